@@ -1,0 +1,1 @@
+"""alertd: budget alerts for LLM usage, in money, with how sure they are."""

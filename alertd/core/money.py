@@ -1,0 +1,51 @@
+"""Money that cannot be mixed up: an exact amount and its currency. Nothing here converts by a rate it was not given."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Final
+
+_CODE: Final = re.compile(r"[A-Z]{3}\Z")
+_CENT: Final = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True, order=False)
+class Money:
+    """An exact amount of one currency (ISO 4217 code). Floats are refused, mixed currencies too."""
+
+    amount: Decimal
+    currency: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.amount, Decimal):
+            raise TypeError(f"an amount of money is a Decimal, not {type(self.amount).__name__}")
+        if not self.amount.is_finite():
+            raise ValueError(f"an amount of money is finite, not {self.amount}")
+        if not _CODE.match(self.currency):
+            raise ValueError(f"a currency is three capital letters (USD), not {self.currency!r}")
+
+    def __add__(self, other: Money) -> Money:
+        return Money(self.amount + self._same(other), self.currency)
+
+    def __sub__(self, other: Money) -> Money:
+        return Money(self.amount - self._same(other), self.currency)
+
+    def __lt__(self, other: Money) -> bool:
+        return self.amount < self._same(other)
+
+    def __le__(self, other: Money) -> bool:
+        return self.amount <= self._same(other)
+
+    def rounded(self) -> Money:
+        """To the cent, half to even: for people, never for a sum."""
+        return Money(self.amount.quantize(_CENT, rounding=ROUND_HALF_EVEN), self.currency)
+
+    def __str__(self) -> str:
+        return f"{self.rounded().amount:f} {self.currency}"
+
+    def _same(self, other: Money) -> Decimal:
+        if self.currency != other.currency:
+            raise ValueError(f"{self.currency} and {other.currency} do not add up without a rate")
+        return other.amount

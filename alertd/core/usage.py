@@ -1,0 +1,65 @@
+"""What was used and what was billed: the values that every source yields and that rating reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from alertd.core.money import Money
+
+#: Disjoint classes of tokens: their sum is every token once.
+TOKEN_METERS: Final = frozenset(
+    {"input", "cached_input", "cache_write", "output", "batch_input", "batch_output", "training"}
+)
+#: Everything that is counted. What the price book does not know under one of these is Unpriced.
+METERS: Final = TOKEN_METERS | {"requests", "minutes"}
+
+Labels = Mapping[str, str]
+Modifiers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a price attaches to: one meter of one model at one provider's account.
+
+    `modifiers` refine the meter where a price depends on them (tier, cache_ttl, context, region, ...), sorted by name.
+    `account` is the billing account whose free tiers and unit roundings are shared; "" where there is one.
+    """
+
+    provider: str
+    model: str
+    meter: str
+    modifiers: Modifiers = ()
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A quantity of one line in one half-open window of aware time, with the labels it can be attributed by.
+
+    `quantity` is a whole number in the meter's own unit (tokens, requests, minutes); a correction may be negative.
+    """
+
+    line: Line
+    start: datetime
+    end: datetime
+    quantity: int
+    labels: Labels = field(default_factory=dict)
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BilledCost:
+    """Money that a provider says it charged for a half-open window (FOCUS: BilledCost). Never added to priced usage."""
+
+    provider: str
+    start: datetime
+    end: datetime
+    cost: Money
+    labels: Labels = field(default_factory=dict)
+    model: str = ""
+    source: str = ""
+    #: True once the provider will not change it any more.
+    final: bool = False
