@@ -1,0 +1,253 @@
+"""Budgets as values: an amount for a period over a scope, and what speaks for it. Nothing here judges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
+from typing import Final
+
+from alertd.core.periods import PeriodRule
+from alertd.core.usage import Labels
+
+TOKENS: Final = "tokens"
+SEVERITIES: Final = ("information", "warning", "critical")
+BASES: Final = ("actual", "forecast", "burn_rate", "anomaly", "balance")
+
+#: The labels of one scope of a `per` budget; None where usage lacks the label ("no team"). Empty without `per`.
+Scope = tuple[tuple[str, str | None], ...]
+
+_SCALES: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
+_AMOUNT: Final = re.compile(r"(?P<sign>[-+]?)(?P<number>[\d_.,]+)\s*(?P<scale>[kKmMgGbBtT]?)\s*(?P<unit>[A-Za-z]*)\Z")
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+_SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A budget's measure: an exact amount of a currency (three capital letters) or of `tokens`."""
+
+    value: Decimal
+    unit: str
+
+    def __str__(self) -> str:
+        number = f"{self.value.normalize():,f}"
+        return f"{number} {self.unit}"
+
+    @classmethod
+    def parse(cls, text: str, unit: str | None = None) -> Amount:
+        """`500 USD`, `1,500.50 EUR`, `5M tokens`, or a bare number where `unit` is given. ValueError with remedy."""
+        match = _AMOUNT.match(text.strip())
+        if match is None:
+            raise ValueError(f"{text!r} is no amount; write it as 500 USD or 5M tokens")
+        try:
+            number = Decimal(match["number"].replace("_", "").replace(",", "")) * _SCALES[match["scale"].lower()]
+        except InvalidOperation:
+            raise ValueError(f"{text!r} is no amount; write it as 500 USD or 5M tokens") from None
+        if match["sign"] == "-":
+            raise ValueError(f"{text!r}: an amount is not negative")
+        name = match["unit"]
+        found = TOKENS if name.lower() in {"token", TOKENS} else name.upper()
+        if found and unit and found != unit:
+            raise ValueError(f"{text!r} is in {found}, but the currency here is {unit}; give one of them")
+        if not (found or unit):
+            raise ValueError(f"{text!r} has no currency; write {text.strip()} USD")
+        found = found or unit or ""
+        if found != TOKENS and not re.fullmatch(r"[A-Z]{3}", found):
+            raise ValueError(f"{text!r}: {name!r} is neither a currency code (USD) nor tokens")
+        return cls(number, found)
+
+
+def parse_duration(text: str) -> timedelta:
+    """`60s`, `5m`, `1h30m`, `2d`; a bare number is seconds. ValueError with the remedy."""
+    compact = text.strip().lower()
+    if re.fullmatch(r"\d+(\.\d+)?", compact):
+        return timedelta(seconds=float(compact))
+    parts = _DURATION.findall(compact)
+    if not parts or "".join(number + unit for number, unit in parts) != compact.replace(" ", ""):
+        raise ValueError(f"{text!r} is no duration; write it as 60s, 5m, 1h30m or 2d")
+    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
+
+
+def duration_text(duration: timedelta) -> str:
+    """A duration as people write it: `5m`, `1h`, `1d`."""
+    seconds = int(duration.total_seconds())
+    for unit in ("w", "d", "h", "m"):
+        if seconds and seconds % int(_SECONDS[unit]) == 0:
+            return f"{seconds // int(_SECONDS[unit])}{unit}"
+    return f"{seconds}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A basis and a level. Text in, text out: `str(parse_threshold(text))` is the canonical form of the grammar.
+
+    actual 80% | actual 400 USD | forecast 100% [p70] | burn_rate 10x over 1h and 5m [above 20 USD] | anomaly p99
+    | balance 50 USD (what is left of a prepaid credit)
+    """
+
+    basis: str
+    percent: Decimal | None = None
+    amount: Amount | None = None
+    probability: float | None = None
+    factor: Decimal | None = None
+    windows: tuple[timedelta, ...] = ()
+    floor: Amount | None = None
+
+    def level(self, amount: Amount) -> Decimal:
+        """The level in percent of `amount`: as webhooks and keys carry it. Burn rates: the factor; anomalies: p."""
+        if self.percent is not None:
+            return self.percent
+        if self.amount is not None:
+            return self.amount.value / amount.value * 100 if amount.value else Decimal(100)
+        if self.factor is not None:
+            return self.factor
+        return Decimal(str(self.probability or 0)) * 100
+
+    def reached_at(self, amount: Amount) -> Decimal:
+        """The spend at which an `actual` or `forecast` level stands, in the budget's own unit."""
+        if self.amount is not None:
+            return self.amount.value
+        return amount.value * (self.percent or Decimal(100)) / 100
+
+    def __str__(self) -> str:
+        words = [self.basis]
+        if self.percent is not None:
+            words.append(f"{self.percent.normalize():f}%")
+        if self.amount is not None:
+            words.append(str(self.amount))
+        if self.factor is not None:
+            words.append(f"{self.factor.normalize():f}x over " + " and ".join(map(duration_text, self.windows)))
+        if self.probability is not None:
+            words.append(f"p{self.probability * 100:g}")
+        if self.floor is not None:
+            words.append(f"above {self.floor}")
+        return " ".join(words)
+
+
+_GRAMMAR: Final = re.compile(
+    r"(?P<basis>actual|forecast|burn_rate|anomaly|balance)"
+    r"(?:\s+(?P<percent>\d+(?:\.\d+)?)\s*%|\s+(?P<factor>\d+(?:\.\d+)?)x\s+over\s+(?P<windows>[\w.]+(?:\s+and\s+[\w.]+)*?)"
+    r"|\s+(?P<amount>[\d.,_]+\s*[kKmMgGbBtT]?\s*[A-Za-z]+))?"
+    r"(?:\s+p(?P<probability>\d+(?:\.\d+)?))?(?:\s+above\s+(?P<floor>.+))?\Z"
+)
+#: What each basis needs and may have besides.
+_FORMS: Final = {
+    "actual": ("percent or amount", set()),
+    "forecast": ("percent or amount", {"probability"}),
+    "burn_rate": ("factor", {"floor"}),
+    "anomaly": ("probability", {"floor"}),
+    "balance": ("amount", set()),
+}
+_EXAMPLES: Final = {
+    "actual": "actual 80%",
+    "forecast": "forecast 100% p70",
+    "burn_rate": "burn_rate 10x over 1h and 5m above 20 USD",
+    "anomaly": "anomaly p99",
+    "balance": "balance 50 USD",
+}
+
+
+def parse_threshold(text: str) -> Threshold:
+    """A threshold of the grammar in `Threshold`. ValueError that shows an example of what was probably meant."""
+    found = _GRAMMAR.match(" ".join(text.split()))
+    basis = text.split(maxsplit=1)[0] if text.split() else ""
+    example = _EXAMPLES.get(basis, _EXAMPLES["actual"])
+    if found is None:
+        known = "" if basis in BASES else f"; a basis is one of {', '.join(BASES)}"
+        raise ValueError(f"{text!r} is no threshold{known}; write it as {example}")
+    given = {name for name, value in found.groupdict().items() if value is not None} - {"basis", "windows"}
+    needed, optional = _FORMS[found["basis"]]
+    if not any(name in given for name in needed.split(" or ")) or given - set(needed.split(" or ")) - optional:
+        raise ValueError(f"{text!r}: {found['basis']} takes {needed}; write it as {example}")
+    probability = None if found["probability"] is None else float(found["probability"]) / 100
+    if probability is not None and not 0 < probability < 1:
+        raise ValueError(f"{text!r}: a probability is between p1 and p99.9")
+    return Threshold(
+        basis=found["basis"],
+        percent=None if found["percent"] is None else Decimal(found["percent"]),
+        amount=None if found["amount"] is None else Amount.parse(found["amount"]),
+        probability=probability,
+        factor=None if found["factor"] is None else Decimal(found["factor"]),
+        windows=tuple(map(parse_duration, re.split(r"\s+and\s+", found["windows"]))) if found["windows"] else (),
+        floor=None if found["floor"] is None else Amount.parse(found["floor"]),
+    )
+
+
+#: The default of the contract.
+DEFAULT_THRESHOLDS: Final = tuple(
+    map(
+        parse_threshold,
+        ("actual 80%", "actual 100%", "forecast 100%", "burn_rate 10x over 1h and 5m above 20 USD"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which usage a budget covers: for every label named, one of the patterns (`gpt-*`) and none of those with `!`.
+
+    Besides the usage's own labels these names work: provider, model, meter, account, source.
+    """
+
+    patterns: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def matches(self, labels: Labels) -> bool:
+        return all(_matches(labels.get(name), patterns) for name, patterns in self.patterns)
+
+    @classmethod
+    def of(cls, patterns: Mapping[str, tuple[str, ...]]) -> Where:
+        return cls(tuple(sorted(patterns.items())))
+
+
+def _matches(value: str | None, patterns: tuple[str, ...]) -> bool:
+    wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
+    unwanted = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    if value is None:
+        return not wanted
+    return (not wanted or any(fnmatchcase(value, p) for p in wanted)) and not any(
+        fnmatchcase(value, p) for p in unwanted
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A row of a budget's table: what one scope has of its own. None means as the budget says."""
+
+    amount: Amount | None = None
+    channel: str | None = None
+    owner: str | None = None
+    notify: Mapping[str, tuple[str, ...]] | None = None
+    thresholds: tuple[Threshold, ...] | None = None
+    actions: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """An amount for a period over a scope; with `per`, one budget for every combination of values of those labels.
+
+    `notify` maps a severity to names of notifiers; a severity that it lacks goes to every notifier.
+    `opening` is what was spent in the current period before the first sample, in the unit of `amount`.
+    """
+
+    name: str
+    amount: Amount
+    period: PeriodRule
+    where: Where = Where()
+    per: tuple[str, ...] = ()
+    thresholds: tuple[Threshold, ...] = DEFAULT_THRESHOLDS
+    notify: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    actions: tuple[str, ...] = ()
+    owner: str = ""
+    runbook_url: str = ""
+    channel: str = ""
+    opening: Decimal = Decimal(0)
+    table: Mapping[tuple[str, ...], Override] = field(default_factory=dict)
+
+
+def scope_text(scope: Scope) -> str:
+    """A scope for people and keys: `team=research`, `team=` where the usage has no team, "" without `per`."""
+    return ",".join(f"{name}={value or ''}" for name, value in scope)

@@ -1,0 +1,167 @@
+"""What alertd has to say, as values: an event is the whole of one alert, before any channel's words or mark-up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from alertd.core.budgets import Scope
+
+#: The kinds of the public webhook contract.
+KINDS: Final = ("threshold", "recovered", "source_stale", "unpriced", "unmatched", "summary", "action", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Contributor:
+    """A part of the spend: who or what (`key ci`, `model gpt-5`), how much in the period, and how its pace changed.
+
+    `pace_before` and `pace_now` are money (or tokens) a day; None where there is no earlier stretch to compare with.
+    """
+
+    label: str
+    value: str
+    spent: Decimal
+    pace_now: Decimal | None = None
+    pace_before: Decimal | None = None
+    #: How many times more tokens a day than before; the price stayed where this equals the change of pace.
+    volume_change: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unpriced:
+    """Usage that no price list knows: its quantity counts in no figure."""
+
+    provider: str
+    model: str
+    meter: str
+    quantity: int
+    reason: str
+    nearest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing to be said about one budget, scope and period (or about a source), complete with its evidence.
+
+    Amounts are in `currency` ("tokens" for a budget of tokens). `projected` holds the quantiles 0.1, 0.5, 0.9 of the
+    period's total. Instants are aware. Fields that do not apply are None or empty: absent, never zero.
+    """
+
+    id: str
+    kind: str
+    severity: str
+    at: datetime
+    budget: str = ""
+    scope: Scope = ()
+    period_start: datetime | None = None
+    period_end: datetime | None = None
+    zone: str = "UTC"
+    basis: str = ""
+    level: Decimal | None = None
+    levels: tuple[Decimal, ...] = ()
+    threshold: str = ""
+    amount: Decimal | None = None
+    currency: str = ""
+    spent: Decimal | None = None
+    projected: Mapping[str, Decimal] = field(default_factory=dict)
+    probability_over: float | None = None
+    exhausted_low: datetime | None = None
+    exhausted_at: datetime | None = None
+    exhausted_high: datetime | None = None
+    #: Money (tokens) a day: of the last seven days, and what would just stay inside the budget.
+    pace: Decimal | None = None
+    pace_allowed: Decimal | None = None
+    contributors: tuple[Contributor, ...] = ()
+    contributor_count: int = 0
+    data_until: datetime | None = None
+    #: Figures are complete from here; None where they are complete from the period's start.
+    complete_from: datetime | None = None
+    unpriced: tuple[Unpriced, ...] = ()
+    assumed_prices: tuple[str, ...] = ()
+    owner: str = ""
+    runbook_url: str = ""
+    channel: str = ""
+    details_url: str = ""
+    #: One sentence: why this was said now.
+    reason: str = ""
+    #: What only some kinds have: burn rate figures, the source and its error, rows of a summary, an action's state.
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, for the outbox; `from_json` gives the same event back."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Event:
+        read = dict(data)
+        for name in _INSTANTS & read.keys():
+            read[name] = None if read[name] is None else datetime.fromisoformat(read[name])
+        for name in _DECIMALS & read.keys():
+            read[name] = None if read[name] is None else Decimal(read[name])
+        read["levels"] = tuple(Decimal(level) for level in read.get("levels", ()))
+        read["projected"] = {name: Decimal(value) for name, value in read.get("projected", {}).items()}
+        read["scope"] = tuple((name, value) for name, value in read.get("scope", ()))
+        read["contributors"] = tuple(_contributor(row) for row in read.get("contributors", ()))
+        read["unpriced"] = tuple(Unpriced(**row) for row in read.get("unpriced", ()))
+        read["assumed_prices"] = tuple(read.get("assumed_prices", ()))
+        known = {f.name for f in fields(cls)}  # a newer version's fields are left out, so that a roll-back still sends
+        return cls(**{name: value for name, value in read.items() if name in known})
+
+    def contract(self) -> dict[str, Any]:
+        """The body of the public webhook contract, version 1."""
+        return {
+            "version": 1,
+            "id": self.id,
+            "event": self.kind,
+            "severity": self.severity,
+            "budget": self.budget,
+            "scope": dict(self.scope),
+            "period": {"start": _plain(self.period_start), "end": _plain(self.period_end)},
+            "basis": self.basis,
+            "level": None if self.level is None else _number(self.level),
+            "levels": [_number(level) for level in self.levels],
+            "amount": _plain(self.amount),
+            "currency": self.currency,
+            "spent": _plain(self.spent),
+            "projected": {name: _plain(value) for name, value in self.projected.items()},
+            "exhausted_at": _plain(self.exhausted_at),
+            "data_until": _plain(self.data_until),
+            "unpriced": [_plain(item) for item in self.unpriced],
+            "reason": self.reason,
+        }
+
+
+_INSTANTS: Final = {
+    "at", "period_start", "period_end", "exhausted_low", "exhausted_at", "exhausted_high", "data_until", "complete_from"
+}  # fmt: skip
+_DECIMALS: Final = {"level", "amount", "spent", "pace", "pace_allowed"}
+
+
+def _contributor(row: Mapping[str, Any]) -> Contributor:
+    read = dict(row)
+    for name in ("spent", "pace_now", "pace_before"):
+        read[name] = None if read.get(name) is None else Decimal(read[name])
+    return Contributor(**read)
+
+
+def _number(value: Decimal) -> int | float:
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case Decimal():
+            return f"{value:f}"
+        case Contributor() | Unpriced():
+            return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case _:
+            return value

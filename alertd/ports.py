@@ -1,0 +1,275 @@
+"""The openings of the house: what a source, a notifier, a revoker, a store and a clock promise. No code."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol, runtime_checkable
+
+from alertd.core.counters import CounterSamples, CounterState, Increment
+from alertd.core.events import Event
+from alertd.core.usage import BilledCost, Usage
+
+
+class Clock(Protocol):
+    """What time it is, in aware UTC."""
+
+    def now(self) -> datetime: ...
+
+
+# --- sources ---
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One step of a source's conversation, committed together with its cursor in one transaction.
+
+    A counter source fills `samples` (and `scrapes`); a source of records fills `records` for the half-open `window`,
+    which then replace everything the ledger holds of that source in that window: late corrections are harmless.
+    With `warnings` the reading is partial: it is a lower bound, it never lowers a figure, and the source is degraded.
+    """
+
+    cursor: str
+    #: Data is complete up to here (the source's watermark).
+    until: datetime
+    samples: Sequence[CounterSamples] = ()
+    #: Per target, the instants of its successful scrapes in this reading: how a birth is told from a first sight.
+    scrapes: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    records: Sequence[Usage | BilledCost] = ()
+    window: tuple[datetime, datetime] | None = None
+    warnings: tuple[str, ...] = ()
+    #: For a back-fill of several steps: how far it is, 0 to 1.
+    progress: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What `alertd check` learns from a source, in words: what it sees, how old, and what is wrong with it."""
+
+    summary: str
+    latest: datetime | None = None
+    problems: tuple[str, ...] = ()
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class SourceError(Exception):
+    """A source that did not answer as it should: what happened, and whether trying again can help. Holds no secret."""
+
+    def __init__(self, message: str, *, permanent: bool = False, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+        self.retry_after = retry_after
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where usage or cost is read. `read` goes on from `cursor` (None at the very first time) up to `now`.
+
+    `since` is the start of the earliest period that any budget needs: how far a first read reaches back.
+    Each Reading that it yields is durable before the next is asked for. Raises SourceError.
+    """
+
+    name: str
+    interval: timedelta
+    delay: timedelta
+    stale_after: timedelta
+
+    def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]: ...
+
+    async def look(self, now: datetime) -> Look: ...
+
+    async def close(self) -> None: ...
+
+
+# --- notifiers ---
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one send carries: an idempotency key that is the same on every try, and the events (one for machines).
+
+    `conversation` names what belongs together (a budget, scope and period): a thread of mails or of a chat.
+    `memory` is what an earlier delivery of this conversation left (a Slack `ts`, a first Message-ID).
+    """
+
+    key: str
+    notifier: str
+    conversation: str
+    events: tuple[Event, ...]
+    attempt: int = 1
+    #: An earlier try may have arrived: look before sending again where the channel can.
+    uncertain: bool = False
+    memory: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the receiver said, in words, and what to remember for the conversation's next delivery."""
+
+    said: str
+    memory: Mapping[str, str] = field(default_factory=dict)
+
+
+class DeliveryError(Exception):
+    """A message that was not taken: what happened, and what the outbox should do next. Holds no secret.
+
+    `permanent`: trying again cannot help. `uncertain`: it may have arrived all the same.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        permanent: bool = False,
+        retry_after: timedelta | None = None,
+        uncertain: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+        self.retry_after = retry_after
+        self.uncertain = uncertain
+
+
+@runtime_checkable
+class Notifier(Protocol):
+    """How a message leaves. `people` are channels that people read (grouping); else one event a delivery."""
+
+    name: str
+    people: bool
+
+    async def send(self, delivery: Delivery) -> Receipt: ...
+
+    async def look(self) -> str: ...
+
+    async def close(self) -> None: ...
+
+
+# --- store ---
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """What the store knows of a source: its cursor, its watermark, since when its figures are complete, its health."""
+
+    name: str
+    revision: int = 0
+    cursor: str | None = None
+    until: datetime | None = None
+    complete_from: datetime | None = None
+    last_ok: datetime | None = None
+    failing_since: datetime | None = None
+    error: str = ""
+    degraded: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRow:
+    """A series of the ledger: what the usage is attributed by. `billed` rows hold money, in nanos of `currency`."""
+
+    id: int
+    source: str
+    provider: str
+    model: str
+    meter: str
+    modifiers: tuple[tuple[str, str], ...]
+    account: str
+    labels: Mapping[str, str]
+    billed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """The quantity of one series in one bucket [start, start + width), in Unix seconds. Replaces the bucket's last."""
+
+    series: int
+    start: int
+    width: int
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A message on its way, claimed under a lease with a fence."""
+
+    id: int
+    fence: int
+    delivery: Delivery
+    created: datetime
+    first_tried: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to be written in the transaction that records its alerts."""
+
+    key: str
+    notifier: str
+    conversation: str
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """An alert that was announced: its key, when, and the event as it was said."""
+
+    key: str
+    at: datetime
+    event: Event
+    state: str = "firing"
+
+
+class Store(Protocol):
+    """The durable state. Every method is one transaction; compare-and-set is told by its answer, never by luck."""
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+
+    # collect
+    async def source(self, name: str) -> SourceRow: ...
+    async def sources(self) -> list[SourceRow]: ...
+    async def counter_states(self, source: str) -> dict[str, CounterState]: ...
+    async def commit_counters(
+        self,
+        row: SourceRow,
+        increments: Sequence[Increment],
+        states: Mapping[str, CounterState],
+    ) -> bool:
+        """Write the cursor and the usage it produced; False where another replica moved the cursor meanwhile."""
+        ...
+
+    async def commit_records(self, row: SourceRow, reading: Reading) -> bool: ...
+    async def source_health(self, row: SourceRow) -> None:
+        """Record what the last try said (last_ok, failing_since, error, degraded); the cursor is left alone."""
+        ...
+
+    # judge
+    async def series(self, after: int = 0) -> list[SeriesRow]: ...
+    async def usage(self, since: datetime, after: int = 0) -> tuple[list[UsageRow], int]:
+        """The buckets from `since` on that changed after revision `after`, and the revision to go on from."""
+        ...
+
+    async def alerts(self, since: datetime) -> list[AlertRow]: ...
+    async def memory(self) -> dict[str, tuple[Any, int]]:
+        """The judge's notes (standing episodes and the like) as JSON values with their revisions."""
+        ...
+
+    async def commit_decisions(
+        self,
+        alerts: Sequence[AlertRow],
+        messages: Sequence[NewMessage],
+        notes: Mapping[str, tuple[Any, int]],
+    ) -> bool:
+        """Alerts, their messages and the changed notes, or nothing: False where a key or a revision was taken."""
+        ...
+
+    # deliver
+    async def claim(self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]: ...
+    async def delivered(self, row: OutboxRow, at: datetime, receipt: Receipt) -> bool: ...
+    async def retry_later(self, row: OutboxRow, at: datetime, reason: str, *, uncertain: bool) -> bool: ...
+    async def give_up(self, row: OutboxRow, at: datetime, reason: str, fallback: NewMessage | None) -> bool: ...
+    async def outbox_depth(self) -> dict[str, tuple[int, datetime | None]]:
+        """Per notifier, how many messages wait and since when the oldest."""
+        ...
+
+    async def writable(self) -> None: ...
