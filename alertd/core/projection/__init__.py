@@ -1,0 +1,24 @@
+"""What a period will cost in all, and how sure that is, from hourly or daily spend; nothing here reads a clock."""
+
+from __future__ import annotations
+
+from alertd.core.projection.method import METHOD, Rate, project, project_lines, project_many
+from alertd.core.projection.outcome import FAN_LEVELS, LEVELS, Exhaustion, Projection
+from alertd.core.projection.series import DAY, HOUR, Commitment, Question, Series
+
+__all__ = [
+    "DAY",
+    "FAN_LEVELS",
+    "HOUR",
+    "LEVELS",
+    "METHOD",
+    "Commitment",
+    "Exhaustion",
+    "Projection",
+    "Question",
+    "Rate",
+    "Series",
+    "project",
+    "project_lines",
+    "project_many",
+]

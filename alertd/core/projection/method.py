@@ -1,0 +1,118 @@
+"""From questions to projections: one, many at once, or lines of tokens whose bill is not linear."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from alertd.core.projection import drift
+from alertd.core.projection.outcome import FAN_LEVELS, Projection
+from alertd.core.projection.past import Past, past_of, stacked
+from alertd.core.projection.series import Commitment, Floats, Question, Series
+
+METHOD: Final = "drift-1"
+#: Bills quantities: [many x lines] used in the period -> [many] amounts of money.
+Rate = Callable[[Floats], Floats]
+#: Numbers held at once while many series are projected: some tens of megabytes.
+_AT_ONCE: Final = 1_000_000
+
+
+def project(
+    series: Series,
+    period_start: dt.datetime,
+    period_end: dt.datetime,
+    *,
+    commitments: Sequence[Commitment] = (),
+    opening: float = 0.0,
+) -> Projection:
+    """The distribution of a period's total. The series ends at now, or where its source was last seen."""
+    return project_many([Question(series, period_start, period_end, commitments, opening)])[0]
+
+
+def project_many(questions: Sequence[Question]) -> list[Projection]:
+    """One projection a question, in order; the same as `project` of each, at a fraction of the time."""
+    answers: list[Projection] = []
+    for pasts in _chunks([past_of(question) for question in questions]):
+        answers.extend(_projected(pasts))
+    return answers
+
+
+def _chunks(pasts: Sequence[Past]) -> Iterator[Sequence[Past]]:
+    """Runs of series, in order, that fit into memory together."""
+    begin, widest = 0, 1
+    for index, past in enumerate(pasts):
+        wider = max(widest, past.shares.size)
+        if index > begin and (index - begin + 1) * wider * drift.RUNS > _AT_ONCE:
+            yield pasts[begin:index]
+            begin, wider = index, max(1, past.shares.size)
+        widest = wider
+    if pasts:
+        yield pasts[begin:]
+
+
+def _projected(pasts: Sequence[Past]) -> Iterator[Projection]:
+    rates, weights, shares, known = stacked(pasts)
+    ahead = np.cumsum(drift.increments(rates, weights, shares), 2)
+    rest = np.sort(ahead, axis=1) + np.cumsum(known, 1)[:, None, :]
+    alerts = drift.active_day_rate(rates, weights) * shares.sum(1) + known.sum(1)
+    for row, past in enumerate(pasts):
+        yield _answer(past, rest[row, :, : past.shares.size], past.spent + float(alerts[row]))
+
+
+def _answer(past: Past, rest: Floats, alert: float) -> Projection:
+    """A projection from what each run adds by the end of each coming day, sorted over the runs: [runs x coming]."""
+    coming = rest.shape[1]
+    at = np.array(FAN_LEVELS) * (drift.RUNS - 1)
+    low = at.astype(np.intp)
+    high = np.minimum(low + 1, drift.RUNS - 1)
+    fan = np.zeros((coming + 1, len(FAN_LEVELS)))
+    fan[1:] = (rest[low] + (at - low)[:, None] * (rest[high] - rest[low])).T
+    return Projection(
+        spent=past.spent,
+        totals=past.spent + (rest[:, -1] if coming else np.zeros(1)),
+        instants=(past.grid.seen_until, *past.grid.ends),
+        fan=past.spent + fan,
+        alert_level=alert,
+        method=METHOD,
+        grid=past.grid,
+        steps=past.steps,
+        opening=past.question.opening,
+        period_start=past.question.period_start,
+    )
+
+
+def project_lines(lines: Sequence[Question], rate: Rate) -> Projection:
+    """The distribution of a bill that is not linear in what is used: free tiers, rounding to whole units.
+
+    `lines` are one question for each line (tokens of one meter of one model), all of the same steps and period.
+    `rate` gets [many x lines] quantities used since the period's start and answers with [many] amounts of money; it is
+    called for all runs and instants at once. Every line draws the same past days, so that their mix stays what it was.
+    """
+    pasts = [past_of(line) for line in lines]
+    first = pasts[0]
+    if any(past.grid is not first.grid for past in pasts):
+        raise ValueError(f"{first.question.series.name}: the lines of one bill have the same steps and the same period")
+    rates, weights, shares, known = stacked(pasts)
+    ahead = np.cumsum(drift.increments(rates, weights, shares) + known[:, None, :], 2)
+    used = np.concatenate([np.zeros((*ahead.shape[:2], 1)), ahead], 2) + _column([past.spent for past in pasts])
+    money = rate(used.reshape(len(pasts), -1).T).reshape(used.shape[1:])
+    openings = np.array([past.question.opening for past in pasts])
+    track = rate(openings + np.cumsum(np.stack([past.steps * past.grid.inside for past in pasts], 1), 0))
+    opening, now = float(rate(openings[None])[0]), float(money[0, 0])
+    likely = np.array([past.spent for past in pasts]) + drift.active_day_rate(rates, weights) * shares.sum(1)
+    billed = replace(
+        first,
+        spent=now,
+        steps=np.diff(track, prepend=opening),
+        question=replace(first.question, opening=opening),
+    )
+    rest = np.sort(np.maximum.accumulate(money - now, axis=1)[:, 1:], axis=0)
+    return _answer(billed, rest, max(now, float(rate((likely + known.sum(1))[None])[0])))
+
+
+def _column(numbers: Sequence[float]) -> Floats:
+    return np.array(numbers)[:, None, None]

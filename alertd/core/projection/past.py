@@ -1,0 +1,123 @@
+"""A history folded into days: what is spent in the period, and what each remembered day cost at its full length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from alertd.core.projection.grid import Grid, grid_of
+from alertd.core.projection.series import Floats, Question, position
+
+#: Whole days that the evenly spread day weighs against the hours that were seen.
+_EVEN_DAYS: Final = 4.0
+#: A glimpse of a day shorter than this says nothing about the day.
+_LEAST_SEEN: Final = 1.0 / 48.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """One series as the method sees it. Days run from the newest (index 0) to the oldest.
+
+    rates    what each day cost, or would have at its full length; never negative
+    weights  how much of each day was seen, 0 to 1
+    shares   how much of each coming day belongs to the period and is still unseen
+    known    what is committed for each coming stretch
+    steps    what each step added, as it was recorded
+    """
+
+    question: Question
+    grid: Grid
+    spent: float
+    rates: Floats
+    weights: Floats
+    shares: Floats
+    known: Floats
+    steps: Floats
+
+
+def past_of(question: Question) -> Past:
+    """The history of a question in days; corrections are taken out of the days before them."""
+    grid, values = grid_of(question), question.series.values
+    spent = float(values @ grid.inside) + question.opening
+    remembered, known = values[grid.oldest :], np.zeros(grid.shares.size)
+    if question.commitments:
+        remembered, known = _without_commitments(question, grid, remembered)
+    remembered = _settled(remembered)
+    seen, shares = grid.seen, grid.shares
+    days = np.add.reduceat(remembered, grid.firsts) if grid.firsts.size else np.zeros(0)
+    if grid.hours.size and (seen[-1] < 1.0 or seen[0] < 1.0):
+        seen, shares = _by_hour(grid, remembered, seen, shares)
+    weights = np.where(seen < _LEAST_SEEN, 0.0, seen)
+    kept = slice(None) if seen.size < 2 or weights[-1] > 0 else slice(None, -1)  # noqa: PLR2004 one day is all there is
+    rates = days[kept] / np.maximum(seen[kept], _LEAST_SEEN)
+    return Past(question, grid, spent, rates[::-1], np.maximum(weights[kept][::-1], _LEAST_SEEN), shares, known, values)
+
+
+def _settled(values: Floats) -> Floats:
+    """The values with each correction taken out of what came just before it, so that none is negative."""
+    if not values.size or values.min() >= 0.0:
+        return values
+    settled, owed = values.copy(), 0.0
+    for index in range(values.size - 1, -1, -1):
+        owed += settled[index]
+        settled[index] = max(owed, 0.0)
+        owed = min(owed, 0.0)
+    return settled
+
+
+def _by_hour(grid: Grid, values: Floats, seen: Floats, shares: Floats) -> tuple[Floats, Floats]:
+    """How much of the first and the last day was seen, by the hours at which this series is used to spend."""
+    hourly = np.bincount(grid.hours, values, 24)
+    total = hourly.sum()
+    if total <= 0.0:
+        return seen, shares
+    visits = np.maximum(np.bincount(grid.hours, minlength=24), 1)
+    profile = hourly / visits
+    profile = (profile / profile.sum() * values.size / 24.0 + _EVEN_DAYS / 24.0) / (values.size / 24.0 + _EVEN_DAYS)
+    seen, shares = seen.copy(), shares.copy()
+    if seen[-1] < 1.0:
+        unseen = float(profile[grid.hours[-1] + 1 :].sum())
+        if shares.size and grid.begins[0] == grid.seen_until:
+            shares[0] *= unseen / (1.0 - seen[-1])
+        seen[-1] = 1.0 - unseen
+    if seen.size > 1 and seen[0] < 1.0:
+        seen[0] = float(profile[grid.hours[0] :].sum())
+    return seen, shares
+
+
+def _without_commitments(question: Question, grid: Grid, values: Floats) -> tuple[Floats, Floats]:
+    series, rest, known = question.series, values.copy(), np.zeros(grid.shares.size)
+    steps = np.arange(grid.oldest, series.values.size, dtype=np.float64)
+    until = position(grid.seen_until, series.start, series.step)
+    for commitment in question.commitments:
+        span = [position(at, series.start, series.step) for at in (commitment.start, commitment.end)]
+        if commitment.in_series:
+            rest -= commitment.amount * _overlap(span, steps, np.minimum(steps + 1.0, until))
+        begins = np.array([position(at, series.start, series.step) for at in grid.begins])
+        ends = np.array([position(at, series.start, series.step) for at in grid.ends])
+        known += commitment.amount * _overlap(span, begins, ends)
+    return rest, known
+
+
+def _overlap(span: Sequence[float], begins: Floats, ends: Floats) -> Floats:
+    """The part of a span that falls into each of the stretches; a span without length is an instant."""
+    start, end = span
+    if end == start:
+        return ((begins <= start) & (start < ends)).astype(np.float64)
+    part: Floats = np.clip(np.minimum(ends, end) - np.maximum(begins, start), 0.0, None) / (end - start)
+    return part
+
+
+def stacked(pasts: Sequence[Past]) -> tuple[Floats, Floats, Floats, Floats]:
+    """Rates and weights [series x days], shares and commitments [series x coming], padded with zeros behind."""
+    days = max(1, *(past.rates.size for past in pasts))
+    coming = max(past.shares.size for past in pasts)
+    rates, weights = np.zeros((len(pasts), days)), np.zeros((len(pasts), days))
+    shares, known = np.zeros((len(pasts), coming)), np.zeros((len(pasts), coming))
+    for row, past in enumerate(pasts):
+        rates[row, : past.rates.size], weights[row, : past.weights.size] = past.rates, past.weights
+        shares[row, : past.shares.size], known[row, : past.known.size] = past.shares, past.known
+    return rates, weights, shares, known
