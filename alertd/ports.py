@@ -9,6 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from alertd.core.counters import CounterSamples, CounterState, Increment
 from alertd.core.events import Event
+from alertd.core.ledger import SeriesRow as SeriesRow
+from alertd.core.ledger import UsageRow as UsageRow
 from alertd.core.usage import BilledCost, Usage
 
 
@@ -161,31 +163,6 @@ class SourceRow:
     failing_since: datetime | None = None
     error: str = ""
     degraded: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesRow:
-    """A series of the ledger: what the usage is attributed by. `billed` rows hold money, in nanos of `currency`."""
-
-    id: int
-    source: str
-    provider: str
-    model: str
-    meter: str
-    modifiers: tuple[tuple[str, str], ...]
-    account: str
-    labels: Mapping[str, str]
-    billed: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class UsageRow:
-    """The quantity of one series in one bucket [start, start + width), in Unix seconds. Replaces the bucket's last."""
-
-    series: int
-    start: int
-    width: int
-    quantity: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,119 @@
+"""The ledger as the judge holds it: every series' buckets, and their sums by any borders. Nothing here opens a store."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alertd.core.usage import Line
+
+#: Labels by these names are what the series itself knows; they can be used in `where` and `per` like any label.
+DIMENSIONS: Final = ("provider", "model", "meter", "account", "source")
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRow:
+    """A series of the ledger: what usage is attributed by. `billed` rows hold money, in nanos of that currency."""
+
+    id: int
+    source: str
+    provider: str
+    model: str
+    meter: str
+    modifiers: tuple[tuple[str, str], ...]
+    account: str
+    labels: Mapping[str, str]
+    billed: str = ""
+
+    @property
+    def line(self) -> Line:
+        return Line(self.provider, self.model, self.meter, self.modifiers, self.account)
+
+    def all_labels(self) -> dict[str, str]:
+        """Its labels with the dimensions among them; what is empty is absent. A label never hides a dimension."""
+        own = {name: getattr(self, name) for name in DIMENSIONS}
+        return {name: value for name, value in {**self.labels, **own}.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """The quantity of one series in one bucket [start, start + width), in Unix seconds. Replaces the bucket's last."""
+
+    series: int
+    start: int
+    width: int
+    quantity: int
+
+
+class Ledger:
+    """All series with their buckets, kept in order of time. Rows replace; a wider bucket replaces those inside it."""
+
+    def __init__(self) -> None:
+        self.series: list[SeriesRow] = []
+        self.labels: list[dict[str, str]] = []
+        self._index: dict[int, int] = {}
+        self._starts: list[array[int]] = []
+        self._widths: list[array[int]] = []
+        self._quantities: list[array[int]] = []
+
+    def add_series(self, rows: Iterable[SeriesRow]) -> None:
+        """Learn of series; known ones are left as they are."""
+        for row in rows:
+            if row.id not in self._index:
+                self._index[row.id] = len(self.series)
+                self.series.append(row)
+                self.labels.append(row.all_labels())
+                self._starts.append(array("q"))
+                self._widths.append(array("q"))
+                self._quantities.append(array("q"))
+
+    def apply(self, rows: Iterable[UsageRow]) -> None:
+        """Take over changed buckets, in the order in which they were changed. KeyError for an unknown series."""
+        for row in rows:
+            self._replace(self._index[row.series], row)
+
+    def _replace(self, index: int, row: UsageRow) -> None:
+        starts, widths, quantities = self._starts[index], self._widths[index], self._quantities[index]
+        first = bisect_left(starts, row.start)
+        last = first
+        while last < len(starts) and starts[last] + widths[last] <= row.start + row.width:
+            last += 1
+        starts[first:last] = array("q", (row.start,))
+        widths[first:last] = array("q", (row.width,))
+        quantities[first:last] = array("q", (row.quantity,))
+
+    def sums(self, borders: Sequence[float]) -> NDArray[np.int64]:
+        """Quantities by series and stretch: [series, len(borders) - 1]; buckets count where they start."""
+        edges = np.asarray(borders, dtype=np.int64)
+        out = np.zeros((len(self.series), max(0, len(edges) - 1)), dtype=np.int64)
+        for index, starts in enumerate(self._starts):
+            if not starts or starts[-1] < edges[0]:
+                continue
+            totals = np.concatenate(([0], np.cumsum(np.frombuffer(self._quantities[index], dtype=np.int64))))
+            places = np.searchsorted(np.frombuffer(starts, dtype=np.int64), edges, side="left")
+            out[index] = np.diff(totals[places])
+        return out
+
+    def sum_between(self, index: int, start: float, end: float) -> int:
+        """The quantity of one series in [start, end); a bucket that lies partly inside counts by its share."""
+        starts, widths, quantities = self._starts[index], self._widths[index], self._quantities[index]
+        place = max(0, bisect_left(starts, start) - 1)
+        total = 0
+        while place < len(starts) and starts[place] < end:
+            begin, width = starts[place], widths[place]
+            inside = min(end, begin + width) - max(start, begin)
+            if inside > 0:
+                total += quantities[place] if inside >= width else round(quantities[place] * inside / width)
+            place += 1
+        return total
+
+    def earliest(self) -> int | None:
+        """The start of the oldest bucket, in Unix seconds."""
+        firsts = [starts[0] for starts in self._starts if starts]
+        return min(firsts) if firsts else None
