@@ -1,4 +1,36 @@
-"""What alertd has to say, as values: an event is the whole of one alert, before any channel's words or mark-up."""
+"""What alertd has to say, as values: an event is the whole of one alert, before any channel's words or mark-up.
+
+`Event.details` holds what only some kinds have. Money and shares are Decimal (or their text: after the outbox they
+are text), instants are datetime (or their ISO text), windows are text as people write them (`1h`). A key that does not
+apply is left out: the message then leaves the sentence out.
+
+==============  ======================================================================================================
+any kind        handle: what `alertd ack HANDLE` takes
+threshold       found_late: "down" (alertd was not running when it was crossed) | "correction" (late data), and
+                found_late_since: since when it was down, or the instant the level was really crossed
+ burn_rate      window: "1h" · window_spent · window_usual · factor: times even pace · rising: true | false ·
+                since: instant · culprit: {label, value} · main: {label, value, share: 0 to 1} ·
+                requests, requests_usual: in the window · readings: [instants] · proposed: {what, handle, expires,
+                reversible: true | false}
+ anomaly        window: "1d" · window_spent · usual_low, usual_high · culprit: {label, value}
+ balance        balance: what is left of the credit (`amount` is the level of the threshold)
+source_stale    source · since: last data · error · retry_every: "1m" · budgets: how many are unknown ·
+                nearest: {budget, scope: [[label, value]], spent, amount, currency} · actions_paused: true | false
+recovered       of a source: source · since: blind from · until: blind to · missed: {currency: amount} caught up ·
+                crossed: how many levels were crossed meanwhile. Else `basis` says which alert has ended,
+                since: when it began
+unpriced        field `unpriced`; share: of all tokens of the period, 0 to 1
+unmatched       wanted: {label: pattern text} · nearest: {label, value} · known: [values of that label], or,
+                with no budget, uncovered: {currency: amount}, uncovered_by: [{label, value, spent}] largest first
+summary         occasion: "first_start" | "period_closed" | "digest" (one event for every budget and scope) ·
+                state: ok | risk | over | unknown · previous: what the period before came to · since: digest covers
+                from · alerts: how many were told in the period
+action          action: its name · state: proposed | approved | refused | executed | verified | failed | expired |
+                restored · what: "block this key" · target: the alias · reversible · handle · expires: instant ·
+                by: who · error · restore: the command that undoes it
+test            notifier: its name
+==============  ======================================================================================================
+"""
 
 from __future__ import annotations
 
