@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -21,7 +21,12 @@ BASES: Final = ("actual", "forecast", "burn_rate", "anomaly", "balance")
 Scope = tuple[tuple[str, str | None], ...]
 
 _SCALES: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
-_AMOUNT: Final = re.compile(r"(?P<sign>[-+]?)(?P<number>[\d_.,]+)\s*(?P<scale>[kKmMgGbBtT]?)\s*(?P<unit>[A-Za-z]*)\Z")
+#: A comma groups thousands; a scale stands alone or before a unit: `500 GBP` and `500 tokens` keep their letters.
+_AMOUNT: Final = re.compile(
+    r"(?P<sign>[-+]?)(?P<number>(?:\d{1,3}(?:,\d{3})+|\d[\d_]*)(?:\.\d+)?|\.\d+)\s*"
+    r"(?P<scale>[kKmMgGbBtT](?=\s|\Z|tokens?\Z|[A-Za-z]{3}\Z))?\s*(?P<unit>[A-Za-z]*)\Z",
+    re.ASCII,
+)
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -42,11 +47,9 @@ class Amount:
         """`500 USD`, `1,500.50 EUR`, `5M tokens`, or a bare number where `unit` is given. ValueError with remedy."""
         match = _AMOUNT.match(text.strip())
         if match is None:
-            raise ValueError(f"{text!r} is no amount; write it as 500 USD or 5M tokens")
-        try:
-            number = Decimal(match["number"].replace("_", "").replace(",", "")) * _SCALES[match["scale"].lower()]
-        except InvalidOperation:
-            raise ValueError(f"{text!r} is no amount; write it as 500 USD or 5M tokens") from None
+            decimals = "; a comma groups thousands (1,500.50)" if "," in text else ""
+            raise ValueError(f"{text!r} is no amount{decimals}; write it as 500 USD or 5M tokens")
+        number = Decimal(match["number"].replace("_", "").replace(",", "")) * _SCALES[(match["scale"] or "").lower()]
         if match["sign"] == "-":
             raise ValueError(f"{text!r}: an amount is not negative")
         name = match["unit"]
