@@ -1,4 +1,4 @@
-"""The ledger as the judge holds it: every series' buckets, and their sums by any borders. Nothing here opens a store."""
+"""The ledger as the judge holds it: buckets of every series, and their sums by any borders. Opens no store."""
 
 from __future__ import annotations
 
