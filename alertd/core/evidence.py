@@ -1,0 +1,129 @@
+"""From a position to an event: every figure that a message needs, with its absence kept. Nothing here has words for it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from alertd.core.budgets import Threshold, duration_text
+from alertd.core.events import Event
+from alertd.core.periods import Period
+from alertd.core.positions import Position
+
+_HANDLE: Final = 6
+_QUANTILES: Final = (0.1, 0.5, 0.9)
+#: Significant digits of a projected figure: a projection is never surer than this.
+_DIGITS: Final = 6
+
+
+def event_id(key: str) -> str:
+    """A stable name for what is told under a key: the same on every try, in every replica."""
+    return hashlib.sha256(key.encode()).hexdigest()[:24]
+
+
+def handle_of(identity: str) -> str:
+    """What people type to acknowledge an event."""
+    return identity[:_HANDLE]
+
+
+def event_of(position: Position, kind: str, severity: str, key: str, now: datetime, **more: Any) -> Event:
+    """The event of one position, told under `key`, with all its evidence."""
+    identity = event_id(key)
+    projection = position.projection
+    amount = position.amount.value
+    exhausted = projection.exhausted_at(float(amount)) if projection is not None else None
+    details = {"handle": handle_of(identity), **more.pop("details", {})}
+    return Event(
+        id=identity,
+        kind=kind,
+        severity=severity,
+        at=now,
+        budget=position.budget.name,
+        scope=position.scope,
+        period_start=position.period.start,
+        period_end=position.period.end,
+        zone=zone_name(position.period),
+        amount=amount,
+        currency=position.amount.unit,
+        spent=position.spent,
+        projected=projected(position),
+        probability_over=None if projection is None else projection.probability_over(float(amount)),
+        exhausted_low=None if exhausted is None else exhausted.low,
+        exhausted_at=None if exhausted is None else exhausted.likely,
+        exhausted_high=None if exhausted is None else exhausted.high,
+        pace=position.pace,
+        pace_allowed=_allowed(position, now),
+        contributors=position.contributors[:3],
+        contributor_count=position.contributor_count,
+        data_until=position.data_until,
+        complete_from=position.complete_from,
+        unpriced=position.unpriced,
+        assumed_prices=position.assumed,
+        owner=position.override.owner or position.budget.owner,
+        runbook_url=position.budget.runbook_url,
+        channel=position.override.channel or position.budget.channel,
+        details=details,
+        **more,
+    )
+
+
+def projected(position: Position) -> dict[str, Decimal]:
+    """The quantiles of the contract, as exact as a projection deserves; empty where nothing can be said."""
+    if position.projection is None:
+        return {}
+    found = {str(q): max(position.spent, _significant(position.projection.quantile(q))) for q in _QUANTILES}
+    return found if position.data_until is not None else {}
+
+
+def zone_name(period: Period) -> str:
+    """The IANA name of a period's zone."""
+    return getattr(period.zone, "key", None) or "UTC"
+
+
+def burn_details(position: Position, threshold: Threshold) -> dict[str, Any]:
+    """What a burn-rate alert shows: the longest window, what it saw, what is usual, who it was."""
+    window = max(threshold.windows)
+    burn = position.burns[window]
+    details: dict[str, Any] = {
+        "window": duration_text(window),
+        "window_spent": burn.spent,
+        "factor": round(burn.factor, 1),
+        "readings": [position.data_until],
+    }
+    if position.pace is not None:
+        details["window_usual"] = position.pace * Decimal(str(window.total_seconds())) / 86400
+    shortest = position.burns[min(threshold.windows)]
+    details["rising"] = shortest.factor > burn.factor
+    if position.culprit is not None:
+        label, value = position.culprit
+        details["culprit"] = {"label": label, "value": value}
+    return details
+
+
+def with_level(event: Event, threshold: Threshold, levels: Sequence[Decimal]) -> Event:
+    """The same event, saying on which threshold and levels it stands."""
+    return replace(
+        event, basis=threshold.basis, threshold=str(threshold), level=max(levels), levels=tuple(sorted(levels))
+    )
+
+
+def found_late(event: Event, how: str, since: datetime | None) -> Event:
+    """The same event, saying that it was found late: alertd was down, or data were corrected."""
+    more: Mapping[str, Any] = {"found_late": how, "found_late_since": since}
+    return replace(event, details={**event.details, **more})
+
+
+def _allowed(position: Position, now: datetime) -> Decimal | None:
+    """What may be spent a day so that the budget just holds."""
+    left = (position.period.end - now).total_seconds() / 86400
+    if left <= 0 or position.spent >= position.amount.value:
+        return None
+    return (position.amount.value - position.spent) / Decimal(repr(max(left, 1e-6)))
+
+
+def _significant(value: float) -> Decimal:
+    return Decimal(f"{value:.{_DIGITS}g}")

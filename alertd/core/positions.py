@@ -1,0 +1,113 @@
+"""Where a budget and scope stands, as values: spent, projected, by whom, how fresh. Nothing here works them out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from alertd.core.budgets import TOKENS, Amount, Budget, Override, Scope, scope_text
+from alertd.core.costing import Exchange, Tariff
+from alertd.core.events import Contributor, Unpriced
+from alertd.core.ledger import Ledger, SeriesRow
+from alertd.core.periods import Period
+from alertd.core.projection import Commitment, Projection
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """What the judge knows of a source: up to when its data go, how late it may be, and what is wrong with it."""
+
+    name: str
+    until: datetime | None
+    stale_after: timedelta
+    delay: timedelta = timedelta(0)
+    interval: timedelta = timedelta(minutes=1)
+    complete_from: datetime | None = None
+    failing_since: datetime | None = None
+    last_ok: datetime | None = None
+    error: str = ""
+    degraded: str = ""
+
+    def stale(self, now: datetime) -> bool:
+        """Whether what it last saw is too old to speak for the present."""
+        return self.until is not None and now - self.until > self.stale_after + self.delay
+
+
+@dataclass(frozen=True, slots=True)
+class Burn:
+    """What was spent in one window that ends where the data end."""
+
+    window: timedelta
+    spent: Decimal
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One budget, scope and period with its figures, in the unit of `amount`.
+
+    `projection` is None where nothing can be said (no data, or a period that has ended). `burns` are by window.
+    """
+
+    budget: Budget
+    scope: Scope
+    period: Period
+    amount: Amount
+    spent: Decimal
+    projection: Projection | None
+    data_until: datetime | None
+    complete_from: datetime | None
+    stale_sources: tuple[str, ...] = ()
+    contributors: tuple[Contributor, ...] = ()
+    contributor_count: int = 0
+    unpriced: tuple[Unpriced, ...] = ()
+    assumed: tuple[str, ...] = ()
+    pace: Decimal | None = None
+    burns: Mapping[timedelta, Burn] = field(default_factory=dict)
+    culprit: tuple[str, str] | None = None
+    matched: bool = True
+    closed: bool = False
+    daily: tuple[tuple[str, Decimal], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The budget and scope, as keys and conversations name it."""
+        return f"{self.budget.name}/{scope_text(self.scope)}/{self.period.key}"
+
+    @property
+    def override(self) -> Override:
+        values = tuple(value or "" for _, value in self.scope)
+        return self.budget.table.get(values, Override()) if self.scope else Override()
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Everything but the usage that a position depends on."""
+
+    now: datetime
+    tariff: Tariff
+    exchange: Exchange
+    sources: Mapping[str, SourceView] = field(default_factory=dict)
+    #: Amounts raised by hand, by `budget/scope/period`.
+    raised: Mapping[str, Amount] = field(default_factory=dict)
+    commitments: Mapping[str, Sequence[Commitment]] = field(default_factory=dict)
+
+
+def scopes(budget: Budget, ledger: Ledger) -> dict[Scope, list[int]]:
+    """The series of each of a budget's scopes. Scopes that only the table knows are there too, without series."""
+    found: dict[Scope, list[int]] = {}
+    if not budget.per:
+        found[()] = []
+    for values in budget.table:
+        found[tuple(zip(budget.per, values, strict=True))] = []
+    for index, labels in enumerate(ledger.labels):
+        if budget.where.matches(labels) and _counts(ledger.series[index], budget):
+            scope = tuple((name, labels.get(name)) for name in budget.per)
+            found.setdefault(scope, []).append(index)
+    return dict(sorted(found.items(), key=lambda item: scope_text(item[0])))
+
+
+def _counts(row: SeriesRow, budget: Budget) -> bool:
+    return not (row.billed and budget.amount.unit == TOKENS)

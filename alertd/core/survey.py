@@ -1,0 +1,281 @@
+"""From the ledger to positions: what each budget scope spent, how it may end, who drives it. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+
+from alertd.core.budgets import Budget, Scope
+from alertd.core.costing import Costs, costs, midnights
+from alertd.core.events import Contributor, Unpriced
+from alertd.core.ledger import Ledger, SeriesRow
+from alertd.core.periods import Period
+from alertd.core.positions import Burn, Circumstances, Position, SourceView, scopes
+from alertd.core.projection import DAY, HOUR, Question, Series, project_many
+
+#: Days of history that a projection may look back over.
+HISTORY_DAYS: Final = 120
+#: Under so many days of data a projection reads hours instead of days.
+_YOUNG: Final = timedelta(days=3)
+#: Labels that say who spends, the most telling first; then what: the model.
+_WHO: Final = ("key", "user", "service", "project", "workspace", "team")
+_RECENT_DAYS: Final = 2
+_BEFORE_DAYS: Final = 7
+
+
+class Survey:
+    """One look at the ledger: the costs by zone and unit are worked out once and serve every budget."""
+
+    def __init__(self, ledger: Ledger, around: Circumstances, earliest: datetime | None = None) -> None:
+        """`earliest` is the start of the oldest period that will be asked for."""
+        self.ledger = ledger
+        self.around = around
+        reach = 0 if earliest is None else (around.now - earliest).days + 2
+        self.days = max(HISTORY_DAYS, reach)
+        self._costs: dict[tuple[str, str], Costs] = {}
+
+    def costs(self, zone: tzinfo, unit: str) -> Costs:
+        """The ledger's costs by local day, back to the earliest period, and today."""
+        key = (str(zone), unit)
+        if key not in self._costs:
+            today = self.around.now.astimezone(zone).date()
+            days, borders = midnights(zone, today - timedelta(days=self.days), self.days + 1)
+            self._costs[key] = costs(
+                self.ledger, unit, days, borders, tariff=self.around.tariff, exchange=self.around.exchange
+            )
+        return self._costs[key]
+
+    def positions(self, budget: Budget, at: datetime | None = None) -> list[Position]:
+        """The positions of a budget's scopes in the period that contains `at` (now, where absent), by scope."""
+        now = self.around.now
+        period = budget.period.containing(at or now)
+        table = self.costs(budget.period.zone, budget.amount.unit)
+        members = scopes(budget, self.ledger)
+        found = [self._figures(budget, scope, indices, period, table) for scope, indices in members.items()]
+        return self._projected(found, members, table)
+
+    def _figures(self, budget: Budget, scope: Scope, indices: list[int], period: Period, table: Costs) -> Position:
+        first, last = _columns(table, period)
+        now = self.around.now
+        spent = sum((table.exact_between(index, first, last) for index in indices), Decimal(0))
+        current = now in period
+        used = [index for index in indices if table.quantities[index, first:last].any()]
+        feeding = {self.ledger.series[index].source for index in indices}
+        views = [view for name, view in sorted(self.around.sources.items()) if name in feeding]
+        untils = [view.until for view in views if view.until is not None]
+        position = Position(
+            budget=budget,
+            scope=scope,
+            period=period,
+            amount=budget.amount,
+            spent=spent + (budget.opening if current else 0),
+            projection=None,
+            data_until=min([*untils, period.end]) if untils else None,
+            complete_from=_complete_from(views, period),
+            stale_sources=tuple(sorted(view.name for view in views if view.stale(now))),
+            unpriced=tuple(self._unpriced(table, used, first, last)),
+            assumed=tuple(sorted({self.ledger.series[i].model for i in used if i in table.assumed})),
+            matched=bool(indices),
+            closed=now >= period.end + max((view.delay for view in views), default=timedelta(0)),
+        )
+        amount = self.around.raised.get(position.name) or position.override.amount or budget.amount
+        position = replace(position, amount=amount)
+        return self._evidence(position, used, table, first, last) if used else position
+
+    def _evidence(self, position: Position, used: list[int], table: Costs, first: int, last: int) -> Position:
+        label = _telling_label(self.ledger, used, position.scope)
+        groups: dict[str, list[int]] = {}
+        for index in used:
+            groups.setdefault(self.ledger.labels[index].get(label, ""), []).append(index)
+        today = _column(table, self.around.now)
+        contributors = sorted(
+            (self._contributor(label, value, group, table, (first, last, today)) for value, group in groups.items()),
+            key=lambda item: (-item.spent, item.value),
+        )
+        burns, culprit = self._burns(position, used, table, label)
+        seen = max(1, min(7, today - _first_used(table, used)))
+        week = table.floats[used, max(0, today - seen) : today].sum() / seen if today else 0.0
+        return replace(
+            position,
+            contributors=tuple(contributors[:5]),
+            contributor_count=len(contributors),
+            pace=_rounded(week) if today > _first_used(table, used) else None,
+            burns=burns,
+            culprit=culprit,
+            daily=tuple(
+                (table.days[day].isoformat(), _rounded(float(table.floats[used, day].sum())))
+                for day in range(first, last)
+            ),
+        )
+
+    def _contributor(
+        self, label: str, value: str, group: list[int], table: Costs, span: tuple[int, int, int]
+    ) -> Contributor:
+        first, last, today = span
+        spent = sum((table.exact_between(index, first, last) for index in group), Decimal(0))
+        recent = slice(max(0, today - _RECENT_DAYS), today)
+        before = slice(max(0, today - _RECENT_DAYS - _BEFORE_DAYS), max(0, today - _RECENT_DAYS))
+        born = _first_used(table, group)
+        known = before.stop - max(before.start, born)
+        if known < _RECENT_DAYS:
+            return Contributor(label, value, spent)
+        now_volume = table.quantities[group, recent].sum() / _RECENT_DAYS
+        old_volume = table.quantities[group, before].sum() / known
+        return Contributor(
+            label,
+            value,
+            spent,
+            pace_now=_rounded(table.floats[group, recent].sum() / _RECENT_DAYS),
+            pace_before=_rounded(table.floats[group, before].sum() / known),
+            volume_change=float(now_volume / old_volume) if old_volume else None,
+        )
+
+    def _burns(
+        self, position: Position, used: list[int], table: Costs, label: str
+    ) -> tuple[dict[timedelta, Burn], tuple[str, str] | None]:
+        """What each burn-rate window of the budget's thresholds saw, and who spent most in the longest."""
+        thresholds = position.override.thresholds or position.budget.thresholds
+        windows = sorted({window for t in thresholds if t.basis == "burn_rate" for window in t.windows})
+        if not windows or position.data_until is None or not self.around.now < position.period.end:
+            return {}, None
+        end = position.data_until.timestamp()
+        today = _column(table, self.around.now)
+        rates = {index: _latest_price(table, index, today) for index in used}
+        length = position.period.end - position.period.start
+        burns, culprit = {}, None
+        for window in windows:
+            parts: dict[str, Decimal] = {}
+            for index in used:
+                count = self.ledger.sum_between(index, end - window.total_seconds(), end)
+                who = self.ledger.labels[index].get(label, "")
+                parts[who] = parts.get(who, Decimal(0)) + count * rates[index]
+            spent = sum(parts.values(), Decimal(0))
+            even = float(position.amount.value) * (window / length)
+            burns[window] = Burn(window, spent, float(spent) / even if even else 0.0)
+            if spent:
+                culprit = (label, max(parts, key=lambda value: (parts[value], value)))
+        return burns, culprit
+
+    def _unpriced(self, table: Costs, used: Iterable[int], first: int, last: int) -> Iterable[Unpriced]:
+        sums: dict[tuple[str, str, str], int] = {}
+        for index in used:
+            if index in table.unpriced:
+                row = self.ledger.series[index]
+                key = (row.provider, row.model, row.meter)
+                sums[key] = sums.get(key, 0) + int(table.quantities[index, first:last].sum())
+        reasons = {_kind(self.ledger.series[index]): table.unpriced[index] for index in used if index in table.unpriced}
+        for key, quantity in sorted(sums.items()):
+            yield Unpriced(*key, quantity=quantity, reason=reasons[key].reason, nearest=reasons[key].nearest)
+
+    def _projected(self, found: list[Position], members: Mapping[Scope, list[int]], table: Costs) -> list[Position]:
+        """The same positions with their projections, all asked for at once."""
+        questions: dict[int, Question] = {}
+        for place, position in enumerate(found):
+            if self.around.now < position.period.end and position.data_until is not None:
+                question = self._question(position, members[position.scope], table)
+                if question is not None:
+                    questions[place] = question
+        answers = dict(zip(questions, project_many(list(questions.values())), strict=True))
+        return [replace(position, projection=answers.get(place)) for place, position in enumerate(found)]
+
+    def _question(self, position: Position, indices: list[int], table: Costs) -> Question | None:
+        """What the projection is asked: days since the first use, or hours where that is too short ago."""
+        zone, until = position.period.zone, position.data_until
+        if until is None or not indices:
+            return None
+        last = _column(table, until - timedelta(microseconds=1)) + 1
+        born = min(_first_used(table, indices), last - 1)
+        start = datetime.fromtimestamp(table.borders[born], UTC)
+        if position.complete_from is not None:
+            start = max(start, position.complete_from.astimezone(UTC))
+        if until - start < _YOUNG:
+            series = self._hours(indices, table, start, until)
+        else:
+            if start.timestamp() > table.borders[born]:
+                born += 1  # a first day that was seen in part would look like a quiet one
+            values = table.floats[indices, born:last].sum(axis=0)
+            begin = datetime.fromtimestamp(table.borders[born], zone)
+            partial = until if until.timestamp() < table.borders[last] else None
+            series = Series(begin, values, DAY, partial, position.name)
+        inside = _spent_from(series, position, table, indices)
+        commitments = self.around.commitments.get(position.budget.name, ())
+        opening = float(position.spent) - inside
+        return Question(
+            series, position.period.start.astimezone(zone), position.period.end.astimezone(zone), commitments, opening
+        )
+
+    def _hours(self, indices: list[int], table: Costs, start: datetime, until: datetime) -> Series:
+        begin = start.replace(minute=0, second=0, microsecond=0)
+        count = max(1, -int(-(until - begin) // HOUR))
+        edges = [(begin + HOUR * number).timestamp() for number in range(count + 1)]
+        values = np.zeros(count)
+        today = _column(table, self.around.now)
+        for index in indices:
+            price = float(_latest_price(table, index, today))
+            if price:
+                values += [self.ledger.sum_between(index, a, b) * price for a, b in pairwise(edges)]
+        partial = until if until < begin + HOUR * count else None
+        return Series(begin, values, HOUR, partial)
+
+
+def _columns(table: Costs, period: Period) -> tuple[int, int]:
+    edges = np.asarray(table.borders)
+    first = int(np.searchsorted(edges, period.start.timestamp()))
+    last = int(np.searchsorted(edges, period.end.timestamp()))
+    return min(first, len(table.days)), min(last, len(table.days))
+
+
+def _column(table: Costs, instant: datetime) -> int:
+    """The local day an instant falls in, as a column."""
+    return int(np.clip(np.searchsorted(table.borders, instant.timestamp(), side="right") - 1, 0, len(table.days) - 1))
+
+
+def _first_used(table: Costs, indices: Sequence[int]) -> int:
+    used = np.flatnonzero(table.quantities[indices].any(axis=0))
+    return int(used[0]) if used.size else len(table.days) - 1
+
+
+def _latest_price(table: Costs, index: int, today: int) -> Decimal:
+    """What a unit cost today, or on the last day that it had a price."""
+    prices = [price for begin, _, price in table.prices[index] if begin <= today]
+    return prices[-1] if prices else Decimal(0)
+
+
+def _spent_from(series: Series, position: Position, table: Costs, indices: list[int]) -> float:
+    """What of the period's spend lies inside the projection's series; the rest is its opening."""
+    if series.step == HOUR:
+        begins = np.array([series.start.timestamp() + 3600 * k for k in range(series.values.size)])
+        return float(series.values[begins >= position.period.start.timestamp()].sum())
+    first, last = _columns(table, position.period)
+    begin = max(first, _column(table, series.start))
+    return float(table.floats[indices, begin:last].sum()) if begin < last else 0.0
+
+
+def _complete_from(views: Sequence[SourceView], period: Period) -> datetime | None:
+    starts = [view.complete_from for view in views if view.complete_from is not None]
+    latest = max(starts, default=None)
+    return latest if latest is not None and latest > period.start else None
+
+
+def _telling_label(ledger: Ledger, used: Sequence[int], scope: Scope) -> str:
+    """The label that best tells who spends: the first of the known ones with several values, else the model."""
+    taken = {name for name, _ in scope}
+    for name in _WHO:
+        if name not in taken and len({ledger.labels[index].get(name) for index in used}) > 1:
+            return name
+    return "model"
+
+
+def _kind(row: SeriesRow) -> tuple[str, str, str]:
+    return (row.provider, row.model, row.meter)
+
+
+def _rounded(value: Any) -> Decimal:
+    """A pace or a curve's point: a float on its way to a message, kept to a millionth."""
+    return Decimal(repr(round(float(value), 6)))
