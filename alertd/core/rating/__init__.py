@@ -1,0 +1,18 @@
+"""Usage and prices become money, by each provider's own rule: exact bills, their shares, and their projections."""
+
+from alertd.core.prices import Tariff
+from alertd.core.rating.allocate import allocate, effective_prices, share
+from alertd.core.rating.bill import Bill, BillLine, UnpricedLine, rate
+from alertd.core.rating.paths import cost_paths
+
+__all__ = [
+    "Bill",
+    "BillLine",
+    "Tariff",
+    "UnpricedLine",
+    "allocate",
+    "cost_paths",
+    "effective_prices",
+    "rate",
+    "share",
+]

@@ -1,0 +1,224 @@
+"""Usage and a price book become a bill: every line by its provider's own rule, exact, one account and month at a time.
+
+    usage -> sums per line and day -> one group per account, provider, month and rule -> billed lines -> Bill
+
+What has no price is listed beside the lines and is no part of any total. Nothing here converts currencies.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from alertd.core.prices import Price, PriceBook, Tariff, Unpriced
+from alertd.core.rating.rules import FreeAllowance, Rule
+from alertd.core.usage import Line, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class BillLine:
+    """One line as the provider would print it. Quantities are in the meter's own unit, money is in `currency`.
+
+    `gross` is the cost without the free allowance, `free_quantity` what the allowance took off; `at_most` is the
+    dearest the line can be where the size of single requests decides its price and is not known (None: `cost` is the cost).
+    """
+
+    line: Line
+    month: date
+    price: Price
+    rule: Rule
+    quantity: int
+    billed_quantity: int
+    free_quantity: int
+    gross: Decimal
+    cost: Decimal
+    at_most: Decimal | None = None
+
+    @property
+    def currency(self) -> str:
+        return self.price.currency
+
+    @property
+    def unit(self) -> str:
+        """What the unit price buys: 1000000 tokens."""
+        kind = self.line.meter if self.line.meter in ("requests", "minutes") else "tokens"
+        return f"{self.price.per} {kind}"
+
+    @property
+    def unit_price(self) -> Decimal:
+        return self.price.amount
+
+    @property
+    def sentence(self) -> str:
+        """Why the line costs what it costs: what is said of its price, then its provider's rule."""
+        bound = f"at most {self.at_most.normalize():f} {self.currency}" if self.at_most is not None else ""
+        said = (self.price.note, bound, self.price.assumed, self.rule.sentence)
+        return "; ".join(part for part in said if part)
+
+
+@dataclass(frozen=True, slots=True)
+class UnpricedLine:
+    """Usage that is in no total, because no price is known for it."""
+
+    line: Line
+    quantity: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """The lines of all accounts and months, and what could not be priced."""
+
+    lines: tuple[BillLine, ...]
+    unpriced: tuple[UnpricedLine, ...] = ()
+
+    @property
+    def totals(self) -> Mapping[str, Decimal]:
+        """The cost by currency; a currency with a priced line is there at 0 too."""
+        totals: dict[str, Decimal] = defaultdict(Decimal)
+        for line in self.lines:
+            totals[line.currency] += line.cost
+        return dict(totals)
+
+    @property
+    def at_most(self) -> Mapping[str, Decimal]:
+        """The totals if every request had the dearest size."""
+        totals: dict[str, Decimal] = defaultdict(Decimal)
+        for line in self.lines:
+            totals[line.currency] += line.cost if line.at_most is None else line.at_most
+        return dict(totals)
+
+
+class _Group(NamedTuple):
+    account: str
+    provider: str
+    month: date
+    rule: Rule
+
+
+def rate(usage: Iterable[Usage], book: PriceBook) -> Bill:
+    """The bill of any usage: each month apart in its provider's zone, the price and the rule by the day of use."""
+    sums: dict[tuple[Line, datetime], int] = {}
+    for used in usage:
+        key = (used.line, used.start)
+        sums[key] = sums.get(key, 0) + used.quantity
+    calendar = _Calendar(book)
+    groups: dict[_Group, dict[Tariff, int]] = {}
+    unpriced: dict[tuple[Line, str], int] = {}
+    for (line, start), quantity in sums.items():
+        found = calendar.tariff(line, start)
+        if isinstance(found, Unpriced):
+            unpriced[line, found.reason] = unpriced.get((line, found.reason), 0) + quantity
+            continue
+        group, tariff = found
+        quantities = groups.setdefault(group, {})
+        quantities[tariff] = quantities.get(tariff, 0) + quantity
+    return Bill(
+        tuple(_billed(groups)),
+        tuple(UnpricedLine(line, quantity, reason) for (line, reason), quantity in unpriced.items()),
+    )
+
+
+class _Calendar:
+    """Which bill an instant of a line belongs to, remembered: a zone's day is asked once an instant, not once a row."""
+
+    def __init__(self, book: PriceBook) -> None:
+        self._book = book
+        self._days: dict[tuple[str, datetime], date] = {}
+        self._found: dict[tuple[Line, date], tuple[_Group, Tariff] | Unpriced] = {}
+        self._zones: dict[Line, ZoneInfo] = {}
+
+    def tariff(self, line: Line, start: datetime) -> tuple[_Group, Tariff] | Unpriced:
+        zone = self._zones.get(line) or self._zone(line)
+        day = self._days.get((zone.key, start))
+        if day is None:
+            day = self._days[zone.key, start] = start.astimezone(zone).date()
+        found = self._found.get((line, day))
+        if found is None:
+            found = self._found[line, day] = self._look(line, day)
+        return found
+
+    def _look(self, line: Line, day: date) -> tuple[_Group, Tariff] | Unpriced:
+        tariff = self._book.tariff(line, day)
+        if isinstance(tariff, Unpriced):
+            return tariff
+        return _Group(line.account, tariff.price.provider, day.replace(day=1), tariff.rule), tariff
+
+    def _zone(self, line: Line) -> ZoneInfo:
+        history = self._book.history(line)
+        seller = line.provider if isinstance(history, Unpriced) else history[0].provider
+        zone = self._zones[line] = ZoneInfo(self._book.zone(seller))
+        return zone
+
+
+def _billed(groups: Mapping[_Group, Mapping[Tariff, int]]) -> Iterable[BillLine]:
+    """The groups in the order of their months and rules, so that what is left of a free allowance is handed on."""
+    consumed: dict[tuple[str, str, str], int] = {}
+    for group in sorted(groups, key=lambda one: (one.provider, one.account, one.month, one.rule.since or date.min)):
+        free = group.rule.free
+        lines = tuple(groups[group].items())
+        if free is None:
+            yield from (_line(group, tariff, quantity, 0) for tariff, quantity in lines)
+            continue
+        scope = (group.account, group.provider, str(group.month) if free.period == "month" else free.period)
+        used = consumed.get(scope, 0) + free.used_elsewhere
+        consumed[scope] = consumed.get(scope, 0) + sum(quantity for _, quantity in lines)
+        yield from _with_allowance(group, free, lines, max(free.quantity - used, 0))
+
+
+def _with_allowance(
+    group: _Group, free: FreeAllowance, lines: tuple[tuple[Tariff, int], ...], left: int
+) -> Iterable[BillLine]:
+    rule = group.rule
+    if free.period == "none":
+        left = 0
+    if free.moment == "after_rounding":
+        if sum(quantity for _, quantity in lines) <= left:
+            yield from (_free_line(group, tariff, quantity) for tariff, quantity in lines)
+            return
+        left -= left % rule.unit
+    granted = _granted(free, lines, left, rule)
+    for index, (tariff, quantity) in enumerate(lines):
+        yield _line(group, tariff, quantity, granted[index])
+
+
+def _granted(free: FreeAllowance, lines: tuple[tuple[Tariff, int], ...], left: int, rule: Rule) -> Mapping[int, int]:
+    """How much of the allowance each line gets, in the rule's order; among equal prices the first line comes first."""
+    granted = {}
+    for index in spending_order(free, [tariff.price.unit for tariff, _ in lines]):
+        quantity = lines[index][1]
+        offered = rule.units(quantity) if free.moment == "after_rounding" else quantity
+        granted[index] = min(left, max(offered, 0))
+        left -= granted[index]
+    return granted
+
+
+def spending_order(free: FreeAllowance, unit_prices: list[Decimal]) -> list[int]:
+    """The lines in the order in which they use up a free allowance."""
+    sign = {"dearest_first": -1, "cheapest_first": 1, "first_line": 0}[free.order]
+    return sorted(range(len(unit_prices)), key=lambda index: sign * unit_prices[index])
+
+
+def _line(group: _Group, tariff: Tariff, quantity: int, free_quantity: int) -> BillLine:
+    """One line after its share of the allowance; before rounding the share is not billed, after it is billed at 0."""
+    rule, price = group.rule, tariff.price
+    gross = rule.rounded(price.of(rule.units(quantity)))
+    if rule.free is not None and rule.free.moment == "after_rounding":
+        billed = rule.units(quantity)
+        cost = rule.rounded(price.of(billed - free_quantity))
+    else:
+        billed = rule.units(quantity - free_quantity)
+        cost = rule.rounded(price.of(billed))
+    at_most = None if price.ceiling is None else rule.rounded(price.ceiling * billed / price.per)
+    return BillLine(tariff.line, group.month, price, rule, quantity, billed, free_quantity, gross, cost, at_most)
+
+
+def _free_line(group: _Group, tariff: Tariff, quantity: int) -> BillLine:
+    gross = group.rule.rounded(tariff.price.of(group.rule.units(quantity)))
+    nothing = group.rule.rounded(tariff.price.of(0))
+    return BillLine(tariff.line, group.month, tariff.price, group.rule, quantity, 0, quantity, gross, nothing)

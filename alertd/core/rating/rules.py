@@ -1,0 +1,68 @@
+"""The pieces of a provider's billing rule as values: what is rounded to which unit, what is free, in what order.
+
+A rule is data; the arithmetic that reads it is in bill.py (exact) and paths.py (vectorised).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
+from typing import Final, Literal
+
+Order = Literal["dearest_first", "cheapest_first", "first_line"]
+Moment = Literal["before_rounding", "after_rounding"]
+FreePeriod = Literal["month", "once", "none"]
+LineRounding = Literal["none", "half_even_cent", "up_to_cent"]
+
+_CENT: Final = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class FreeAllowance:
+    """What an account need not pay for in a period, in the meter's own unit.
+
+    `used_elsewhere` is what projects that are not measured here use of it.
+    """
+
+    quantity: int
+    order: Order = "dearest_first"
+    moment: Moment = "before_rounding"
+    period: FreePeriod = "month"
+    used_elsewhere: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a provider turns the lines of one account's month into money, and the sentence that says so."""
+
+    name: str
+    sentence: str
+    source: str = ""
+    since: date | None = None
+    #: Each line's quantity is rounded up to a multiple of it; 1 bills every token.
+    unit: int = 1
+    free: FreeAllowance | None = None
+    line_rounding: LineRounding = "none"
+
+    @property
+    def linear(self) -> bool:
+        """Whether a quantity costs the same whatever else was used."""
+        return self.unit == 1 and self.free is None and self.line_rounding == "none"
+
+    def units(self, quantity: int) -> int:
+        """The quantity rounded up to the billing unit; a correction below zero is left as it is."""
+        return -(-quantity // self.unit) * self.unit if quantity > 0 else quantity
+
+    def rounded(self, cost: Decimal) -> Decimal:
+        """A line's cost as the rule rounds it."""
+        match self.line_rounding:
+            case "up_to_cent":
+                return cost.quantize(_CENT, rounding=ROUND_CEILING)
+            case "half_even_cent":
+                return cost.quantize(_CENT, rounding=ROUND_HALF_EVEN)
+            case "none":
+                return cost
+
+
+PRO_RATA: Final = Rule("pro-rata", "Every unit is billed at its price; no minimum, no rounding.")

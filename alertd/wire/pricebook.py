@@ -1,0 +1,39 @@
+"""The price files of the package and of the user as one book, above the price list of genai-prices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from alertd import prices
+from alertd.core.fx import Rates
+from alertd.core.pricefile import PriceFileError, read_price_file
+from alertd.core.pricelayer import Layer
+from alertd.core.prices import PriceBook
+from alertd.wire.pricelist import GenaiPrices
+
+
+def price_book(own_files: Sequence[Path] = ()) -> PriceBook:
+    """The user's files (the first named wins), then the built-in ones, then genai-prices. Raises PriceFileError."""
+    own = [_read(path.name, path) for path in own_files]
+    return PriceBook((*own, *built_in_layers()), GenaiPrices())
+
+
+def built_in_layers() -> tuple[Layer, ...]:
+    """The price files of the package, one a provider."""
+    folder = files(prices)
+    named = sorted((entry.name, entry) for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return tuple(read_price_file(name, entry.read_text("utf-8")) for name, entry in named)
+
+
+def rates_of(book: PriceBook) -> Rates:
+    """The rates of exchange that the user's price files give."""
+    return Rates(rate for layer in reversed(book.layers) for rate in layer.rates)
+
+
+def _read(name: str, path: Path) -> Layer:
+    try:
+        return read_price_file(name, path.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PriceFileError(str(path), [f"cannot be read: {error}"]) from error
