@@ -1,4 +1,4 @@
-"""From a position to an event: every figure that a message needs, with its absence kept. Nothing here has words for it."""
+"""From a position to an event: every figure that a message needs, with its absence kept. It has no words for it."""
 
 from __future__ import annotations
 

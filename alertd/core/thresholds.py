@@ -121,7 +121,7 @@ def _burning(position: Position, threshold: Threshold) -> bool | None:
     return False if longest.factor < factor * _COOLED else None
 
 
-def advance(standing: Standing, threshold: Threshold, stood: bool | None, now: datetime) -> tuple[Standing, str]:
+def advance(standing: Standing, threshold: Threshold, *, stood: bool | None, now: datetime) -> tuple[Standing, str]:
     """The standing after one look, and what is to be said: "fired", "recovered" or nothing ("").
 
     It fires when it stands and no episode is open (after a least gap since the last began); it ends when it was
