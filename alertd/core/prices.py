@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 from alertd.core.dated import days_of_change, in_force, is_assumed
 from alertd.core.model_names import SELF_HOSTED, Candidate, candidates, without_snapshot
 from alertd.core.pricelayer import Discount, Entry, Layer, Ratio
-from alertd.core.rating.rules import PRO_RATA, FreeAllowance, Rule
+from alertd.core.rules import PRO_RATA, FreeAllowance, Rule
 from alertd.core.usage import Line, Modifiers
 
 #: A ratio of a ratio of a price is the deepest that any provider publishes; more is a loop in a file.

@@ -25,6 +25,8 @@ HISTORY_DAYS: Final = 120
 _YOUNG: Final = timedelta(days=3)
 #: Labels that say who spends, the most telling first; then what: the model.
 _WHO: Final = ("key", "user", "service", "project", "workspace", "team")
+#: Finer than any price of one token; what a shared free tier leaves behind the 28th digit is no money.
+_EXACT: Final = Decimal("1e-12")
 _RECENT_DAYS: Final = 2
 _BEFORE_DAYS: Final = 7
 
@@ -74,7 +76,7 @@ class Survey:
             scope=scope,
             period=period,
             amount=budget.amount,
-            spent=spent + (budget.opening if current else 0),
+            spent=(spent + (budget.opening if current else 0)).quantize(_EXACT),
             projection=None,
             data_until=min([*untils, period.end]) if untils else None,
             complete_from=_complete_from(views, period),

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from alertd.core.prices import Price, PriceBook, Tariff, Unpriced
-from alertd.core.rating.rules import FreeAllowance, Rule
+from alertd.core.rules import FreeAllowance, Rule
 from alertd.core.usage import Line, Usage
 
 

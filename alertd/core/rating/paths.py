@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from alertd.core.prices import Tariff
 from alertd.core.rating.bill import spending_order
-from alertd.core.rating.rules import LineRounding, Rule
+from alertd.core.rules import LineRounding, Rule
 
 Floats = NDArray[np.float64]
 

@@ -1,0 +1,95 @@
+"""The price book as the judge reads it: what a unit of a ledger's line costs on a day, account-level rules included.
+
+A linear price is the book's own. Where a rule binds a whole account (a free tier, billing units), the account's month
+is rated as a whole and each unit carries what it came to: the parts add up, and no scope gets the free tier twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+from alertd.core.costing import Exchange, NoPrice, UnitPrice
+from alertd.core.fx import NoRate, Rates
+from alertd.core.ledger import Ledger
+from alertd.core.money import Money
+from alertd.core.prices import PriceBook, Tariff, Unpriced
+from alertd.core.rating import effective_prices, rate
+from alertd.core.usage import Line, Usage
+
+
+class LedgerTariff:
+    """What a unit costs, for the usage of one ledger as it stands."""
+
+    def __init__(self, book: PriceBook, ledger: Ledger) -> None:
+        self._book = book
+        self._ledger = ledger
+        self._months: dict[tuple[str, str, date], Mapping[tuple[Line, date], Fraction]] = {}
+        self._nearest: dict[str, str] = {}
+
+    @property
+    def version(self) -> str:
+        """A digest of every price: the same string, the same prices."""
+        return self._book.version
+
+    def unit_price(self, line: Line, day: date) -> UnitPrice | NoPrice:
+        """The price of one unit on a day of use, or why there is none and what is nearest."""
+        tariff = self._book.tariff(line, day)
+        if isinstance(tariff, Unpriced):
+            return NoPrice(tariff.reason, self._near(line.model))
+        price = tariff.price
+        if tariff.linear:
+            return UnitPrice(price.unit, price.currency, assumed=bool(price.assumed))
+        return UnitPrice(self._effective(tariff, day), price.currency, assumed=bool(price.assumed))
+
+    def _effective(self, tariff: Tariff, day: date) -> Decimal:
+        """What a unit came to in the account's month; before any use, the price itself."""
+        month = day.replace(day=1)
+        key = (tariff.line.account, tariff.price.provider, month)
+        if key not in self._months:
+            self._months[key] = self._rated(*key)
+        found = self._months[key].get((tariff.line, month))
+        return tariff.price.unit if found is None else Decimal(found.numerator) / Decimal(found.denominator)
+
+    def _rated(self, account: str, provider: str, month: date) -> Mapping[tuple[Line, date], Fraction]:
+        """The account's whole month as its provider bills it, by line."""
+        zone = ZoneInfo(self._book.zone(provider))
+        start, end = (_midnight(first, zone) for first in (month, _next(month)))
+        days = [start.timestamp(), end.timestamp()]
+        sums = self._ledger.sums(days)[:, 0] if self._ledger.series else ()
+        used = [
+            Usage(row.line, start, end, int(count))
+            for row, count in zip(self._ledger.series, sums, strict=True)
+            if count and not row.billed and row.account == account and self._sold_by(row.line, provider, month)
+        ]
+        return effective_prices(rate(used, self._book))
+
+    def _sold_by(self, line: Line, provider: str, day: date) -> bool:
+        tariff = self._book.tariff(line, day)
+        return not isinstance(tariff, Unpriced) and tariff.price.provider == provider
+
+    def _near(self, model: str) -> str:
+        if model not in self._nearest:
+            self._nearest[model] = next(iter(self._book.nearest(model, 1)), "")
+        return self._nearest[model]
+
+
+def exchange_of(rates: Rates) -> Exchange:
+    """One unit of a currency in another on a day, by the configured rates; None where there is none."""
+
+    def exchange(base: str, quote: str, day: date) -> Decimal | None:
+        found = rates.convert(Money(Decimal(1), base), quote, day)
+        return None if isinstance(found, NoRate) else found.amount
+
+    return exchange
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+def _next(month: date) -> date:
+    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
