@@ -1,0 +1,50 @@
+"""The one place that composes what is said to people. A channel only renders a Message and escapes it.
+
+`compose` is pure: events and an instant in, a Message out; the same state gives the same words in every channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from alertd.core.events import Event
+from alertd.core.messages import details, evidence
+from alertd.core.messages.groups import merged, several
+from alertd.core.messages.notices import notice
+from alertd.core.messages.spans import BOLD, CODE, ITALIC, LINK, PLAIN, Line, Message, Span, text_of, tidy
+
+__all__ = ["BOLD", "CODE", "ITALIC", "LINK", "PLAIN", "Line", "Message", "Span", "compose", "text_of"]
+
+_ICONS: Final = {"information": "🔵", "warning": "🟠", "critical": "🔴"}
+_ICONS_OF_KINDS: Final = {"source_stale": "⚫", "recovered": "🟢", "test": "🔵"}
+_SUBJECT_LENGTH: Final = 150
+
+
+def compose(events: Sequence[Event], now: datetime) -> Message:
+    """What to say about `events` (at least one), at `now` (aware): one message, however many they are."""
+    if not events:
+        raise ValueError("a message needs at least one event")
+    if len(events) == 1:
+        event = events[0]
+        headline, lines, extra = notice(event, now)
+    else:
+        event = merged(events)
+        headline, lines, extra = several(events, now)
+    subject = text_of(headline)
+    return Message(
+        icon=_icon(event, alone=len(events) == 1),
+        severity=event.severity,
+        headline=tidy(headline),
+        lines=tuple(filter(None, map(tidy, lines))),
+        footer=tidy(evidence.footer(event, now, *extra)),
+        subject=subject if len(subject) <= _SUBJECT_LENGTH else subject[: _SUBJECT_LENGTH - 1] + "…",
+    )
+
+
+def _icon(event: Event, *, alone: bool) -> str:
+    if alone and event.kind == "action":
+        return "🛑" if details.words(event, "state") in {"executed", "verified"} else "✋"
+    usual = _ICONS.get(event.severity, "🔵")
+    return _ICONS_OF_KINDS.get(event.kind, usual) if alone else usual

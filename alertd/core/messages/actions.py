@@ -1,0 +1,72 @@
+"""What is said of actions on keys: what is proposed, what was done, how to undo it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from alertd.core.events import Event
+from alertd.core.messages import details, evidence
+from alertd.core.messages.dates import clock_time, zone_of
+from alertd.core.messages.spans import Line, Said, bold, clean, code, joined, name, plain
+
+#: What an action's state means to its reader: the headline's words, and whether anything has changed.
+_ACTION_STATES: Final = {
+    "proposed": ("Proposed", "Nothing done yet."),
+    "approved": ("Approved", "It will be done now."),
+    "refused": ("Refused", "Nothing was done."),
+    "expired": ("Expired without an answer", "Nothing was done."),
+    "executed": ("Done", "Being checked now."),
+    "verified": ("Done and verified", ""),
+    "restored": ("Undone", "It works as before."),
+    "failed": ("FAILED", "The spend goes on: act by hand."),
+}
+
+
+def action(event: Event, now: datetime) -> Said:
+    """Done and verified: block this key `rag-indexer`"""
+    state, after = _ACTION_STATES.get(details.words(event, "state"), (clean(details.words(event, "state")), ""))
+    what, by = clean(details.words(event, "what")) or clean(details.words(event, "action")), details.words(event, "by")
+    target: Line = (bold(": "), name(details.words(event, "target"), "code")) if event.details.get("target") else ()
+    error, restore = clean(details.words(event, "error")), clean(details.words(event, "restore"))
+    because: Line = (plain(clean(event.reason)),) if event.reason else ()
+    actor: Line = (plain("By "), name(by)) if by else ()
+    answer = _answer(event.details, event, now) if details.words(event, "state") == "proposed" else ()
+    lines = (
+        joined([answer, actor, (plain(after),) if after else ()], ". "),
+        (plain("It answered: "), plain(error)) if error else (),
+        because,
+        evidence.standing(event) if event.budget else (),
+        evidence.contributors(event),
+        (plain("To undo: "), code(restore)) if restore else (),
+        evidence.to_do(event, commands=False),
+    )
+    return (bold(f"{state}: {what}{_undo(event.details)}"), *target), lines, ()
+
+
+def proposed(event: Event, now: datetime) -> Line:
+    """Proposed: block this key (reversible); `alertd actions approve a7f`, expires 04:12. Nothing done yet."""
+    action = details.table(event, "proposed")
+    if not action:
+        return ()
+    what = plain(f" {clean(str(action.get('what', '')))}{_undo(action)}")
+    return (bold("Proposed:"), *joined([(what,), _answer(action, event, now)], "; "), plain(". Nothing done yet."))
+
+
+def _undo(action: Mapping[str, Any]) -> str:
+    return {True: " (reversible)", False: " (NOT reversible)"}.get(action.get("reversible", ""), "")
+
+
+def _answer(action: Mapping[str, Any], event: Event, now: datetime) -> Line:
+    """`alertd actions approve a7f` or `alertd actions refuse a7f`, expires 04:12"""
+    handle, expires = clean(str(action.get("handle", ""))), details.as_instant(action.get("expires"))
+    if not handle:
+        return ()
+    until = "" if expires is None else f", expires {clock_time(expires, zone_of(event), now)}"
+    return (
+        code(f"alertd actions approve {handle}"),
+        plain(" or "),
+        code(f"alertd actions refuse {handle}"),
+        plain(until),
+    )

@@ -1,0 +1,79 @@
+"""What is said when a source cannot be seen, once, and when it can be seen again, with what was missed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from alertd.core.events import Event
+from alertd.core.messages import details, evidence
+from alertd.core.messages.dates import age, clock_time, zone_of
+from alertd.core.messages.figures import amount, plural, used_of
+from alertd.core.messages.spans import Line, Said, bold, clean, code, joined, name, plain
+
+_EVERY: Final = {"1m": "every minute", "60s": "every minute", "1h": "every hour"}
+
+
+def source_stale(event: Event, now: datetime) -> Said:
+    """Cannot see spend from `gateway` since 13:58 (22 min)"""
+    since, error = details.instant(event, "since"), clean(details.words(event, "error"))
+    every = _every(details.words(event, "retry_every"))
+    when = "" if since is None else f" since {clock_time(since, zone_of(event), now)} ({age(now - since)})"
+    paused = (
+        "Thresholds and actions are paused. "
+        if event.details.get("actions_paused", True)
+        else "Thresholds are paused. "
+    )
+    lines = (
+        (plain("; ".join(part for part in (error, f"retrying {every}") if part)),),
+        _unknown(event),
+        (plain(f"{paused}Runaways through it are "), bold("not"), plain(" being watched.")),
+        joined([evidence.to_do(event, commands=False), (plain("Look closer: "), code("alertd check"))]),
+        (plain("I'll post once when it returns, with what was missed."),),
+    )
+    return (bold("Cannot see spend from "), name(details.words(event, "source"), "code"), bold(when)), lines, ()
+
+
+def seeing_again(event: Event, now: datetime) -> Said:
+    """Seeing spend from `gateway` again: blind from 13:58 to 14:42 (44 min)"""
+    zone, since, until = zone_of(event), details.instant(event, "since"), details.instant(event, "until")
+    when = ""
+    if since is not None and until is not None:
+        when = f": blind from {clock_time(since, zone, now)} to {clock_time(until, zone, now)} ({age(until - since)})"
+    missed = [f"{amount(found, unit)}" for unit, value in details.table(event, "missed").items()
+              if (found := details.as_decimal(value)) is not None]  # fmt: skip
+    crossed = details.decimal(event, "crossed")
+    lines = (
+        (plain("Spent meanwhile, now counted: "), bold(" and ".join(missed))) if missed else (),
+        (plain(_crossed(int(crossed))),) if crossed is not None else (),
+        (plain("Thresholds and actions are at work again."),),
+        evidence.to_do(event, commands=False),
+    )
+    source = name(details.words(event, "source"), "code")
+    return (bold("Seeing spend from "), source, bold(f" again{when}")), lines, ("no action needed",)
+
+
+def _unknown(event: Event) -> Line:
+    """12 budgets unknown; last seen nearest its limit: research 424.50 of 500.00 USD; the real spend may be higher"""
+    count, nearest = details.decimal(event, "budgets"), details.table(event, "nearest")
+    spent, total = details.as_decimal(nearest.get("spent")), details.as_decimal(nearest.get("amount"))
+    counted: Line = () if count is None else (plain(f"{plural(int(count), 'budget')} "), bold("unknown"))
+    if spent is None or total is None:
+        return joined([counted, (plain("the real spend may be higher than shown"),)], "; ")
+    scope = tuple((str(label), value) for label, value in nearest.get("scope") or ())
+    whose = evidence.who(Event("", "", "", event.at, budget=str(nearest.get("budget", "")), scope=scope), "plain")
+    figures = plain(f" {used_of(spent, total, str(nearest.get('currency', '')))}")
+    seen = (plain("last seen nearest its limit: "), *whose, figures)
+    return joined([counted, seen, (plain("the real spend may be higher"),)], "; ")
+
+
+def _crossed(count: int) -> str:
+    return (
+        f"{plural(count, 'level was', 'levels were')} crossed meanwhile; told apart"
+        if count
+        else "No level was crossed meanwhile"
+    )
+
+
+def _every(text: str) -> str:
+    return _EVERY.get(text, f"every {clean(text)}" if text else "")

@@ -1,0 +1,264 @@
+"""The lines that messages about a budget share: used, left, pace, projection, contributors, what to do, data's age.
+
+Each function gives one line, empty where the event lacks its figures: unknown is left out or said, never 0.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from alertd.core.budgets import TOKENS
+from alertd.core.events import Contributor, Event, Unpriced
+from alertd.core.messages import details
+from alertd.core.messages.dates import age, clock_time, day, place, soon_or_day, zone_of
+from alertd.core.messages.figures import (
+    amount,
+    chance,
+    estimate,
+    number,
+    plural,
+    round_amount_above,
+    times,
+    tokens,
+    used_of,
+)
+from alertd.core.messages.spans import Line, Span, bold, clean, code, joined, link, name, plain
+
+_TOP: Final = 3
+#: A pace or a price that moved less than this says nothing: Prometheus' own sampling moves them as much.
+_SAME: Final = Decimal("0.1")
+_CHANGED: Final = Decimal("0.25")
+_LATE: Final = timedelta(minutes=15)
+#: A runaway is stopped, not paid for; a credit is topped up at its provider.
+_NOTHING_TO_RAISE: Final = frozenset({"burn_rate", "balance"})
+_RAISE_BY: Final = Decimal("1.2")
+
+
+def who(event: Event, style: str = "bold", *, budget: bool = True) -> Line:
+    """Whose budget it is: `research`, `team research (teams)`, `no team (teams)`; `budget` names it behind a scope."""
+    if not event.scope:
+        return (name(event.budget, style),)
+    parts: list[Line] = [
+        (Span(f"no {clean(label)}", style),) if value is None else (Span(f"{clean(label)} ", style), name(value, style))
+        for label, value in event.scope
+    ]
+    return (*joined(parts, ", "), *((Span(f" ({clean(event.budget)})", style),) if budget else ()))
+
+
+def used(event: Event) -> Line:
+    """used *251.40 of 500.00 USD (50 %)*"""
+    if event.spent is None:
+        return (plain("spend "), bold("unknown"), *_of_amount(event))
+    if not event.amount:
+        return (plain("used "), bold(amount(event.spent, event.currency)))
+    return (plain("used "), bold(used_of(event.spent, event.amount, event.currency)))
+
+
+def likely(event: Event) -> Line:
+    """likely total *483* (80 %: 440 to 535)"""
+    middle = event.projected.get("0.5")
+    if middle is None:
+        return ()
+    low, high = event.projected.get("0.1"), event.projected.get("0.9")
+    line = (plain("likely total "), bold(estimate(middle, event.currency, event.spent)))
+    if low is None or high is None:
+        return line
+    between = (estimate(value, event.currency, event.spent) for value in (low, high))
+    return (*line, plain(f" (80 %: {' to '.join(between)})"))
+
+
+def exceeding(event: Event) -> Line:
+    """24 % chance of exceeding"""
+    if event.probability_over is None or _is_over(event):
+        return ()
+    return (plain(f"{chance(event.probability_over)} chance of exceeding"),)
+
+
+def standing(event: Event) -> Line:
+    """used ... (..), likely total ... (80 %: .. to ..), .. chance of exceeding"""
+    projection = likely(event) or ((plain("no projection yet"),) if event.spent is not None else ())
+    return joined([used(event), projection, exceeding(event)], ", ")
+
+
+def room(event: Event) -> Line:
+    """Left 248.60 = 17.03 a day; last 7 days 15.90 a day"""
+    if event.spent is None or event.amount is None:
+        return joined([_pace(event, "Last 7 days")], "; ")
+    left = event.amount - event.spent
+    if left <= 0:
+        over = f"Over by {number(-left, event.currency)}" if left else "Nothing left"
+        return joined([(plain(over),), _pace(event, "last 7 days")], "; ")
+    per_day = "" if event.pace_allowed is None else f" = {number(event.pace_allowed, event.currency)} a day"
+    return joined([(plain(f"Left {number(left, event.currency)}{per_day}"),), _pace(event, "last 7 days")], "; ")
+
+
+def to_stay_inside(event: Event) -> Line:
+    """Left 176.40. To stay inside: *15.10 a day*; now 28.10"""
+    if event.pace_allowed is None or event.pace is None or _is_over(event):
+        return room(event)
+    left = () if event.spent is None or event.amount is None else _left(event.amount - event.spent, event.currency)
+    allowed, pace = number(event.pace_allowed, event.currency), number(event.pace, event.currency)
+    return (*left, plain("To stay inside: "), bold(f"{allowed} a day"), plain(f"; last 7 days {pace} a day"))
+
+
+def runs_out(event: Event, now: datetime) -> str:
+    """`Fri 27 Nov`, `about 04:50`, or "" where it is not known to run out."""
+    return "" if event.exhausted_at is None else soon_or_day(event.exhausted_at, zone_of(event), now)
+
+
+def runs_out_between(event: Event, now: datetime) -> str:
+    """` (Wed 25 Nov to Mon 30 Nov)`, ` (Wed 25 Nov or later)`, or ""."""
+    zone = zone_of(event)
+    if event.exhausted_low is None:
+        return ""
+    low = soon_or_day(event.exhausted_low, zone, now)
+    if event.exhausted_high is None:
+        return f" ({low} or later)"
+    high = soon_or_day(event.exhausted_high, zone, now)
+    return "" if low == high else f" ({low} to {high})"
+
+
+def when(event: Event, now: datetime) -> Line:
+    """Runs out *Tue 24 Nov* (Mon 23 Nov to Thu 26 Nov)"""
+    out = runs_out(event, now)
+    return (plain("Runs out "), bold(out), plain(runs_out_between(event, now))) if out else ()
+
+
+def contributors(event: Event) -> Line:
+    """claude-sonnet 148.10 · gpt-5 71.90 · others 31.40"""
+    shown = event.contributors[:_TOP]
+    one_label = len({item.label for item in shown}) == 1
+    parts: list[Line] = [
+        (*_label(item, one_label=one_label), plain(f" {number(item.spent, event.currency)}")) for item in shown
+    ]
+    rest = None if event.spent is None else event.spent - sum((item.spent for item in shown), Decimal(0))
+    if one_label and rest is not None and rest > 0 and event.contributor_count > len(shown):
+        parts.append((plain(f"others {number(rest, event.currency)}"),))
+    return joined(parts)
+
+
+def changed(event: Event) -> Line:
+    """Changed: key `rag-indexer` 2.10 → 14.30 a day (volume ×6.8, same price)"""
+    compared = [item for item in event.contributors if item.pace_now is not None and item.pace_before is not None]
+    if not compared:
+        return ()
+    item = max(compared, key=lambda one: abs(_move(one)))
+    if abs(_move(item)) <= _CHANGED * max(item.pace_before or Decimal(0), item.pace_now or Decimal(0)):
+        return (plain("Nobody's pace changed by more than a quarter"),)
+    return (plain("Changed: "), *_label(item, one_label=False), plain(_from_to(item, event.currency)))
+
+
+def to_do(event: Event, *, commands: bool = True) -> Line:
+    """Owner @ana · runbook · details · `alertd raise research 600` · `alertd ack 4f2`"""
+    handle = clean(details.words(event, "handle"))
+    parts: list[Line] = [
+        (plain("Owner "), name(event.owner)) if event.owner else (),
+        (link("runbook", event.runbook_url),) if event.runbook_url else (),
+        (link("details", event.details_url),) if event.details_url else (),
+    ]
+    if commands:
+        parts += [raise_command(event), (code(f"alertd ack {handle}"),) if handle else ()]
+    return joined(parts)
+
+
+def raise_command(event: Event) -> Line:
+    """`alertd raise research 600`: the next round amount above what is likely, at least a fifth more."""
+    if not event.amount or event.basis in _NOTHING_TO_RAISE:
+        return ()
+    wanted = max(event.projected.get("0.5", Decimal(0)), event.spent or Decimal(0), event.amount * _RAISE_BY - 1)
+    higher = round_amount_above(wanted)
+    figure = tokens(higher) + " tokens" if event.currency == TOKENS else f"{higher.normalize():f}"
+    scope = ",".join(f"{label}={value or ''}" for label, value in event.scope)
+    words = ["alertd", "raise", event.budget, figure, *(["--scope", scope] if scope else [])]
+    return (code(clean(shlex.join(words))),)
+
+
+def footer(event: Event, now: datetime, *extra: str) -> Line:
+    """Data to 09:38 (2 min old) · all priced · ends 30 Nov, Berlin · no action needed"""
+    zone = zone_of(event)
+    parts = [data_age(event, now), *missing(event, now)]
+    if event.period_end is not None:
+        last = event.period_end - timedelta(seconds=1)
+        verb = "ends" if event.period_end > now else "ended"
+        parts.append(f"{verb} {day(last, zone, weekday=False)}, {place(event.zone)}")
+    if now - event.at > _LATE:
+        parts.append(f"judged {clock_time(event.at, zone, now)}, delivered late")
+    return (Span(" · ".join(part for part in (*parts, *extra) if part), "italic"),)
+
+
+def data_age(event: Event, now: datetime) -> str:
+    """Data to 09:38 (2 min old)"""
+    if event.data_until is None:
+        return ""
+    return f"Data to {clock_time(event.data_until, zone_of(event), now)} ({age(now - event.data_until)} old)"
+
+
+def missing(event: Event, now: datetime) -> list[str]:
+    """What the figures lack: what is unpriced, whose price is assumed, from when they are complete."""
+    said = [unpriced_text(event.unpriced)] if event.unpriced else ["all priced"] if event.spent is not None else []
+    if event.assumed_prices:
+        said.append(f"assumed price: {_listed([clean(model, 40) for model in event.assumed_prices])}")
+    if event.complete_from is not None:
+        said.append(f"complete from {clock_time(event.complete_from, zone_of(event), now)}, earlier spend unseen")
+    return said
+
+
+def unpriced_text(items: Sequence[Unpriced]) -> str:
+    """not priced, so not counted: gpt-6-mini 5.2M tokens"""
+    by_model: dict[tuple[str, str], int] = {}
+    for item in items:
+        unit = item.meter if item.meter in {"requests", "minutes"} else TOKENS
+        by_model[item.model, unit] = by_model.get((item.model, unit), 0) + item.quantity
+    named = [f"{clean(model, 40)} {tokens(count)} {unit}" for (model, unit), count in by_model.items()]
+    return f"not priced, so not counted: {_listed(named)}"
+
+
+def _left(left: Decimal, unit: str) -> Line:
+    return (plain(f"Left {number(left, unit)}. "),)
+
+
+def _of_amount(event: Event) -> Line:
+    return (plain(f" of {amount(event.amount, event.currency)}"),) if event.amount else ()
+
+
+def _pace(event: Event, words: str) -> Line:
+    return () if event.pace is None else (plain(f"{words} {number(event.pace, event.currency)} a day"),)
+
+
+def _is_over(event: Event) -> bool:
+    return event.spent is not None and event.amount is not None and event.spent >= event.amount
+
+
+def _label(item: Contributor, *, one_label: bool) -> Line:
+    return (name(item.value),) if one_label else (plain(f"{clean(item.label, 40)} "), name(item.value, "code"))
+
+
+def _move(item: Contributor) -> Decimal:
+    return (item.pace_now or Decimal(0)) - (item.pace_before or Decimal(0))
+
+
+def _from_to(item: Contributor, unit: str) -> str:
+    before, now = item.pace_before or Decimal(0), item.pace_now or Decimal(0)
+    if not now:
+        return f" {number(before, unit)} a day → stopped"
+    if not before:
+        return f" is new: {number(now, unit)} a day"
+    return f" {number(before, unit)} → {number(now, unit)} a day ({_why(now / before, item.volume_change)})"
+
+
+def _why(pace: Decimal, volume: float | None) -> str:
+    """Price against volume: which of the two made the pace change."""
+    if volume is None or volume <= 0 or pace <= 0:
+        return times(pace)
+    price = pace / Decimal(str(volume))
+    volume_text = "same volume" if abs(volume - 1) <= _SAME else f"volume {times(volume)}"
+    return f"{volume_text}, {'same price' if abs(price - 1) <= _SAME else f'price {times(price)}'}"
+
+
+def _listed(items: Sequence[str]) -> str:
+    shown = ", ".join(items[:_TOP])
+    return shown if len(items) <= _TOP else f"{shown} and {plural(len(items) - _TOP, 'other')}"

@@ -1,0 +1,124 @@
+"""The channel-neutral form of a message: lines of styled text. Nothing here knows a channel, its mark-up or its limits.
+
+What comes from outside (names of keys, teams, models; errors) passes through `clean` or `name` and nothing else does,
+so that no line break, control character or direction override from a label reaches a channel.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+
+PLAIN: Final = "plain"
+BOLD: Final = "bold"
+ITALIC: Final = "italic"
+CODE: Final = "code"
+LINK: Final = "link"
+
+_NAME_LENGTH: Final = 60
+_TEXT_LENGTH: Final = 300
+#: A name that no channel's mark-up can misread and that is told from the words around it.
+_SIMPLE: Final = re.compile(r"[\w.:/@+-]+(?: [\w.:/@+-]+)*\Z", re.ASCII)
+_EDGE: Final = re.compile(r"(?:^|[\s/])_|_(?:$|[\s/])")
+_FIRST_STRONG_ISOLATE: Final = "\u2068"
+_POP_ISOLATE: Final = "\u2069"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run of text in one style: plain, bold, italic, code, or link (with its `href`)."""
+
+    text: str
+    style: str = PLAIN
+    href: str = ""
+
+
+Line = tuple[Span, ...]
+#: What an event says: its headline, its lines of evidence, and what the footer adds.
+Said = tuple[Line, tuple[Line, ...], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is said, ready for any channel: a headline, evidence in the order of its weight, a footer.
+
+    `subject` is the headline in plain text, one line, for the subject of a mail or a notification on a telephone.
+    """
+
+    icon: str
+    severity: str
+    headline: Line
+    lines: tuple[Line, ...]
+    footer: Line
+    subject: str
+
+
+def plain(text: str) -> Span:
+    """Text as it is."""
+    return Span(text)
+
+
+def bold(text: str) -> Span:
+    """What the eye should catch."""
+    return Span(text, BOLD)
+
+
+def code(text: str) -> Span:
+    """A command, or a name to be copied."""
+    return Span(text, CODE)
+
+
+def link(text: str, href: str) -> Span:
+    """Words that lead to an address."""
+    return Span(text, LINK, href)
+
+
+def clean(text: str, length: int = _TEXT_LENGTH) -> str:
+    """Outside text on one line: no control, format or direction characters, cut to `length` with an ellipsis.
+
+    Right-to-left text is set apart by isolates, so that the figures beside it keep their places.
+    """
+    kept = "".join(" " if unicodedata.category(char)[0] in "ZC" else char for char in text)
+    short = " ".join(kept.split())
+    short = short if len(short) <= length else short[: length - 1].rstrip() + "…"
+    if any(unicodedata.bidirectional(char) in {"R", "AL"} for char in short):
+        return f"{_FIRST_STRONG_ISOLATE}{short}{_POP_ISOLATE}"
+    return short
+
+
+def name(text: str, style: str = PLAIN) -> Span:
+    """A name from outside: in `style` where it is made of harmless characters, as code where it is not."""
+    short = clean(text, _NAME_LENGTH)
+    simple = _SIMPLE.match(short) and not _EDGE.search(short)
+    return Span(short, style) if simple else Span(short or "(empty)", CODE)
+
+
+def text_of(line: Line) -> str:
+    """A line without styles; a link is its words and its address."""
+    return "".join(f"{span.text}: {span.href}" if span.style == LINK else span.text for span in line)
+
+
+def capital(line: Line) -> Line:
+    """The line with its first letter as a sentence has it."""
+    return (Span(line[0].text[:1].upper() + line[0].text[1:], line[0].style), *line[1:]) if line else ()
+
+
+def tidy(line: Line) -> Line:
+    """The line without empty runs, neighbours of one style as one run."""
+    spans: list[Span] = []
+    for span in line:
+        if spans and span.style == spans[-1].style and span.style in {PLAIN, BOLD, ITALIC}:
+            spans[-1] = Span(spans[-1].text + span.text, span.style)
+        elif span.text:
+            spans.append(span)
+    return tuple(spans)
+
+
+def joined(parts: list[Line], separator: str = " · ") -> Line:
+    """Lines set behind one another with a separator between them; empty ones leave no trace."""
+    spans: list[Span] = []
+    for part in filter(None, parts):
+        spans.extend((plain(separator), *part) if spans else part)
+    return tuple(spans)

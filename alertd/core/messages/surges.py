@@ -1,0 +1,129 @@
+"""What is said of spending that is unlike itself, and of credit that runs low: burn rates, anomalies, balances."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from alertd.core.events import Event
+from alertd.core.messages import details, evidence
+from alertd.core.messages.actions import proposed
+from alertd.core.messages.dates import clock_time, zone_of
+from alertd.core.messages.figures import amount, estimate, level_text, number, plural, share_percent, times
+from alertd.core.messages.spans import Line, Said, bold, capital, clean, joined, name, plain
+
+_SPANS: Final = {"1h": "the last hour", "1d": "the last day", "24h": "the last 24 hours", "5m": "the last 5 minutes"}
+_COUNTS: Final = ("No", "One", "Two", "Three", "Four", "Five", "Six")
+
+
+def burn_rate(event: Event, now: datetime) -> Said:
+    """Runaway: `rag-indexer` spent 41.30 USD in the last hour (usual 0.30)"""
+    spent, usual = details.decimal(event, "window_spent"), details.decimal(event, "window_usual")
+    figure = "is spending" if spent is None else f"spent {amount(spent, event.currency)}"
+    headline = (
+        bold("Runaway: "),
+        *_culprit(event),
+        bold(f" {figure} in {_window(event)}" if spent is not None else f" {figure} far too fast"),
+        plain("" if usual is None else f" (usual {number(usual, event.currency)})"),
+    )
+    lines = (
+        _against_pace(event, now),
+        _composition(event, now),
+        proposed(event, now),
+        joined([capital(evidence.likely(event)), evidence.exceeding(event)], ", "),
+        evidence.room(event),
+        evidence.contributors(event),
+        evidence.to_do(event),
+    )
+    return headline, lines, _readings(event, now)
+
+
+def anomaly(event: Event, now: datetime) -> Said:
+    """Unusual: research spent 41.30 USD in the last day (usual 2.10 to 9.40)"""
+    spent = details.decimal(event, "window_spent")
+    low, high = details.decimal(event, "usual_low"), details.decimal(event, "usual_high")
+    figure = "spends more than usual" if spent is None else f"spent {amount(spent, event.currency)} in {_window(event)}"
+    usual = "" if low is None or high is None else f" (usual {_between(low, high, event.currency)})"
+    rarity = "" if event.level is None else f"More than in {level_text(event.level)} of such stretches before"
+    lines = (
+        (plain(rarity),) if rarity else (),
+        evidence.standing(event),
+        evidence.room(event),
+        evidence.when(event, now),
+        evidence.changed(event),
+        evidence.contributors(event),
+        evidence.to_do(event),
+    )
+    return (bold("Unusual: "), *_culprit(event), bold(f" {figure}"), plain(usual)), lines, ()
+
+
+def balance(event: Event, now: datetime) -> Said:
+    """research: 42.10 USD of credit left, gone Fri 27 Nov (Wed 25 Nov to Mon 30 Nov)"""
+    left, out = details.decimal(event, "balance"), evidence.runs_out(event, now)
+    figure = "credit is low" if left is None else f"{amount(left, event.currency)} of credit left"
+    level = () if event.amount is None else (plain(f"Told below {amount(event.amount, event.currency)}"),)
+    pace = () if event.pace is None else (plain(f"last 7 days {number(event.pace, event.currency)} a day"),)
+    spent = () if event.spent is None else (plain(f"used {amount(event.spent, event.currency)} in this period"),)
+    lines = (
+        joined([level, pace, spent], "; "),
+        (plain("When it is gone, requests will fail until someone tops it up."),),
+        evidence.contributors(event),
+        evidence.changed(event),
+        evidence.to_do(event),
+    )
+    headline = (
+        *evidence.who(event),
+        bold(f": {figure}{', gone ' + out if out else ''}"),
+        plain(evidence.runs_out_between(event, now) if out else ""),
+    )
+    return headline, lines, ()
+
+
+def _culprit(event: Event) -> Line:
+    found = details.table(event, "culprit")
+    return (name(str(found["value"]), "code"),) if found.get("value") else evidence.who(event)
+
+
+def _window(event: Event) -> str:
+    text = clean(details.words(event, "window"))
+    return _SPANS.get(text, f"the last {text}" if text else "a short time")
+
+
+def _against_pace(event: Event, now: datetime) -> Line:
+    """59× even pace, still rising; research used 424.50 of 500.00 USD (85 %), gone about 04:50"""
+    factor, rising = details.decimal(event, "factor"), event.details.get("rising")
+    direction = (
+        {True: ", still rising", False: ", no longer rising"}.get(rising, "") if isinstance(rising, bool) else ""
+    )
+    pace = () if factor is None else (plain(f"{times(factor).lstrip('×')}× even pace{direction}"),)
+    used = (*evidence.who(event, "plain"), plain(" "), *evidence.used(event))
+    out = evidence.runs_out(event, now)
+    gone: Line = (bold(f"gone {out}"), plain(evidence.runs_out_between(event, now))) if out else ()
+    return joined([pace, joined([used, gone], ", ")], "; ")
+
+
+def _composition(event: Event, now: datetime) -> Line:
+    """98 % of it gpt-5, 1,840 requests (usual 12), since 02:05"""
+    main = details.table(event, "main")
+    share, requests = details.as_decimal(main.get("share")), details.decimal(event, "requests")
+    usual, since = details.decimal(event, "requests_usual"), details.instant(event, "since")
+    of_it = () if share is None else (plain(f"{share_percent(float(share))} of it "), name(str(main.get("value", ""))))
+    counted = "" if requests is None else plural(int(requests), "request")
+    if counted and usual is not None:
+        counted += f" (usual {int(usual):,})"
+    started = "" if since is None else f"since {clock_time(since, zone_of(event), now)}"
+    return joined([of_it, (plain(counted),) if counted else (), (plain(started),) if started else ()], ", ")
+
+
+def _readings(event: Event, now: datetime) -> tuple[str, ...]:
+    instants = [found for value in details.rows(event, "readings") if (found := details.as_instant(value))]
+    if not instants:
+        return ()
+    count = _COUNTS[len(instants)] if len(instants) < len(_COUNTS) else str(len(instants))
+    times_of_day = " and ".join(clock_time(value, zone_of(event), now) for value in instants)
+    return (f"{count.lower()} reading{'s' if len(instants) > 1 else ''}, {times_of_day}",)
+
+
+def _between(low: Decimal, high: Decimal, unit: str) -> str:
+    return f"{estimate(low, unit)} to {estimate(high, unit)}"

@@ -1,0 +1,132 @@
+"""What is said when a budget's threshold is reached: one function for each basis. Headline first, evidence after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from alertd.core.events import Event
+from alertd.core.messages import details, evidence
+from alertd.core.messages.actions import proposed
+from alertd.core.messages.dates import clock_time, day, period_name, possessive, zone_of
+from alertd.core.messages.figures import amount, chance, level_text
+from alertd.core.messages.spans import Line, Said, bold, capital, joined, plain
+from alertd.core.messages.surges import anomaly, balance, burn_rate
+
+_HUNDRED: Final = 100
+_SHARES: Final = {Decimal(25): "a quarter", Decimal(50): "half", Decimal(75): "three quarters"}
+#: From which probability on the headline says what.
+_CERTAINTY: Final = (
+    (0.99, "is all but certain to exceed"),
+    (0.6, "will probably exceed"),
+    (0.0, "may exceed"),
+)
+
+
+def threshold(event: Event, now: datetime) -> Said:
+    """A threshold that was reached, by its basis."""
+    basis = "over" if event.basis == "actual" and _is_full(event) else event.basis
+    return _BY_BASIS.get(basis, _actual)(event, now)
+
+
+def _actual(event: Event, now: datetime) -> Said:
+    """research: half of November's budget used, on pace"""
+    pace = "on pace" if event.severity == "information" else "ahead of pace"
+    budget = possessive(period_name(event, now))
+    headline = (*evidence.who(event), bold(f": {_share(event)} of {budget} used, {pace}"))
+    lines = (
+        _also_passed(event),
+        evidence.standing(event),
+        evidence.room(event),
+        evidence.when(event, now),
+        evidence.contributors(event),
+        evidence.changed(event),
+        evidence.to_do(event, commands=event.severity != "information"),
+    )
+    return headline, lines, (("no action needed",) if event.severity == "information" else ())
+
+
+def _over(event: Event, now: datetime) -> Said:
+    """research has used up November's budget: 3.20 USD over"""
+    budget = possessive(period_name(event, now))
+    share = "used up" if (event.level or 0) <= _HUNDRED else f"used {_share(event)} of"
+    lines = (
+        _also_passed(event),
+        joined([evidence.used(event), evidence.likely(event)], ", "),
+        joined([evidence.room(event), _since(event)], "; "),
+        evidence.contributors(event),
+        evidence.changed(event),
+        (plain("Nothing is blocked: alertd has only told you."),) if not event.details.get("proposed") else (),
+        proposed(event, now),
+        evidence.to_do(event),
+    )
+    return (*evidence.who(event), bold(f" has {share} {budget}{_excess(event)}")), lines, ()
+
+
+def _forecast(event: Event, now: datetime) -> Said:
+    """research will probably exceed its budget: runs out Fri 27 Nov (Wed 25 Nov to Mon 30 Nov)"""
+    out = evidence.runs_out(event, now)
+    level = "its budget" if event.level in {None, Decimal(_HUNDRED)} else f"{level_text(event.level)} of its budget"
+    verb = next(words for floor, words in _CERTAINTY if (event.probability_over or 0) >= floor)
+    headline = (
+        *evidence.who(event),
+        bold(f" {verb} {level}{': runs out ' + out if out else ''}"),
+        plain(evidence.runs_out_between(event, now) if out else ""),
+    )
+    sure = "" if event.probability_over is None else f"{chance(event.probability_over)} sure. "
+    likely = (plain(sure), *capital(evidence.likely(event)))
+    lines = (
+        joined([likely, evidence.used(event)], "; "),
+        evidence.changed(event),
+        evidence.contributors(event),
+        evidence.to_stay_inside(event),
+        evidence.to_do(event),
+    )
+    return headline, lines, ()
+
+
+_BY_BASIS: Final[Mapping[str, Callable[[Event, datetime], Said]]] = {
+    "actual": _actual,
+    "over": _over,
+    "forecast": _forecast,
+    "burn_rate": burn_rate,
+    "anomaly": anomaly,
+    "balance": balance,
+}
+
+
+def _is_full(event: Event) -> bool:
+    over = event.spent is not None and event.amount is not None and event.spent >= event.amount
+    return over or (event.level or 0) >= _HUNDRED
+
+
+def _share(event: Event) -> str:
+    if event.level is None:
+        return "part"
+    return _SHARES.get(event.level, level_text(event.level))
+
+
+def _excess(event: Event) -> str:
+    if event.spent is None or event.amount is None or event.spent <= event.amount:
+        return ""
+    return f": {amount(event.spent - event.amount, event.currency)} over"
+
+
+def _also_passed(event: Event) -> Line:
+    """What the one message stands for: several levels at once, or a level found late."""
+    passed = [level_text(level) for level in event.levels]
+    said = [f"{', '.join(passed[:-1])} and {passed[-1]} passed at once"] if len(passed) > 1 else []
+    since = details.instant(event, "found_late_since")
+    late = {"down": "crossed while alertd was not running", "correction": "found by a late correction of the data"}
+    found = late.get(details.words(event, "found_late"))
+    if found:
+        said.append(found + ("" if since is None else f" (since {clock_time(since, zone_of(event), event.at)})"))
+    return (plain(" · ".join(said)),) if said else ()
+
+
+def _since(event: Event) -> Line:
+    if event.exhausted_at is None or event.exhausted_at > event.at:
+        return ()
+    return (plain(f"used up on {day(event.exhausted_at, zone_of(event))}"),)
