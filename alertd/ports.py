@@ -43,6 +43,8 @@ class Reading:
     warnings: tuple[str, ...] = ()
     #: For a back-fill of several steps: how far it is, 0 to 1.
     progress: float | None = None
+    #: On a first read: from when on its figures are complete (the oldest sample, where retention is short).
+    complete_from: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +137,15 @@ class DeliveryError(Exception):
 
 @runtime_checkable
 class Notifier(Protocol):
-    """How a message leaves. `people` are channels that people read (grouping); else one event a delivery."""
+    """How a message leaves. `people` are channels that people read (grouping); else one event a delivery.
+
+    `address` names where an event would go (a channel, the recipients): what goes to one address may be one message.
+    """
 
     name: str
     people: bool
+
+    def address(self, event: Event) -> str: ...
 
     async def send(self, delivery: Delivery) -> Receipt: ...
 

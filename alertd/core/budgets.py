@@ -248,6 +248,8 @@ class Budget:
     runbook_url: str = ""
     channel: str = ""
     opening: Decimal = Decimal(0)
+    #: Whether the configuration lists the thresholds: then people hear a level that was passed on pace, too.
+    listed: bool = False
     table: Mapping[tuple[str, ...], Override] = field(default_factory=dict)
 
 

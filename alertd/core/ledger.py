@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +41,7 @@ class SeriesRow:
         return {name: value for name, value in {**self.labels, **own}.items() if value}
 
 
-@dataclass(frozen=True, slots=True)
-class UsageRow:
+class UsageRow(NamedTuple):
     """The quantity of one series in one bucket [start, start + width), in Unix seconds. Replaces the bucket's last."""
 
     series: int
@@ -52,7 +51,7 @@ class UsageRow:
 
 
 class Ledger:
-    """All series with their buckets, kept in order of time. Rows replace; a wider bucket replaces those inside it."""
+    """All series with their buckets, in order of time. A row takes the place of the same series, start and width."""
 
     def __init__(self) -> None:
         self.series: list[SeriesRow] = []
@@ -61,6 +60,7 @@ class Ledger:
         self._starts: list[array[int]] = []
         self._widths: list[array[int]] = []
         self._quantities: list[array[int]] = []
+        self._widest = 0
 
     def add_series(self, rows: Iterable[SeriesRow]) -> None:
         """Learn of series; known ones are left as they are."""
@@ -76,17 +76,20 @@ class Ledger:
     def apply(self, rows: Iterable[UsageRow]) -> None:
         """Take over changed buckets, in the order in which they were changed. KeyError for an unknown series."""
         for row in rows:
+            self._widest = max(self._widest, row.width)
             self._replace(self._index[row.series], row)
 
     def _replace(self, index: int, row: UsageRow) -> None:
         starts, widths, quantities = self._starts[index], self._widths[index], self._quantities[index]
-        first = bisect_left(starts, row.start)
-        last = first
-        while last < len(starts) and starts[last] + widths[last] <= row.start + row.width:
-            last += 1
-        starts[first:last] = array("q", (row.start,))
-        widths[first:last] = array("q", (row.width,))
-        quantities[first:last] = array("q", (row.quantity,))
+        place = bisect_left(starts, row.start)
+        while place < len(starts) and starts[place] == row.start:
+            if widths[place] == row.width:
+                quantities[place] = row.quantity
+                return
+            place += 1
+        starts.insert(place, row.start)
+        widths.insert(place, row.width)
+        quantities.insert(place, row.quantity)
 
     def sums(self, borders: Sequence[float]) -> NDArray[np.int64]:
         """Quantities by series and stretch: [series, len(borders) - 1]; buckets count where they start."""
@@ -103,7 +106,7 @@ class Ledger:
     def sum_between(self, index: int, start: float, end: float) -> int:
         """The quantity of one series in [start, end); a bucket that lies partly inside counts by its share."""
         starts, widths, quantities = self._starts[index], self._widths[index], self._quantities[index]
-        place = max(0, bisect_left(starts, start) - 1)
+        place = bisect_left(starts, start - self._widest)
         total = 0
         while place < len(starts) and starts[place] < end:
             begin, width = starts[place], widths[place]

@@ -1,0 +1,94 @@
+"""Who is told: from an alert to the messages that carry it, one a conversation, grouped for people. Sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from alertd.core.assess import Alert
+from alertd.core.budgets import Budget, scope_text
+from alertd.core.events import Event
+from alertd.core.evidence import event_id
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A notifier as the router sees it: whether people read it, and where an event would go (a channel's name)."""
+
+    name: str
+    people: bool
+    address: Callable[[Event], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one notifier is to say at one address: one event for machines, one or more for people."""
+
+    key: str
+    notifier: str
+    conversation: str
+    events: tuple[Event, ...]
+
+
+def route(
+    alerts: Iterable[Alert], budgets: Mapping[str, Budget], receivers: Mapping[str, Receiver]
+) -> tuple[Message, ...]:
+    """The messages of one judgement. People get one message an address for what passes together."""
+    single: list[Message] = []
+    together: dict[tuple[str, str, str], list[Event]] = {}
+    for alert in alerts:
+        for name in _names(alert, budgets, receivers):
+            receiver = receivers[name]
+            if receiver.people:
+                group = (name, receiver.address(alert.event), _sort(alert.event))
+                together.setdefault(group, []).append(alert.event)
+            else:
+                single.append(Message(alert.event.id, name, conversation(alert.event), (alert.event,)))
+    return (*single, *(_grouped(name, events) for (name, _, _), events in together.items()))
+
+
+def conversation(event: Event) -> str:
+    """What belongs together: a budget, scope and period; else the source or the kind."""
+    if not event.budget:
+        return f"{event.kind}/{event.details.get('source', '')}"
+    start = "" if event.period_start is None else event.period_start.isoformat()
+    return f"{event.budget}/{scope_text(event.scope)}/{start}"
+
+
+def _grouped(name: str, events: Sequence[Event]) -> Message:
+    if len(events) == 1:
+        return Message(events[0].id, name, conversation(events[0]), (events[0],))
+    key = event_id("+".join(sorted(event.id for event in events)))
+    same = {conversation(event) for event in events}
+    return Message(key, name, same.pop() if len(same) == 1 else f"group/{key}", tuple(events))
+
+
+def _sort(event: Event) -> str:
+    """What may stand in one message: thresholds with thresholds, summaries with summaries; the rest alone."""
+    if event.kind in {"threshold", "recovered"} and event.budget:
+        return "thresholds" if event.basis != "burn_rate" else event.id
+    return "summary" if event.kind == "summary" else event.id
+
+
+def _names(alert: Alert, budgets: Mapping[str, Budget], receivers: Mapping[str, Receiver]) -> list[str]:
+    """The notifiers of an alert: those its budget names for its severity, all where it names none."""
+    event = alert.event
+    budget = budgets.get(event.budget)
+    named: Sequence[str] | None = None
+    if budget is not None:
+        override = budget.table.get(tuple(value or "" for _, value in event.scope)) if event.scope else None
+        notify = override.notify if override is not None and override.notify is not None else budget.notify
+        named = notify.get(event.severity)
+    wanted = receivers if named is None else [name for name in named if name in receivers]
+    return [name for name in wanted if _hears(receivers[name], alert, budget)]
+
+
+def _hears(receiver: Receiver, alert: Alert, budget: Budget | None) -> bool:
+    """Machines hear everything; people no level passed on pace, unless the budget lists its thresholds itself."""
+    if not receiver.people:
+        return alert.audience != "people"
+    if alert.audience == "machines":
+        return False
+    event = alert.event
+    passed_on_pace = event.kind == "threshold" and event.severity == "information"
+    return not passed_on_pace or budget is None or budget.listed
