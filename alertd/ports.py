@@ -157,6 +157,13 @@ class Notifier(Protocol):
 # --- store ---
 
 
+class StoreError(Exception):
+    """The database did not do as it should: where, what, and the remedy. Holds no password.
+
+    Nothing of that call was written or, where a connection broke at its very end, all of it.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class SourceRow:
     """What the store knows of a source: its cursor, its watermark, since when its figures are complete, its health."""
@@ -230,7 +237,11 @@ class Store(Protocol):
     # judge
     async def series(self, after: int = 0) -> list[SeriesRow]: ...
     async def usage(self, since: datetime, after: int = 0) -> tuple[list[UsageRow], int]:
-        """The buckets from `since` on that changed after revision `after`, and the revision to go on from."""
+        """The buckets that end after `since` and changed after revision `after`, and the revision to go on from.
+
+        A row takes the place of what the reader holds of the same series, start and width. A roll-up shows as the wider
+        bucket with its sum and the narrower ones at 0, all in one answer; those zeros go away a day later.
+        """
         ...
 
     async def alerts(self, since: datetime) -> list[AlertRow]: ...
@@ -244,10 +255,17 @@ class Store(Protocol):
         messages: Sequence[NewMessage],
         notes: Mapping[str, tuple[Any, int]],
     ) -> bool:
-        """Alerts, their messages and the changed notes, or nothing: False where a key or a revision was taken."""
+        """Alerts, their messages and the changed notes, or nothing: False where a key or a revision was taken.
+
+        Each note comes with the revision that was read (0: there was none) and has the next one afterwards; a value of
+        None takes the note away. A message's key is taken where it was ever written for the same notifier.
+        """
         ...
 
     # deliver
+    #
+    # `claim` leases what is due, of each (notifier, conversation) only the oldest unfinished; a row whose lease ran
+    # out comes back `uncertain`. What follows works only with the fence of the last claim, and answers False otherwise.
     async def claim(self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]: ...
     async def delivered(self, row: OutboxRow, at: datetime, receipt: Receipt) -> bool: ...
     async def retry_later(self, row: OutboxRow, at: datetime, reason: str, *, uncertain: bool) -> bool: ...
@@ -256,4 +274,18 @@ class Store(Protocol):
         """Per notifier, how many messages wait and since when the oldest."""
         ...
 
-    async def writable(self) -> None: ...
+    # upkeep
+    async def writable(self) -> None:
+        """Returns once a probe is on disk."""
+        ...
+
+    async def prune(self, now: datetime) -> int:
+        """Forget messages delivered over 35 days ago (given up: 400), and give how many; usage and alerts stay."""
+        ...
+
+    async def roll_up(self, before: datetime, width: int) -> int:
+        """Merge usage before `before` into buckets of `width` seconds, some at a time; 0 once there is no more.
+
+        Sums do not change. What was rolled up can be corrected by whole buckets of `width` only.
+        """
+        ...

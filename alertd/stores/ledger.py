@@ -1,0 +1,209 @@
+"""The ledger in SQL: what was collected and what the judge reads of it. One statement serves both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from alertd.core.buckets import Bucket, Identity, identity, instant, micros, record_buckets, replaced
+from alertd.core.counters import CounterState, Increment
+from alertd.ports import Reading, SeriesRow, SourceRow, UsageRow
+from alertd.stores.rollup import ADD, SET, closed, take_turn
+from alertd.stores.transaction import Transaction, Upsert
+
+#: The ids of series by digest, as far as they are known to be committed.
+SeriesIds = dict[str, int]
+
+_SOURCE: Final = "name, revision, cursor_text, until_at, complete_from, last_ok, failing_since, error, degraded"
+_SERIES: Final = Upsert(
+    "series",
+    tuple((name, "text") for name in ("digest", *Identity._fields)),
+    "ON CONFLICT (digest) DO NOTHING",
+)
+_COUNTER: Final = Upsert(
+    "counter",
+    (
+        ("source", "text"),
+        ("fingerprint", "text"),
+        ("at", "double precision"),
+        ("value", "bigint"),
+        ("created", "double precision"),
+    ),
+    "ON CONFLICT (source, fingerprint) DO UPDATE SET"
+    " at = excluded.at, value = excluded.value, created = excluded.created",
+)
+_DAY: Final = 86400
+
+
+def sources(tx: Transaction, name: str | None = None) -> list[SourceRow]:
+    """Every source that was ever written, by name; or the one asked for."""
+    if name is None:
+        return [_source(row) for row in tx.rows(f"SELECT {_SOURCE} FROM source ORDER BY name")]  # noqa: S608  constant
+    return [_source(row) for row in tx.rows(f"SELECT {_SOURCE} FROM source WHERE name = ?", name)]  # noqa: S608  constant
+
+
+def counter_states(tx: Transaction, source: str) -> dict[str, CounterState]:
+    """Where each raw series of a source stands."""
+    rows = tx.rows("SELECT fingerprint, at, value, created FROM counter WHERE source = ?", source)
+    return {fingerprint: CounterState(at, value, created) for fingerprint, at, value, created in rows}
+
+
+def commit_counters(
+    tx: Transaction,
+    known: SeriesIds,
+    row: SourceRow,
+    increments: Sequence[Increment],
+    states: Mapping[str, CounterState],
+) -> SeriesIds | None:
+    """Add the increments, keep the states and move the cursor; None where the cursor was moved meanwhile.
+
+    Answers with the ids of series that were not known, to be remembered once this is committed.
+    """
+    if not _move(tx, row):
+        return None
+    revision = take_turn(tx)
+    identities: dict[str, Identity] = {}
+    sums: dict[tuple[str, int, int], int] = {}
+    for increment in increments:
+        series = identity(row.name, increment.line, increment.labels)
+        digest = _digest(series)
+        identities[digest] = series
+        place = digest, increment.start, increment.width
+        sums[place] = sums.get(place, 0) + increment.quantity
+    fresh = _identify(tx, known, identities)
+    ids = known | fresh if fresh else known
+    tx.upsert(ADD, sorted((start, ids[digest], width, n, revision) for (digest, start, width), n in sums.items()))
+    tx.upsert(_COUNTER, [(row.name, name, s.at, s.value, s.created) for name, s in sorted(states.items())])
+    return fresh
+
+
+def commit_records(tx: Transaction, known: SeriesIds, row: SourceRow, reading: Reading) -> SeriesIds | None:
+    """Replace the reading's window and move the cursor, as `alertd.core.buckets.replaced` says; None as above."""
+    if not _move(tx, row):
+        return None
+    revision = take_turn(tx)
+    digests = {
+        (_digest(series), series, start, width): n
+        for (series, start, width), n in record_buckets(row.name, reading.records).items()
+    }
+    fresh = _identify(tx, known, {digest: series for digest, series, _, _ in digests})
+    ids = known | fresh if fresh else known
+    read = {Bucket(ids[digest], start, width): n for (digest, _, start, width), n in digests.items()}
+    window = None if reading.window is None else _seconds(*reading.window)
+    changes = replaced(_held(tx, row.name, read, window), read, window, closed(tx), partial=bool(reading.warnings))
+    tx.upsert(SET, sorted((b.start, b.series, b.width, n, revision) for b, n in changes.items()))
+    return fresh
+
+
+def source_health(tx: Transaction, row: SourceRow) -> None:
+    """Record what the last try said; cursor and revision stay."""
+    tx.run("INSERT INTO source (name) VALUES (?) ON CONFLICT (name) DO NOTHING", row.name)
+    tx.run(
+        "UPDATE source SET last_ok = ?, failing_since = ?, error = ?, degraded = ? WHERE name = ?",
+        _at(row.last_ok), _at(row.failing_since), row.error, row.degraded, row.name,
+    )  # fmt: skip
+
+
+def series(tx: Transaction, after: int) -> list[SeriesRow]:
+    """The series with an id above `after`, in the order in which they appeared."""
+    rows = tx.rows(
+        "SELECT id, source, provider, model, meter, modifiers, account, labels, billed FROM series"
+        " WHERE id > ? ORDER BY id",
+        after,
+    )
+    return [
+        SeriesRow(number, source, provider, model, meter, _MODIFIERS.decode(modifiers), account,
+                  _LABELS.decode(labels), billed)
+        for number, source, provider, model, meter, modifiers, account, labels, billed in rows
+    ]  # fmt: skip
+
+
+def usage(tx: Transaction, since: datetime, after: int) -> tuple[list[UsageRow], int]:
+    """The buckets that reach beyond `since` and changed after a revision, and the revision to go on from."""
+    start = micros(since) // 1_000_000
+    revision = tx.rows("SELECT number FROM turn WHERE name = 'ledger'")[0][0]
+    if after:
+        rows = tx.rows(
+            "SELECT series, start, width, quantity FROM usage WHERE revision > ? AND start + width > ?", after, start
+        )
+    else:
+        rows = tx.rows(
+            "SELECT series, start, width, quantity FROM usage WHERE start > ? AND start + width > ?"
+            " UNION ALL SELECT series, start, width, quantity FROM usage"
+            " WHERE width > 86400 AND start <= ? AND start + width > ?",
+            start - _DAY, start, start - _DAY, start,
+        )  # fmt: skip
+    return list(map(UsageRow._make, rows)), revision
+
+
+def _move(tx: Transaction, row: SourceRow) -> bool:
+    tx.run("INSERT INTO source (name) VALUES (?) ON CONFLICT (name) DO NOTHING", row.name)
+    moved = tx.run(
+        "UPDATE source SET revision = revision + 1, cursor_text = ?, until_at = ?, complete_from = ?"
+        " WHERE name = ? AND revision = ?",
+        row.cursor, _at(row.until), _at(row.complete_from), row.name, row.revision,
+    )  # fmt: skip
+    return moved == 1
+
+
+def _identify(tx: Transaction, known: SeriesIds, wanted: Mapping[str, Identity]) -> SeriesIds:
+    """Ids for what is not known, written where nobody has; the ledger's turn is held, so ids appear in order."""
+    missing = wanted.keys() - known.keys()
+    if not missing:
+        return {}
+    newest = max(known.values(), default=0)
+    fresh: SeriesIds = dict(tx.rows("SELECT digest, id FROM series WHERE id > ?", newest))
+    unseen = [_series_columns(digest, wanted[digest]) for digest in sorted(missing - fresh.keys())]
+    if unseen:
+        tx.upsert(_SERIES, unseen)
+        fresh = dict(tx.rows("SELECT digest, id FROM series WHERE id > ?", newest))
+    return fresh
+
+
+def _held(tx: Transaction, source: str, read: Iterable[Bucket], window: tuple[int, int] | None) -> dict[Bucket, int]:
+    starts = {bucket.start for bucket in read}
+    edges = [*window] if window else []
+    if not starts and not edges:
+        return {}
+    rows = tx.rows(
+        "SELECT series, start, width, quantity FROM usage WHERE start >= ? AND start <= ?"
+        " AND series IN (SELECT id FROM series WHERE source = ?)",
+        min(*starts, *edges), max(*starts, *edges), source,
+    )  # fmt: skip
+    return {Bucket(series, start, width): quantity for series, start, width, quantity in rows}
+
+
+def _digest(series: Identity) -> str:
+    return blake2b(_encode(series), digest_size=16).hexdigest()
+
+
+def _series_columns(digest: str, series: Identity) -> tuple[str, ...]:
+    return (
+        digest, series.source, series.provider, series.model, series.meter, _encode(series.modifiers).decode(),
+        series.account, _encode(dict(series.labels)).decode(), series.billed,
+    )  # fmt: skip
+
+
+def _source(row: tuple[Any, ...]) -> SourceRow:
+    name, revision, cursor, until, complete_from, last_ok, failing_since, error, degraded = row
+    until, complete_from, last_ok, failing_since = (
+        None if at is None else instant(at) for at in (until, complete_from, last_ok, failing_since)
+    )
+    return SourceRow(name, revision, cursor, until, complete_from, last_ok, failing_since, error, degraded)
+
+
+def _seconds(start: datetime, end: datetime) -> tuple[int, int]:
+    return micros(start) // 1_000_000, micros(end) // 1_000_000
+
+
+def _at(moment: datetime | None) -> int | None:
+    return None if moment is None else micros(moment)
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_MODIFIERS: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+_LABELS: Final = msgspec.json.Decoder(dict[str, str])

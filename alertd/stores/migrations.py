@@ -1,0 +1,93 @@
+"""The schema of both databases as numbered steps, forward only. A step never takes away what an older alertd reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import Template
+from typing import Final
+
+from alertd.ports import StoreError
+from alertd.stores.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema, as statements in which `$integer` and the like stand for the database's own words.
+
+    `oldest` is the lowest schema number that an alertd must know to work on the result: a step that only adds keeps
+    it, so that the version before still runs after a roll-back.
+    """
+
+    number: int
+    oldest: int
+    statements: tuple[str, ...]
+
+
+_FIRST: Final = (
+    # Writers of one kind take turns by locking one row: what a reader sees in order was committed in order.
+    "CREATE TABLE turn (name $text PRIMARY KEY, number $integer NOT NULL) $clustered",
+    "INSERT INTO turn VALUES ('ledger', 0), ('decisions', 0), ('probe', 0)",
+    """CREATE TABLE source (
+        name $text PRIMARY KEY, revision $integer NOT NULL DEFAULT 0, cursor_text $text,
+        until_at $integer, complete_from $integer, last_ok $integer, failing_since $integer,
+        error $text NOT NULL DEFAULT '', degraded $text NOT NULL DEFAULT '') $clustered""",
+    """CREATE TABLE series (
+        id $identity, digest $text NOT NULL UNIQUE, source $text NOT NULL, provider $text NOT NULL,
+        model $text NOT NULL, meter $text NOT NULL, modifiers $text NOT NULL, account $text NOT NULL,
+        labels $text NOT NULL, billed $text NOT NULL) $plain""",
+    # By start first: new buckets go to the end of the tree, and a period is one range of it.
+    """CREATE TABLE usage (
+        start $integer NOT NULL, series $integer NOT NULL, width $integer NOT NULL, quantity $integer NOT NULL,
+        revision $integer NOT NULL, PRIMARY KEY (start, series, width)) $clustered""",
+    "CREATE INDEX usage_revision ON usage (revision)",
+    # A day has 86,400 seconds: the few wider buckets are found apart when a period is read.
+    "CREATE INDEX usage_wide ON usage (start) WHERE width > 86400",
+    """CREATE TABLE rolled (
+        width $integer PRIMARY KEY, closed $integer NOT NULL, merged $integer NOT NULL, marked $integer NOT NULL,
+        marked_at $integer NOT NULL, sweepable $integer NOT NULL, swept $integer NOT NULL) $clustered""",
+    """CREATE TABLE counter (
+        source $text NOT NULL, fingerprint $text NOT NULL, at $real NOT NULL, value $integer NOT NULL, created $real,
+        PRIMARY KEY (source, fingerprint)) $clustered""",
+    """CREATE TABLE alert (
+        alert_key $text PRIMARY KEY, at $integer NOT NULL, event $text NOT NULL, state $text NOT NULL) $plain""",
+    "CREATE INDEX alert_at ON alert (at)",
+    "CREATE TABLE note (name $text PRIMARY KEY, value $text NOT NULL, revision $integer NOT NULL) $clustered",
+    """CREATE TABLE outbox (
+        id $identity, message_key $text NOT NULL, notifier $text NOT NULL, conversation $text NOT NULL,
+        events $text NOT NULL, created $integer NOT NULL, state $text NOT NULL DEFAULT 'waiting',
+        attempts $integer NOT NULL DEFAULT 0, not_before $integer NOT NULL DEFAULT 0, lease_until $integer,
+        fence $integer NOT NULL DEFAULT 0, first_tried $integer, uncertain $integer NOT NULL DEFAULT 0,
+        reason $text NOT NULL DEFAULT '', done_at $integer, UNIQUE (message_key, notifier)) $plain""",
+    "CREATE INDEX outbox_open ON outbox (notifier, conversation, id) WHERE done_at IS NULL",
+    "CREATE INDEX outbox_done ON outbox (done_at) WHERE done_at IS NOT NULL",
+    """CREATE TABLE conversation (
+        notifier $text NOT NULL, conversation $text NOT NULL, memory $text NOT NULL, at $integer NOT NULL,
+        PRIMARY KEY (notifier, conversation)) $clustered""",
+)
+
+MIGRATIONS: Final = (Migration(1, 1, _FIRST),)
+
+_TABLE: Final = "CREATE TABLE IF NOT EXISTS migration (number $integer PRIMARY KEY, oldest $integer NOT NULL) $plain"
+
+
+def migrate(tx: Transaction, words: Mapping[str, str], steps: Sequence[Migration] = MIGRATIONS) -> int:
+    """Bring the schema up to the last step inside one exclusive transaction, and give the number it has now.
+
+    A newer schema is worked on where it only added to what this alertd knows, and refused by StoreError where not.
+    """
+    tx.run(Template(_TABLE).substitute(words))
+    done = dict(tx.rows("SELECT number, oldest FROM migration"))
+    known = steps[-1].number
+    needed = max(done.values(), default=0)
+    if needed > known:
+        raise StoreError(
+            f"{tx.place}: written by a newer alertd (schema {max(done)}, readable from {needed} on; this one knows"
+            f" {known}). Run that version again, or restore the backup taken before the upgrade"
+        )
+    for step in steps:
+        if step.number not in done:
+            for statement in step.statements:
+                tx.run(Template(statement).substitute(words))
+            tx.run("INSERT INTO migration (number, oldest) VALUES (?, ?)", step.number, step.oldest)
+    return max(known, *done, 0) if done else known

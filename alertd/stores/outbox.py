@@ -1,0 +1,126 @@
+"""The outbox in SQL: messages leave in the order of their conversation, under a lease; a fence refuses latecomers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import Any, Final
+
+import msgspec
+
+from alertd.core.buckets import instant, micros
+from alertd.core.events import Event
+from alertd.ports import Delivery, NewMessage, OutboxRow, Receipt
+from alertd.stores.transaction import Transaction
+
+#: What the receiver took is kept so long, to answer "was this sent?"; the alert itself is kept for good.
+KEEP_DELIVERED: Final = timedelta(days=35)
+#: What was given up, and what a conversation remembers, outlive a yearly budget.
+KEEP_REST: Final = timedelta(days=400)
+
+
+def insert(tx: Transaction, message: NewMessage, at: datetime) -> bool:
+    """Write a message to be sent from `at` on; False where its key was written for this notifier before."""
+    events = msgspec.json.encode([event.to_json() for event in message.events]).decode()
+    return tx.run(
+        "INSERT INTO outbox (message_key, notifier, conversation, events, created) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (message_key, notifier) DO NOTHING",
+        message.key, message.notifier, message.conversation, events, micros(at),
+    ) == 1  # fmt: skip
+
+
+def claim(tx: Transaction, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]:
+    """Lease what is due for these notifiers, oldest first, and of each conversation only the oldest unfinished.
+
+    A row whose lease ran out is due again and uncertain: whoever held it may have sent it.
+    """
+    if not notifiers:
+        return []
+    at, places = micros(now), ", ".join("?" * len(notifiers))
+    due = tx.rows(
+        "SELECT id FROM outbox AS waiting WHERE done_at IS NULL"  # noqa: S608  question marks only
+        f" AND notifier IN ({places}) AND not_before <= ? AND (lease_until IS NULL OR lease_until <= ?)"
+        " AND NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.notifier = waiting.notifier"
+        " AND earlier.conversation = waiting.conversation AND earlier.done_at IS NULL AND earlier.id < waiting.id)"
+        f" ORDER BY id LIMIT ? {tx.skip_locked}",
+        *notifiers, at, at, limit,
+    )  # fmt: skip
+    if not due:
+        return []
+    claimed = tx.rows(
+        "UPDATE outbox SET uncertain = CASE WHEN lease_until IS NULL THEN uncertain ELSE 1 END,"  # noqa: S608  as above
+        " state = 'leased', lease_until = ?, fence = fence + 1, attempts = attempts + 1,"
+        f" first_tried = COALESCE(first_tried, ?) WHERE id IN ({', '.join('?' * len(due))})"
+        " RETURNING id, fence, message_key, notifier, conversation, events, attempts, uncertain, created, first_tried,"
+        " (SELECT memory FROM conversation AS told"
+        " WHERE told.notifier = outbox.notifier AND told.conversation = outbox.conversation)",
+        at + micros_of(lease), at, *(number for (number,) in due),
+    )  # fmt: skip
+    return [_row(found) for found in sorted(claimed, key=itemgetter(0))]
+
+
+def delivered(tx: Transaction, row: OutboxRow, at: datetime, receipt: Receipt) -> bool:
+    """The receiver took it; what it said to remember is kept for the conversation."""
+    if not _finish(tx, row, at, "delivered", receipt.said):
+        return False
+    if receipt.memory:
+        memory = {**row.delivery.memory, **receipt.memory}
+        tx.run(
+            "INSERT INTO conversation (notifier, conversation, memory, at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (notifier, conversation) DO UPDATE SET memory = excluded.memory, at = excluded.at",
+            row.delivery.notifier, row.delivery.conversation, msgspec.json.encode(memory).decode(), micros(at),
+        )  # fmt: skip
+    return True
+
+
+def retry_later(tx: Transaction, row: OutboxRow, at: datetime, reason: str, *, uncertain: bool) -> bool:
+    """Try again from `at` on. What was uncertain once stays so: the earlier try may still have arrived."""
+    return tx.run(
+        "UPDATE outbox SET state = 'waiting', lease_until = NULL, not_before = ?, reason = ?,"
+        " uncertain = CASE WHEN ? = 1 THEN 1 ELSE uncertain END WHERE id = ? AND fence = ? AND done_at IS NULL",
+        micros(at), reason, int(uncertain), row.id, row.fence,
+    ) == 1  # fmt: skip
+
+
+def give_up(tx: Transaction, row: OutboxRow, at: datetime, reason: str, fallback: NewMessage | None) -> bool:
+    """Nothing more will be tried; the fallback's message is written in the same transaction."""
+    if not _finish(tx, row, at, "given up", reason):
+        return False
+    if fallback is not None:
+        insert(tx, fallback, at)
+    return True
+
+
+def depth(tx: Transaction) -> dict[str, tuple[int, datetime | None]]:
+    """Per notifier, how many messages wait, and since when the oldest."""
+    rows = tx.rows("SELECT notifier, count(*), min(created) FROM outbox WHERE done_at IS NULL GROUP BY notifier")
+    return {notifier: (count, instant(oldest)) for notifier, count, oldest in rows}
+
+
+def prune(tx: Transaction, now: datetime) -> int:
+    """Forget what was delivered long ago, and give how many rows went. Alerts, notes and usage stay."""
+    gone = tx.run("DELETE FROM outbox WHERE state = 'delivered' AND done_at < ?", micros(now - KEEP_DELIVERED))
+    gone += tx.run("DELETE FROM outbox WHERE done_at < ?", micros(now - KEEP_REST))
+    return gone + tx.run("DELETE FROM conversation WHERE at < ?", micros(now - KEEP_REST))
+
+
+def micros_of(length: timedelta) -> int:
+    """A length of time in whole microseconds."""
+    return length // timedelta(microseconds=1)
+
+
+def _finish(tx: Transaction, row: OutboxRow, at: datetime, state: str, reason: str) -> bool:
+    return tx.run(
+        "UPDATE outbox SET state = ?, reason = ?, done_at = ?, lease_until = NULL"
+        " WHERE id = ? AND fence = ? AND done_at IS NULL",
+        state, reason, micros(at), row.id, row.fence,
+    ) == 1  # fmt: skip
+
+
+def _row(found: tuple[Any, ...]) -> OutboxRow:
+    number, fence, key, notifier, conversation, events, attempts, uncertain, created, tried, memory = found
+    told = tuple(Event.from_json(event) for event in msgspec.json.decode(events))
+    remembered = {} if memory is None else msgspec.json.decode(memory)
+    delivery = Delivery(key, notifier, conversation, told, attempts, bool(uncertain), remembered)
+    return OutboxRow(number, fence, delivery, instant(created), instant(tried))

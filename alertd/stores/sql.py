@@ -1,0 +1,121 @@
+"""The store port over a database: every method is one transaction of the shared SQL. It knows no driver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from alertd.core.counters import CounterState, Increment
+from alertd.ports import (
+    AlertRow,
+    NewMessage,
+    OutboxRow,
+    Reading,
+    Receipt,
+    SeriesRow,
+    SourceRow,
+    UsageRow,
+)
+from alertd.stores import decisions, ledger, outbox, rollup
+from alertd.stores.transaction import Database, Transaction
+
+
+class SqlStore:
+    """The durable state in SQLite or PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._series: ledger.SeriesIds = {}
+
+    async def open(self) -> None:
+        await self._database.open()
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def source(self, name: str) -> SourceRow:
+        found = await self._database.read(lambda tx: ledger.sources(tx, name))
+        return found[0] if found else SourceRow(name)
+
+    async def sources(self) -> list[SourceRow]:
+        return await self._database.read(ledger.sources)
+
+    async def counter_states(self, source: str) -> dict[str, CounterState]:
+        return await self._database.read(lambda tx: ledger.counter_states(tx, source))
+
+    async def commit_counters(
+        self, row: SourceRow, increments: Sequence[Increment], states: Mapping[str, CounterState]
+    ) -> bool:
+        known = self._series
+        return self._remember(
+            await self._database.write(lambda tx: ledger.commit_counters(tx, known, row, increments, states))
+        )
+
+    async def commit_records(self, row: SourceRow, reading: Reading) -> bool:
+        known = self._series
+        return self._remember(await self._database.write(lambda tx: ledger.commit_records(tx, known, row, reading)))
+
+    async def source_health(self, row: SourceRow) -> None:
+        await self._database.write(lambda tx: ledger.source_health(tx, row))
+
+    async def series(self, after: int = 0) -> list[SeriesRow]:
+        return await self._database.read(lambda tx: ledger.series(tx, after))
+
+    async def usage(self, since: datetime, after: int = 0) -> tuple[list[UsageRow], int]:
+        return await self._database.read(lambda tx: ledger.usage(tx, since, after))
+
+    async def alerts(self, since: datetime) -> list[AlertRow]:
+        return await self._database.read(lambda tx: decisions.alerts(tx, since))
+
+    async def memory(self) -> dict[str, tuple[Any, int]]:
+        return await self._database.read(decisions.notes)
+
+    async def commit_decisions(
+        self,
+        alerts: Sequence[AlertRow],
+        messages: Sequence[NewMessage],
+        notes: Mapping[str, tuple[Any, int]],
+    ) -> bool:
+        try:
+            await self._database.write(lambda tx: decisions.commit_decisions(tx, alerts, messages, notes))
+        except decisions.Taken:
+            return False
+        return True
+
+    async def claim(self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]:
+        return await self._database.write(lambda tx: outbox.claim(tx, now, lease, notifiers, limit))
+
+    async def delivered(self, row: OutboxRow, at: datetime, receipt: Receipt) -> bool:
+        return await self._database.write(lambda tx: outbox.delivered(tx, row, at, receipt))
+
+    async def retry_later(self, row: OutboxRow, at: datetime, reason: str, *, uncertain: bool) -> bool:
+        return await self._database.write(
+            partial(outbox.retry_later, row=row, at=at, reason=reason, uncertain=uncertain)
+        )
+
+    async def give_up(self, row: OutboxRow, at: datetime, reason: str, fallback: NewMessage | None) -> bool:
+        return await self._database.write(lambda tx: outbox.give_up(tx, row, at, reason, fallback))
+
+    async def outbox_depth(self) -> dict[str, tuple[int, datetime | None]]:
+        return await self._database.read(outbox.depth)
+
+    async def writable(self) -> None:
+        await self._database.write(_probe)
+
+    async def prune(self, now: datetime) -> int:
+        return await self._database.write(lambda tx: outbox.prune(tx, now))
+
+    async def roll_up(self, before: datetime, width: int) -> int:
+        return await self._database.write(lambda tx: rollup.roll_up(tx, before, width))
+
+    def _remember(self, fresh: ledger.SeriesIds | None) -> bool:
+        """Only ids that are committed are kept: what a transaction found that was undone may belong to another."""
+        if fresh:
+            self._series = self._series | fresh
+        return fresh is not None
+
+
+def _probe(tx: Transaction) -> None:
+    tx.run("UPDATE turn SET number = number + 1 WHERE name = 'probe'")

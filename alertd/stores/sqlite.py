@@ -1,0 +1,231 @@
+"""The store in one SQLite file, for one daemon on one machine. Writers queue here, never in the database."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Generic
+
+from alertd.ports import Store, StoreError
+from alertd.stores.migrations import migrate
+from alertd.stores.sql import SqlStore
+from alertd.stores.transaction import Answer, Upsert, Work
+
+_SCHEME: Final = "sqlite:///"
+#: How many pieces of work share one fsync at most; a failing disk then undoes no more than these.
+_GROUP: Final = 256
+_BUSY_SECONDS: Final = 10.0
+#: FULL: a commit is on the platter before it is reported. With NORMAL a power cut may forget the last transactions: a
+#: claim (the message goes out again and nobody knows that it may have) or that a key was turned off (done twice).
+#: Work that waits at the same time shares a commit, so what that costs is one fsync a group.
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA cache_size = -16384",
+    "PRAGMA temp_store = MEMORY",
+)
+_WORDS: Final = {
+    "integer": "INTEGER",
+    "real": "REAL",
+    "text": "TEXT",
+    "identity": "INTEGER PRIMARY KEY AUTOINCREMENT",
+    # STRICT: a sum beyond 64 bits is an error and not, as SQLite would have it, a float.
+    "plain": "STRICT",
+    "clustered": "STRICT, WITHOUT ROWID",
+}
+#: What SQLite says, by the start of its error's name, and what a person can do.
+_REMEDIES: Final = (
+    ("SQLITE_FULL", "the disk is full; free some space, alertd goes on by itself"),
+    ("SQLITE_READONLY", "it cannot be written; give alertd's user write access to the file and its directory"),
+    ("SQLITE_PERM", "it cannot be written; give alertd's user write access to the file and its directory"),
+    ("SQLITE_CANTOPEN", "it cannot be opened; the directory must exist and be writable by alertd's user"),
+    ("SQLITE_NOTADB", "it is no SQLite database; name another file in ALERTD_DATABASE, or restore a backup"),
+    ("SQLITE_CORRUPT", "it is damaged; stop alertd and restore a backup (sqlite3 FILE .recover saves what is left)"),
+    ("SQLITE_BUSY", "another program keeps it locked; end it (one SQLite file serves one alertd)"),
+    ("SQLITE_IOERR", "the disk does not read or write; check it and its mount"),
+)
+
+
+def build(url: str) -> Store:
+    """The store in the file of `sqlite:////absolute/path` or `sqlite:///relative/path`; ValueError for another URL."""
+    if not url.startswith(_SCHEME) or not url[len(_SCHEME) :]:
+        raise ValueError(f"{url!r} names no file; write sqlite:////var/lib/alertd/alertd.db")
+    return SqlStore(SqliteDatabase(Path(url[len(_SCHEME) :])))
+
+
+class SqliteDatabase:
+    """One connection that writes and one that reads, each in a thread of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._waiting: deque[_Job[Any]] = deque()
+        self._threads = [ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{what}") for what in ("write", "read")]
+        self._connections: list[_Connection] = []
+
+    async def open(self) -> None:
+        loop = asyncio.get_running_loop()
+        for thread, prepare in zip(self._threads, (_writer, _reader), strict=True):
+            self._connections.append(await loop.run_in_executor(thread, prepare, self._path))
+
+    async def close(self) -> None:
+        loop = asyncio.get_running_loop()
+        for thread, connection in zip(self._threads, self._connections, strict=False):
+            await loop.run_in_executor(thread, connection.close)
+        for thread in self._threads:
+            thread.shutdown()
+        self._connections.clear()
+
+    async def write(self, work: Work[Answer]) -> Answer:
+        job = _Job(work)
+        self._waiting.append(job)
+        self._threads[0].submit(self._commit_waiting)
+        return await asyncio.wrap_future(job.future)
+
+    async def read(self, work: Work[Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._threads[1], self._connections[1].read, work)
+
+    def _commit_waiting(self) -> None:
+        """Commit whatever waits in one transaction; the calls that come after it for the same work find none left."""
+        group: list[_Job[Any]] = []
+        while self._waiting and len(group) < _GROUP:
+            group.append(self._waiting.popleft())
+        started = [job for job in group if job.future.set_running_or_notify_cancel()]
+        if started:
+            self._connections[0].commit(started)
+
+
+class _Job(Generic[Answer]):
+    """Work that waits for its turn, and what became of it: told only once it is committed."""
+
+    def __init__(self, work: Work[Answer]) -> None:
+        self.work = work
+        self.future: Future[Answer] = Future()
+        self.answer: Answer
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> None:
+        self.error = None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        """Whatever the work raised is whoever awaits it to handle; the others of its group go on."""
+        self.error = error
+        return error is not None
+
+    def tell(self, failure: StoreError | None = None) -> None:
+        if failure or self.error:
+            self.future.set_exception(failure or self.error)
+        else:
+            self.future.set_result(self.answer)
+
+
+class _Connection:
+    """A connection and the transaction that is open on it, with SQLite's errors in our words."""
+
+    skip_locked = ""
+
+    def __init__(self, path: Path) -> None:
+        self.place = str(path)
+        # One thread uses it at a time, not always the one that opened it when the pool replaces a thread.
+        self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._db.execute(sql, values).fetchall()
+
+    def run(self, sql: str, *values: Any) -> int:
+        return self._db.execute(sql, values).rowcount
+
+    def upsert(self, into: Upsert, rows: Sequence[tuple[Any, ...]]) -> None:
+        self._db.executemany(_statement(into), rows)
+
+    def commit(self, jobs: Sequence[_Job[Any]]) -> None:
+        failure: StoreError | None = None
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for job in jobs:
+                self._attempt(job)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            failure = _explained(self.place, error)
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        for job in jobs:
+            job.tell(failure)
+
+    def _attempt(self, job: _Job[Any]) -> None:
+        self._db.execute("SAVEPOINT job")
+        with job:
+            job.answer = job.work(self)
+        if job.error is not None:
+            if not self._db.in_transaction and isinstance(job.error, sqlite3.Error):
+                raise job.error  # the database undid the whole transaction, not this work alone
+            self._db.execute("ROLLBACK TO job")
+            if isinstance(job.error, sqlite3.Error | OverflowError):
+                job.error = _explained(self.place, job.error)
+        self._db.execute("RELEASE job")
+
+    def read(self, work: Work[Answer]) -> Answer:
+        try:
+            self._db.execute("BEGIN")
+            try:
+                return work(self)
+            finally:
+                self._db.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise _explained(self.place, error) from error
+
+
+def _writer(path: Path) -> _Connection:
+    connection = _opened(path)
+    try:
+        for pragma in _PRAGMAS:
+            connection.run(pragma)
+        connection.run("BEGIN IMMEDIATE")
+        migrate(connection, _WORDS)
+        connection.run("COMMIT")
+    except sqlite3.Error as error:
+        connection.close()
+        raise _explained(connection.place, error) from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def _reader(path: Path) -> _Connection:
+    connection = _opened(path)
+    connection.run("PRAGMA query_only = ON")
+    return connection
+
+
+def _opened(path: Path) -> _Connection:
+    if not path.parent.is_dir():
+        raise StoreError(f"{path}: there is no directory {path.parent}; create it, writable by alertd's user")
+    try:
+        return _Connection(path)
+    except sqlite3.Error as error:
+        raise _explained(str(path), error) from error
+
+
+@lru_cache
+def _statement(into: Upsert) -> str:
+    names = ", ".join(name for name, _ in into.columns)
+    places = ", ".join("?" * len(into.columns))
+    return f"INSERT INTO {into.table} ({names}) VALUES ({places}) {into.conflict}"  # noqa: S608  constants of the code
+
+
+def _explained(place: str, error: BaseException) -> StoreError:
+    name = getattr(error, "sqlite_errorname", "")
+    remedy = next((remedy for start, remedy in _REMEDIES if name.startswith(start)), f"{name} {error}".strip())
+    failure = StoreError(f"{place}: {remedy}")
+    failure.__cause__ = error
+    return failure
