@@ -1,1 +1,1 @@
-"""What the daemon does again and again: collect, judge, deliver, act. Each loop decides nothing that core can."""
+"""What runs again and again: collect, judge, deliver, act; each a class whose `tick` is one round."""

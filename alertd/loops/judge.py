@@ -1,0 +1,181 @@
+"""Judge: the ledger's changes in, the whole judgement, alerts and their messages out in one transaction.
+
+store -> ledger (only what changed) -> assess -> route -> store.commit_decisions  (compare-and-set; a loser re-reads)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from alertd.core.assess import Alert, Decisions, Facts, assess
+from alertd.core.budgets import Amount, Budget
+from alertd.core.costing import Exchange
+from alertd.core.ledger import Ledger
+from alertd.core.positions import Circumstances, SourceView
+from alertd.core.prices import PriceBook
+from alertd.core.routing import Receiver, route
+from alertd.core.survey import HISTORY_DAYS
+from alertd.core.tariffs import LedgerTariff
+from alertd.ports import AlertRow, Clock, NewMessage, Source, SourceRow, Store
+
+log = logging.getLogger(__name__)
+
+#: A judgement that another replica was quicker with is made again so often within one round.
+_TRIES: Final = 3
+#: Notes of episodes are forgotten so long after their period began.
+_FORGET: Final = timedelta(days=400)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the configuration says, as the judge needs it; replaced as a whole on a reload."""
+
+    budgets: Sequence[Budget]
+    book: PriceBook
+    exchange: Exchange
+    receivers: Mapping[str, Receiver]
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    dry_run: bool = False
+    catching_up: Callable[[], frozenset[str]] = frozenset
+
+
+class Judge:
+    """Keeps the ledger in memory, judges it each tick, and commits what came of it."""
+
+    def __init__(self, store: Store, clock: Clock, terms: Terms, wake_deliver: Callable[[], None]) -> None:
+        self.terms = terms
+        self.latest: Decisions | None = None
+        self.ledger = Ledger()
+        self.views: dict[str, SourceView] = {}
+        self._store = store
+        self._clock = clock
+        self._wake_deliver = wake_deliver
+        self._revision = 0
+        self._last_series = 0
+        self._loaded: date | None = None
+        self._told: dict[str, datetime] | None = None
+
+    async def tick(self) -> int:
+        """One judgement of what the ledger holds now; the number of alerts announced."""
+        for _ in range(_TRIES):
+            await self._refresh()
+            notes = await self._store.memory()
+            facts = await self._facts({name: value for name, (value, _) in notes.items()})
+            decisions = await asyncio.to_thread(assess, facts)
+            self.latest = decisions
+            if await self._commit(decisions, notes):
+                return len(decisions.alerts)
+            self._told = None
+        log.warning("another replica was quicker with its judgement; this one is left to the next round")
+        return 0
+
+    async def _refresh(self) -> None:
+        """Bring the ledger in memory up to the store's; once a day it is read anew, so that it never grows old."""
+        now = self._clock.now()
+        if self._loaded != now.date():
+            self.ledger, self._revision, self._last_series, self._told = Ledger(), 0, 0, None
+            self._loaded = now.date()
+        series = await self._store.series(self._last_series)
+        if series:
+            self.ledger.add_series(series)
+            self._last_series = max(row.id for row in series)
+        rows, self._revision = await self._store.usage(self.reach(now), self._revision)
+        self.ledger.apply(rows)
+
+    def reach(self, now: datetime) -> datetime:
+        """How far back the ledger is needed: for history, and for the period before the longest current one."""
+        starts = [b.period.previous(b.period.containing(now)).start for b in self.terms.budgets]
+        return min([now - timedelta(days=HISTORY_DAYS + 1), *starts])
+
+    async def _facts(self, notes: Mapping[str, Any]) -> Facts:
+        now = self._clock.now()
+        terms = self.terms
+        if self._told is None:
+            rows = await self._store.alerts(datetime.fromtimestamp(0, UTC))
+            self._told = {row.key: row.at for row in rows}
+        stored = {row.name: row for row in await self._store.sources()}
+        self.views = {name: view_of(source, stored.get(name)) for name, source in terms.sources.items()}
+        around = Circumstances(
+            now=now,
+            tariff=LedgerTariff(terms.book, self.ledger),
+            exchange=terms.exchange,
+            sources=self.views,
+            raised=raised_amounts(notes),
+        )
+        return Facts(terms.budgets, self.ledger, around, self._told, notes, terms.catching_up())
+
+    async def _commit(self, decisions: Decisions, notes: Mapping[str, tuple[Any, int]]) -> bool:
+        now = self._clock.now()
+        rows = [row for alert in decisions.alerts for row in _rows(alert, now, dry_run=self.terms.dry_run)]
+        budgets = {budget.name: budget for budget in self.terms.budgets}
+        messages = route(decisions.alerts, budgets, self.terms.receivers)
+        if self.terms.dry_run:
+            for message in messages:
+                log.info("dry run: %s would get %s", message.notifier, [event.reason for event in message.events])
+            messages = ()
+        changed = {**decisions.notes, **_outlived(notes, now)}
+        if not (rows or changed):
+            return True
+        revised = {name: (value, notes.get(name, (None, 0))[1]) for name, value in changed.items()}
+        outgoing = [NewMessage(m.key, m.notifier, m.conversation, m.events) for m in messages]
+        if not await self._store.commit_decisions(rows, outgoing, revised):
+            return False
+        if self._told is not None:
+            self._told.update((row.key, row.at) for row in rows)
+        for alert in decisions.alerts:
+            log.info("alert: %s", alert.event.reason, extra={"alert": alert.keys[0], "severity": alert.event.severity})
+        if outgoing:
+            self._wake_deliver()
+        return True
+
+
+def view_of(source: Source, row: SourceRow | None) -> SourceView:
+    """A source as the judge sees it: what it promised, and what the store knows of it."""
+    known = row or SourceRow(source.name)
+    return SourceView(
+        name=source.name,
+        until=known.until,
+        stale_after=source.stale_after,
+        delay=source.delay,
+        interval=source.interval,
+        complete_from=known.complete_from,
+        failing_since=known.failing_since,
+        last_ok=known.last_ok,
+        error=known.error,
+        degraded=known.degraded,
+    )
+
+
+def raised_amounts(notes: Mapping[str, Any]) -> dict[str, Amount]:
+    """The amounts raised by hand (`alertd raise`), by the position's name."""
+    found = {}
+    for name, value in notes.items():
+        if name.startswith("raise/"):
+            found[name.removeprefix("raise/")] = Amount(Decimal(value["amount"]), value["unit"])
+    return found
+
+
+def _rows(alert: Alert, now: datetime, *, dry_run: bool) -> list[AlertRow]:
+    state = "dry_run" if dry_run else "firing"
+    return [AlertRow(key, now, alert.event, state) for key in alert.keys]
+
+
+def _outlived(notes: Mapping[str, Any], now: datetime) -> dict[str, None]:
+    """Notes of periods long past."""
+    gone: dict[str, None] = {}
+    for name in notes:
+        parts = name.split("/")
+        if parts[0] in {"standing", "raise"} and len(parts) > 3:  # noqa: PLR2004 - kind/budget/scope/period/...
+            try:
+                begun = date.fromisoformat(parts[3])
+            except ValueError:
+                continue
+            if now.date() - begun > _FORGET:
+                gone[name] = None
+    return gone

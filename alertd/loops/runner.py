@@ -1,0 +1,83 @@
+"""The one place that survives a surprise: it runs a round, times it, counts it, logs what went wrong and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from alertd.ports import Clock, SourceError, StoreError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Rounds:
+    """What is known of one loop: how often it ran and failed, how long the last round took, when it last ended."""
+
+    runs: int = 0
+    failures: int = 0
+    skipped: int = 0
+    last_seconds: float = 0.0
+    last_end: float = 0.0
+    last_error: str = ""
+
+
+@dataclass(slots=True)
+class Runner:
+    """Runs rounds by name, one at a time each. A round that is asked for while one runs is counted as skipped."""
+
+    clock: Clock
+    rounds: dict[str, Rounds] = field(default_factory=dict)
+    _running: set[str] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    closing: bool = False
+
+    async def run(self, name: str, tick: Callable[[], Awaitable[object]]) -> bool:
+        """One round; True where it went well. Never raises but to be cancelled."""
+        seen = self.rounds.setdefault(name, Rounds())
+        if name in self._running or self.closing:
+            seen.skipped += 1
+            return False
+        task = asyncio.current_task()
+        self._running.add(name)
+        if task is not None:
+            self._tasks.add(task)
+        begin = self.clock.now()
+        try:
+            await tick()
+        except (SourceError, StoreError) as error:
+            seen.failures += 1
+            if seen.last_error != str(error):
+                log.warning("%s: %s", name, error)
+            seen.last_error = str(error)
+            return False
+        except Exception as error:
+            seen.failures += 1
+            seen.last_error = f"{type(error).__name__}: {error}"
+            log.exception("%s failed unexpectedly; it goes on with the next round", name)
+            return False
+        else:
+            seen.last_error = ""
+            return True
+        finally:
+            self._running.discard(name)
+            if task is not None:
+                self._tasks.discard(task)
+            seen.runs += 1
+            end = self.clock.now()
+            seen.last_seconds = (end - begin).total_seconds()
+            seen.last_end = end.timestamp()
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more rounds and wait for those under way; after `seconds` they are cancelled."""
+        self.closing = True
+        tasks = {task for task in self._tasks if task is not asyncio.current_task()}
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=1)
