@@ -2,34 +2,126 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
 
 from alertd.core.budgets import parse_duration
+
+_SECRET_NAME: Final = re.compile(r"token|password|passwd|secret|webhook_url|key|credential|authorization|headers|dsn")
+_USER_INFO: Final = re.compile(r"://[^/@\s]+@")
 
 
 def _duration(value: Any) -> Any:
     return parse_duration(value) if isinstance(value, str) else value
 
 
-def _list(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+def read_json(text: str) -> Any:
+    """The value of a JSON text; its fractions are exact. ValueError that does not repeat the text."""
+    try:
+        return json.loads(text, parse_float=Decimal)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"no JSON ({error.msg} at character {error.pos + 1})") from None
+
+
+def read_list(value: Any) -> Any:
+    """A list from JSON or from comma-separated text; any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return read_json(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def read_map(value: Any) -> Any:
+    """A map from JSON or from `team=search,env=production`; any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        return read_json(value)
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    if not all(name.strip() and sign for name, sign, _ in pairs):
+        raise ValueError("no map; write it as team=search,env=production or as JSON")
+    return {name.strip(): text.strip() for name, _, text in pairs}
 
 
 #: `60s`, `5m`, `1h30m`, `2d`.
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 #: A JSON list, or comma-separated.
-TextList = Annotated[list[str], BeforeValidator(_list)]
+TextList = Annotated[list[str], BeforeValidator(read_list)]
+#: A JSON map, or `team=search,env=production`.
+TextMap = Annotated[dict[str, str], BeforeValidator(read_map)]
 Secret = SecretStr
+
+_READERS: Final[Mapping[Any, Any]] = {
+    **dict.fromkeys((list, tuple, set, frozenset, Sequence), read_list),
+    **dict.fromkeys((dict, Mapping), read_map),
+}
+
+
+def is_secret(name: str, field: FieldInfo | None = None) -> bool:
+    """Whether an option's value may never be shown: its type says so, or its name holds token, password, key ..."""
+    typed = field is not None and "Secret" in str(field.annotation)
+    return typed or _SECRET_NAME.search(name.lower()) is not None
+
+
+def shown(name: str, value: Any, field: FieldInfo | None = None) -> Any:
+    """An option's value as it may stand in a log: secrets are stars, URLs have no user and password."""
+    if value and is_secret(name, field) and not isinstance(value, bool | int | Path):
+        return "**********"
+    return _USER_INFO.sub("://***@", value) if isinstance(value, str) else value
 
 
 class Options(BaseModel):
-    """What every plug-in's options hold to: unknown keys are faults, secrets do not show in a repr."""
+    """What every plug-in's options hold to: unknown keys are faults, secrets do not show in a repr.
+
+    Lists and maps may be written as JSON or comma-separated text, whatever a field's own type.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _from_text(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields.get(info.field_name or "")
+        if not isinstance(value, str) or field is None or any(isinstance(m, PlainValidator) for m in field.metadata):
+            return value
+        shapes = {get_origin(part) or part for part in _parts(field.annotation)}
+        reader = next((read for shape, read in _READERS.items() if shape in shapes), None)
+        if reader is None or str in shapes:
+            nested = any(isinstance(shape, type) and issubclass(shape, BaseModel) for shape in shapes)
+            return read_json(value) if nested else value
+        return reader(value)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        fields = type(self).model_fields
+        for name, value in super().__repr_args__():
+            yield name, shown(name or "", value, fields.get(name or ""))
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) is Annotated:
+        return _parts(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return tuple(part for union in get_args(annotation) for part in _parts(union))
+    return (annotation,)
 
 
 class Connection(Options):
@@ -56,12 +148,28 @@ class SourceOptions(Connection):
     )
     drop_labels: TextList = Field(default_factory=list, description="Labels that are never stored, such as end_user")
     account: str = Field("", description="The billing account that its usage belongs to, where free tiers are shared")
-    labels: dict[str, str] = Field(
-        default_factory=dict, description="Labels added to all its usage, such as team=search"
-    )
+    labels: TextMap = Field(default_factory=dict, description="Labels added to all its usage, such as team=search")
 
 
 class NotifierOptions(Connection):
     """What every notifier can be told."""
 
     fallback: str | None = Field(None, description="The notifier that gets what this one could not deliver")
+
+
+class RevokerOptions(Connection):
+    """What every action can be told."""
+
+    mode: Literal["dry_run", "approve", "auto"] = Field(
+        "dry_run", description="dry_run says what it would do, approve waits for a person, auto acts"
+    )
+    token: Secret | None = Field(
+        None, description="The action's own credential, never a source's; best from a file: TOKEN_FILE"
+    )
+    approvers: TextList = Field(
+        default_factory=list, description="Who may approve; anybody who can reach alertd where empty"
+    )
+    protect: TextList = Field(
+        default_factory=list, description="Keys that are never touched, by name or alias; prod-* works"
+    )
+    max_per_hour: int = Field(1, ge=0, description="How often it may act in an hour at most")

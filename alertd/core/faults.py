@@ -1,0 +1,40 @@
+"""What is wrong with something that people wrote, as values: where, what, and the remedy. Nothing here prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: the place as the user wrote it (a variable, a TOML key, file:line), what is wrong, what to write."""
+
+    place: str
+    problem: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.problem}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+class SettingsError(Exception):
+    """Every fault of a configuration at once; its text is one line a fault. Holds no secret."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that was probably meant, or None where none is near."""
+    return next(iter(get_close_matches(word, list(known), n=1, cutoff=0.6)), None)
+
+
+def one_of(word: str, known: Iterable[str]) -> str:
+    """The remedy for an unknown name: the known ones, and the one that was probably meant."""
+    names = sorted(known)
+    meant = nearest(word, names)
+    listed = f"there are: {', '.join(names)}" if names else "there are none"
+    return listed + (f"; did you mean {meant}?" if meant else "")

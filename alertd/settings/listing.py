@@ -1,0 +1,145 @@
+"""Every key that there is, from the models themselves: what documentation and `alertd kinds` print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from alertd.core.budgets import Amount, Where, duration_text
+from alertd.core.quiet import QuietHours
+from alertd.registry import HOUSE, kinds, load
+from alertd.settings.document import DEPTHS, NAMED, BudgetOptions, Document, written
+
+_NAME: Final = "<name>"
+_TYPES: Final[Mapping[Any, str]] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    Decimal: "number",
+    bool: "true or false",
+    timedelta: "duration",
+    Path: "path",
+    SecretStr: "secret",
+    ZoneInfo: "time zone",
+    Amount: "amount",
+    Where: "patterns by label",
+    QuietHours: "hours",
+    list: "list",
+    tuple: "list",
+    dict: "map",
+    Mapping: "map",
+}
+_SECTIONS: Final = {"sources": "sources", "notifiers": "notifiers", "actions": "revokers"}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: its variable, what it takes, its default as text, what it means; `kind` where only that kind has it."""
+
+    name: str
+    type: str
+    default: str
+    description: str
+    required: bool = False
+    secret: bool = False
+    examples: tuple[str, ...] = ()
+    kind: str = ""
+
+
+def describe(house: Path = HOUSE) -> tuple[Key, ...]:
+    """Every key of the configuration, those of every kind of source, notifier and action included."""
+    own = (key for name in Document.model_fields for key in _section(name))
+    plugins = (
+        key
+        for section, room in _SECTIONS.items()
+        for kind in kinds(room, house)
+        for key in options_of(section, kind, house)
+    )
+    return (*own, *plugins)
+
+
+def options_of(section: str, kind: str, house: Path = HOUSE) -> tuple[Key, ...]:
+    """The keys of one kind of `sources`, `notifiers` or `actions`, `kind` first."""
+    path = (section, _NAME)
+    first = Key(written((*path, "kind")), "text", "", f"What it is: {kind}", required=True, examples=(kind,), kind=kind)
+    return (first, *_keys(load(_SECTIONS[section], kind, house).Options, path, kind))
+
+
+def _section(name: str) -> Iterator[Key]:
+    field = Document.model_fields[name]
+    if name == "budgets":
+        yield from _keys(BudgetOptions, (name, _NAME))
+    elif name == "fx":
+        yield _key(("fx", "<from>_<to>"), field)
+    elif DEPTHS[name] == 1:
+        yield _key((name,), field)
+    elif DEPTHS[name] < NAMED and isinstance(field.annotation, type):
+        yield from _keys(field.annotation, (name,))
+
+
+def _keys(model: type[BaseModel], path: tuple[str, ...], kind: str = "") -> Iterator[Key]:
+    for name, field in model.model_fields.items():
+        yield _key((*path, name), field, kind)
+
+
+def _key(path: tuple[str, ...], field: FieldInfo, kind: str = "") -> Key:
+    words = type_text(field.annotation)
+    return Key(
+        name=written(path),
+        type=words,
+        default=_default(field),
+        description=field.description or "",
+        required=field.is_required(),
+        secret=words == "secret",
+        examples=tuple(map(str, field.examples or ())),
+        kind=kind,
+    )
+
+
+def type_text(annotation: Any) -> str:
+    """What a key takes, in words: `duration`, `list`, `weekly, daily or off`."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return type_text(get_args(annotation)[0])
+    if origin is Literal:
+        *some, last = map(str, get_args(annotation))
+        return f"{', '.join(some)} or {last}" if some else last
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(type_text(part) for part in get_args(annotation) if part is not NoneType))
+    if isinstance(origin or annotation, type) and issubclass(origin or annotation, BaseModel):
+        return "map"
+    return _TYPES.get(origin or annotation, getattr(origin or annotation, "__name__", "text"))
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is PydanticUndefined and field.default_factory is None:
+        return ""
+    return default_text(field.get_default(call_default_factory=True, validated_data={}))
+
+
+def default_text(value: Any) -> str:
+    """A default as its user would write it; "" for none."""
+    text = str(value)
+    match value:
+        case None | Where() | BaseModel() | [] | () | {}:
+            text = ""
+        case bool():
+            text = text.lower()
+        case timedelta():
+            text = duration_text(value)
+        case (str(host), int(port)):
+            text = f"{host}:{port}"
+        case list() | tuple() | dict():
+            text = json.dumps(value, default=str)
+    return text

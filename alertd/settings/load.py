@@ -1,0 +1,189 @@
+"""The whole configuration as one frozen value: `load_settings`. To load it again is to call it again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from alertd.core.budgets import Budget
+from alertd.core.faults import Fault, SettingsError
+from alertd.registry import HOUSE
+from alertd.settings.budgets import read_budget, with_defaults
+from alertd.settings.checking import Model, Part
+from alertd.settings.document import BudgetKeys, Document, HttpOptions, PricesOptions, written
+from alertd.settings.layers import KeyPath, Layers, Leaf
+from alertd.settings.plugins import check_fallbacks, read_plugin
+from alertd.settings.values import Configured, Http, Settings
+
+_ROOMS: Final = {"sources": "sources", "notifiers": "notifiers", "actions": "revokers"}
+_TOML, _SECRETS, _FILES = range(3)
+_ENVIRONMENT: Final = 1_000_000
+#: What to write where a section that is needed has nothing in it.
+_FIRST: Final = {
+    "sources": ("GATEWAY", "KIND=prometheus, and its URL"),
+    "budgets": ("TEAM", "AMOUNT=500 USD"),
+}
+_PAIR: Final = re.compile(r"([A-Z]{3})_([A-Z]{3})")
+
+
+def load_settings(
+    env: Mapping[str, str],
+    env_files: Iterable[str | Path] = (),
+    config: str | Path | None = None,
+    *,
+    need: Collection[str] = (),
+    house: Path = HOUSE,
+) -> Settings:
+    """The settings, from an environment (`os.environ`), env files (a later one wins) and a TOML file.
+
+    Environment over env files over the folder of secrets over TOML over defaults. `need` names sections that have to
+    have something in them (`run`: sources and budgets). Raises SettingsError with every fault at once.
+    """
+    layers = _read_layers(env, env_files, config)
+    reading = _Reading(layers, house)
+    settings = reading.settings(need)
+    if settings is None:
+        raise SettingsError(dict.fromkeys(reading.faults))
+    return settings
+
+
+def _read_layers(env: Mapping[str, str], env_files: Iterable[str | Path], config: str | Path | None) -> Layers:
+    layers = Layers()
+    for count, file in enumerate(env_files):
+        layers.env_file(Path(file), _FILES + count)
+    layers.environment(env, _ENVIRONMENT)
+    if config is not None:
+        layers.toml(Path(config), "--config", _TOML)
+    elif found := layers.leaves.get(("config",)):
+        layers.toml(Path(str(found.value)), found.place, _TOML)
+    if secrets := layers.leaves.get(("secrets_dir",)):
+        layers.secrets(Path(str(secrets.value)), secrets.place, _SECRETS)
+    return layers
+
+
+class _Reading:
+    """One pass over the leaves, part by part; every part adds its faults."""
+
+    def __init__(self, layers: Layers, house: Path) -> None:
+        self.leaves = layers.leaves
+        self.faults = list(layers.faults)
+        self.house = house
+
+    def settings(self, need: Collection[str]) -> Settings | None:
+        """The settings, or None where anything at all is wrong."""
+        document = self._section((), Document)
+        http = self._section(("http",), HttpOptions)
+        prices = self._prices()
+        fx = self._fx()
+        rooms = {section: self._plugins(section, room) for section, room in _ROOMS.items()}
+        budgets, tables = self._budgets(document.timezone if document else ZoneInfo("UTC"))
+        self._needed(need)
+        if self.faults or document is None or http is None:
+            return None
+        return Settings(
+            database=document.database,
+            poll_interval=document.poll_interval,
+            timezone=document.timezone,
+            dry_run=document.dry_run,
+            http=Http(*http.listen, http.token, http.open_metrics),
+            public_url=document.public_url,
+            heartbeat_url=document.heartbeat_url,
+            digest=document.digest,
+            quiet_hours=document.quiet_hours,
+            budgets=budgets,
+            prices=prices,
+            fx=fx,
+            watched=(*prices, *tables),
+            **rooms,
+        )
+
+    def _section(self, path: KeyPath, model: type[Model]) -> Model | None:
+        part = self._part(path)
+        value = part.read(model)
+        self.faults += part.faults
+        return value
+
+    def _part(self, path: KeyPath) -> Part:
+        size = len(path)
+        return Part(path, {p[size]: leaf for p, leaf in self.leaves.items() if len(p) == size + 1 and p[:size] == path})
+
+    def _parts(self, section: str) -> dict[str, Part]:
+        grouped: dict[str, dict[str, Leaf]] = {}
+        for path, leaf in self.leaves.items():
+            if path[0] == section:
+                grouped.setdefault(path[1], {})[path[2]] = leaf
+        return {name: Part((section, name), leaves) for name, leaves in sorted(grouped.items())}
+
+    def _plugins(self, section: str, room: str) -> dict[str, Configured]:
+        parts = self._parts(section)
+        read = {name: read_plugin(room, part, self.house) for name, part in parts.items()}
+        found = {name: configured for name, configured in read.items() if configured is not None}
+        if section == "notifiers":
+            check_fallbacks(parts, found)
+        self.faults += [fault for part in parts.values() for fault in part.faults]
+        return found
+
+    def _budgets(self, zone: ZoneInfo) -> tuple[dict[str, Budget], tuple[Path, ...]]:
+        defaults = self._part(("defaults",))
+        default_value = defaults.read(BudgetKeys) or defaults.rest(BudgetKeys) or BudgetKeys.model_validate({})
+        self.faults += defaults.faults
+        known = {section: {path[1] for path in self.leaves if path[0] == section} for section in _ROOMS}
+        budgets: dict[str, Budget] = {}
+        tables: dict[Path, None] = {}
+        for name, part in self._parts("budgets").items():
+            part.leaves = with_defaults(part.leaves, defaults.leaves)
+            budget = read_budget(name, part, default_value.currency, zone, known)
+            self.faults += part.faults
+            if budget:
+                budgets[name] = budget
+            if table := part.leaves.get("table_file"):
+                tables[Path(str(table.value))] = None
+        return budgets, tuple(tables)
+
+    def _prices(self) -> tuple[Path, ...]:
+        prices = self._section(("prices",), PricesOptions)
+        files = tuple(prices.files) if prices else ()
+        for file in files:
+            if not file.is_file():
+                place = self.leaves["prices", "files"].place
+                self.faults.append(Fault(place, f"{file.absolute()} is no file", "check the path"))
+        return files
+
+    def _fx(self) -> dict[tuple[str, str], Decimal]:
+        rates: dict[tuple[str, str], Decimal] = {}
+        for key, leaf in self._part(("fx",)).leaves.items():
+            pair = _PAIR.fullmatch(key.upper())
+            if pair is None or pair[1] == pair[2]:
+                self.faults.append(
+                    Fault(leaf.place, "no pair of currencies", "write EUR_USD=1.08: one EUR is 1.08 USD")
+                )
+                continue
+            try:
+                rates[pair[1], pair[2]] = _rate(leaf.value)
+            except ValueError as error:
+                problem, _, remedy = str(error).partition("; ")
+                self.faults.append(Fault(leaf.place, problem, remedy))
+        return rates
+
+    def _needed(self, need: Collection[str]) -> None:
+        for section in need:
+            if not any(path[0] == section for path in self.leaves):
+                name, keys = _FIRST[section]
+                place = f"{written((section, name))}__..."
+                self.faults.append(
+                    Fault(place, f"no {section} are configured", f"write {written((section, name))}__{keys}")
+                )
+
+
+def _rate(value: object) -> Decimal:
+    try:
+        rate = Decimal(str(value).strip())
+    except InvalidOperation:
+        rate = Decimal(0)
+    if not rate.is_finite() or rate <= 0:
+        raise ValueError(f"{str(value)!r} is no rate; write a number above 0, such as 1.08")
+    return rate

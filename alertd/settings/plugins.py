@@ -1,0 +1,58 @@
+"""Sources, notifiers and actions as configured, each with its kind's options. Nothing here is built or reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from alertd.core.faults import one_of
+from alertd.options import NotifierOptions
+from alertd.registry import Plugin, UnknownKindError, kinds, load
+from alertd.settings.checking import Part
+from alertd.settings.readers import canonical
+from alertd.settings.values import Configured
+
+
+def read_plugin(room: str, part: Part, house: Path) -> Configured | None:
+    """One plug-in's kind and options, or None with its faults recorded in `part`."""
+    leaf = part.leaves.pop("kind", None)
+    if leaf is None:
+        known = kinds(room, house)
+        part.fault("kind", "required", f"write {' or '.join(known)}" if known else f"there are no {room} yet")
+        return None
+    plugin = _load(room, str(leaf.value), part, leaf.place, house)
+    if plugin is None:
+        return None
+    options = part.read(plugin.Options, also=("kind",))
+    return None if options is None else Configured(canonical(str(leaf.value)).replace("-", "_"), options)
+
+
+def _load(room: str, kind: str, part: Part, place: str, house: Path) -> Plugin | None:
+    try:
+        return load(room, kind, house)
+    except UnknownKindError as error:
+        part.fault_at(place, error.problem, error.remedy)
+    except ModuleNotFoundError as error:
+        part.fault_at(place, f"{kind} needs the package {error.name}", "install it beside alertd")
+    return None
+
+
+def check_fallbacks(parts: Mapping[str, Part], notifiers: Mapping[str, Configured]) -> None:
+    """Every `fallback` is another notifier's name, and following them ends."""
+    names = parts.keys()
+    next_of: dict[str, str] = {}
+    for name, configured in notifiers.items():
+        fallback = cast("NotifierOptions", configured.options).fallback
+        if fallback is None:
+            continue
+        if canonical(fallback) in names:
+            next_of[name] = canonical(fallback)
+        else:
+            parts[name].fault("fallback", f"no {fallback!r} in notifiers", one_of(fallback, names - {name}))
+    for name in next_of:
+        way = [name]
+        while (following := next_of.get(way[-1])) and following not in way:
+            way.append(following)
+        if following == name:
+            parts[name].fault("fallback", f"goes in a circle: {' -> '.join([*way, name])}", "leave one of them out")

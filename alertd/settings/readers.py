@@ -1,0 +1,198 @@
+"""How people write values, and what they mean. Nothing is refused without a ValueError that has the remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import ValidationInfo
+
+from alertd.core.budgets import SEVERITIES, TOKENS, Amount, Threshold, Where, duration_text, parse_threshold
+from alertd.core.faults import nearest, one_of
+from alertd.core.periods import KINDS
+from alertd.core.quiet import QuietHours
+from alertd.options import read_json, read_list
+
+_LISTEN: Final = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[^:\s\[\]/]+)):(?P<port>\d{1,5})")
+_HIGHEST_PORT: Final = 65535
+#: A comma before three digits groups thousands: `burn_rate 10x over 1h and 5m above 1,000 USD`.
+_BETWEEN: Final = re.compile(r"[,;](?!\d{3}(?!\d))")
+
+
+def canonical(name: str) -> str:
+    """The one spelling of a name of a source, budget, notifier or action: lower case, `-` for `_`."""
+    return name.strip().lower().replace("_", "-")
+
+
+def read_names(value: Any) -> tuple[str, ...]:
+    """A list of names in their one spelling, from JSON, text or a list."""
+    items = read_list(value)
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise ValueError('no list of names; write it as ops,pager or ["ops","pager"]')
+    return tuple(dict.fromkeys(canonical(item) for item in items))
+
+
+def read_notify(value: Any) -> Mapping[str, tuple[str, ...]]:
+    """Names of notifiers by severity: a list goes to every severity, a map to those that it names."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = read_json(value)
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(SEVERITIES, read_names(value))
+    for severity in value:
+        if severity not in SEVERITIES:
+            raise ValueError(f"no severity {severity!r}; {one_of(str(severity), SEVERITIES)}")
+    return {severity: read_names(listed) for severity, listed in value.items()}
+
+
+def read_where(value: Any) -> Where:
+    """Patterns by label, from `team=research,model=gpt-*` (a label may come twice), JSON or a map."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = read_json(value)
+    patterns: dict[str, tuple[str, ...]] = {}
+    for label, pattern in _map_pairs(value) if isinstance(value, Mapping) else _text_pairs(value):
+        if not label or label.endswith(("!", "~")):
+            raise ValueError(f"{label!r} is no label; write team=research, or team=!research for all others")
+        if not pattern.strip("!"):
+            raise ValueError(f"{label} has no pattern; write {label}=research, or {label}=!* for usage without {label}")
+        patterns[label] = (*patterns.get(label, ()), pattern)
+    return Where.of(patterns)
+
+
+def _map_pairs(value: Mapping[Any, Any]) -> list[tuple[str, str]]:
+    lists = {str(label): found if isinstance(found, list | tuple) else [found] for label, found in value.items()}
+    if not all(isinstance(item, str) for items in lists.values() for item in items):
+        raise ValueError('a pattern is text; write it as {"team":"research","model":["gpt-*","!gpt-4o-mini"]}')
+    return [(label.strip(), item.strip()) for label, items in lists.items() for item in items or [""]]
+
+
+def _text_pairs(value: Any) -> list[tuple[str, str]]:
+    parts = [part.partition("=") for part in str(value).split(",") if part.strip()]
+    for label, sign, _ in parts:
+        if not sign:
+            raise ValueError(f"{label.strip()!r} names no label; write it as team=research,model=gpt-*")
+    return [(label.strip(), pattern.strip()) for label, _, pattern in parts]
+
+
+def read_thresholds(value: Any, info: ValidationInfo | None = None) -> tuple[Threshold, ...]:
+    """Thresholds of the grammar, from a JSON list or between commas; every one that is none is named."""
+    text = isinstance(value, str) and not value.lstrip().startswith("[")
+    items = _BETWEEN.split(value) if text else read_list(value)
+    if not isinstance(items, list | tuple):
+        # a fault of what was written, not of a caller: pydantic reports ValueErrors only
+        raise ValueError(  # noqa: TRY004 - see above
+            'no list of thresholds; write it as ["actual 80%","forecast 100%"]'
+        )
+    amount = info.data.get("amount") if info else None
+    found: list[Threshold] = []
+    wrong: list[str] = []
+    for item in items:
+        try:
+            found += [_threshold(str(item), amount)] if str(item).strip() else []
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError(" / ".join(wrong))
+    return tuple(dict.fromkeys(found))
+
+
+def _threshold(text: str, amount: Amount | None) -> Threshold:
+    threshold = parse_threshold(text)
+    if amount and threshold.amount and threshold.amount.unit != amount.unit:
+        raise ValueError(
+            f"{text.strip()!r} is in {threshold.amount.unit}, but the budget in {amount.unit}; give both in one"
+        )
+    return threshold
+
+
+def read_amount(value: Any, info: ValidationInfo) -> Amount:
+    """An amount; a bare number is in the budget's own currency, or in that of the context (ALERTD_DEFAULTS)."""
+    text, own, default = str(value), info.data.get("currency"), (info.context or {}).get("currency")
+    if own is None and default is not None:
+        try:
+            return Amount.parse(text)
+        except ValueError:
+            return Amount.parse(text, default)
+    return Amount.parse(text, own)
+
+
+def read_opening(value: Any, info: ValidationInfo) -> Decimal:
+    """What was spent before the first sample, in the unit of the amount."""
+    amount = info.data.get("amount")
+    return Amount.parse(str(value), amount.unit if amount else None if _has_unit(value) else TOKENS).value
+
+
+def _has_unit(value: Any) -> bool:
+    return str(value).strip()[-1:].isalpha()
+
+
+def read_currency(value: Any) -> str:
+    """A currency code, or `tokens`."""
+    text = str(value).strip()
+    if text.lower() in {"token", TOKENS}:
+        return TOKENS
+    if not re.fullmatch(r"[A-Za-z]{3}", text):
+        raise ValueError(f"{text!r} is no currency; write a code such as USD, or tokens")
+    return text.upper()
+
+
+def read_zone(value: Any) -> ZoneInfo:
+    """A zone by its IANA name."""
+    known = available_timezones()
+    if str(value) in known:
+        return ZoneInfo(str(value))
+    raise ValueError(
+        f"{str(value)!r} is no time zone; write an IANA name such as {nearest(str(value), known) or 'Europe/Berlin'}"
+    )
+
+
+def read_period(value: Any) -> str:
+    """A kind of period."""
+    if value not in KINDS:
+        raise ValueError(f"no period {value!r}; {one_of(str(value), KINDS)}")
+    return str(value)
+
+
+def read_quiet_hours(value: Any) -> QuietHours:
+    """`22:00-07:00`."""
+    return QuietHours.parse(str(value))
+
+
+def read_address(value: Any) -> str:
+    """An http or https address, without a slash at its end. It may hold a secret: no error repeats it."""
+    try:
+        parts = urlsplit(str(value).strip())
+        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError("no web address; write it as https://host/path")
+    return str(value).strip().rstrip("/")
+
+
+def read_database(value: Any) -> str:
+    """The address of a database. It may hold a password: no error repeats it."""
+    if not re.fullmatch(r"(?:sqlite:///|postgres(?:ql)?://)\S+", str(value)):
+        raise ValueError("no database; write sqlite:////var/lib/alertd/alertd.db or postgresql://user@host/alertd")
+    return str(value)
+
+
+def read_listen(value: Any) -> tuple[str, int]:
+    """`host:port`; an IPv6 host stands in brackets."""
+    found = _LISTEN.fullmatch(str(value).strip())
+    if found is None or int(found["port"]) > _HIGHEST_PORT:
+        raise ValueError(
+            f"{str(value)!r} is no host and port; write it as 127.0.0.1:9480, or 0.0.0.0:9480 for everywhere"
+        )
+    return found["six"] or found["host"], int(found["port"])
+
+
+def at_least_a_second(value: timedelta) -> timedelta:
+    """The same duration where it is long enough to wait for."""
+    if value < timedelta(seconds=1):
+        raise ValueError(f"{duration_text(value)} is too short; write 1s or longer, such as 60s")
+    return value

@@ -1,0 +1,57 @@
+"""The configuration as values: what `load_settings` gives. Nothing here reads or checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from alertd.core.budgets import Budget
+from alertd.core.quiet import QuietHours
+from alertd.options import Options, Secret
+
+
+class Configured(NamedTuple):
+    """A plug-in as it is configured: its kind, and its options as that kind's model."""
+
+    kind: str
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """Where the status page listens, and who may read it."""
+
+    host: str = "127.0.0.1"
+    port: int = 9480
+    token: Secret | None = None
+    open_metrics: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A sound configuration. Names have their one spelling: lower case, `-` for `_`. A repr shows no secret."""
+
+    database: str = field(repr=False)
+    poll_interval: timedelta
+    timezone: ZoneInfo
+    dry_run: bool
+    http: Http
+    public_url: str
+    heartbeat_url: str = field(repr=False)
+    digest: str
+    quiet_hours: QuietHours | None
+    sources: Mapping[str, Configured]
+    budgets: Mapping[str, Budget]
+    notifiers: Mapping[str, Configured]
+    actions: Mapping[str, Configured]
+    #: Price files, before the built-in book.
+    prices: tuple[Path, ...]
+    #: One unit of the first currency in units of the second.
+    fx: Mapping[tuple[str, str], Decimal]
+    #: Files that are read again when they change: tables and prices.
+    watched: tuple[Path, ...]
