@@ -1,0 +1,77 @@
+"""What a fine-tuning job processes and costs at Together AI: an estimate, the final figure, or its completed steps.
+
+Nothing here knows a rate; a job becomes one line of `training` tokens whose modifiers the price book knows.
+Source: Together AI, fine-tuning pricing and its FAQ, 2025.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, Literal
+
+from alertd.core.usage import Line
+
+Method = Literal["sft", "dpo"]
+Type = Literal["lora", "full"]
+
+#: The size classes of the price list, by billions of parameters: up to and including each bound.
+_BANDS: Final = ((Decimal(16), "<=16B"), (Decimal(69), "<=69B"), (Decimal(100), "<=100B"))
+_ABOVE: Final = ">100B"
+_BILLION: Final = 1_000_000_000
+_SIZE_IN_NAME: Final = re.compile(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)b(?![a-z0-9])")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """What a job's price depends on besides its tokens. `parameters` is the model's count, 0 where only its name tells."""
+
+    model: str
+    method: Method = "sft"
+    type: Type = "lora"
+    parameters: int = 0
+
+    @property
+    def line(self) -> Line:
+        """The line that the job's tokens are billed as; without a known size it has none, and so no price."""
+        size = size_band(self.parameters) if self.parameters else size_band_of_name(self.model)
+        modifiers = [("method", self.method), ("type", self.type), *([("size", size)] if size else [])]
+        return Line("together", self.model, "training", tuple(sorted(modifiers)))
+
+
+def tokens_processed(*, epochs: int, training_tokens: int, evaluations: int = 0, validation_tokens: int = 0) -> int:
+    """The tokens that a whole job is billed for, before (estimated tokens) or after tokenization (counted tokens)."""
+    return epochs * training_tokens + evaluations * validation_tokens
+
+
+def tokens_of_steps(
+    *, context_length: int, batch_size: int, steps: int, evaluations: int = 0, validation_tokens: int = 0
+) -> int:
+    """The tokens that a job which was cancelled is billed for: its completed steps, and the evaluations it ran.
+
+    `steps` are all steps done, over all epochs: they are not multiplied by epochs once more.
+    """
+    return context_length * batch_size * steps + evaluations * validation_tokens
+
+
+def tokens_unpacked(*, examples: int, longest_sequence: int) -> int:
+    """The tokens of a dataset without packing: every example counts as the longest allowed sequence."""
+    return examples * longest_sequence
+
+
+def size_band(parameters: int) -> str:
+    """The class of a model by its number of parameters; the published classes leave no gap (16.05B is above 16B)."""
+    billions = Decimal(parameters) / _BILLION
+    # A model "of 16B" has a little more or less: classes are read at one decimal, as they are printed.
+    printed = billions.quantize(Decimal("0.1"))
+    return next((name for bound, name in _BANDS if printed <= bound), _ABOVE)
+
+
+def size_band_of_name(model: str) -> str:
+    """The class that a model's name tells (Meta-Llama-3.1-8B, Mixtral-8x7B); "" where it tells none."""
+    found = _SIZE_IN_NAME.findall(model.lower())
+    if not found:
+        return ""
+    experts, size = max(found, key=lambda pair: Decimal(pair[1]) * int(pair[0] or 1))
+    return size_band(int(Decimal(size) * int(experts or 1) * _BILLION))
