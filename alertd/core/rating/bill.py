@@ -17,15 +17,15 @@ from zoneinfo import ZoneInfo
 
 from alertd.core.prices import Price, PriceBook, Tariff, Unpriced
 from alertd.core.rules import FreeAllowance, Rule
-from alertd.core.usage import Line, Usage
+from alertd.core.usage import TOKEN_METERS, Line, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class BillLine:
     """One line as the provider would print it. Quantities are in the meter's own unit, money is in `currency`.
 
-    `gross` is the cost without the free allowance, `free_quantity` what the allowance took off; `at_most` is the
-    dearest the line can be where the size of single requests decides its price and is not known (None: `cost` is the cost).
+    `gross` is the cost without the free allowance, `free_quantity` what the allowance took off. `at_most` is the
+    dearest the line can be where the size of single requests decides its price and is not known; None: `cost` is it.
     """
 
     line: Line
@@ -46,7 +46,7 @@ class BillLine:
     @property
     def unit(self) -> str:
         """What the unit price buys: 1000000 tokens."""
-        kind = self.line.meter if self.line.meter in ("requests", "minutes") else "tokens"
+        kind = "tokens" if self.line.meter in TOKEN_METERS else self.line.meter
         return f"{self.price.per} {kind}"
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Final
 
 from alertd.core.usage import Line, Usage
@@ -48,8 +49,7 @@ def replica_minutes(runs: Sequence[Run], start: datetime, end: datetime, now: da
 
 def endpoint_usage(line: Line, runs: Sequence[Run], borders: Sequence[datetime], now: datetime) -> tuple[Usage, ...]:
     """The usage of one endpoint by window (between neighbouring borders), to be rated like any other meter."""
-    windows = zip(borders, borders[1:], strict=False)
-    return tuple(Usage(line, start, end, replica_minutes(runs, start, end, now)) for start, end in windows)
+    return tuple(Usage(line, start, end, replica_minutes(runs, start, end, now)) for start, end in pairwise(borders))
 
 
 def per_minute(cents_per_hour: Decimal) -> Decimal:

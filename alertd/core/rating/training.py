@@ -16,16 +16,17 @@ from alertd.core.usage import Line
 Method = Literal["sft", "dpo"]
 Type = Literal["lora", "full"]
 
-#: The size classes of the price list, by billions of parameters: up to and including each bound.
-_BANDS: Final = ((Decimal(16), "<=16B"), (Decimal(69), "<=69B"), (Decimal(100), "<=100B"))
-_ABOVE: Final = ">100B"
 _BILLION: Final = 1_000_000_000
+_SEVENTY: Final = 70 * _BILLION
+#: The size classes of the price list by their largest count of parameters; the printed bounds (16.1-69B) leave gaps.
+_BANDS: Final = ((16 * _BILLION, "<=16B"), (_SEVENTY - 1, "<=69B"), (100 * _BILLION, "<=100B"))
+_ABOVE: Final = ">100B"
 _SIZE_IN_NAME: Final = re.compile(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)b(?![a-z0-9])")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """What a job's price depends on besides its tokens. `parameters` is the model's count, 0 where only its name tells."""
+    """What a job's price depends on besides its tokens; `parameters` is 0 where only the name tells the size."""
 
     model: str
     method: Method = "sft"
@@ -61,11 +62,8 @@ def tokens_unpacked(*, examples: int, longest_sequence: int) -> int:
 
 
 def size_band(parameters: int) -> str:
-    """The class of a model by its number of parameters; the published classes leave no gap (16.05B is above 16B)."""
-    billions = Decimal(parameters) / _BILLION
-    # A model "of 16B" has a little more or less: classes are read at one decimal, as they are printed.
-    printed = billions.quantize(Decimal("0.1"))
-    return next((name for bound, name in _BANDS if printed <= bound), _ABOVE)
+    """The class of a model by its number of parameters: up to 16B, below 70B, up to 100B, above."""
+    return next((name for largest, name in _BANDS if parameters <= largest), _ABOVE)
 
 
 def size_band_of_name(model: str) -> str:
