@@ -149,7 +149,7 @@ def _states(events: Sequence[Event]) -> str:
 def _row(event: Event, now: datetime, *, budget: bool) -> Line:
     """🟠 research 424.50 of 500.00 USD (85 %), likely 564 (93 % to exceed), runs out Fri 27 Nov"""
     dot = plain(f"{_DOTS[state(event)]} ")
-    if event.spent is None or event.kind not in {"threshold", "summary", "recovered"}:
+    if event.spent is None or event.kind not in {"threshold", "summary"}:
         return (dot, *notice(event, now)[0])
     used = used_of(event.spent, event.amount, event.currency) if event.amount else amount(event.spent, event.currency)
     out = evidence.runs_out(event, now) if state(event) != "over" else ""

@@ -1,0 +1,68 @@
+"""Messages on standard output, for a first run and for people who read logs. No colours, no terminal needed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final, TextIO
+
+from alertd.core.events import Event
+from alertd.core.messages import Message, compose, text_of
+from alertd.options import NotifierOptions
+from alertd.ports import Delivery, DeliveryError, Receipt
+
+_INDENT: Final = "    "
+
+
+class Options(NotifierOptions):
+    """The console needs none."""
+
+
+def build(name: str, options: Options) -> Console:
+    """Return the notifier that prints."""
+    del options
+    return Console(name, now=partial(datetime.now, UTC))
+
+
+def render(message: Message, now: datetime) -> str:
+    """A headline with time, icon and severity; the evidence indented below; a line for each."""
+    head = f"{now:%Y-%m-%d %H:%M} {message.icon} {message.severity.upper()}: {text_of(message.headline)}"
+    lines = [text_of(line) for line in (*message.lines, message.footer) if line]
+    return "\n".join([head, *(f"{_INDENT}{line}" for line in lines)]) + "\n"
+
+
+class Console:
+    """Prints each message as a block; a closed output is told as a failed delivery."""
+
+    people = True
+
+    def __init__(self, name: str, *, now: Callable[[], datetime], output: TextIO | None = None) -> None:
+        self.name = name
+        self._now = now
+        self._output = output
+
+    def address(self, event: Event) -> str:
+        return ""
+
+    async def send(self, delivery: Delivery) -> Receipt:
+        now = self._now()
+        await asyncio.to_thread(self._print, render(compose(delivery.events, now), now))
+        return Receipt("printed")
+
+    async def look(self) -> str:
+        return "prints on standard output"
+
+    async def close(self) -> None:
+        return None
+
+    def _print(self, text: str) -> None:
+        output = self._output or sys.stdout
+        encoding = getattr(output, "encoding", None) or "utf-8"
+        try:
+            output.write(text.encode(encoding, errors="replace").decode(encoding))
+            output.flush()
+        except (OSError, ValueError) as error:
+            raise DeliveryError(f"{self.name}: standard output is closed ({error})") from error

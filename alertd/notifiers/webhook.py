@@ -1,0 +1,102 @@
+"""Events as signed JSON for machines: one post an event, the same Idempotency-Key on every try. It words nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from alertd.core.events import Event
+from alertd.options import NotifierOptions, Secret
+from alertd.ports import Delivery, DeliveryError, Receipt
+from alertd.wire.posting import Poster
+
+_JSON: Final = "application/json; charset=utf-8"
+
+
+class Options(NotifierOptions):
+    """Where events are posted, and the secret that signs them."""
+
+    url: Secret = Field(description="Where events are posted; its path and query are kept out of logs")
+    secret: Secret | None = Field(
+        None, description="Signs every post: X-Alertd-Signature: t=<unix>,v1=<hex HMAC-SHA256 of t.body>"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, url: Secret) -> Secret:
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("a webhook's URL starts with http:// or https:// and names a host")
+        return url
+
+
+def build(name: str, options: Options) -> Webhook:
+    """Return the notifier that posts events as the public contract has them."""
+    return Webhook(name, options, now=partial(datetime.now, UTC))
+
+
+def signature(secret: str, unix_time: int, body: bytes) -> str:
+    """`t=<unix>,v1=<hex HMAC-SHA256 of "t.body">`: what a receiver verifies, and may refuse when t is old."""
+    digest = hmac.new(secret.encode(), f"{unix_time}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={unix_time},v1={digest}"
+
+
+def render(event: Event) -> bytes:
+    """The body of the public contract, version 1, as UTF-8 JSON."""
+    return json.dumps(event.contract(), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class Webhook:
+    """Posts each event of a delivery in turn. A retry repeats those before a failure, under their own same keys."""
+
+    people = False
+
+    def __init__(self, name: str, options: Options, *, now: Callable[[], datetime]) -> None:
+        self.name = name
+        self._now = now
+        self._url = options.url.get_secret_value()
+        self._secret = options.secret.get_secret_value() if options.secret else ""
+        self._proxied = options.proxy is not None
+        parts = urlsplit(self._url)
+        secrets = (self._url, self._secret, parts.path.strip("/"), parts.query, parts.password or "")
+        self._poster = Poster(name, options, secrets)
+
+    def address(self, event: Event) -> str:
+        return ""
+
+    async def send(self, delivery: Delivery) -> Receipt:
+        said = [await self._post(event) for event in delivery.events]
+        return Receipt(", ".join(said))
+
+    async def look(self) -> str:
+        """Whether the host has an address; nothing is posted."""
+        parts = urlsplit(self._url)
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        if not self._proxied:
+            try:
+                await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            except OSError as error:
+                raise DeliveryError(f"{self.name}: {host} has no address ({error.strerror})") from error
+        signed = "signed" if self._secret else "not signed: set its secret"
+        return f"posts to {host}:{port}, {signed}; nothing was sent"
+
+    async def close(self) -> None:
+        await self._poster.close()
+
+    async def _post(self, event: Event) -> str:
+        body = render(event)
+        headers = {"Content-Type": _JSON, "User-Agent": "alertd", "Idempotency-Key": event.id}
+        if self._secret:
+            headers["X-Alertd-Signature"] = signature(self._secret, int(self._now().timestamp()), body)
+        answer = await self._poster.post(self._url, body, headers)
+        return str(answer.status)
