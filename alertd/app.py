@@ -1,0 +1,248 @@
+"""Open this first: the wiring of the daemon and its life.
+
+    settings -> sources, notifiers, store, price book
+             -> Collect (one a source) -> Judge -> Deliver, run by APScheduler through one Runner
+             -> the web side, which only looks
+
+A source or a notifier that is down at the start is said and tried again; SIGTERM ends the daemon with 0 within 10 s;
+SIGHUP re-reads the configuration, and a bad one is refused and the old one kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from alertd import registry
+from alertd.core.faults import SettingsError
+from alertd.core.fx import Rate, Rates
+from alertd.core.pricefile import PriceFileError
+from alertd.core.routing import Receiver
+from alertd.core.tariffs import exchange_of
+from alertd.loops.collect import Collect, earliest_needed
+from alertd.loops.deliver import Deliver
+from alertd.loops.judge import Judge, Terms
+from alertd.loops.runner import Runner
+from alertd.ports import Clock, Notifier, Source, Store
+from alertd.settings import Settings
+from alertd.wire.pricebook import price_book, rates_of
+
+log = logging.getLogger(__name__)
+
+#: What is under way at SIGTERM may finish within this; a container is killed after 10 s.
+_DRAIN_SECONDS: Final = 6.0
+_PRUNE_EVERY: Final = timedelta(hours=6)
+_WATCH_EVERY: Final = timedelta(seconds=15)
+#: Usage older than this is kept by the quarter of an hour, the finest border that a zone's midnight falls on.
+_FINE: Final = timedelta(days=2)
+_COARSE_SECONDS: Final = 900
+
+
+class SystemClock:
+    """The machine's clock, in UTC."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the configuration makes: replaced as a whole on a reload, while the store and what it knows stay."""
+
+    settings: Settings
+    sources: dict[str, Source]
+    notifiers: dict[str, Notifier]
+    collects: dict[str, Collect] = field(default_factory=dict)
+
+    async def close(self) -> None:
+        for part in (*self.sources.values(), *self.notifiers.values()):
+            await part.close()
+
+
+class App:
+    """The daemon: open, run until stopped, drain, close."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        load: Callable[[], Settings],
+        clock: Clock | None = None,
+        progress: Callable[[str, float], None] = lambda _name, _share: None,
+    ) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.store: Store = registry.store(settings.database)
+        self.runner = Runner(self.clock)
+        self.parts = self._build(settings, progress)
+        self.judge = Judge(self.store, self.clock, self._terms(), self._wake_deliver)
+        self.deliver = self._deliverer()
+        self._load = load
+        self._progress = progress
+        self._stop = asyncio.Event()
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._seen_files: dict[Path, float] = {}
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT (or `stop`); what is under way is finished first."""
+        await self.store.open()
+        self._listen_to_signals()
+        self._schedule()
+        self._scheduler.start()
+        delivering = asyncio.create_task(self.deliver.run(self._stop), name="deliver")
+        try:
+            await self._stop.wait()
+        finally:
+            log.info("stopping: finishing what is under way")
+            self._scheduler.pause()
+            await self.runner.drain(_DRAIN_SECONDS)
+            delivering.cancel()
+            await asyncio.wait([delivering], timeout=1)
+            self._scheduler.shutdown(wait=False)
+            await self.parts.close()
+            await self.store.close()
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stop.set()
+
+    async def reload(self) -> None:
+        """Read the configuration anew; a bad one is refused with its faults, and the old one stays in force."""
+        try:
+            parts = self._build(self._load(), self._progress)
+        except (SettingsError, PriceFileError) as error:
+            log.warning("the new configuration is refused, the old one stays in force:\n%s", error)
+            return
+        old, self.parts = self.parts, parts
+        self.judge.terms = self._terms()
+        self.deliver.replace(parts.notifiers, _fallbacks(parts.settings))
+        self._scheduler.remove_all_jobs()
+        self._schedule()
+        await old.close()
+        log.info("configuration re-read: %d budgets, %d sources", len(parts.settings.budgets), len(parts.sources))
+
+    def _build(self, settings: Settings, progress: Callable[[str, float], None]) -> Parts:
+        parts = Parts(settings, sources_of(settings), notifiers_of(settings))
+        parts.collects = {
+            name: Collect(source, self.store, self.clock, lambda now: _since(settings, now), progress)
+            for name, source in parts.sources.items()
+        }
+        return parts
+
+    def _terms(self) -> Terms:
+        settings, collects = self.parts.settings, self.parts.collects
+        book = price_book(settings.prices)
+        configured = (Rate(base, quote, rate) for (base, quote), rate in settings.fx.items())
+        return Terms(
+            budgets=tuple(settings.budgets.values()),
+            book=book,
+            exchange=exchange_of(rates_of(book).under(Rates(configured))),
+            receivers={n.name: Receiver(n.name, n.people, n.address) for n in self.parts.notifiers.values()},
+            sources=self.parts.sources,
+            dry_run=settings.dry_run,
+            catching_up=lambda: frozenset(name for name, one in collects.items() if one.catching_up),
+        )
+
+    def _deliverer(self) -> Deliver:
+        return Deliver(self.store, self.parts.notifiers, self.clock, _fallbacks(self.parts.settings))
+
+    def _wake_deliver(self) -> None:
+        self.deliver.wake()
+
+    def _schedule(self) -> None:
+        """One job a source, then upkeep; the judge follows every reading and runs at least every poll interval."""
+        for name, collect in self.parts.collects.items():
+            self._every(collect.source.interval, f"collect {name}", self._collect_and_judge(name, collect))
+        self._every(self.parts.settings.poll_interval, "judge", self._judge)
+        self._every(_PRUNE_EVERY, "prune", self._prune)
+        self._every(_WATCH_EVERY, "watch", self._watch)
+
+    def _every(self, interval: timedelta, name: str, round_: Callable[[], object]) -> None:
+        self._scheduler.add_job(
+            round_,
+            "interval",
+            seconds=interval.total_seconds(),
+            id=name,
+            name=name,
+            next_run_time=self.clock.now(),
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+        )
+
+    def _collect_and_judge(self, name: str, collect: Collect) -> Callable[[], object]:
+        async def round_() -> None:
+            await self.runner.run(f"collect {name}", collect.tick)
+            await self._judge()
+
+        return round_
+
+    async def _judge(self) -> None:
+        await self.runner.run("judge", self.judge.tick)
+
+    async def _prune(self) -> None:
+        async def upkeep() -> None:
+            now = self.clock.now()
+            await self.store.prune(now)
+            left = 1
+            while left:
+                left = await self.store.roll_up(now - _FINE, _COARSE_SECONDS)
+
+        await self.runner.run("upkeep", upkeep)
+
+    async def _watch(self) -> None:
+        """Read tables and price files anew when they change."""
+        seen = {path: path.stat().st_mtime for path in self.parts.settings.watched if path.exists()}
+        if self._seen_files and seen != self._seen_files:
+            await self.reload()
+        self._seen_files = seen
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
+
+
+def sources_of(settings: Settings) -> dict[str, Source]:
+    """The configured sources, built; nothing is contacted."""
+    built: dict[str, Source] = {}
+    for name, (kind, options) in settings.sources.items():
+        paced = options
+        if getattr(options, "interval", None) is None:
+            paced = options.model_copy(update={"interval": settings.poll_interval})
+        built[name] = registry.load("sources", kind).build(name, paced)
+    return built
+
+
+def notifiers_of(settings: Settings) -> dict[str, Notifier]:
+    """The configured notifiers, built; nothing is contacted."""
+    return {
+        name: registry.load("notifiers", kind).build(name, options)
+        for name, (kind, options) in settings.notifiers.items()
+    }
+
+
+def database_warning(settings: Settings) -> str | None:
+    """What to say where a container's database would be gone with it: the file lies on the container's own layer."""
+    if not settings.database.startswith("sqlite:///") or not Path("/.dockerenv").exists():
+        return None
+    folder = Path(settings.database.removeprefix("sqlite:///")).parent
+    if folder.exists() and folder.stat().st_dev == Path("/").stat().st_dev:
+        return f"{folder} is not on a volume: what alertd remembers is gone with this container; mount one there"
+    return None
+
+
+def _since(settings: Settings, now: datetime) -> datetime:
+    return earliest_needed([budget.period.containing(now).start for budget in settings.budgets.values()], now)
+
+
+def _fallbacks(settings: Settings) -> Mapping[str, str]:
+    found = {name: getattr(options, "fallback", None) for name, (_, options) in settings.notifiers.items()}
+    return {name: fallback for name, fallback in found.items() if fallback}

@@ -1,0 +1,39 @@
+"""How alertd logs: one line an event, JSON where a machine reads it, words where a person does. Nothing is kept."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+_OWN: Final = frozenset(vars(logging.makeLogRecord({})))
+#: Libraries whose every request would be a line.
+_CHATTY: Final = ("apscheduler", "httpx", "httpcore", "urllib3", "slack_sdk", "uvicorn")
+
+
+class JsonLines(logging.Formatter):
+    """A record as one JSON object: time, level, logger, message, what was passed as `extra`, and a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{name: value for name, value in vars(record).items() if name not in _OWN and name != "message"},
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def set_up(*, verbose: bool = False) -> None:
+    """Log to standard error; words on a terminal, JSON lines elsewhere."""
+    lines = logging.StreamHandler(sys.stderr)
+    words = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+    lines.setFormatter(words if sys.stderr.isatty() else JsonLines())
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[lines], force=True)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
