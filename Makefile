@@ -10,7 +10,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 run: $(VENV)/.installed  ## the daemon on a small built-in gateway, no credentials needed
-	$(BIN)/alertd demo
+	$(BIN)/alertd demo --env-file config/demo.env
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -m "not chaos"
