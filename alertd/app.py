@@ -23,7 +23,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from alertd import registry
 from alertd.core.faults import SettingsError
-from alertd.core.fx import Rate, Rates
+from alertd.core.fx import Rate
 from alertd.core.pricefile import PriceFileError
 from alertd.core.routing import Receiver
 from alertd.core.tariffs import exchange_of
@@ -63,8 +63,10 @@ class Parts:
     collects: dict[str, Collect] = field(default_factory=dict)
 
     async def close(self) -> None:
-        for part in (*self.sources.values(), *self.notifiers.values()):
-            await part.close()
+        for source in self.sources.values():
+            await source.close()
+        for notifier in self.notifiers.values():
+            await notifier.close()
 
 
 class App:
@@ -142,7 +144,7 @@ class App:
         return Terms(
             budgets=tuple(settings.budgets.values()),
             book=book,
-            exchange=exchange_of(rates_of(book).under(Rates(configured))),
+            exchange=exchange_of(rates_of(book, configured)),
             receivers={n.name: Receiver(n.name, n.people, n.address) for n in self.parts.notifiers.values()},
             sources=self.parts.sources,
             dry_run=settings.dry_run,

@@ -8,9 +8,12 @@ from typing import Any, Final, Protocol, cast
 
 from alertd.core.faults import one_of
 from alertd.options import Options
+from alertd.ports import Store
 
 ROOMS: Final = ("sources", "notifiers", "revokers")
 HOUSE: Final = Path(__file__).parent
+#: The scheme of a database URL and the file that opens it; PostgreSQL's driver is an extra.
+STORES: Final = {"sqlite": "sqlite", "postgresql": "postgres", "postgres": "postgres"}
 
 
 class Plugin(Protocol):
@@ -51,3 +54,12 @@ def load(room: str, kind: str, house: Path = HOUSE) -> Plugin:
     if not (hasattr(module, "Options") and hasattr(module, "build")):
         raise TypeError(f"{house.name}/{room}/{name}.py is no plug-in: it has to expose Options and build")
     return cast("Plugin", module)
+
+
+def store(url: str) -> Store:
+    """The store of a database URL: `sqlite:///...` or `postgresql://...`. Nothing is opened. ValueError for another."""
+    scheme = url.partition(":")[0]
+    if scheme not in STORES:
+        raise ValueError(f"no database for {scheme!r}; there are: {', '.join(sorted(STORES))}")
+    module = import_module(f"alertd.stores.{STORES[scheme]}")
+    return cast("Store", module.build(url))

@@ -61,4 +61,3 @@ def _say(settings: Settings) -> None:
     print("alertd on a small built-in gateway whose traffic runs in haste; nothing is called, nothing is spent.")
     print(f"page and API: http://{settings.http.host}:{settings.http.port}/   stop: Ctrl-C")
     print("the first message comes at once, the first level is crossed within a minute, a runaway key after two.")
-

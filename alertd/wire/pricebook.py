@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from alertd import prices
-from alertd.core.fx import Rates
+from alertd.core.fx import Rate, Rates
 from alertd.core.pricefile import PriceFileError, read_price_file
 from alertd.core.pricelayer import Layer
 from alertd.core.prices import PriceBook
@@ -27,9 +27,12 @@ def built_in_layers() -> tuple[Layer, ...]:
     return tuple(read_price_file(name, entry.read_text("utf-8")) for name, entry in named)
 
 
-def rates_of(book: PriceBook) -> Rates:
-    """The rates of exchange that the user's price files give."""
-    return Rates(rate for layer in reversed(book.layers) for rate in layer.rates)
+def rates_of(book: PriceBook, configured: Iterable[Rate] = ()) -> Rates:
+    """The rates of exchange that the user's price files give; a pair that is configured besides is taken from there."""
+    given = tuple(configured)
+    pairs = {(rate.base, rate.quote) for rate in given}
+    filed = (rate for layer in reversed(book.layers) for rate in layer.rates)
+    return Rates((*(rate for rate in filed if (rate.base, rate.quote) not in pairs), *given))
 
 
 def _read(name: str, path: Path) -> Layer:
