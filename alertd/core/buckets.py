@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, NamedTuple
 
 from alertd.core.money import Money
-from alertd.core.usage import BilledCost, Labels, Line, Modifiers, Usage
+from alertd.core.usage import BilledCost, Labels, Line, Usage
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NANO: Final = Decimal(10) ** 9
@@ -18,11 +18,7 @@ class Identity(NamedTuple):
     """What tells one series of the ledger from every other. `labels` are sorted by name; `billed` is a currency."""
 
     source: str
-    provider: str
-    model: str
-    meter: str
-    modifiers: Modifiers
-    account: str
+    line: Line
     labels: tuple[tuple[str, str], ...]
     billed: str = ""
 
@@ -59,8 +55,7 @@ def nanos(money: Money) -> int:
 
 def identity(source: str, line: Line, labels: Labels, billed: str = "") -> Identity:
     """The series that this usage belongs to."""
-    named = tuple(sorted(labels.items()))
-    return Identity(source, line.provider, line.model, line.meter, line.modifiers, line.account, named, billed)
+    return Identity(source, line, tuple(sorted(labels.items())), billed)
 
 
 def record_buckets(source: str, records: Iterable[Usage | BilledCost]) -> dict[tuple[Identity, int, int], int]:

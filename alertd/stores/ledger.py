@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any, Final
 
-import msgspec
-
-from alertd.core.buckets import Bucket, Identity, identity, instant, micros, record_buckets, replaced
+from alertd.core.buckets import Bucket, identity, instant, micros, record_buckets, replaced
 from alertd.core.counters import CounterState, Increment
-from alertd.ports import Reading, SeriesRow, SourceRow, UsageRow
+from alertd.ports import Reading, SourceRow, UsageRow
 from alertd.stores.rollup import ADD, SET, closed, take_turn
+from alertd.stores.series import SeriesIds, digest_of, identify
 from alertd.stores.transaction import Transaction, Upsert
 
-#: The ids of series by digest, as far as they are known to be committed.
-SeriesIds = dict[str, int]
-
 _SOURCE: Final = "name, revision, cursor_text, until_at, complete_from, last_ok, failing_since, error, degraded"
-_SERIES: Final = Upsert(
-    "series",
-    tuple((name, "text") for name in ("digest", *Identity._fields)),
-    "ON CONFLICT (digest) DO NOTHING",
-)
 _COUNTER: Final = Upsert(
     "counter",
     (
@@ -66,18 +56,18 @@ def commit_counters(
     if not _move(tx, row):
         return None
     revision = take_turn(tx)
-    identities: dict[str, Identity] = {}
+    first: dict[str, Increment] = {}
     sums: dict[tuple[str, int, int], int] = {}
     for increment in increments:
-        series = identity(row.name, increment.line, increment.labels)
-        digest = _digest(series)
-        identities[digest] = series
+        digest = digest_of(row.name, increment.line, increment.labels)
+        first.setdefault(digest, increment)
         place = digest, increment.start, increment.width
         sums[place] = sums.get(place, 0) + increment.quantity
-    fresh = _identify(tx, known, identities)
+    unknown = first.keys() - known.keys()
+    fresh = identify(tx, known, {d: identity(row.name, first[d].line, first[d].labels) for d in unknown})
     ids = known | fresh if fresh else known
     tx.upsert(ADD, sorted((start, ids[digest], width, n, revision) for (digest, start, width), n in sums.items()))
-    tx.upsert(_COUNTER, [(row.name, name, s.at, s.value, s.created) for name, s in sorted(states.items())])
+    tx.upsert(_COUNTER, [(row.name, name, s.at, s.value, s.created) for name, s in states.items()])
     return fresh
 
 
@@ -87,10 +77,10 @@ def commit_records(tx: Transaction, known: SeriesIds, row: SourceRow, reading: R
         return None
     revision = take_turn(tx)
     digests = {
-        (_digest(series), series, start, width): n
+        (digest_of(*series), series, start, width): n
         for (series, start, width), n in record_buckets(row.name, reading.records).items()
     }
-    fresh = _identify(tx, known, {digest: series for digest, series, _, _ in digests})
+    fresh = identify(tx, known, {digest: series for digest, series, _, _ in digests})
     ids = known | fresh if fresh else known
     read = {Bucket(ids[digest], start, width): n for (digest, _, start, width), n in digests.items()}
     window = None if reading.window is None else _seconds(*reading.window)
@@ -106,20 +96,6 @@ def source_health(tx: Transaction, row: SourceRow) -> None:
         "UPDATE source SET last_ok = ?, failing_since = ?, error = ?, degraded = ? WHERE name = ?",
         _at(row.last_ok), _at(row.failing_since), row.error, row.degraded, row.name,
     )  # fmt: skip
-
-
-def series(tx: Transaction, after: int) -> list[SeriesRow]:
-    """The series with an id above `after`, in the order in which they appeared."""
-    rows = tx.rows(
-        "SELECT id, source, provider, model, meter, modifiers, account, labels, billed FROM series"
-        " WHERE id > ? ORDER BY id",
-        after,
-    )
-    return [
-        SeriesRow(number, source, provider, model, meter, _MODIFIERS.decode(modifiers), account,
-                  _LABELS.decode(labels), billed)
-        for number, source, provider, model, meter, modifiers, account, labels, billed in rows
-    ]  # fmt: skip
 
 
 def usage(tx: Transaction, since: datetime, after: int) -> tuple[list[UsageRow], int]:
@@ -150,20 +126,6 @@ def _move(tx: Transaction, row: SourceRow) -> bool:
     return moved == 1
 
 
-def _identify(tx: Transaction, known: SeriesIds, wanted: Mapping[str, Identity]) -> SeriesIds:
-    """Ids for what is not known, written where nobody has; the ledger's turn is held, so ids appear in order."""
-    missing = wanted.keys() - known.keys()
-    if not missing:
-        return {}
-    newest = max(known.values(), default=0)
-    fresh: SeriesIds = dict(tx.rows("SELECT digest, id FROM series WHERE id > ?", newest))
-    unseen = [_series_columns(digest, wanted[digest]) for digest in sorted(missing - fresh.keys())]
-    if unseen:
-        tx.upsert(_SERIES, unseen)
-        fresh = dict(tx.rows("SELECT digest, id FROM series WHERE id > ?", newest))
-    return fresh
-
-
 def _held(tx: Transaction, source: str, read: Iterable[Bucket], window: tuple[int, int] | None) -> dict[Bucket, int]:
     starts = {bucket.start for bucket in read}
     edges = [*window] if window else []
@@ -175,17 +137,6 @@ def _held(tx: Transaction, source: str, read: Iterable[Bucket], window: tuple[in
         min(*starts, *edges), max(*starts, *edges), source,
     )  # fmt: skip
     return {Bucket(series, start, width): quantity for series, start, width, quantity in rows}
-
-
-def _digest(series: Identity) -> str:
-    return blake2b(_encode(series), digest_size=16).hexdigest()
-
-
-def _series_columns(digest: str, series: Identity) -> tuple[str, ...]:
-    return (
-        digest, series.source, series.provider, series.model, series.meter, _encode(series.modifiers).decode(),
-        series.account, _encode(dict(series.labels)).decode(), series.billed,
-    )  # fmt: skip
 
 
 def _source(row: tuple[Any, ...]) -> SourceRow:
@@ -202,8 +153,3 @@ def _seconds(start: datetime, end: datetime) -> tuple[int, int]:
 
 def _at(moment: datetime | None) -> int | None:
     return None if moment is None else micros(moment)
-
-
-_encode: Final = msgspec.json.Encoder().encode
-_MODIFIERS: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
-_LABELS: Final = msgspec.json.Decoder(dict[str, str])

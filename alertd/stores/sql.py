@@ -18,7 +18,8 @@ from alertd.ports import (
     SourceRow,
     UsageRow,
 )
-from alertd.stores import decisions, ledger, outbox, rollup
+from alertd.stores import decisions, ledger, outbox, rollup, series
+from alertd.stores.series import SeriesIds
 from alertd.stores.transaction import Database, Transaction
 
 
@@ -27,7 +28,7 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._series: ledger.SeriesIds = {}
+        self._series: SeriesIds = {}
 
     async def open(self) -> None:
         await self._database.open()
@@ -61,7 +62,7 @@ class SqlStore:
         await self._database.write(lambda tx: ledger.source_health(tx, row))
 
     async def series(self, after: int = 0) -> list[SeriesRow]:
-        return await self._database.read(lambda tx: ledger.series(tx, after))
+        return await self._database.read(lambda tx: series.series(tx, after))
 
     async def usage(self, since: datetime, after: int = 0) -> tuple[list[UsageRow], int]:
         return await self._database.read(lambda tx: ledger.usage(tx, since, after))
@@ -110,7 +111,7 @@ class SqlStore:
     async def roll_up(self, before: datetime, width: int) -> int:
         return await self._database.write(lambda tx: rollup.roll_up(tx, before, width))
 
-    def _remember(self, fresh: ledger.SeriesIds | None) -> bool:
+    def _remember(self, fresh: SeriesIds | None) -> bool:
         """Only ids that are committed are kept: what a transaction found that was undone may belong to another."""
         if fresh:
             self._series = self._series | fresh

@@ -169,7 +169,7 @@ class _Connection:
             if not self._db.in_transaction and isinstance(job.error, sqlite3.Error):
                 raise job.error  # the database undid the whole transaction, not this work alone
             self._db.execute("ROLLBACK TO job")
-            if isinstance(job.error, sqlite3.Error | OverflowError):
+            if isinstance(job.error, sqlite3.Error | OverflowError | UnicodeEncodeError):
                 job.error = _explained(self.place, job.error)
         self._db.execute("RELEASE job")
 

@@ -1,0 +1,278 @@
+"""The store in memory, for replays and tests: it keeps every promise of the port but the one to survive a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from alertd.core.buckets import Bucket, Closed, Identity, identity, micros, record_buckets, replaced
+from alertd.core.counters import CounterState, Increment
+from alertd.core.events import Event
+from alertd.ports import (
+    AlertRow,
+    Delivery,
+    NewMessage,
+    OutboxRow,
+    Reading,
+    Receipt,
+    SeriesRow,
+    SourceRow,
+    Store,
+    UsageRow,
+)
+from alertd.stores.outbox import KEEP_DELIVERED, KEEP_REST
+
+
+def build(url: str) -> Store:
+    """An empty store; ValueError for any URL but `memory:`."""
+    if url != "memory:":
+        raise ValueError(f"{url!r} is not memory:")
+    return MemoryStore()
+
+
+@dataclass(slots=True)
+class _Message:
+    """A message of the outbox; `done_at` is None while it is on its way."""
+
+    id: int
+    key: str
+    notifier: str
+    conversation: str
+    events: tuple[Event, ...]
+    created: datetime
+    not_before: datetime | None = None
+    lease_until: datetime | None = None
+    fence: int = 0
+    attempts: int = 0
+    first_tried: datetime | None = None
+    uncertain: bool = False
+    reason: str = ""
+    delivered: bool = False
+    done_at: datetime | None = None
+
+    def due(self, now: datetime) -> bool:
+        return all(at is None or at <= now for at in (self.not_before, self.lease_until))
+
+    def finish(self, at: datetime, reason: str, *, delivered: bool) -> None:
+        self.done_at, self.reason, self.delivered, self.lease_until = at, reason, delivered, None
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """The durable state, for as long as the process lives."""
+
+    _sources: dict[str, SourceRow] = field(default_factory=dict)
+    _counters: dict[str, dict[str, CounterState]] = field(default_factory=dict)
+    _ids: dict[Identity, int] = field(default_factory=dict)
+    _series: list[SeriesRow] = field(default_factory=list)
+    _usage: dict[Bucket, tuple[int, int]] = field(default_factory=dict)
+    _revision: int = 0
+    _closed: dict[int, int] = field(default_factory=dict)
+    _alerts: dict[str, AlertRow] = field(default_factory=dict)
+    _notes: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    _messages: dict[int, _Message] = field(default_factory=dict)
+    _written: set[tuple[str, str]] = field(default_factory=set)
+    _last_message: int = 0
+    _conversations: dict[tuple[str, str], tuple[dict[str, str], datetime]] = field(default_factory=dict)
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def writable(self) -> None: ...
+
+    async def source(self, name: str) -> SourceRow:
+        return self._sources.get(name, SourceRow(name))
+
+    async def sources(self) -> list[SourceRow]:
+        return [self._sources[name] for name in sorted(self._sources)]
+
+    async def counter_states(self, source: str) -> dict[str, CounterState]:
+        return dict(self._counters.get(source, {}))
+
+    async def commit_counters(
+        self, row: SourceRow, increments: Sequence[Increment], states: Mapping[str, CounterState]
+    ) -> bool:
+        if not self._move(row):
+            return False
+        for increment in increments:
+            series = self._identify(identity(row.name, increment.line, increment.labels))
+            bucket = Bucket(series, increment.start, increment.width)
+            self._usage[bucket] = self._usage.get(bucket, (0, 0))[0] + increment.quantity, self._revision
+        self._counters.setdefault(row.name, {}).update(states)
+        return True
+
+    async def commit_records(self, row: SourceRow, reading: Reading) -> bool:
+        if not self._move(row):
+            return False
+        found = record_buckets(row.name, reading.records)
+        read = {Bucket(self._identify(series), start, width): n for (series, start, width), n in found.items()}
+        held = {b: n for b, (n, _) in self._usage.items() if self._series[b.series - 1].source == row.name}
+        window = reading.window and (micros(reading.window[0]) // 10**6, micros(reading.window[1]) // 10**6)
+        closed = [Closed(until, width) for width, until in sorted(self._closed.items())]
+        for bucket, n in replaced(held, read, window, closed, partial=bool(reading.warnings)).items():
+            self._usage[bucket] = n, self._revision
+        return True
+
+    async def source_health(self, row: SourceRow) -> None:
+        held = self._sources.get(row.name, SourceRow(row.name))
+        self._sources[row.name] = replace(
+            held, last_ok=row.last_ok, failing_since=row.failing_since, error=row.error, degraded=row.degraded
+        )
+
+    async def series(self, after: int = 0) -> list[SeriesRow]:
+        return self._series[after:]
+
+    async def usage(self, since: datetime, after: int = 0) -> tuple[list[UsageRow], int]:
+        start = micros(since) // 10**6
+        changed = (
+            UsageRow(b.series, b.start, b.width, n)
+            for b, (n, revision) in self._usage.items()
+            if revision > after and b.start + b.width > start
+        )
+        return list(changed), self._revision
+
+    async def alerts(self, since: datetime) -> list[AlertRow]:
+        return sorted((a for a in self._alerts.values() if a.at >= since), key=lambda a: (a.at, a.key))
+
+    async def memory(self) -> dict[str, tuple[Any, int]]:
+        return {name: (msgspec.json.decode(value), revision) for name, (value, revision) in self._notes.items()}
+
+    async def commit_decisions(
+        self,
+        alerts: Sequence[AlertRow],
+        messages: Sequence[NewMessage],
+        notes: Mapping[str, tuple[Any, int]],
+    ) -> bool:
+        keys = [alert.key for alert in alerts]
+        written = [(message.key, message.notifier) for message in messages]
+        if (
+            any(self._notes.get(name, (b"", 0))[1] != revision for name, (_, revision) in notes.items())
+            or self._alerts.keys() & keys
+            or self._written & {*written}
+            or len({*keys}) < len(keys)
+            or len({*written}) < len(written)
+        ):
+            return False
+        self._alerts |= {alert.key: alert for alert in alerts}
+        for message in messages:
+            self._insert(message, message.events[0].at)
+        for name, (value, revision) in notes.items():
+            if value is None:
+                self._notes.pop(name, None)
+            else:
+                self._notes[name] = msgspec.json.encode(value), revision + 1
+        return True
+
+    async def claim(self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]:
+        heads: dict[tuple[str, str], _Message] = {}
+        for message in self._open():
+            heads.setdefault((message.notifier, message.conversation), message)
+        due = [m for m in heads.values() if m.notifier in notifiers and m.due(now)]
+        return [self._lease(message, now, now + lease) for message in sorted(due, key=lambda m: m.id)[:limit]]
+
+    async def delivered(self, row: OutboxRow, at: datetime, receipt: Receipt) -> bool:
+        message = self._held(row)
+        if message is None:
+            return False
+        message.finish(at, receipt.said, delivered=True)
+        if receipt.memory:
+            memory = {**row.delivery.memory, **receipt.memory}
+            self._conversations[message.notifier, message.conversation] = memory, at
+        return True
+
+    async def retry_later(self, row: OutboxRow, at: datetime, reason: str, *, uncertain: bool) -> bool:
+        message = self._held(row)
+        if message is None:
+            return False
+        message.not_before, message.lease_until, message.reason = at, None, reason
+        message.uncertain = message.uncertain or uncertain
+        return True
+
+    async def give_up(self, row: OutboxRow, at: datetime, reason: str, fallback: NewMessage | None) -> bool:
+        message = self._held(row)
+        if message is None:
+            return False
+        message.finish(at, reason, delivered=False)
+        if fallback is not None and (fallback.key, fallback.notifier) not in self._written:
+            self._insert(fallback, at)
+        return True
+
+    async def outbox_depth(self) -> dict[str, tuple[int, datetime | None]]:
+        waiting: dict[str, list[datetime]] = {}
+        for message in self._open():
+            waiting.setdefault(message.notifier, []).append(message.created)
+        return {notifier: (len(created), min(created)) for notifier, created in waiting.items()}
+
+    async def prune(self, now: datetime) -> int:
+        gone = [
+            m
+            for m in self._messages.values()
+            if m.done_at is not None and m.done_at < now - (KEEP_DELIVERED if m.delivered else KEEP_REST)
+        ]
+        for message in gone:
+            del self._messages[message.id]
+            self._written.discard((message.key, message.notifier))
+        silent = [key for key, (_, at) in self._conversations.items() if at < now - KEEP_REST]
+        for key in silent:
+            del self._conversations[key]
+        return len(gone) + len(silent)
+
+    async def roll_up(self, before: datetime, width: int) -> int:
+        until = micros(before) // 10**6 // width * width
+        narrow = [b for b, (n, _) in self._usage.items() if n and b.width < width and b.start < until]
+        late = [b for b in narrow if b.start >= self._closed.get(width, -1)]
+        self._revision += 1
+        for bucket in late:
+            wide = Bucket(bucket.series, bucket.start - bucket.start % width, width)
+            total = self._usage.get(wide, (0, 0))[0] + self._usage[bucket][0]
+            self._usage[wide], self._usage[bucket] = (total, self._revision), (0, self._revision)
+        self._closed[width] = max(until, self._closed.get(width, 0))
+        return len(late)
+
+    def _move(self, row: SourceRow) -> bool:
+        held = self._sources.get(row.name, SourceRow(row.name))
+        if held.revision != row.revision:
+            return False
+        self._revision += 1
+        self._sources[row.name] = replace(
+            held, revision=held.revision + 1, cursor=row.cursor, until=row.until, complete_from=row.complete_from
+        )
+        return True
+
+    def _identify(self, of: Identity) -> int:
+        number = self._ids.setdefault(of, len(self._series) + 1)
+        if number > len(self._series):
+            line = of.line
+            kind = line.provider, line.model, line.meter, line.modifiers, line.account
+            self._series.append(SeriesRow(number, of.source, *kind, dict(of.labels), of.billed))
+        return number
+
+    def _insert(self, message: NewMessage, at: datetime) -> None:
+        self._last_message += 1
+        self._written.add((message.key, message.notifier))
+        self._messages[self._last_message] = _Message(
+            self._last_message, message.key, message.notifier, message.conversation, message.events, at
+        )
+
+    def _open(self) -> Iterable[_Message]:
+        return (message for message in self._messages.values() if message.done_at is None)
+
+    def _held(self, row: OutboxRow) -> _Message | None:
+        message = self._messages.get(row.id)
+        return message if message and message.fence == row.fence and message.done_at is None else None
+
+    def _lease(self, message: _Message, now: datetime, until: datetime) -> OutboxRow:
+        message.uncertain = message.uncertain or message.lease_until is not None
+        message.lease_until, message.fence, message.attempts = until, message.fence + 1, message.attempts + 1
+        message.first_tried = message.first_tried or now
+        memory, _ = self._conversations.get((message.notifier, message.conversation), ({}, now))
+        delivery = Delivery(
+            message.key, message.notifier, message.conversation, message.events, message.attempts, message.uncertain,
+            dict(memory),
+        )  # fmt: skip
+        return OutboxRow(message.id, message.fence, delivery, message.created, message.first_tried)
