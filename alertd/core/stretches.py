@@ -1,0 +1,144 @@
+"""Quantities over stretches of time, put into the ledger's buckets in whole numbers. What is lost here is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from alertd.core.usage import Labels, Line
+
+#: Seconds that one bucket of the ledger is wide. Every month border in every zone of today falls on a multiple.
+WIDTH: Final = 300
+#: A quantity of a longer stretch is spread over it, so that a month border inside an outage is split fairly.
+LONGEST: Final = 2 * WIDTH
+_FINE: Final = 2 * 86400
+_HOUR: Final = 3600
+
+
+def bucket(at: float) -> int:
+    """The start of the bucket that usage up to and including `at` belongs to: midnight's sample closes the day."""
+    return int(-(-at // WIDTH)) * WIDTH - WIDTH
+
+
+def spread(quantity: int, begin: float, end: float) -> list[tuple[int, int]]:
+    """`quantity` over (begin, end] in proportion to time, as (bucket, share): whole numbers that sum to it exactly.
+
+    Over more than two days the shares are those of hours, each in the hour's first bucket.
+    """
+    step = WIDTH if end - begin <= _FINE else _HOUR
+    last = bucket(end) // step * step
+    starts = range(int(begin // step) * step, last + step, step)
+    weights = [round((min(start + step, end) - max(start, begin)) * 1000) for start in starts]
+    total = sum(weights)
+    if total <= 0:
+        return [(last, quantity)]
+    shares = [quantity * weight // total for weight in weights]
+    left = quantity - sum(shares)
+    for place in sorted(range(len(shares)), key=lambda i: -(quantity * weights[i] % total))[:left]:
+        shares[place] += 1
+    return [(start, share) for start, share in zip(starts, shares, strict=True) if share]
+
+
+class _Series:
+    """What one ledger series gets: what is counted on it, what is taken off it, and what was owed from before."""
+
+    __slots__ = ("labels", "less", "line", "more", "owed", "owers")
+
+    def __init__(self, line: Line, labels: Labels) -> None:
+        self.line, self.labels = line, labels
+        self.more: dict[int, int] = {}
+        self.less: dict[int, int] = {}
+        self.owed = 0
+        self.owers: list[str] = []
+
+    def net(self) -> tuple[dict[int, int], int]:
+        """Per bucket what is left, nowhere below 0, and what could not be taken off yet."""
+        if not self.less and not self.owed:
+            return self.more, 0
+        left: dict[int, int] = {}
+        debt = self.owed
+        for start in sorted(self.more.keys() | self.less.keys()):
+            rest = self.more.get(start, 0) - self.less.get(start, 0) - debt
+            left[start], debt = max(rest, 0), max(-rest, 0)
+        for start in reversed(left):
+            taken = min(debt, left[start])
+            left[start] -= taken
+            debt -= taken
+        return left, debt
+
+
+class Buckets:
+    """The one sum of a reading: booked by the stretch, read by the bucket.
+
+    Lines and labels are known by identity while booking, which is fast where a source hands out the same objects, and
+    by value in the sum.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[int, Line] = {}
+        self._labels: dict[int, Labels] = {}
+        self._short: dict[tuple[int, int, int, int], int] = {}
+        self._long: dict[tuple[int, int, int, float, float], int] = {}
+        self._owers: dict[tuple[int, int], dict[str, int]] = {}
+
+    def book(
+        self, quantity: int, begin: float, end: float, *, line: Line, labels: Labels, within: Line | None = None
+    ) -> None:
+        """Add `quantity`, used in (begin, end], to a ledger series; take it off that of `within`."""
+        names = id(line), id(labels), id(within) if within is not None else 0
+        self._lines[names[0]], self._labels[names[1]] = line, labels
+        if within is not None:
+            self._lines[names[2]] = within
+        if end - begin <= LONGEST:
+            short = (*names, bucket(end))
+            self._short[short] = self._short.get(short, 0) + quantity
+        else:
+            long = (*names, begin, end)
+            self._long[long] = self._long.get(long, 0) + quantity
+
+    def owe(self, ower: str, owed: int, labels: Labels, within: Line) -> None:
+        """Say which raw series takes its quantity off that of `within`, and what it still had to take off."""
+        self._lines[id(within)], self._labels[id(labels)] = within, labels
+        self._owers.setdefault((id(within), id(labels)), {})[ower] = owed
+
+    def settled(self) -> tuple[list[tuple[Line, Labels, int, int]], dict[str, int]]:
+        """The (line, labels, bucket, quantity) that are not 0, none of them negative, and what each ower now owes."""
+        found: list[tuple[Line, Labels, int, int]] = []
+        debts: dict[str, int] = {}
+        for series in self._summed():
+            left, debt = series.net()
+            debts |= dict.fromkeys(series.owers, 0)
+            if debt:
+                debts[series.owers[-1]] = debt
+            found += [(series.line, series.labels, start, left[start]) for start in sorted(left) if left[start]]
+        return found, debts
+
+    def _summed(self) -> list[_Series]:
+        by_value: dict[tuple[Line, frozenset[tuple[str, str]]], _Series] = {}
+        by_name: dict[tuple[int, int], _Series] = {}
+
+        def series(line: int, labels: int) -> _Series:
+            if (line, labels) not in by_name:
+                named, labelled = self._lines[line], self._labels[labels]
+                key = named, frozenset(labelled.items())
+                by_name[line, labels] = by_value.setdefault(key, _Series(named, labelled))
+            return by_name[line, labels]
+
+        for line, labels, within, start, quantity in self._booked():
+            more = series(line, labels).more
+            more[start] = more.get(start, 0) + quantity
+            if within:
+                less = series(within, labels).less
+                less[start] = less.get(start, 0) + quantity
+        for (within, labels), owers in self._owers.items():
+            debtor = series(within, labels)
+            debtor.owed += sum(owers.values())
+            debtor.owers += owers
+        return list(by_value.values())
+
+    def _booked(self) -> Iterator[tuple[int, int, int, int, int]]:
+        for short, quantity in self._short.items():
+            yield (*short, quantity)
+        for (line, labels, within, begin, end), quantity in self._long.items():
+            for start, share in spread(quantity, begin, end):
+                yield line, labels, within, start, share
