@@ -22,9 +22,10 @@ _COUNTER: Final = Upsert(
         ("at", "double precision"),
         ("value", "bigint"),
         ("created", "double precision"),
+        ("owed", "bigint"),
     ),
     "ON CONFLICT (source, fingerprint) DO UPDATE SET"
-    " at = excluded.at, value = excluded.value, created = excluded.created",
+    " at = excluded.at, value = excluded.value, created = excluded.created, owed = excluded.owed",
 )
 _DAY: Final = 86400
 
@@ -38,8 +39,8 @@ def sources(tx: Transaction, name: str | None = None) -> list[SourceRow]:
 
 def counter_states(tx: Transaction, source: str) -> dict[str, CounterState]:
     """Where each raw series of a source stands."""
-    rows = tx.rows("SELECT fingerprint, at, value, created FROM counter WHERE source = ?", source)
-    return {fingerprint: CounterState(at, value, created) for fingerprint, at, value, created in rows}
+    rows = tx.rows("SELECT fingerprint, at, value, created, owed FROM counter WHERE source = ?", source)
+    return {fingerprint: CounterState(*state) for fingerprint, *state in rows}
 
 
 def commit_counters(
@@ -67,7 +68,7 @@ def commit_counters(
     fresh = identify(tx, known, {d: identity(row.name, first[d].line, first[d].labels) for d in unknown})
     ids = known | fresh if fresh else known
     tx.upsert(ADD, sorted((start, ids[digest], width, n, revision) for (digest, start, width), n in sums.items()))
-    tx.upsert(_COUNTER, [(row.name, name, s.at, s.value, s.created) for name, s in states.items()])
+    tx.upsert(_COUNTER, [(row.name, name, s.at, s.value, s.created, s.owed) for name, s in states.items()])
     return fresh
 
 
