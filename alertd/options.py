@@ -29,6 +29,15 @@ _SECRET_NAME: Final = re.compile(r"token|password|passwd|secret|webhook_url|key|
 _USER_INFO: Final = re.compile(r"://[^/@\s]+@")
 
 
+def canonical(name: str) -> str:
+    """The one spelling of a name of a source, budget, notifier or action: lower case, `-` for `_`."""
+    return name.strip().lower().replace("_", "-")
+
+
+def _name(value: Any) -> Any:
+    return canonical(value) if isinstance(value, str) else value
+
+
 def _duration(value: Any) -> Any:
     return parse_duration(value) if isinstance(value, str) else value
 
@@ -68,6 +77,8 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 TextList = Annotated[list[str], BeforeValidator(read_list)]
 #: A JSON map, or `team=search,env=production`.
 TextMap = Annotated[dict[str, str], BeforeValidator(read_map)]
+#: The name of a source, budget, notifier or action, in its one spelling.
+Name = Annotated[str, BeforeValidator(_name)]
 Secret = SecretStr
 
 _READERS: Final[Mapping[Any, Any]] = {
@@ -154,7 +165,7 @@ class SourceOptions(Connection):
 class NotifierOptions(Connection):
     """What every notifier can be told."""
 
-    fallback: str | None = Field(None, description="The notifier that gets what this one could not deliver")
+    fallback: Name | None = Field(None, description="The notifier that gets what this one could not deliver")
 
 
 class RevokerOptions(Connection):

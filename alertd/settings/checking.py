@@ -46,12 +46,17 @@ class Part:
     faults: list[Fault] = field(default_factory=list)
     #: Keys that an unknown one was probably meant for: that they are missing is no second fault.
     misspelt: set[str] = field(default_factory=set)
+    #: Whether its user writes TOML: how a key that is not there yet is named.
+    toml: bool = False
+
+    def __post_init__(self) -> None:
+        self.toml = any(leaf.toml for leaf in self.leaves.values())
 
     def place(self, key: str) -> str:
         """A key as its user wrote it, or would write it beside what is there."""
         if key in self.leaves:
             return self.leaves[key].place
-        return written((*self.path, key), toml=any(leaf.toml for leaf in self.leaves.values()))
+        return written((*self.path, key), toml=self.toml)
 
     def fault(self, key: str, problem: str, remedy: str = "") -> None:
         self.faults.append(Fault(self.place(key), problem, remedy))
@@ -130,7 +135,7 @@ class Part:
         if key:
             self.fault(key, problem, remedy)
         else:
-            place = written(self.path, toml=any(leaf.toml for leaf in self.leaves.values()))
+            place = written(self.path, toml=self.toml)
             self.fault_at(place, *(self._without_secrets(text, fields) for text in (problem, remedy)))
 
     def _without_secrets(self, text: str, fields: Mapping[str, FieldInfo]) -> str:

@@ -60,13 +60,14 @@ class BudgetKeys(Options):
         "values that it does not list take AMOUNT",
         examples=["teams.csv"],
     )
-    thresholds: Annotated[tuple[Threshold, ...], PlainValidator(readers.read_thresholds)] = Field(
+    thresholds: Annotated[tuple[Threshold, ...], PlainValidator(readers.read_budget_thresholds)] = Field(
         DEFAULT_THRESHOLDS, description="When it speaks", examples=['["actual 80%","actual 100%","forecast 100% p70"]']
     )
     notify: Annotated[Mapping[str, tuple[str, ...]], PlainValidator(readers.read_notify)] = Field(
         default_factory=dict,
         description="Who hears it, for all severities or by severity; every notifier where absent",
         examples=["ops", '{"warning":["ops"],"critical":["ops","pager"]}'],
+        json_schema_extra={"takes": "list, or a map by severity"},
     )
     actions: Annotated[tuple[str, ...], PlainValidator(readers.read_names)] = Field(
         (), description="What may be done about it, by names of actions", examples=["stop-research"]
@@ -90,7 +91,10 @@ class HttpOptions(Options):
     """The status page, its API, health and metrics."""
 
     listen: Annotated[tuple[str, int], PlainValidator(readers.read_listen)] = Field(
-        ("127.0.0.1", 9480), description="host:port to listen on; port 0 takes a free one", examples=["0.0.0.0:9480"]
+        ("127.0.0.1", 9480),
+        description="Where to listen; port 0 takes a free one",
+        examples=["0.0.0.0:9480"],
+        json_schema_extra={"takes": "host:port"},
     )
     token: Secret | None = Field(
         None, description="What callers show as Bearer token; off loopback everything but the probes wants it"
@@ -149,7 +153,10 @@ class Document(BaseSettings):
     http: HttpOptions = Field(HttpOptions(), description="The status page, its API, health and metrics")
     prices: PricesOptions = Field(PricesOptions(), description="Prices of one's own")
     fx: dict[str, Decimal] = Field(
-        default_factory=dict, description="A rate: EUR_USD=1.08 says that one EUR is 1.08 USD", examples=["1.08"]
+        default_factory=dict,
+        description="A rate: EUR_USD=1.08 says that one EUR is 1.08 USD",
+        examples=["1.08"],
+        json_schema_extra={"takes": "number"},
     )
     defaults: BudgetKeys = Field(default_factory=BudgetKeys, description="Any key of a budget, for all of them")
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Where usage and cost are read")

@@ -18,9 +18,8 @@ from typing import Any, Final
 from dotenv.parser import parse_stream
 
 from alertd.core.faults import Fault, nearest, one_of
-from alertd.options import read_json
+from alertd.options import canonical, read_json
 from alertd.settings.document import DEPTHS, NAMED, NESTING, PREFIX, written
-from alertd.settings.readers import canonical
 
 KeyPath = tuple[str, ...]
 FILE: Final = "_file"

@@ -94,7 +94,9 @@ def _keys(model: type[BaseModel], path: tuple[str, ...], kind: str = "") -> Iter
 
 
 def _key(path: tuple[str, ...], field: FieldInfo, kind: str = "") -> Key:
-    words = type_text(field.annotation)
+    extra = field.json_schema_extra
+    takes = extra.get("takes") if isinstance(extra, dict) else None
+    words = str(takes) if takes else type_text(field.annotation)
     return Key(
         name=written(path),
         type=words,

@@ -123,7 +123,7 @@ class _Reading:
         read = {name: read_plugin(room, part, self.house) for name, part in parts.items()}
         found = {name: configured for name, configured in read.items() if configured is not None}
         if section == "notifiers":
-            check_fallbacks(parts, found)
+            check_fallbacks(parts)
         self.faults += [fault for part in parts.values() for fault in part.faults]
         return found
 

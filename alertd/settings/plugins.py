@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 from alertd.core.faults import one_of
-from alertd.options import NotifierOptions
+from alertd.options import canonical
 from alertd.registry import Plugin, UnknownKindError, kinds, load
 from alertd.settings.checking import Part
-from alertd.settings.readers import canonical
 from alertd.settings.values import Configured
 
 
@@ -38,18 +36,18 @@ def _load(room: str, kind: str, part: Part, place: str, house: Path) -> Plugin |
     return None
 
 
-def check_fallbacks(parts: Mapping[str, Part], notifiers: Mapping[str, Configured]) -> None:
+def check_fallbacks(parts: Mapping[str, Part]) -> None:
     """Every `fallback` is another notifier's name, and following them ends."""
-    names = parts.keys()
     next_of: dict[str, str] = {}
-    for name, configured in notifiers.items():
-        fallback = cast("NotifierOptions", configured.options).fallback
-        if fallback is None:
+    for name, part in parts.items():
+        leaf = part.leaves.get("fallback")
+        if leaf is None:
             continue
-        if canonical(fallback) in names:
-            next_of[name] = canonical(fallback)
+        fallback = canonical(str(leaf.value))
+        if fallback in parts:
+            next_of[name] = fallback
         else:
-            parts[name].fault("fallback", f"no {fallback!r} in notifiers", one_of(fallback, names - {name}))
+            part.fault("fallback", f"no {fallback!r} in notifiers", one_of(fallback, parts.keys() - {name}))
     for name in next_of:
         way = [name]
         while (following := next_of.get(way[-1])) and following not in way:

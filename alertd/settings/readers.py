@@ -16,17 +16,12 @@ from alertd.core.budgets import SEVERITIES, TOKENS, Amount, Threshold, Where, du
 from alertd.core.faults import nearest, one_of
 from alertd.core.periods import KINDS
 from alertd.core.quiet import QuietHours
-from alertd.options import read_json, read_list
+from alertd.options import canonical, read_json, read_list
 
 _LISTEN: Final = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[^:\s\[\]/]+)):(?P<port>\d{1,5})")
 _HIGHEST_PORT: Final = 65535
 #: A comma before three digits groups thousands: `burn_rate 10x over 1h and 5m above 1,000 USD`.
 _BETWEEN: Final = re.compile(r"[,;](?!\d{3}(?!\d))")
-
-
-def canonical(name: str) -> str:
-    """The one spelling of a name of a source, budget, notifier or action: lower case, `-` for `_`."""
-    return name.strip().lower().replace("_", "-")
 
 
 def read_names(value: Any) -> tuple[str, ...]:
@@ -78,7 +73,13 @@ def _text_pairs(value: Any) -> list[tuple[str, str]]:
     return [(label.strip(), pattern.strip()) for label, _, pattern in parts]
 
 
-def read_thresholds(value: Any, info: ValidationInfo | None = None) -> tuple[Threshold, ...]:
+def read_budget_thresholds(value: Any, info: ValidationInfo) -> tuple[Threshold, ...]:
+    """The thresholds of a budget, whose amounts are in the budget's own unit."""
+    amount = info.data.get("amount")
+    return read_thresholds(value, amount.unit if amount else None)
+
+
+def read_thresholds(value: Any, unit: str | None = None) -> tuple[Threshold, ...]:
     """Thresholds of the grammar, from a JSON list or between commas; every one that is none is named."""
     text = isinstance(value, str) and not value.lstrip().startswith("[")
     items = _BETWEEN.split(value) if text else read_list(value)
@@ -87,12 +88,11 @@ def read_thresholds(value: Any, info: ValidationInfo | None = None) -> tuple[Thr
         raise ValueError(  # noqa: TRY004 - see above
             'no list of thresholds; write it as ["actual 80%","forecast 100%"]'
         )
-    amount = info.data.get("amount") if info else None
     found: list[Threshold] = []
     wrong: list[str] = []
     for item in items:
         try:
-            found += [_threshold(str(item), amount)] if str(item).strip() else []
+            found += [_threshold(str(item), unit)] if str(item).strip() else []
         except ValueError as error:
             wrong.append(str(error))
     if wrong:
@@ -100,12 +100,10 @@ def read_thresholds(value: Any, info: ValidationInfo | None = None) -> tuple[Thr
     return tuple(dict.fromkeys(found))
 
 
-def _threshold(text: str, amount: Amount | None) -> Threshold:
+def _threshold(text: str, unit: str | None) -> Threshold:
     threshold = parse_threshold(text)
-    if amount and threshold.amount and threshold.amount.unit != amount.unit:
-        raise ValueError(
-            f"{text.strip()!r} is in {threshold.amount.unit}, but the budget in {amount.unit}; give both in one"
-        )
+    if unit and threshold.amount and threshold.amount.unit != unit:
+        raise ValueError(f"{text.strip()!r} is in {threshold.amount.unit}, but the budget in {unit}; give both in one")
     return threshold
 
 

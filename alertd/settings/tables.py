@@ -101,7 +101,7 @@ def _readers(unit: str | None, known: Mapping[str, Collection[str]]) -> Mapping[
         "channel": str,
         "owner": str,
         "notify": lambda text: _known_notify(text, known["notifiers"]),
-        "thresholds": read_thresholds,
+        "thresholds": lambda text: read_thresholds(text, unit),
         "actions": lambda text: _known_names(read_names(text.replace(";", ",")), "actions", known["actions"]),
     }
 

@@ -1,0 +1,82 @@
+"""`alertd kinds`: what there is to configure, from the code itself. It needs no configuration and reaches nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Final
+
+from alertd.core.faults import one_of
+from alertd.registry import UnknownKindError, kinds, load
+from alertd.settings import Key, describe, options_of
+
+HELP: Final = "List the kinds of sources, notifiers and revokers, and every key of one of them."
+#: Rooms, and the section of the configuration that their options stand in.
+_SECTIONS: Final = {"sources": "sources", "notifiers": "notifiers", "revokers": "actions"}
+_SETTINGS: Final = "settings"
+_USAGE: Final = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """[ROOM [KIND]] and --json."""
+    rooms = ", ".join((*_SECTIONS, _SETTINGS))
+    parser.add_argument("room", nargs="?", help=f"one of {rooms} ({_SETTINGS}: the keys that are no plug-in's)")
+    parser.add_argument("kind", nargs="?", help="a kind of that room: every key of it")
+    parser.add_argument("--json", action="store_true", help="JSON instead of text")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0, or 2 where there is no such room or kind."""
+    room = {"actions": "revokers"}.get(arguments.room, arguments.room)
+    if room not in {None, _SETTINGS, *_SECTIONS}:
+        sys.stderr.write(f"alertd kinds: no room {room!r}; {one_of(room, (*_SECTIONS, _SETTINGS))}\n")
+        return _USAGE
+    try:
+        text = _answer(room, arguments.kind, as_json=arguments.json)
+    except UnknownKindError as error:
+        sys.stderr.write(f"alertd kinds: {error}\n")
+        return _USAGE
+    print(text)
+    return 0
+
+
+def _answer(room: str | None, kind: str | None, *, as_json: bool) -> str:
+    if room == _SETTINGS:
+        keys = tuple(key for key in describe() if not key.kind)
+        return _json(keys) if as_json else _listed(keys)
+    if room and kind:
+        keys = options_of(_SECTIONS[room], kind)
+        return _json(keys) if as_json else f"{kind}: {_sentence(room, kind)}\n\n{_listed(keys)}"
+    found = {name: {kind: _sentence(name, kind) for kind in kinds(name)} for name in ([room] if room else _SECTIONS)}
+    if as_json:
+        return json.dumps(found, indent=2, ensure_ascii=False)
+    return "\n\n".join(_room(name, sentences) for name, sentences in found.items())
+
+
+def _room(room: str, sentences: dict[str, str]) -> str:
+    width = max(map(len, sentences), default=0)
+    lines = [f"  {kind:<{width}}  {sentence}" for kind, sentence in sentences.items()] or ["  none yet"]
+    return "\n".join([f"{room} ({_SECTIONS[room]})" if _SECTIONS[room] != room else room, *lines])
+
+
+def _sentence(room: str, kind: str) -> str:
+    """The first sentence of a plug-in's file: what it is for."""
+    return (getattr(load(room, kind), "__doc__", None) or "").strip().partition("\n")[0]
+
+
+def _json(keys: Iterable[Key]) -> str:
+    return json.dumps([asdict(key) for key in keys], indent=2, ensure_ascii=False)
+
+
+def _listed(keys: Iterable[Key]) -> str:
+    return "\n".join(line for key in keys for line in _lines(key))
+
+
+def _lines(key: Key) -> list[str]:
+    stands = "required" if key.required else f"default {key.default}" if key.default else "optional"
+    lines = [f"{key.name}  ({key.type}; {stands})"]
+    lines += [f"    {key.description}"] if key.description else []
+    return lines + ([f"    for example {' or '.join(key.examples)}"] if key.examples else [])

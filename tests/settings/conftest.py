@@ -1,0 +1,44 @@
+"""A house of its own for the tests of the configuration: small plug-ins, read through the real registry."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alertd.core.faults import Fault, SettingsError
+from alertd.settings import Settings, load_settings
+
+HERE = Path(__file__).parent
+HOUSE = HERE / "toyhouse"
+sys.path.insert(0, str(HERE))
+
+Load = Callable[..., Settings]
+Faults = Callable[..., tuple[Fault, ...]]
+
+
+@pytest.fixture
+def load() -> Load:
+    """`load_settings` over the toy house."""
+
+    def _load(env: Mapping[str, str] | None = None, **rest: Any) -> Settings:
+        return load_settings(env or {}, house=HOUSE, **rest)
+
+    return _load
+
+
+@pytest.fixture
+def faults(load: Load) -> Faults:
+    """The faults of a configuration; a sound one has none."""
+
+    def _faults(env: Mapping[str, str] | None = None, **rest: Any) -> tuple[Fault, ...]:
+        try:
+            load(env, **rest)
+        except SettingsError as error:
+            return error.faults
+        return ()
+
+    return _faults

@@ -1,0 +1,1 @@
+"""A file that forgot to be a plug-in."""
