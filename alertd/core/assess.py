@@ -212,7 +212,7 @@ def _first_summary(position: Position, alerts: Sequence[Alert], now: datetime) -
     event = event_of(
         position, "summary", worst, key, now, levels=levels,
         reason="alertd sees this budget for the first time",
-        details={"occasion": "first_start", "state": _state(position), "alerts": len(own)},
+        details={"occasion": "first_start", "state": state_of(position), "alerts": len(own)},
     )  # fmt: skip
     return Alert((key,), event, audience="people" if own else "all")
 
@@ -232,7 +232,7 @@ def _closings(facts: Facts, previous: Sequence[Position]) -> Iterator[Alert]:
         key = f"{position.name}/summary/closed"
         if position.closed and key not in facts.told and (position.spent or not position.scope):
             own = [told for told in facts.told if told.startswith(f"{position.name}/") and "/summary/" not in told]
-            details = {"occasion": "period_closed", "state": _state(position), "alerts": len(own)}
+            details = {"occasion": "period_closed", "state": state_of(position), "alerts": len(own)}
             reason = "the period closed"
             yield Alert((key,), event_of(position, "summary", "information", key, now, reason=reason, details=details))
 
@@ -307,7 +307,8 @@ def _tick_note(facts: Facts, now: datetime) -> dict[str, str]:
     return {"judged": now.isoformat()} if last is None or now - last >= _NOTED_EVERY else {}
 
 
-def _state(position: Position) -> str:
+def state_of(position: Position) -> str:
+    """Ok | risk (a forecast at its default would alert now) | over | unknown (no data, or a source that is stale)."""
     if position.stale_sources or position.data_until is None:
         return "unknown"
     if position.spent >= position.amount.value:

@@ -1,0 +1,214 @@
+"""Who may see what: one gate before every page, probe and figure. It stores no session and shows no secret.
+
+method, size -> probes and open metrics pass -> Host (where no token is asked for) -> token or cookie -> headers
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import parse_qs, quote, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from alertd.ports import Clock
+
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+METRICS: Final = "/metrics"
+LOGIN: Final = "/login"
+LOGOUT: Final = "/logout"
+#: A form with a token is small, and nothing else has a body.
+_MOST_BYTES: Final = 4096
+_MOST_HEADER_BYTES: Final = 16 * 1024
+_SESSION: Final = timedelta(hours=12)
+_COOKIE: Final = "alertd"
+#: What a browser may be led to after signing in: a path of this server, never another one.
+_OWN_PATH: Final = re.compile(r"/(?![/\\])[^\x00-\x20\\]*\Z")
+
+
+def security_headers(policy: str) -> dict[str, str]:
+    """The headers of every answer; `policy` is the Content-Security-Policy."""
+    return {
+        "content-security-policy": policy,
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "same-origin",
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+        "permissions-policy": "camera=(), geolocation=(), microphone=()",
+        "cache-control": "no-store",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The rule: a token is asked for where one is set, and everywhere off loopback (where none is set, of everybody).
+
+    Without a token on loopback the Host header must be a loopback name or the public one: a page of another site
+    that rebinds its name to 127.0.0.1 reads nothing.
+    """
+
+    token: str | None
+    open_metrics: bool
+    loopback: bool
+    clock: Clock
+    public_url: str = ""
+
+    @property
+    def guarded(self) -> bool:
+        return bool(self.token) or not self.loopback
+
+    def is_open(self, path: str) -> bool:
+        return path in PROBES or (path == METRICS and self.open_metrics)
+
+    def host_is_known(self, host: str) -> bool:
+        name = urlsplit(f"//{host}").hostname if re.fullmatch(r"[\w.:\[\]-]+", host) else None
+        return name is not None and (is_loopback(name) or name == urlsplit(self.public_url).hostname)
+
+    def admits(self, headers: Headers, cookies: dict[str, str]) -> bool:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return self.is_token(given.strip())
+        return self.is_session(cookies.get(_COOKIE, ""))
+
+    def is_token(self, given: str) -> bool:
+        """In constant time; without a token nothing is right."""
+        return bool(self.token) and hmac.compare_digest(given.encode(), (self.token or "").encode())
+
+    def session(self) -> str:
+        """A cookie that says until when it holds, signed with the token: it ends with a new token, on every replica."""
+        until = f"{int((self.clock.now() + _SESSION).timestamp())}"
+        return f"{until}.{self._signature(until)}"
+
+    def is_session(self, cookie: str) -> bool:
+        until, _, signature = cookie.partition(".")
+        if not self.token or not re.fullmatch(r"[0-9]{1,12}", until):
+            return False
+        fresh = int(until) > self.clock.now().timestamp()
+        return hmac.compare_digest(signature.encode(), self._signature(until).encode()) and fresh
+
+    def _signature(self, until: str) -> str:
+        key = hashlib.sha256(b"alertd session\0" + (self.token or "").encode()).digest()
+        return base64.urlsafe_b64encode(hmac.digest(key, until.encode(), "sha256")).decode().rstrip("=")
+
+
+class Gate:
+    """The ASGI layer that holds every request to Access, and every answer to the security headers."""
+
+    def __init__(self, app: ASGIApp, access: Access, policy: str, form: Callable[[Request, str], Response]) -> None:
+        """`form(request, fault)` is the page on which a person signs in."""
+        self._app = app
+        self._access = access
+        self._headers = security_headers(policy)
+        self._form = form
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
+
+        request = Request(scope, receive)
+        refusal = self._refusal(request)
+        if refusal is None and request.url.path in (LOGIN, LOGOUT):
+            refusal = await self._sign(request)
+        await (refusal or self._app)(scope, receive, send_with_headers)
+
+    def _refusal(self, request: Request) -> Response | None:
+        path, access = request.scope["path"], self._access
+        methods = ("POST",) if path in (LOGIN, LOGOUT) else ("GET", "HEAD")
+        if request.method not in methods:
+            return _fault(405, f"{request.method} is not for {path[:100]}", {"allow": ", ".join(methods)})
+        if sum(len(name) + len(value) for name, value in request.headers.raw) > _MOST_HEADER_BYTES:
+            return _fault(431, f"headers are at most {_MOST_HEADER_BYTES} bytes")
+        length = request.headers.get("content-length", "0")
+        if not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > _MOST_BYTES:
+            return _fault(413, f"a body is at most {_MOST_BYTES} bytes")
+        if access.is_open(path) or path == LOGIN:
+            return None
+        if not access.guarded:
+            if access.host_is_known(request.headers.get("host", "")):
+                return None
+            return _fault(421, "this Host is not served here; set ALERTD_PUBLIC_URL to the name that people use")
+        return None if access.admits(request.headers, request.cookies) else self._unauthorized(request)
+
+    def _unauthorized(self, request: Request) -> Response:
+        if _wants_page(request):
+            response = self._form(request, "" if self._access.token else "no token is set: ALERTD_HTTP__TOKEN_FILE")
+        else:
+            response = _fault(401, "a token is needed: Authorization: Bearer ... (ALERTD_HTTP__TOKEN_FILE)")
+        response.status_code = 401
+        response.headers["www-authenticate"] = "Bearer"
+        return response
+
+    async def _sign(self, request: Request) -> Response:
+        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return _fault(403, "this form was sent by another site")
+        if request.url.path == LOGOUT:
+            response: Response = RedirectResponse("/", 303)
+            response.delete_cookie(_COOKIE, path="/", httponly=True, samesite="strict")
+            return response
+        form = await _form_of(request)
+        if form is None:
+            return _fault(413, f"a body is at most {_MOST_BYTES} bytes")
+        if not self._access.is_token(form.get("token", "").strip()):
+            response = self._form(request, "That is not the token.")
+            response.status_code = 401
+            return response
+        response = RedirectResponse(own_path(request.query_params.get("next", "")), 303)
+        response.set_cookie(
+            _COOKIE,
+            self._access.session(),
+            max_age=int(_SESSION.total_seconds()),
+            path="/",
+            httponly=True,
+            samesite="strict",
+            secure=urlsplit(self._access.public_url).scheme == "https" or request.url.scheme == "https",
+        )
+        return response
+
+
+def own_path(path: str) -> str:
+    """The path where it leads to this server, else the front page."""
+    return quote(path, safe="/?&=%:@,;+$!*'()~") if _OWN_PATH.match(path) else "/"
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host's name or address is reached from its own machine only."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _wants_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+
+
+async def _form_of(request: Request) -> dict[str, str] | None:
+    """The fields of a small form; None where it is larger than it may be, whatever its header says."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            return None
+    return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+
+
+def _fault(status: int, said: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": said}, status, headers)

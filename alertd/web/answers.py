@@ -1,0 +1,136 @@
+"""The JSON of budgets and alerts: money as decimal strings, the unknown as null with its state, never 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from alertd.core.assess import state_of
+from alertd.core.budgets import Threshold
+from alertd.core.events import Contributor, Event
+from alertd.core.evidence import event_of, handle_of, zone_name
+from alertd.core.positions import Position
+from alertd.core.thresholds import stands, thresholds_of
+from alertd.ports import AlertRow
+
+Notes = Mapping[str, Any]
+
+
+def budget_json(position: Position, notes: Notes, now: datetime) -> dict[str, Any]:
+    """One budget, scope and period as the API has it."""
+    state = state_of(position)
+    known = state != "unknown"
+    event = event_of(position, "summary", "information", position.name, now)
+    return {
+        "budget": position.budget.name,
+        "scope": dict(position.scope),
+        "period": {
+            "start": instant_text(position.period.start),
+            "end": instant_text(position.period.end),
+            "kind": position.budget.period.kind,
+            "zone": zone_name(position.period),
+        },
+        "state": state,
+        "amount": decimal_text(position.amount.value),
+        "currency": position.amount.unit,
+        "spent": decimal_text(position.spent) if known else None,
+        "spent_at_least": None if position.data_until is None else decimal_text(position.spent),
+        "projected": _projected(event) if known else None,
+        "probability_over": event.probability_over if known else None,
+        "exhausted_at": _exhausted(event) if known else None,
+        "pace_per_day": decimal_text(event.pace),
+        "allowed_per_day": decimal_text(event.pace_allowed) if known else None,
+        "data_until": instant_text(position.data_until),
+        "complete_from": instant_text(position.complete_from),
+        "stale_sources": list(position.stale_sources),
+        "matched": position.matched,
+        "thresholds": [
+            {
+                "threshold": str(threshold),
+                "reached_at": _reached_at(threshold, position),
+                "stands": standing(position, threshold, notes, now),
+            }
+            for threshold in thresholds_of(position)
+        ],
+        "contributors": [_contributor(item) for item in position.contributors],
+        "contributor_count": position.contributor_count,
+        "unpriced": event.contract()["unpriced"],
+        "assumed_prices": list(position.assumed),
+        "owner": event.owner,
+        "runbook_url": position.budget.runbook_url,
+    }
+
+
+def standing(position: Position, threshold: Threshold, notes: Notes, now: datetime) -> bool | None:
+    """Whether a threshold stands; None where that is unknown. An episode stands until it was clearly over for a while.
+
+    `notes` are the judge's; where they do not tell, the figures of the moment do.
+    """
+    if state_of(position) == "unknown":
+        return None
+    if threshold.basis == "actual":
+        return position.spent >= threshold.reached_at(position.amount)
+    note = notes.get(f"standing/{position.name}/{threshold}")
+    if isinstance(note, Mapping):
+        return bool(note.get("open"))
+    return stands(position, threshold, now)
+
+
+def alerts_json(rows: Iterable[AlertRow], limit: int) -> list[dict[str, Any]]:
+    """The newest alerts first, one for all keys that were told together."""
+    told: dict[str, list[AlertRow]] = {}
+    for row in sorted(rows, key=lambda row: (row.at, row.key), reverse=True):
+        if row.event.id in told or len(told) < limit:
+            told.setdefault(row.event.id, []).append(row)
+    return [_alert(group) for group in told.values()]
+
+
+def _alert(rows: Sequence[AlertRow]) -> dict[str, Any]:
+    event = rows[0].event
+    return {
+        **event.contract(),
+        "handle": handle_of(event.id),
+        "keys": sorted(row.key for row in rows),
+        "at": instant_text(rows[0].at),
+        "state": rows[0].state,
+        "threshold": event.threshold,
+    }
+
+
+def decimal_text(value: Decimal | None) -> str | None:
+    """A plain decimal string without an exponent or idle zeros."""
+    return None if value is None else f"{value.normalize():f}"
+
+
+def instant_text(instant: datetime | None) -> str | None:
+    """An instant in UTC, to the second."""
+    return None if instant is None else instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _projected(event: Event) -> dict[str, str | None] | None:
+    return {name: decimal_text(value) for name, value in event.projected.items()} or None
+
+
+def _exhausted(event: Event) -> dict[str, str | None] | None:
+    if event.exhausted_at is None:
+        return None
+    instants = {"low": event.exhausted_low, "likely": event.exhausted_at, "high": event.exhausted_high}
+    return {name: instant_text(instant) for name, instant in instants.items()}
+
+
+def _reached_at(threshold: Threshold, position: Position) -> str | None:
+    levelled = threshold.basis in ("actual", "forecast")
+    return decimal_text(threshold.reached_at(position.amount)) if levelled else None
+
+
+def _contributor(item: Contributor) -> dict[str, Any]:
+    return {
+        "label": item.label,
+        "value": item.value,
+        "spent": decimal_text(item.spent),
+        "pace_per_day": decimal_text(item.pace_now),
+        "pace_before_per_day": decimal_text(item.pace_before),
+        "volume_change": item.volume_change,
+    }

@@ -1,0 +1,160 @@
+"""The probes, the metrics and the JSON API: each endpoint reads the view and answers. None of them changes anything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from alertd.core.assess import state_of
+from alertd.ports import StoreError
+from alertd.web.answers import alerts_json, budget_json, instant_text
+from alertd.web.metrics import Snapshot, registry_of, worst_first
+from alertd.web.openapi import DOCUMENT, STATES
+from alertd.web.view import View
+
+#: A database that takes longer for one row is not writable.
+_PATIENCE: Final = 3.0
+#: How far back alerts are given where nobody asks.
+_RECENT: Final = timedelta(days=35)
+_MOST_ALERTS: Final = 1000
+
+
+class BadRequestError(ValueError):
+    """A query that cannot be answered, and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The endpoints of machines."""
+
+    view: View
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/healthz", self.healthz),
+            Route("/readyz", self.readyz),
+            Route("/metrics", self.metrics),
+            Route("/api/v1/budgets", self.budgets),
+            Route("/api/v1/alerts", self.alerts),
+            Route("/openapi.json", self.openapi),
+        ]
+
+    async def healthz(self, request: Request) -> Response:
+        """Whether every loop still ends its rounds. A provider's outage ends a round too."""
+        now = self.view.clock.now()
+        stuck = sorted(loop.name for loop in self.view.loops() if loop.stuck(self.view.started, now))
+        if stuck:
+            return JSONResponse({"status": "stuck", "loops": stuck}, 503)
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Response:
+        """Whether the database takes writes; the configuration is loaded where this runs."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self.view.records.writable()
+        except (StoreError, TimeoutError):
+            return JSONResponse({"status": "unready", "reason": "the database takes no writes; see the log"}, 503)
+        return JSONResponse({"status": "ready"})
+
+    async def metrics(self, request: Request) -> Response:
+        snapshot = await self._snapshot()
+        wants_open = "application/openmetrics-text" in request.headers.get("accept", "")
+        generate, kind = (
+            (openmetrics.generate_latest, openmetrics.CONTENT_TYPE_LATEST)
+            if wants_open
+            else (generate_latest, CONTENT_TYPE_LATEST)
+        )
+        return Response(await asyncio.to_thread(generate, registry_of(snapshot)), media_type=kind)
+
+    async def _snapshot(self) -> Snapshot:
+        view = self.view
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                outbox, notes = await view.records.outbox_depth(), await notes_of(view)
+        except (StoreError, TimeoutError):
+            outbox, notes = None, None
+        return Snapshot(
+            now=view.clock.now(),
+            version=view.version,
+            started=view.started,
+            standings=view.standings(),
+            loops=view.loops(),
+            outbox=outbox,
+            notes=notes,
+            book_version=view.book().version,
+            refused=bool(view.faults()),
+            dry_run=view.dry_run,
+        )
+
+    async def budgets(self, request: Request) -> Response:
+        """Where every budget stands, the worst first; `?budget=` and `?state=` narrow it."""
+        name, state = request.query_params.get("budget"), request.query_params.get("state")
+        if state is not None and state not in STATES:
+            return _refused(f"state: one of {', '.join(STATES)}")
+        standings, now = self.view.standings(), self.view.clock.now()
+        wanted = [
+            position
+            for position in worst_first(standings.positions)
+            if name in (None, position.budget.name) and state in (None, state_of(position))
+        ]
+        try:
+            notes = await notes_of(self.view)
+        except StoreError:
+            notes = {}
+        found = await asyncio.to_thread(lambda: [budget_json(position, notes, now) for position in wanted])
+        return JSONResponse({"version": 1, "judged_at": instant_text(standings.judged), "budgets": found})
+
+    async def alerts(self, request: Request) -> Response:
+        """What was announced, the newest first; `?since=`, `?budget=` and `?limit=` narrow it."""
+        query = request.query_params
+        try:
+            since = _instant(query.get("since")) or self.view.clock.now() - _RECENT
+            limit = _count(query.get("limit"), _MOST_ALERTS)
+        except BadRequestError as error:
+            return _refused(str(error))
+        try:
+            rows = await self.view.records.alerts(since)
+        except StoreError:
+            return JSONResponse({"error": "the database does not answer; see the log"}, 503)
+        name = query.get("budget")
+        found = alerts_json([row for row in rows if name in (None, row.event.budget)], limit)
+        return JSONResponse({"version": 1, "alerts": found})
+
+    async def openapi(self, request: Request) -> Response:
+        return JSONResponse(DOCUMENT)
+
+
+async def notes_of(view: View) -> Mapping[str, Any]:
+    """The judge's notes. Raises StoreError."""
+    return {name: value for name, (value, _) in (await view.records.memory()).items()}
+
+
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise BadRequestError("since: an instant such as 2026-11-01T00:00:00Z") from error
+
+
+def _count(text: str | None, most: int) -> int:
+    if text is None:
+        return most
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
+        raise BadRequestError(f"limit: a whole number from 1 to {most}")
+    return int(text[:9])
+
+
+def _refused(said: str) -> Response:
+    return JSONResponse({"error": said}, 400)

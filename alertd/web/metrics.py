@@ -1,0 +1,240 @@
+"""The daemon's own figures for Prometheus. What is unknown has no sample: absent, never 0; labels are bounded."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+from prometheus_client.registry import Collector
+
+from alertd.core.assess import state_of
+from alertd.core.budgets import scope_text
+from alertd.core.evidence import projected
+from alertd.core.positions import Position, SourceView
+from alertd.core.thresholds import thresholds_of
+from alertd.web.answers import standing
+from alertd.web.view import Loop, Standings
+
+#: No more budget scopes than these have series of their own; those nearest their limit come first.
+MOST_SCOPES: Final = 2000
+_SCOPE: Final = ("budget", "scope")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that one scrape shows. `outbox` and `notes` are None where the database did not answer."""
+
+    now: datetime
+    version: str
+    started: datetime
+    standings: Standings
+    loops: Sequence[Loop]
+    outbox: Mapping[str, tuple[int, datetime | None]] | None = None
+    notes: Mapping[str, Any] | None = None
+    book_version: str = ""
+    refused: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Figures(Collector):
+    """Turns one snapshot into metric families."""
+
+    snapshot: Snapshot
+
+    def collect(self) -> Iterable[Metric]:
+        yield from _build(self.snapshot)
+        yield from _budgets(self.snapshot)
+        yield from _sources(self.snapshot)
+        yield from _loops(self.snapshot)
+        yield from _outbox(self.snapshot)
+
+
+def registry_of(snapshot: Snapshot) -> CollectorRegistry:
+    """A registry of its own for one scrape: the snapshot's figures and the process's."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Figures(snapshot))
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def worst_first(positions: Iterable[Position]) -> list[Position]:
+    """Those nearest their limit first, by what is likely to be spent in all."""
+    return sorted(positions, key=lambda p: (-_pressure(p), p.name))
+
+
+def _pressure(position: Position) -> float:
+    amount = float(position.amount.value) or 1e-9
+    likely = float(position.spent) if position.projection is None else position.projection.quantile(0.5)
+    return max(float(position.spent), likely) / amount
+
+
+@dataclass(slots=True)
+class _Families:
+    """Gauges by name, so that a budget's figures are written in one place and given out one family at a time."""
+
+    labels: Mapping[str, tuple[str, tuple[str, ...]]]
+    found: dict[str, GaugeMetricFamily] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, (documentation, labels) in self.labels.items():
+            self.found[name] = GaugeMetricFamily(name, documentation, labels=labels)
+
+    def add(self, name: str, labels: Sequence[str], value: Decimal | float | None) -> None:
+        """None leaves the sample out."""
+        if value is not None:
+            self.found[name].add_metric(labels, float(value))
+
+
+_BUDGETS: Final = {
+    "alertd_budget_amount": ("The budget of the current period, in its unit.", (*_SCOPE, "unit")),
+    "alertd_budget_spent": ("What was spent in the current period; absent while unknown.", (*_SCOPE, "unit")),
+    "alertd_budget_projected": (
+        "The period's projected total at a quantile; absent while unknown.", (*_SCOPE, "unit", "quantile"),
+    ),
+    "alertd_budget_probability_over": ("The probability that the period's total exceeds the amount, 0 to 1.", _SCOPE),
+    "alertd_budget_threshold_state": (
+        "1 while the threshold stands, 0 while it does not; absent while unknown.", (*_SCOPE, "threshold"),
+    ),
+    "alertd_budget_unknown": ("1 while nothing sure can be said: no data, or a stale source.", _SCOPE),
+    "alertd_budget_exhausted_timestamp_seconds": ("When the budget is likely used up; absent where it is not.", _SCOPE),
+    "alertd_budget_period_end_timestamp_seconds": ("When the current period ends.", _SCOPE),
+    "alertd_budget_last_data_timestamp_seconds": ("Up to when the budget's data are complete.", _SCOPE),
+    "alertd_budget_unpriced_models": ("Models whose usage in this period has no price and counts nowhere.", _SCOPE),
+}  # fmt: skip
+
+
+def _budgets(snapshot: Snapshot) -> Iterator[Metric]:
+    families = _Families(_BUDGETS)
+    told: set[tuple[str, str]] = set()
+    for position in worst_first(snapshot.standings.positions):
+        key = (position.budget.name, scope_text(position.scope))
+        if key not in told and len(told) < MOST_SCOPES:  # two series of the same labels would spoil the whole page
+            told.add(key)
+            _budget(families, key, position, snapshot)
+    yield from families.found.values()
+    omitted = len(snapshot.standings.positions) - len(told)
+    yield GaugeMetricFamily("alertd_budget_scopes_omitted", "Budget scopes beyond the bound of this page.", omitted)
+    if snapshot.standings.judged is not None:
+        yield GaugeMetricFamily(
+            "alertd_last_judgement_timestamp_seconds", "When the budgets were judged last.",
+            snapshot.standings.judged.timestamp(),
+        )  # fmt: skip
+
+
+def _budget(families: _Families, key: tuple[str, str], position: Position, snapshot: Snapshot) -> None:
+    unit, known = position.amount.unit, state_of(position) != "unknown"
+    families.add("alertd_budget_amount", (*key, unit), position.amount.value)
+    families.add("alertd_budget_spent", (*key, unit), position.spent if known else None)
+    families.add("alertd_budget_unknown", key, 0 if known else 1)
+    families.add("alertd_budget_period_end_timestamp_seconds", key, position.period.end.timestamp())
+    families.add("alertd_budget_last_data_timestamp_seconds", key, _timestamp(position.data_until))
+    families.add("alertd_budget_unpriced_models", key, len({item.model for item in position.unpriced}))
+    for threshold in thresholds_of(position):
+        stood = standing(position, threshold, snapshot.notes or {}, snapshot.now)
+        families.add("alertd_budget_threshold_state", (*key, str(threshold)), stood)
+    if position.projection is None or not known:
+        return
+    amount = float(position.amount.value)
+    for quantile, value in projected(position).items():
+        families.add("alertd_budget_projected", (*key, unit, quantile), value)
+    families.add("alertd_budget_probability_over", key, position.projection.probability_over(amount))
+    exhausted = position.projection.exhausted_at(amount)
+    likely = None if exhausted is None else exhausted.likely
+    families.add("alertd_budget_exhausted_timestamp_seconds", key, _timestamp(likely))
+
+
+_SOURCES: Final = {
+    "alertd_source_up": ("1 where the last try to read the source succeeded.", ("source",)),
+    "alertd_source_stale": ("1 where its newest data are too old to speak for the present.", ("source",)),
+    "alertd_source_degraded": ("1 where its last answer was in part.", ("source",)),
+    "alertd_source_last_data_timestamp_seconds": ("Up to when the source's data are complete.", ("source",)),
+    "alertd_source_lag_seconds": ("How old the source's newest data are.", ("source",)),
+}
+
+
+def _sources(snapshot: Snapshot) -> Iterator[Metric]:
+    families = _Families(_SOURCES)
+    for name, source in snapshot.standings.sources.items():
+        families.add("alertd_source_up", (name,), _up(source))
+        families.add("alertd_source_stale", (name,), source.stale(snapshot.now))
+        families.add("alertd_source_degraded", (name,), bool(source.degraded))
+        families.add("alertd_source_last_data_timestamp_seconds", (name,), _timestamp(source.until))
+        lag = None if source.until is None else (snapshot.now - source.until).total_seconds()
+        families.add("alertd_source_lag_seconds", (name,), lag)
+    yield from families.found.values()
+
+
+def _up(source: SourceView) -> bool | None:
+    """None before the first try has ended."""
+    if source.last_ok is None and source.failing_since is None:
+        return None
+    return source.failing_since is None
+
+
+def _loops(snapshot: Snapshot) -> Iterator[Metric]:
+    duration = SummaryMetricFamily(
+        "alertd_loop_duration_seconds", "How long the rounds of a loop took: polls, judgements, deliveries.",
+        labels=("loop",),
+    )  # fmt: skip
+    skipped = CounterMetricFamily(
+        "alertd_loop_rounds_skipped", "Rounds left out because one was under way.", labels=("loop",)
+    )
+    errors = CounterMetricFamily("alertd_errors", "Rounds that failed, by reason.", labels=("loop", "reason"))
+    last = GaugeMetricFamily("alertd_loop_last_round_timestamp_seconds", "When the last round ended.", labels=("loop",))
+    for loop in snapshot.loops:
+        duration.add_metric((loop.name,), loop.runs, loop.seconds)
+        skipped.add_metric((loop.name,), loop.skipped)
+        for reason, count in (loop.reasons or {"failed": loop.failures}).items():
+            errors.add_metric((loop.name, reason), count)
+        if loop.last_end is not None:
+            last.add_metric((loop.name,), loop.last_end.timestamp())
+    yield from (duration, skipped, errors, last)
+
+
+def _outbox(snapshot: Snapshot) -> Iterator[Metric]:
+    up = snapshot.outbox is not None
+    yield GaugeMetricFamily("alertd_database_up", "1 where the database answered this scrape.", up)
+    if snapshot.outbox is None:
+        return
+    depth = GaugeMetricFamily("alertd_outbox_messages", "Messages that wait to be delivered.", labels=("notifier",))
+    oldest = GaugeMetricFamily(
+        "alertd_outbox_oldest_age_seconds", "How long the oldest of them has waited.", labels=("notifier",)
+    )
+    for notifier, (count, since) in snapshot.outbox.items():
+        depth.add_metric((notifier,), count)
+        age = 0.0 if since is None else max(0.0, (snapshot.now - since).total_seconds())
+        oldest.add_metric((notifier,), age)
+    yield from (depth, oldest)
+
+
+def _build(snapshot: Snapshot) -> Iterator[Metric]:
+    info = {"version": snapshot.version, "python": platform.python_version()}
+    yield InfoMetricFamily("alertd_build", "The version that runs.", info)
+    if snapshot.book_version:
+        yield InfoMetricFamily("alertd_price_book", "The prices in force.", {"version": snapshot.book_version})
+    yield GaugeMetricFamily(
+        "alertd_start_time_seconds", "When the daemon started, in Unix time.", snapshot.started.timestamp()
+    )
+    yield GaugeMetricFamily(
+        "alertd_configuration_refused", "1 while a changed configuration is refused and the old one kept.",
+        snapshot.refused,
+    )  # fmt: skip
+    yield GaugeMetricFamily("alertd_dry_run", "1 where nothing is sent or done.", snapshot.dry_run)
+
+
+def _timestamp(instant: datetime | None) -> float | None:
+    return None if instant is None else instant.timestamp()

@@ -1,0 +1,1 @@
+// Live refresh comes with the pages.

@@ -1,0 +1,91 @@
+"""Serves the application inside the daemon's own event loop: no signal handling and no access log of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+from starlette.types import ASGIApp
+from uvicorn import Config, Server
+
+#: A request line with all its headers is smaller than this.
+_MOST_HEADER_BYTES: Final = 16 * 1024
+_MOST_CONNECTIONS: Final = 200
+_KEEP_ALIVE_SECONDS: Final = 15
+
+
+class ListenError(Exception):
+    """The address cannot be listened on: which, why, and what to set."""
+
+
+class _QuietServer(Server):
+    """Leaves the signals to the daemon and tells when it takes requests."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+class WebServer:
+    """One listening socket. `start` gives the address with the real port; `stop` ends within the seconds given."""
+
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        """Port 0 takes a free one."""
+        self._app = app
+        self._host = host
+        self._port = port
+        self._server: _QuietServer | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> str:
+        """Listen and serve; the address, as `http://127.0.0.1:9480`. Raises ListenError."""
+        listening = self._listen()
+        config = Config(
+            self._app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
+        )
+        self._server = _QuietServer(config)
+        self._task = asyncio.create_task(self._server.serve([listening]), name="web")
+        await self._server.listening.wait()
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{listening.getsockname()[1]}"
+
+    async def stop(self, seconds: float = 2.0) -> None:
+        """Take no more requests, finish those under way, and cut what is left after `seconds`."""
+        if self._server is None or self._task is None:
+            return
+        self._server.config.timeout_graceful_shutdown = max(1, int(seconds))
+        self._server.should_exit = True
+        await asyncio.wait({self._task}, timeout=seconds + 1)
+        if not self._task.done():
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=1)
+
+    def _listen(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            return socket.create_server((self._host, self._port), family=family)
+        except OSError as error:
+            place = f"ALERTD_HTTP__LISTEN={self._host}:{self._port}"
+            reason = error.strerror or str(error)
+            raise ListenError(f"{place}: {reason}; give another address, or port 0 for a free one") from error

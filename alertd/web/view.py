@@ -1,0 +1,86 @@
+"""What pages, API and metrics are told of the daemon. The wiring fills it; nothing here is changed by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from alertd.core.positions import Position, SourceView
+from alertd.core.prices import PriceBook
+from alertd.core.usage import Line
+from alertd.ports import AlertRow, Clock
+
+
+class Records(Protocol):
+    """What of the store is read here, and the probe that tells whether it takes writes. Raises StoreError."""
+
+    async def alerts(self, since: datetime) -> list[AlertRow]: ...
+    async def memory(self) -> dict[str, tuple[Any, int]]: ...
+    async def outbox_depth(self) -> dict[str, tuple[int, datetime | None]]: ...
+    async def writable(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One loop of the daemon. It counts as stuck when no round has ended for `allowed` (None: it may take for ever).
+
+    `seconds` is the sum over all rounds; `reasons` counts the failed ones by a small, fixed set of words.
+    """
+
+    name: str
+    allowed: timedelta | None
+    runs: int = 0
+    skipped: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    last_seconds: float = 0.0
+    last_end: datetime | None = None
+    last_error: str = ""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+    def stuck(self, started: datetime, now: datetime) -> bool:
+        """Whether no round has ended for too long, counted from the daemon's start before the first."""
+        return self.allowed is not None and now - (self.last_end or started) > self.allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """Where everything stood at the last judgement; `judged` is None, and all else empty, before the first."""
+
+    judged: datetime | None = None
+    positions: Sequence[Position] = ()
+    sources: Mapping[str, SourceView] = field(default_factory=dict)
+
+
+NOTHING_YET: Final = Standings()
+
+
+def _no_lines() -> Iterable[Line]:
+    return ()
+
+
+def _no_faults() -> Sequence[str]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The daemon as it is seen from outside. The callables answer with what holds at the moment and never block.
+
+    `lines` are the lines of usage in the ledger; `book` prices them. `faults` are those of a changed configuration that
+    was refused. `public_url` is where people reach the daemon, "" where nobody said.
+    """
+
+    clock: Clock
+    started: datetime
+    version: str
+    records: Records
+    standings: Callable[[], Standings]
+    loops: Callable[[], Sequence[Loop]]
+    book: Callable[[], PriceBook] = PriceBook
+    lines: Callable[[], Iterable[Line]] = _no_lines
+    faults: Callable[[], Sequence[str]] = _no_faults
+    public_url: str = ""
+    dry_run: bool = False
