@@ -1,0 +1,288 @@
+"""Stories of the judge on a stopped clock: what is said, once, and what is not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alertd.core.budgets import Amount, Override
+from tests.world import NOVEMBER, World, budget, said
+
+LEVELS = ["actual 50%", "actual 80%", "actual 95%", "actual 100%"]
+
+
+def met(*budgets, **more) -> World:
+    """A world whose budgets the judge has seen once, with a cent of spend."""
+    world = World(*budgets, **more)
+    world.spend("0.01")
+    world.tick()
+    return world
+
+
+def test_a_level_is_announced_once_and_never_hides_the_next():
+    world = met(budget(thresholds=LEVELS))
+    world.spend(430)
+    assert [alert.event.levels for alert in world.tick()] == [(Decimal(50), Decimal(80))]
+    assert world.tick() == []
+    world.spend(50)
+    assert [alert.event.level for alert in world.tick()] == [Decimal(95)]
+    world.spend(30)
+    (alert,) = world.tick()
+    assert (alert.event.level, alert.event.severity) == (Decimal(100), "critical")
+
+
+def test_several_levels_passed_at_once_are_one_message_of_the_highest_with_all_their_keys():
+    world = met(budget(thresholds=LEVELS))
+    world.spend(499)
+    (alert,) = world.tick()
+    assert alert.event.level == 95
+    assert [key.rsplit("/", 2)[-2] for key in alert.keys] == ["50", "80", "95"]
+
+
+def test_a_late_correction_never_unsays_a_level_and_it_is_not_said_again_on_the_way_up():
+    world = met(budget(thresholds=LEVELS))
+    world.spend(410)
+    assert len(world.tick()) == 1
+    world.spend(-200)
+    assert world.tick() == []
+    world.spend(200)
+    assert world.tick() == []
+
+
+def test_a_new_period_starts_afresh():
+    world = met(budget(thresholds=LEVELS))
+    world.spend(260)
+    assert said(world.tick()) == [("threshold", "research", "actual 50%")]
+    world.now = datetime(2026, 12, 2, tzinfo=UTC)
+    world.tick()
+    world.spend(260)
+    assert said(world.tick()) == [("threshold", "research", "actual 50%")]
+
+
+def test_a_raised_amount_re_arms_the_levels():
+    world = met(budget(thresholds=LEVELS))
+    world.spend(450)
+    world.tick()
+    world.budgets = (budget(thresholds=LEVELS, amount="900 USD"),)
+    assert [alert.event.level for alert in world.tick()] == [50]
+    assert world.tick() == []
+
+
+def test_a_first_start_in_mid_month_is_one_summary_for_people_and_every_event_for_machines():
+    world = World(budget(thresholds=LEVELS), at=datetime(2026, 11, 20, tzinfo=UTC))
+    world.spend(430, at=NOVEMBER + timedelta(days=3))
+    alerts = world.tick()
+    assert [(a.event.kind, a.audience) for a in alerts] == [("threshold", "machines"), ("summary", "people")]
+    assert alerts[1].event.levels == (Decimal(50), Decimal(80))
+    assert alerts[1].event.details["occasion"] == "first_start"
+    assert world.tick() == []
+
+
+def test_nothing_is_judged_while_a_source_is_catching_up():
+    world = World(budget(thresholds=LEVELS))
+    world.catching_up = frozenset({"gateway"})
+    world.spend(450)
+    assert world.tick() == []
+    world.catching_up = frozenset()
+    assert len(world.tick()) > 0
+
+
+def test_what_was_crossed_while_alertd_was_down_is_said_once_on_its_return_and_as_such():
+    world = met(budget(thresholds=LEVELS))
+    world.pass_time(hours=9)
+    world.spend(450, at=world.now - timedelta(hours=4))
+    (alert,) = world.tick()
+    assert alert.event.details["found_late"] == "down"
+    assert world.tick() == []
+
+
+def test_one_budget_for_every_team_is_told_apart_and_usage_without_a_team_is_a_scope_of_its_own():
+    world = met(budget(per=("team",), thresholds=["actual 80%"]))
+    world.spend(450, team="a")
+    world.spend(100, team="b")
+    world.spend(500)
+    assert said(world.tick()) == [
+        ("threshold", "research", "", "actual 80%"),
+        ("threshold", "research", "a", "actual 80%"),
+    ]
+
+
+def test_a_table_row_gives_a_scope_its_own_amount_and_thresholds():
+    row = Override(amount=Amount(Decimal(100), "USD"), thresholds=budget(thresholds=["actual 50%"]).thresholds)
+    world = met(budget(per=("team",), thresholds=["actual 80%"], table={("a",): row}))
+    world.spend(60, team="a")
+    world.spend(60, team="b")
+    assert said(world.tick()) == [("threshold", "research", "a", "actual 50%")]
+
+
+def test_tokens_are_budgeted_as_tokens():
+    world = met(budget(amount="5M tokens", thresholds=["actual 80%"]))
+    world.spend(4)  # four million tokens
+    (alert,) = world.tick()
+    assert (alert.event.currency, alert.event.amount) == ("tokens", Decimal(5_000_000))
+
+
+def test_what_has_no_price_is_said_once_and_is_in_no_figure():
+    world = met(budget())
+    world.spend(400, model="mystery")
+    (alert,) = world.tick()
+    assert alert.event.kind == "unpriced"
+    assert [item.model for item in alert.event.unpriced] == ["mystery"]
+    assert alert.event.spent == Decimal("0.01")
+    assert world.tick() == []
+
+
+def test_a_budget_that_matches_nothing_is_said_with_the_nearest_label():
+    world = met(budget(where={"team": "reserch"}), budget("all"))
+    world.spend(1, team="research")
+    world.tick()
+    (alert,) = [alert for alert in world.alerts if alert.event.kind == "unmatched"]
+    assert alert.event.budget == "research"
+    assert world.tick() == []
+
+
+def test_spend_that_no_budget_covers_is_said_once_a_month():
+    world = World(budget(where={"team": "a"}))
+    world.spend(1, team="a")
+    world.tick()
+    world.spend(7, team="b")
+    (alert,) = world.tick()
+    assert alert.event.details["uncovered"] == {"USD": Decimal(7)}
+    assert world.tick() == []
+
+
+def test_a_blind_source_is_said_once_pauses_forecasts_and_is_said_again_when_it_is_back():
+    world = met(budget(thresholds=["actual 80%", "forecast 100%"]))
+    for _ in range(10):
+        world.pass_time(days=1)
+        world.spend(40)
+        world.tick()
+    world.pass_time(minutes=30)
+    assert said(world.tick(seen=False)) == [("source_stale", "", "")]
+    world.pass_time(minutes=30)
+    assert world.tick(seen=False) == []
+    alerts = world.tick()
+    assert [a.event.kind for a in alerts if a.event.kind == "recovered"] == ["recovered"]
+
+
+def test_the_blind_alert_names_the_budget_nearest_its_limit():
+    world = met(budget("small", "10 USD"), budget("large", "1000 USD"))
+    world.spend(7)
+    world.tick()
+    world.pass_time(hours=2)
+    (alert,) = world.tick(seen=False)
+    assert alert.event.details["nearest"]["budget"] == "small"
+    assert alert.event.details["budgets"] == 2
+
+
+def test_a_forecast_fires_once_an_episode_and_says_so_once_when_it_has_recovered():
+    world = met(budget(thresholds=["forecast 100%"]))
+    for _ in range(9):
+        world.pass_time(days=1)
+        world.spend(40)
+        world.tick()
+    fired = [alert for alert in world.alerts if alert.event.basis == "forecast"]
+    assert [alert.event.kind for alert in fired] == ["threshold"]
+    assert fired[0].event.exhausted_at is not None
+    for _ in range(20):
+        world.pass_time(days=1)
+        world.tick()
+    told = [alert.event.kind for alert in world.alerts if alert.event.basis == "forecast"]
+    assert told == ["threshold", "recovered"]
+
+
+def test_a_runaway_is_caught_within_minutes_and_names_the_key():
+    world = met(budget(thresholds=["burn_rate 10x over 1h and 5m above 20 USD"]))
+    for _ in range(5):
+        world.pass_time(days=1)
+        world.spend(1, key="ci")
+        world.spend(1, key="indexer")
+        world.tick()
+    for _ in range(3):
+        world.pass_time(minutes=5)
+        world.spend(12, at=world.now - timedelta(seconds=1), key="indexer")
+        if alerts := world.tick():
+            break
+    (alert,) = alerts
+    assert (alert.event.basis, alert.event.severity) == ("burn_rate", "critical")
+    assert alert.event.details["culprit"] == {"label": "key", "value": "indexer"}
+
+
+def test_a_burn_below_its_floor_wakes_nobody():
+    world = met(budget(amount="10 USD", thresholds=["burn_rate 10x over 1h and 5m above 20 USD"]))
+    world.pass_time(minutes=5)
+    world.spend(9, at=world.now - timedelta(seconds=1))
+    assert world.tick() == []
+
+
+def test_a_closed_period_is_summed_up_once():
+    world = met(budget())
+    world.spend(120)
+    world.tick()
+    world.now = datetime(2026, 12, 1, 1, tzinfo=UTC)
+    closings = [a for a in world.tick() if a.event.details.get("occasion") == "period_closed"]
+    assert [alert.event.spent for alert in closings] == [Decimal("120.01")]
+    assert world.tick() == []
+
+
+def test_a_crossing_found_by_late_data_in_a_closed_period_is_said_as_such():
+    world = met(budget(thresholds=["actual 100%"]))
+    world.now = datetime(2026, 12, 1, 6, tzinfo=UTC)
+    world.tick()
+    world.spend(600, at=datetime(2026, 11, 30, 12, tzinfo=UTC))
+    (alert,) = world.tick()
+    assert alert.event.details["found_late"] == "correction"
+    assert alert.event.period_start == NOVEMBER
+
+
+@pytest.mark.parametrize("spent", [0, 399.99, 400, 499.99, 500, 501])
+def test_a_level_stands_from_the_very_cent(spent):
+    world = World(budget(thresholds=["actual 80%", "actual 100%"]))
+    world.tick()
+    world.spend(spent)
+    reached = {level for alert in world.tick() for level in alert.event.levels}
+    assert reached == {Decimal(level) for level in (80, 100) if spent >= level * 5}
+
+
+steps = st.lists(
+    st.tuples(st.integers(0, 60), st.sampled_from(["a", "b"]), st.integers(1, 30), st.booleans()), max_size=12
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps)
+def test_a_restart_at_any_step_changes_no_message(moves):
+    """What is remembered is all there is: a judge that wakes up with it says what one that never slept says."""
+
+    def play(*, restarts: bool) -> list[tuple[str, ...]]:
+        world = World(budget(per=("team",), thresholds=["actual 50%", "actual 100%", "forecast 100%"], amount="50 USD"))
+        for dollars, team, hours, restart in moves:
+            world.spend(dollars, team=team)
+            world.tick()
+            if restart and restarts:
+                asleep = world
+                world = World(*asleep.budgets, at=asleep.now)
+                world.ledger, world.told, world.notes = asleep.ledger, asleep.told, asleep.notes
+                world.alerts, world._series = asleep.alerts, asleep._series
+            world.pass_time(hours=hours)
+        return [alert.keys for alert in world.alerts]
+
+    assert play(restarts=True) == play(restarts=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 200), max_size=15))
+def test_no_key_is_told_twice_and_every_level_passed_is_told(amounts):
+    world = met(budget(thresholds=LEVELS))
+    for dollars in amounts:
+        world.spend(dollars)
+        world.tick()
+        world.pass_time(minutes=10)
+    keys = [key for alert in world.alerts for key in alert.keys]
+    assert len(keys) == len(set(keys))
+    passed = {level for level in (50, 80, 95, 100) if sum(amounts) + 0.01 >= level * 5}
+    assert {level for a in world.alerts if a.event.kind == "threshold" for level in a.event.levels} == passed

@@ -1,0 +1,99 @@
+"""A small world on a stopped clock: usage is added, the judge is asked, what it says is kept. No store, no socket."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from alertd.core.assess import Alert, Decisions, Facts, assess
+from alertd.core.budgets import Amount, Budget, Where, parse_threshold
+from alertd.core.fx import Rates
+from alertd.core.ledger import Ledger, SeriesRow, UsageRow
+from alertd.core.periods import PeriodRule
+from alertd.core.positions import Circumstances, SourceView
+from alertd.core.pricefile import read_price_file
+from alertd.core.prices import PriceBook
+from alertd.core.tariffs import LedgerTariff, exchange_of
+
+NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
+#: One model at a dollar for a million tokens of input: tokens read as micro-dollars.
+PRICES = """
+[[price]]
+provider = "acme"
+model = "plain"
+input = "1"
+per = 1_000_000
+currency = "USD"
+"""
+
+
+def budget(name: str = "research", amount: str = "500 USD", **more: Any) -> Budget:
+    """A monthly budget in UTC; thresholds as text, `where` as keyword patterns."""
+    thresholds = tuple(map(parse_threshold, more.pop("thresholds", ["actual 80%", "actual 100%"])))
+    where = Where.of({label: (pattern,) for label, pattern in more.pop("where", {}).items()})
+    rule = more.pop("period", PeriodRule("month", UTC))
+    return Budget(name, Amount.parse(amount), rule, where, thresholds=thresholds, **more)
+
+
+class World:
+    """Budgets, a ledger of one source, and what the judge remembered and told."""
+
+    def __init__(self, *budgets: Budget, at: datetime = NOVEMBER, prices: str = PRICES) -> None:
+        self.budgets = budgets
+        self.now = at
+        self.ledger = Ledger()
+        self.told: dict[str, datetime] = {}
+        self.notes: dict[str, Any] = {}
+        self.alerts: list[Alert] = []
+        self.sources = {"gateway": SourceView("gateway", at, timedelta(minutes=15))}
+        self.catching_up: frozenset[str] = frozenset()
+        self.book = PriceBook((read_price_file("prices", prices),))
+        self._series: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+
+    def spend(self, dollars: float | str, *, model: str = "plain", at: datetime | None = None, **labels: str) -> None:
+        """So many dollars, in the bucket that holds `at` (now, where absent)."""
+        key = (model, tuple(sorted(labels.items())))
+        if key not in self._series:
+            self._series[key] = len(self._series) + 1
+            self.ledger.add_series([SeriesRow(self._series[key], "gateway", "acme", model, "input", (), "", labels)])
+        start = int((at or self.now).timestamp()) // 300 * 300
+        before = self.ledger.sum_between(self._series[key] - 1, start, start + 300)
+        quantity = before + int(Decimal(str(dollars)) * 1_000_000)
+        self.ledger.apply([UsageRow(self._series[key], start, 300, quantity)])
+
+    def tick(self, *, seen: bool = True) -> list[Alert]:
+        """Judge once; the alerts of this round, which are now told."""
+        view = self.sources["gateway"]
+        if seen:
+            self.sources["gateway"] = SourceView(
+                "gateway", self.now, view.stale_after, complete_from=view.complete_from
+            )
+        decisions = self.judged()
+        for alert in decisions.alerts:
+            self.told.update(dict.fromkeys(alert.keys, self.now))
+        for name, value in decisions.notes.items():
+            if value is None:
+                self.notes.pop(name, None)
+            else:
+                self.notes[name] = value
+        self.alerts += decisions.alerts
+        return list(decisions.alerts)
+
+    def judged(self) -> Decisions:
+        """What the judge would say now; nothing is remembered."""
+        around = Circumstances(self.now, LedgerTariff(self.book, self.ledger), exchange_of(Rates()), self.sources)
+        return assess(Facts(self.budgets, self.ledger, around, self.told, self.notes, self.catching_up))
+
+    def pass_time(self, **duration: float) -> None:
+        """Move the clock."""
+        self.now += timedelta(**duration)
+
+
+def said(alerts: list[Alert]) -> list[tuple[str, ...]]:
+    """Alerts in a line each: kind, budget and scope, what it stands on."""
+    return [
+        (alert.event.kind, alert.event.budget, *(value or "" for _, value in alert.event.scope), alert.event.threshold)
+        for alert in alerts
+        if alert.audience != "people"
+    ]
