@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -14,7 +15,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Rounds:
-    """What is known of one loop: how often it ran and failed, how long the last round took, when it last ended."""
+    """What is known of one loop: how often it ran and failed, how long that took, when it last ended.
+
+    `seconds` is the sum over all rounds; `reasons` counts the failed ones by the kind of their error.
+    """
 
     runs: int = 0
     failures: int = 0
@@ -22,6 +26,8 @@ class Rounds:
     last_seconds: float = 0.0
     last_end: float = 0.0
     last_error: str = ""
+    seconds: float = 0.0
+    reasons: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -49,12 +55,14 @@ class Runner:
             await tick()
         except (SourceError, StoreError) as error:
             seen.failures += 1
+            seen.reasons[type(error).__name__] += 1
             if seen.last_error != str(error):
                 log.warning("%s: %s", name, error)
             seen.last_error = str(error)
             return False
         except Exception as error:
             seen.failures += 1
+            seen.reasons[type(error).__name__] += 1
             seen.last_error = f"{type(error).__name__}: {error}"
             log.exception("%s failed unexpectedly; it goes on with the next round", name)
             return False
@@ -68,6 +76,7 @@ class Runner:
             seen.runs += 1
             end = self.clock.now()
             seen.last_seconds = (end - begin).total_seconds()
+            seen.seconds += seen.last_seconds
             seen.last_end = end.timestamp()
 
     async def drain(self, seconds: float) -> None:

@@ -132,18 +132,14 @@ class Gate:
         methods = ("POST",) if path in (LOGIN, LOGOUT) else ("GET", "HEAD")
         if request.method not in methods:
             return _fault(405, f"{request.method} is not for {path[:100]}", {"allow": ", ".join(methods)})
-        if sum(len(name) + len(value) for name, value in request.headers.raw) > _MOST_HEADER_BYTES:
-            return _fault(431, f"headers are at most {_MOST_HEADER_BYTES} bytes")
-        length = request.headers.get("content-length", "0")
-        if not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > _MOST_BYTES:
-            return _fault(413, f"a body is at most {_MOST_BYTES} bytes")
-        if access.is_open(path) or path == LOGIN:
-            return None
-        if not access.guarded:
-            if access.host_is_known(request.headers.get("host", "")):
-                return None
+        too_much = _too_much(request)
+        if too_much or access.is_open(path) or path == LOGIN:
+            return too_much
+        if access.guarded:
+            return None if access.admits(request.headers, request.cookies) else self._unauthorized(request)
+        if not access.host_is_known(request.headers.get("host", "")):
             return _fault(421, "this Host is not served here; set ALERTD_PUBLIC_URL to the name that people use")
-        return None if access.admits(request.headers, request.cookies) else self._unauthorized(request)
+        return None
 
     def _unauthorized(self, request: Request) -> Response:
         if _wants_page(request):
@@ -198,6 +194,16 @@ def is_loopback(name: str) -> bool:
 
 def _wants_page(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+
+
+def _too_much(request: Request) -> Response | None:
+    """A refusal of what is larger than any honest request."""
+    if sum(len(name) + len(value) for name, value in request.headers.raw) > _MOST_HEADER_BYTES:
+        return _fault(431, f"headers are at most {_MOST_HEADER_BYTES} bytes")
+    length = request.headers.get("content-length", "0")
+    if not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > _MOST_BYTES:
+        return _fault(413, f"a body is at most {_MOST_BYTES} bytes")
+    return None
 
 
 async def _form_of(request: Request) -> dict[str, str] | None:
