@@ -152,7 +152,8 @@ class App:
         )
 
     def _deliverer(self) -> Deliver:
-        return Deliver(self.store, self.parts.notifiers, self.clock, _fallbacks(self.parts.settings))
+        fallbacks = _fallbacks(self.parts.settings)
+        return Deliver(self.store, self.parts.notifiers, self.clock, fallbacks, runner=self.runner)
 
     def _wake_deliver(self) -> None:
         self.deliver.wake()

@@ -2,7 +2,7 @@
 
 store.claim(lease) -> notifier.send -> store.delivered | retry_later(at) | give_up(said by the fallback)
 
-A notifier has a lane of its own, so a dead receiver keeps nobody waiting but itself. A send is cut well before its lease
+A notifier has a lane of its own, so a dead receiver keeps nobody else waiting. A send is cut well before its lease
 ends; whoever dies or sleeps in between leaves a row that comes back `uncertain`, under the same key.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Final, Self
 
 from alertd.core.delivery import ORPHANED_AFTER, PEOPLE_INTERVAL, Circuit, Failure, after_try, retry_at, room
 from alertd.loops.runner import Runner
@@ -45,7 +45,7 @@ class Sent:
     #: Recorded too late: another replica had taken the row over, so the receiver may have it twice.
     overtaken: int = 0
 
-    def __iadd__(self, other: Sent) -> Sent:
+    def __iadd__(self, other: Sent) -> Self:
         self.delivered += other.delivered
         self.retried += other.retried
         self.given_up += other.given_up
@@ -57,7 +57,7 @@ class Sent:
 class Lane:
     """One notifier's way out: its circuit, when its next message may go, and what became of all so far."""
 
-    circuit: Circuit = Circuit()
+    circuit: Circuit = field(default_factory=Circuit)
     free_at: datetime | None = None
     totals: Sent = field(default_factory=Sent)
     last_error: str = ""
@@ -73,6 +73,7 @@ class Deliver:
         notifiers: Mapping[str, Notifier],
         clock: Clock,
         fallbacks: Mapping[str, str],
+        *,
         runner: Runner | None = None,
         jitter: Callable[[], float] = random.random,
         send: timedelta = SEND,
@@ -127,7 +128,7 @@ class Deliver:
 
     async def _keep_going(self, name: str) -> None:
         lane = self._lane(name)
-        while name in self._notifiers:
+        while name in self._notifiers and not self._runner.closing:
             lane.woken.clear()
             before = lane.totals.delivered
             await self._runner.run(f"deliver {name}", partial(self._round, name))
@@ -166,9 +167,7 @@ class Deliver:
         again = retry_at(outcome, row.delivery.attempt, row.first_tried, now, self._jitter())
         if again is None:
             return await self._give_up(notifier.name, row, outcome.reason)
-        log.info(
-            "%s: not delivered, again at %s: %s", notifier.name, again.isoformat(timespec="seconds"), outcome.reason
-        )
+        log.info("%s: again at %s: %s", notifier.name, again.isoformat(timespec="seconds"), outcome.reason)
         recorded = await self._store.retry_later(row, again, outcome.reason, uncertain=outcome.uncertain)
         return Sent(retried=1) if recorded else self._overtaken(notifier.name, row)
 
@@ -195,9 +194,7 @@ class Deliver:
         return next((n for n, one in self._notifiers.items() if one.people), next(iter(self._notifiers), None))
 
     def _overtaken(self, name: str, row: OutboxRow) -> Sent:
-        log.warning(
-            "%s: recorded too late, another replica had taken over", name, extra={"message_key": row.delivery.key}
-        )
+        log.warning("%s: recorded too late, another replica took over: %s", name, row.delivery.key)
         return Sent(overtaken=1)
 
     async def _orphans(self) -> Sent:
