@@ -21,7 +21,7 @@ from typing import Final
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from alertd import registry
+from alertd import __version__, registry, web
 from alertd.core.faults import SettingsError
 from alertd.core.fx import Rate
 from alertd.core.pricefile import PriceFileError
@@ -30,9 +30,11 @@ from alertd.core.tariffs import exchange_of
 from alertd.loops.collect import Collect, earliest_needed
 from alertd.loops.deliver import Deliver
 from alertd.loops.judge import Judge, Terms
-from alertd.loops.runner import Runner
+from alertd.loops.runner import Rounds, Runner
 from alertd.ports import Clock, Notifier, Source, Store
 from alertd.settings import Settings
+from alertd.web.server import ListenError, WebServer
+from alertd.web.view import Loop, Standings, View
 from alertd.wire.pricebook import price_book, rates_of
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,8 @@ log = logging.getLogger(__name__)
 #: What is under way at SIGTERM may finish within this; a container is killed after 10 s.
 _DRAIN_SECONDS: Final = 6.0
 _PRUNE_EVERY: Final = timedelta(hours=6)
+#: A loop that has not ended a round for five intervals, and at least this, is stuck.
+_STUCK_AFTER: Final = timedelta(minutes=10)
 _WATCH_EVERY: Final = timedelta(seconds=15)
 #: Usage older than this is kept by the quarter of an hour, the finest border that a zone's midnight falls on.
 _FINE: Final = timedelta(days=2)
@@ -90,11 +94,15 @@ class App:
         self._stop = asyncio.Event()
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._seen_files: dict[Path, float] = {}
+        self._faults: tuple[str, ...] = ()
+        self._started = self.clock.now()
+        self._intervals: dict[str, timedelta] = {}
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT (or `stop`); what is under way is finished first."""
         await self.store.open()
         self._listen_to_signals()
+        server = await self._serve()
         self._schedule()
         self._scheduler.start()
         delivering = asyncio.create_task(self.deliver.run(self._stop), name="deliver")
@@ -107,6 +115,8 @@ class App:
             delivering.cancel()
             await asyncio.wait([delivering], timeout=1)
             self._scheduler.shutdown(wait=False)
+            if server is not None:
+                await server.stop()
             await self.parts.close()
             await self.store.close()
 
@@ -119,8 +129,10 @@ class App:
         try:
             parts = self._build(self._load(), self._progress)
         except (SettingsError, PriceFileError) as error:
+            self._faults = tuple(str(error).splitlines())
             log.warning("the new configuration is refused, the old one stays in force:\n%s", error)
             return
+        self._faults = ()
         old, self.parts = self.parts, parts
         self.judge.terms = self._terms()
         self.deliver.replace(parts.notifiers, _fallbacks(parts.settings))
@@ -155,6 +167,57 @@ class App:
         fallbacks = _fallbacks(self.parts.settings)
         return Deliver(self.store, self.parts.notifiers, self.clock, fallbacks, runner=self.runner)
 
+    async def _serve(self) -> WebServer | None:
+        """The page, the API and the probes; an address that cannot be had is said, and all else goes on."""
+        http = self.parts.settings.http
+        token = http.token.get_secret_value() if http.token is not None else None
+        application = web.build(
+            self._view(), token=token, open_metrics=http.open_metrics, loopback=_loopback(http.host)
+        )
+        server = WebServer(application, http.host, http.port)
+        try:
+            log.info("page, API and probes at %s", await server.start())
+        except ListenError as error:
+            log.error("%s", error)  # noqa: TRY400 - one line says all
+            return None
+        return server
+
+    def _view(self) -> View:
+        return View(
+            clock=self.clock,
+            started=self._started,
+            version=__version__,
+            records=self.store,
+            standings=self._standings,
+            loops=lambda: [self._loop(name, seen) for name, seen in sorted(self.runner.rounds.items())],
+            book=lambda: self.judge.terms.book,
+            lines=lambda: {row.line for row in self.judge.ledger.series if not row.billed},
+            faults=lambda: self._faults,
+            public_url=self.parts.settings.public_url,
+            dry_run=self.parts.settings.dry_run,
+        )
+
+    def _standings(self) -> Standings:
+        latest = self.judge.latest
+        if latest is None:
+            return Standings()
+        return Standings(self.judge.judged, latest.positions, self.judge.views)
+
+    def _loop(self, name: str, seen: Rounds) -> Loop:
+        interval = self._intervals.get(name)
+        return Loop(
+            name=name,
+            allowed=None if interval is None else max(interval * 5, _STUCK_AFTER),
+            runs=seen.runs,
+            skipped=seen.skipped,
+            failures=seen.failures,
+            seconds=seen.seconds,
+            last_seconds=seen.last_seconds,
+            last_end=seen.last_end,
+            last_error=seen.last_error,
+            reasons=seen.reasons,
+        )
+
     def _wake_deliver(self) -> None:
         self.deliver.wake()
 
@@ -163,10 +226,11 @@ class App:
         for name, collect in self.parts.collects.items():
             self._every(collect.source.interval, f"collect {name}", self._collect_and_judge(name, collect))
         self._every(self.parts.settings.poll_interval, "judge", self._judge)
-        self._every(_PRUNE_EVERY, "prune", self._prune)
+        self._every(_PRUNE_EVERY, "upkeep", self._prune)
         self._every(_WATCH_EVERY, "watch", self._watch)
 
     def _every(self, interval: timedelta, name: str, round_: Callable[[], object]) -> None:
+        self._intervals[name] = interval
         self._scheduler.add_job(
             round_,
             "interval",
@@ -240,6 +304,10 @@ def database_warning(settings: Settings) -> str | None:
     if folder.exists() and folder.stat().st_dev == Path("/").stat().st_dev:
         return f"{folder} is not on a volume: what alertd remembers is gone with this container; mount one there"
     return None
+
+
+def _loopback(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _since(settings: Settings, now: datetime) -> datetime:

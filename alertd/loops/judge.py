@@ -53,6 +53,7 @@ class Judge:
         self.latest: Decisions | None = None
         self.ledger = Ledger()
         self.views: dict[str, SourceView] = {}
+        self.judged: datetime | None = None
         self._store = store
         self._clock = clock
         self._wake_deliver = wake_deliver
@@ -68,7 +69,7 @@ class Judge:
             notes = await self._store.memory()
             facts = await self._facts({name: value for name, (value, _) in notes.items()})
             decisions = await asyncio.to_thread(assess, facts)
-            self.latest = decisions
+            self.latest, self.judged = decisions, facts.around.now
             if await self._commit(decisions, notes):
                 return len(decisions.alerts)
             self._told = None
