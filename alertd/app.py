@@ -213,7 +213,7 @@ class App:
             failures=seen.failures,
             seconds=seen.seconds,
             last_seconds=seen.last_seconds,
-            last_end=seen.last_end,
+            last_end=datetime.fromtimestamp(seen.last_end, UTC) if seen.last_end else None,
             last_error=seen.last_error,
             reasons=seen.reasons,
         )
