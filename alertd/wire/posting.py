@@ -36,6 +36,8 @@ _REMEDIES: Final = {
 _KEPT_METHOD: Final = frozenset({HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT})
 _HOPS: Final = 3
 _ANSWER_BYTES: Final = 64 * 1024
+#: What is shorter is no secret, and cutting it out would only garble what is said.
+_SECRET_LENGTH: Final = 6
 _SAID_LENGTH: Final = 200
 _LONGEST_WAIT: Final = timedelta(hours=6)
 
@@ -59,7 +61,8 @@ class Poster:
     def __init__(self, name: str, connection: Connection, secrets: Iterable[str] = ()) -> None:
         self._name = name
         self._timeout = connection.timeout.total_seconds()
-        self._secrets = tuple(sorted(filter(None, secrets), key=len, reverse=True))
+        long = (secret for secret in secrets if len(secret) >= _SECRET_LENGTH)
+        self._secrets = tuple(sorted(long, key=len, reverse=True))
         self._client = httpx.AsyncClient(
             proxy=connection.proxy,
             verify=ssl.create_default_context(cafile=connection.ca_file),

@@ -195,14 +195,25 @@ class _Web(WebClient):
 
     def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
         answer = self._door.opened(req, self._line)
-        if not isinstance(json.loads(answer.text), dict):
+        if not _is_object(answer.text):
             raise NotSlackError("it does not answer as Slack does; is api_url Slack's?")
         return {"status": answer.status, "headers": dict(answer.headers), "body": answer.text}
 
 
 def _read(status: int, response: Any) -> Answer:
-    text = response.read(_ANSWER_BYTES).decode("utf-8", errors="replace")
+    read = response.read(_ANSWER_BYTES)
+    missing = getattr(response, "length", None)  # what the headers promised beyond what came
+    if missing and len(read) < _ANSWER_BYTES:
+        raise http.client.IncompleteRead(read, missing)
+    text = read.decode("utf-8", errors="replace")
     return Answer(status, text, {name.lower(): value for name, value in response.headers.items()})
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def _messages(data: Mapping[str, Any]) -> list[Any]:

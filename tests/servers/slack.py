@@ -1,0 +1,210 @@
+"""A Slack as strict as Slack: tokens, scopes, channels, block and text limits, its words of refusal, its webhooks.
+
+Of what it knows: slack_sdk's models, Slack's reference of Block Kit, and what was observed (13,000 characters over all
+blocks). `mentions` holds what a message would have pinged: it stays empty unless someone forgot to escape.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from tests.servers.recording import Received, RecordingServer, Reply
+
+TOKEN: Final = "xoxb-1234-the-right-token"
+WEBHOOK: Final = "/services/T0000/B0000/webhooksecret"
+_BLOCKS: Final = 50
+_SECTION_TEXT: Final = 3000
+_FIELD_TEXT: Final = 2000
+_HEADER_TEXT: Final = 150
+_ELEMENTS: Final = 10
+_BLOCK_ID: Final = 255
+_TEXT: Final = 40_000
+_ALL_BLOCKS: Final = 13_000
+_MENTION: Final = re.compile(r"<(?:!|@|#)[^>]*>")
+_LINK: Final = re.compile(r"<([^<>|]*)(?:\|[^<>]*)?>")
+_ENTITY: Final = re.compile(r"&(?!amp;|lt;|gt;)")
+
+
+@dataclass
+class SlackServer(RecordingServer):
+    """A workspace with channels (id -> name). `messages` are those posted, `text` and `blocks` as sent, with `ts`."""
+
+    channels: dict[str, str] = field(default_factory=lambda: {"C024BE91L": "ops", "C024BE92M": "llm-search"})
+    archived: set[str] = field(default_factory=set)
+    not_member: set[str] = field(default_factory=set)
+    scopes: set[str] = field(default_factory=lambda: {"chat:write", "channels:history"})
+    token: str = TOKEN
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    mentions: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self._ticks = count(100)
+
+    def answer(self, received: Received) -> Reply:
+        if received.path.startswith("/services/"):
+            return self._webhook(received)
+        method = received.path.removeprefix("/api/")
+        refusal = self._refusal(received)
+        known = getattr(self, f"_{method.replace('.', '_')}", None)
+        found = refusal or (self._no("unknown_method") if known is None else known(_arguments(received)))
+        return Reply(
+            200, json.dumps(found), {"Content-Type": "application/json", "x-oauth-scopes": ",".join(self.scopes)}
+        )
+
+    @property
+    def api_url(self) -> str:
+        return f"{self.url}/api/"
+
+    @property
+    def webhook_url(self) -> str:
+        return f"{self.url}{WEBHOOK}"
+
+    def _webhook(self, received: Received) -> Reply:
+        if received.path != WEBHOOK:
+            return Reply(404, "no_service")
+        try:
+            body = received.json
+        except ValueError:
+            return Reply(400, "invalid_payload")
+        fault = _content_fault(body)
+        if fault:
+            return Reply(400, "invalid_payload" if fault.startswith("invalid") else fault)
+        self._keep("webhook", body)
+        return Reply(200, "ok")
+
+    def _refusal(self, received: Received) -> dict[str, Any] | None:
+        given = received.headers.get("authorization", "").removeprefix("Bearer ")
+        if not given:
+            return self._no("not_authed")
+        return None if given == self.token else self._no("invalid_auth")
+
+    def _auth_test(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"ok": True, "url": "https://example.slack.com/", "team": "Example", "user": "alertd", "bot_id": "B1"}
+
+    def _chat_postMessage(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 - Slack's own name
+        channel = self._channel(str(body.get("channel", "")))
+        refusal = self._not_there(channel) or _content_fault(body) or self._no_thread(body.get("thread_ts"))
+        if refusal or channel is None:
+            return self._no(refusal, needed="chat:write" if refusal == "missing_scope" else "")
+        kept = self._keep(channel, body)
+        return {"ok": True, "channel": channel, "ts": kept["ts"], "message": {"text": body["text"]}}
+
+    def _not_there(self, channel: str | None) -> str:
+        if "chat:write" not in self.scopes:
+            return "missing_scope"
+        if channel is None:
+            return "channel_not_found"
+        if channel in self.archived:
+            return "is_archived"
+        return "not_in_channel" if channel in self.not_member else ""
+
+    def _no_thread(self, thread: object) -> str:
+        gone = thread is not None and all(one["ts"] != thread for one in self.messages)
+        return "thread_not_found" if gone else ""
+
+    def _conversations_history(self, body: dict[str, Any]) -> dict[str, Any]:
+        return self._read(body, lambda message: "thread_ts" not in message)
+
+    def _conversations_replies(self, body: dict[str, Any]) -> dict[str, Any]:
+        thread = body.get("ts")
+        return self._read(body, lambda message: thread in {message["ts"], message.get("thread_ts")})
+
+    def _read(self, body: dict[str, Any], wanted: Any) -> dict[str, Any]:
+        if "channels:history" not in self.scopes:
+            return self._no("missing_scope", needed="channels:history", provided=",".join(self.scopes))
+        channel = str(body.get("channel", ""))
+        if channel not in self.channels:
+            return self._no("channel_not_found")  # reading takes ids, never names
+        found = [one for one in self.messages if one["channel"] == channel and wanted(one)]
+        if body.get("include_all_metadata") not in {True, "true", "True", "1"}:
+            found = [{name: value for name, value in one.items() if name != "metadata"} for one in found]
+        return {"ok": True, "messages": list(reversed(found))}
+
+    def _channel(self, asked: str) -> str | None:
+        if asked in self.channels:
+            return asked
+        return next((known for known, name in self.channels.items() if name == asked.removeprefix("#")), None)
+
+    def _keep(self, channel: str, body: dict[str, Any]) -> dict[str, Any]:
+        kept = {**body, "channel": channel, "ts": f"1763719{next(self._ticks)}.000100"}
+        self.messages.append(kept)
+        self.mentions += [found for text in _texts(body) for found in _MENTION.findall(text)]
+        return kept
+
+    def _no(self, error: str, **more: str) -> dict[str, Any]:
+        return {"ok": False, "error": error, **more}
+
+
+def _arguments(received: Received) -> dict[str, Any]:
+    if received.body.startswith(b"{"):
+        return dict(received.json)
+    return dict(parse_qsl(received.body.decode()))
+
+
+def _content_fault(body: dict[str, Any]) -> str:
+    """Slack's word for what is wrong with a message's text and blocks; "" for nothing."""
+    text, blocks = body.get("text", ""), body.get("blocks", [])
+    if not text and not blocks:
+        return "no_text"
+    if len(text) > _TEXT:
+        return "msg_too_long"
+    if not isinstance(blocks, list) or len(blocks) > _BLOCKS:
+        return "invalid_blocks"
+    ids = [block["block_id"] for block in blocks if "block_id" in block]
+    if len(ids) != len(set(ids)) or any(len(one) > _BLOCK_ID for one in ids):
+        return "invalid_blocks"
+    if not all(_CHECKS.get(block.get("type"), lambda _: False)(block) for block in blocks):
+        return "invalid_blocks"
+    return "msg_blocks_too_long" if sum(len(one) for one in _texts({"blocks": blocks})) > _ALL_BLOCKS else ""
+
+
+def _text_object(found: Any, longest: int, kinds: tuple[str, ...] = ("mrkdwn", "plain_text")) -> bool:
+    if not isinstance(found, dict) or found.get("type") not in kinds:
+        return False
+    allowed = {"type", "text", "verbatim"} if found["type"] == "mrkdwn" else {"type", "text", "emoji"}
+    text = found.get("text")
+    return set(found) <= allowed and isinstance(text, str) and 0 < len(text) <= longest
+
+
+def _section(block: dict[str, Any]) -> bool:
+    fields = block.get("fields", [])
+    if "text" not in block and not fields:
+        return False
+    good = all(_text_object(one, _FIELD_TEXT) for one in fields) and len(fields) <= _ELEMENTS
+    return good and ("text" not in block or _text_object(block["text"], _SECTION_TEXT))
+
+
+def _context(block: dict[str, Any]) -> bool:
+    elements = block.get("elements", [])
+    return 0 < len(elements) <= _ELEMENTS and all(_text_object(one, _FIELD_TEXT) for one in elements)
+
+
+_CHECKS: Final[dict[Any, Any]] = {
+    "section": _section,
+    "context": _context,
+    "header": lambda block: _text_object(block.get("text"), _HEADER_TEXT, ("plain_text",)),
+    "divider": lambda block: set(block) <= {"type", "block_id"},
+}
+
+
+def _texts(found: Any) -> list[str]:
+    """Every text that Slack would read for mark-up."""
+    if isinstance(found, dict):
+        own = [found["text"]] if isinstance(found.get("text"), str) and found.get("type") != "plain_text" else []
+        return own + [text for value in found.values() if isinstance(value, (dict, list)) for text in _texts(value)]
+    return [text for value in found for text in _texts(value)] if isinstance(found, list) else []
+
+
+def badly_escaped(message: dict[str, Any]) -> list[str]:
+    """The `&`, `<` and `>` of a message that are neither an escape nor a link to http(s)."""
+    faults: list[str] = []
+    for text in _texts(message):
+        rest = _LINK.sub(lambda link: "" if link[1].startswith(("https://", "http://")) else link[0], text)
+        faults += [text for _ in range(len(_ENTITY.findall(text)))] + ([text] if re.search(r"[<>]", rest) else [])
+    return faults
