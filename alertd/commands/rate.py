@@ -10,18 +10,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from alertd.core.fx import NoRate
 from alertd.core.money import Money
 from alertd.core.pricefile import PriceFileError
 from alertd.core.prices import PriceBook
-from alertd.core.rating import Bill, BillLine, rate, share
+from alertd.core.rating import MICRO, Bill, BillLine, rate, share
 from alertd.core.usage import Line, Usage
 from alertd.core.usagefile import UsageFile, UsageFileError, has_time, month_of, read_usage
 from alertd.wire.pricebook import price_book, rates_of
@@ -30,6 +33,8 @@ HELP: Final = "Price a usage file as the provider would bill it: each line, its 
 #: Unpriced models for which the nearest known ones are looked up; beyond that the list itself says enough.
 _NEAREST_FOR: Final = 20
 _AT_LEAST_CENTS: Final = 2
+_CENT: Final = Decimal("0.01")
+_SHORT: Final = {1_000_000: "1M", 1_000: "1k"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,36 +131,50 @@ def plain(amount: Decimal) -> str:
 
 
 def show(rated: Rated, console: Console) -> None:
-    """The bill for people: each line, its rule, and the sentence that justifies it."""
-    table = Table(title="What the provider would bill", caption="untaxed", title_justify="left", caption_justify="left")
-    for name in ("month", "provider", "model", "meter"):
-        table.add_column(name, overflow="fold")
-    for name in ("quantity", "billed", "unit price", "cost"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("rule and why", overflow="fold", min_width=30)
-    for line in rated.bill.lines:
-        refined = " ".join(f"{name}={value}" for name, value in line.line.modifiers)
-        table.add_row(
-            f"{line.month:%Y-%m}",
-            line.line.provider or f"({line.price.provider})",
-            line.line.model,
-            f"{line.line.meter} {refined}".rstrip(),
-            f"{line.quantity:,}",
-            f"{line.billed_quantity:,}",
-            f"{plain(line.unit_price)} / {line.price.per:,}",
-            f"{plain(line.cost)} {line.currency}",
-            f"[bold]{line.rule.name}[/bold]: {line.sentence}",
-        )
-    console.print(table)
+    """The bill for people: each line, and under them their rules and the sentences that justify them."""
+    reasons: dict[tuple[str, str], int] = {}
+    for heading, lines in groupby(rated.bill.lines, key=_heading):
+        console.print(f"[bold]{escape(heading)}[/bold]")
+        console.print(_table(lines, reasons))
+    for (name, sentence), number in reasons.items():
+        console.print(f"({number}) {name}: {escape(sentence)}", highlight=False, soft_wrap=True)
     for text in _summary(rated):
         console.print(text, highlight=False, soft_wrap=True)
+
+
+def _table(lines: Iterable[BillLine], reasons: dict[tuple[str, str], int]) -> Table:
+    """The lines of one account and month; `reasons` numbers the sentences over all of them."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("line", overflow="fold")
+    for name in ("quantity", "billed", "unit price", "cost", "why"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for line in lines:
+        number = reasons.setdefault((line.rule.name, line.sentence), len(reasons) + 1)
+        table.add_row(*_row(line), f"({number})")
+    return table
+
+
+def _heading(line: BillLine) -> str:
+    account = f" account {line.line.account}" if line.line.account else ""
+    return f"{line.month:%Y-%m} {line.price.provider}{account}"
+
+
+def _row(line: BillLine) -> tuple[str, ...]:
+    refined = " ".join(f"{name}={value}" for name, value in line.line.modifiers)
+    return (
+        escape(f"{line.line.model} {line.line.meter} {refined}".rstrip()),
+        f"{line.quantity:,}",
+        f"{line.billed_quantity:,}",
+        f"{plain(line.unit_price)}/{_SHORT.get(line.price.per, f'{line.price.per:,}')}",
+        f"{plain(line.cost)}{'+' if line.at_most is not None else ''} {line.currency}",
+    )
 
 
 def _summary(rated: Rated) -> Iterable[str]:
     at_most = rated.bill.at_most
     for currency, total in rated.bill.totals.items():
         bound = f" (at most {plain(at_most[currency])}: some prices depend on each request's size)"
-        yield f"total {plain(total)} {currency}{bound if at_most[currency] != total else ''}"
+        yield f"[bold]total {plain(total)} {currency}[/bold]{bound if at_most[currency] != total else ''}, untaxed"
     match rated.converted:
         case Money():
             yield f"together {plain(rated.converted.amount)} {rated.converted.currency}"
@@ -164,12 +183,13 @@ def _summary(rated: Rated) -> Iterable[str]:
         case None:
             pass
     for part, costs in rated.shares.items():
-        yield f"{part}: " + ", ".join(f"{plain(cost)} {currency}" for currency, cost in costs.items())
-    for one in rated.bill.unpriced:
-        near = ", ".join(rated.nearest.get(one.line.model, ()))
-        hint = f"; nearest known: {near}" if near else ""
-        yield f"[yellow]unpriced[/yellow] {one.quantity:,} {one.line.meter}: {one.reason}{hint}"
-    yield from (f"note: {note}" for note in rated.notes)
+        yield escape(f"{part}: " + ", ".join(f"{plain(cost)} {currency}" for currency, cost in costs.items()))
+    for reason, lines in groupby(rated.bill.unpriced, key=lambda one: one.reason):
+        amounts = list(lines)
+        said = ", ".join(f"{one.quantity:,} {one.line.meter}" for one in amounts)
+        near = ", ".join(rated.nearest.get(amounts[0].line.model, ()))
+        yield "[yellow]unpriced[/yellow] " + escape(f"{said}: {reason}" + (f"; nearest known: {near}" if near else ""))
+    yield from (escape(f"note: {note}") for note in rated.notes)
 
 
 def _read(args: argparse.Namespace, month: date | None) -> UsageFile:
@@ -216,7 +236,8 @@ def _shares(bill: Bill, usage: Iterable[Usage], book: PriceBook, label: str) -> 
         where = (used.line, _month(used, book))
         part = parts.setdefault(used.labels.get(label, "(none)"), {})
         part[where] = part.get(where, 0) + used.quantity
-    return share(bill, parts)
+    in_cents = all(total == total.quantize(_CENT) for total in bill.totals.values())
+    return share(bill, parts, _CENT if in_cents else MICRO)
 
 
 def _month(used: Usage, book: PriceBook) -> date:

@@ -41,7 +41,8 @@ class Price:
     """What `per` units of a meter cost, from which day, by which source; `provider` and `model` as the book names them.
 
     `ceiling` is the dearest that the same units can cost where the price depends on the size of a single request and
-    that size is not known: the cost is at least `amount` and at most `ceiling`.
+    that size is not known: the cost is at least `amount` and at most `ceiling`. Requests of up to `ceiling_above` input
+    tokens never reach it.
     """
 
     provider: str
@@ -54,6 +55,7 @@ class Price:
     note: str = ""
     assumed: str = ""
     ceiling: Decimal | None = None
+    ceiling_above: int = 0
 
     @property
     def unit(self) -> Decimal:

@@ -56,6 +56,7 @@ _MAKERS: Final = (
     "moonshotai",
     "zai",
 )
+_TIERED: Final = "at least this: large requests are dearer, and their size is not known"
 _SUFFIXES: Final = {"k": 1_000, "m": 1_000_000}
 
 
@@ -75,6 +76,7 @@ class _Found:
     ceiling: Decimal
     note: str = ""
     assumed: str = ""
+    above: int = 0
 
 
 class GenaiPrices:
@@ -171,7 +173,7 @@ def _on(
     scale = now.amount / then.amount if then.amount != now.amount and then.amount else Decimal(1)
     said = f"the {_said(asked.variant)} price of {first}, the earliest known, is assumed"
     ceiling = part.ceiling if scale == 1 else part.ceiling * scale
-    return _Found(part.amount if scale == 1 else part.amount * scale, ceiling, part.note, said)
+    return _Found(part.amount if scale == 1 else part.amount * scale, ceiling, part.note, said, part.above)
 
 
 def _active(variant: PriceVariant, day: date) -> bool:
@@ -187,8 +189,9 @@ def _stored(sold: ModelInfo, asked: _Asked, day: date, variant: Mapping[str, str
         return None
     usual = mode(found)
     dearest = max(hour.ceiling for hour in found)
-    note = usual.note or ("some hours of the day are dearer" if dearest > usual.ceiling else "")
-    return _Found(usual.amount, dearest, note)
+    by_hour = dearest > usual.ceiling
+    note = usual.note or ("at least this: some hours of the day are dearer" if by_hour else "")
+    return _Found(usual.amount, dearest, note, above=0 if by_hour else usual.above)
 
 
 def _of(prices: ModelPrice, asked: _Asked) -> _Found | None:
@@ -196,7 +199,8 @@ def _of(prices: ModelPrice, asked: _Asked) -> _Found | None:
         value = getattr(prices, key)
         if value is not None:
             note = "" if key == asked.keys[0] else "no price of its own: billed as input"
-            return _Found(*_amounts(value, asked.size), note)
+            above = value.tiers[0].start if isinstance(value, TieredPrices) and asked.size is None else 0
+            return _Found(*_amounts(value, asked.size), note, above=above)
     return None
 
 
@@ -214,7 +218,7 @@ def _amounts(value: Decimal | TieredPrices, size: int | None) -> tuple[Decimal, 
 def _priced(seller: Provider, sold: ModelInfo, asked: _Asked, found: _Found, day: date | None) -> Price:
     oldest = sold.prices[0].constraint if isinstance(sold.prices, list) and sold.prices else None
     since = oldest.start_date if day is None and isinstance(oldest, StartDateConstraint) else day
-    tiers = "dearer for large requests, whose size is not known" if found.ceiling > found.amount else ""
+    tiers = _TIERED if found.ceiling > found.amount else ""
     return Price(
         provider=seller.id,
         model=sold.id,
@@ -226,6 +230,7 @@ def _priced(seller: Provider, sold: ModelInfo, asked: _Asked, found: _Found, day
         note=found.note or tiers,
         assumed=found.assumed,
         ceiling=found.ceiling if found.ceiling > found.amount else None,
+        ceiling_above=found.above,
     )
 
 

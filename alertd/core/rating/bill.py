@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from alertd.core.prices import Price, PriceBook, Tariff, Unpriced
 from alertd.core.rules import FreeAllowance, Rule
 from alertd.core.usage import TOKEN_METERS, Line, Usage
+
+#: What counts for the size of a request.
+_INPUT: Final = TOKEN_METERS - {"output", "batch_output", "training"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,7 @@ class BillLine:
     @property
     def sentence(self) -> str:
         """Why the line costs what it costs: what is said of its price, then its provider's rule."""
-        bound = f"at most {self.at_most.normalize():f} {self.currency}" if self.at_most is not None else ""
-        said = (self.price.note, bound, self.price.assumed, self.rule.sentence)
+        said = (self.price.note, self.price.assumed, self.rule.sentence)
         return "; ".join(part for part in said if part)
 
 
@@ -103,57 +105,43 @@ class _Group(NamedTuple):
 
 def rate(usage: Iterable[Usage], book: PriceBook) -> Bill:
     """The bill of any usage: each month apart in its provider's zone, the price and the rule by the day of use."""
-    sums: dict[tuple[Line, datetime], int] = {}
-    for used in usage:
-        key = (used.line, used.start)
-        sums[key] = sums.get(key, 0) + used.quantity
-    calendar = _Calendar(book)
     groups: dict[_Group, dict[Tariff, int]] = {}
     unpriced: dict[tuple[Line, str], int] = {}
-    for (line, start), quantity in sums.items():
-        found = calendar.tariff(line, start)
-        if isinstance(found, Unpriced):
-            unpriced[line, found.reason] = unpriced.get((line, found.reason), 0) + quantity
+    for (line, day), quantity in _by_day(usage, book):
+        tariff = book.tariff(line, day)
+        if isinstance(tariff, Unpriced):
+            unpriced[line, tariff.reason] = unpriced.get((line, tariff.reason), 0) + quantity
             continue
-        group, tariff = found
-        quantities = groups.setdefault(group, {})
-        quantities[tariff] = quantities.get(tariff, 0) + quantity
+        group = _Group(line.account, tariff.price.provider, day.replace(day=1), tariff.rule)
+        sums = groups.setdefault(group, {})
+        sums[tariff] = sums.get(tariff, 0) + quantity
     return Bill(
         tuple(_billed(groups)),
         tuple(UnpricedLine(line, quantity, reason) for (line, reason), quantity in unpriced.items()),
     )
 
 
-class _Calendar:
-    """Which bill an instant of a line belongs to, remembered: a zone's day is asked once an instant, not once a row."""
-
-    def __init__(self, book: PriceBook) -> None:
-        self._book = book
-        self._days: dict[tuple[str, datetime], date] = {}
-        self._found: dict[tuple[Line, date], tuple[_Group, Tariff] | Unpriced] = {}
-        self._zones: dict[Line, ZoneInfo] = {}
-
-    def tariff(self, line: Line, start: datetime) -> tuple[_Group, Tariff] | Unpriced:
-        zone = self._zones.get(line) or self._zone(line)
-        day = self._days.get((zone.key, start))
-        if day is None:
-            day = self._days[zone.key, start] = start.astimezone(zone).date()
-        found = self._found.get((line, day))
+def _by_day(usage: Iterable[Usage], book: PriceBook) -> Iterable[tuple[tuple[Line, date], int]]:
+    """The sum of each line and day of its provider's zone: the one loop over rows, so a row costs three look-ups."""
+    days: dict[str, dict[datetime, date]] = {}
+    lines: dict[Line, tuple[ZoneInfo, dict[datetime, date], dict[date, int]]] = {}
+    for used in usage:
+        line, start = used.line, used.start
+        found = lines.get(line)
         if found is None:
-            found = self._found[line, day] = self._look(line, day)
-        return found
+            zone = _zone(line, book)
+            found = lines[line] = (zone, days.setdefault(zone.key, {}), {})
+        zone, known, sums = found
+        day = known.get(start)
+        if day is None:
+            day = known[start] = start.astimezone(zone).date()
+        sums[day] = sums.get(day, 0) + used.quantity
+    return (((line, day), quantity) for line, (_, _, sums) in lines.items() for day, quantity in sums.items())
 
-    def _look(self, line: Line, day: date) -> tuple[_Group, Tariff] | Unpriced:
-        tariff = self._book.tariff(line, day)
-        if isinstance(tariff, Unpriced):
-            return tariff
-        return _Group(line.account, tariff.price.provider, day.replace(day=1), tariff.rule), tariff
 
-    def _zone(self, line: Line) -> ZoneInfo:
-        history = self._book.history(line)
-        seller = line.provider if isinstance(history, Unpriced) else history[0].provider
-        zone = self._zones[line] = ZoneInfo(self._book.zone(seller))
-        return zone
+def _zone(line: Line, book: PriceBook) -> ZoneInfo:
+    history = book.history(line)
+    return ZoneInfo(book.zone(line.provider if isinstance(history, Unpriced) else history[0].provider))
 
 
 def _billed(groups: Mapping[_Group, Mapping[Tariff, int]]) -> Iterable[BillLine]:
@@ -161,7 +149,7 @@ def _billed(groups: Mapping[_Group, Mapping[Tariff, int]]) -> Iterable[BillLine]
     consumed: dict[tuple[str, str, str], int] = {}
     for group in sorted(groups, key=lambda one: (one.provider, one.account, one.month, one.rule.since or date.min)):
         free = group.rule.free
-        lines = tuple(groups[group].items())
+        lines = tuple((_bounded(tariff, groups[group]), quantity) for tariff, quantity in groups[group].items())
         if free is None:
             yield from (_line(group, tariff, quantity, 0) for tariff, quantity in lines)
             continue
@@ -169,6 +157,18 @@ def _billed(groups: Mapping[_Group, Mapping[Tariff, int]]) -> Iterable[BillLine]
         used = consumed.get(scope, 0) + free.used_elsewhere
         consumed[scope] = consumed.get(scope, 0) + sum(quantity for _, quantity in lines)
         yield from _with_allowance(group, free, lines, max(free.quantity - used, 0))
+
+
+def _bounded(tariff: Tariff, sums: Mapping[Tariff, int]) -> Tariff:
+    """The tariff without its ceiling where all of the model's input is less than one request would need to reach it."""
+    above = tariff.price.ceiling_above
+    if not above:
+        return tariff
+    same = [one for one in sums if (one.line.provider, one.line.model) == (tariff.line.provider, tariff.line.model)]
+    if sum(sums[one] for one in same if one.line.meter in _INPUT) > above:
+        return tariff
+    said = "at the price of small requests: all input together is less than a large one"
+    return replace(tariff, price=replace(tariff.price, ceiling=None, note=said))
 
 
 def _with_allowance(
