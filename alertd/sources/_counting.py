@@ -1,0 +1,157 @@
+"""What the two kinds that read counters have in common: their options, and which counters these mean."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from alertd.core.attribution import Attributor, Terms
+from alertd.core.faults import one_of
+from alertd.core.presets import ANY, PRESETS, Preset, Rule
+from alertd.core.usage import METERS
+from alertd.options import Duration, Secret, SourceOptions, TextList
+from alertd.wire.http import Access
+
+_ALIASES: Final = {
+    "anyscale": "vllm_ray",
+    "cockpit": "scaleway",
+    "envoy_ai_gateway": "envoy",
+    "gen_ai": "otel",
+    "genai": "otel",
+    "opentelemetry": "otel",
+    "otel_genai": "otel",
+    "ray": "vllm_ray",
+    "ray_serve": "vllm_ray",
+    "scaleway_cockpit": "scaleway",
+}
+
+
+class CounterOptions(SourceOptions):
+    """Where counters are read, as whom, and what they are called."""
+
+    url: str = Field(description="The address, http://host:port, with the path prefix if there is one")
+    token: Secret | None = Field(None, description="A bearer token")
+    username: str = Field("", description="The user of basic authentication")
+    password: Secret | None = Field(None, description="Its password")
+    cert_file: Path | None = Field(None, description="A client certificate in PEM, for servers that ask for one")
+    key_file: Path | None = Field(None, description="Its private key in PEM, where the certificate file lacks it")
+    headers: dict[str, Secret] = Field(
+        default_factory=dict, description="Further headers of every request, such as X-Scope-OrgID"
+    )
+    preset: str = Field("", description="Whose counters these are: " + ", ".join(sorted(PRESETS)))
+    metric: TextList = Field(default_factory=list, description="Without a preset: the names of the counters")
+    kind_of_metric: Literal["counter", "histogram_sum", "gauge_per_period"] = Field(
+        "counter", description="What the values are; histogram_sum adds _sum to the names"
+    )
+    period: Duration | None = Field(None, description="For gauge_per_period: how long a period each value stands for")
+    meter: str = Field("", description="Without a type label: what the counters count, such as input or output")
+    type_label: str = Field("", description="The label that tells what a series counts")
+    type_map: dict[str, str] = Field(
+        default_factory=dict,
+        description="From its values to meters: prompt=input, cached=cached_input<input (where input includes it)",
+    )
+    model_label: TextList = Field(default_factory=list, description="The labels that name the model, the best first")
+    model: str = Field("", description="The model of all these counters, where no label names it")
+    provider: str = Field("", description="The provider whose prices apply, where no label names it")
+    provider_label: TextList = Field(default_factory=list, description="The labels that name the provider")
+    scope_labels: TextList = Field(
+        default_factory=list, description="Further labels that budgets may be cut by, such as project"
+    )
+    scale: Decimal = Field(Decimal(1), gt=0, description="What one unit of the counter is worth: 1000 for thousands")
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("write it with http:// or https://")
+        return url.rstrip("/")
+
+    @field_validator("preset")
+    @classmethod
+    def _is_known(cls, preset: str) -> str:
+        name = preset.strip().lower().replace("-", "_")
+        name = _ALIASES.get(name, name)
+        if name and name not in PRESETS:
+            raise ValueError(f"no such preset; {one_of(name, sorted(PRESETS))}")
+        return name
+
+    @field_validator("type_map", mode="before")
+    @classmethod
+    def _is_map(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return dict(part.strip().partition("=")[::2] for part in value.split(",") if part.strip())
+
+    @model_validator(mode="after")
+    def _names_counters(self) -> Self:
+        if not self._selected():
+            raise ValueError("name the counters by `preset`, or by `metric` with `meter` or `type_map`")
+        if not self.preset and not (self.meter or (self.type_label and self.type_map)):
+            raise ValueError("say what they count: `meter`, or `type_label` with `type_map`")
+        for meaning in (self.meter, *self.type_map.values()):
+            for meter in filter(None, meaning.split("<")):
+                if meter not in METERS:
+                    raise ValueError(f"{meter!r} is no meter; {one_of(meter, sorted(METERS))}")
+        if self.kind_of_metric == "gauge_per_period" and self.period is None:
+            raise ValueError("gauge_per_period wants `period`: how long each value stands for, such as 5m")
+        return self
+
+    def _selected(self) -> bool:
+        return bool(self.preset or self.metric)
+
+    def _names(self) -> tuple[str, ...]:
+        suffix = "_sum" if self.kind_of_metric == "histogram_sum" else ""
+        return tuple(name if name.endswith(suffix) else name + suffix for name in self.metric)
+
+    def counters(self) -> Preset:
+        """The preset, with what the operator says otherwise; or the operator's own counters as one."""
+        preset = PRESETS[self.preset] if self.preset else Preset(self._rules(), ("model", "model_name"))
+        return Preset(
+            rules=preset.rules,
+            model=(*self.model_label, *preset.model),
+            provider=preset.provider,
+            providers=(*self.provider_label, *preset.providers),
+            labels=preset.labels,
+            delay=preset.delay,
+        )
+
+    def attributor(self) -> Attributor:
+        """What reads the labels of these counters."""
+        terms = Terms(
+            provider=self.provider,
+            model=self.model,
+            account=self.account,
+            labels=self.labels,
+            scope_labels=tuple(self.scope_labels),
+            drop_labels=frozenset(self.drop_labels),
+        )
+        return Attributor(self.counters(), terms)
+
+    def access(self) -> Access:
+        """How the server is reached."""
+        return Access(
+            proxy=self.proxy,
+            ca_file=self.ca_file,
+            timeout=self.timeout,
+            bearer=self.token.get_secret_value() if self.token else "",
+            username=self.username,
+            password=self.password.get_secret_value() if self.password else "",
+            headers={name: secret.get_secret_value() for name, secret in self.headers.items()},
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+        )
+
+    def seconds_per_value(self) -> float:
+        """The period that each value stands for; 0 for running totals."""
+        gauge = self.kind_of_metric == "gauge_per_period"
+        return self.period.total_seconds() if gauge and self.period else 0.0
+
+    def _rules(self) -> tuple[Rule, ...]:
+        names = self._names() or (ANY,)
+        if not self.type_map:
+            return (Rule(names, self.meter),)
+        parts = ((value, *meaning.partition("<")[::2]) for value, meaning in self.type_map.items())
+        return tuple(Rule(names, meter, within, {self.type_label: (value,)}) for value, meter, within in parts)

@@ -1,0 +1,168 @@
+"""Counters read straight from a /metrics page, for users without a Prometheus. It remembers nothing but its cursor.
+
+GET page -> the lines of the preset's metrics -> samples of this instant, births told by `_created`, by the
+process start, or by the page that was read before
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+import httpx
+import msgspec
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.samples import Sample
+
+from alertd.core.attribution import Attribution, fingerprint
+from alertd.core.counters import CounterSamples
+from alertd.core.presets import TOKEN_WORDS
+from alertd.ports import Look, Reading, SourceError
+from alertd.sources._counting import CounterOptions
+from alertd.wire.http import Answer, Http
+
+_ACCEPT: Final = "application/openmetrics-text;version=1.0.0;q=0.9,text/plain;version=0.0.4;q=0.5"
+_START: Final = "process_start_time_seconds"
+_ENDINGS: Final = ("_total", "_sum", "_created", "_bucket", "_count")
+
+
+class Options(CounterOptions):
+    """A page of metrics: its whole address, such as http://gateway:4000/metrics."""
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """When the page was last read, in Unix seconds."""
+
+    at: float
+
+
+def build(name: str, options: Options) -> Scrape:
+    """The source; nothing is contacted."""
+    return Scrape(name, options)
+
+
+class Scrape:
+    """One page of metrics. Every successful read is a scrape of its target."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name = name
+        self.interval = options.interval or timedelta(seconds=60)
+        self.delay = options.delay or timedelta(0)
+        self.stale_after = options.stale_after or max(5 * self.interval, timedelta(minutes=5))
+        self._url, self._scale, self._period = options.url, options.scale, options.seconds_per_value()
+        self._target = str(httpx.URL(options.url).copy_with(query=None, userinfo=b""))
+        self._attributor = options.attributor()
+        self._metrics = options.counters().metrics()
+        self._http = Http(options.access())
+
+    async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
+        """One reading: the page as it stands. What it counted before the first one is known only by its starts."""
+        page = parsed(await self._page(), self._metrics)
+        before = msgspec.json.decode(cursor, type=Cursor).at if cursor else None
+        at = now.timestamp()
+        samples = list(self._samples(page, at))
+        started = [series.created for series in samples]
+        whole = all(start is not None and start >= since.timestamp() for start in started)
+        yield Reading(
+            cursor=msgspec.json.encode(Cursor(at)).decode(),
+            until=now,
+            samples=samples,
+            scrapes={self._target: (at,) if before is None else (before, at)},
+            warnings=()
+            if samples
+            else (f"{self._target} has none of {', '.join(self._metrics[:4])}: no zero, but absent",),
+            complete_from=None if cursor else since if samples and whole else now,
+        )
+
+    async def look(self, now: datetime) -> Look:
+        """What the page holds: the counters of the preset, or what else looks like token counters."""
+        try:
+            answer = await self._page()
+        except SourceError as error:
+            return Look(summary=f"{self._target}: not readable", problems=(str(error),))
+        samples = list(self._samples(parsed(answer, self._metrics), now.timestamp()))
+        if samples:
+            lines = {(series.line.model, series.line.meter) for series in samples}
+            summary = f"{len(samples)} token counters of {len({model for model, _ in lines})} models"
+            return Look(summary, latest=now, labels=labels_of(samples))
+        similar = sorted({name for name in names_on(answer) if any(word in name for word in TOKEN_WORDS)})
+        found = f"; these look like token counters: {', '.join(similar[:10])}" if similar else ""
+        problem = f"none of {', '.join(self._metrics)} is on the page{found}"
+        return Look(summary="no token counters yet", latest=now, problems=(problem,))
+
+    async def close(self) -> None:
+        """Let the connection go."""
+        await self._http.close()
+
+    async def _page(self) -> Answer:
+        answer = await self._http.send("GET", self._url, headers={"Accept": _ACCEPT})
+        if answer.is_html():
+            raise answer.unreadable("is no page of metrics")
+        return answer
+
+    def _samples(self, page: list[Sample], now: float) -> Iterator[CounterSamples]:
+        created = {_key(sample, "_created"): sample.value for sample in page if sample.name.endswith("_created")}
+        start = next((sample.value for sample in page if sample.name == _START), None)
+        for sample in page:
+            found = self._attributor.of(sample.name, sample.labels)
+            if found is not None:
+                at = float(sample.timestamp) if sample.timestamp is not None else now
+                yield self._series(sample, found, at, created.get(_key(sample, "_total", "_sum"), start))
+
+    def _series(self, sample: Sample, found: Attribution, at: float, created: float | None) -> CounterSamples:
+        return CounterSamples(
+            fingerprint=fingerprint(sample.name, sample.labels),
+            line=found.line,
+            labels=found.labels,
+            points=((at, sample.value),),
+            target=self._target,
+            created=created,
+            within=found.within,
+            scale=self._scale,
+            period=self._period,
+        )
+
+
+def parsed(answer: Answer, metrics: Iterable[str]) -> list[Sample]:
+    """The samples of these metrics, their `_created` and the process start. SourceError for a page that is none."""
+    text = answer.body.decode(errors="replace")
+    openmetrics = "openmetrics" in answer.headers.get("content-type", "")
+    stems = tuple({_stem(metric) for metric in metrics} | {_START})
+    headings = tuple(f"# {word} {stem}" for word in ("TYPE", "HELP", "UNIT") for stem in stems)
+    lines = [line for line in text.splitlines() if line.startswith((*stems, *headings, "# EOF"))]
+    if not openmetrics:
+        lines = [line for line in lines if not line.startswith("#") and "_bucket{" not in line]
+    try:
+        families = (parse_openmetrics if openmetrics else parse_text)("\n".join([*lines, ""]))
+        return [sample for family in families for sample in family.samples]
+    except (ValueError, KeyError, IndexError) as error:
+        raise SourceError(f"{answer.place}: the page is cut short or no page of metrics: {error}") from error
+
+
+def names_on(answer: Answer) -> Iterator[str]:
+    """The names of all samples on a page."""
+    for line in answer.body.decode(errors="replace").splitlines():
+        if line and not line.startswith("#"):
+            name = line.partition("{")[0].partition(" ")[0]
+            if not name.endswith(("_bucket", "_created", "_count")):
+                yield name
+
+
+def labels_of(samples: Iterable[CounterSamples]) -> dict[str, tuple[str, ...]]:
+    """The labels that budgets can be cut by, with the values seen."""
+    found: dict[str, set[str]] = {}
+    for series in samples:
+        for name, value in {**series.labels, "model": series.line.model, "provider": series.line.provider}.items():
+            found.setdefault(name, set()).add(value)
+    return {name: tuple(sorted(values)) for name, values in sorted(found.items())}
+
+
+def _stem(metric: str) -> str:
+    return next((metric.removesuffix(ending) for ending in _ENDINGS if metric.endswith(ending)), metric)
+
+
+def _key(sample: Sample, *endings: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    name = next((sample.name.removesuffix(ending) for ending in endings if sample.name.endswith(ending)), sample.name)
+    return name, frozenset(sample.labels.items())
