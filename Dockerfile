@@ -1,0 +1,38 @@
+# syntax=docker/dockerfile:1
+# Two stages: the wheels are built where there is a compiler, and only the result is shipped.
+ARG BASE=docker.io/library/python:3.13-slim-bookworm
+
+# hadolint ignore=DL3006
+FROM ${BASE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY alertd ./alertd
+RUN python -m venv /opt/alertd \
+ && /opt/alertd/bin/pip install ".[postgres,charts]" \
+ && find /opt/alertd -name '__pycache__' -prune -exec rm -rf {} +
+
+# hadolint ignore=DL3006
+FROM ${BASE}
+LABEL org.opencontainers.image.title="alertd" \
+      org.opencontainers.image.description="Budget alerts for LLM usage" \
+      org.opencontainers.image.licenses="Apache-2.0"
+# A named user with a fixed id owns the volume, so that a mounted folder can be prepared for it: chown 10001:10001.
+RUN groupadd --system --gid 10001 alertd \
+ && useradd --system --uid 10001 --gid alertd --home-dir /var/lib/alertd --shell /usr/sbin/nologin alertd \
+ && install -d -o alertd -g alertd -m 0750 /var/lib/alertd
+COPY --from=build /opt/alertd /opt/alertd
+ENV PATH=/opt/alertd/bin:$PATH \
+    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    ALERTD_DATABASE=sqlite:////var/lib/alertd/alertd.db \
+    ALERTD_HTTP__LISTEN=0.0.0.0:9480
+USER 10001:10001
+WORKDIR /var/lib/alertd
+VOLUME /var/lib/alertd
+EXPOSE 9480
+STOPSIGNAL SIGTERM
+# The root file system may be read-only (--read-only): everything that is written goes to the volume.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
+  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9480/healthz', timeout=4)"]
+ENTRYPOINT ["alertd"]
+CMD ["run"]
