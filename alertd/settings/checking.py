@@ -69,10 +69,10 @@ class Part:
     ) -> Model | None:
         """The part as a value of the model, or None with every fault recorded. `also`: keys that were read before."""
         before = len(self.faults)
-        self.open_files(model)
+        self.open_files(model.model_fields)
         fields = model.model_fields
         for key in [key for key in self.leaves if key not in fields]:
-            meant = nearest(key, {*fields, *also} - self.leaves.keys())
+            meant = nearest(key, (*fields, *also))
             self.fault(key, "no such key", self._meant(key, meant, (*fields, *also)))
             self.misspelt |= {meant} if meant else set()
             del self.leaves[key]
@@ -98,11 +98,11 @@ class Part:
         except ValidationError:
             return None
 
-    def open_files(self, model: type[BaseModel]) -> None:
+    def open_files(self, known: Collection[str]) -> None:
         """`token_file` gives `token` what the file holds; the stronger layer wins, both in one are a fault."""
         for key in list(self.leaves):
             name = key.removesuffix(FILE)
-            if name == key or key in model.model_fields or name not in model.model_fields:
+            if name == key or key in known or name not in known:
                 continue
             leaf, plain = self.leaves.pop(key), self.leaves.get(name)
             if plain and plain.layer == leaf.layer:
@@ -135,7 +135,8 @@ class Part:
         if key:
             self.fault(key, problem, remedy)
         else:
-            place = written(self.path, toml=self.toml)
+            first = problem.partition(" ")[0]
+            place = self.place(first) if first in fields else written(self.path, toml=self.toml)
             self.fault_at(place, *(self._without_secrets(text, fields) for text in (problem, remedy)))
 
     def _without_secrets(self, text: str, fields: Mapping[str, FieldInfo]) -> str:

@@ -15,7 +15,7 @@ from alertd.registry import HOUSE
 from alertd.settings.budgets import read_budget, with_defaults
 from alertd.settings.checking import Model, Part
 from alertd.settings.document import BudgetKeys, Document, HttpOptions, PricesOptions, written
-from alertd.settings.layers import KeyPath, Layers, Leaf
+from alertd.settings.layers import FILE, KeyPath, Layers, Leaf
 from alertd.settings.plugins import check_fallbacks, read_plugin
 from alertd.settings.values import Configured, Http, Settings
 
@@ -155,7 +155,10 @@ class _Reading:
 
     def _fx(self) -> dict[tuple[str, str], Decimal]:
         rates: dict[tuple[str, str], Decimal] = {}
-        for key, leaf in self._part(("fx",)).leaves.items():
+        part = self._part(("fx",))
+        part.open_files([key.removesuffix(FILE) for key in part.leaves])
+        self.faults += part.faults
+        for key, leaf in part.leaves.items():
             pair = _PAIR.fullmatch(key.upper())
             if pair is None or pair[1] == pair[2]:
                 self.faults.append(

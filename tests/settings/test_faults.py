@@ -102,8 +102,10 @@ BROKEN = [
     (
         BUDGET + "THRESHOLDS",
         "spent 80%",
-        "'spent 80%' is no threshold; a basis is one of actual, forecast, burn_rate, anomaly, balance; "
-        "write it as actual 80%",
+        (
+            "'spent 80%' is no threshold; a basis is one of actual, forecast, burn_rate, anomaly, balance; "
+            "write it as actual 80%"
+        ),
     ),
     (BUDGET + "NOTIFY", "opps", "no 'opps' in notifiers; there are: mail, ops; did you mean ops?"),
     (BUDGET + "NOTIFY", '{"critical": ["pager"]}', "no 'pager' in notifiers; there are: mail, ops"),
@@ -176,8 +178,10 @@ def test_a_misspelt_amount_is_one_fault_and_not_also_a_missing_one(faults: Fault
 def test_nothing_to_watch_is_a_fault_only_for_who_needs_it(faults: Faults) -> None:
     assert faults({}) == ()
     assert [str(fault) for fault in faults({}, need=("sources", "budgets"))] == [
-        "ALERTD_SOURCES__GATEWAY__...: no sources are configured; "
-        "write ALERTD_SOURCES__GATEWAY__KIND=prometheus, and its URL",
+        (
+            "ALERTD_SOURCES__GATEWAY__...: no sources are configured; "
+            "write ALERTD_SOURCES__GATEWAY__KIND=prometheus, and its URL"
+        ),
         "ALERTD_BUDGETS__TEAM__...: no budgets are configured; write ALERTD_BUDGETS__TEAM__AMOUNT=500 USD",
     ]
 
