@@ -30,7 +30,12 @@ def read_table(
         problem, _, remedy = str(error).partition("; ")
         return {}, [Fault(place, problem, remedy)]
     first = text.partition("\n")[0]
-    rows = csv.reader(io.StringIO(text), delimiter=";" if ";" in first and "," not in first else ",", strict=True)
+    rows = csv.reader(
+        io.StringIO(text),
+        delimiter=";" if ";" in first and "," not in first else ",",
+        skipinitialspace=True,
+        strict=True,
+    )
     try:
         header = [cell.strip().removeprefix("#").strip() for cell in next(rows, [])]
         faults = _header_faults(header, f"{file}:1", per)
