@@ -13,13 +13,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from alertd.core.projection.rates import burstiness
 from alertd.core.projection.series import Floats
+
+Ages = NDArray[np.intp]
 
 RUNS: Final = 200
 HALF_LIVES_DAYS: Final = (2.0, 7.0, 28.0, 90.0)
 _MEMORY: Final = np.arange(RUNS) % len(HALF_LIVES_DAYS)
-_DECAY: Final = 0.5 ** (1.0 / np.array(HALF_LIVES_DAYS))[_MEMORY]
-_BURST_DAYS: Final = 28
+_HALF_LIVES: Final = np.array(HALF_LIVES_DAYS)[_MEMORY]
 _GOLDEN: Final = 0.6180339887498949
 
 
@@ -44,34 +46,28 @@ def _scores() -> Floats:
     return scores
 
 
-_ROOTS: Final = np.sqrt(_primes(370))
+_ROOTS: Final = np.sqrt(_primes(367))
 _SCORES: Final = _scores()
 
 
-def burstiness(rates: Floats, weights: Floats) -> Floats:
-    """How unlike the last 28 days are: 0 when every day is the same, 0.7 when every second one is idle.
-
-    [series x days], newest first -> [series]. It is -ln(mean(sqrt x)^2 / mean x), softened for a series near zero.
-    """
-    kept = weights[:, :_BURST_DAYS]
-    total = np.maximum(kept.sum(1), 1e-9)
-    roots = (np.sqrt(rates[:, :_BURST_DAYS]) * kept).sum(1) / total
-    level = (rates[:, :_BURST_DAYS] * kept).sum(1) / total
-    soft = 0.02 * (rates * weights).sum(1) / np.maximum(weights.sum(1), 1e-9)
-    safe = np.where(level + soft > 0.0, level + soft, 1.0)
-    return np.maximum(0.0, -np.log(np.where(level + soft > 0.0, (roots**2 + soft) / safe, 1.0)))
-
-
-def drawn_days(newest_seen: Floats, days_seen: Floats, coming: int) -> NDArray[np.intp]:
+def drawn_days(weights: Floats, idle: Floats, coming: int) -> Ages:
     """Which past day (0 the newest) each run draws for each coming day: [series x runs x coming].
 
-    `days_seen` is how many days of history each series has, `newest_seen` how much of the newest of them was seen.
+    A memory is never shorter than the series has been idle: what lay still for two weeks is not judged by two days.
     """
     points = ((np.arange(RUNS)[:, None] + 0.5) * _ROOTS[np.arange(coming) % _ROOTS.size]) % 1.0
-    faded = _DECAY[None, :] ** days_seen[:, None]
-    kept = faded[:, :, None] + points[None] * (1.0 - faded[:, :, None])
-    ages = np.log(kept) / np.log(_DECAY)[None, :, None]
-    return np.maximum(np.ceil(ages - newest_seen[:, None, None]), 0.0).astype(np.intp)
+    decay = np.log(0.5) / np.maximum(_HALF_LIVES, idle[:, None])
+    forgotten = np.exp(decay * weights.sum(1)[:, None])[:, :, None]
+    ages = np.log(forgotten + points * (1.0 - forgotten)) / decay[:, :, None]
+    days = np.ceil(ages - weights[:, :1, None] + 1e-9).astype(np.intp)
+    drawn: Ages = np.clip(days, 0, oldest_day(weights)[:, None, None])
+    return drawn
+
+
+def oldest_day(weights: Floats) -> Ages:
+    """The last day that has any weight: [series]."""
+    oldest: Ages = np.maximum((weights > 0.0).sum(1) - 1, 0)
+    return oldest
 
 
 def level_factors(burst: Floats, days_seen: Floats) -> Floats:
@@ -81,23 +77,13 @@ def level_factors(burst: Floats, days_seen: Floats) -> Floats:
     return np.exp(young[:, None] + spread[:, None] * _SCORES)
 
 
-def increments(rates: Floats, weights: Floats, shares: Floats) -> Floats:
-    """What each run spends on each coming day: [series x runs x coming], from [series x days] and [series x coming]."""
-    days_seen = weights.sum(1)
-    ages = drawn_days(weights[:, 0], days_seen, shares.shape[1])
-    oldest = np.maximum((weights > 0.0).sum(1) - 1, 0)
-    ages = np.minimum(ages, oldest[:, None, None])
+def increments(rates: Floats, weights: Floats, shares: Floats, ages: Ages) -> Floats:
+    """What each run spends on each coming day: [series x runs x coming].
+
+    `rates` and `weights` are [series x days], newest first; `shares` [series x coming] says how much of each coming
+    day counts; `ages` which past day stands for it.
+    """
     drawn = np.take_along_axis(rates, ages.reshape(len(rates), -1), 1).reshape(ages.shape)
-    factors = level_factors(burstiness(rates, weights), days_seen)
+    factors = level_factors(burstiness(rates, weights), weights.sum(1))
     ahead: Floats = drawn * factors[:, :, None] * shares[:, None, :]
     return ahead
-
-
-def active_day_rate(rates: Floats, weights: Floats) -> Floats:
-    """Three quarters of what an active day costs, by a memory of seven days: [series]."""
-    ages = np.cumsum(weights, 1) - weights
-    kept = weights * 0.5 ** (ages / 7.0)
-    total = np.maximum(kept.sum(1), 1e-9)
-    level, active = (kept * rates).sum(1) / total, (kept * (rates > 0.0)).sum(1) / total
-    rate: Floats = 0.75 * level / np.maximum(active, 0.05)
-    return rate

@@ -9,12 +9,15 @@ from typing import Final
 
 import numpy as np
 
-from alertd.core.projection import drift
+from alertd.core.projection import drift, learnt, rates, weekdays
 from alertd.core.projection.outcome import FAN_LEVELS, Projection
-from alertd.core.projection.past import Past, past_of, stacked
+from alertd.core.projection.past import Past, Pasts, past_of, stacked
 from alertd.core.projection.series import Commitment, Floats, Question, Series
+from alertd.core.projection.table import VERSION
 
-METHOD: Final = "drift-1"
+METHOD: Final = f"drift-2+learnt-{VERSION}"
+#: By measurement: as many alerts as a higher level gives, with a third of the false ones less.
+ALERT_PART: Final = 0.92
 #: Bills quantities: [many x lines] used in the period -> [many] amounts of money.
 Rate = Callable[[Floats], Floats]
 #: Numbers held at once while many series are projected: some tens of megabytes.
@@ -33,11 +36,14 @@ def project(
     return project_many([Question(series, period_start, period_end, commitments, opening)])[0]
 
 
-def project_many(questions: Sequence[Question]) -> list[Projection]:
-    """One projection a question, in order; the same as `project` of each, at a fraction of the time."""
+def project_many(questions: Sequence[Question], *, table: Floats = learnt.TABLE) -> list[Projection]:
+    """One projection a question, in order; the same as `project` of each, at a fraction of the time.
+
+    `table` is what others taught, [8 levels x 9 quantiles]; the one that ships unless another is being tried out.
+    """
     answers: list[Projection] = []
     for pasts in _chunks([past_of(question) for question in questions]):
-        answers.extend(_projected(pasts))
+        answers.extend(_projected(pasts, table))
     return answers
 
 
@@ -54,13 +60,34 @@ def _chunks(pasts: Sequence[Past]) -> Iterator[Sequence[Past]]:
         yield pasts[begin:]
 
 
-def _projected(pasts: Sequence[Past]) -> Iterator[Projection]:
-    rates, weights, shares, known = stacked(pasts)
-    ahead = np.cumsum(drift.increments(rates, weights, shares), 2)
-    rest = np.sort(ahead, axis=1) + np.cumsum(known, 1)[:, None, :]
-    alerts = drift.active_day_rate(rates, weights) * shares.sum(1) + known.sum(1)
+def _projected(pasts: Sequence[Past], table: Floats) -> Iterator[Projection]:
+    side_by_side = stacked(pasts)
+    ahead = _runs(side_by_side, rates.idle_days(side_by_side.rates, side_by_side.weights), table)
+    rest = np.sort(np.cumsum(ahead, 2), axis=1)
+    alerts = _alert_level(side_by_side, np.median(rest[:, :, -1], axis=1)) + side_by_side.known.sum(1)
+    rest += np.cumsum(side_by_side.known, 1)[:, None, :]
     for row, past in enumerate(pasts):
         yield _answer(past, rest[row, :, : past.shares.size], past.spent + float(alerts[row]))
+
+
+def _runs(of: Pasts, idle: Floats, table: Floats = learnt.TABLE) -> Floats:
+    """What each run spends on each coming day, commitments left out: [series x runs x coming]."""
+    ages = drift.drawn_days(of.weights, idle, of.shares.shape[1])
+    heed = weekdays.strength(of.rates, of.weights)
+    if heed.any():
+        ages = weekdays.matched(ages, of.weights, heed, of.newest, of.coming)
+    return learnt.reshaped(
+        drift.increments(of.rates, of.weights, of.shares, ages), of.shares, of.rates, of.weights, table
+    )
+
+
+def _alert_level(of: Pasts, median: Floats) -> Floats:
+    """What the default forecast threshold holds the rest of the period to cost: [series].
+
+    Half of it is the median, half what it costs if every day left is an active one: medians alone warn too late.
+    """
+    level: Floats = ALERT_PART * 0.5 * (median + rates.active_day(of.rates, of.weights, 7.0) * of.left)
+    return level
 
 
 def _answer(past: Past, rest: Floats, alert: float) -> Projection:
@@ -96,14 +123,15 @@ def project_lines(lines: Sequence[Question], rate: Rate) -> Projection:
     first = pasts[0]
     if any(past.grid is not first.grid for past in pasts):
         raise ValueError(f"{first.question.series.name}: the lines of one bill have the same steps and the same period")
-    rates, weights, shares, known = stacked(pasts)
-    ahead = np.cumsum(drift.increments(rates, weights, shares) + known[:, None, :], 2)
+    of = stacked(pasts, together=True)
+    idle = np.full(len(pasts), rates.idle_days(of.rates, of.weights).min())
+    ahead = np.cumsum(_runs(of, idle) + of.known[:, None, :], 2)
     used = np.concatenate([np.zeros((*ahead.shape[:2], 1)), ahead], 2) + _column([past.spent for past in pasts])
     money = rate(used.reshape(len(pasts), -1).T).reshape(used.shape[1:])
     openings = np.array([past.question.opening for past in pasts])
     track = rate(openings + np.cumsum(np.stack([past.steps * past.grid.inside for past in pasts], 1), 0))
     opening, now = float(rate(openings[None])[0]), float(money[0, 0])
-    likely = np.array([past.spent for past in pasts]) + drift.active_day_rate(rates, weights) * shares.sum(1)
+    likely = _alert_level(of, np.median(ahead[:, :, -1] - of.known.sum(1)[:, None], axis=1)) + of.known.sum(1)
     billed = replace(
         first,
         spent=now,
@@ -111,7 +139,7 @@ def project_lines(lines: Sequence[Question], rate: Rate) -> Projection:
         question=replace(first.question, opening=opening),
     )
     rest = np.sort(np.maximum.accumulate(money - now, axis=1)[:, 1:], axis=0)
-    return _answer(billed, rest, max(now, float(rate((likely + known.sum(1))[None])[0])))
+    return _answer(billed, rest, max(now, float(rate((likely + [past.spent for past in pasts])[None])[0])))
 
 
 def _column(numbers: Sequence[float]) -> Floats:

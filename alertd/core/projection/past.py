@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from alertd.core.projection.grid import Grid, grid_of
+from alertd.core.projection.grid import Counts, Grid, grid_of
 from alertd.core.projection.series import Floats, Question, position
 
 #: Whole days that the evenly spread day weighs against the hours that were seen.
@@ -111,13 +111,41 @@ def _overlap(span: Sequence[float], begins: Floats, ends: Floats) -> Floats:
     return part
 
 
-def stacked(pasts: Sequence[Past]) -> tuple[Floats, Floats, Floats, Floats]:
-    """Rates and weights [series x days], shares and commitments [series x coming], padded with zeros behind."""
-    days = max(1, *(past.rates.size for past in pasts))
-    coming = max(past.shares.size for past in pasts)
+@dataclass(frozen=True, slots=True, eq=False)
+class Pasts:
+    """Several series side by side, padded with zeros behind.
+
+    rates, weights  [series x days], newest day first; nothing has weight behind the first day with any spend
+    shares, known   [series x coming]
+    newest, coming  weekdays: of day 0 [series], of the coming days [series x coming]
+    """
+
+    rates: Floats
+    weights: Floats
+    shares: Floats
+    known: Floats
+    newest: Counts
+    coming: Counts
+
+    @property
+    def left(self) -> Floats:
+        """How many days are still to come: [series]."""
+        days: Floats = self.shares.sum(1)
+        return days
+
+
+def stacked(pasts: Sequence[Past], *, together: bool = False) -> Pasts:
+    """Several series as matrices; `together` lets them all begin where the first of them does."""
+    days, coming = (max(1, *(sizes)) for sizes in zip(*((p.rates.size, p.shares.size) for p in pasts), strict=True))
     rates, weights = np.zeros((len(pasts), days)), np.zeros((len(pasts), days))
     shares, known = np.zeros((len(pasts), coming)), np.zeros((len(pasts), coming))
+    newest, weekdays = np.zeros(len(pasts), np.intp), np.zeros((len(pasts), coming), np.intp)
     for row, past in enumerate(pasts):
         rates[row, : past.rates.size], weights[row, : past.weights.size] = past.rates, past.weights
         shares[row, : past.shares.size], known[row, : past.known.size] = past.shares, past.known
-    return rates, weights, shares, known
+        weekdays[row, : past.shares.size] = past.grid.coming_weekdays
+        newest[row] = past.grid.past_weekdays[-1] if past.rates.size else 0
+    begun = np.cumsum(rates[:, ::-1], 1)[:, ::-1]
+    begun = begun.sum(0, keepdims=True) if together else begun
+    weights[np.broadcast_to(begun <= 0.0, weights.shape)] = 0.0
+    return Pasts(rates, weights, shares, known, newest, weekdays)
