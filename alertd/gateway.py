@@ -37,13 +37,13 @@ CALLERS: Final = (
     Caller("research", "notebooks", "claude-sonnet-4-5", 100_000, 65_000, 0.6),
     Caller("support", "chatbot", "gpt-4o-mini", 5_200_000, 900_000, 0.45),
     Caller("support", "triage", "gemini-2.5-flash", 1_000_000, 60_000),
-    Caller("platform", "ci", "claude-haiku-4-5", 300_000, 60_000, 0.2, runaway=40.0, runaway_after=75.0),
+    Caller("platform", "ci", "claude-haiku-4-5", 300_000, 60_000, 0.2, runaway=120.0, runaway_after=75.0),
     Caller("platform", "evals", "mystery-9b", 40_000, 9_000),
 )
 #: Ordinary hours that every caller has behind it at the start, whatever the day of the month.
-_HOURS_BEFORE: Final = 100.0
+_HOURS_BEFORE: Final = 101.0
 #: Live traffic passes so many times faster than the clock, so that a level is crossed within a minute.
-_HASTE: Final = 240.0
+_HASTE: Final = 60.0
 _WAVE_SECONDS: Final = 40.0
 _TOKENS_A_REQUEST: Final = 4_000
 

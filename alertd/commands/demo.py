@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
-import socket
 import tempfile
 from pathlib import Path
 from typing import Final
 
-import uvicorn
-
 from alertd import gateway, logs
 from alertd.app import App
 from alertd.settings import Settings, load_settings
+from alertd.web.server import WebServer
 
 HELP: Final = "run the daemon on a small built-in gateway: no credentials, first alert within a minute"
-
-_URL_KEY: Final = "ALERTD_SOURCES__GATEWAY__URL"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,34 +25,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when it was stopped by a signal."""
     logs.set_up()
-    listening = socket.create_server(("127.0.0.1", 0))
-    with contextlib.closing(listening), tempfile.TemporaryDirectory(prefix="alertd-demo-") as folder:
-        port = listening.getsockname()[1]
-        given = {"ALERTD_DATABASE": f"sqlite:///{folder}/alertd.db", _URL_KEY: f"http://127.0.0.1:{port}/metrics"}
-        environment = {**given, **os.environ}
-
-        def load() -> Settings:
-            return load_settings(environment, args.env_file, need=("sources", "budgets"))
-
-        settings = load()
-        _say(settings)
-        asyncio.run(_run(settings, load, listening))
+    with tempfile.TemporaryDirectory(prefix="alertd-demo-") as folder:
+        asyncio.run(_run(args.env_file, f"sqlite:///{folder}/alertd.db"))
     return 0
 
 
-async def _run(settings: Settings, load: object, listening: socket.socket) -> None:
-    config = uvicorn.Config(gateway.build(), log_level="warning", access_log=False, lifespan="off")
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    serving = asyncio.create_task(server._serve([listening]))  # noqa: SLF001
+async def _run(env_files: list[Path], database: str) -> None:
+    server = WebServer(gateway.build(), "127.0.0.1", 0)
+    given = {"ALERTD_DATABASE": database, "ALERTD_SOURCES__GATEWAY__URL": f"{await server.start()}/metrics"}
+
+    def load() -> Settings:
+        return load_settings({**given, **os.environ}, env_files, need=("sources", "budgets"))
+
     try:
-        await App(settings, load).run()  # type: ignore[arg-type]
+        settings = load()
+        _say(settings)
+        await App(settings, load).run()
     finally:
-        server.should_exit = True
-        await serving
+        await server.stop()
 
 
 def _say(settings: Settings) -> None:
-    print("alertd on a small built-in gateway whose traffic runs in haste; nothing is called, nothing is spent.")
-    print(f"page and API: http://{settings.http.host}:{settings.http.port}/   stop: Ctrl-C")
-    print("the first message comes at once, the first level is crossed within a minute, a runaway key after two.")
+    print("alertd on a small built-in gateway whose traffic runs in haste; no model is called, nothing is spent.")
+    print("A first summary comes at once, a level is crossed within a minute, a key runs away after two.")
+    print(f"Page: http://{settings.http.host}:{settings.http.port}/   Stop: Ctrl-C\n", flush=True)

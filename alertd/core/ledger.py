@@ -104,15 +104,20 @@ class Ledger:
         return out
 
     def sum_between(self, index: int, start: float, end: float) -> int:
-        """The quantity of one series in [start, end); a bucket that lies partly inside counts by its share."""
+        """The quantity of one series in [start, end), where `end` is as far as was seen.
+
+        A bucket that reaches past `end` holds what was used up to it; one that begins before `start` counts by its
+        share of time.
+        """
         starts, widths, quantities = self._starts[index], self._widths[index], self._quantities[index]
         place = bisect_left(starts, start - self._widest)
         total = 0
         while place < len(starts) and starts[place] < end:
-            begin, width = starts[place], widths[place]
-            inside = min(end, begin + width) - max(start, begin)
-            if inside > 0:
-                total += quantities[place] if inside >= width else round(quantities[place] * inside / width)
+            begin, last = starts[place], min(end, starts[place] + widths[place])
+            if begin >= start:
+                total += quantities[place]
+            elif last > start:
+                total += round(quantities[place] * (last - start) / (last - begin))
             place += 1
         return total
 

@@ -56,9 +56,15 @@ def test_a_window_over_everything_holds_everything(changes):
     assert total == int(ledger.sums([0, 20_000]).sum())
 
 
-def test_a_bucket_that_lies_partly_in_a_window_counts_by_its_share():
+def test_a_bucket_that_begins_before_a_window_counts_by_its_share():
     ledger = filled([UsageRow(1, 0, 900, 90)])
-    assert ledger.sum_between(0, 300, 600) == 30
+    assert ledger.sum_between(0, 300, 900) == 60
+
+
+def test_a_bucket_that_is_still_filling_counts_whole_in_a_window_that_ends_where_the_data_end():
+    ledger = filled([UsageRow(1, 0, 300, 0), UsageRow(1, 300, 300, 90)])
+    assert ledger.sum_between(0, 0, 360) == 90
+    assert ledger.sum_between(0, 330, 360) == 45
 
 
 def test_a_row_of_an_unknown_series_is_refused():

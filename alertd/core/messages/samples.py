@@ -206,7 +206,7 @@ def _uncovered(now: datetime) -> Event:
 
 def _closed(now: datetime) -> Event:
     return _sample(
-        now, "summary", "information", 
+        now, "summary", "information",
         period_start=_MONTH.previous(_MONTH.containing(now)).start, period_end=_MONTH.containing(now).start, spent=Decimal("483.20"), projected={},
         probability_over=None, pace=Decimal("15.10"),
         exhausted_low=None, exhausted_at=None, exhausted_high=None, pace_allowed=None,
