@@ -1,9 +1,9 @@
-"""A house of its own for the tests of the configuration: small plug-ins, read through the real registry."""
+"""The configuration is read through the real registry, over a small house of its own."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,9 @@ import pytest
 from alertd.core.faults import Fault, SettingsError
 from alertd.settings import Settings, load_settings
 
-HERE = Path(__file__).parent
-HOUSE = HERE / "toyhouse"
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).parent))
 
-Load = Callable[..., Settings]
-Faults = Callable[..., tuple[Fault, ...]]
+from toyhouse import HOUSE, Faults, Load
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Faults
+from toyhouse import Faults
 
 from alertd.core.faults import Fault
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from conftest import Faults, Load
 from hypothesis import given
 from hypothesis import strategies as st
+from toyhouse import Faults, Load
 
 from alertd.options import Secret
 from alertd.settings import load_settings

@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from toyhouse import HOUSE
 
 from alertd.registry import ROOMS, UnknownKindError, kinds, load
-
-HOUSE = Path(__file__).parent / "toyhouse"
 
 
 def test_a_kind_is_a_file_and_an_underscore_hides_one() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import string
 
 import pytest
-from conftest import HOUSE
 from hypothesis import given
 from hypothesis import strategies as st
+from toyhouse import HOUSE
 
 from alertd.core.faults import SettingsError
 from alertd.settings import load_settings

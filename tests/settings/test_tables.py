@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from conftest import Faults, Load
+from toyhouse import Faults, Load
 
 from alertd.core.budgets import Amount, Override, parse_threshold
 

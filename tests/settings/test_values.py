@@ -7,9 +7,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from conftest import Load
 from hypothesis import given
 from hypothesis import strategies as st
+from toyhouse import Load
 
 from alertd.core.budgets import DEFAULT_THRESHOLDS, SEVERITIES, Budget
 from alertd.core.quiet import QuietHours
