@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 from urllib.request import Request
 
 from slack_sdk import WebClient
@@ -63,9 +64,9 @@ class _Answered(Exception):  # noqa: N818 - it carries an answer past slack_sdk'
 class _Door:
     """What both doors share: who opens connections, the threads, and what an outage is called."""
 
-    def __init__(self, name: str, connection: Connection, secret: str) -> None:
+    def __init__(self, name: str, connection: Connection, *secrets: str) -> None:
         self.name = name
-        self._secret = secret
+        self._secrets = [secret for secret in secrets if secret]
         self.timeout = connection.timeout.total_seconds()
         self._proxy = connection.proxy
         self._trust = ssl.create_default_context(cafile=connection.ca_file)
@@ -99,7 +100,10 @@ class _Door:
                 raise _Answered(_read(error.code, error)) from None
 
     def harmless(self, text: str) -> str:
-        return clean(text.replace(self._secret, "***") if self._secret else text, 200)
+        """Foreign text, short, on one line and without this door's secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return clean(text, 200)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -118,7 +122,7 @@ class SlackWebhook(_Door):
     """An incoming webhook: takes a message, says `ok`, tells nothing else."""
 
     def __init__(self, name: str, url: str, connection: Connection) -> None:
-        super().__init__(name, connection, url)
+        super().__init__(name, connection, url, urlsplit(url).path.rpartition("/")[2])
         self._url = url
 
     async def post(self, body: Mapping[str, Any]) -> str:

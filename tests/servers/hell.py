@@ -67,21 +67,21 @@ def drip(connection: socket.socket, over: threading.Event) -> None:
         connection.sendall(b"x")
 
 
-def half_a_body(connection: socket.socket, over: threading.Event) -> None:
+def half_a_body(connection: socket.socket, _over: threading.Event) -> None:
     _read(connection)
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of i")
 
 
-def hang_up(connection: socket.socket, over: threading.Event) -> None:
+def hang_up(connection: socket.socket, _over: threading.Event) -> None:
     _read(connection)
 
 
-def rubbish(connection: socket.socket, over: threading.Event) -> None:
+def rubbish(connection: socket.socket, _over: threading.Event) -> None:
     _read(connection)
     connection.sendall(b"\x00\xff\xfe this is no HTTP at all\r\n\r\n")
 
 
-def no_tls(connection: socket.socket, over: threading.Event) -> None:
+def no_tls(connection: socket.socket, _over: threading.Event) -> None:
     """Plain text where a TLS handshake was due."""
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 

@@ -62,33 +62,64 @@ def _sample(now: datetime, kind: str, severity: str, **changes: Any) -> Event:
 
 def _actual(now: datetime) -> Event:
     return _sample(
-        now, "threshold", "information", basis="actual", level=Decimal(50), levels=(Decimal(50),), threshold="actual 50%",
-        spent=Decimal("251.40"), pace=Decimal("15.90"), pace_allowed=Decimal("26.16"), probability_over=0.24,
+        now,
+        "threshold",
+        "information",
+        basis="actual",
+        level=Decimal(50),
+        levels=(Decimal(50),),
+        threshold="actual 50%",
+        spent=Decimal("251.40"),
+        pace=Decimal("15.90"),
+        pace_allowed=Decimal("26.16"),
+        probability_over=0.24,
         projected={"0.1": Decimal(412), "0.5": Decimal(452), "0.9": Decimal(507)},
-        exhausted_low=None, exhausted_at=None, exhausted_high=None,
+        exhausted_low=None,
+        exhausted_at=None,
+        exhausted_high=None,
         contributors=(
             _part("model", "claude-sonnet", "148.10", "8.70 9.10", 1.05),
             _part("model", "gpt-5", "71.90", "4.90 4.60", 0.94),
         ),
-    )  # fmt: skip
+    )
 
 
 def _ahead(now: datetime) -> Event:
     return _sample(
-        now, "threshold", "warning", basis="actual", level=Decimal(80), levels=(Decimal(50), Decimal(80)),
-        threshold="actual 80%", spent=Decimal("406.20"), pace_allowed=Decimal("9.53"), probability_over=0.99,
+        now,
+        "threshold",
+        "warning",
+        basis="actual",
+        level=Decimal(80),
+        levels=(Decimal(50), Decimal(80)),
+        threshold="actual 80%",
+        spent=Decimal("406.20"),
+        pace_allowed=Decimal("9.53"),
+        probability_over=0.99,
         projected={"0.1": Decimal(571), "0.5": Decimal(640), "0.9": Decimal(742)},
-        exhausted_low=now + timedelta(days=2), exhausted_at=now + timedelta(days=3), exhausted_high=now + timedelta(days=5),
-    )  # fmt: skip
+        exhausted_low=now + timedelta(days=2),
+        exhausted_at=now + timedelta(days=3),
+        exhausted_high=now + timedelta(days=5),
+    )
 
 
 def _over(now: datetime) -> Event:
     return _sample(
-        now, "threshold", "critical", basis="actual", level=Decimal(100), levels=(Decimal(100),), threshold="actual 100%",
-        spent=Decimal("503.20"), pace_allowed=Decimal(0), probability_over=1.0,
+        now,
+        "threshold",
+        "critical",
+        basis="actual",
+        level=Decimal(100),
+        levels=(Decimal(100),),
+        threshold="actual 100%",
+        spent=Decimal("503.20"),
+        pace_allowed=Decimal(0),
+        probability_over=1.0,
         projected={"0.1": Decimal(690), "0.5": Decimal(748), "0.9": Decimal(851)},
-        exhausted_low=None, exhausted_at=now - timedelta(minutes=25), exhausted_high=None,
-    )  # fmt: skip
+        exhausted_low=None,
+        exhausted_at=now - timedelta(minutes=25),
+        exhausted_high=None,
+    )
 
 
 def _forecast(now: datetime) -> Event:
@@ -97,57 +128,110 @@ def _forecast(now: datetime) -> Event:
 
 def _burn_rate(now: datetime) -> Event:
     return _sample(
-        now, "threshold", "critical", basis="burn_rate", level=Decimal(10), spent=Decimal("424.50"),
-        threshold="burn_rate 10x over 1h and 5m above 20 USD", probability_over=0.99,
+        now,
+        "threshold",
+        "critical",
+        basis="burn_rate",
+        level=Decimal(10),
+        spent=Decimal("424.50"),
+        threshold="burn_rate 10x over 1h and 5m above 20 USD",
+        probability_over=0.99,
         projected={"0.1": Decimal(505), "0.5": Decimal(890), "0.9": Decimal(2400)},
-        pace=Decimal("19.80"), pace_allowed=Decimal("7.72"),
-        exhausted_low=None, exhausted_at=now + timedelta(minutes=107), exhausted_high=None,
+        pace=Decimal("19.80"),
+        pace_allowed=Decimal("7.72"),
+        exhausted_low=None,
+        exhausted_at=now + timedelta(minutes=107),
+        exhausted_high=None,
         contributors=(
             _part("key", "rag-indexer", "189.40", "2.10 44.10", 21),
             _part("key", "evals-nightly", "102.20", "8.00 8.20", 1.0),
             _part("key", "notebooks", "48.90", "4.10 3.90", 0.97),
         ),
         details={
-            "handle": "b81", "window": "1h", "window_spent": Decimal("41.30"), "window_usual": Decimal("0.30"),
-            "factor": Decimal(59), "rising": True, "since": now - timedelta(minutes=60),
+            "handle": "b81",
+            "window": "1h",
+            "window_spent": Decimal("41.30"),
+            "window_usual": Decimal("0.30"),
+            "factor": Decimal(59),
+            "rising": True,
+            "since": now - timedelta(minutes=60),
             "culprit": {"label": "key", "value": "rag-indexer"},
             "main": {"label": "model", "value": "gpt-5", "share": Decimal("0.98")},
-            "requests": 1840, "requests_usual": 12, "readings": [now - timedelta(minutes=7), now - timedelta(minutes=2)],
+            "requests": 1840,
+            "requests_usual": 12,
+            "readings": [now - timedelta(minutes=7), now - timedelta(minutes=2)],
             "proposed": {
-                "what": "block this key", "reversible": True, "handle": "a7f", "expires": now + timedelta(minutes=60),
+                "what": "block this key",
+                "reversible": True,
+                "handle": "a7f",
+                "expires": now + timedelta(minutes=60),
             },
         },
-    )  # fmt: skip
+    )
 
 
 def _anomaly(now: datetime) -> Event:
     return _sample(
-        now, "threshold", "warning", basis="anomaly", level=Decimal(99), threshold="anomaly p99",
-        spent=Decimal("212.40"), probability_over=0.31, pace=Decimal("11.20"), pace_allowed=Decimal("29.42"),
+        now,
+        "threshold",
+        "warning",
+        basis="anomaly",
+        level=Decimal(99),
+        threshold="anomaly p99",
+        spent=Decimal("212.40"),
+        probability_over=0.31,
+        pace=Decimal("11.20"),
+        pace_allowed=Decimal("29.42"),
         projected={"0.1": Decimal(331), "0.5": Decimal(402), "0.9": Decimal(566)},
-        exhausted_low=None, exhausted_at=None, exhausted_high=None,
+        exhausted_low=None,
+        exhausted_at=None,
+        exhausted_high=None,
         details={
-            "handle": "c07", "window": "1d", "window_spent": Decimal("41.30"), "usual_low": Decimal("2.10"),
+            "handle": "c07",
+            "window": "1d",
+            "window_spent": Decimal("41.30"),
+            "usual_low": Decimal("2.10"),
             "usual_high": Decimal("9.40"),
         },
-    )  # fmt: skip
+    )
 
 
 def _balance(now: datetime) -> Event:
     return _sample(
-        now, "threshold", "warning", basis="balance", level=Decimal(50), amount=Decimal(50), threshold="balance 50 USD",
-        budget="openrouter-credit", projected={}, probability_over=None, pace=Decimal("8.60"), pace_allowed=None,
-        exhausted_low=now + timedelta(days=4), exhausted_at=now + timedelta(days=5), exhausted_high=now + timedelta(days=7),
+        now,
+        "threshold",
+        "warning",
+        basis="balance",
+        level=Decimal(50),
+        amount=Decimal(50),
+        threshold="balance 50 USD",
+        budget="openrouter-credit",
+        projected={},
+        probability_over=None,
+        pace=Decimal("8.60"),
+        pace_allowed=None,
+        exhausted_low=now + timedelta(days=4),
+        exhausted_at=now + timedelta(days=5),
+        exhausted_high=now + timedelta(days=7),
         details={"handle": "d11", "balance": Decimal("42.10")},
-    )  # fmt: skip
+    )
 
 
 def _recovered(now: datetime) -> Event:
     return _sample(
-        now, "recovered", "information", basis="forecast", level=Decimal(100), probability_over=0.22,
-        projected={"0.1": Decimal(421), "0.5": Decimal(463), "0.9": Decimal(515)}, pace=Decimal("14.20"),
-        exhausted_low=None, exhausted_at=None, exhausted_high=None, details={"since": now - timedelta(days=3)},
-    )  # fmt: skip
+        now,
+        "recovered",
+        "information",
+        basis="forecast",
+        level=Decimal(100),
+        probability_over=0.22,
+        projected={"0.1": Decimal(421), "0.5": Decimal(463), "0.9": Decimal(515)},
+        pace=Decimal("14.20"),
+        exhausted_low=None,
+        exhausted_at=None,
+        exhausted_high=None,
+        details={"since": now - timedelta(days=3)},
+    )
 
 
 def _about_source(now: datetime, kind: str, severity: str, details: Mapping[str, Any]) -> Event:
@@ -155,44 +239,78 @@ def _about_source(now: datetime, kind: str, severity: str, details: Mapping[str,
 
 
 def _source_stale(now: datetime) -> Event:
-    return _about_source(now, "source_stale", "critical", {
-        "source": "gateway", "since": now - timedelta(minutes=22), "error": "Prometheus answers 503",
-        "retry_every": "1m", "budgets": 12, "actions_paused": True,
-        "nearest": {"budget": "research", "spent": Decimal("424.50"), "amount": Decimal(500), "currency": "USD"},
-    })  # fmt: skip
+    return _about_source(
+        now,
+        "source_stale",
+        "critical",
+        {
+            "source": "gateway",
+            "since": now - timedelta(minutes=22),
+            "error": "Prometheus answers 503",
+            "retry_every": "1m",
+            "budgets": 12,
+            "actions_paused": True,
+            "nearest": {"budget": "research", "spent": Decimal("424.50"), "amount": Decimal(500), "currency": "USD"},
+        },
+    )
 
 
 def _source_back(now: datetime) -> Event:
-    return _about_source(now, "recovered", "information", {
-        "source": "gateway", "since": now - timedelta(minutes=66), "until": now - timedelta(minutes=22),
-        "missed": {"USD": Decimal("12.40")}, "crossed": 0,
-    })  # fmt: skip
+    return _about_source(
+        now,
+        "recovered",
+        "information",
+        {
+            "source": "gateway",
+            "since": now - timedelta(minutes=66),
+            "until": now - timedelta(minutes=22),
+            "missed": {"USD": Decimal("12.40")},
+            "crossed": 0,
+        },
+    )
 
 
 def _unpriced(now: datetime) -> Event:
     return _sample(
-        now, "unpriced", "warning", details={"share": Decimal("0.07")},
+        now,
+        "unpriced",
+        "warning",
+        details={"share": Decimal("0.07")},
         unpriced=(
             Unpriced("openai", "gpt-6-mini", "input", 5_200_000, "in no price list", "gpt-5-mini"),
             Unpriced("openai", "gpt-6-mini", "output", 310_000, "in no price list", "gpt-5-mini"),
         ),
-    )  # fmt: skip
+    )
 
 
 def _unmatched(now: datetime) -> Event:
     return Event(
-        id="sample/unmatched", kind="unmatched", severity="warning", at=now, budget="research", zone=_ZONE,
-        period_start=_MONTH.containing(now).start, period_end=_MONTH.containing(now).end, data_until=now - timedelta(minutes=2), owner="@ana",
+        id="sample/unmatched",
+        kind="unmatched",
+        severity="warning",
+        at=now,
+        budget="research",
+        zone=_ZONE,
+        period_start=_MONTH.containing(now).start,
+        period_end=_MONTH.containing(now).end,
+        data_until=now - timedelta(minutes=2),
+        owner="@ana",
         details={
-            "wanted": {"team": "reserch"}, "nearest": {"label": "team", "value": "research"},
+            "wanted": {"team": "reserch"},
+            "nearest": {"label": "team", "value": "research"},
             "known": ["research", "search", "support", "web"],
         },
-    )  # fmt: skip
+    )
 
 
 def _uncovered(now: datetime) -> Event:
     return Event(
-        id="sample/uncovered", kind="unmatched", severity="warning", at=now, zone=_ZONE, currency="USD",
+        id="sample/uncovered",
+        kind="unmatched",
+        severity="warning",
+        at=now,
+        zone=_ZONE,
+        currency="USD",
         data_until=now - timedelta(minutes=2),
         details={
             "uncovered": {"USD": Decimal("31.40")},
@@ -201,37 +319,63 @@ def _uncovered(now: datetime) -> Event:
                 {"label": "key", "value": "jane-laptop", "spent": Decimal("4.30")},
             ],
         },
-    )  # fmt: skip
+    )
 
 
 def _closed(now: datetime) -> Event:
     return _sample(
-        now, "summary", "information",
-        period_start=_MONTH.previous(_MONTH.containing(now)).start, period_end=_MONTH.containing(now).start, spent=Decimal("483.20"), projected={},
-        probability_over=None, pace=Decimal("15.10"),
-        exhausted_low=None, exhausted_at=None, exhausted_high=None, pace_allowed=None,
+        now,
+        "summary",
+        "information",
+        period_start=_MONTH.previous(_MONTH.containing(now)).start,
+        period_end=_MONTH.containing(now).start,
+        spent=Decimal("483.20"),
+        projected={},
+        probability_over=None,
+        pace=Decimal("15.10"),
+        exhausted_low=None,
+        exhausted_at=None,
+        exhausted_high=None,
+        pace_allowed=None,
         details={"occasion": "period_closed", "state": "ok", "previous": Decimal("391.70"), "alerts": 2},
-    )  # fmt: skip
+    )
 
 
 def _action(now: datetime) -> Event:
     return _sample(
-        now, "action", "critical", spent=Decimal("424.50"), reason=_RUNAWAY,
+        now,
+        "action",
+        "critical",
+        spent=Decimal("424.50"),
+        reason=_RUNAWAY,
         details={
-            "action": "stop-research", "state": "verified", "what": "blocked a key", "target": "rag-indexer",
-            "by": "@ana", "restore": "alertd actions restore a7f",
+            "action": "stop-research",
+            "state": "verified",
+            "what": "blocked a key",
+            "target": "rag-indexer",
+            "by": "@ana",
+            "restore": "alertd actions restore a7f",
         },
-    )  # fmt: skip
+    )
 
 
 def _proposed(now: datetime) -> Event:
     return _sample(
-        now, "action", "critical", spent=Decimal("424.50"), reason=_RUNAWAY,
+        now,
+        "action",
+        "critical",
+        spent=Decimal("424.50"),
+        reason=_RUNAWAY,
         details={
-            "action": "stop-research", "state": "proposed", "what": "block a key", "target": "rag-indexer",
-            "reversible": True, "handle": "a7f", "expires": now + timedelta(minutes=60),
+            "action": "stop-research",
+            "state": "proposed",
+            "what": "block a key",
+            "target": "rag-indexer",
+            "reversible": True,
+            "handle": "a7f",
+            "expires": now + timedelta(minutes=60),
         },
-    )  # fmt: skip
+    )
 
 
 def _test(now: datetime) -> Event:
@@ -241,8 +385,10 @@ def _test(now: datetime) -> Event:
 def digest(now: datetime, occasion: str = "digest", count: int = 14) -> tuple[Event, ...]:
     """Summary events of `count` scopes of one budget, from far over to quiet, as a digest or a first start has them."""
     names = ("search", "support", "web", "data", "mobile", "billing", "growth", "security", "legal", "design")
-    return tuple(_scope(now, occasion, names[index % len(names)] + ("" if index < len(names) else f"-{index}"), index)
-                 for index in range(count))  # fmt: skip
+    return tuple(
+        _scope(now, occasion, names[index % len(names)] + ("" if index < len(names) else f"-{index}"), index)
+        for index in range(count)
+    )
 
 
 def _scope(now: datetime, occasion: str, team: str, index: int) -> Event:
@@ -250,12 +396,20 @@ def _scope(now: datetime, occasion: str, team: str, index: int) -> Event:
     likely = spent * Decimal("1.5")
     over, risk = spent >= Decimal(500), likely >= Decimal(500)
     return _sample(
-        now, "summary", "information", id=f"sample/{occasion}/{team}", budget="teams", scope=(("team", team),),
-        spent=spent, probability_over=0.99 if over else 0.8 if risk else 0.04,
+        now,
+        "summary",
+        "information",
+        id=f"sample/{occasion}/{team}",
+        budget="teams",
+        scope=(("team", team),),
+        spent=spent,
+        probability_over=0.99 if over else 0.8 if risk else 0.04,
         projected={"0.1": likely * Decimal("0.9"), "0.5": likely, "0.9": likely * Decimal("1.15")},
-        exhausted_at=now + timedelta(days=6) if risk and not over else None, exhausted_low=None, exhausted_high=None,
+        exhausted_at=now + timedelta(days=6) if risk and not over else None,
+        exhausted_low=None,
+        exhausted_high=None,
         details={"occasion": occasion, "state": "over" if over else "risk" if risk else "ok"},
-    )  # fmt: skip
+    )
 
 
 #: What `--event` takes, and what the gallery shows, in its order.

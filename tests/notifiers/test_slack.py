@@ -1,0 +1,272 @@
+"""Slack gets whole messages within its limits, once, in the right channel and thread, and nobody is pinged by a label."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+from pydantic import ValidationError
+
+from alertd.core.messages.samples import NOW, SAMPLES, digest
+from alertd.notifiers.slack import Hook, Options, Slack
+from alertd.ports import DeliveryError, Receipt
+from alertd.wire.slack_errors import PERMANENT, RETRIED
+from tests.servers.deliveries import delivery, now, receipt, refusal, sample, seen
+from tests.servers.recording import Reply
+from tests.servers.slack import TOKEN, SlackServer, badly_escaped
+
+NASTY: Final = (
+    "<!channel> <@U024BE7LH> <https://evil.example|click> *bold* _it_ ~x~ `code` & | :tada:",
+    "two\r\nlines\x00\u2028and\u202emore",
+    "\u05e2\u05d1\u05e8\u05d9\u05ea \u0627\u0644\u0639\u0631\u0628\u064a\u0629",
+    "n" * 200,
+)
+
+
+def bot(server: SlackServer, **options: Any) -> Slack:
+    given = {"bot_token": TOKEN, "channel": "#ops", "api_url": server.api_url, **options}
+    return Slack("ops", Options(**given), now=now)
+
+
+def hook(server: SlackServer) -> Hook:
+    return Hook("ops", Options(webhook_url=server.webhook_url), now=now)
+
+
+def words(message: dict[str, Any]) -> str:
+    texts = [block["text"]["text"] if "text" in block else block["elements"][0]["text"] for block in message["blocks"]]
+    return "\n".join(texts)
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_slack_takes_every_kind_of_message_by_both_doors(kind: str) -> None:
+    events = SAMPLES[kind](NOW)
+    with SlackServer() as server:
+        receipt(bot(server), delivery(*events))
+        receipt(hook(server), delivery(*events))
+    by_bot, by_hook = server.messages
+    assert by_bot["blocks"] == by_hook["blocks"]
+    assert badly_escaped(by_bot) == []
+
+
+@pytest.mark.parametrize("name", NASTY)
+@pytest.mark.parametrize("kind", ["forecast", "burn_rate", "digest", "unmatched", "unpriced", "source_stale", "action"])
+def test_no_name_from_outside_pings_links_or_breaks_a_message(kind: str, name: str) -> None:
+    events = tuple(_renamed(event, name) for event in SAMPLES[kind](NOW))
+    with SlackServer(channels={"C1": "ops"}) as server:
+        receipt(bot(server), delivery(*events))
+    assert server.mentions == []
+    assert badly_escaped(server.messages[0]) == []
+    assert "evil.example|" not in words(server.messages[0])
+    assert "\u202e" not in words(server.messages[0])
+
+
+def test_three_hundred_scopes_are_one_message_cut_with_a_count() -> None:
+    with SlackServer() as server:
+        receipt(bot(server), delivery(*digest(NOW, count=300)))
+    said = words(server.messages[0])
+    assert "300 scopes of teams" in said
+    assert "… and 294 more" in said
+    assert len(server.messages) == 1
+
+
+def test_three_hundred_alerts_with_long_names_stay_within_every_limit() -> None:
+    events = tuple(
+        replace(sample(), id=str(count), budget="teams", scope=(("team", f"{count}-" + "<" * 200),))
+        for count in range(300)
+    )
+    with SlackServer() as server:
+        receipt(bot(server), delivery(*events))
+    assert "300 scopes of teams will probably exceed their budgets" in words(server.messages[0])
+
+
+def test_a_channel_is_filled_from_the_labels_and_has_a_default() -> None:
+    search = sample(budget="teams", scope=(("team", "search"),))
+    nobody = sample(budget="teams", scope=(("team", None),))
+    with SlackServer() as server:
+        for event in (search, nobody):
+            receipt(bot(server, channel="#llm-{team}", default_channel="#ops"), delivery(event))
+    assert [message["channel"] for message in server.messages] == ["C024BE92M", "C024BE91L"]
+
+
+def test_without_a_default_a_missing_label_is_given_up_and_says_why() -> None:
+    with SlackServer() as server:
+        error = refusal(bot(server, channel="#llm-{team}"), delivery(sample()))
+        assert server.requests == []
+    assert error.permanent
+    assert "#llm-{team}" in str(error)
+    assert "default_channel" in str(error)
+
+
+def test_a_budget_may_have_a_channel_of_its_own() -> None:
+    with SlackServer() as server:
+        receipt(bot(server), delivery(sample(channel="#llm-search")))
+    assert server.messages[0]["channel"] == "C024BE92M"
+
+
+def test_the_messages_of_one_conversation_are_a_thread() -> None:
+    with SlackServer() as server:
+        first = receipt(bot(server), delivery(sample()))
+        second = receipt(bot(server), delivery(sample("over"), memory=first.memory))
+        receipt(bot(server), delivery(sample("recovered"), memory=second.memory))
+    root, over, recovered = server.messages
+    assert "thread_ts" not in root
+    assert {over["thread_ts"], recovered["thread_ts"]} == {root["ts"]}
+    assert (over["reply_broadcast"], recovered["reply_broadcast"]) == (True, False)
+
+
+def test_a_thread_whose_root_was_deleted_goes_on_in_the_channel() -> None:
+    with SlackServer() as server:
+        first = receipt(bot(server), delivery(sample()))
+        server.messages.clear()
+        receipt(bot(server), delivery(sample("over"), memory=first.memory))
+    assert ["thread_ts" in message for message in server.messages] == [False]
+
+
+def test_what_may_have_arrived_is_looked_for_before_it_is_sent_again() -> None:
+    with SlackServer() as server:
+        first = receipt(bot(server), delivery(sample()))
+        again = receipt(bot(server), delivery(sample(), uncertain=True, memory=first.memory))
+    assert len(server.messages) == 1
+    assert "found" in again.said
+    assert again.memory == first.memory
+
+
+def test_what_has_not_arrived_is_sent_after_looking() -> None:
+    with SlackServer() as server:
+        first = receipt(bot(server), delivery(sample()))
+        receipt(bot(server), delivery(sample("over"), key="other", uncertain=True, memory=first.memory))
+    assert len(server.messages) == 2
+
+
+def test_an_app_that_may_not_read_sends_again_rather_than_not_at_all() -> None:
+    with SlackServer(scopes={"chat:write"}) as server:
+        first = receipt(bot(server), delivery(sample()))
+        receipt(bot(server), delivery(sample("over"), key="other", uncertain=True, memory=first.memory))
+    assert len(server.messages) == 2
+
+
+@pytest.mark.parametrize("code", [*PERMANENT, *RETRIED, "something_new"])
+def test_what_slack_refuses_with_a_200_is_an_error_by_name(code: str) -> None:
+    with SlackServer() as server:
+        server.faults.append(Reply(200, json.dumps({"ok": False, "error": code})))
+        error = refusal(bot(server))
+    assert code in str(error)
+    assert error.permanent == (code in PERMANENT)
+
+
+def test_no_refusal_is_both_permanent_and_retried() -> None:
+    assert set(PERMANENT) & RETRIED == set()
+
+
+@pytest.mark.parametrize(
+    ("workspace", "said"),
+    [
+        ({"scopes": {"channels:history"}}, "missing_scope"),
+        ({"channels": {"C1": "general"}}, "channel_not_found"),
+        ({"archived": {"C024BE91L"}}, "is_archived"),
+        ({"not_member": {"C024BE91L"}}, "not_in_channel"),
+        ({"token": "xoxb-another"}, "invalid_auth"),
+    ],
+)
+def test_a_workspace_that_is_not_ready_says_what_to_do(workspace: dict[str, Any], said: str) -> None:
+    with SlackServer(**workspace) as server:
+        error = refusal(bot(server))
+    assert error.permanent
+    assert said in str(error)
+    assert PERMANENT[said] in str(error)
+    assert TOKEN not in str(error)
+
+
+@pytest.mark.parametrize("body", ["", "null", "[]", '"ok"', "<html>ok</html>", '{"ok": tr'])
+def test_a_200_that_slack_would_not_give_is_retried(body: str) -> None:
+    with SlackServer() as server:
+        server.faults.extend([Reply(200, body), Reply(200, body)])
+        errors = [refusal(bot(server)), refusal(hook(server))]
+    assert [(error.permanent, error.uncertain) for error in errors] == [(False, True)] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "permanent"),
+    [(404, "no_service", True), (403, "action_prohibited", True), (410, "channel_is_archived", True),
+     (400, "invalid_payload", True), (500, "rollup_error", False)],
+)  # fmt: skip
+def test_what_a_webhook_refuses_says_what_to_do(status: int, word: str, permanent: bool) -> None:  # noqa: FBT001
+    with SlackServer() as server:
+        server.faults.append(Reply(status, word))
+        error = refusal(hook(server))
+    assert error.permanent is permanent
+    assert word in str(error)
+    assert len(str(error)) > len(f"ops: Slack answered {status}: {word}") + 10
+
+
+def test_a_wrong_webhook_is_given_up_without_showing_it() -> None:
+    with SlackServer() as server:
+        wrong = Hook("ops", Options(webhook_url=f"{server.url}/services/T1/B1/guessed-secret"), now=now)
+        error = refusal(wrong)
+    assert error.permanent
+    assert "guessed-secret" not in str(error)
+
+
+def test_check_says_who_the_app_is_and_what_it_cannot_do() -> None:
+    with SlackServer() as server:
+        said = seen(bot(server))
+        blind = seen(bot(server, bot_token="xoxb-wrong"))
+        server.scopes = {"channels:history"}
+        mute = seen(bot(server))
+    assert isinstance(said, str)
+    assert "alertd in Example, posts to #ops" in said
+    assert "chat:write.public" in said
+    assert isinstance(blind, DeliveryError)
+    assert isinstance(mute, DeliveryError)
+    assert "chat:write" in str(mute)
+
+
+def test_check_posts_nothing_to_a_webhook() -> None:
+    with SlackServer() as server:
+        said = seen(hook(server))
+        assert server.requests == []
+    assert said == "a webhook at 127.0.0.1; to try it: alertd test-notify ops"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"bot_token": TOKEN}, {"bot_token": TOKEN, "webhook_url": "https://x.example"}, {"webhook_url": "hooks"},
+     {"webhook_url": "https://x.example/y", "channel": "#ops"}],
+)  # fmt: skip
+def test_options_that_cannot_work_are_refused_with_the_remedy(options: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="webhook_url|channel"):
+        Options(**options)
+
+
+def test_five_messages_at_once_all_arrive() -> None:
+    async def together() -> list[Receipt]:
+        notifier = bot(server)
+        try:
+            return await asyncio.gather(*(notifier.send(delivery(sample(), key=str(n))) for n in range(5)))
+        finally:
+            await notifier.close()
+
+    with SlackServer() as server:
+        asyncio.run(together())
+    assert sorted(message["metadata"]["event_payload"]["key"] for message in server.messages) == list("01234")
+
+
+def _renamed(event: Any, name: str) -> Any:
+    details = {
+        key: {**value, "value": name} if isinstance(value, dict) and "value" in value else value
+        for key, value in event.details.items()
+    }
+    strings = {key: name for key in ("source", "error", "what", "target", "by", "handle") if key in details}
+    known = {"known": [name]} if "known" in details else {}
+    return replace(
+        event,
+        scope=(("team", name),) if event.budget else (),
+        owner=name,
+        reason=name,
+        contributors=tuple(replace(item, value=name) for item in event.contributors),
+        unpriced=tuple(replace(item, model=name, provider=name, reason=name, nearest=name) for item in event.unpriced),
+        details={**details, **strings, **known},
+    )
