@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -15,17 +13,15 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from alertd import logs
 from alertd.app import App, database_warning
-from alertd.settings import Settings, load_settings
+from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.settings import Settings
 
 HELP: Final = "run the daemon: poll, judge, alert, until it is stopped"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the configuration is."""
-    parser.add_argument(
-        "--env-file", action="append", default=[], type=Path, metavar="F", help="an env file; a later one wins"
-    )
-    parser.add_argument("--config", type=Path, metavar="F", help="a TOML file; the environment wins over it")
+    add_settings_arguments(parser)
     parser.add_argument("--verbose", action="store_true", help="log what is asked and answered, without secrets")
 
 
@@ -34,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     logs.set_up(verbose=args.verbose)
 
     def load() -> Settings:
-        return load_settings(os.environ, args.env_file, args.config, need=("sources", "budgets"))
+        return settings_of(args, need=("sources", "budgets"))
 
     settings = load()
     if warning := database_warning(settings):

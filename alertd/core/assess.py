@@ -16,7 +16,7 @@ from typing import Any, Final
 from alertd.core.budgets import Budget
 from alertd.core.coverage import uncovered, unmatched
 from alertd.core.events import Event
-from alertd.core.evidence import burn_details, event_of, found_late, with_level
+from alertd.core.evidence import burn_details, event_of, found_late, gone_about, with_level
 from alertd.core.ledger import Ledger
 from alertd.core.positions import Circumstances, Position
 from alertd.core.sources import blind
@@ -185,11 +185,14 @@ def _actual(position: Position, told: Mapping[str, datetime], now: datetime) -> 
 
 def _fired(position: Position, threshold: Any, standing: Standing, now: datetime) -> Alert:
     key = key_of(position, threshold, standing.episode)
-    details = burn_details(position, threshold) if threshold.basis == "burn_rate" else {}
+    burning = threshold.basis == "burn_rate"
+    details = burn_details(position, threshold) if burning else {}
     event = event_of(
         position, "threshold", _EPISODIC[threshold.basis], key, now,
         reason=_episode_reason(position, threshold), details=details,
     )  # fmt: skip
+    if burning:
+        event = replace(event, exhausted_at=gone_about(position, threshold), exhausted_low=None, exhausted_high=None)
     return Alert((key,), with_level(event, threshold, [threshold.level(position.amount)]))
 
 

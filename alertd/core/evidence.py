@@ -104,6 +104,16 @@ def burn_details(position: Position, threshold: Threshold) -> dict[str, Any]:
     return details
 
 
+def gone_about(position: Position, threshold: Threshold) -> datetime | None:
+    """When the budget is used up if the pace of the shortest window goes on; None beyond the period's end."""
+    burn = position.burns[min(threshold.windows)]
+    left = position.amount.value - position.spent
+    if position.data_until is None or burn.spent <= 0 or left <= 0:
+        return None
+    gone = position.data_until + burn.window * float(left / burn.spent)
+    return gone if gone < position.period.end else None
+
+
 def with_level(event: Event, threshold: Threshold, levels: Sequence[Decimal]) -> Event:
     """The same event, saying on which threshold and levels it stands."""
     return replace(

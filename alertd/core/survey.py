@@ -96,10 +96,8 @@ class Survey:
         for index in used:
             groups.setdefault(self.ledger.labels[index].get(label, ""), []).append(index)
         today = _column(table, self.around.now)
-        contributors = sorted(
-            (self._contributor(label, value, group, table, (first, last, today)) for value, group in groups.items()),
-            key=lambda item: (-item.spent, item.value),
-        )
+        each = (self._contributor(label, value, group, table, (first, last, today)) for value, group in groups.items())
+        contributors = sorted((one for one in each if one.spent), key=lambda item: (-item.spent, item.value))
         burns, culprit = self._burns(position, used, table, label)
         seen = max(1, min(7, today - _first_used(table, used)))
         week = table.floats[used, max(0, today - seen) : today].sum() / seen if today else 0.0

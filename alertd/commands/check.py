@@ -1,0 +1,150 @@
+"""`alertd check`: the configuration, and everything it names, tried; what the budgets resolve to now. Sends nothing."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from alertd.app import App, database_warning
+from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.core.messages.figures import amount
+from alertd.core.positions import Position
+from alertd.core.prices import Unpriced
+from alertd.ports import DeliveryError, SourceError, StoreError
+from alertd.settings import Settings
+
+HELP: Final = "validate everything and reach every source, notifier and database; say what the budgets match now"
+
+
+@dataclass(slots=True)
+class Report:
+    """What was tried: (what, its name, ok, what it said), and the budgets as they resolve."""
+
+    rows: list[tuple[str, str, bool, str]] = field(default_factory=list)
+    budgets: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        return all(ok for _, _, ok, _ in self.rows)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where the configuration is, and whether a machine reads the answer."""
+    add_settings_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 where all is well, 1 on any fault."""
+    settings = settings_of(args, need=("sources", "budgets"))
+    report = asyncio.run(_check(settings))
+    if args.json:
+        rows = [{"what": w, "name": n, "ok": ok, "said": said} for w, n, ok, said in report.rows]
+        print(json.dumps({"ok": report.sound, "checks": rows, "budgets": report.budgets}, indent=2, default=str))
+    else:
+        _show(report)
+    return 0 if report.sound else 1
+
+
+async def _check(settings: Settings) -> Report:
+    app = App(settings, lambda: settings)
+    report = Report()
+    count = f"{len(settings.budgets)} budgets, {len(settings.sources)} sources, {len(settings.notifiers)} notifiers"
+    report.rows.append(("configuration", "", True, count))
+    if not settings.notifiers:
+        report.rows.append(
+            ("configuration", "notifiers", False, "nobody would be told; set ALERTD_NOTIFIERS__OPS__KIND")
+        )
+    try:
+        await _try(report, "database", "", _database(app, settings))
+        for name, source in app.parts.sources.items():
+            await _source(report, name, source, app.clock.now())
+        for name, notifier in app.parts.notifiers.items():
+            await _try(report, "notifier", name, notifier.look)
+        if report.rows[1 if settings.notifiers else 2][2]:
+            await _budgets(app, report)
+    finally:
+        await app.parts.close()
+        await app.store.close()
+    return report
+
+
+async def _try(report: Report, what: str, name: str, look: Callable[[], Awaitable[str]]) -> None:
+    try:
+        report.rows.append((what, name, True, await look()))
+    except (SourceError, DeliveryError, StoreError) as error:
+        report.rows.append((what, name, False, str(error)))
+
+
+def _database(app: App, settings: Settings) -> Callable[[], Awaitable[str]]:
+    async def look() -> str:
+        await app.store.open()
+        await app.store.writable()
+        return database_warning(settings) or "opened, migrated and writable"
+
+    return look
+
+
+async def _source(report: Report, name: str, source: Any, now: datetime) -> None:
+    try:
+        look = await source.look(now)
+    except SourceError as error:
+        report.rows.append(("source", name, False, str(error)))
+        return
+    age = f"; newest data {(now - look.latest).total_seconds():.0f} s old" if look.latest is not None else ""
+    report.rows.append(("source", name, True, look.summary + age))
+    report.rows.extend(("source", name, False, problem) for problem in look.problems)
+    for label, values in sorted(look.labels.items()):
+        shown = ", ".join(list(values)[:6]) + (f" and {len(values) - 6} more" if len(values) > 6 else "")  # noqa: PLR2004
+        report.rows.append(("source", name, True, f"  label {label}: {shown}"))
+
+
+async def _budgets(app: App, report: Report) -> None:
+    decisions = await app.judge.preview()
+    for position in decisions.positions:
+        report.budgets.append(_resolved(position, app))
+    for line in {row.line for row in app.judge.ledger.series if not row.billed}:
+        price = app.judge.terms.book.price(line, app.clock.now().date())
+        if isinstance(price, Unpriced):
+            near = ", ".join(app.judge.terms.book.nearest(line.model)) or "none"
+            report.rows.append(("price", f"{line.model} {line.meter}", True, f"{price.reason}; nearest known: {near}"))
+
+
+def _resolved(position: Position, app: App) -> dict[str, Any]:
+    budget = position.budget
+    named = {name for names in budget.notify.values() for name in names}
+    return {
+        "budget": budget.name,
+        "scope": dict(position.scope),
+        "amount": f"{position.amount.value:f}",
+        "unit": position.amount.unit,
+        "channel": position.override.channel or budget.channel,
+        "notify": sorted(named or app.parts.notifiers),
+        "matches": position.matched,
+        "spent": f"{position.spent:f}",
+    }
+
+
+def _show(report: Report) -> None:
+    console = Console(highlight=False)
+    for what, name, ok, said in report.rows:
+        mark = "[green]ok[/green]  " if ok else "[bold red]FAIL[/bold red]"
+        console.print(f"{mark} {what} {name}".rstrip() + ":", said, soft_wrap=True)
+    if not report.budgets:
+        return
+    table = Table("budget", "scope", "amount", "goes to", "spent so far")
+    for row in report.budgets:
+        scope = ", ".join(f"{k}={v or '(none)'}" for k, v in row["scope"].items())
+        goes = ", ".join(row["notify"]) + (f" {row['channel']}" if row["channel"] else "")
+        spent = amount(Decimal(row["spent"]), row["unit"]) if row["matches"] else "matches nothing yet"
+        table.add_row(row["budget"], scope, amount(Decimal(row["amount"]), row["unit"]), goes, spent)
+    console.print(table)
