@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from alertd.core.budgets import parse_duration
+from alertd.core.roles import Role
 
 _SECRET_NAME: Final = re.compile(r"token|password|passwd|secret|webhook_url|key|credential|authorization|headers|dsn")
 _USER_INFO: Final = re.compile(r"://[^/@\s]+@")
@@ -158,6 +159,11 @@ class SourceOptions(Connection):
         None, description="How old the newest data may be before its budgets are unknown"
     )
     drop_labels: TextList = Field(default_factory=list, description="Labels that are never stored, such as end_user")
+    role: Role = Field(
+        "auto",
+        description="authoritative or check, where two sources see the same traffic: only the authoritative one counts."
+        " auto counts, unless another is authoritative or counts the usage that this one has only the bill of",
+    )
     account: str = Field("", description="The billing account that its usage belongs to, where free tiers are shared")
     labels: TextMap = Field(default_factory=dict, description="Labels added to all its usage, such as team=search")
 

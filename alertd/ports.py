@@ -11,7 +11,8 @@ from alertd.core.counters import CounterSamples, CounterState, Increment
 from alertd.core.events import Event
 from alertd.core.ledger import SeriesRow as SeriesRow
 from alertd.core.ledger import UsageRow as UsageRow
-from alertd.core.usage import BilledCost, Usage
+from alertd.core.roles import Standing
+from alertd.core.usage import BilledCost, Committed, Usage
 
 
 class Clock(Protocol):
@@ -43,6 +44,8 @@ class Reading:
     warnings: tuple[str, ...] = ()
     #: For a back-fill of several steps: how far it is, 0 to 1.
     progress: float | None = None
+    #: What is certain to be billed later; replaces what the source said of it before.
+    commitments: Sequence[Committed] = ()
     #: On a first read: from when on its figures are complete (the oldest sample, where retention is short).
     complete_from: datetime | None = None
 
@@ -84,6 +87,18 @@ class Source(Protocol):
     async def look(self, now: datetime) -> Look: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Ranked(Protocol):
+    """A source that says how its figures stand beside those of others that see the same traffic."""
+
+    standing: Standing
+
+
+def standing_of(source: Source) -> Standing:
+    """How a source's figures stand beside others'; `auto` where it says nothing."""
+    return source.standing if isinstance(source, Ranked) else Standing()
 
 
 # --- notifiers ---

@@ -63,3 +63,19 @@ class BilledCost:
     source: str = ""
     #: True once the provider will not change it any more.
     final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Money that is certain to be billed: it falls evenly on [start, end), or at once where both are equal.
+
+    `counted` says that its past part is among the source's records already (an endpoint that is billed by the minute).
+    """
+
+    provider: str
+    start: datetime
+    end: datetime
+    cost: Money
+    labels: Labels = field(default_factory=dict)
+    model: str = ""
+    counted: bool = False
