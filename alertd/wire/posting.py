@@ -7,7 +7,6 @@ with its signature or token, to somebody else.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +19,7 @@ import httpx
 from alertd.core.messages.spans import clean
 from alertd.options import Connection
 from alertd.ports import DeliveryError
+from alertd.wire.trust import trust
 
 #: Answers of 400 to 499 that a later try can change; every other one is about the message or the configuration.
 RETRIED: Final = frozenset(
@@ -65,7 +65,7 @@ class Poster:
         self._secrets = tuple(sorted(long, key=len, reverse=True))
         self._client = httpx.AsyncClient(
             proxy=connection.proxy,
-            verify=ssl.create_default_context(cafile=connection.ca_file),
+            verify=trust(connection.ca_file),
             timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, 10.0)),
             follow_redirects=False,
             trust_env=False,

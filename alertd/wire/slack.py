@@ -11,7 +11,6 @@ import asyncio
 import http.client
 import json
 import logging
-import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
@@ -29,6 +28,7 @@ from alertd.ports import DeliveryError
 from alertd.wire.endable import Line, opener
 from alertd.wire.posting import Answer, is_permanent, retry_after, status_name
 from alertd.wire.slack_errors import PERMANENT, WEBHOOK_REMEDIES
+from alertd.wire.trust import trust
 
 Result = TypeVar("Result")
 
@@ -69,7 +69,7 @@ class _Door:
         self._secrets = [secret for secret in secrets if secret]
         self.timeout = connection.timeout.total_seconds()
         self._proxy = connection.proxy
-        self._trust = ssl.create_default_context(cafile=connection.ca_file)
+        self._trust = trust(connection.ca_file)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="slack")
 
     async def call(self, work: Callable[[Line], Result]) -> Result:

@@ -30,6 +30,7 @@ from aiosmtplib.errors import (
 
 from alertd.core.messages.spans import clean
 from alertd.ports import DeliveryError
+from alertd.wire.trust import trust
 
 PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
 #: What a code means beyond "4xx: later, 5xx: never" (RFC 5321), and when to try again.
@@ -125,7 +126,7 @@ async def _session(server: Server) -> AsyncIterator[SMTP]:
         timeout=server.timeout.total_seconds(),
         use_tls=server.security == "tls",
         start_tls=server.security == "starttls",
-        tls_context=None if server.security == "none" else ssl.create_default_context(cafile=server.ca_file),
+        tls_context=None if server.security == "none" else trust(server.ca_file),
     )
     try:
         await client.connect()
@@ -164,8 +165,8 @@ def _error(name: str, server: Server, error: Exception, *, sending: bool) -> Del
                 "it does not offer STARTTLS, so nothing was sent; set security to tls, or to none where the net is safe"
             )
             return DeliveryError(f"{where}: {said}", permanent=True)
-    cause = next((one for one in (error.__cause__, error.__context__) if isinstance(one, OSError)), error)
-    said = _short(str(cause), server) or type(error).__name__
+    causes = (error.__cause__, error.__context__, error)
+    said = next((text for one in causes if (text := _short(str(one or ""), server))), type(error).__name__)
     return DeliveryError(f"{where}: {'cut off' if sending else 'cannot connect'}: {said}", uncertain=sending)
 
 

@@ -1,4 +1,4 @@
-"""A mail arrives encrypted as asked, once, in its thread, readable as text and as HTML; whatever else happens is told."""
+"""A mail arrives encrypted as asked, once, in its thread, as text and as HTML; whatever else happens is told."""
 
 from __future__ import annotations
 

@@ -37,6 +37,7 @@ def outcome(notifier: Notifier, *deliveries: Delivery) -> Receipt | DeliveryErro
             return error
         finally:
             await notifier.close()
+            await asyncio.sleep(0)  # a connection that failed in its handshake closes on the loop's next turn
         return receipt
 
     return asyncio.run(all_of_them())

@@ -35,10 +35,7 @@ class SmtpServer:
     mails: list[EmailMessage] = field(default_factory=list)
     recipients: list[list[str]] = field(default_factory=list)
     logins: list[tuple[str, bool]] = field(default_factory=list)
-
-    @property
-    def port(self) -> int:
-        return int(self._server.sockets[0].getsockname()[1])
+    port: int = 0
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -62,13 +59,13 @@ class SmtpServer:
                 hostname="mail.example.com",
                 tls_context=trust if self.security == "starttls" else None,
                 authenticator=self._authenticate if self.login else None,
-                auth_required=self.login is not None,
                 auth_require_tls=self.security == "starttls",
             ),
             "127.0.0.1",
             0,
             ssl=trust if self.security == "tls" else None,
         )
+        self.port = int(self._server.sockets[0].getsockname()[1])
 
     async def _leave(self) -> None:
         self._server.close()
@@ -80,6 +77,8 @@ class SmtpServer:
     async def handle_MAIL(self, server: SMTP, session: Session, envelope: Envelope, address: str,  # noqa: N802
                           options: list[str]) -> str:  # fmt: skip
         reply = await self._at("MAIL", server)
+        if self.login and not session.authenticated:
+            return "530 5.7.0 Authentication required"
         if not reply.startswith("250"):
             return reply
         envelope.mail_from = address

@@ -21,7 +21,8 @@ _NAME_LENGTH: Final = 60
 _TEXT_LENGTH: Final = 300
 #: A name that no channel's mark-up can misread and that is told from the words around it.
 _SIMPLE: Final = re.compile(r"[\w.:/@+-]+(?: [\w.:/@+-]+)*\Z", re.ASCII)
-_EDGE: Final = re.compile(r"(?:^|[\s/])_|_(?:$|[\s/])")
+#: What some channel reads as a mark or a picture: _slanted_, :tada:.
+_MARKED: Final = re.compile(r"(?:^|[\s/])_|_(?:$|[\s/])|:[\w+-]+:")
 _FIRST_STRONG_ISOLATE: Final = "\u2068"
 _POP_ISOLATE: Final = "\u2069"
 
@@ -91,7 +92,7 @@ def clean(text: str, length: int = _TEXT_LENGTH) -> str:
 def name(text: str, style: str = PLAIN) -> Span:
     """A name from outside: in `style` where it is made of harmless characters, as code where it is not."""
     short = clean(text, _NAME_LENGTH)
-    simple = _SIMPLE.match(short) and not _EDGE.search(short)
+    simple = _SIMPLE.match(short) and not _MARKED.search(short)
     return Span(short, style) if simple else Span(short or "(empty)", CODE)
 
 

@@ -1,0 +1,20 @@
+"""Whom an encrypted connection trusts: the system's authorities, or those of a file that a company gives."""
+
+from __future__ import annotations
+
+import ssl
+from functools import cache
+from pathlib import Path
+
+
+def trust(ca_file: Path | None) -> ssl.SSLContext:
+    """A context that verifies certificates and host names. A given file is read anew each time, so that a reload helps.
+
+    Raises OSError (ssl.SSLError) where the file cannot be read or holds no certificate.
+    """
+    return _of_the_system() if ca_file is None else ssl.create_default_context(cafile=ca_file)
+
+
+@cache
+def _of_the_system() -> ssl.SSLContext:
+    return ssl.create_default_context()  # reading 140 authorities takes longer than sending a message
