@@ -98,7 +98,12 @@ def shown(name: str, value: Any, field: FieldInfo | None = None) -> Any:
     """An option's value as it may stand in a log: secrets are stars, URLs have no user and password."""
     if value and is_secret(name, field) and not isinstance(value, bool | int | Path):
         return "**********"
-    return _USER_INFO.sub("://***@", value) if isinstance(value, str) else value
+    return without_password(value) if isinstance(value, str) else value
+
+
+def without_password(text: str) -> str:
+    """A text whose addresses have no user and password."""
+    return _USER_INFO.sub("://***@", text)
 
 
 class Options(BaseModel):

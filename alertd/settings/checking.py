@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from alertd.core.faults import Fault, nearest
-from alertd.options import is_secret
+from alertd.options import is_secret, without_password
 from alertd.settings.document import written
 from alertd.settings.layers import FILE, KeyPath, Leaf, read_text
 
@@ -59,10 +59,10 @@ class Part:
         return written((*self.path, key), toml=self.toml)
 
     def fault(self, key: str, problem: str, remedy: str = "") -> None:
-        self.faults.append(Fault(self.place(key), problem, remedy))
+        self.fault_at(self.place(key), problem, remedy)
 
     def fault_at(self, place: str, problem: str, remedy: str = "") -> None:
-        self.faults.append(Fault(place, problem, remedy))
+        self.faults.append(Fault(place, without_password(problem), without_password(remedy)))
 
     def read(
         self, model: type[Model], context: Mapping[str, Any] | None = None, also: Iterable[str] = ()

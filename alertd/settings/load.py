@@ -11,11 +11,12 @@ from zoneinfo import ZoneInfo
 
 from alertd.core.budgets import Budget
 from alertd.core.faults import Fault, SettingsError
+from alertd.core.pricefile import PriceFileError, read_price_file
 from alertd.registry import HOUSE
 from alertd.settings.budgets import read_budget, with_defaults
 from alertd.settings.checking import Model, Part
 from alertd.settings.document import BudgetKeys, Document, HttpOptions, PricesOptions, written
-from alertd.settings.layers import FILE, KeyPath, Layers, Leaf
+from alertd.settings.layers import FILE, KeyPath, Layers, Leaf, read_text
 from alertd.settings.plugins import check_fallbacks, read_plugin
 from alertd.settings.values import Configured, Http, Settings
 
@@ -148,9 +149,13 @@ class _Reading:
         prices = self._section(("prices",), PricesOptions)
         files = tuple(prices.files) if prices else ()
         for file in files:
-            if not file.is_file():
-                place = self.leaves["prices", "files"].place
-                self.faults.append(Fault(place, f"{file.absolute()} is no file", "check the path"))
+            try:
+                read_price_file(str(file), read_text(file))
+            except PriceFileError as error:
+                self.faults += [Fault(str(file), fault) for fault in error.faults]
+            except ValueError as error:
+                problem, _, remedy = str(error).partition("; ")
+                self.faults.append(Fault(self.leaves["prices", "files"].place, problem, remedy))
         return files
 
     def _fx(self) -> dict[tuple[str, str], Decimal]:

@@ -175,7 +175,7 @@ def read_address(value: Any) -> str:
 def read_database(value: Any) -> str:
     """The address of a database. It may hold a password: no error repeats it."""
     if not re.fullmatch(r"(?:sqlite:///|postgres(?:ql)?://)\S+", str(value)):
-        raise ValueError("no database; write sqlite:////var/lib/alertd/alertd.db or postgresql://user@host/alertd")
+        raise ValueError("no database; write sqlite:////var/lib/alertd/alertd.db or postgresql://host/alertd")
     return str(value)
 
 

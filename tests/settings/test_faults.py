@@ -49,7 +49,7 @@ BROKEN = [
     (
         "ALERTD_DATABASE",
         "mysql://db",
-        "no database; write sqlite:////var/lib/alertd/alertd.db or postgresql://user@host/alertd",
+        "no database; write sqlite:////var/lib/alertd/alertd.db or postgresql://host/alertd",
     ),
     ("ALERTD_POLL_INTERVAL", "fast", "'fast' is no duration; write it as 60s, 5m, 1h30m or 2d"),
     ("ALERTD_POLL_INTERVAL", "0s", "0s is too short; write 1s or longer, such as 60s"),
