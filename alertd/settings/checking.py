@@ -131,18 +131,21 @@ class Part:
             return  # said already: its file could not be read, or its name is misspelt
         found = fields.get(key)
         secret = bool(key) and is_secret(key, found)
-        problem, remedy = _words(detail, found, secret=secret)
+        # Before anything is cut out of it: a cut could go through a secret.
+        text = self._without_secrets(str(detail.get("ctx", {}).get("error", "")), fields)
+        problem, remedy = _words(detail, found, text, secret=secret)
         if key:
             self.fault(key, problem, remedy)
         else:
             first = problem.partition(" ")[0]
             place = self.place(first) if first in fields else written(self.path, toml=self.toml)
-            self.fault_at(place, *(self._without_secrets(text, fields) for text in (problem, remedy)))
+            self.fault_at(place, problem, remedy)
 
     def _without_secrets(self, text: str, fields: Mapping[str, FieldInfo]) -> str:
         for key, leaf in self.leaves.items():
             if is_secret(key, fields.get(key)) and str(leaf.value):
-                text = text.replace(str(leaf.value), "***")
+                plain = str(leaf.value)
+                text = text.replace(plain, "***").replace(repr(plain)[1:-1], "***")
         return text
 
     def _meant(self, key: str, meant: str | None, fields: Collection[str]) -> str:
@@ -155,17 +158,16 @@ class _Unread:
     """Stands for the value of a file that could not be read: nothing takes it."""
 
 
-def _words(detail: ErrorDetails, found: FieldInfo | None, *, secret: bool) -> tuple[str, str]:
+def _words(detail: ErrorDetails, found: FieldInfo | None, text: str, *, secret: bool) -> tuple[str, str]:
     kind, means = detail["type"], (found.description or "" if found else "")
-    context = detail.get("ctx", {})
     if kind == "missing":
         return "required", f"write it as {found.examples[0]}" if found and found.examples else means
     if secret:
         return "not valid", means
     if kind == "value_error":
-        problem, _, remedy = str(context["error"]).partition("; ")
+        problem, _, remedy = text.partition("; ")
         return problem, remedy
     if kind == "literal_error":
-        return "none of its values", f"write {str(context['expected']).replace(chr(39), '')}"
+        return "none of its values", f"write {str(detail['ctx']['expected']).replace(chr(39), '')}"
     general = _INPUT.sub("should ", detail["msg"]).replace("should be", "must be"), means
     return next((words for start, words in _WORDS.items() if re.match(rf"{start}(_type|_parsing|\Z)", kind)), general)

@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from alertd.core.budgets import Amount, Where, duration_text
 from alertd.core.quiet import QuietHours
+from alertd.options import NotifierOptions, RevokerOptions, SourceOptions
 from alertd.registry import HOUSE, kinds, load
 from alertd.settings.document import DEPTHS, NAMED, BudgetOptions, Document, written
 
@@ -41,6 +42,12 @@ _TYPES: Final[Mapping[Any, str]] = {
     Mapping: "map",
 }
 _SECTIONS: Final = {"sources": "sources", "notifiers": "notifiers", "actions": "revokers"}
+#: What every kind of a section can be told.
+_SHARED: Final[Mapping[str, type[BaseModel]]] = {
+    "sources": SourceOptions,
+    "notifiers": NotifierOptions,
+    "actions": RevokerOptions,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +67,20 @@ class Key:
 def describe(house: Path = HOUSE) -> tuple[Key, ...]:
     """Every key of the configuration, those of every kind of source, notifier and action included."""
     own = (key for name in Document.model_fields for key in _section(name))
+    shared = (key for section, model in _SHARED.items() for key in _shared(section, model))
     plugins = (
         key
         for section, room in _SECTIONS.items()
         for kind in kinds(room, house)
         for key in options_of(section, kind, house)
     )
-    return (*own, *plugins)
+    return (*own, *shared, *plugins)
+
+
+def _shared(section: str, model: type[BaseModel]) -> Iterator[Key]:
+    what = f"What it is; `alertd kinds {_SECTIONS[section]}` lists the kinds"
+    yield Key(written((section, _NAME, "kind")), "text", "", what, required=True)
+    yield from _keys(model, (section, _NAME))
 
 
 def options_of(section: str, kind: str, house: Path = HOUSE) -> tuple[Key, ...]:

@@ -13,9 +13,9 @@ from alertd.core.faults import SettingsError
 from alertd.settings import load_settings
 
 #: Long enough that it stands in no message by chance; with what quotes, URLs, numbers and JSON are made of.
-SECRETS = st.text(string.ascii_letters + string.digits + "!#$%&()*+-./:;<=>?@[]^_{|}~ ", min_size=8, max_size=40).map(
-    lambda text: "Zq9" + text.strip() + "9qZ"
-)
+SECRETS = st.text(
+    string.ascii_letters + string.digits + "!#$%&()*+-./:;<=>?@[]^_{|}~ \\'\"", min_size=8, max_size=40
+).map(lambda text: "Zq9" + text.strip() + "9qZ")
 HIDDEN = [
     "ALERTD_DATABASE",
     "ALERTD_HEARTBEAT_URL",
