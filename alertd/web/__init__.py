@@ -9,6 +9,7 @@ from alertd.web.access import Access, Gate, is_loopback
 from alertd.web.api import Api
 from alertd.web.layout import POLICY
 from alertd.web.login import form
+from alertd.web.pages import Pages
 from alertd.web.server import ListenError, WebServer
 from alertd.web.view import Loop, Standings, View
 
@@ -19,6 +20,6 @@ def build(view: View, *, token: str | None, open_metrics: bool, loopback: bool) 
     """The application. `loopback` says that only this machine reaches it; elsewhere all but probes wants the token."""
     access = Access(token or None, open_metrics, loopback, view.clock, view.public_url)
     return Starlette(
-        routes=Api(view).routes(),
+        routes=[*Api(view).routes(), *Pages(view, guarded=access.guarded).routes()],
         middleware=[Middleware(Gate, access=access, policy=POLICY, form=form)],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from alertd.core.assess import state_of
 from alertd.core.budgets import Threshold
@@ -14,8 +14,10 @@ from alertd.core.evidence import event_of, handle_of, zone_name
 from alertd.core.positions import Position
 from alertd.core.thresholds import stands, thresholds_of
 from alertd.ports import AlertRow
+from alertd.web.view import Records
 
 Notes = Mapping[str, Any]
+_RANKS: Final = ("over", "risk", "unknown", "ok")
 
 
 def budget_json(position: Position, notes: Notes, now: datetime) -> dict[str, Any]:
@@ -64,9 +66,10 @@ def budget_json(position: Position, notes: Notes, now: datetime) -> dict[str, An
 
 
 def standing(position: Position, threshold: Threshold, notes: Notes, now: datetime) -> bool | None:
-    """Whether a threshold stands; None where that is unknown. An episode stands until it was clearly over for a while.
+    """Whether a threshold stands; None where that is unknown or not judged yet.
 
-    `notes` are the judge's; where they do not tell, the figures of the moment do.
+    An episode stands until it was clearly over for a while: the judge's `notes` know. Where it never began, the
+    figures of the moment tell.
     """
     if state_of(position) == "unknown":
         return None
@@ -75,7 +78,25 @@ def standing(position: Position, threshold: Threshold, notes: Notes, now: dateti
     note = notes.get(f"standing/{position.name}/{threshold}")
     if isinstance(note, Mapping):
         return bool(note.get("open"))
-    return stands(position, threshold, now)
+    if threshold.basis not in ("forecast", "burn_rate"):
+        return None
+    return bool(stands(position, threshold, now))
+
+
+def worst_first(positions: Iterable[Position]) -> list[Position]:
+    """Over, at risk, unknown, then the rest; within each those nearest their limit by what is likely spent in all."""
+    return sorted(positions, key=lambda p: (_RANKS.index(state_of(p)), -_pressure(p), p.name))
+
+
+def _pressure(position: Position) -> float:
+    amount = float(position.amount.value) or 1e-9
+    likely = float(position.spent) if position.projection is None else position.projection.quantile(0.5)
+    return max(float(position.spent), likely) / amount
+
+
+async def notes_of(records: Records) -> Notes:
+    """The judge's notes by name. Raises StoreError."""
+    return {name: value for name, (value, _) in (await records.memory()).items()}
 
 
 def alerts_json(rows: Iterable[AlertRow], limit: int) -> list[dict[str, Any]]:

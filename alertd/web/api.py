@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
@@ -16,8 +15,8 @@ from starlette.routing import Route
 
 from alertd.core.assess import state_of
 from alertd.ports import StoreError
-from alertd.web.answers import alerts_json, budget_json, instant_text
-from alertd.web.metrics import Snapshot, registry_of, worst_first
+from alertd.web.answers import alerts_json, budget_json, instant_text, notes_of, worst_first
+from alertd.web.metrics import Snapshot, registry_of
 from alertd.web.openapi import DOCUMENT, STATES
 from alertd.web.view import View
 
@@ -79,7 +78,7 @@ class Api:
         view = self.view
         try:
             async with asyncio.timeout(_PATIENCE):
-                outbox, notes = await view.records.outbox_depth(), await notes_of(view)
+                outbox, notes = await view.records.outbox_depth(), await notes_of(view.records)
         except (StoreError, TimeoutError):
             outbox, notes = None, None
         return Snapshot(
@@ -107,7 +106,7 @@ class Api:
             if name in (None, position.budget.name) and state in (None, state_of(position))
         ]
         try:
-            notes = await notes_of(self.view)
+            notes = await notes_of(self.view.records)
         except StoreError:
             notes = {}
         found = await asyncio.to_thread(lambda: [budget_json(position, notes, now) for position in wanted])
@@ -131,11 +130,6 @@ class Api:
 
     async def openapi(self, request: Request) -> Response:
         return JSONResponse(DOCUMENT)
-
-
-async def notes_of(view: View) -> Mapping[str, Any]:
-    """The judge's notes. Raises StoreError."""
-    return {name: value for name, (value, _) in (await view.records.memory()).items()}
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -24,7 +24,7 @@ from alertd.core.budgets import scope_text
 from alertd.core.evidence import projected
 from alertd.core.positions import Position, SourceView
 from alertd.core.thresholds import thresholds_of
-from alertd.web.answers import standing
+from alertd.web.answers import standing, worst_first
 from alertd.web.view import Loop, Standings
 
 #: No more budget scopes than these have series of their own; those nearest their limit come first.
@@ -69,17 +69,6 @@ def registry_of(snapshot: Snapshot) -> CollectorRegistry:
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
-
-
-def worst_first(positions: Iterable[Position]) -> list[Position]:
-    """Those nearest their limit first, by what is likely to be spent in all."""
-    return sorted(positions, key=lambda p: (-_pressure(p), p.name))
-
-
-def _pressure(position: Position) -> float:
-    amount = float(position.amount.value) or 1e-9
-    likely = float(position.spent) if position.projection is None else position.projection.quantile(0.5)
-    return max(float(position.spent), likely) / amount
 
 
 @dataclass(slots=True)

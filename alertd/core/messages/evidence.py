@@ -247,10 +247,10 @@ def _from_to(item: Contributor, unit: str) -> str:
         return f" {number(before, unit)} a day → stopped"
     if not before:
         return f" is new: {number(now, unit)} a day"
-    return f" {number(before, unit)} → {number(now, unit)} a day ({_why(now / before, item.volume_change)})"
+    return f" {number(before, unit)} → {number(now, unit)} a day ({price_or_volume(now / before, item.volume_change)})"
 
 
-def _why(pace: Decimal, volume: float | None) -> str:
+def price_or_volume(pace: Decimal, volume: float | None) -> str:
     """Price against volume: which of the two made the pace change."""
     if volume is None or volume <= 0 or pace <= 0:
         return times(pace)

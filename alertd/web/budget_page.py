@@ -1,0 +1,169 @@
+"""A budget's own page: the period as a picture, its thresholds, who spends and what changed, what was announced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from alertd.core.assess import state_of
+from alertd.core.budgets import Threshold, duration_text
+from alertd.core.events import Contributor, Event
+from alertd.core.fan import fan, spent_curve
+from alertd.core.markup import Markup, element, fragment
+from alertd.core.messages import evidence
+from alertd.core.messages.dates import period_name, place
+from alertd.core.messages.figures import amount, chance, number
+from alertd.core.messages.spans import name as safe_name
+from alertd.core.positions import Position
+from alertd.core.thresholds import thresholds_of
+from alertd.ports import AlertRow
+from alertd.web.alert_list import alert_list
+from alertd.web.answers import standing
+from alertd.web.wording import badge, event_for, html, outlook, used
+
+_STANDS: Final = {True: "stands", False: "does not stand", None: "not known"}
+_NARROW: Final = (360, 260)
+
+
+def budget_page(position: Position, notes: Mapping[str, Any], alerts: Sequence[AlertRow], now: datetime) -> Markup:
+    """Everything that is known of one budget, scope and period."""
+    event = event_for(position, now)
+    return fragment(
+        element("h1", html(evidence.who(event, "plain"))),
+        element("p", badge(state_of(position)), " ", _period(position, event, now)),
+        _figures(position, event, now),
+        element("div", fan(position), class_="wide"),
+        element("div", fan(position, *_NARROW), class_="narrow"),
+        element("p", "Solid: spent. Shaded: where 50, 80 and 90 of 100 likely courses lie; dashed: the middle one.",
+                class_="quiet") if position.projection else None,
+        _thresholds(position, notes, now),
+        _contributors(position),
+        _days(position),
+        element("h2", "Announced"),
+        alert_list(alerts, now, empty="Nothing was announced for this budget in this period."),
+    )  # fmt: skip
+
+
+def _period(position: Position, event: Event, now: datetime) -> str:
+    last = position.period.last_day
+    name = period_name(event, now)
+    return f"{name[:1].upper()}{name[1:]} (to {last.day} {last:%b %Y}, {place(event.zone)})"
+
+
+def _figures(position: Position, event: Event, now: datetime) -> Markup:
+    """The same lines as a message has."""
+    lines = [
+        fragment("Used ", used(position)),
+        *outlook(position, event, now),
+        html(evidence.to_stay_inside(event)) if position.data_until else None,
+        html(evidence.changed(event)),
+        html(evidence.to_do(event)),
+        html(evidence.footer(event, now)),
+    ]
+    return element("div", [element("p", line) for line in lines if line], class_="figures")
+
+
+def _thresholds(position: Position, notes: Mapping[str, Any], now: datetime) -> Markup:
+    rows = [
+        element(
+            "tr",
+            element("th", str(threshold), scope="row"),
+            element("td", _where(threshold, position)),
+            element("td", _STANDS[standing(position, threshold, notes, now)]),
+            element("td", _since(threshold, position)),
+        )
+        for threshold in thresholds_of(position)
+    ]
+    return _table("Thresholds", ("Threshold", "At", "Now", "Why"), rows)
+
+
+def _where(threshold: Threshold, position: Position) -> str:
+    if threshold.basis not in ("actual", "forecast"):
+        return "–"
+    return amount(threshold.reached_at(position.amount), position.amount.unit)
+
+
+def _since(threshold: Threshold, position: Position) -> str:
+    """Why it stands or not, in figures."""
+    level = threshold.reached_at(position.amount)
+    if threshold.basis == "actual":
+        left, unit = level - position.spent, position.amount.unit
+        return f"{number(left, unit)} to go" if left > 0 else f"passed by {number(-left, unit)}"
+    if threshold.basis == "forecast" and position.projection is not None:
+        bound = position.projection.fires_below(threshold.probability)
+        likely = chance(position.projection.probability_over(float(level)))
+        unit = position.amount.unit
+        return f"{likely} chance of exceeding it; told for amounts under {number(Decimal(repr(bound)), unit)}"
+    if threshold.basis == "burn_rate":
+        burns = [position.burns[window] for window in threshold.windows if window in position.burns]
+        return (
+            ", ".join(f"{burn.factor:.1f}x over {duration_text(burn.window)}" for burn in burns)
+            or "no data in its windows"
+        )
+    return "not judged yet"
+
+
+def _contributors(position: Position) -> Markup | None:
+    if not position.contributors:
+        return None
+    unit, label = position.amount.unit, position.contributors[0].label
+    rows = [
+        element(
+            "tr",
+            element("th", html((safe_name(item.value),)) if item.value else f"no {label}", scope="row"),
+            element("td", number(item.spent, unit), class_="figure"),
+            element("td", _paces(item, unit), class_="figure"),
+            element("td", _why(item)),
+        )
+        for item in position.contributors
+    ]
+    more = position.contributor_count - len(position.contributors)
+    return fragment(
+        _table("Who spends", (label, "Spent", "A day, before → now", "What changed"), rows),
+        element("p", f"and {more} more", class_="quiet") if more > 0 else None,
+    )
+
+
+def _paces(item: Contributor, unit: str) -> str:
+    if item.pace_now is None or item.pace_before is None:
+        return "–"
+    return f"{number(item.pace_before, unit)} → {number(item.pace_now, unit)}"
+
+
+def _why(item: Contributor) -> str:
+    """Price against volume, in a message's words."""
+    before, now = item.pace_before, item.pace_now
+    if before is None or now is None:
+        return "too new to compare"
+    if not before or not now:
+        return "new" if now else "stopped" if before else "quiet"
+    return evidence.price_or_volume(now / before, item.volume_change)
+
+
+def _days(position: Position) -> Markup | None:
+    """The picture's curve as a table, for those who do not see it."""
+    if not position.daily:
+        return None
+    unit = position.amount.unit
+    sums = spent_curve(position)[1:]
+    rows = [
+        element("tr", element("th", text, scope="row"), element("td", number(spent, unit), class_="figure"),
+                element("td", number(Decimal(repr(total)), unit), class_="figure"))
+        for (text, spent), (_, total) in zip(position.daily, sums, strict=False)
+    ]  # fmt: skip
+    return element(
+        "details",
+        element("summary", "Spent by day"),
+        _table("", ("Day", "Spent", "In all"), rows),
+        id="days",
+    )
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Markup]) -> Markup:
+    head = element("tr", [element("th", column, scope="col") for column in columns])
+    return fragment(
+        element("h2", title) if title else None,
+        element("div", element("table", element("thead", head), element("tbody", rows)), class_="scroll"),
+    )

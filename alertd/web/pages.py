@@ -1,0 +1,164 @@
+"""The pages for people: read-only, whole without JavaScript, each drawn anew from the view."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from alertd.core.budgets import scope_text
+from alertd.core.markup import Content, Markup, element, fragment
+from alertd.core.messages.dates import age
+from alertd.core.messages.spans import clean
+from alertd.core.positions import Position
+from alertd.ports import AlertRow, StoreError
+from alertd.web.alert_list import alert_list
+from alertd.web.answers import notes_of, worst_first
+from alertd.web.budget_page import budget_page
+from alertd.web.front import chosen, summary, table
+from alertd.web.layout import page
+from alertd.web.openapi import STATES
+from alertd.web.tables import prices_page, sources_page
+from alertd.web.view import Standings, View
+
+_RECENT: Final = timedelta(days=35)
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The endpoints of people. `guarded` says that one signs in, so that one can sign out."""
+
+    view: View
+    guarded: bool
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/", self.front),
+            Route("/budgets/{name}", self.budget),
+            Route("/alerts", self.alerts),
+            Route("/sources", self.sources),
+            Route("/prices", self.prices),
+        ]
+
+    def _page(self, title: str, here: str, *content: Content, status: int = 200) -> Response:
+        view, now = self.view, self.view.clock.now()
+        return page(
+            title,
+            notices(view, now),
+            *content,
+            _foot(view.standings(), view.version, now),
+            here=here,
+            signed_in=self.guarded,
+            status=status,
+        )
+
+    async def front(self, request: Request) -> Response:
+        """Every budget, the worst first."""
+        words = request.query_params.get("q", "").strip()[:100]
+        state = request.query_params.get("state")
+        state = state if state in STATES else None
+        positions = worst_first(self.view.standings().positions)
+        now = self.view.clock.now()
+        found = chosen(positions, state, words)
+        shown = await asyncio.to_thread(table, found, now) if found else _nothing(self.view, positions)
+        return self._page("Budgets", "/", element("h1", "Budgets"), summary(positions, state=state, words=words), shown)
+
+    async def budget(self, request: Request) -> Response:
+        """One budget and scope; a budget of many scopes without `?scope=` lists them."""
+        name, scope = request.path_params["name"], request.query_params.get("scope")
+        of_budget = [p for p in worst_first(self.view.standings().positions) if p.budget.name == name]
+        wanted = [p for p in of_budget if scope_text(p.scope) == (scope or "")]
+        now = self.view.clock.now()
+        if wanted:
+            position = wanted[0]
+            shown = await self._one_budget(position, now)
+            return self._page(clean(f"{name} {scope or ''}", 80), f"/budgets/{name}", shown)
+        if of_budget and not scope:
+            shown = await asyncio.to_thread(table, of_budget, now)
+            return self._page(clean(name, 80), f"/budgets/{name}", element("h1", clean(name, 80)), shown)
+        said = f"There is no budget {clean(name, 80)}{f' with the scope {clean(scope, 80)}' if scope else ''}."
+        back = element("p", element("a", "All budgets", href="/"))
+        return self._page("Not found", "/budgets", element("h1", "Not found"), element("p", said), back, status=404)
+
+    async def _one_budget(self, position: Position, now: datetime) -> Markup:
+        try:
+            notes, rows = await notes_of(self.view.records), await self.view.records.alerts(position.period.start)
+        except StoreError:
+            return fragment(_no_database(), budget_page(position, {}, (), now))
+        own = [row for row in rows if _is_about(row, position)]
+        return await asyncio.to_thread(budget_page, position, notes, own, now)
+
+    async def alerts(self, request: Request) -> Response:
+        """What was announced in the last weeks, about anything."""
+        now = self.view.clock.now()
+        try:
+            rows: Sequence[AlertRow] = await self.view.records.alerts(now - _RECENT)
+        except StoreError:
+            return self._page("Alerts", "/alerts", element("h1", "Alerts"), _no_database(), status=503)
+        shown = await asyncio.to_thread(alert_list, rows, now, empty="Nothing was announced in the last five weeks.")
+        return self._page("Alerts", "/alerts", element("h1", "Alerts"), shown)
+
+    async def sources(self, request: Request) -> Response:
+        """Where usage is read, how old it is, and the daemon's loops."""
+        shown = sources_page(self.view.standings().sources, self.view.loops(), self.view.clock.now())
+        return self._page("Sources", "/sources", shown)
+
+    async def prices(self, request: Request) -> Response:
+        """What usage is priced by, and what has no price."""
+        view, now = self.view, self.view.clock.now()
+        shown = await asyncio.to_thread(prices_page, view.book(), list(view.lines()), view.standings().positions, now)
+        return self._page("Prices", "/prices", shown)
+
+
+def notices(view: View, now: datetime) -> Markup:
+    """What everybody must know before any figure."""
+    standings = view.standings()
+    said: list[Markup] = []
+    faults = [element("li", clean(fault)) for fault in view.faults()]
+    if faults:
+        said.append(
+            element("div", "The changed configuration is refused, the old one stays in force:", element("ul", faults),
+                    class_="notice over", role="alert")
+        )  # fmt: skip
+    for source in standings.sources.values():
+        if source.stale(now) and source.until is not None:
+            words = f"Cannot see spend from {source.name} for {age(now - source.until)}: its budgets are unknown."
+            more = f" {clean(source.error)}" if source.error else ""
+            said.append(element("p", element("strong", words), more, class_="notice over", role="alert"))
+    if any(position.unpriced for position in standings.positions):
+        words = "Some usage has no price and counts in no figure: "
+        said.append(element("p", words, element("a", "see Prices", href="/prices"), class_="notice risk"))
+    if view.dry_run:
+        said.append(element("p", "Dry run: everything is judged, nothing is sent or done.", class_="notice"))
+    return fragment(said)
+
+
+def _nothing(view: View, positions: Sequence[Position]) -> Markup:
+    if positions:
+        return element("p", "No budget fits. ", element("a", "Show all", href="/"), class_="quiet")
+    if view.standings().judged is None:
+        return element("p", "Nothing was judged yet: alertd is reading its sources for the first time. ",
+                       element("a", "How far they are", href="/sources"))  # fmt: skip
+    return element("p", "No budget is configured: set ALERTD_BUDGETS__NAME__AMOUNT.")
+
+
+def _no_database() -> Markup:
+    return element("p", "The database does not answer: what was announced cannot be shown; see the log.",
+                   class_="notice over", role="alert")  # fmt: skip
+
+
+def _foot(standings: Standings, version: str, now: datetime) -> Markup:
+    judged = "not judged yet" if standings.judged is None else f"judged {age(now - standings.judged)} ago"
+    stamp = element("time", f"{now:%d %b %Y %H:%M} UTC", datetime=now.isoformat(timespec="seconds"))
+    return element("footer", "As of ", stamp, f", {judged} · alertd {version} · ",
+                   element("span", id="live", role="status"))  # fmt: skip
+
+
+def _is_about(row: AlertRow, position: Position) -> bool:
+    return (row.event.budget, row.event.scope) == (position.budget.name, position.scope)

@@ -1,0 +1,159 @@
+"""The pages of sources and prices: how fresh what alertd knows is, and what it cannot price."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from alertd.core.markup import Content, Markup, element, fragment
+from alertd.core.messages.dates import age, clock_time
+from alertd.core.messages.figures import plural
+from alertd.core.messages.spans import clean
+from alertd.core.positions import Position, SourceView
+from alertd.core.prices import Price, PriceBook, Unpriced
+from alertd.core.usage import Line
+from alertd.web.view import Loop
+
+#: A price that nobody looked at for so long may have changed.
+_OLD: Final = timedelta(days=270)
+_DAY: Final = re.compile(r"\b20\d\d-[01]\d-[0-3]\d\b")
+_MOST_LINES: Final = 500
+
+
+def grid(columns: Sequence[str], rows: Sequence[Markup]) -> Markup:
+    """A table that scrolls by itself where it is too wide."""
+    head = element("tr", [element("th", column, scope="col") for column in columns])
+    return element("div", element("table", element("thead", head), element("tbody", rows)), class_="scroll")
+
+
+def sources_page(sources: Mapping[str, SourceView], loops: Sequence[Loop], now: datetime) -> Markup:
+    """Every source with its age and what is wrong with it, then the daemon's own loops."""
+    rows = [_source(view, now) for _, view in sorted(sources.items())]
+    return fragment(
+        element("h1", "Sources"),
+        grid(("Source", "State", "Data to", "Read every", "Figures complete from"), rows)
+        if rows
+        else element("p", "No source has been read yet.", class_="quiet"),
+        element("h2", "Loops"),
+        grid(("Loop", "Rounds", "Failed", "Last took", "Last ended", "Last error"), [_loop(one, now) for one in loops]),
+    )
+
+
+def _source(view: SourceView, now: datetime) -> Markup:
+    state, said = _source_state(view, now)
+    until = "never" if view.until is None else f"{clock_time(view.until, UTC, now)} UTC ({age(now - view.until)} old)"
+    complete = "the period's start" if view.complete_from is None else f"{clock_time(view.complete_from, UTC, now)} UTC"
+    return element(
+        "tr",
+        element("th", view.name, scope="row"),
+        element("td", element("span", said, class_=f"state {state}"), _fault(view)),
+        element("td", until),
+        element("td", age(view.interval)),
+        element("td", complete),
+    )
+
+
+def _source_state(view: SourceView, now: datetime) -> tuple[str, str]:
+    if view.stale(now):
+        return "over", f"blind: nothing newer than {age(view.stale_after)} allowed"
+    if view.failing_since is not None:
+        return "risk", f"failing for {age(now - view.failing_since)}"
+    if view.until is None:
+        return "unknown", "not read yet"
+    return ("risk", "answers in part") if view.degraded else ("ok", "read")
+
+
+def _fault(view: SourceView) -> Markup | None:
+    said = " · ".join(clean(text) for text in (view.error, view.degraded) if text)
+    return element("p", said, class_="lacking") if said else None
+
+
+def _loop(loop: Loop, now: datetime) -> Markup:
+    ended = "–" if loop.last_end is None else f"{age(now - loop.last_end)} ago"
+    cells: list[Content] = [
+        f"{loop.runs:,}", f"{loop.failures:,}", f"{loop.last_seconds:.2f} s", ended, clean(loop.last_error) or "–"
+    ]  # fmt: skip
+    return element("tr", element("th", loop.name, scope="row"), [element("td", cell) for cell in cells])
+
+
+def prices_page(book: PriceBook, lines: Iterable[Line], positions: Sequence[Position], now: datetime) -> Markup:
+    """The price of every line in use, with its date and where it is from; what has none comes first."""
+    today = now.astimezone(UTC).date()
+    used = {(line.provider, line.model, line.meter, line.modifiers): line for line in lines if not _billed(line)}
+    priced = [(line, book.price(line, today)) for _, line in sorted(used.items())[:_MOST_LINES]]
+    without = [_unpriced(line, price, book) for line, price in priced if isinstance(price, Unpriced)]
+    known = [(line, price) for line, price in priced if isinstance(price, Price)]
+    old = sum(_is_old(price, today) for _, price in known)
+    assumed = sorted({model for position in positions for model in position.assumed})
+    return fragment(
+        element("h1", "Prices"),
+        element("p", f"Price book {book.version}: {plural(len(book.layers), 'file')}", _list_version(book), "."),
+        element("p", f"{plural(old, 'price')} here were last confirmed over {age(_OLD)} ago: compare them with the "
+                "provider's page, and put what changed into a file of ALERTD_PRICES__FILES.", class_="notice risk")
+        if old else None,
+        fragment(element("h2", "Without a price: counted in no figure"),
+                 grid(("Provider", "Model", "Meter", "Why", "Most like it"), without)) if without else None,
+        element("p", "Assumed from a later date: ", ", ".join(map(clean, assumed)), class_="notice")
+        if assumed else None,
+        element("h2", "In use"),
+        grid(("Provider", "Model", "Meter", "Price", "Since", "From"), [_price(*one, today) for one in known])
+        if known else element("p", "No usage has been seen yet.", class_="quiet"),
+    )  # fmt: skip
+
+
+def _billed(line: Line) -> bool:
+    return not line.model and not line.meter
+
+
+def _list_version(book: PriceBook) -> str:
+    return f", then {book.price_list.version}" if book.price_list is not None else ""
+
+
+def _unpriced(line: Line, why: Unpriced, book: PriceBook) -> Markup:
+    cells = (line.provider, clean(line.model), _meter(line), clean(why.reason))
+    return element(
+        "tr", [element("td", cell) for cell in cells], element("td", ", ".join(book.nearest(line.model)) or "–")
+    )
+
+
+def _price(line: Line, price: Price, today: date) -> Markup:
+    per = f" per {price.per:,}" if price.per != 1 else " each"
+    seen = _confirmed(price)
+    since = price.since.isoformat() if price.since else "always"
+    old = element("span", f" (seen {seen})", class_="lacking") if seen and _is_old(price, today) else None
+    said = " · ".join(clean(text) for text in (price.source, price.note, price.assumed) if text)
+    return element(
+        "tr",
+        element("td", price.provider),
+        element("td", clean(line.model)),
+        element("td", _meter(line)),
+        element("td", f"{price.amount.normalize():f} {price.currency}{per}", class_="figure"),
+        element("td", since, old),
+        element("td", said or "–"),
+    )
+
+
+def _meter(line: Line) -> str:
+    more = ", ".join(f"{name}={value}" for name, value in line.modifiers)
+    return clean(f"{line.meter} ({more})" if more else line.meter)
+
+
+def _confirmed(price: Price) -> date | None:
+    """The last day on which somebody looked, as the price's own file tells; None where it does not."""
+    found = [date.fromisoformat(text) for text in _DAY.findall(f"{price.source} {price.note}") if _is_day(text)]
+    return max([*found, *([price.since] if price.since else [])], default=None)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_old(price: Price, today: date) -> bool:
+    seen = _confirmed(price)
+    return seen is not None and today - seen > _OLD

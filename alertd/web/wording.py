@@ -1,0 +1,87 @@
+"""The words of messages as HTML, and the figures of a position in those words: page, chat and mail say the same."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+from urllib.parse import quote
+
+from alertd.core.assess import state_of
+from alertd.core.budgets import Scope, scope_text
+from alertd.core.events import Event
+from alertd.core.evidence import event_of
+from alertd.core.markup import Markup, element, fragment
+from alertd.core.messages import BOLD, CODE, ITALIC, LINK, Line, evidence
+from alertd.core.messages.figures import used_of
+from alertd.core.messages.spans import bold, capital, plain
+from alertd.core.positions import Position
+
+#: A state in two words; its sign says it again without a colour.
+STATES: Final = {
+    "over": ("■", "over budget"),
+    "risk": ("▲", "will probably exceed"),
+    "unknown": ("?", "unknown"),
+    "ok": ("●", "on pace"),
+}
+_TAGS: Final = {BOLD: "strong", CODE: "code", ITALIC: "em"}
+_WEB: Final = re.compile(r"https?://", re.IGNORECASE)
+
+
+def html(line: Line) -> Markup:
+    """A line of a message. Only web addresses become links."""
+    parts = []
+    for span in line:
+        if span.style == LINK and _WEB.match(span.href):
+            parts.append(element("a", span.text, href=span.href, rel="noreferrer noopener"))
+        else:
+            tag = _TAGS.get(span.style)
+            parts.append(element(tag, span.text) if tag else fragment(span.text))
+    return fragment(parts)
+
+
+def event_for(position: Position, now: datetime) -> Event:
+    """The position as messages see it, without a handle: nothing was announced that could be acknowledged."""
+    return replace(event_of(position, "summary", "information", position.name, now), details={})
+
+
+def used(position: Position) -> Markup:
+    """`251.40 of 500.00 USD (50 %)`; a lower bound where it is unknown; `no data yet` where nothing was ever seen."""
+    if position.data_until is None:
+        return fragment("no data yet")
+    figures = element("strong", used_of(position.spent, position.amount.value, position.amount.unit))
+    return fragment("at least ", figures) if state_of(position) == "unknown" else figures
+
+
+def outlook(position: Position, event: Event, now: datetime) -> list[Markup]:
+    """Likely total, chance and date, a line each; nothing where it is unknown."""
+    if state_of(position) == "unknown":
+        return []
+    lines = [evidence.likely(event), evidence.exceeding(event), _used_up(event, now)]
+    return [html(capital(line)) for line in lines if line]
+
+
+def _used_up(event: Event, now: datetime) -> Line:
+    """Used up *Tue 10 Nov*, or when it will be."""
+    if event.exhausted_at is not None and event.exhausted_at <= now:
+        return (plain("Used up "), bold(evidence.runs_out(event, now)))
+    return evidence.when(event, now)
+
+
+def badge(state: str) -> Markup:
+    """The state as a sign and words."""
+    sign, said = STATES[state]
+    return element("span", element("span", sign, aria_hidden="true"), f" {said}", class_=f"state {state}")
+
+
+def budget_path(name: str, scope: Scope) -> str:
+    """Where a budget's page is."""
+    path = f"/budgets/{quote(name, safe='')}"
+    return f"{path}?scope={quote(scope_text(scope), safe='=')}" if scope else path
+
+
+def time(instant: datetime, said: str) -> Markup:
+    """An instant in people's words, exact for machines and on hovering."""
+    exact = instant.isoformat(timespec="seconds")
+    return element("time", said, datetime=exact, title=exact)

@@ -1,0 +1,145 @@
+"""A daemon seen from outside, without one: a world's standings, kept rows, and a client. No socket is opened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from math import sin
+from typing import Any
+
+import httpx
+
+from alertd.core.budgets import Override
+from alertd.core.positions import SourceView
+from alertd.ports import AlertRow, StoreError
+from alertd.web import Loop, Standings, View, build
+from tests.world import NOVEMBER, World, budget
+
+NOW = datetime(2026, 11, 17, 9, 40, tzinfo=UTC)
+HOSTILE = "<script>alert(1)</script>"
+SHOUT = "<!channel>"
+ALL = ["actual 50%", "actual 80%", "actual 100%", "forecast 100%", "burn_rate 10x over 1h and 5m above 20 USD"]
+
+
+@dataclass(frozen=True)
+class StoppedClock:
+    at: datetime = NOW
+
+    def now(self) -> datetime:
+        return self.at
+
+
+@dataclass
+class Kept:
+    """What a store would hold. With `dead` every call fails as one of a lost database does."""
+
+    rows: list[AlertRow] = field(default_factory=list)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    waiting: Mapping[str, tuple[int, datetime | None]] = field(default_factory=dict)
+    dead: bool = False
+
+    async def alerts(self, since: datetime) -> list[AlertRow]:
+        self._answer()
+        return [row for row in self.rows if row.at >= since]
+
+    async def memory(self) -> dict[str, tuple[Any, int]]:
+        self._answer()
+        return {name: (value, 1) for name, value in self.notes.items()}
+
+    async def outbox_depth(self) -> dict[str, tuple[int, datetime | None]]:
+        self._answer()
+        return dict(self.waiting)
+
+    async def writable(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        if self.dead:
+            raise StoreError("/var/lib/alertd/alertd.db: the disk is full")
+
+
+def november(*, scopes: int = 5, blind: bool = False) -> tuple[World, Kept]:
+    """Half a month: budgets on pace, at risk, over and without data, teams with hostile names, one unknown model."""
+    world = World(
+        budget("research", "500 USD", where={"team": "research"}, thresholds=ALL, owner="@ana",
+               runbook_url="https://wiki.example.com/llm"),
+        budget("platform", "900 USD", where={"team": "platform"}, thresholds=ALL),
+        budget("evaluation", "120 USD", where={"team": "evaluation"}, thresholds=ALL),
+        budget("marketing", "100 USD", where={"team": "marketing"}, thresholds=ALL),
+        budget("tokens", "2B tokens", thresholds=["actual 80%", "forecast 100%"]),
+        budget("teams", "200 USD", per=("team",), table={("legal",): Override(owner="@law")}),
+    )  # fmt: skip
+    kept = Kept()
+    teams = [f"team-{number:03}" for number in range(scopes)]
+    for step in range(NOW.day):
+        at = NOVEMBER + timedelta(days=step, hours=9)
+        world.now = min(at + timedelta(hours=3), NOW)
+        wave = 1 + 0.3 * sin(step)
+        world.spend(round(11 * wave, 2), at=at, team="research", key="rag-indexer")
+        world.spend(round((14 if step > 11 else 3) * wave, 2), at=at, team="research", key="chat")
+        world.spend(round(20 * wave, 2), at=at, team="platform", key="gateway")
+        world.spend(round(9 * wave, 2), at=at, team="evaluation", key="nightly")
+        world.spend(4, at=at, team=HOSTILE)
+        world.spend(2, at=at, team=SHOUT)
+        world.spend(1, at=at)
+        for number, team in enumerate(teams):
+            world.spend(1 + number % 17, at=at, team=team)
+        _remember(world, kept)
+    world.spend(3, model="gpt-9-mystery", team="platform", key="gateway")
+    world.now = NOW
+    _remember(world, kept)
+    if blind:
+        seen = NOW - timedelta(minutes=42)
+        world.sources["gateway"] = SourceView(
+            "gateway", seen, timedelta(minutes=15), failing_since=seen, error="Prometheus answers 503"
+        )
+    return world, kept
+
+
+def _remember(world: World, kept: Kept) -> None:
+    for alert in world.tick():
+        kept.rows += [AlertRow(key, world.now, alert.event) for key in alert.keys]
+    kept.notes = dict(world.notes)
+
+
+def view_of(world: World, kept: Kept, **more: Any) -> View:
+    decisions = world.judged()
+    standings = Standings(world.now, decisions.positions, world.sources)
+    loops = more.pop("loops", [Loop("judge", timedelta(minutes=10), runs=3, seconds=0.3, last_end=world.now)])
+    view = View(
+        clock=StoppedClock(world.now),
+        started=world.now - timedelta(days=2),
+        version="0.1.0",
+        records=kept,
+        standings=lambda: standings,
+        loops=lambda: loops,
+        book=lambda: world.book,
+        lines=lambda: {row.line for row in world.ledger.series},
+    )
+    return replace(view, **more)
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Asks the application in this process; `origin` is what the Host header says."""
+
+    app: Any
+    origin: str = "http://localhost:9480"
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return self.ask("GET", path, **more)
+
+    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        async def asked() -> httpx.Response:
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(app=self.app), base_url=self.origin, trust_env=False
+            ) as client:
+                return await client.request(method, path, **more)
+
+        return asyncio.run(asked())
+
+
+def browser(view: View, *, token: str | None = None, open_metrics: bool = False, loopback: bool = True) -> Browser:
+    return Browser(build(view, token=token, open_metrics=open_metrics, loopback=loopback))
