@@ -168,13 +168,28 @@ class PriceBook:
     def _find(
         self, provider: str, model: str, meter: str, modifiers: Modifiers, depth: int = 0
     ) -> tuple[Price, ...] | None:
+        """The history that all sources make together: the days before a source's first price are the next one's."""
+        steps: tuple[Price, ...] = ()
+        for history in self._histories_of(provider, model, meter, modifiers, depth):
+            if not steps:
+                steps = history
+            first = steps[0].since
+            if first is None:
+                break
+            steps = (*(price for price in history if (price.since or date.min) < first), *steps)
+        return steps or None
+
+    def _histories_of(
+        self, provider: str, model: str, meter: str, modifiers: Modifiers, depth: int
+    ) -> Iterator[tuple[Price, ...]]:
+        """What each source knows, the strongest first."""
         ways = self._ways(provider, model, depth)
         for rank in range(len(self.layers)):
             for way in ways:
-                found = self._in_layer(rank, way, meter, modifiers, depth)
-                if found:
-                    return _assuming(found, way)
-        return self._in_list(ways, meter, modifiers)
+                for history in self._in_layer(rank, way, meter, modifiers, depth):
+                    yield _assuming(history, way)
+        if (listed := self._in_list(ways, meter, modifiers)) is not None:
+            yield listed
 
     def _ways(self, provider: str, model: str, depth: int) -> tuple[Candidate, ...]:
         """How to read a name: another provider is asked only where the named one does not know the model at all."""
@@ -187,17 +202,19 @@ class PriceBook:
 
     def _in_layer(
         self, rank: int, way: Candidate, meter: str, modifiers: Modifiers, depth: int
-    ) -> tuple[Price, ...] | None:
+    ) -> Iterator[tuple[Price, ...]]:
+        """A file's own price, then what its ratio makes of another price."""
         layer = self.layers[rank]
         if entries := layer.prices(way.provider, way.model, meter, modifiers):
-            return self._discounted(rank, tuple(_from_entry(entry, layer, way) for entry in entries))
+            yield self._discounted(rank, tuple(_from_entry(entry, layer, way) for entry in entries))
         ratios = layer.ratios_of(way.provider, way.model, meter, modifiers)
         if not ratios or depth >= _DEEPEST:
-            return None
+            return
         first = ratios[0]
         rest = tuple(pair for pair in modifiers if pair[0] not in dict(first.modifiers))
         base = self._find(way.provider, way.model, first.of or meter, rest, depth + 1)
-        return _in_part(base, ratios) if base and fnmatchcase(base[0].provider, first.provider) else None
+        if base and fnmatchcase(base[0].provider, first.provider):
+            yield _in_part(base, ratios)
 
     def _in_list(self, ways: Sequence[Candidate], meter: str, modifiers: Modifiers) -> tuple[Price, ...] | None:
         if self.price_list is None:

@@ -10,6 +10,7 @@ from datetime import date
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from typing import Final, Literal
 
+#: `first_line`: by model and meter, as a bill lists them.
 Order = Literal["dearest_first", "cheapest_first", "first_line"]
 Moment = Literal["before_rounding", "after_rounding"]
 FreePeriod = Literal["month", "once", "none"]

@@ -8,7 +8,7 @@ What has no price is listed beside the lines and is no part of any total. Nothin
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from alertd.core.prices import Price, PriceBook, Tariff, Unpriced
 from alertd.core.rules import FreeAllowance, Rule
-from alertd.core.usage import TOKEN_METERS, Line, Usage
+from alertd.core.usage import TOKEN_METERS, Line, Modifiers, Usage
 
 #: What counts for the size of a request.
 _INPUT: Final = TOKEN_METERS - {"output", "batch_output", "training"}
@@ -188,9 +188,9 @@ def _with_allowance(
 
 
 def _granted(free: FreeAllowance, lines: tuple[tuple[Tariff, int], ...], left: int, rule: Rule) -> Mapping[int, int]:
-    """How much of the allowance each line gets, in the rule's order; among equal prices the first line comes first."""
+    """How much of the allowance each line gets, in the rule's order; among equal prices by name."""
     granted = {}
-    for index in spending_order(free, [tariff.price.unit for tariff, _ in lines]):
+    for index in spending_order(free, [tariff for tariff, _ in lines]):
         quantity = lines[index][1]
         offered = rule.units(quantity) if free.moment == "after_rounding" else quantity
         granted[index] = min(left, max(offered, 0))
@@ -198,10 +198,15 @@ def _granted(free: FreeAllowance, lines: tuple[tuple[Tariff, int], ...], left: i
     return granted
 
 
-def spending_order(free: FreeAllowance, unit_prices: list[Decimal]) -> list[int]:
-    """The lines in the order in which they use up a free allowance."""
+def spending_order(free: FreeAllowance, tariffs: Sequence[Tariff]) -> list[int]:
+    """The lines in the order in which they use up a free allowance; equal ones by name, whatever order they came in."""
     sign = {"dearest_first": -1, "cheapest_first": 1, "first_line": 0}[free.order]
-    return sorted(range(len(unit_prices)), key=lambda index: sign * unit_prices[index])
+
+    def place(index: int) -> tuple[Decimal, str, str, Modifiers]:
+        line = tariffs[index].line
+        return sign * tariffs[index].price.unit, line.model, line.meter, line.modifiers
+
+    return sorted(range(len(tariffs)), key=place)
 
 
 def _line(group: _Group, tariff: Tariff, quantity: int, free_quantity: int) -> BillLine:

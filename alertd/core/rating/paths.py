@@ -43,7 +43,7 @@ def _of_rule(rule: Rule, tariffs: Sequence[Tariff], counts: Floats, used_before:
     if rule.free is None or rule.free.period == "none":
         return _bill(rule, _units(rule, counts), prices)
     left = float(max(rule.free.quantity - rule.free.used_elsewhere - used_before, 0))
-    order = spending_order(rule.free, [tariff.price.unit for tariff in tariffs])
+    order = spending_order(rule.free, tariffs)
     if rule.free.moment == "before_rounding":
         billed = _units(rule, counts - _granted(counts, order, np.full(counts.shape[0], left)))
         return _bill(rule, billed, prices)

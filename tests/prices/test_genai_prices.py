@@ -1,0 +1,180 @@
+"""OpenAI, Anthropic, Google, Mistral, OpenRouter and the rest: the list's prices, checked by its own arithmetic."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+from genai_prices import Usage as ListUsage
+from genai_prices import calc_price
+
+from alertd.core.prices import PriceBook, Unpriced
+from alertd.core.usage import Line
+
+DAY = date(2026, 11, 1)
+
+
+def amount(book: PriceBook, line: Line, day: date = DAY) -> Decimal | str:
+    price = book.price(line, day)
+    return price.reason if isinstance(price, Unpriced) else price.of(1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "meter", "dollars"),
+    [
+        ("openai", "gpt-4o", "input", "2.5"),
+        ("openai", "gpt-4o", "cached_input", "1.25"),
+        ("openai", "gpt-4o", "output", "10"),
+        ("openai", "gpt-4o", "batch_input", "1.25"),
+        ("openai", "gpt-4o", "batch_output", "5"),
+        ("openai", "gpt-4o-2024-08-06", "input", "2.5"),
+        ("openai", "gpt-4o-2099-01-01", "input", "2.5"),
+        ("anthropic", "claude-opus-4-5-20251101", "cached_input", "0.5"),
+        ("anthropic", "claude-opus-4-5", "cache_write", "6.25"),
+        ("anthropic", "claude-opus-4-5", "batch_output", "12.5"),
+        ("google", "gemini-2.5-pro", "output", "10"),
+        ("mistral", "mistral-large-2411", "input", "2"),
+        ("openrouter", "anthropic/claude-sonnet-4.5", "input", "3"),
+        ("deepseek", "deepseek-v3.2", "output", "0.3432"),
+    ],
+)
+def test_a_million_tokens_cost(book: PriceBook, provider, model, meter, dollars) -> None:
+    assert amount(book, Line(provider, model, meter)) == Decimal(dollars)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "seller", "dollars"),
+    [
+        ("", "gpt-4o", "openai", "2.5"),
+        ("", "openai/gpt-4o", "openai", "2.5"),
+        ("", "azure/gpt-4o", "azure", "2.5"),
+        ("", "azure/eu/gpt-4o", "azure", "2.5"),
+        ("litellm", "azure/gpt-4o", "azure", "2.5"),
+        ("my-gateway", "gpt-4o", "openai", "2.5"),
+        ("openai", "openai/gpt-4o", "openai", "2.5"),
+        ("az.ai.openai", "gpt-4o", "azure", "2.5"),
+        ("", "bedrock/anthropic.claude-3-5-sonnet-20240620-v1:0", "aws", "3"),
+        ("", "bedrock/us-east-1/anthropic.claude-3-5-sonnet-20240620-v1:0", "aws", "3"),
+        ("", "vertex_ai/gemini-2.5-pro", "google", "1.25"),
+        ("", "openrouter/anthropic/claude-sonnet-4.5", "openrouter", "3"),
+        ("", "dashscope/qwen-max", "alibaba", "1.6"),
+        ("", "anyscale/meta-llama/Llama-2-13b-chat-hf", "anyscale", "0.25"),
+        ("", "together_ai/meta-llama/Llama-3.3-70B-Instruct-Turbo", "together", "0.88"),
+        ("", "text-embedding-3-small", "openai", "0.02"),
+    ],
+)
+def test_a_name_as_a_gateway_writes_it_is_sold_by(book: PriceBook, provider, model, seller, dollars) -> None:
+    price = book.price(Line(provider, model, "input"), DAY)
+    assert not isinstance(price, Unpriced)
+    assert (price.provider, price.of(1_000_000)) == (seller, Decimal(dollars))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (Line("openai", "codex", "input"), "no price is known for openai/codex"),
+        (Line("vllm", "gpt-4o", "input"), "self-hosted"),
+        (Line("", "hosted_vllm/gpt-4o", "input"), "self-hosted"),
+        (Line("openai", "gpt-4o", "training"), "has no price for training"),
+        (Line("openai", "gpt-4o", "input", (("tier", "moonlight"),)), "tier=moonlight"),
+        (Line("openai", "gpt-4o", "input", (("region", "eu"),)), "region=eu"),
+        (Line("azure", "gpt-4o", "batch_input"), "has no price for batch_input"),
+    ],
+)
+def test_what_nobody_lists_is_unpriced_and_says_why(book: PriceBook, line: Line, reason) -> None:
+    assert reason in str(amount(book, line))
+
+
+@pytest.mark.parametrize(
+    ("modifiers", "dollars"),
+    [
+        ((("tier", "default"),), "2.5"),
+        ((("tier", "batch"),), "1.25"),
+        ((("batch", "true"),), "1.25"),
+        ((("batch", "false"),), "2.5"),
+        ((("processing", "batch"),), "1.25"),
+        ((("tier", "priority"),), "4.25"),
+        ((("region", "global"), ("tier", "standard")), "2.5"),
+    ],
+)
+def test_a_modifier_of_gpt_4o_input_costs(book: PriceBook, modifiers, dollars) -> None:
+    assert amount(book, Line("openai", "gpt-4o", "input", modifiers)) == Decimal(dollars)
+
+
+@pytest.mark.parametrize(
+    ("meter", "modifiers", "dollars"),
+    [
+        ("input", (("region", "us"),), "5.5"),
+        ("cached_input", (("processing", "batch"),), "0.25"),
+        ("cache_write", (("cache_ttl", "5m"),), "6.25"),
+        ("cache_write", (("cache_ttl", "1h"),), "10"),
+        ("cache_write", (("cache_ttl", "1h"), ("processing", "batch")), "5"),
+    ],
+)
+def test_a_modifier_of_claude_costs(book: PriceBook, meter, modifiers, dollars) -> None:
+    assert amount(book, Line("anthropic", "claude-opus-4-5", meter, modifiers)) == Decimal(dollars)
+
+
+def test_batch_before_its_first_recorded_day_is_assumed_and_never_the_full_price(book: PriceBook) -> None:
+    price = book.price(Line("openai", "gpt-4o", "batch_input"), date(2025, 1, 1))
+    assert not isinstance(price, Unpriced)
+    assert price.of(1_000_000) == Decimal("1.25")
+    assert "assumed" in price.assumed
+
+
+def test_a_price_that_depends_on_each_requests_size_is_bounded_not_mispriced(book: PriceBook) -> None:
+    price = book.price(Line("anthropic", "claude-sonnet-4-5", "input"), DAY)
+    assert not isinstance(price, Unpriced)
+    assert (price.of(1_000_000), price.ceiling, price.ceiling_above) == (3, 6, 200_000)
+
+
+@pytest.mark.parametrize(("context", "dollars"), [("0-200k", "3"), ("200k-1M", "6"), ("150000", "3"), ("200001", "6")])
+def test_a_known_size_of_request_settles_the_price(book: PriceBook, context, dollars) -> None:
+    price = book.price(Line("anthropic", "claude-sonnet-4-5", "input", (("context", context),)), DAY)
+    assert not isinstance(price, Unpriced)
+    assert (price.of(1_000_000), price.ceiling) == (Decimal(dollars), None)
+
+
+def test_ten_small_requests_cost_ten_times_one_and_not_one_large_one(billed) -> None:
+    rows = [
+        ("anthropic", "claude-sonnet-4-5", "input", 1_000_000),
+        ("anthropic", "claude-sonnet-4-5", "output", 10_000),
+    ]
+    bill = billed("2026-02-01", *rows)
+    one = ListUsage(input_tokens=100_000, output_tokens=1_000)
+    at = datetime(2026, 2, 1, tzinfo=UTC)
+    by_request = calc_price(one, "claude-sonnet-4-5", provider_id="anthropic", genai_request_timestamp=at).total_price
+    assert bill.totals["USD"] == 10 * by_request == Decimal("3.15")
+    assert bill.at_most["USD"] == Decimal("6.225")
+
+
+def test_less_input_than_a_large_request_has_needs_no_bound(billed) -> None:
+    bill = billed("2026-02-01", ("anthropic", "claude-sonnet-4-5", "input", 200_000))
+    assert bill.lines[0].at_most is None
+
+
+def test_a_price_that_changed_is_that_of_the_day_of_use(book: PriceBook) -> None:
+    line = Line("anthropic", "claude-opus-4-6", "input")
+    before, after = book.price(line, date(2026, 3, 12)), book.price(line, date(2026, 3, 13))
+    assert not isinstance(before, Unpriced)
+    assert not isinstance(after, Unpriced)
+    assert (before.ceiling, after.ceiling) == (Decimal(10), None)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-4.1", "gpt-5.2", "o3", "gpt-4o-mini", "gpt-3.5-turbo"])
+@pytest.mark.parametrize("day", [date(2025, 6, 9), date(2025, 6, 11), date(2026, 11, 1)])
+def test_unit_prices_times_quantities_are_the_lists_own_figure(book: PriceBook, model, day) -> None:
+    counts = {"input": 40_003, "cached_input": 60_001, "output": 20_011}
+    ours = Decimal(0)
+    for meter, count in counts.items():
+        price = book.price(Line("openai", model, meter), day)
+        assert not isinstance(price, Unpriced)
+        ours += price.of(count)
+    usage = ListUsage(
+        input_tokens=counts["input"] + counts["cached_input"],
+        cache_read_tokens=counts["cached_input"],
+        output_tokens=counts["output"],
+    )
+    at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    assert ours == calc_price(usage, model, provider_id="openai", genai_request_timestamp=at).total_price
