@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ from alertd.core.messages.spans import clean
 from alertd.options import Connection
 from alertd.ports import DeliveryError
 from alertd.wire.endable import Line, opener
-from alertd.wire.posting import Answer, is_permanent, retry_after, status_name
+from alertd.wire.http import may_retry, retry_after
 from alertd.wire.slack_errors import PERMANENT, WEBHOOK_REMEDIES
 from alertd.wire.trust import trust
 
@@ -39,6 +40,16 @@ _SILENT.setLevel(logging.CRITICAL + 1)
 API_URL: Final = "https://slack.com/api/"
 _THREADS: Final = 4
 _ANSWER_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer of Slack: status, its words for it, text, headers (lower case)."""
+
+    status: int
+    reason: str
+    text: str
+    headers: Mapping[str, str]
 
 
 class SlackError(DeliveryError):
@@ -56,7 +67,7 @@ class NotSlackError(ValueError):
 class _Answered(Exception):  # noqa: N818 - it carries an answer past slack_sdk's own treatment of errors
     """An answer that is not a 200 with what the door promises."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Said) -> None:
         super().__init__(answer.status)
         self.answer = answer
 
@@ -90,7 +101,7 @@ class _Door:
         finally:
             line.end()
 
-    def opened(self, request: Request, line: Line) -> Answer:
+    def opened(self, request: Request, line: Line) -> Said:
         """The answer to one request, in a thread. _Answered where it is no success."""
         try:
             with opener(line, self._trust, self._proxy).open(request, timeout=self.timeout) as response:
@@ -108,12 +119,12 @@ class _Door:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _refusal(self, answer: Answer) -> DeliveryError:
+    def _refusal(self, answer: Said) -> DeliveryError:
         word = self.harmless(answer.text)
         said = ": ".join(filter(None, (word, WEBHOOK_REMEDIES.get(word, ""))))
         return DeliveryError(
-            f"{self.name}: Slack answered {status_name(answer.status)}{': ' + said if said else ''}",
-            permanent=is_permanent(answer.status),
+            f"{self.name}: Slack answered {answer.status} {answer.reason}{': ' + said if said else ''}",
+            permanent=not may_retry(answer.status),
             retry_after=retry_after(answer.headers),
         )
 
@@ -204,13 +215,13 @@ class _Web(WebClient):
         return {"status": answer.status, "headers": dict(answer.headers), "body": answer.text}
 
 
-def _read(status: int, response: Any) -> Answer:
+def _read(status: int, response: Any) -> Said:
     read = response.read(_ANSWER_BYTES)
     missing = getattr(response, "length", None)  # what the headers promised beyond what came
     if missing and len(read) < _ANSWER_BYTES:
         raise http.client.IncompleteRead(read, missing)
     text = read.decode("utf-8", errors="replace")
-    return Answer(status, text, {name.lower(): value for name, value in response.headers.items()})
+    return Said(status, response.reason, text, {name.lower(): value for name, value in response.headers.items()})
 
 
 def _is_object(text: str) -> bool:
