@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
@@ -22,6 +23,10 @@ class Plugin(Protocol):
     Options: type[Options]
 
     def build(self, name: str, options: Any) -> Any: ...
+
+    def draft(self, options: Any, delivery: Any, now: Any) -> Mapping[str, bytes]:
+        """Notifiers only: what a delivery would send, as files by the end of their names. Sends nothing."""
+        ...
 
 
 class UnknownKindError(LookupError):

@@ -27,6 +27,12 @@ def build(name: str, options: Options) -> Console:
     return Console(name, now=partial(datetime.now, UTC))
 
 
+def draft(options: Options, delivery: Delivery, now: datetime) -> dict[str, bytes]:
+    """What would be printed, as a file."""
+    del options
+    return {".txt": render(compose(delivery.events, now), now).encode()}
+
+
 def render(message: Message, now: datetime) -> str:
     """A headline with time, icon and severity; the evidence indented below; a line for each."""
     head = f"{now:%Y-%m-%d %H:%M} {message.icon} {message.severity.upper()}: {text_of(message.headline)}"

@@ -75,6 +75,14 @@ def build(name: str, options: Options) -> Email:
     return Email(name, options, now=partial(datetime.now, UTC))
 
 
+def draft(options: Options, delivery: Delivery, now: datetime) -> dict[str, bytes]:
+    """The whole mail, as a file that mail programs open."""
+    to = [fill(address, delivery.events[0]) or address for address in options.to]
+    message_id = _message_id(delivery.key, parseaddr(options.sender)[1])
+    mail = render(compose(delivery.events, now), sender=options.sender, to=to, message_id=message_id, now=now)
+    return {".eml": mail.as_bytes()}
+
+
 def render(message: Message, *, sender: str, to: Sequence[str], message_id: str, now: datetime,
            thread: Sequence[str] = ()) -> EmailMessage:  # fmt: skip
     """The whole mail: `thread` are the Message-IDs of its conversation so far, oldest first."""

@@ -7,6 +7,7 @@ mention a channel, open a link or change a style.
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -61,6 +62,13 @@ def build(name: str, options: Options) -> Slack | Hook:
     """Return the notifier for what was given: a webhook or a bot token."""
     now = partial(datetime.now, UTC)
     return Hook(name, options, now=now) if options.webhook_url else Slack(name, options, now=now)
+
+
+def draft(options: Options, delivery: Delivery, now: datetime) -> dict[str, bytes]:
+    """The message as Block Kit JSON, to be pasted into Slack's Block Kit Builder."""
+    del options
+    body = render(compose(delivery.events, now))
+    return {".slack.json": json.dumps(body, ensure_ascii=False, indent=2).encode()}
 
 
 class Hook:

@@ -45,6 +45,12 @@ def build(name: str, options: Options) -> Webhook:
     return Webhook(name, options, now=partial(datetime.now, UTC))
 
 
+def draft(options: Options, delivery: Delivery, now: datetime) -> dict[str, bytes]:
+    """The bodies that would be posted, one a line."""
+    del options, now
+    return {".jsonl": b"".join(render(event) + b"\n" for event in delivery.events)}
+
+
 def signature(secret: str, unix_time: int, body: bytes) -> str:
     """`t=<unix>,v1=<hex HMAC-SHA256 of "t.body">`: what a receiver verifies, and may refuse when t is old."""
     digest = hmac.new(secret.encode(), f"{unix_time}.".encode() + body, hashlib.sha256).hexdigest()

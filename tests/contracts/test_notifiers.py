@@ -11,6 +11,7 @@ import pytest
 import trustme
 from pydantic import SecretStr, ValidationError
 
+from alertd.core.messages.samples import NOW, SAMPLES
 from alertd.options import NotifierOptions
 from alertd.ports import DeliveryError, Notifier
 from alertd.registry import kinds, load
@@ -225,6 +226,15 @@ def test_an_address_is_words_even_for_an_event_about_no_budget(stage: str, optio
     notifier = plugin.build("ops", plugin.Options(**options))
     for kind in ("source_stale", "uncovered", "forecast"):
         assert isinstance(notifier.address(sample(kind)), str)
+
+
+@pytest.mark.parametrize(("stage", "options"), all_options(), ids=[stage for stage, _ in all_options()])
+def test_what_would_be_sent_can_be_written_to_files_without_sending(stage: str, options: dict[str, Any]) -> None:
+    plugin = load("notifiers", stage.partition(" ")[0])
+    for kind in SAMPLES:
+        drafts = plugin.draft(plugin.Options(**options), delivery(*SAMPLES[kind](NOW)), NOW)
+        assert drafts
+        assert all(suffix.startswith(".") and content for suffix, content in drafts.items())
 
 
 def test_the_console_takes_everything(capsys: pytest.CaptureFixture[str]) -> None:
