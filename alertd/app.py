@@ -22,6 +22,7 @@ from typing import Final
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from alertd import __version__, registry, web
+from alertd.core.assess import Policy
 from alertd.core.faults import SettingsError
 from alertd.core.fx import Rate
 from alertd.core.pricefile import PriceFileError
@@ -160,6 +161,7 @@ class App:
             receivers={n.name: Receiver(n.name, n.people, n.address) for n in self.parts.notifiers.values()},
             sources=self.parts.sources,
             dry_run=settings.dry_run,
+            policy=Policy(settings.digest, settings.quiet_hours, settings.timezone),
             catching_up=lambda: frozenset(name for name, one in collects.items() if one.catching_up),
         )
 

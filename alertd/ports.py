@@ -207,12 +207,17 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message to be written in the transaction that records its alerts."""
+    """A message to be written in the transaction that records its alerts.
+
+    One that is held back until `not_before` (quiet hours) holds nothing up: what is told in its conversation meanwhile
+    goes first.
+    """
 
     key: str
     notifier: str
     conversation: str
     events: tuple[Event, ...]
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

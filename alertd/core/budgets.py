@@ -248,6 +248,10 @@ class Budget:
     runbook_url: str = ""
     channel: str = ""
     opening: Decimal = Decimal(0)
+    #: Told again after so long without an answer; told to `escalate_to` once after so long. None: never.
+    remind: timedelta | None = None
+    escalate_after: timedelta | None = None
+    escalate_to: tuple[str, ...] = ()
     #: Whether the configuration lists the thresholds: then people hear a level that was passed on pace, too.
     listed: bool = False
     table: Mapping[tuple[str, ...], Override] = field(default_factory=dict)
@@ -256,3 +260,8 @@ class Budget:
 def scope_text(scope: Scope) -> str:
     """A scope for people and keys: `team=research`, `team=` where the usage has no team, "" without `per`."""
     return ",".join(f"{name}={value or ''}" for name, value in scope)
+
+
+def scope_key(scope: Scope) -> str:
+    """A scope inside a key, whose parts are parted by slashes: its own slashes are written %2F."""
+    return scope_text(scope).replace("%", "%25").replace("/", "%2F")

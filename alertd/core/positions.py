@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from alertd.core.budgets import TOKENS, Amount, Budget, Override, Scope, scope_text
+from alertd.core.budgets import TOKENS, Amount, Budget, Override, Scope, scope_key, scope_text
 from alertd.core.costing import Exchange, Tariff
 from alertd.core.events import Contributor, Unpriced
 from alertd.core.ledger import Ledger, SeriesRow
@@ -74,7 +74,7 @@ class Position:
     @property
     def name(self) -> str:
         """The budget and scope, as keys and conversations name it."""
-        return f"{self.budget.name}/{scope_text(self.scope)}/{self.period.key}"
+        return f"{self.budget.name}/{scope_key(self.scope)}/{self.period.key}"
 
     @property
     def override(self) -> Override:

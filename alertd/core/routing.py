@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from alertd.core.assess import Alert
 from alertd.core.budgets import Budget, scope_text
@@ -28,12 +29,19 @@ class Message:
     notifier: str
     conversation: str
     events: tuple[Event, ...]
+    not_before: datetime | None = None
 
 
 def route(
-    alerts: Iterable[Alert], budgets: Mapping[str, Budget], receivers: Mapping[str, Receiver]
+    alerts: Iterable[Alert],
+    budgets: Mapping[str, Budget],
+    receivers: Mapping[str, Receiver],
+    quiet_until: datetime | None = None,
 ) -> tuple[Message, ...]:
-    """The messages of one judgement. People get one message an address for what passes together."""
+    """The messages of one judgement. People get one message an address for what passes together.
+
+    Until the end of quiet hours people get only what is critical; the rest waits for the morning.
+    """
     single: list[Message] = []
     together: dict[tuple[str, str, str], list[Event]] = {}
     for alert in alerts:
@@ -44,7 +52,8 @@ def route(
                 together.setdefault(group, []).append(alert.event)
             else:
                 single.append(Message(alert.event.id, name, conversation(alert.event), (alert.event,)))
-    return (*single, *(_grouped(name, events) for (name, _, _), events in together.items()))
+    grouped = (_grouped(name, events) for (name, _, _), events in together.items())
+    return (*single, *(_held(message, quiet_until) for message in grouped))
 
 
 def conversation(event: Event) -> str:
@@ -53,6 +62,11 @@ def conversation(event: Event) -> str:
         return f"{event.kind}/{event.details.get('source', '')}"
     start = "" if event.period_start is None else event.period_start.isoformat()
     return f"{event.budget}/{scope_text(event.scope)}/{start}"
+
+
+def _held(message: Message, quiet_until: datetime | None) -> Message:
+    critical = any(event.severity == "critical" for event in message.events)
+    return message if critical or quiet_until is None else replace(message, not_before=quiet_until)
 
 
 def _grouped(name: str, events: Sequence[Event]) -> Message:
@@ -67,12 +81,14 @@ def _sort(event: Event) -> str:
     """What may stand in one message: thresholds with thresholds, summaries with summaries; the rest alone."""
     if event.kind in {"threshold", "recovered"} and event.budget:
         return "thresholds" if event.basis != "burn_rate" else event.id
-    return "summary" if event.kind == "summary" else event.id
+    return str(event.details.get("occasion")) if event.kind == "summary" else event.id
 
 
 def _names(alert: Alert, budgets: Mapping[str, Budget], receivers: Mapping[str, Receiver]) -> list[str]:
     """The notifiers of an alert: those its budget names for its severity, all where it names none."""
     event = alert.event
+    if alert.to:
+        return [name for name in alert.to if name in receivers]
     budget = budgets.get(event.budget)
     named: Sequence[str] | None = None
     if budget is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -55,6 +56,12 @@ def _stale(view: SourceView, key: str, now: datetime, since: datetime) -> tuple[
     reason = f"no data from {view.name} since {since.isoformat()}"
     event = Event(event_id(key), "source_stale", "critical", now, reason=reason, data_until=view.until, details=details)
     return key, event
+
+
+def said_again_of(view: SourceView, key: str, now: datetime, details: Mapping[str, Any]) -> Event:
+    """The event of a source that is still blind, told again."""
+    event = _stale(view, key, now, _dark_since(view, now) or now)[1]
+    return replace(event, details={**event.details, **details})
 
 
 def _back(view: SourceView, key: str, now: datetime, since: datetime) -> tuple[str, Event]:

@@ -13,13 +13,14 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.assess import Alert, Decisions, Facts, assess
+from alertd.core.assess import Alert, Decisions, Facts, Policy, assess
 from alertd.core.budgets import Amount, Budget
 from alertd.core.costing import Exchange
 from alertd.core.ledger import Ledger
 from alertd.core.positions import Circumstances, SourceView
 from alertd.core.prices import PriceBook
 from alertd.core.routing import Receiver, route
+from alertd.core.silences import quiet_until
 from alertd.core.survey import HISTORY_DAYS
 from alertd.core.tariffs import LedgerTariff
 from alertd.ports import AlertRow, Clock, NewMessage, Source, SourceRow, Store
@@ -42,6 +43,7 @@ class Terms:
     receivers: Mapping[str, Receiver]
     sources: Mapping[str, Source] = field(default_factory=dict)
     dry_run: bool = False
+    policy: Policy = Policy()
     catching_up: Callable[[], frozenset[str]] = frozenset
 
 
@@ -115,13 +117,15 @@ class Judge:
             sources=self.views,
             raised=raised_amounts(notes),
         )
-        return Facts(terms.budgets, self.ledger, around, self._told, notes, terms.catching_up())
+        return Facts(terms.budgets, self.ledger, around, self._told, notes, terms.catching_up(), terms.policy)
 
     async def _commit(self, decisions: Decisions, notes: Mapping[str, tuple[Any, int]]) -> bool:
         now = self._clock.now()
         rows = [row for alert in decisions.alerts for row in _rows(alert, now, dry_run=self.terms.dry_run)]
         budgets = {budget.name: budget for budget in self.terms.budgets}
-        messages = route(decisions.alerts, budgets, self.terms.receivers)
+        policy = self.terms.policy
+        quiet = quiet_until(policy.quiet, policy.zone, now)
+        messages = route(decisions.alerts, budgets, self.terms.receivers, quiet)
         if self.terms.dry_run:
             for message in messages:
                 log.info("dry run: %s would get %s", message.notifier, [event.reason for event in message.events])
@@ -130,7 +134,7 @@ class Judge:
         if not (rows or changed):
             return True
         revised = {name: (value, notes.get(name, (None, 0))[1]) for name, value in changed.items()}
-        outgoing = [NewMessage(m.key, m.notifier, m.conversation, m.events) for m in messages]
+        outgoing = [NewMessage(m.key, m.notifier, m.conversation, m.events, m.not_before) for m in messages]
         if not await self._store.commit_decisions(rows, outgoing, revised):
             return False
         if self._told is not None:

@@ -52,6 +52,7 @@ def read_budget(name: str, part: Part, default_currency: str | None, zone: ZoneI
         runbook_url=options.runbook_url,
         channel=options.channel,
         opening=options.opening,
+        listed=bool({"thresholds"} & options.model_fields_set),
         table=table,
     )
 

@@ -171,7 +171,8 @@ class MemoryStore:
     async def claim(self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]:
         heads: dict[tuple[str, str], _Message] = {}
         for message in self._open():
-            heads.setdefault((message.notifier, message.conversation), message)
+            if message.attempts or message.not_before is None or message.not_before <= now:
+                heads.setdefault((message.notifier, message.conversation), message)
         due = [m for m in heads.values() if m.notifier in notifiers and m.due(now)]
         return [self._lease(message, now, now + lease) for message in sorted(due, key=lambda m: m.id)[:limit]]
 
@@ -256,7 +257,13 @@ class MemoryStore:
         self._last_message += 1
         self._written.add((message.key, message.notifier))
         self._messages[self._last_message] = _Message(
-            self._last_message, message.key, message.notifier, message.conversation, message.events, at
+            self._last_message,
+            message.key,
+            message.notifier,
+            message.conversation,
+            message.events,
+            at,
+            message.not_before,
         )
 
     def _open(self) -> Iterable[_Message]:

@@ -24,9 +24,10 @@ def insert(tx: Transaction, message: NewMessage, at: datetime) -> bool:
     """Write a message to be sent from `at` on; False where its key was written for this notifier before."""
     events = msgspec.json.encode([event.to_json() for event in message.events]).decode()
     return tx.run(
-        "INSERT INTO outbox (message_key, notifier, conversation, events, created) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (message_key, notifier) DO NOTHING",
+        "INSERT INTO outbox (message_key, notifier, conversation, events, created, not_before)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (message_key, notifier) DO NOTHING",
         message.key, message.notifier, message.conversation, events, micros(at),
+        0 if message.not_before is None else micros(message.not_before),
     ) == 1  # fmt: skip
 
 
@@ -42,9 +43,10 @@ def claim(tx: Transaction, now: datetime, lease: timedelta, notifiers: Sequence[
         "SELECT id FROM outbox AS waiting WHERE done_at IS NULL"  # noqa: S608  question marks only
         f" AND notifier IN ({places}) AND not_before <= ? AND (lease_until IS NULL OR lease_until <= ?)"
         " AND NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.notifier = waiting.notifier"
-        " AND earlier.conversation = waiting.conversation AND earlier.done_at IS NULL AND earlier.id < waiting.id)"
+        " AND earlier.conversation = waiting.conversation AND earlier.done_at IS NULL AND earlier.id < waiting.id"
+        " AND (earlier.attempts > 0 OR earlier.not_before <= ?))"
         f" ORDER BY id LIMIT ? {tx.skip_locked}",
-        *notifiers, at, at, limit,
+        *notifiers, at, at, at, limit,
     )  # fmt: skip
     if not due:
         return []
