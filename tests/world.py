@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from alertd.core.assess import Alert, Decisions, Facts, assess
+from alertd.core.assess import Decisions, Facts, assess
 from alertd.core.budgets import Amount, Budget, Where, parse_threshold
 from alertd.core.fx import Rates
 from alertd.core.ledger import Ledger, SeriesRow, UsageRow
@@ -15,6 +15,7 @@ from alertd.core.positions import Circumstances, SourceView
 from alertd.core.pricefile import read_price_file
 from alertd.core.prices import PriceBook
 from alertd.core.tariffs import LedgerTariff, exchange_of
+from alertd.core.verdicts import Alert
 
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
 #: One model at a dollar for a million tokens of input: tokens read as micro-dollars.

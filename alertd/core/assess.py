@@ -19,14 +19,12 @@ from alertd.core.coverage import uncovered, unmatched
 from alertd.core.events import Event
 from alertd.core.followups import FollowUp, begun, followed, threshold_of
 from alertd.core.ledger import Ledger
-from alertd.core.occasions import state_of as state_of
 from alertd.core.positions import Circumstances, Position
 from alertd.core.quiet import QuietHours
 from alertd.core.silences import Silence, silenced, silences
 from alertd.core.sources import blind, said_again_of
 from alertd.core.survey import Survey
-from alertd.core.verdicts import Alert as Alert
-from alertd.core.verdicts import judged, said_again
+from alertd.core.verdicts import Alert, judged, said_again
 
 #: A judgement so long after the last one finds what was crossed while nobody looked.
 _ABSENT: Final = timedelta(minutes=15)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from alertd.core.assess import state_of
 from alertd.core.markup import Content, Markup
+from alertd.core.occasions import state_of
 from alertd.core.positions import Position
 from alertd.core.shapes import COLOURS, FAINT, INK, path, picture, rectangle
 

@@ -9,10 +9,10 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
-from alertd.core.assess import state_of
 from alertd.core.markup import Content, Markup
 from alertd.core.messages.dates import day
 from alertd.core.messages.figures import amount, level_text, number
+from alertd.core.occasions import state_of
 from alertd.core.periods import Period
 from alertd.core.positions import Position
 from alertd.core.projection import FAN_LEVELS

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from alertd.core.assess import Alert
 from alertd.core.budgets import Budget, scope_text
 from alertd.core.events import Event
 from alertd.core.evidence import event_id
+from alertd.core.verdicts import Alert
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.assess import Alert, Decisions, Facts, Policy, assess
+from alertd.core.assess import Decisions, Facts, Policy, assess
 from alertd.core.budgets import Amount, Budget
 from alertd.core.costing import Exchange
 from alertd.core.ledger import Ledger
@@ -23,6 +23,7 @@ from alertd.core.routing import Receiver, route
 from alertd.core.silences import quiet_until
 from alertd.core.survey import HISTORY_DAYS
 from alertd.core.tariffs import LedgerTariff
+from alertd.core.verdicts import Alert
 from alertd.ports import AlertRow, Clock, NewMessage, Source, SourceRow, Store
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class Terms:
     receivers: Mapping[str, Receiver]
     sources: Mapping[str, Source] = field(default_factory=dict)
     dry_run: bool = False
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     catching_up: Callable[[], frozenset[str]] = frozenset
 
 

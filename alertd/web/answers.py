@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.assess import state_of
 from alertd.core.budgets import Threshold
 from alertd.core.events import Contributor, Event
 from alertd.core.evidence import event_of, handle_of, zone_name
+from alertd.core.occasions import state_of
 from alertd.core.positions import Position
 from alertd.core.thresholds import stands, thresholds_of
 from alertd.ports import AlertRow

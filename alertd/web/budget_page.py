@@ -7,7 +7,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.assess import state_of
 from alertd.core.budgets import Threshold, duration_text
 from alertd.core.events import Contributor, Event
 from alertd.core.fan import fan, spent_curve
@@ -16,6 +15,7 @@ from alertd.core.messages import evidence
 from alertd.core.messages.dates import period_name, place
 from alertd.core.messages.figures import amount, chance, number
 from alertd.core.messages.spans import name as safe_name
+from alertd.core.occasions import state_of
 from alertd.core.positions import Position
 from alertd.core.thresholds import thresholds_of
 from alertd.ports import AlertRow

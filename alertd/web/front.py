@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
-from alertd.core.assess import state_of
 from alertd.core.budgets import scope_text
 from alertd.core.chart import bar, trend
 from alertd.core.markup import Content, Markup, element, fragment
 from alertd.core.messages import evidence
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import number, plural
+from alertd.core.occasions import state_of
 from alertd.core.positions import Position
 from alertd.web.wording import STATES, badge, budget_path, event_for, html, outlook, used
 

@@ -19,9 +19,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from alertd.core.assess import state_of
 from alertd.core.budgets import scope_text
 from alertd.core.evidence import projected
+from alertd.core.occasions import state_of
 from alertd.core.positions import Position, SourceView
 from alertd.core.thresholds import thresholds_of
 from alertd.web.answers import standing, worst_first

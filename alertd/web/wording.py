@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import quote
 
-from alertd.core.assess import state_of
 from alertd.core.budgets import Scope, scope_text
 from alertd.core.events import Event
 from alertd.core.evidence import event_of
@@ -16,6 +15,7 @@ from alertd.core.markup import Markup, element, fragment
 from alertd.core.messages import BOLD, CODE, ITALIC, LINK, Line, evidence
 from alertd.core.messages.figures import used_of
 from alertd.core.messages.spans import bold, capital, plain
+from alertd.core.occasions import state_of
 from alertd.core.positions import Position
 
 #: A state in two words; its sign says it again without a colour.
