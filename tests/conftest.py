@@ -1,12 +1,17 @@
-"""What all tests share: a property test's budget, and that a skipped integration test is a failure where it must run."""
+"""What all tests share: coroutines are run, every store in turn, a property's budget, no skip where it counts."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import databases
 
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 settings.load_profile("house")
@@ -31,3 +36,39 @@ def recorded() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no recorded usage at {DATA}; set ALERTD_TEST_DATA")
     return DATA
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A test that is a coroutine runs in an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    return True
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    with databases.postgres_server() as url:
+        yield url
+
+
+def _place(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[databases.Place]:
+    if kind == "postgres":
+        with databases.schema(request.getfixturevalue("postgres_url")) as url:
+            yield databases.Place(kind, url)
+    else:
+        yield databases.Place(kind, f"sqlite:///{folder / 'alertd.db'}")
+
+
+@pytest.fixture(params=databases.KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[databases.Place]:
+    """Each store in turn: what is claimed of one holds for all."""
+    yield from _place(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=databases.DURABLE)
+def durable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[databases.Place]:
+    """Each store that outlives a process."""
+    yield from _place(request.param, request, tmp_path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from alertd.core.buckets import Bucket, Closed, Identity, identity, micros, record_buckets, replaced
+from alertd.core.buckets import Bucket, Closed, Identity, identity, instant, micros, record_buckets, replaced
 from alertd.core.counters import CounterState, Increment
 from alertd.core.events import Event
 from alertd.ports import (
@@ -121,7 +121,11 @@ class MemoryStore:
     async def source_health(self, row: SourceRow) -> None:
         held = self._sources.get(row.name, SourceRow(row.name))
         self._sources[row.name] = replace(
-            held, last_ok=row.last_ok, failing_since=row.failing_since, error=row.error, degraded=row.degraded
+            held,
+            last_ok=_utc(row.last_ok),
+            failing_since=_utc(row.failing_since),
+            error=row.error,
+            degraded=row.degraded,
         )
 
     async def series(self, after: int = 0) -> list[SeriesRow]:
@@ -158,7 +162,7 @@ class MemoryStore:
             or len({*written}) < len(written)
         ):
             return False
-        self._alerts |= {alert.key: alert for alert in alerts}
+        self._alerts |= {alert.key: replace(alert, at=instant(micros(alert.at))) for alert in alerts}
         for message in messages:
             self._insert(message, message.events[0].at)
         for name, (value, revision) in notes.items():
@@ -241,7 +245,11 @@ class MemoryStore:
             return False
         self._revision += 1
         self._sources[row.name] = replace(
-            held, revision=held.revision + 1, cursor=row.cursor, until=row.until, complete_from=row.complete_from
+            held,
+            revision=held.revision + 1,
+            cursor=row.cursor,
+            until=_utc(row.until),
+            complete_from=_utc(row.complete_from),
         )
         return True
 
@@ -283,3 +291,7 @@ class MemoryStore:
             dict(memory),
         )  # fmt: skip
         return OutboxRow(message.id, message.fence, delivery, message.created, message.first_tried)
+
+
+def _utc(at: datetime | None) -> datetime | None:
+    return None if at is None else instant(micros(at))

@@ -52,8 +52,6 @@ _REMEDIES: Final = (
     ("53100", "the server's disk is full; free some space, alertd goes on by itself"),
     ("53300", "the server has no connection left; raise max_connections or end other clients"),
     ("25006", "the server only reads (a standby?); name the primary in ALERTD_DATABASE"),
-    ("28", "the server refuses the user or password in ALERTD_DATABASE"),
-    ("3D000", "there is no such database; create it"),
     ("42501", "the user lacks a permission; alertd needs to create and write tables in its schema"),
     ("42P07", "a table of that name is another program's; give alertd a database or a schema of its own"),
     ("55P03", "a lock was not released in time; is another program working on alertd's tables?"),
@@ -79,7 +77,11 @@ class PostgresDatabase:
         self._open: set[psycopg.Connection[Any]] = set()
 
     async def open(self) -> None:
-        await self.write(_migrated)
+        try:
+            await self.write(_migrated)
+        except StoreError:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
@@ -219,6 +221,6 @@ def _read(url: str) -> tuple[str, dict[str, Any]]:
 def _explained(place: str, error: psycopg.Error) -> StoreError:
     state = error.sqlstate or ""
     said = (str(error).strip() or type(error).__name__).splitlines()[0]
-    unreachable = f"the connection failed ({said}); is the server running, and are host and port right?"
+    unreachable = f"{said}; check that the server runs, and host, user, password and database in ALERTD_DATABASE"
     other = f"{said} ({state})" if state else unreachable
     return StoreError(f"{place}: {next((remedy for start, remedy in _REMEDIES if state.startswith(start)), other)}")

@@ -71,8 +71,12 @@ class SqliteDatabase:
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
-        for thread, prepare in zip(self._threads, (_writer, _reader), strict=True):
-            self._connections.append(await loop.run_in_executor(thread, prepare, self._path))
+        try:
+            for thread, prepare in zip(self._threads, (_writer, _reader), strict=True):
+                self._connections.append(await loop.run_in_executor(thread, prepare, self._path))
+        except StoreError:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         loop = asyncio.get_running_loop()
