@@ -158,7 +158,7 @@ def main() -> int:
     return 0
 
 
-HEAD: Final = '''"""What tools/learn_projection.py learnt from {groups} people: pooled figures. Written by it, not by hand."""
+HEAD: Final = '''"""What tools/learn_projection.py learnt from {groups} people: pooled figures, written by it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from alertd.core.projection import DAY, HOUR, LEVELS, Exhaustion, Question, Series, project_many
+from alertd.core.projection import DAY, HOUR, LARGEST, LEVELS, Exhaustion, Question, Series, project_many
 
 HELP: Final = "Project the total of a period for each JSON line, and say how sure that is."
 _STEPS: Final = {"1d": DAY, "1h": HOUR}
@@ -22,8 +22,6 @@ _FIELDS: Final = {"id", "start", "step", "values", "partial_until", "period_star
 _REQUIRED: Final = ("start", "values", "period_start", "period_end")
 #: Jobs projected together: enough to be fast, few enough to answer while more come in.
 _TOGETHER: Final = 256
-#: Above this, sums over a year of hours would no longer be finite.
-_LARGEST: Final = 1e300
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,7 @@ def _numbers(fields: dict[str, Any], name: str) -> list[float]:
     if not isinstance(numbers, list):
         raise ValueError(f"{name}: a list of numbers, not {type(numbers).__name__}")  # noqa: TRY004 as above
     for index, number in enumerate(numbers):
-        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= _LARGEST:
+        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= LARGEST:
             raise ValueError(f"{name}[{index}]: a finite number, not {number!r}")
     return [float(number) for number in numbers]
 

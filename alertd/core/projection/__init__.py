@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from alertd.core.projection.method import METHOD, Rate, project, project_lines, project_many
+from alertd.core.projection.method import METHOD, Rate, project, project_each, project_lines, project_many
 from alertd.core.projection.outcome import FAN_LEVELS, LEVELS, Exhaustion, Projection
-from alertd.core.projection.series import DAY, HOUR, Commitment, Question, Series
+from alertd.core.projection.series import DAY, HOUR, LARGEST, Commitment, Question, Series
 
 __all__ = [
     "DAY",
     "FAN_LEVELS",
     "HOUR",
+    "LARGEST",
     "LEVELS",
     "METHOD",
     "Commitment",
@@ -19,6 +20,7 @@ __all__ = [
     "Rate",
     "Series",
     "project",
+    "project_each",
     "project_lines",
     "project_many",
 ]

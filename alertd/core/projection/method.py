@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -21,7 +21,7 @@ ALERT_PART: Final = 0.92
 #: Bills quantities: [many x lines] used in the period -> [many] amounts of money.
 Rate = Callable[[Floats], Floats]
 #: Numbers held at once while many series are projected: some tens of megabytes.
-_AT_ONCE: Final = 1_000_000
+_AT_ONCE: Final = 300_000
 
 
 def project(
@@ -41,41 +41,48 @@ def project_many(questions: Sequence[Question], *, table: Floats = learnt.TABLE)
 
     `table` is what others taught, [8 levels x 9 quantiles]; the one that ships unless another is being tried out.
     """
-    answers: list[Projection] = []
-    for pasts in _chunks([past_of(question) for question in questions]):
-        answers.extend(_projected(pasts, table))
-    return answers
+    return list(project_each(questions, table=table))
 
 
-def _chunks(pasts: Sequence[Past]) -> Iterator[Sequence[Past]]:
-    """Runs of series, in order, that fit into memory together."""
-    begin, widest = 0, 1
-    for index, past in enumerate(pasts):
-        wider = max(widest, past.shares.size)
-        if index > begin and (index - begin + 1) * wider * drift.RUNS > _AT_ONCE:
-            yield pasts[begin:index]
-            begin, wider = index, max(1, past.shares.size)
-        widest = wider
-    if pasts:
-        yield pasts[begin:]
+def project_each(questions: Iterable[Question], *, table: Floats = learnt.TABLE) -> Iterator[Projection]:
+    """As `project_many`, a few hundred at a time, for whoever keeps no more of a projection than a row."""
+    for pasts in _chunks(past_of(question) for question in questions):
+        yield from _projected(pasts, table)
+
+
+def _chunks(pasts: Iterable[Past]) -> Iterator[list[Past]]:
+    """Stretches of the series, in order, that fit into memory together."""
+    held: list[Past] = []
+    widest = 1
+    for past in pasts:
+        widest = max(widest, past.shares.size)
+        if held and (len(held) + 1) * widest * drift.RUNS > _AT_ONCE:
+            yield held
+            held, widest = [], max(1, past.shares.size)
+        held.append(past)
+    if held:
+        yield held
 
 
 def _projected(pasts: Sequence[Past], table: Floats) -> Iterator[Projection]:
-    side_by_side = stacked(pasts)
-    ahead = _runs(side_by_side, rates.idle_days(side_by_side.rates, side_by_side.weights), table)
-    rest = np.sort(np.cumsum(ahead, 2), axis=1)
-    alerts = _alert_level(side_by_side, np.median(rest[:, :, -1], axis=1)) + side_by_side.known.sum(1)
-    rest += np.cumsum(side_by_side.known, 1)[:, None, :]
+    of = stacked(pasts)
+    rest = np.cumsum(_runs(of, rates.idle_days(of.rates, of.weights), table), 2).transpose(0, 2, 1).copy()
+    rest.sort(axis=2)
+    alerts = _alert_level(of, np.median(rest[:, -1], axis=1)) + of.known.sum(1)
+    rest += np.cumsum(of.known, 1)[:, :, None]
+    fans = _fans(rest)
     for row, past in enumerate(pasts):
-        yield _answer(past, rest[row, :, : past.shares.size], past.spent + float(alerts[row]))
+        coming = past.shares.size
+        totals = past.spent + (rest[row, coming - 1] if coming else np.zeros(1))
+        yield _answer(past, totals, past.spent + fans[row, : coming + 1], past.spent + float(alerts[row]))
 
 
 def _runs(of: Pasts, idle: Floats, table: Floats = learnt.TABLE) -> Floats:
     """What each run spends on each coming day, commitments left out: [series x runs x coming]."""
     ages = drift.drawn_days(of.weights, idle, of.shares.shape[1])
     heed = weekdays.strength(of.rates, of.weights)
-    if heed.any():
-        ages = weekdays.matched(ages, of.weights, heed, of.newest, of.coming)
+    if (some := np.flatnonzero(heed)).size:
+        ages[some] = weekdays.matched(ages[some], of.weights[some], heed[some], of.newest[some], of.coming[some])
     return learnt.reshaped(
         drift.increments(of.rates, of.weights, of.shares, ages), of.shares, of.rates, of.weights, table
     )
@@ -90,19 +97,22 @@ def _alert_level(of: Pasts, median: Floats) -> Floats:
     return level
 
 
-def _answer(past: Past, rest: Floats, alert: float) -> Projection:
-    """A projection from what each run adds by the end of each coming day, sorted over the runs: [runs x coming]."""
-    coming = rest.shape[1]
+def _fans(rest: Floats) -> Floats:
+    """Quantiles of what the sorted runs [series x coming x runs] add: [series x 1 + coming x levels]."""
     at = np.array(FAN_LEVELS) * (drift.RUNS - 1)
     low = at.astype(np.intp)
     high = np.minimum(low + 1, drift.RUNS - 1)
-    fan = np.zeros((coming + 1, len(FAN_LEVELS)))
-    fan[1:] = (rest[low] + (at - low)[:, None] * (rest[high] - rest[low])).T
+    fans = np.zeros((rest.shape[0], rest.shape[1] + 1, len(FAN_LEVELS)))
+    fans[:, 1:] = rest[:, :, low] + (at - low) * (rest[:, :, high] - rest[:, :, low])
+    return fans
+
+
+def _answer(past: Past, totals: Floats, fan: Floats, alert: float) -> Projection:
     return Projection(
         spent=past.spent,
-        totals=past.spent + (rest[:, -1] if coming else np.zeros(1)),
+        totals=totals,
         instants=(past.grid.seen_until, *past.grid.ends),
-        fan=past.spent + fan,
+        fan=fan,
         alert_level=alert,
         method=METHOD,
         grid=past.grid,
@@ -138,8 +148,10 @@ def project_lines(lines: Sequence[Question], rate: Rate) -> Projection:
         steps=np.diff(track, prepend=opening),
         question=replace(first.question, opening=opening),
     )
-    rest = np.sort(np.maximum.accumulate(money - now, axis=1)[:, 1:], axis=0)
-    return _answer(billed, rest, max(now, float(rate((likely + [past.spent for past in pasts])[None])[0])))
+    rest = np.sort(np.maximum.accumulate(money - now, axis=1)[:, 1:].T, axis=1)
+    totals = now + (rest[-1] if rest.size else np.zeros(1))
+    alert = max(now, float(rate((likely + [past.spent for past in pasts])[None])[0]))
+    return _answer(billed, totals, now + _fans(rest[None])[0], alert)
 
 
 def _column(numbers: Sequence[float]) -> Floats:

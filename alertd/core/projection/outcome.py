@@ -60,7 +60,7 @@ class Projection:
     @property
     def expected(self) -> float:
         """The mean of the period's total."""
-        return float(self.totals.mean())
+        return max(self.spent, float(self.totals.mean()))
 
     def quantile(self, level: float) -> float:
         """The total that is not exceeded with probability `level`."""

@@ -68,7 +68,7 @@ def burstiness(rates: Floats, weights: Floats) -> Floats:
     level = weighted(rates, recent) + soft
     known = level > 0.0
     part = np.where(known, root_mean(rates, weights, _BURST_DAYS) + soft, 1.0) / np.where(known, level, 1.0)
-    return np.maximum(0.0, -np.log(part))
+    return np.where(part < 1.0 - _LEAST, -np.log(part), 0.0)
 
 
 def best_and_worst_week(rates: Floats, weights: Floats) -> tuple[Floats, Floats]:

@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 
 HOUR: Final = dt.timedelta(hours=1)
 DAY: Final = dt.timedelta(days=1)
+#: Beyond this, sums would no longer be finite.
+LARGEST: Final = 1e200
 
 
 def position(instant: dt.datetime, start: dt.datetime, step: dt.timedelta) -> float:
@@ -50,11 +52,11 @@ class Series:
         object.__setattr__(self, "values", values)
         if values.ndim != 1:
             raise ValueError(f"{self.name}: values are one list of numbers, not {values.ndim} dimensions")
-        bad = np.flatnonzero(~np.isfinite(values))
+        bad = np.flatnonzero(~(np.abs(values) <= LARGEST))
         if bad.size:
             raise ValueError(
-                f"{self.name}: values[{bad[0]}] is {values[bad[0]]}; leave a step without usage at 0 and end the series"
-                " where nothing is known yet"
+                f"{self.name}: values[{bad[0]}] is {values[bad[0]]}, no amount; leave a step without usage at 0 and"
+                " end the series where nothing is known yet"
             )
         if self.step not in (HOUR, DAY):
             raise ValueError(f"{self.name}: step is an hour or a day, not {self.step}")

@@ -1,4 +1,4 @@
-"""What tools/learn_projection.py learnt from 20 people: pooled figures. Written by it, not by hand."""
+"""What tools/learn_projection.py learnt from 20 people: pooled figures, written by it."""
 
 from __future__ import annotations
 
