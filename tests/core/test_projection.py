@@ -100,6 +100,8 @@ def test_idle_weekends_are_expected_to_stay_idle():
     assert weekend.spent == 50.0
     assert weekend.expected < 53.0
     assert project(series, MARCH[0], MARCH[1]).expected == pytest.approx(50.0 + 17 * 10.0, rel=0.1)
+    noon = Series(monday, np.append(series.values, 0.0), partial_until=dt.datetime(2026, 3, 7, 12, tzinfo=dt.UTC))
+    assert project(noon, MARCH[0], dt.datetime(2026, 3, 9, tzinfo=dt.UTC)).expected < 53.0
 
 
 def test_a_correction_lowers_the_spend_and_never_the_days_to_come_below_zero():

@@ -13,7 +13,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from alertd.core.projection.rates import burstiness
 from alertd.core.projection.series import Floats
 
 Ages = NDArray[np.intp]
@@ -72,18 +71,17 @@ def oldest_day(weights: Floats) -> Ages:
 
 def level_factors(burst: Floats, days_seen: Floats) -> Floats:
     """How each run's level differs from what was drawn: [series x runs]."""
-    spread = np.minimum(1.3, 0.2 + 1.1 * np.sqrt(burst))
+    spread = np.minimum(1.3, 0.1 + 1.4 * np.sqrt(burst))
     young = -0.7 * np.exp(-days_seen / 30.0) * burst / (burst + 0.1)
     return np.exp(young[:, None] + spread[:, None] * _SCORES)
 
 
-def increments(rates: Floats, weights: Floats, shares: Floats, ages: Ages) -> Floats:
+def increments(rates: Floats, factors: Floats, shares: Floats, ages: Ages) -> Floats:
     """What each run spends on each coming day: [series x runs x coming].
 
-    `rates` and `weights` are [series x days], newest first; `shares` [series x coming] says how much of each coming
-    day counts; `ages` which past day stands for it.
+    `rates` are [series x days], newest first; `ages` say which of them stands for each coming day, `factors` how far
+    each run's level differs, `shares` [series x coming] how much of each coming day counts.
     """
     drawn = np.take_along_axis(rates, ages.reshape(len(rates), -1), 1).reshape(ages.shape)
-    factors = level_factors(burstiness(rates, weights), weights.sum(1))
     ahead: Floats = drawn * factors[:, :, None] * shares[:, None, :]
     return ahead

@@ -6,12 +6,13 @@ is bursty and has less than some two months behind it; a long or a regular histo
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from alertd.core.projection.drift import RUNS
-from alertd.core.projection.rates import burstiness, levels
+from alertd.core.projection.rates import levels
 from alertd.core.projection.series import Floats
 from alertd.core.projection.table import COEFFICIENTS
 
@@ -32,19 +33,29 @@ _MIDDLE: Final = (RUNS - 1) // 2
 _TOP: Final = round(0.9 * (RUNS - 1))
 
 
-def trust(rates: Floats, weights: Floats) -> Floats:
-    """How much what others taught counts for each series, 0 to 0.7."""
-    bursty = np.clip((burstiness(rates, weights) - 0.1) / 0.2, 0.0, 1.0)
-    part: Floats = _TRUST * bursty / (1.0 + (weights.sum(1) / _YOUNG_DAYS) ** 3)
-    return part
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """What is known of some series: their days [series x days], their burstiness [series], and what others taught."""
+
+    rates: Floats
+    weights: Floats
+    burst: Floats
+    table: Floats = field(default_factory=lambda: TABLE)
+
+    @property
+    def trust(self) -> Floats:
+        """How much what others taught counts for each series, 0 to 0.7."""
+        bursty = np.clip((self.burst - 0.1) / 0.2, 0.0, 1.0)
+        part: Floats = _TRUST * bursty / (1.0 + (self.weights.sum(1) / _YOUNG_DAYS) ** 3)
+        return part
 
 
-def taught(rates: Floats, weights: Floats, left: Floats, totals: Floats, table: Floats) -> Floats:
-    """What others would have spent: [series x runs], ascending, beside the sorted `totals` of the drift.
+def taught(of: Lesson, left: Floats, totals: Floats) -> Floats:
+    """What others would have spent in the days left: [series x runs], ascending as the `totals` of the drift.
 
     Beyond the outer quantiles the drift's own tail goes on, in proportion.
     """
-    rows = np.sort(np.maximum(levels(rates, weights) @ table, 0.0), axis=1) * left[:, None]
+    rows = np.sort(np.maximum(levels(of.rates, of.weights) @ of.table, 0.0), axis=1) * left[:, None]
     spread = totals[:, _TOP] - totals[:, _MIDDLE]
     scale = np.where(spread > 0.0, (rows[:, 8] - rows[:, 4]) / np.where(spread > 0.0, spread, 1.0), 0.0)
     tail = np.maximum(totals - totals[:, _TOP : _TOP + 1], 0.0) * scale[:, None]
@@ -53,22 +64,20 @@ def taught(rates: Floats, weights: Floats, left: Floats, totals: Floats, table: 
     return others
 
 
-def corrected(rates: Floats, weights: Floats, left: Floats, totals: Floats, table: Floats) -> Floats:
+def corrected(of: Lesson, left: Floats, totals: Floats) -> Floats:
     """The sorted totals of the drift [series x runs] with what others taught, and with a longer way down."""
-    part = trust(rates, weights)[:, None]
-    blend = totals + part * (taught(rates, weights, left, totals, table) - totals)
+    blend = totals + of.trust[:, None] * (taught(of, left, totals) - totals)
     middle = blend[:, _MIDDLE : _MIDDLE + 1]
-    stretched = np.maximum(middle + (blend - middle) * _STRETCH, 0.0)
-    return np.sort(stretched, axis=1)
+    return np.sort(np.maximum(middle + (blend - middle) * _STRETCH, 0.0), axis=1)
 
 
-def reshaped(ahead: Floats, shares: Floats, rates: Floats, weights: Floats, table: Floats = TABLE) -> Floats:
+def reshaped(ahead: Floats, shares: Floats, of: Lesson) -> Floats:
     """The runs [series x runs x coming], each scaled so that their totals are the corrected ones, rank by rank."""
     totals, left = ahead.sum(2), shares.sum(1)
     order = np.argsort(totals, axis=1, kind="stable")
     ascending = np.take_along_axis(totals, order, 1)
     wanted = np.empty_like(totals)
-    np.put_along_axis(wanted, order, corrected(rates, weights, left, ascending, table), 1)
+    np.put_along_axis(wanted, order, corrected(of, left, ascending), 1)
     idle = totals <= 0.0
     scaled = ahead * np.where(idle, 0.0, wanted / np.where(idle, 1.0, totals))[:, :, None]
     even = (shares / np.maximum(left, 1e-9)[:, None])[:, None, :]

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from alertd.core.projection import drift, learnt, rates, weekdays
+from alertd.core.projection import drift, learnt, rates, shifts, weekdays
 from alertd.core.projection.outcome import FAN_LEVELS, Projection
 from alertd.core.projection.past import Past, Pasts, past_of, stacked
 from alertd.core.projection.series import Commitment, Floats, Question, Series
@@ -80,12 +80,17 @@ def _projected(pasts: Sequence[Past], table: Floats) -> Iterator[Projection]:
 def _runs(of: Pasts, idle: Floats, table: Floats = learnt.TABLE) -> Floats:
     """What each run spends on each coming day, commitments left out: [series x runs x coming]."""
     ages = drift.drawn_days(of.weights, idle, of.shares.shape[1])
-    heed = weekdays.strength(of.rates, of.weights)
+    weights, since = of.weights, shifts.days_since(of.rates, of.weights)
+    if (some := np.flatnonzero(since)).size:
+        ages[some] = shifts.within(ages[some], since[some])
+        weights = weights * ((np.arange(weights.shape[1]) < since[:, None]) | (since == 0)[:, None])
+    heed = weekdays.strength(of.rates, weights)
     if (some := np.flatnonzero(heed)).size:
-        ages[some] = weekdays.matched(ages[some], of.weights[some], heed[some], of.newest[some], of.coming[some])
-    return learnt.reshaped(
-        drift.increments(of.rates, of.weights, of.shares, ages), of.shares, of.rates, of.weights, table
-    )
+        ages[some] = weekdays.matched(ages[some], weights[some], heed[some], of.newest[some], of.coming[some])
+    burst = np.maximum(0.0, rates.burstiness(of.rates, weights) - weekdays.explained(of.rates, weights, heed))
+    factors = drift.level_factors(burst, weights.sum(1))
+    ahead = drift.increments(of.rates, factors, of.shares, ages)
+    return learnt.reshaped(ahead, of.shares, learnt.Lesson(of.rates, weights, burst, table))
 
 
 def _alert_level(of: Pasts, median: Floats) -> Floats:

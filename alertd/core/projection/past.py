@@ -9,11 +9,13 @@ from typing import Final
 import numpy as np
 
 from alertd.core.projection.grid import Counts, Grid, grid_of
-from alertd.core.projection.series import Floats, Question, position
+from alertd.core.projection.series import DAY, Floats, Question, position
 
 #: Whole days that the evenly spread day weighs against the hours that were seen.
 _EVEN_DAYS: Final = 4.0
 #: A glimpse of a day shorter than this says nothing about the day.
+#: A correction is taken out of so many days before it.
+_MONTH_DAYS: Final = 28
 _LEAST_SEEN: Final = 1.0 / 48.0
 
 
@@ -45,7 +47,7 @@ def past_of(question: Question) -> Past:
     remembered, known = values[grid.oldest :], np.zeros(grid.shares.size)
     if question.commitments:
         remembered, known = _without_commitments(question, grid, remembered)
-    remembered = _settled(remembered)
+    remembered = _settled(remembered, _MONTH_DAYS * DAY // question.series.step)
     seen, shares = grid.seen, grid.shares
     days = np.add.reduceat(remembered, grid.firsts) if grid.firsts.size else np.zeros(0)
     if grid.hours.size and (seen[-1] < 1.0 or seen[0] < 1.0):
@@ -56,15 +58,19 @@ def past_of(question: Question) -> Past:
     return Past(question, grid, spent, rates[::-1], np.maximum(weights[kept][::-1], _LEAST_SEEN), shares, known, values)
 
 
-def _settled(values: Floats) -> Floats:
-    """The values with each correction taken out of what came just before it, so that none is negative."""
+def _settled(values: Floats, month: int) -> Floats:
+    """The values with each correction taken out of the month before it, in proportion, so that none is negative.
+
+    What was used in the step of a correction is not known; it gets the mean of the month it corrects.
+    """
     if not values.size or values.min() >= 0.0:
         return values
-    settled, owed = values.copy(), 0.0
-    for index in range(values.size - 1, -1, -1):
-        owed += settled[index]
-        settled[index] = max(owed, 0.0)
-        owed = min(owed, 0.0)
+    settled = values.copy()
+    for index in np.flatnonzero(values < 0.0):
+        before = settled[max(0, index - month) : index]
+        spent = before.sum()
+        before *= max(0.0, spent + settled[index]) / spent if spent > 0.0 else 0.0
+        settled[index] = before.mean() if before.size else 0.0
     return settled
 
 

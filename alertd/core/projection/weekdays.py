@@ -21,21 +21,48 @@ def strength(rates: Floats, weights: Floats) -> Floats:
     One minus twice the share that chance would have in the variance between weekdays (1 - 2 / F, F of the analysis of
     variance), on roots, so that single spikes do not make a weekday.
     """
-    count = min(rates.shape[1] // 7, _WEEKS)
-    if count < _LEAST_WEEKS:
+    roots, weeks = _roots(rates, weights)
+    if not weeks.any():
         return np.zeros(len(rates))
-    roots = np.sqrt(rates[:, : 7 * count]).reshape(len(rates), count, 7)
-    seen = (weights[:, : 7 * count] >= 1.0).reshape(roots.shape)
-    seen &= np.min(seen, axis=2, keepdims=True)
-    weeks = seen[:, :, 0].sum(1)
-    total = np.maximum(weeks * 7, 1)
-    mean = (roots * seen).sum((1, 2)) / total
-    days = (roots * seen).sum(1) / np.maximum(weeks, 1)[:, None]
-    between = weeks * ((days - mean[:, None]) ** 2).sum(1) / 6.0
-    within = (((roots - days[:, None, :]) ** 2) * seen).sum((1, 2)) / np.maximum(7 * (weeks - 1), 1)
-    differ = between > 0.0
-    chance = within / np.where(differ, between, 1.0)
-    return np.where(differ & (weeks >= _LEAST_WEEKS), np.clip(1.0 - 2.0 * chance, 0.0, 1.0), 0.0)
+    days = _means(roots, weeks)
+    seen = np.arange(roots.shape[1]) < weeks[:, None]
+    between = weeks * ((days - days.mean(1, keepdims=True)) ** 2).sum(1) / 6.0
+    within = (((roots - days[:, None, :]) ** 2).sum(2) * seen).sum(1) / np.maximum(7 * (weeks - 1), 1)
+    differ = (between > 0.0) & (weeks >= _LEAST_WEEKS)
+    chance = within / np.where(between > 0.0, between, 1.0)
+    return np.where(differ, np.clip(1.0 - 2.0 * chance, 0.0, 1.0), 0.0)
+
+
+def explained(rates: Floats, weights: Floats, heed: Floats) -> Floats:
+    """The burstiness that is nothing but the week's own rhythm, as far as it is heeded: [series]."""
+    if not heed.any():
+        return np.zeros(len(rates))
+    days = _means(*_roots(rates, weights))
+    known = days.any(1) & (heed > 0.0)
+    level = np.where(known, (days**2).mean(1), 1.0)
+    part = np.where(known, days.mean(1) ** 2, 1.0) / level
+    rhythm: Floats = heed * -np.log(np.maximum(part, 1e-9))
+    return rhythm
+
+
+def _roots(rates: Floats, weights: Floats) -> tuple[Floats, Ages]:
+    """The roots of the last whole weeks [series x weeks x 7], and how many of them each series has seen without a gap.
+
+    A newest day that is still going on is left out.
+    """
+    count = min((rates.shape[1] - 1) // 7, _WEEKS)
+    ongoing = weights[:, :1] < 1.0
+    days, seen = (np.where(ongoing, part[:, 1 : 7 * count + 1], part[:, : 7 * count]) for part in (rates, weights))
+    shape = (len(rates), count, 7)
+    whole = np.min((seen >= 1.0).reshape(shape), axis=2) if count else np.zeros(shape[:2])
+    return np.sqrt(days).reshape(shape), np.cumprod(whole, axis=1).sum(1).astype(np.intp)
+
+
+def _means(roots: Floats, weeks: Ages) -> Floats:
+    """The mean root of each of the seven days, over the weeks that were seen: [series x 7]."""
+    seen = np.arange(roots.shape[1]) < weeks[:, None]
+    means: Floats = (roots * seen[:, :, None]).sum(1) / np.maximum(weeks, 1)[:, None]
+    return means
 
 
 def matched(ages: Ages, weights: Floats, heed: Floats, newest: Ages, coming: Ages) -> Ages:
