@@ -49,7 +49,7 @@ class _Frame:
         return self.x(instant), self.y(value)
 
 
-def fan(position: Position, width: int = 720, height: int = 300) -> Markup:
+def fan(position: Position, width: int = 960, height: int = 320) -> Markup:
     """The period: what was spent as a curve, what is likely as a fan, thresholds as lines with a dot where reached.
 
     While the state is unknown there is no fan: what is drawn is what was last seen.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from alertd.web.access import Access, Gate, is_loopback
 from alertd.web.api import Api
@@ -21,5 +22,8 @@ def build(view: View, *, token: str | None, open_metrics: bool, loopback: bool) 
     access = Access(token or None, open_metrics, loopback, view.clock, view.public_url)
     return Starlette(
         routes=[*Api(view).routes(), *Pages(view, guarded=access.guarded).routes()],
-        middleware=[Middleware(Gate, access=access, policy=POLICY, form=form)],
+        middleware=[
+            Middleware(Gate, access=access, policy=POLICY, form=form),
+            Middleware(GZipMiddleware, compresslevel=5),
+        ],
     )

@@ -10,13 +10,15 @@ from alertd.core.budgets import scope_text
 from alertd.core.events import Event
 from alertd.core.evidence import handle_of
 from alertd.core.markup import Markup, element
-from alertd.core.messages import compose
+from alertd.core.messages import Message, compose
 from alertd.core.messages.dates import clock_time, zone_of
 from alertd.core.messages.spans import clean
 from alertd.ports import AlertRow
 from alertd.web.wording import budget_path, html, time
 
 _SHOWN: Final = 100
+#: So many scopes of one budget told at once are one entry.
+_CROWD: Final = 4
 
 
 def alert_list(rows: Iterable[AlertRow], now: datetime, *, empty: str) -> Markup:
@@ -26,26 +28,34 @@ def alert_list(rows: Iterable[AlertRow], now: datetime, *, empty: str) -> Markup
         told.setdefault(row.event.id, []).append(row)
     if not told:
         return element("p", empty, class_="quiet")
-    entries = [_entry(group, now) for group in list(told.values())[:_SHOWN]]
-    left = len(told) - len(entries)
+    crowds: dict[tuple[object, ...], list[list[AlertRow]]] = {}
+    for group in told.values():
+        row = group[0]
+        crowds.setdefault((row.at, row.event.kind, row.event.budget, row.event.basis), []).append(group)
+    shown = list(crowds.values())[:_SHOWN]
+    left = len(told) - sum(map(len, shown))
     more = element("p", f"{left:,} older ones are in the API.", class_="quiet") if left else None
-    return element("div", element("ol", entries, class_="alerts"), more)
+    return element("div", element("ol", [_crowd(groups, now) for groups in shown], class_="alerts"), more)
+
+
+def _crowd(groups: Sequence[Sequence[AlertRow]], now: datetime) -> list[Markup]:
+    """What was told of one budget at one time: each by itself, or many scopes as one message with all below it."""
+    if len(groups) < _CROWD:
+        return [_entry(group, now) for group in groups]
+    events = [group[0].event for group in groups]
+    first = groups[0][0]
+    below = element("ol", [_entry(group, now) for group in groups])
+    fold = element("details", element("summary", f"All {len(groups):,}"), below, id=f"all-{handle_of(first.event.id)}")
+    said = compose(events, first.at)
+    return [element("li", _headline(first, said, now), fold, class_=said.severity)]
 
 
 def _entry(rows: Sequence[AlertRow], now: datetime) -> Markup:
-    event, at = rows[0].event, rows[0].at
-    said = compose([event], at)
+    event, said = rows[0].event, compose([rows[0].event], rows[0].at)
     keys = sorted(row.key for row in rows)
     return element(
         "li",
-        element(
-            "p",
-            time(at, clock_time(at, zone_of(event), now)),
-            " ",
-            element("span", event.severity, class_="tag"),
-            element("strong", html(said.headline)),
-            element("span", rows[0].state.replace("_", " "), class_="quiet") if rows[0].state != "firing" else None,
-        ),
+        _headline(rows[0], said, now),
         element(
             "details",
             element("summary", "Why"),
@@ -57,6 +67,18 @@ def _entry(rows: Sequence[AlertRow], now: datetime) -> Markup:
             id=f"alert-{handle_of(event.id)}",
         ),
         class_=event.severity,
+    )
+
+
+def _headline(row: AlertRow, said: Message, now: datetime) -> Markup:
+    state = row.state.replace("_", " ") if row.state != "firing" else ""
+    return element(
+        "p",
+        time(row.at, clock_time(row.at, zone_of(row.event), now)),
+        " ",
+        element("span", said.severity, class_="tag"),
+        element("strong", html(said.headline)),
+        element("span", f" {state}", class_="quiet") if state else None,
     )
 
 

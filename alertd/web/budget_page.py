@@ -36,14 +36,19 @@ def budget_page(position: Position, notes: Mapping[str, Any], alerts: Sequence[A
         _figures(position, event, now),
         element("div", fan(position), class_="wide"),
         element("div", fan(position, *_NARROW), class_="narrow"),
-        element("p", "Solid: spent. Shaded: where 50, 80 and 90 of 100 likely courses lie; dashed: the middle one.",
-                class_="quiet") if position.projection else None,
+        element("p", _legend(position), class_="quiet"),
         _thresholds(position, notes, now),
         _contributors(position),
         _days(position),
         element("h2", "Announced"),
         alert_list(alerts, now, empty="Nothing was announced for this budget in this period."),
-    )  # fmt: skip
+    )
+
+
+def _legend(position: Position) -> str:
+    if state_of(position) == "unknown":
+        return "What was seen; nothing is projected while the data are too old."
+    return "Solid: spent. Shaded: where 50, 80 and 90 of 100 likely courses lie; dashed: the middle one."
 
 
 def _period(position: Position, event: Event, now: datetime) -> str:
@@ -57,7 +62,7 @@ def _figures(position: Position, event: Event, now: datetime) -> Markup:
     lines = [
         fragment("Used ", used(position)),
         *outlook(position, event, now),
-        html(evidence.to_stay_inside(event)) if position.data_until else None,
+        html(evidence.to_stay_inside(event)) if state_of(position) != "unknown" else None,
         html(evidence.changed(event)),
         html(evidence.to_do(event)),
         html(evidence.footer(event, now)),
@@ -88,6 +93,8 @@ def _where(threshold: Threshold, position: Position) -> str:
 def _since(threshold: Threshold, position: Position) -> str:
     """Why it stands or not, in figures."""
     level = threshold.reached_at(position.amount)
+    if state_of(position) == "unknown":
+        return "its data are too old" if position.data_until else "no data yet"
     if threshold.basis == "actual":
         left, unit = level - position.spent, position.amount.unit
         return f"{number(left, unit)} to go" if left > 0 else f"passed by {number(-left, unit)}"

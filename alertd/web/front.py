@@ -53,7 +53,10 @@ def _row(position: Position, now: datetime) -> Markup:
         "tr",
         element("th", name, badge(state_of(position)), scope="row"),
         element("td", bar(position), element("p", used(position)), _lacking(position, now)),
-        element("td", [element("p", line) for line in outlook(position, event, now)] or element("p", "–")),
+        element(
+            "td",
+            [element("p", line) for line in outlook(position, event, now)] or element("p", "not known", class_="quiet"),
+        ),
         element("td", trend(position), _pace(position), class_="trend"),
         class_=state_of(position),
     )

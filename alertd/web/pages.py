@@ -78,13 +78,13 @@ class Pages:
         if wanted:
             position = wanted[0]
             shown = await self._one_budget(position, now)
-            return self._page(clean(f"{name} {scope or ''}", 80), f"/budgets/{name}", shown)
+            return self._page(clean(f"{name} {scope or ''}", 80), "/", shown)
         if of_budget and not scope:
             shown = await asyncio.to_thread(table, of_budget, now)
-            return self._page(clean(name, 80), f"/budgets/{name}", element("h1", clean(name, 80)), shown)
+            return self._page(clean(name, 80), "/", element("h1", clean(name, 80)), shown)
         said = f"There is no budget {clean(name, 80)}{f' with the scope {clean(scope, 80)}' if scope else ''}."
         back = element("p", element("a", "All budgets", href="/"))
-        return self._page("Not found", "/budgets", element("h1", "Not found"), element("p", said), back, status=404)
+        return self._page("Not found", "/", element("h1", "Not found"), element("p", said), back, status=404)
 
     async def _one_budget(self, position: Position, now: datetime) -> Markup:
         try:

@@ -99,7 +99,7 @@ def prices_page(book: PriceBook, lines: Iterable[Line], positions: Sequence[Posi
         if assumed else None,
         element("h2", "In use"),
         grid(("Provider", "Model", "Meter", "Price", "Since", "From"), [_price(*one, today) for one in known])
-        if known else element("p", "No usage has been seen yet.", class_="quiet"),
+        if known else element("p", "No usage was seen that has a price.", class_="quiet"),
     )  # fmt: skip
 
 
