@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 
 from alertd.core.stretches import LONGEST, WIDTH, Buckets
 from alertd.core.usage import Labels, Line
@@ -37,7 +37,7 @@ class CounterSamples:
     """The samples of one raw series in one reading, and the ledger series that it feeds.
 
     `fingerprint` identifies the raw series (all its labels) within its source. `points` are (Unix seconds, value as
-    text or number), cumulative; value x `scale`, rounded, is in the meter's own unit. `target` names the scrape target
+    text or number), oldest first, cumulative; value x `scale`, rounded, is in the meter's own unit. `target` is the one
     whose other scrapes tell a birth from a first sight. `created` is the counter's start (`_created`, or the process
     start) in Unix seconds, None where unknown; a series that restarted within the reading comes as several
     CounterSamples of one fingerprint, in order of time. `within` is the line that counts these tokens too (an input
@@ -56,8 +56,7 @@ class CounterSamples:
     period: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class CounterState:
+class CounterState(NamedTuple):
     """Where a raw series stands: its last sample. Kept in the ledger beside the cursor.
 
     `owed` is what a series that is `within` another has still to take off it: the two are not counted in one instant.
@@ -113,7 +112,7 @@ def count(
     for fingerprint, owed in debts.items():
         state = tally.changed.get(fingerprint) or states[fingerprint]
         if state.owed != owed:
-            tally.changed[fingerprint] = replace(state, owed=owed)
+            tally.changed[fingerprint] = state._replace(owed=owed)
     increments = tuple(Increment(line, labels, start, WIDTH, quantity) for line, labels, start, quantity in booked)
     return Counted(increments, tally.changed, tuple(tally.refused))
 
@@ -155,10 +154,11 @@ class _Tally:
 
     def add(self, series: CounterSamples) -> None:
         """The differences of a running total."""
-        old = self.changed.get(series.fingerprint) or self.states.get(series.fingerprint)
+        name, points, created = series.fingerprint, series.points, series.created
+        old = self.changed.get(name) or self.states.get(name)
         at, last, moved = (-inf, -1, True) if old is None else (old.at, old.value, False)
-        restarted, plain = old is not None and _restarted(old, series.created), series.scale == 1
-        points = series.points if len(series.points) == 1 else sorted(series.points)
+        restarted = old is not None and created != old.created and _restarted(old, created)
+        plain = series.scale == 1
         for instant, value in points:
             if instant <= at:
                 continue
@@ -169,11 +169,11 @@ class _Tally:
                 moved = True
                 if last < 0:
                     self._first(series, instant, number)
-                elif number < last or restarted:
-                    self._book(series, number, self._begin(series, at, instant, series.created), instant)
                 else:
-                    self._book(series, number - last, self._begin(series, at, instant, None), instant)
-                restarted = False
+                    anew = restarted or number < last
+                    begin = at if instant - at <= LONGEST else self._begin(series, at, instant, anew=anew)
+                    self._book(series, number if anew else number - last, begin, instant)
+                    restarted = False
             at, last = instant, number
         if last >= 0:
             self._remember(series, old, at, last, moved=moved)
@@ -182,7 +182,7 @@ class _Tally:
         """The sum of values that each stand for a period; one value a period, however often it was scraped."""
         old = self.changed.get(series.fingerprint) or self.states.get(series.fingerprint)
         at, last = (-inf, -1) if old is None else (old.at, old.value)
-        for instant, value in sorted(series.points):
+        for instant, value in series.points:
             if instant >= at + series.period / 2 and (number := self._number(series, instant, value)) is not None:
                 self._book(series, number, instant - series.period, instant)
                 at, last = instant, number
@@ -203,11 +203,10 @@ class _Tally:
         elif earlier is not None:
             self._book(series, number, earlier, instant)
 
-    def _begin(self, series: CounterSamples, at: float, instant: float, created: float | None) -> float:
-        """From when a difference was used: since the last look at the target, or since the process began."""
-        if instant - at <= LONGEST:
-            return at
+    def _begin(self, series: CounterSamples, at: float, instant: float, *, anew: bool) -> float:
+        """From when a difference after a gap was used: since the last look at the target, or the counter's start."""
         looked = self._scrape_before(series.target, instant)
+        created = series.created if anew else None
         return max(at, at if looked is None else looked, at if created is None else min(created, instant))
 
     def _scrape_before(self, target: str, instant: float) -> float | None:
@@ -223,7 +222,7 @@ class _Tally:
         owed, created = (0, series.created) if old is None else (old.owed, series.created or old.created)
         if series.within is not None and (moved or owed):
             self.buckets.owe(series.fingerprint, owed, series.labels, series.within)
-        if old is None or moved or created != old.created or at - old.at >= _REFRESH:
+        if moved or old is None or created != old.created or at - old.at >= _REFRESH:
             self.changed[series.fingerprint] = CounterState(at, last, created, owed)
 
 
@@ -231,6 +230,4 @@ def _restarted(old: CounterState, created: float | None) -> bool:
     """Whether the counter began anew since its last sample, though it may stand higher by now."""
     if created is None:
         return False
-    if old.created is None:
-        return created > old.at
-    return created > old.created + 1 and created > old.at - _SKEW
+    return created > old.at and (old.created is None or created > old.created + 1)

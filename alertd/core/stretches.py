@@ -39,6 +39,22 @@ def spread(quantity: int, begin: float, end: float) -> list[tuple[int, int]]:
     return [(start, share) for start, share in zip(starts, shares, strict=True) if share]
 
 
+class _Sum:
+    """What was booked on one pair of objects: by the bucket where short, by the stretch where long."""
+
+    __slots__ = ("labels", "line", "long", "short", "within")
+
+    def __init__(self, line: Line, labels: Labels, within: Line | None) -> None:
+        self.line, self.labels, self.within = line, labels, within
+        self.short: dict[int, int] = {}
+        self.long: dict[tuple[float, float], int] = {}
+
+    def buckets(self) -> Iterator[tuple[int, int]]:
+        yield from self.short.items()
+        for (begin, end), quantity in self.long.items():
+            yield from spread(quantity, begin, end)
+
+
 class _Series:
     """What one ledger series gets: what is counted on it, what is taken off it, and what was owed from before."""
 
@@ -75,31 +91,26 @@ class Buckets:
     """
 
     def __init__(self) -> None:
-        self._lines: dict[int, Line] = {}
-        self._labels: dict[int, Labels] = {}
-        self._short: dict[tuple[int, int, int, int], int] = {}
-        self._long: dict[tuple[int, int, int, float, float], int] = {}
-        self._owers: dict[tuple[int, int], dict[str, int]] = {}
+        self._sums: dict[tuple[int, int, int], _Sum] = {}
+        self._owers: dict[tuple[int, int], tuple[Line, Labels, dict[str, int]]] = {}
 
     def book(
         self, quantity: int, begin: float, end: float, *, line: Line, labels: Labels, within: Line | None = None
     ) -> None:
         """Add `quantity`, used in (begin, end], to a ledger series; take it off that of `within`."""
-        names = id(line), id(labels), id(within) if within is not None else 0
-        self._lines[names[0]], self._labels[names[1]] = line, labels
-        if within is not None:
-            self._lines[names[2]] = within
+        name = id(line), id(labels), id(within)
+        found = self._sums.get(name)
+        if found is None:
+            found = self._sums[name] = _Sum(line, labels, within)
         if end - begin <= LONGEST:
-            short = (*names, bucket(end))
-            self._short[short] = self._short.get(short, 0) + quantity
+            start = int(-(-end // WIDTH)) * WIDTH - WIDTH
+            found.short[start] = found.short.get(start, 0) + quantity
         else:
-            long = (*names, begin, end)
-            self._long[long] = self._long.get(long, 0) + quantity
+            found.long[begin, end] = found.long.get((begin, end), 0) + quantity
 
     def owe(self, ower: str, owed: int, labels: Labels, within: Line) -> None:
         """Say which raw series takes its quantity off that of `within`, and what it still had to take off."""
-        self._lines[id(within)], self._labels[id(labels)] = within, labels
-        self._owers.setdefault((id(within), id(labels)), {})[ower] = owed
+        self._owers.setdefault((id(within), id(labels)), (within, labels, {}))[2][ower] = owed
 
     def settled(self) -> tuple[list[tuple[Line, Labels, int, int]], dict[str, int]]:
         """The (line, labels, bucket, quantity) that are not 0, none of them negative, and what each ower now owes."""
@@ -114,31 +125,20 @@ class Buckets:
         return found, debts
 
     def _summed(self) -> list[_Series]:
-        by_value: dict[tuple[Line, frozenset[tuple[str, str]]], _Series] = {}
-        by_name: dict[tuple[int, int], _Series] = {}
+        found: dict[tuple[Line, frozenset[tuple[str, str]]], _Series] = {}
 
-        def series(line: int, labels: int) -> _Series:
-            if (line, labels) not in by_name:
-                named, labelled = self._lines[line], self._labels[labels]
-                key = named, frozenset(labelled.items())
-                by_name[line, labels] = by_value.setdefault(key, _Series(named, labelled))
-            return by_name[line, labels]
+        def series(line: Line, labels: Labels) -> _Series:
+            return found.setdefault((line, frozenset(labels.items())), _Series(line, labels))
 
-        for line, labels, within, start, quantity in self._booked():
-            more = series(line, labels).more
-            more[start] = more.get(start, 0) + quantity
-            if within:
-                less = series(within, labels).less
-                less[start] = less.get(start, 0) + quantity
-        for (within, labels), owers in self._owers.items():
+        for booked in self._sums.values():
+            more = series(booked.line, booked.labels).more
+            less = None if booked.within is None else series(booked.within, booked.labels).less
+            for start, quantity in booked.buckets():
+                more[start] = more.get(start, 0) + quantity
+                if less is not None:
+                    less[start] = less.get(start, 0) + quantity
+        for within, labels, owers in self._owers.values():
             debtor = series(within, labels)
             debtor.owed += sum(owers.values())
             debtor.owers += owers
-        return list(by_value.values())
-
-    def _booked(self) -> Iterator[tuple[int, int, int, int, int]]:
-        for short, quantity in self._short.items():
-            yield (*short, quantity)
-        for (line, labels, within, begin, end), quantity in self._long.items():
-            for start, share in spread(quantity, begin, end):
-                yield line, labels, within, start, share
+        return list(found.values())
