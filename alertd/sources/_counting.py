@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -9,6 +10,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from alertd.core.attribution import Attributor, Terms
+from alertd.core.counters import CounterSamples
 from alertd.core.faults import one_of
 from alertd.core.presets import ANY, PRESETS, Preset, Rule
 from alertd.core.usage import METERS
@@ -155,3 +157,12 @@ class CounterOptions(SourceOptions):
             return (Rule(names, self.meter),)
         parts = ((value, *meaning.partition("<")[::2]) for value, meaning in self.type_map.items())
         return tuple(Rule(names, meter, within, {self.type_label: (value,)}) for value, meter, within in parts)
+
+
+def labels_of(samples: Iterable[CounterSamples]) -> dict[str, tuple[str, ...]]:
+    """The labels that budgets can be cut by, with the values seen."""
+    found: dict[str, set[str]] = {}
+    for series in samples:
+        for name, value in {**series.labels, "model": series.line.model, "provider": series.line.provider}.items():
+            found.setdefault(name, set()).add(value)
+    return {name: tuple(sorted(values)) for name, values in sorted(found.items())}

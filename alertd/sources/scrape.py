@@ -20,7 +20,7 @@ from alertd.core.attribution import Attribution, fingerprint
 from alertd.core.counters import CounterSamples
 from alertd.core.presets import TOKEN_WORDS
 from alertd.ports import Look, Reading, SourceError
-from alertd.sources._counting import CounterOptions
+from alertd.sources._counting import CounterOptions, labels_of
 from alertd.wire.http import Answer, Http
 
 _ACCEPT: Final = "application/openmetrics-text;version=1.0.0;q=0.9,text/plain;version=0.0.4;q=0.5"
@@ -148,15 +148,6 @@ def names_on(answer: Answer) -> Iterator[str]:
             name = line.partition("{")[0].partition(" ")[0]
             if not name.endswith(("_bucket", "_created", "_count")):
                 yield name
-
-
-def labels_of(samples: Iterable[CounterSamples]) -> dict[str, tuple[str, ...]]:
-    """The labels that budgets can be cut by, with the values seen."""
-    found: dict[str, set[str]] = {}
-    for series in samples:
-        for name, value in {**series.labels, "model": series.line.model, "provider": series.line.provider}.items():
-            found.setdefault(name, set()).add(value)
-    return {name: tuple(sorted(values)) for name, values in sorted(found.items())}
 
 
 def _stem(metric: str) -> str:

@@ -100,6 +100,12 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     place: str = ""
+    #: What is cut out of whatever is quoted of the body.
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def text(self) -> str:
+        """The beginning of the body on one line, without secrets."""
+        return " ".join(_without(self.secrets, self.body[:2000].decode(errors="replace")).split())[:_TEXT]
 
     def json(self) -> Any:
         """The body as JSON, its fractions as Decimal. HttpProblem where it is none (a page of a proxy, half a body)."""
@@ -224,7 +230,7 @@ class Http:
                 self._client.stream(request.method, url, **request.parts) as response,
             ):
                 body = await _bounded(response, request.limit, place)
-                answer = Answer(response.status_code, response.headers, body, place)
+                answer = Answer(response.status_code, response.headers, body, place, self._access.secrets())
                 return answer, response.next_request.url if response.next_request else None
         except (TimeoutError, httpx.TimeoutException) as error:
             reached = not isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
@@ -241,8 +247,7 @@ class Http:
         status = answer.status
         if 200 <= status < 300 or status in allowed:  # noqa: PLR2004 - the class of successes
             return answer
-        text = "a web page" if answer.is_html() else self._clean(answer.body[:2000].decode(errors="replace"))
-        text = " ".join(text.split())[:_TEXT]
+        text = "a web page" if answer.is_html() else answer.text()
         meaning = f" ({_MEANING[status]})" if status in _MEANING else ""
         raise HttpProblem(
             f"{answer.place} answers {status}{meaning}" + (f": {text}" if text else ""),
@@ -275,9 +280,7 @@ class Http:
         return host if self._access.secret_path else self._clean(host + parsed.path)
 
     def _clean(self, text: str) -> str:
-        for secret in self._access.secrets():
-            text = text.replace(secret, "***")
-        return text
+        return _without(self._access.secrets(), text)
 
 
 def may_retry(status: int) -> bool:
@@ -303,6 +306,12 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
 def wait_before(attempt: int, asked: timedelta | None, jitter: float) -> timedelta:
     """How long to wait after try number `attempt`: as asked, else 1, 2, 4 ... 60 s, times 0.5 to 1.5 by `jitter`."""
     return asked if asked is not None else timedelta(seconds=min(2.0 ** (attempt - 1), 60.0) * (0.5 + jitter))
+
+
+def _without(secrets: tuple[str, ...], text: str) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
 
 
 async def _bounded(response: httpx.Response, limit: int, place: str) -> bytes:

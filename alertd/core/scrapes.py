@@ -1,0 +1,114 @@
+"""When targets were scraped and when their processes began, from their own series; what is not told is left out."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+from typing import Final
+
+#: A start is written with less than a second's exactness; a larger step is another process.
+_SAME_START: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """The starts of a target's processes, each with the scrape that saw it first, oldest first."""
+
+    seen: tuple[tuple[float, float], ...] = ()
+
+    @classmethod
+    def of(cls, points: Iterable[tuple[float, str]]) -> Starts:
+        """From samples of process_start_time_seconds.
+
+        Where they go back and forth (several processes behind one
+        address), they tell nothing.
+        """
+        seen: list[tuple[float, float]] = []
+        for instant, text in points:
+            start = float(text)
+            if not start > 0:
+                continue
+            if not seen or start > seen[-1][1] + _SAME_START:
+                seen.append((instant, start))
+            elif start < seen[-1][1] - _SAME_START:
+                return cls()
+        return cls(tuple(seen))
+
+    def split(self, points: Sequence[tuple[float, str]]) -> list[tuple[float | None, Sequence[tuple[float, str]]]]:
+        """The points by the process that they belong to, with its start where that is known."""
+        if len(self.seen) < 2:  # noqa: PLR2004 - one process, or none known
+            return [(self.seen[0][1] if self.seen else None, points)]
+        parts: list[tuple[float | None, Sequence[tuple[float, str]]]] = []
+        begin = 0
+        for place, (_, start) in enumerate(self.seen):
+            last = place + 1 == len(self.seen)
+            end = len(points) if last else bisect_left(points, self.seen[place + 1][0], key=_before)
+            if end > begin:
+                parts.append((start, points[begin:end]))
+            begin = end
+        return parts
+
+
+def _before(point: tuple[float, str]) -> float:
+    return point[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What a reading knows of the targets: their scrapes, and their processes' starts."""
+
+    scrapes: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    starts: Mapping[str, Starts] = field(default_factory=dict)
+
+    def newest(self) -> float | None:
+        """The newest scrape of any target."""
+        return max((instants[-1] for instants in self.scrapes.values() if instants), default=None)
+
+    def oldest(self) -> float | None:
+        """The oldest scrape of any target."""
+        return min((instants[0] for instants in self.scrapes.values() if instants), default=None)
+
+    def step(self) -> float | None:
+        """How many seconds usually lie between two scrapes of a target; the slowest target's."""
+        steps = [
+            median(later - earlier for earlier, later in pairwise(instants))
+            for instants in self.scrapes.values()
+            if len(instants) > 1
+        ]
+        return max(steps, default=None)
+
+
+def target_of(labels: Mapping[str, str]) -> str:
+    """The target that a series was scraped from; "" where it was not scraped but pushed."""
+    job, instance = labels.get("job", ""), labels.get("instance", "")
+    return f"{job} {instance}" if instance else ""
+
+
+def targets_of(
+    states: Iterable[tuple[Mapping[str, str], Sequence[tuple[float, str]]]],
+    samples: Iterable[tuple[str, Sequence[tuple[float, str]]]],
+) -> Targets:
+    """From the series `up` and `process_start_time_seconds`, and from the counters' own samples where these lack.
+
+    `states` are (labels, points) of the former, `samples` (target, points) of the counters.
+    """
+    up: dict[str, set[float]] = {}
+    alive: dict[str, set[float]] = {}
+    began: dict[str, list[tuple[float, str]]] = {}
+    for labels, points in states:
+        target = target_of(labels)
+        if labels.get("__name__") == "up":
+            up.setdefault(target, set()).update(instant for instant, value in points if value == "1")
+        else:
+            began.setdefault(target, []).extend(points)
+            alive.setdefault(target, set()).update(map(_before, points))
+    scrapes = {target: sorted(up.get(target) or alive[target]) for target in up.keys() | alive.keys()}
+    starts = {target: Starts.of(sorted(points)) for target, points in began.items()}
+    unknown: dict[str, set[float]] = {}
+    for target, points in samples:
+        if not scrapes.get(target):
+            unknown.setdefault(target, set()).update(map(_before, points))
+    return Targets(scrapes | {target: sorted(instants) for target, instants in unknown.items()}, starts)

@@ -1,0 +1,82 @@
+"""Where a Prometheus was read up to: the cursor as a value, and how far one window moves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, Self
+
+import msgspec
+
+from alertd.core.scrapes import Targets
+
+#: A window begins so many scrapes earlier than it must, so that a birth has a scrape before it; and a little more.
+_OVERLAP_SCRAPES: Final = 2
+_OVERLAP_SECONDS: Final = 30.0
+#: Until the pace of scrapes is known, and at most.
+_UNKNOWN_STEP: Final = 300.0
+_SLOWEST_STEP: Final = 3600.0
+#: How long a partial answer is asked for again before what it gave has to do.
+_PATIENCE: Final = 3600.0
+_MOST_TARGETS: Final = 500
+
+
+class Place(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The cursor, in Unix seconds: everything up to `at` was read, the newest scrape in it was at `seen`.
+
+    Targets are scraped every `step` seconds, and were last at `scraped`. Since `held`, answers are partial.
+    """
+
+    at: float
+    seen: float = 0.0
+    step: float = 0.0
+    scraped: dict[str, float] = {}
+    held: float = 0.0
+
+    @classmethod
+    def read(cls, cursor: str | None, since: datetime) -> Self:
+        """The place that a cursor names; the period's beginning where there is none."""
+        return cls(since.timestamp()) if cursor is None else msgspec.json.decode(cursor, type=cls)
+
+    def text(self) -> str:
+        """As it is stored."""
+        return msgspec.json.encode(self).decode()
+
+    def overlap(self, delay: float) -> float:
+        """How many seconds before `at` the next window begins."""
+        return max(_OVERLAP_SCRAPES * (self.step or _UNKNOWN_STEP) + _OVERLAP_SECONDS, delay)
+
+    def skipped(self, stop: float) -> Place:
+        """After a window in which nothing was yet."""
+        return msgspec.structs.replace(self, at=stop)
+
+    def moved(self, stop: float, targets: Targets, *, partial: bool, now: float, delay: float) -> Place:
+        """After a window up to `stop`. A partial one holds the cursor, for an hour at most."""
+        held = (self.held or now) if partial else 0.0
+        waits = partial and now - held < _PATIENCE
+        last = {target: instants[-1] for target, instants in targets.scrapes.items() if instants}
+        scraped = self.scraped | last
+        if len(scraped) > _MOST_TARGETS:
+            newest = sorted(scraped.items(), key=lambda item: -item[1])
+            scraped = dict(newest[:_MOST_TARGETS])
+        return Place(
+            at=self.at if waits else stop,
+            seen=max(self.seen, self._seen(stop - delay, targets)),
+            step=min(targets.step() or self.step, _SLOWEST_STEP),
+            scraped=self.scraped if waits else scraped,
+            held=held,
+        )
+
+    def with_last(self, scrapes: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:
+        """The scrapes of a window, and before them the last one that an earlier window saw."""
+        return {
+            target: (self.scraped[target], *instants) if target in self.scraped else tuple(instants)
+            for target, instants in scrapes.items()
+        }
+
+    def _seen(self, stop: float, targets: Targets) -> float:
+        newest = targets.newest()
+        if newest is None:
+            # Pushed series have no target to be down: where they are silent, nothing was used.
+            return stop if set(self.scraped) == {""} else 0.0
+        return newest

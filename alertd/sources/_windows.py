@@ -1,0 +1,174 @@
+"""What one window of time holds: the counters, their meaning, their targets. It decides nothing about the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from alertd.core.attribution import Attribution, Attributor, fingerprint
+from alertd.core.counters import CounterSamples
+from alertd.core.matchers import Matcher, any_of, selector
+from alertd.core.scrapes import Targets, target_of, targets_of
+from alertd.wire.promql import Prometheus, Raw, RawSeries
+
+#: Of two copies of one series the first by name is kept while it lags no more than this, in seconds.
+_COPY_LAG: Final = 120.0
+_TARGET_LABELS: Final = frozenset({"job", "instance", "namespace", "cluster"})
+_STATES: Final = any_of("__name__", ("up", "process_start_time_seconds"))
+_ENDINGS: Final = ("_total", "_sum")
+_LABELS: Final = msgspec.json.Decoder(dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """What the labels of a series mean; kept from poll to poll under the bytes that they came in."""
+
+    fingerprint: str
+    metric: str
+    target: str
+    found: Attribution | None
+
+
+@dataclass(slots=True)
+class Window:
+    """The counters of one window by fingerprint, those seen for the first time among them, and what is known of both.
+
+    `created` is when a fresh counter began, where its exporter says so. `copies`: so many series came more than once.
+    """
+
+    counters: dict[str, tuple[bytes, Counter, Sequence[tuple[float, str]]]] = field(default_factory=dict)
+    fresh: set[str] = field(default_factory=set)
+    targets: Targets = field(default_factory=Targets)
+    created: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    copies: int = 0
+    size: int = 0
+
+    def is_empty(self) -> bool:
+        """Neither a counter nor a scrape of a target that could have one."""
+        return not (self.counters or any(self.targets.scrapes.values()))
+
+
+class Windows:
+    """Asks one Prometheus for the counters that match `conditions`."""
+
+    def __init__(
+        self,
+        server: Prometheus,
+        conditions: Sequence[Matcher],
+        attributor: Attributor,
+        *,
+        scale: Decimal = Decimal(1),
+        period: float = 0.0,
+    ) -> None:
+        self._server, self._conditions, self._attributor = server, conditions, attributor
+        self._scale, self._period = scale, period
+        self._known: dict[bytes, Counter] = {}
+
+    def ever(self) -> bool:
+        """Whether any counter was seen so far."""
+        return bool(self._known)
+
+    async def raw(self, begin: float, end: float) -> Window:
+        """The raw samples in (begin, end], with the scrapes and starts of their targets."""
+        answer = await self._server.samples(selector(self._conditions), begin, end)
+        window = self._sorted(answer)
+        states, warnings = await self._states(window, begin, end)
+        window.warnings = tuple(dict.fromkeys((*answer.warnings, *warnings)))
+        window.targets = targets_of(
+            ((_LABELS.decode(series.metric), series.values) for series in states),
+            ((counter.target, points) for _, counter, points in window.counters.values()),
+        )
+        if window.fresh:
+            window.created = await self._created(window, end)
+        return window
+
+    async def newest(self, at: float) -> Window:
+        """The newest sample of every counter at `at`; targets are not asked for."""
+        answer = await self._server.query(selector(self._conditions), at)
+        window = self._sorted(answer)
+        window.warnings = answer.warnings
+        return window
+
+    def samples(self, window: Window, *, familiar_only: bool = False) -> Iterator[CounterSamples]:
+        """The window's counters for counting; with `familiar_only` without those that no earlier window had."""
+        for name, (_, counter, points) in window.counters.items():
+            fresh = name in window.fresh
+            if counter.found is None or not points or (fresh and familiar_only):
+                continue
+            created = window.created.get(name) if fresh else None
+            starts = window.targets.starts.get(counter.target)
+            for start, part in starts.split(points) if starts is not None else [(None, points)]:
+                yield CounterSamples(
+                    fingerprint=name,
+                    line=counter.found.line,
+                    labels=counter.found.labels,
+                    points=part,
+                    target=counter.target,
+                    created=created if created is not None and (start is None or created > start) else start,
+                    within=counter.found.within,
+                    scale=self._scale,
+                    period=self._period,
+                )
+
+    def _sorted(self, answer: Raw) -> Window:
+        window = Window(size=answer.size)
+        for series in answer.series:
+            labels = bytes(series.metric)
+            counter = self._known.get(labels)
+            if counter is None:
+                counter = self._known[labels] = self._meaning(labels)
+                window.fresh.add(counter.fingerprint)
+            if counter.found is None:
+                continue
+            points = series.values or ([series.value] if series.value is not None else [])
+            other = window.counters.get(counter.fingerprint)
+            if other is not None:
+                window.copies += 1
+            if other is None or _is_ahead((labels, points), (other[0], other[2])):
+                window.counters[counter.fingerprint] = labels, counter, points
+        if len(self._known) > 2 * len(answer.series) + 1000:
+            self._known = {labels: counter for labels, counter, _ in window.counters.values()}
+        return window
+
+    def _meaning(self, text: bytes) -> Counter:
+        labels = _LABELS.decode(text)
+        metric = labels.get("__name__", "")
+        return Counter(fingerprint(metric, labels), metric, target_of(labels), self._attributor.of(metric, labels))
+
+    async def _states(self, window: Window, begin: float, end: float) -> tuple[Sequence[RawSeries], tuple[str, ...]]:
+        """`up` and the process starts of the counters' targets; of those configured where there is no counter yet."""
+        jobs = {counter.target.partition(" ")[0] for _, counter, _ in window.counters.values() if counter.target}
+        asked = (any_of("job", jobs),) if jobs else tuple(m for m in self._conditions if m.label in _TARGET_LABELS)
+        if not asked:
+            return (), ()
+        answer = await self._server.samples(selector((_STATES, *asked)), begin, end)
+        return answer.series, answer.warnings
+
+    async def _created(self, window: Window, end: float) -> dict[str, float]:
+        """When the fresh counters began, by the `_created` that OpenMetrics exporters give."""
+        metrics = {_created_name(counter.metric): counter.metric for _, counter, _ in window.counters.values()}
+        conditions = (any_of("__name__", metrics), *(m for m in self._conditions if m.label != "__name__"))
+        found: dict[str, float] = {}
+        answer = await self._server.query(selector(conditions), end) if metrics else Raw([], (), 0)
+        for series in answer.series:
+            labels = _LABELS.decode(series.metric)
+            name = fingerprint(metrics[labels["__name__"]], labels)
+            if series.value is not None and name in window.fresh and float(series.value[1]) > 0:
+                found[name] = float(series.value[1])
+        return found
+
+
+def _created_name(metric: str) -> str:
+    stem = next((metric.removesuffix(ending) for ending in _ENDINGS if metric.endswith(ending)), metric)
+    return f"{stem}_created"
+
+
+def _is_ahead(one: tuple[bytes, Sequence[tuple[float, str]]], other: tuple[bytes, Sequence[tuple[float, str]]]) -> bool:
+    """Whether this copy of a series is the one to keep: the first by name, unless it has fallen behind."""
+    lag = (one[1][-1][0] if one[1] else 0.0) - (other[1][-1][0] if other[1] else 0.0)
+    return lag > _COPY_LAG or (one[0] < other[0] and lag >= -_COPY_LAG)

@@ -1,0 +1,205 @@
+"""Exact totals from a Prometheus by raw samples since a stored cursor; nothing is extrapolated, nothing averaged.
+
+    cursor -> windows of raw samples (a first start: from the period's beginning) -> the counters of the preset
+           -> births told by `up`, by the process start, by `_created` -> one Reading a window, with the new cursor
+
+`increase()` is not used: it extrapolates, and it loses the first value of every series that is born in the window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pydantic import Field, field_validator
+
+from alertd.core.matchers import Matcher, any_of, parse_matchers, parse_selector
+from alertd.core.presets import REPLICAS, TOKEN_WORDS
+from alertd.ports import Look, Reading, SourceError
+from alertd.sources._counting import CounterOptions, labels_of
+from alertd.sources._place import Place
+from alertd.sources._windows import Window, Windows
+from alertd.wire.discovery import Discovery
+from alertd.wire.http import MEGABYTE, Http, HttpProblem
+from alertd.wire.promql import Prometheus as Server
+from alertd.wire.promql import is_too_much
+
+log = logging.getLogger(__name__)
+
+#: How long the first window of a back-fill is, in seconds: halved where it is refused, doubled where it was small.
+_CHUNK: Final = 3600.0
+_SHORTEST, _LONGEST = 300.0, 86400.0
+_SMALL: Final = 4 * MEGABYTE
+#: How far back a source that had nothing is probed.
+_PROBED: Final = 600.0
+_NAMED: Final = 4
+_SIMILAR: Final = 10
+
+
+class Options(CounterOptions):
+    """A Prometheus, Thanos, Mimir, VictoriaMetrics or Cockpit, and the counters to read there."""
+
+    matchers: str = Field("", description='Which series, as {job="gateway"}; all of the preset where absent')
+    query: str = Field("", description='Instead of preset and metric: a selector, as my_tokens_total{env="prod"}')
+
+    @field_validator("matchers")
+    @classmethod
+    def _are_matchers(cls, text: str) -> str:
+        parse_matchers(text)
+        return text
+
+    @field_validator("query")
+    @classmethod
+    def _is_selector(cls, text: str) -> str:
+        if text:
+            parse_selector(text)
+        return text
+
+    def _selected(self) -> bool:
+        return super()._selected() or bool(self.query)
+
+    def conditions(self) -> tuple[Matcher, ...]:
+        """What the series of the counters match."""
+        named = parse_selector(self.query) if self.query else (any_of("__name__", self.counters().metrics()),)
+        return (*named, *parse_matchers(self.matchers))
+
+
+def build(name: str, options: Options) -> Prometheus:
+    """The source; nothing is contacted."""
+    return Prometheus(name, options)
+
+
+class Prometheus:
+    """One Prometheus. It keeps no total: the cursor and the ledger do."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        preset = options.counters()
+        self.name = name
+        self.interval = options.interval or timedelta(seconds=60)
+        self.delay = options.delay if options.delay is not None else timedelta(seconds=preset.delay)
+        self.stale_after = options.stale_after or max(5 * self.interval, timedelta(minutes=10)) + self.delay
+        self._options = options
+        self._server = Server(Http(options.access()), options.url)
+        self._windows = Windows(
+            self._server,
+            options.conditions(),
+            options.attributor(),
+            scale=options.scale,
+            period=options.seconds_per_value(),
+        )
+        self._chunk = _CHUNK
+        self._nothing = False
+        self._copies_told = False
+
+    async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
+        """The windows from the cursor to now. A window that is too much is halved; a partial one holds the cursor."""
+        first, end, delay = cursor is None, now.timestamp(), self.delay.total_seconds()
+        if first and self._nothing:
+            await self._probe(end)
+        place = Place.read(cursor, since)
+        backfill = end - place.at > _CHUNK
+        while place.at < end:
+            stop = min(end, place.at + self._chunk)
+            try:
+                window = await self._windows.raw(place.at - place.overlap(delay), stop)
+            except HttpProblem as problem:
+                self._halve(stop - place.at, problem)
+                continue
+            self._chunk = min(2 * self._chunk, _LONGEST) if window.size < _SMALL else self._chunk
+            if first and window.is_empty() and not window.warnings:
+                place = place.skipped(stop)
+                continue
+            before, place = (
+                place,
+                place.moved(stop, window.targets, partial=bool(window.warnings), now=end, delay=delay),
+            )
+            progress = (place.at - since.timestamp()) / (end - since.timestamp()) if backfill else None
+            yield self._reading(window, before, place, since if first else None, progress)
+            first = False
+            if place.at == before.at:
+                return
+        self._nothing = first
+        if first:
+            raise SourceError(self._absent())
+
+    async def look(self, now: datetime) -> Look:
+        """What there is of these counters: how many, how old, with which labels; else what looks like them."""
+        try:
+            window = await self._windows.newest(now.timestamp())
+        except SourceError as error:
+            return Look(summary="not readable", problems=(str(error),))
+        samples = list(self._windows.samples(window))
+        if not samples:
+            return await self._similar()
+        copies = (_copies(window),) if window.copies else ()
+        models = {series.line.model for series in samples}
+        latest = datetime.fromtimestamp(max(series.points[-1][0] for series in samples), UTC)
+        summary = f"{len(samples)} token counters of {len(models)} models"
+        return Look(summary, latest, (*window.warnings, *copies), labels_of(samples))
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._server.close()
+
+    def _reading(
+        self, window: Window, before: Place, place: Place, since: datetime | None, progress: float | None
+    ) -> Reading:
+        held = place.at == before.at
+        if window.copies and not self._copies_told:
+            self._copies_told = True
+            log.warning("%s: %s", self.name, _copies(window))
+        samples = list(self._windows.samples(window, familiar_only=held))
+        return Reading(
+            cursor=place.text(),
+            until=datetime.fromtimestamp(place.seen or before.at, UTC),
+            samples=samples,
+            scrapes={} if held else before.with_last(window.targets.scrapes),
+            warnings=window.warnings or self._unnamed(window),
+            progress=progress,
+            complete_from=None if since is None else self._complete_from(window, since),
+        )
+
+    def _complete_from(self, window: Window, since: datetime) -> datetime:
+        """The period's beginning where the oldest scrape or every counter's start reaches back to it."""
+        oldest, step = window.targets.oldest(), window.targets.step() or 0.0
+        begin = since.timestamp()
+        starts = [series.created for series in self._windows.samples(window)]
+        if oldest is None or oldest <= begin + 2 * step or all(s is not None and s >= begin for s in starts):
+            return since
+        return datetime.fromtimestamp(oldest, UTC)
+
+    def _halve(self, width: float, problem: HttpProblem) -> None:
+        """Ask for half as much next; raises what cannot be helped so."""
+        if not is_too_much(problem) or width / 2 < _SHORTEST:
+            raise problem
+        self._chunk = width / 2
+
+    async def _probe(self, end: float) -> None:
+        """After a back-fill that found nothing: whether there is something by now, at the cost of one question."""
+        if (await self._windows.raw(end - _PROBED, end)).is_empty():
+            raise SourceError(self._absent())
+
+    async def _similar(self) -> Look:
+        options = self._options
+        try:
+            names = await asyncio.to_thread(Discovery(options.url, options.access()).names_like, TOKEN_WORDS)
+        except SourceError as error:
+            return Look(summary="no token counters yet", problems=(self._absent(), str(error)))
+        found = f"; these look like token counters: {', '.join(names[:_SIMILAR])}" if names else ""
+        return Look(summary="no token counters yet", problems=(self._absent() + found,))
+
+    def _unnamed(self, window: Window) -> tuple[str, ...]:
+        never = not window.counters and not self._windows.ever()
+        return (f"its targets are up, but there is {self._absent()}",) if never else ()
+
+    def _absent(self) -> str:
+        named = self._options.query or ", ".join(self._options.counters().metrics()[:_NAMED])
+        which = f" with {self._options.matchers}" if self._options.matchers else ""
+        return f"nothing of {named}{which}: the metric is absent, which is not zero usage"
+
+
+def _copies(window: Window) -> str:
+    return f"{window.copies} series come in copies that differ in {' or '.join(REPLICAS)} only; one each is counted"
