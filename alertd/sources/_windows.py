@@ -17,6 +17,7 @@ from alertd.wire.promql import Prometheus, Raw, RawSeries
 
 #: Of two copies of one series the first by name is kept while it lags no more than this, in seconds.
 _COPY_LAG: Final = 120.0
+_ABOUT: Final = 600.0
 _TARGET_LABELS: Final = frozenset({"job", "instance", "namespace", "cluster"})
 _STATES: Final = any_of("__name__", ("up", "process_start_time_seconds"))
 _ENDINGS: Final = ("_total", "_sum")
@@ -86,6 +87,11 @@ class Windows:
         if window.fresh:
             window.created = await self._created(window, end)
         return window
+
+    async def reaches(self, window: Window, at: float) -> bool:
+        """Whether the targets of this window's counters were scraped about `at`: what was not there then, was not."""
+        states, _ = await self._states(window, at - _ABOUT, at + _ABOUT)
+        return any(series.values for series in states)
 
     async def newest(self, at: float) -> Window:
         """The newest sample of every counter at `at`; targets are not asked for."""

@@ -117,7 +117,8 @@ class Prometheus:
                 place.moved(stop, window.targets, partial=bool(window.warnings), now=end, delay=delay),
             )
             progress = (place.at - since.timestamp()) / (end - since.timestamp()) if backfill else None
-            yield self._reading(window, before, place, since if first else None, progress)
+            complete_from = await self._complete_from(window, since) if first else None
+            yield self._reading(window, before, place, complete_from, progress)
             first = False
             if place.at == before.at:
                 return
@@ -145,7 +146,7 @@ class Prometheus:
         await self._server.close()
 
     def _reading(
-        self, window: Window, before: Place, place: Place, since: datetime | None, progress: float | None
+        self, window: Window, before: Place, place: Place, complete_from: datetime | None, progress: float | None
     ) -> Reading:
         held = place.at == before.at
         if window.copies and not self._copies_told:
@@ -159,17 +160,17 @@ class Prometheus:
             scrapes={} if held else before.with_last(window.targets.scrapes),
             warnings=window.warnings or self._unnamed(window),
             progress=progress,
-            complete_from=None if since is None else self._complete_from(window, since),
+            complete_from=complete_from,
         )
 
-    def _complete_from(self, window: Window, since: datetime) -> datetime:
-        """The period's beginning where the oldest scrape or every counter's start reaches back to it."""
-        oldest, step = window.targets.oldest(), window.targets.step() or 0.0
-        begin = since.timestamp()
-        starts = [series.created for series in self._windows.samples(window)]
-        if oldest is None or oldest <= begin + 2 * step or all(s is not None and s >= begin for s in starts):
+    async def _complete_from(self, window: Window, since: datetime) -> datetime:
+        """The period's beginning where scrapes reach back to it; else the oldest scrape or start that is known."""
+        begin, oldest, step = since.timestamp(), window.targets.oldest(), window.targets.step() or 0.0
+        if oldest is None or oldest <= begin + 2 * step or await self._windows.reaches(window, begin):
             return since
-        return datetime.fromtimestamp(oldest, UTC)
+        known = [series.created for series in self._windows.samples(window) if series.created is not None]
+        starts = known if min(known, default=0.0) >= begin else []
+        return datetime.fromtimestamp(min([oldest, *starts]), UTC)
 
     def _halve(self, width: float, problem: HttpProblem) -> None:
         """Ask for half as much next; raises what cannot be helped so."""

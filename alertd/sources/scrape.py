@@ -7,7 +7,7 @@ process start, or by the page that was read before
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import httpx
@@ -63,8 +63,6 @@ class Scrape:
         before = msgspec.json.decode(cursor, type=Cursor).at if cursor else None
         at = now.timestamp()
         samples = list(self._samples(page, at))
-        started = [series.created for series in samples]
-        whole = all(start is not None and start >= since.timestamp() for start in started)
         yield Reading(
             cursor=msgspec.json.encode(Cursor(at)).decode(),
             until=now,
@@ -73,7 +71,7 @@ class Scrape:
             warnings=()
             if samples
             else (f"{self._target} has none of {', '.join(self._metrics[:4])}: no zero, but absent",),
-            complete_from=None if cursor else since if samples and whole else now,
+            complete_from=None if cursor else _complete_from(samples, since, now),
         )
 
     async def look(self, now: datetime) -> Look:
@@ -148,6 +146,14 @@ def names_on(answer: Answer) -> Iterator[str]:
             name = line.partition("{")[0].partition(" ")[0]
             if not name.endswith(("_bucket", "_created", "_count")):
                 yield name
+
+
+def _complete_from(samples: list[CounterSamples], since: datetime, now: datetime) -> datetime:
+    """The oldest start of the counters where all of them began in the period; else now."""
+    known = [series.created for series in samples if series.created is not None]
+    if not known or len(known) < len(samples) or min(known) < since.timestamp():
+        return now
+    return datetime.fromtimestamp(min(known), UTC)
 
 
 def _stem(metric: str) -> str:
