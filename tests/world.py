@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from alertd.core.assess import Decisions, Facts, assess
+from alertd.core.assess import Decisions, Facts, Policy, assess
 from alertd.core.budgets import Amount, Budget, Where, parse_threshold
 from alertd.core.fx import Rates
 from alertd.core.ledger import Ledger, SeriesRow, UsageRow
@@ -49,6 +49,8 @@ class World:
         self.alerts: list[Alert] = []
         self.sources = {"gateway": SourceView("gateway", at, timedelta(minutes=15))}
         self.catching_up: frozenset[str] = frozenset()
+        self.policy = Policy()
+        self.raised: dict[str, Amount] = {}
         self.book = PriceBook((read_price_file("prices", prices),))
         self._series: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
 
@@ -83,8 +85,9 @@ class World:
 
     def judged(self) -> Decisions:
         """What the judge would say now; nothing is remembered."""
-        around = Circumstances(self.now, LedgerTariff(self.book, self.ledger), exchange_of(Rates()), self.sources)
-        return assess(Facts(self.budgets, self.ledger, around, self.told, self.notes, self.catching_up))
+        tariff = LedgerTariff(self.book, self.ledger)
+        around = Circumstances(self.now, tariff, exchange_of(Rates()), self.sources, self.raised)
+        return assess(Facts(self.budgets, self.ledger, around, self.told, self.notes, self.catching_up, self.policy))
 
     def pass_time(self, **duration: float) -> None:
         """Move the clock."""

@@ -109,7 +109,7 @@ async def _source(report: Report, name: str, source: Any, now: datetime) -> None
 
 
 async def _budgets(app: App, report: Report) -> None:
-    decisions = await app.judge.preview()
+    _, decisions = await app.judge.preview()
     for position in decisions.positions:
         report.budgets.append(_resolved(position, app))
     for line in {row.line for row in app.judge.ledger.series if not row.billed}:

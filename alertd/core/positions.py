@@ -74,7 +74,12 @@ class Position:
     @property
     def name(self) -> str:
         """The budget and scope, as keys and conversations name it."""
-        return f"{self.budget.name}/{scope_key(self.scope)}/{self.period.key}"
+        return self.name_of(self.budget.name, self.scope, self.period)
+
+    @staticmethod
+    def name_of(budget: str, scope: Scope, period: Period) -> str:
+        """`budget/scope/first day`: what the keys of its alerts begin with."""
+        return f"{budget}/{scope_key(scope)}/{period.key}"
 
     @property
     def override(self) -> Override:

@@ -79,11 +79,12 @@ class Judge:
         log.warning("another replica was quicker with its judgement; this one is left to the next round")
         return 0
 
-    async def preview(self) -> Decisions:
-        """What a judgement would come to now; nothing is written."""
+    async def preview(self) -> tuple[Facts, Decisions]:
+        """What a judgement would come to now, and from what; nothing is written."""
         await self._refresh()
         notes = await self._store.memory()
-        return await asyncio.to_thread(assess, await self._facts({name: value for name, (value, _) in notes.items()}))
+        facts = await self._facts({name: value for name, (value, _) in notes.items()})
+        return facts, await asyncio.to_thread(assess, facts)
 
     async def _refresh(self) -> None:
         """Bring the ledger in memory up to the store's; once a day it is read anew, so that it never grows old."""

@@ -52,6 +52,9 @@ def read_budget(name: str, part: Part, default_currency: str | None, zone: ZoneI
         runbook_url=options.runbook_url,
         channel=options.channel,
         opening=options.opening,
+        remind=options.remind,
+        escalate_after=options.escalate_after,
+        escalate_to=options.escalate_to,
         listed=bool({"thresholds"} & options.model_fields_set),
         table=table,
     )
@@ -79,6 +82,11 @@ def _table(options: BudgetKeys, part: Part, known: Known) -> Table:
 
 def _check_names(options: BudgetKeys, part: Part, known: Known) -> None:
     listed = {name for names in options.notify.values() for name in names}
-    for room, key, names in (("notifiers", "notify", listed), ("actions", "actions", set(options.actions))):
+    named = (
+        ("notifiers", "notify", listed),
+        ("notifiers", "escalate_to", set(options.escalate_to)),
+        ("actions", "actions", set(options.actions)),
+    )
+    for room, key, names in named:
         for name in sorted(names - set(known[room])):
             part.fault(key, f"no {name!r} in {room}", one_of(name, known[room]))

@@ -76,6 +76,15 @@ class BudgetKeys(Options):
     runbook_url: Address = Field(
         "", description="What to do when it speaks; stands in every message", examples=["https://wiki.example.com/llm"]
     )
+    remind: Duration | None = Field(
+        None, description="An alert that nobody acknowledges is told again after so long", examples=["24h"]
+    )
+    escalate_after: Duration | None = Field(
+        None, description="An alert that nobody acknowledges is told to ESCALATE_TO after so long", examples=["30m"]
+    )
+    escalate_to: Annotated[tuple[str, ...], PlainValidator(readers.read_names)] = Field(
+        (), description="Who is told, once, what nobody acknowledges", examples=["pager"]
+    )
     channel: str = Field("", description="A channel of its own instead of the notifier's", examples=["#llm-research"])
 
 

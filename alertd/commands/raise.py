@@ -1,0 +1,49 @@
+"""`alertd raise`: a higher amount for this period. Its thresholds are armed anew; the next period is as configured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any, Final
+
+from alertd.app import App
+from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.commands._state import budget_of, change_note, refusal, scope_of, who, with_app
+from alertd.core.budgets import Amount, Budget, Scope
+from alertd.core.positions import Position
+
+HELP: Final = "raise a budget's amount for its current period; re-arms its thresholds"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which budget, to what, and which of its scopes."""
+    add_settings_arguments(parser)
+    parser.add_argument("budget")
+    parser.add_argument("amount", help="600, or 600 USD, or 8M tokens")
+    parser.add_argument(
+        "--scope", action="append", default=[], metavar="LABEL=VALUE", help="of a budget with PER: whose"
+    )
+    parser.add_argument("--by", default=who(), help="who raises it (default: you, %(default)s)")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when it is raised."""
+    settings = settings_of(args)
+    budget = budget_of(settings, args.budget)
+    try:
+        amount = Amount.parse(args.amount, budget.amount.unit)
+    except ValueError as error:
+        raise refusal("amount", str(error), f"for example 600 {budget.amount.unit}") from error
+    scope = scope_of(budget, args.scope)
+    said = with_app(settings, lambda app: _raise(app, budget, scope, amount, args.by))
+    print(json.dumps(said) if args.json else f"{said['position']}: {amount} until {said['until']}, by {args.by}")
+    return 0
+
+
+async def _raise(app: App, budget: Budget, scope: Scope, amount: Amount, by: str) -> dict[str, Any]:
+    period = budget.period.containing(app.clock.now())
+    name = Position.name_of(budget.name, scope, period)
+    value = {"amount": f"{amount.value:f}", "unit": amount.unit, "by": by, "at": app.clock.now().isoformat()}
+    await change_note(app, f"raise/{name}", lambda _: value)
+    return {"position": name, "until": period.last_day.isoformat(), **value}

@@ -1,0 +1,73 @@
+"""`alertd silence`: nobody is told of what matches, until an end and for a reason. What still stands then is told."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+from datetime import timedelta
+from typing import Any, Final
+
+from alertd.app import App
+from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.commands._state import change_note, refusal, who, with_app
+from alertd.core.budgets import Where, parse_duration
+from alertd.core.silences import Silence, note_of, silences
+
+HELP: Final = "hold back the alerts that match, until an end, for a reason; or list and end silences"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to hold back and for how long; without any, the silences in force."""
+    add_settings_arguments(parser)
+    parser.add_argument("where", nargs="*", metavar="LABEL=PATTERN", help="budget=research, team=a: all have to match")
+    parser.add_argument("--for", dest="duration", metavar="FOR", help="2h, 1d")
+    parser.add_argument("--reason", default="", help="why; needed")
+    parser.add_argument("--by", default=who(), help="who asks for it (default: you, %(default)s)")
+    parser.add_argument("--end", metavar="ID", help="end a silence now")
+    parser.add_argument("--json", action="store_true", help="JSON lines")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when it was done."""
+    if args.where and not (args.duration and args.reason):
+        raise refusal("silence", "an end and a reason are needed", 'for example --for 2h --reason "load test"')
+    try:
+        duration = parse_duration(args.duration) if args.duration else None
+    except ValueError as error:
+        raise refusal("--for", str(error), "for example --for 2h") from error
+    for silence in with_app(settings_of(args), lambda app: _silence(app, args, duration)):
+        _show(silence, as_json=args.json)
+    return 0
+
+
+async def _silence(app: App, args: argparse.Namespace, duration: timedelta | None) -> list[Silence]:
+    now = app.clock.now()
+    if args.end:
+        found = [one for one in await _all(app) if one.id == args.end]
+        if not found:
+            raise refusal(args.end, "no such silence", "alertd silence lists them")
+        await change_note(app, note_of(found[0]), lambda _: None)
+        return [Silence(found[0].id, found[0].where, now, "ended", args.by)]
+    if duration is None:
+        return [silence for silence in await _all(app) if silence.until > now]
+    patterns: dict[str, tuple[str, ...]] = {}
+    for word in args.where:
+        label, _, pattern = word.partition("=")
+        patterns[label] = (*patterns.get(label, ()), pattern)
+    silence = Silence(secrets.token_hex(3), Where.of(patterns), now + duration, args.reason, args.by)
+    await change_note(app, note_of(silence), lambda _: silence.to_json())
+    return [silence]
+
+
+async def _all(app: App) -> list[Silence]:
+    notes: dict[str, Any] = {name: value for name, (value, _) in (await app.store.memory()).items()}
+    return list(silences(notes))
+
+
+def _show(silence: Silence, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"id": silence.id, **silence.to_json()}))
+        return
+    where = ", ".join(f"{label}={','.join(patterns)}" for label, patterns in silence.where.patterns) or "everything"
+    print(f"{silence.id}: {where} until {silence.until:%Y-%m-%d %H:%M} UTC, by {silence.by}: {silence.reason}")
