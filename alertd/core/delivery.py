@@ -79,10 +79,12 @@ def after_try(circuit: Circuit, failure: Failure | None, now: datetime, jitter: 
     permanent, or the notifier broke        as it was: this message is bad, the receiver may be well
     asks for a wait                         open for that wait
     third failure in a row, and further     open for 5 s, 10 s ... 15 min
+    while it is open                        as it was: messages that were under way together fail together
     """
     if failure is None:
         return Circuit()
-    if failure.permanent or failure.unexpected:
+    is_open = circuit.open_until is not None and now < circuit.open_until
+    if failure.permanent or failure.unexpected or (is_open and failure.retry_after is None):
         return circuit
     failures = circuit.failures + 1
     if failure.retry_after is None and failures < FAILURES_TO_OPEN:

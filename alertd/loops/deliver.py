@@ -207,7 +207,7 @@ class Deliver:
             if name not in self._orphans_said:
                 log.warning("%d messages wait for notifier %s, which is not configured", count, name)
                 self._orphans_said.add(name)
-            if oldest is not None and oldest + ORPHANED_AFTER <= now:
+            if oldest is not None and oldest + ORPHANED_AFTER <= now and self._elsewhere(name):
                 for row in await self._store.claim(now, self._lease, [name], _ORPHANS_A_ROUND):
                     total += await self._give_up(name, row, f"notifier {name} is no longer configured")
         return total
