@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """What all tests share: coroutines are run, every store in turn, a property's budget, no skip where it counts."""
-=======
-"""What all tests share: a property test's budget; and in CI a skipped integration test is a failure."""
->>>>>>> a1bfb43 (alertd ack, silence, raise and explain; stories of the alert's life)
 
 from __future__ import annotations
 
@@ -24,7 +20,7 @@ DATA = Path(os.environ.get("ALERTD_TEST_DATA", Path(__file__).parents[2] / "shar
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):  # noqa: ARG001 - pytest calls it by these names
+def pytest_runtest_makereport(item, call):
     """Where ALERTD_REQUIRE_INTEGRATION is set (CI), an integration test that skips itself has failed."""
     report = yield
     required = os.environ.get("ALERTD_REQUIRE_INTEGRATION") and item.get_closest_marker("integration")

@@ -67,7 +67,7 @@ async def _standings(settings: Settings) -> tuple[Sequence[Position], dict[str, 
     app = App(settings, lambda: settings)
     try:
         await app.store.open()
-        decisions = await app.judge.preview()
+        _, decisions = await app.judge.preview()
         notes = {name: value for name, (value, _) in (await app.store.memory()).items()}
         return decisions.positions, notes, app.clock.now()
     finally:
