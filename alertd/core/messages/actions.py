@@ -51,22 +51,22 @@ def proposed(event: Event, now: datetime) -> Line:
     if not action:
         return ()
     what = plain(f" {clean(str(action.get('what', '')))}{_undo(action)}")
-    return (bold("Proposed:"), *joined([(what,), _answer(action, event, now)], "; "), plain(". Nothing done yet."))
+    return (
+        bold("Proposed:"),
+        *joined([(what,), _answer(action, event, now, refuse=False)], "; "),
+        plain(". Nothing done yet."),
+    )
 
 
 def _undo(action: Mapping[str, Any]) -> str:
     return {True: " (reversible)", False: " (NOT reversible)"}.get(action.get("reversible", ""), "")
 
 
-def _answer(action: Mapping[str, Any], event: Event, now: datetime) -> Line:
+def _answer(action: Mapping[str, Any], event: Event, now: datetime, *, refuse: bool = True) -> Line:
     """`alertd actions approve a7f` or `alertd actions refuse a7f`, expires 04:12"""
     handle, expires = clean(str(action.get("handle", ""))), details.as_instant(action.get("expires"))
     if not handle:
         return ()
     until = "" if expires is None else f", expires {clock_time(expires, zone_of(event), now)}"
-    return (
-        code(f"alertd actions approve {handle}"),
-        plain(" or "),
-        code(f"alertd actions refuse {handle}"),
-        plain(until),
-    )
+    other: Line = (plain(" or "), code(f"alertd actions refuse {handle}")) if refuse else ()
+    return (code(f"alertd actions approve {handle}"), *other, plain(until))

@@ -29,6 +29,8 @@ from alertd.core.messages.figures import (
 from alertd.core.messages.spans import Line, Span, bold, clean, code, joined, link, name, plain
 
 _TOP: Final = 3
+#: Labels whose values say themselves what they are.
+_TELLING: Final = frozenset({"model"})
 #: A pace or a price that moved less than this says nothing: Prometheus' own sampling moves them as much.
 _SAME: Final = Decimal("0.1")
 _CHANGED: Final = Decimal("0.25")
@@ -87,11 +89,10 @@ def standing(event: Event) -> Line:
 def room(event: Event) -> Line:
     """Left 248.60 = 17.03 a day; last 7 days 15.90 a day"""
     if event.spent is None or event.amount is None:
-        return joined([_pace(event, "Last 7 days")], "; ")
+        return _pace(event, "Last 7 days")
     left = event.amount - event.spent
     if left <= 0:
-        over = f"Over by {number(-left, event.currency)}" if left else "Nothing left"
-        return joined([(plain(over),), _pace(event, "last 7 days")], "; ")
+        return joined([(plain("Nothing left"),), _pace(event, "last 7 days")], "; ")
     per_day = "" if event.pace_allowed is None else f" = {number(event.pace_allowed, event.currency)} a day"
     return joined([(plain(f"Left {number(left, event.currency)}{per_day}"),), _pace(event, "last 7 days")], "; ")
 
@@ -129,16 +130,17 @@ def when(event: Event, now: datetime) -> Line:
 
 
 def contributors(event: Event) -> Line:
-    """claude-sonnet 148.10 · gpt-5 71.90 · others 31.40"""
+    """claude-sonnet 148.10 · gpt-5 71.90 · others 31.40; By key: rag-indexer 148.10 · ..."""
     shown = event.contributors[:_TOP]
     one_label = len({item.label for item in shown}) == 1
+    by = f"By {clean(shown[0].label, 40)}: " if one_label and shown[0].label not in _TELLING else ""
     parts: list[Line] = [
         (*_label(item, one_label=one_label), plain(f" {number(item.spent, event.currency)}")) for item in shown
     ]
     rest = None if event.spent is None else event.spent - sum((item.spent for item in shown), Decimal(0))
     if one_label and rest is not None and rest > 0 and event.contributor_count > len(shown):
         parts.append((plain(f"others {number(rest, event.currency)}"),))
-    return joined(parts)
+    return (plain(by), *joined(parts)) if parts else ()
 
 
 def changed(event: Event) -> Line:

@@ -45,7 +45,7 @@ def several(events: Sequence[Event], now: datetime) -> Said:
     for event in shown:
         lines.append(_row(event, now, budget=not alone))
         if id(event) in explained:
-            lines.append(_why(event))
+            lines += _why(event)
     if rest:
         lines.append((plain(f"… and {len(rest):,} more: {_states(rest)}"),))
     lines.append(_links(ordered))
@@ -147,7 +147,7 @@ def _states(events: Sequence[Event]) -> str:
 
 
 def _row(event: Event, now: datetime, *, budget: bool) -> Line:
-    """🟠 research 424.50 of 500.00 USD (85 %), likely 564 (93 % to exceed), runs out Fri 27 Nov"""
+    """🟠 research 424.50 of 500.00 USD (85 %), likely 564 (80 %: 515 to 640), 93 % to exceed, runs out Fri 27 Nov"""
     dot = plain(f"{_DOTS[state(event)]} ")
     if event.spent is None or event.kind not in {"threshold", "summary"}:
         return (dot, *notice(event, now)[0])
@@ -164,18 +164,17 @@ def _likely(event: Event) -> str:
     said = f"likely {estimate(middle, event.currency, event.spent)}"
     low, high = event.projected.get("0.1"), event.projected.get("0.9")
     if low is not None and high is not None:
-        said += f" ({estimate(low, event.currency, event.spent)} to {estimate(high, event.currency, event.spent)})"
+        said += (
+            f" (80 %: {estimate(low, event.currency, event.spent)} to {estimate(high, event.currency, event.spent)})"
+        )
     if event.probability_over is None or state(event) == "over":
         return said
-    return f"{said}, {chance(event.probability_over)} chance of exceeding"
+    return f"{said}, {chance(event.probability_over)} to exceed"
 
 
-def _why(event: Event) -> Line:
-    """The indented line below a row that matters: who it is, and what changed."""
-    top = evidence.contributors(event)
-    parts = [top, evidence.changed(event)]
-    line = joined([part for part in parts if part])
-    return (plain("      "), *line) if line else ()
+def _why(event: Event) -> list[Line]:
+    """The indented lines below a row that matters: who it is, and what changed."""
+    return [(plain("      "), *line) for line in (evidence.contributors(event), evidence.changed(event)) if line]
 
 
 def _occasion_note(events: Sequence[Event]) -> Line:

@@ -10,7 +10,7 @@ from typing import Final
 from alertd.core.events import Event
 from alertd.core.messages import details, evidence
 from alertd.core.messages.actions import proposed
-from alertd.core.messages.dates import clock_time, day, period_name, possessive, zone_of
+from alertd.core.messages.dates import clock_time, period_name, possessive, soon_or_day, zone_of
 from alertd.core.messages.figures import amount, chance, level_text
 from alertd.core.messages.spans import Line, Said, bold, capital, joined, plain
 from alertd.core.messages.surges import anomaly, balance, burn_rate
@@ -129,4 +129,4 @@ def _also_passed(event: Event) -> Line:
 def _since(event: Event) -> Line:
     if event.exhausted_at is None or event.exhausted_at > event.at:
         return ()
-    return (plain(f"used up on {day(event.exhausted_at, zone_of(event))}"),)
+    return (plain(f"used up {soon_or_day(event.exhausted_at, zone_of(event), event.at)}"),)

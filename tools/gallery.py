@@ -1,0 +1,166 @@
+"""Pictures of every message, as people see it: Slack from its blocks, mails in light, dark and on a telephone.
+
+For developers; needs Debian's chromium. `python tools/gallery.py [DIR]` writes the pictures and `gallery.md` beside
+them (DIR is docs/gallery by default). Slack's page is a look-alike; the mails are the very HTML that is sent.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from alertd.core.messages import compose
+from alertd.core.messages.samples import NOW, SAMPLES
+from alertd.notifiers._blocks import render as blocks
+from alertd.notifiers._mail import html as mail_html
+
+#: Kinds whose mails are shown in all three ways.
+MAILED: Final = ("forecast", "burn_rate", "source_stale", "digest")
+_TITLES: Final = {
+    "actual": "A level passed on pace", "ahead": "A level passed ahead of pace", "over": "The budget is used up",
+    "forecast": "The forecast breaks the budget", "burn_rate": "A runaway", "anomaly": "Unusual spend",
+    "balance": "A prepaid credit runs low", "recovered": "Back inside", "source_stale": "Blind",
+    "source_back": "Seeing again", "unpriced": "A model without a price", "unmatched": "A budget that matches nothing",
+    "uncovered": "Spend that no budget covers", "first_start": "The first start in mid-period",
+    "period_closed": "A period has closed", "digest": "The digest", "proposed": "An action waits for an answer",
+    "action": "An action was taken", "test": "alertd test-notify",
+}  # fmt: skip
+_DOTS: Final = {"🔵": "#1d9bd1", "🟠": "#e8912d", "🔴": "#e01e5a", "🟢": "#2bac76", "⚫": "#1d1c1d", "✋": "#d9a400",
+                "🛑": "#b3123f"}  # fmt: skip
+_SLACK: Final = """<!DOCTYPE html><meta charset="utf-8"><style>
+body {{ margin: 0; padding: 14px 18px; background: #fff; color: #1d1c1d;
+  font: 15px/1.46 Lato, "Liberation Sans", sans-serif; }}
+.who {{ display: flex; gap: 10px; }}
+.face {{ width: 36px; height: 36px; border-radius: 6px; background: #1264a3; color: #fff; text-align: center;
+  line-height: 36px; font-weight: 700; flex: none; }}
+.app {{ background: #e8e8e8; border-radius: 2px; font-size: 10px; padding: 1px 3px; color: #616061; }}
+.time {{ color: #616061; font-size: 12px; }}
+.section {{ margin: 4px 0 8px; }}
+.context {{ font-size: 13px; color: #616061; }}
+a {{ color: #1264a3; text-decoration: none; }}
+code {{ color: #e01e5a; background: #f6f6f6; border: 1px solid #ddd; border-radius: 3px; padding: 1px 3px;
+  font-size: 12px; }}
+</style><div class="who"><div class="face">a</div><div><b>alertd</b> <span class="app">APP</span>
+<span class="time">8:05 AM</span>{blocks}</div></div>"""
+_FRAME: Final = """<!DOCTYPE html><meta charset="utf-8"><style>body {{ margin: 0; background: {ground}; text-align: center; }}
+iframe {{ border: 0; width: {width}px; display: inline-block; }}</style><iframe srcdoc="{page}" onload="
+ this.style.height = '10px'; const h = this.contentDocument.documentElement.scrollHeight; this.style.height = h + 'px';
+ document.documentElement.dataset.height = h;"></iframe>"""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A page at a width, in a scheme."""
+
+    name: str
+    page: str
+    width: int
+    dark: bool = False
+
+
+def main(arguments: list[str]) -> int:
+    """Write the gallery; 1 where there is no chromium."""
+    browser = shutil.which("chromium")
+    if browser is None:
+        print("the gallery needs chromium on PATH (apt install chromium)", file=sys.stderr)
+        return 1
+    folder = Path(arguments[0]) if arguments else Path(__file__).parent.parent / "docs" / "gallery"
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture in pictures():
+        size = _shoot(browser, picture, folder / f"{picture.name}.png")
+        print(f"{picture.name}.png {size // 1024} kB")
+    (folder.parent / "gallery.md").write_text(_index(folder.name))
+    return 0
+
+
+def pictures() -> Iterator[Picture]:
+    """Every picture of the gallery."""
+    for kind, sample in SAMPLES.items():
+        message = compose(sample(NOW), NOW)
+        yield Picture(f"slack-{kind}", slack_page(blocks(message)["blocks"]), 720)
+        if kind in MAILED:
+            page = _dotted(mail_html(message))
+            yield Picture(f"mail-{kind}-light", page, 680)
+            yield Picture(f"mail-{kind}-dark", page, 680, dark=True)
+            yield Picture(f"mail-{kind}-phone", page, 390)
+
+
+def slack_page(found: list[dict[str, Any]]) -> str:
+    """A page that shows blocks much as Slack does."""
+    parts = []
+    for block in found:
+        texts = [block["text"]] if "text" in block else block.get("elements", [])
+        inner = "<br>".join(_mrkdwn(text["text"]) for text in texts)
+        parts.append(f'<div class="{block["type"]}">{inner}</div>')
+    return _dotted(_SLACK.format(blocks="".join(parts)))
+
+
+def _mrkdwn(text: str) -> str:
+    """Slack's own mark-up as HTML: code first, then links, bold and italic; the escapes are HTML's already."""
+    codes: list[str] = []
+
+    def keep(code: re.Match[str]) -> str:
+        codes.append(f"<code>{code[1]}</code>")
+        return f"\x00{len(codes) - 1}\x00"
+
+    text = re.sub(r"`([^`\n]+)`", keep, text)
+    text = re.sub(r"<(https?://[^|>]+)\|([^>]+)>", r'<a href="\1">\2</a>', text)
+    text = re.sub(r"(?<![\w*])\*(\S|\S[^*\n]*\S)\*(?![\w*])", r"<b>\1</b>", text)
+    text = re.sub(r"(?<![\w_])_(\S|\S[^\n]*\S)_(?![\w_])", r"<i>\1</i>", text)
+    text = re.sub(r"(^|\n)( +)", lambda found: found[1] + "&nbsp;" * len(found[2]), text)
+    return re.sub(r"\x00(\d+)\x00", lambda found: codes[int(found[1])], text).replace("\n", "<br>")
+
+
+def _dotted(page: str) -> str:
+    """Coloured dots for the icons: this machine may have no font with pictures."""
+    for icon, colour in _DOTS.items():
+        dot = f'<span style="display:inline-block;width:.8em;height:.8em;border-radius:50%;background:{colour}"></span>'
+        page = page.replace(icon, dot)
+    return page
+
+
+def _shoot(browser: str, picture: Picture, target: Path) -> int:
+    with tempfile.TemporaryDirectory() as work:
+        ground = "#18181b" if picture.dark else "#ffffff"
+        outer = max(picture.width, 500)
+        frame = Path(work) / "frame.html"
+        frame.write_text(_FRAME.format(page=html.escape(picture.page), width=picture.width, ground=ground))
+        base = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                "--hide-scrollbars", "--disable-dev-shm-usage", f"--user-data-dir={work}/profile",
+                f"--blink-settings=preferredColorScheme={0 if picture.dark else 1}"]  # fmt: skip
+        dom = subprocess.run(  # noqa: S603 - chromium, found on PATH
+            [*base, f"--window-size={outer},900", "--dump-dom", frame.as_uri()],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        height = int(json.loads(re.search(r'data-height="(\d+)"', dom)[1]))  # type: ignore[index] # the page sets it
+        subprocess.run(  # noqa: S603 - as above
+            [*base, f"--window-size={outer},{height}", f"--screenshot={target}", frame.as_uri()],
+            capture_output=True, check=True,
+        )  # fmt: skip
+    return target.stat().st_size
+
+
+def _index(folder: str) -> str:
+    lines = ["# What alertd says", "", "Every kind of message with made-up figures, written by `python tools/gallery.py`.",
+             "The words are composed in one place (`alertd/core/messages`); every channel says the same.", ""]  # fmt: skip
+    for kind in SAMPLES:
+        lines += [f"## {_TITLES[kind]}", "", f"![Slack: {_TITLES[kind]}]({folder}/slack-{kind}.png)", ""]
+        if kind in MAILED:
+            ways = " ".join(f"![mail, {way}]({folder}/mail-{kind}-{way}.png)" for way in ("light", "dark", "phone"))
+            lines += [f"The same as a mail, in light, in dark and on a telephone: {ways}", ""]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
