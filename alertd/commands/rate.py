@@ -257,6 +257,7 @@ def _of(line: Line) -> dict[str, Any]:
 def _line(line: BillLine) -> dict[str, Any]:
     shown = {
         **_of(line.line),
+        "provider": line.line.provider or line.price.provider,
         "month": f"{line.month:%Y-%m}",
         "quantity": line.quantity,
         "billed_quantity": line.billed_quantity,

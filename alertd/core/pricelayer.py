@@ -115,7 +115,7 @@ class Layer:
 
 
 def _sold_by(seller: str, provider: str) -> bool:
-    return provider == "" or fnmatchcase(provider, seller)
+    return provider in ("", seller) or ("*" in seller and fnmatchcase(provider, seller))
 
 
 def _covers(wanted: Modifiers, given: Mapping[str, str]) -> bool:

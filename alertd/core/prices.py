@@ -138,7 +138,7 @@ class PriceBook:
         key = (line.provider, line.model, line.meter, line.modifiers)
         if key not in self._histories:
             meter, modifiers = normalised(line.meter, line.modifiers)
-            found = self._find(line.provider, line.model, meter, modifiers)
+            found = self._find(line.provider, line.model, meter, modifiers) or self._not_billed(line, meter)
             self._histories[key] = found or self._why_not(line, meter, modifiers)
         return self._histories[key]
 
@@ -234,6 +234,16 @@ class PriceBook:
                 prices = tuple(_less(prices, discounts, day) for day in days_of_change(prices, discounts))
         return prices
 
+    def _not_billed(self, line: Line, meter: str) -> tuple[Price, ...] | None:
+        """Calls of a model that is sold by the token cost nothing of their own: that is known, not unpriced."""
+        by_token = self._find(line.provider, line.model, "input", ()) if meter == "requests" else None
+        if by_token is None:
+            return None
+        price = by_token[-1]
+        return (
+            replace(price, amount=Decimal(0), per=1, since=None, ceiling=None, note="calls are not billed, tokens are"),
+        )
+
     def _why_not(self, line: Line, meter: str, modifiers: Modifiers) -> Unpriced:
         """Why there is no price, as narrowly as the book knows."""
         name = f"{line.provider}/{line.model}" if line.provider else line.model
@@ -310,7 +320,9 @@ def _times(price: Price, ratio: Decimal, since: date | None, note: str) -> Price
 def _rules_for(patches: Iterable[Mapping[str, Any]], meter: str) -> tuple[Rule, ...]:
     merged: dict[str, dict[str, Any]] = {}
     for patch in patches:
-        merged.setdefault(patch["name"], {}).update(patch)
+        rule = merged.setdefault(patch["name"], {})
+        free = {**rule.get("free", {}), **patch.get("free", {})}
+        rule.update({**patch, "free": free})
     own = [one for one in merged.values() if meter in one.get("meters", ())]
     chosen = own or [one for one in merged.values() if not one.get("meters")]
     rules = sorted((_rule(one) for one in chosen), key=lambda rule: rule.since or date.min)

@@ -26,7 +26,7 @@ class FreeAllowance:
     `used_elsewhere` is what projects that are not measured here use of it.
     """
 
-    quantity: int
+    quantity: int = 0
     order: Order = "dearest_first"
     moment: Moment = "before_rounding"
     period: FreePeriod = "month"
@@ -38,7 +38,7 @@ class Rule:
     """How a provider turns the lines of one account's month into money, and the sentence that says so."""
 
     name: str
-    sentence: str
+    sentence: str = ""
     source: str = ""
     since: date | None = None
     #: Each line's quantity is rounded up to a multiple of it; 1 bills every token.

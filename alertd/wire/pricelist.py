@@ -84,6 +84,7 @@ class GenaiPrices:
 
     def __init__(self, snapshot: DataSnapshot | None = None) -> None:
         self._snapshot = snapshot or get_snapshot()
+        self._found: dict[tuple[str, str], tuple[Provider, ModelInfo] | None] = {}
         self.version: str = f"genai-prices {version('genai-prices')}"
 
     def names(self) -> Iterator[str]:
@@ -93,19 +94,29 @@ class GenaiPrices:
 
     def history(self, provider: str, model: str, meter: str, modifiers: Modifiers) -> tuple[Price, ...] | Unpriced:
         """A meter's unit prices in US dollars, oldest first. An empty provider: whoever the model's name belongs to."""
-        for asked_provider in (provider or None, *(() if provider else _MAKERS)):
-            try:
-                seller, sold = self._snapshot.find_provider_model(model, None, asked_provider, None)
-                break
-            except LookupError:
-                continue
-        else:
+        found = self._sold(provider, model)
+        if found is None:
             return Unpriced(f"genai-prices does not know {provider}/{model}".replace(" /", " "))
+        seller, sold = found
         asked = _asked(meter, modifiers)
         if asked is None:
             said = ", ".join(f"{key}={value}" for key, value in modifiers)
             return Unpriced(f"genai-prices has no price for {meter} {said}".rstrip())
         return self._prices(seller, sold, asked)
+
+    def _sold(self, provider: str, model: str) -> tuple[Provider, ModelInfo] | None:
+        """Who sells a model, under which entry; misses are remembered too, the library searches for each anew."""
+        if (provider, model) not in self._found:
+            self._found[provider, model] = self._search(provider, model)
+        return self._found[provider, model]
+
+    def _search(self, provider: str, model: str) -> tuple[Provider, ModelInfo] | None:
+        for seller in (provider or None, *(() if provider else _MAKERS)):
+            try:
+                return self._snapshot.find_provider_model(model, None, seller, None)
+            except LookupError:
+                continue
+        return None
 
     def _prices(self, seller: Provider, sold: ModelInfo, asked: _Asked) -> tuple[Price, ...] | Unpriced:
         # A variant of a model that another provider lends is not this provider's: the library ignores it as well.

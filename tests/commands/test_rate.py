@@ -22,7 +22,6 @@ from genai_prices import calc_price
 from alertd.commands import rate
 
 ROOT = Path(__file__).parents[2]
-TRACE = Path(os.environ.get("ALERTD_TEST_DATA", ROOT.parent / "shared" / "data")) / "trace" / "usage_daily.csv"
 EXAMPLE_2 = """provider,model,meter,quantity,project
 scaleway,llama-3.3-70b-instruct,input,800000,a
 scaleway,llama-3.3-70b-instruct,output,2500000,b
@@ -177,16 +176,19 @@ def test_a_file_that_is_not_there_is_one_clear_error(alertd_rate) -> None:
 
 
 @pytest.fixture
-def trace(alertd_rate) -> dict:
-    if not TRACE.exists():
-        pytest.skip(f"no trace at {TRACE}: set ALERTD_TEST_DATA to the folder that holds trace/")
-    done = alertd_rate("--usage", TRACE, "--json")
+def trace_file(recorded) -> Path:
+    return recorded / "trace" / "usage_daily.csv"
+
+
+@pytest.fixture
+def trace(trace_file, alertd_rate) -> dict:
+    done = alertd_rate("--usage", trace_file, "--json")
     assert done.returncode == 0
     return json.loads(done.stdout)
 
 
-def test_the_trace_is_rated_in_full_but_for_codex(trace) -> None:
-    with TRACE.open(encoding="utf-8") as file:
+def test_the_trace_is_rated_in_full_but_for_codex(trace, trace_file) -> None:
+    with trace_file.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     used = {row["model"] for row in rows if any(int(row[name]) for name in row if name.endswith("_tokens"))}
     assert {one["model"] for one in trace["unpriced"]} == {"codex"}
@@ -197,11 +199,11 @@ def test_the_trace_is_rated_in_full_but_for_codex(trace) -> None:
     ]
 
 
-def test_the_trace_costs_to_the_cent_what_the_list_itself_computes_for_small_requests(trace) -> None:
+def test_the_trace_costs_to_the_cent_what_the_list_itself_computes_for_small_requests(trace, trace_file) -> None:
     ours: dict[str, Decimal] = defaultdict(Decimal)
     for line in trace["lines"]:
         ours[line["model"]] += Decimal(line["cost"])
-    with TRACE.open(encoding="utf-8") as file:
+    with trace_file.open(encoding="utf-8") as file:
         theirs = _independent(csv.DictReader(file))
     cent = Decimal("0.01")
     assert {model: cost.quantize(cent) for model, cost in ours.items()} == {

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alertd.core.pricefile import read_price_file
@@ -22,8 +22,6 @@ from alertd.wire.pricebook import built_in_layers
 
 LAYERS = built_in_layers()
 BOOK = PriceBook(LAYERS)
-#: Enough to find what these laws found so far, few enough for a second each.
-LAW = settings(max_examples=50, deadline=None)
 LINES = (
     Line("scaleway", "llama-3.3-70b-instruct", "input"),
     Line("scaleway", "llama-3.3-70b-instruct", "output"),
@@ -65,20 +63,17 @@ def split(draw: st.DrawFn, month: str, counts: list[int], day: int = 0) -> list[
     return draw(st.permutations(parts))
 
 
-@LAW
 @given(st.data(), months, quantities)
 def test_usage_split_over_windows_projects_and_sources_of_an_account_costs_the_same(data, month, counts) -> None:
     assert rate(data.draw(split(month, counts)), BOOK).totals == rate(whole(month, counts), BOOK).totals
 
 
-@LAW
 @given(st.sampled_from(["a", "b"]), quantities, st.lists(st.integers(0, 27), min_size=6, max_size=6))
 def test_a_month_of_one_rule_costs_the_same_on_whatever_days_it_was_used(month, counts, days) -> None:
     scattered = [used(line, count, at(month, day)) for line, count, day in zip(LINES, counts, days, strict=True)]
     assert rate(scattered, BOOK).totals == rate(whole(month, counts), BOOK).totals
 
 
-@LAW
 @given(months, quantities, st.integers(0, len(LINES) - 1), tokens)
 def test_more_usage_never_costs_less(month, counts, index, more) -> None:
     larger = [count + (more if number == index else 0) for number, count in enumerate(counts)]
@@ -93,7 +88,6 @@ def test_the_one_published_rule_by_which_more_costs_less_is_the_batch_that_forgo
     assert rate([used(batch, 1_000_000, at("a"))], BOOK).totals["USD"] > hits.totals["USD"]
 
 
-@LAW
 @given(st.data(), months, quantities)
 def test_parts_of_a_bill_add_up_to_the_whole(data, month, counts) -> None:
     usage = data.draw(split(month, counts))
@@ -108,7 +102,6 @@ def test_parts_of_a_bill_add_up_to_the_whole(data, month, counts) -> None:
         assert sum((costs.get(currency, Decimal(0)) for costs in shared.values()), Decimal(0)) == total
 
 
-@LAW
 @given(months, quantities)
 def test_units_times_their_effective_price_are_the_bill_exactly(month, counts) -> None:
     bill = rate(whole(month, counts), BOOK)
@@ -119,7 +112,6 @@ def test_units_times_their_effective_price_are_the_bill_exactly(month, counts) -
         assert sum((prices.get(where, Fraction(0)) * count for where, count in units.items()), Fraction(0)) == total
 
 
-@LAW
 @given(
     st.decimals(min_value=-10_000, max_value=10_000, places=4),
     st.lists(st.integers(0, 10**9), min_size=1, max_size=12),
@@ -133,7 +125,6 @@ def test_an_allocation_adds_up_and_gives_nobody_a_step_more_than_due(cost, weigh
         assert abs(Fraction(part) - Fraction(cost) * weight / sum(shares)) <= 2 * Fraction(quantum)
 
 
-@LAW
 @given(months, quantities, st.dates(date(2026, 9, 1), date(2030, 1, 1)), st.integers(0, 1_000))
 def test_a_price_appended_for_the_future_changes_nothing_before_it(month, counts, day, cents) -> None:
     text = "".join(
@@ -155,7 +146,6 @@ def _of(name: str, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
     return tuple(entry for entry in entries if name == f"{entry.provider}.toml")
 
 
-@LAW
 @given(st.integers(0, 10**7), st.integers(0, 10**7), st.integers(0, 10**7), st.integers(0, 10**6))
 def test_disjoint_meters_hold_every_token_once(fresh, hit, written, output) -> None:
     header = ("date", "provider", "model", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
@@ -165,7 +155,6 @@ def test_disjoint_meters_hold_every_token_once(fresh, hit, written, output) -> N
     assert sum(one.quantity for one in usage) == fresh + hit + written + output
 
 
-@LAW
 @given(st.sampled_from(["a", "b"]), st.lists(quantities, min_size=1, max_size=5))
 def test_paths_cost_what_bills_of_the_same_months_cost(month, many) -> None:
     scaleway = [index for index, line in enumerate(LINES) if line.provider == "scaleway"]

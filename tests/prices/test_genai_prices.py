@@ -116,6 +116,11 @@ def test_a_modifier_of_claude_costs(book: PriceBook, meter, modifiers, dollars) 
     assert amount(book, Line("anthropic", "claude-opus-4-5", meter, modifiers)) == Decimal(dollars)
 
 
+def test_calls_of_a_model_that_is_sold_by_the_token_are_known_to_cost_nothing(book: PriceBook) -> None:
+    assert amount(book, Line("openai", "gpt-4o", "requests")) == 0
+    assert "no price is known" in str(amount(book, Line("openai", "codex", "requests")))
+
+
 def test_batch_before_its_first_recorded_day_is_assumed_and_never_the_full_price(book: PriceBook) -> None:
     price = book.price(Line("openai", "gpt-4o", "batch_input"), date(2025, 1, 1))
     assert not isinstance(price, Unpriced)

@@ -100,8 +100,7 @@ def test_every_account_and_every_month_has_its_own_free_million(book: PriceBook)
 def test_what_other_projects_used_of_the_free_million_can_be_said(book: PriceBook) -> None:
     own = read_price_file(
         "own.toml",
-        '[[rule]]\nprovider="scaleway"\nname="scaleway-b"\n'
-        'free={quantity=1_000_000, order="dearest_first", used_elsewhere=900_000}\n',
+        '[[rule]]\nprovider="scaleway"\nname="scaleway-b"\nfree={used_elsewhere=900_000}\n',
     )
     day = datetime(2026, 8, 1, tzinfo=UTC)
     usage = [Usage(Line("scaleway", SMALL, "input"), day, day + timedelta(days=1), 1_000_000)]
