@@ -6,72 +6,29 @@ is Unpriced with its reason, never 0. Nothing here rounds, sums or converts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from hashlib import sha256
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from alertd.core.dated import days_of_change, in_force, is_assumed
+from alertd.core.dated import in_force, is_assumed
 from alertd.core.model_names import SELF_HOSTED, Candidate, candidates, without_snapshot
-from alertd.core.pricelayer import Discount, Entry, Layer, Ratio
-from alertd.core.rules import PRO_RATA, FreeAllowance, Rule
+from alertd.core.modifiers import normalised
+from alertd.core.pricehistory import History, Price, Unpriced, discounted, from_entries, in_part, joined, supposing
+from alertd.core.pricelayer import Layer
+from alertd.core.rules import Rule, rules_for
 from alertd.core.usage import Line, Modifiers
+
+__all__ = ["Price", "PriceBook", "PriceList", "Tariff", "Unpriced"]
 
 #: A ratio of a ratio of a price is the deepest that any provider publishes; more is a loop in a file.
 _DEEPEST: Final = 4
 #: A model that is sold has a price for one of these.
 _TELLING: Final = ("input", "output", "minutes", "training")
-_STANDARD: Final = {
-    "tier": frozenset({"", "standard", "default", "auto", "on_demand", "scale"}),
-    "speed": frozenset({"", "standard"}),
-    "processing": frozenset({"", "realtime", "interactive"}),
-    "region": frozenset({"", "global", "not_available"}),
-    "cache_ttl": frozenset({"", "5m"}),
-    "context": frozenset({""}),
-}
-_BATCH_METER: Final = {"input": "batch_input", "output": "batch_output"}
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What `per` units of a meter cost, from which day, by which source; `provider` and `model` as the book names them.
-
-    `ceiling` is the dearest that the same units can cost where the price depends on the size of a single request and
-    that size is not known: the cost is at least `amount` and at most `ceiling`. Requests of up to `ceiling_above` input
-    tokens never reach it.
-    """
-
-    provider: str
-    model: str
-    amount: Decimal
-    per: int
-    currency: str
-    since: date | None = None
-    source: str = ""
-    note: str = ""
-    assumed: str = ""
-    ceiling: Decimal | None = None
-    ceiling_above: int = 0
-
-    @property
-    def unit(self) -> Decimal:
-        """The price of one token, request or minute."""
-        return self.amount / self.per
-
-    def of(self, quantity: int) -> Decimal:
-        """The exact cost of a quantity, unrounded."""
-        return self.amount * quantity / self.per
-
-
-@dataclass(frozen=True, slots=True)
-class Unpriced:
-    """No price is known; the reason names what is missing."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +51,7 @@ class PriceList(Protocol):
     @property
     def version(self) -> str: ...
 
-    def history(self, provider: str, model: str, meter: str, modifiers: Modifiers) -> tuple[Price, ...] | Unpriced: ...
+    def history(self, provider: str, model: str, meter: str, modifiers: Modifiers) -> History | Unpriced: ...
 
     def names(self) -> Iterator[str]: ...
 
@@ -105,7 +62,7 @@ class PriceBook:
 
     layers: tuple[Layer, ...] = ()
     price_list: PriceList | None = None
-    _histories: dict[tuple[str, str, str, Modifiers], tuple[Price, ...] | Unpriced] = field(
+    _histories: dict[tuple[str, str, str, Modifiers], History | Unpriced] = field(
         default_factory=dict, repr=False, compare=False
     )
     _rules: dict[tuple[str, str], tuple[Rule, ...]] = field(default_factory=dict, repr=False, compare=False)
@@ -133,7 +90,7 @@ class PriceBook:
             return price
         return Tariff(line, price, in_force(self.rules(price.provider, line.meter), day))
 
-    def history(self, line: Line) -> tuple[Price, ...] | Unpriced:
+    def history(self, line: Line) -> History | Unpriced:
         """Every price that a line ever had, oldest first."""
         key = (line.provider, line.model, line.meter, line.modifiers)
         if key not in self._histories:
@@ -147,7 +104,7 @@ class PriceBook:
         key = (provider, meter)
         if key not in self._rules:
             patches = [patch for layer in reversed(self.layers) for seller, patch in layer.rules if seller == provider]
-            self._rules[key] = _rules_for(patches, meter)
+            self._rules[key] = rules_for(patches, meter)
         return self._rules[key]
 
     def zone(self, provider: str) -> str:
@@ -165,29 +122,18 @@ class PriceBook:
         names.update(dict.fromkeys(self.price_list.names() if self.price_list else ()))
         return tuple(get_close_matches(short, list(names), n=count, cutoff=0.55))
 
-    def _find(
-        self, provider: str, model: str, meter: str, modifiers: Modifiers, depth: int = 0
-    ) -> tuple[Price, ...] | None:
-        """The history that all sources make together: the days before a source's first price are the next one's."""
-        steps: tuple[Price, ...] = ()
-        for history in self._histories_of(provider, model, meter, modifiers, depth):
-            if not steps:
-                steps = history
-            first = steps[0].since
-            if first is None:
-                break
-            steps = (*(price for price in history if (price.since or date.min) < first), *steps)
-        return steps or None
+    def _find(self, provider: str, model: str, meter: str, modifiers: Modifiers, depth: int = 0) -> History | None:
+        return joined(self._histories_of(provider, model, meter, modifiers, depth))
 
     def _histories_of(
         self, provider: str, model: str, meter: str, modifiers: Modifiers, depth: int
-    ) -> Iterator[tuple[Price, ...]]:
+    ) -> Iterator[History]:
         """What each source knows, the strongest first."""
         ways = self._ways(provider, model, depth)
         for rank in range(len(self.layers)):
             for way in ways:
                 for history in self._in_layer(rank, way, meter, modifiers, depth):
-                    yield _assuming(history, way)
+                    yield supposing(history, way.assumed)
         if (listed := self._in_list(ways, meter, modifiers)) is not None:
             yield listed
 
@@ -200,13 +146,11 @@ class PriceBook:
         known = any(self._find(way.provider, way.model, meter, (), 1) for way in own for meter in _TELLING)
         return own if known else ways
 
-    def _in_layer(
-        self, rank: int, way: Candidate, meter: str, modifiers: Modifiers, depth: int
-    ) -> Iterator[tuple[Price, ...]]:
+    def _in_layer(self, rank: int, way: Candidate, meter: str, modifiers: Modifiers, depth: int) -> Iterator[History]:
         """A file's own price, then what its ratio makes of another price."""
         layer = self.layers[rank]
         if entries := layer.prices(way.provider, way.model, meter, modifiers):
-            yield self._discounted(rank, tuple(_from_entry(entry, layer, way) for entry in entries))
+            yield self._discounted(rank, from_entries(entries, layer.name, way.provider, way.model))
         ratios = layer.ratios_of(way.provider, way.model, meter, modifiers)
         if not ratios or depth >= _DEEPEST:
             return
@@ -214,9 +158,9 @@ class PriceBook:
         rest = tuple(pair for pair in modifiers if pair[0] not in dict(first.modifiers))
         base = self._find(way.provider, way.model, first.of or meter, rest, depth + 1)
         if base and fnmatchcase(base[0].provider, first.provider):
-            yield _in_part(base, ratios)
+            yield in_part(base, ratios)
 
-    def _in_list(self, ways: Sequence[Candidate], meter: str, modifiers: Modifiers) -> tuple[Price, ...] | None:
+    def _in_list(self, ways: Sequence[Candidate], meter: str, modifiers: Modifiers) -> History | None:
         if self.price_list is None:
             return None
         for way in ways:
@@ -224,17 +168,17 @@ class PriceBook:
                 continue
             found = self.price_list.history(way.provider, way.model, meter, modifiers)
             if not isinstance(found, Unpriced):
-                return _assuming(self._discounted(len(self.layers), found), way)
+                return supposing(self._discounted(len(self.layers), found), way.assumed)
         return None
 
-    def _discounted(self, rank: int, prices: tuple[Price, ...]) -> tuple[Price, ...]:
+    def _discounted(self, rank: int, prices: History) -> History:
         """Prices of a layer after the discounts of the layers above it."""
         for layer in self.layers[:rank]:
             if discounts := layer.discounts_of(prices[0].provider, prices[0].model):
-                prices = tuple(_less(prices, discounts, day) for day in days_of_change(prices, discounts))
+                prices = discounted(prices, discounts)
         return prices
 
-    def _not_billed(self, line: Line, meter: str) -> tuple[Price, ...] | None:
+    def _not_billed(self, line: Line, meter: str) -> History | None:
         """Calls of a model that is sold by the token cost nothing of their own: that is known, not unpriced."""
         by_token = self._find(line.provider, line.model, "input", ()) if meter == "requests" else None
         if by_token is None:
@@ -255,81 +199,3 @@ class PriceBook:
         if any(self._find(line.provider, line.model, other, ()) for other in _TELLING):
             return Unpriced(f"{name} is known, but has no price for {meter}")
         return Unpriced(f"no price is known for {name}: add one to a price file")
-
-
-def normalised(meter: str, modifiers: Modifiers) -> tuple[str, Modifiers]:
-    """A line's meter and modifiers without what changes no price: standard tiers go, batch becomes the batch meter."""
-    left: dict[str, str] = {}
-    for written, value in modifiers:
-        name = "tier" if written == "service_tier" else written
-        if name == "batch":
-            name, value = "processing", "batch" if value.lower() in {"true", "1", "yes", "batch"} else ""  # noqa: PLW2901 - one meaning, two spellings
-        if name == "tier" and value.lower() == "batch":
-            name, value = "processing", "batch"  # noqa: PLW2901 - as above
-        if value.lower() not in _STANDARD.get(name, frozenset({""})):
-            left[name] = value
-    if left.get("processing") == "batch" and (meter in _BATCH_METER or meter in _BATCH_METER.values()):
-        del left["processing"]
-        meter = _BATCH_METER.get(meter, meter)
-    if meter != "cache_write":
-        left.pop("cache_ttl", None)
-    return meter, tuple(sorted(left.items()))
-
-
-def _from_entry(entry: Entry, layer: Layer, way: Candidate) -> Price:
-    model = way.model if any("*" in name for name in entry.models) else entry.models[0]
-    source = f"{layer.name}: {entry.source}" if entry.source else layer.name
-    seller = way.provider or entry.provider
-    return Price(seller, model, entry.amount, entry.per, entry.currency, entry.since, source, entry.note)
-
-
-def _assuming(prices: tuple[Price, ...], way: Candidate) -> tuple[Price, ...]:
-    """The prices with what had to be supposed about the name, beside what was supposed about the day."""
-    if not way.assumed:
-        return prices
-    return tuple(
-        replace(price, assumed="; ".join(part for part in (price.assumed, way.assumed) if part)) for price in prices
-    )
-
-
-def _in_part(base: Sequence[Price], ratios: Sequence[Ratio]) -> tuple[Price, ...]:
-    """A price and a ratio, each with its history, as one history of prices."""
-    steps = []
-    for day in days_of_change(base, ratios):
-        ratio = in_force(ratios, day or date.min)
-        price = _times(in_force(base, day or date.min), ratio.ratio, day, ratio.note)
-        early = is_assumed(ratio, day or date.min) and not price.assumed
-        steps.append(replace(price, assumed=f"the earliest known ratio ({ratio.since}) is assumed") if early else price)
-    return tuple(steps)
-
-
-def _less(prices: Sequence[Price], discounts: Sequence[Discount], day: date | None) -> Price:
-    """The price of a day after the discount of that day; a discount is never assumed for the time before it."""
-    price, share = in_force(prices, day or date.min), in_force(discounts, day or date.min)
-    if is_assumed(share, day or date.min):
-        return replace(price, since=day)
-    return _times(price, share.ratio, day, share.note)
-
-
-def _times(price: Price, ratio: Decimal, since: date | None, note: str) -> Price:
-    ceiling = None if price.ceiling is None else price.ceiling * ratio
-    said = "; ".join(part for part in (note, price.note) if part)
-    return replace(price, amount=price.amount * ratio, ceiling=ceiling, since=since, note=said)
-
-
-def _rules_for(patches: Iterable[Mapping[str, Any]], meter: str) -> tuple[Rule, ...]:
-    merged: dict[str, dict[str, Any]] = {}
-    for patch in patches:
-        rule = merged.setdefault(patch["name"], {})
-        free = {**rule.get("free", {}), **patch.get("free", {})}
-        rule.update({**patch, "free": free})
-    own = [one for one in merged.values() if meter in one.get("meters", ())]
-    chosen = own or [one for one in merged.values() if not one.get("meters")]
-    rules = sorted((_rule(one) for one in chosen), key=lambda rule: rule.since or date.min)
-    return tuple(rules) or (PRO_RATA,)
-
-
-def _rule(patch: Mapping[str, Any]) -> Rule:
-    fields = {key: value for key, value in patch.items() if key not in ("meters", "free")}
-    free = patch.get("free")
-    return Rule(**fields, free=FreeAllowance(**free) if free else None)

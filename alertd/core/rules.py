@@ -5,10 +5,11 @@ A rule is data; the arithmetic that reads it is in bill.py (exact) and paths.py 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 #: `first_line`: by model and meter, as a bill lists them.
 Order = Literal["dearest_first", "cheapest_first", "first_line"]
@@ -67,3 +68,25 @@ class Rule:
 
 
 PRO_RATA: Final = Rule("pro-rata", "Every unit is billed at its price; no minimum, no rounding.")
+
+
+def rules_for(patches: Iterable[Mapping[str, Any]], meter: str) -> tuple[Rule, ...]:
+    """The rules of a meter, oldest first, of patches by name: a later patch overrides what it names, the rest stays.
+
+    A rule that names the meter goes before one that names none; without any, every unit is billed pro rata.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    for patch in patches:
+        rule = merged.setdefault(patch["name"], {})
+        free = {**rule.get("free", {}), **patch.get("free", {})}
+        rule.update({**patch, "free": free})
+    own = [one for one in merged.values() if meter in one.get("meters", ())]
+    chosen = own or [one for one in merged.values() if not one.get("meters")]
+    rules = sorted((_rule(one) for one in chosen), key=lambda rule: rule.since or date.min)
+    return tuple(rules) or (PRO_RATA,)
+
+
+def _rule(patch: Mapping[str, Any]) -> Rule:
+    fields = {key: value for key, value in patch.items() if key not in ("meters", "free")}
+    free = patch.get("free")
+    return Rule(**fields, free=FreeAllowance(**free) if free else None)
