@@ -10,8 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from zoneinfo import ZoneInfo
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -72,6 +74,16 @@ def read_map(value: Any) -> Any:
     return {name.strip(): text.strip() for name, _, text in pairs}
 
 
+def _known_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"no time zone {value!r}; write it as Europe/Berlin or UTC") from None
+    return value
+
+
+#: The name of an IANA time zone.
+ZoneName = Annotated[str, AfterValidator(_known_zone)]
 #: `60s`, `5m`, `1h30m`, `2d`.
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 #: A JSON list, or comma-separated.

@@ -16,7 +16,7 @@ from fnmatch import fnmatch
 from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from alertd.core.backlog import midnight, month_of, months
 from alertd.core.buckets import nanos
@@ -25,7 +25,7 @@ from alertd.core.monthtodate import Key, Month, remembered, to_remember
 from alertd.core.rating.amounts import from_nanos, from_units_and_nanos
 from alertd.core.roles import Standing
 from alertd.core.usage import BilledCost
-from alertd.options import Secret, SourceOptions, TextList
+from alertd.options import Secret, SourceOptions, TextList, ZoneName
 from alertd.ports import Look, Reading, SourceError
 from alertd.wire.billing import Billing, Pace, ago, attributed
 from alertd.wire.fields import Fields
@@ -57,15 +57,9 @@ class Options(SourceOptions):
         description="The bill's discounts (free tier, vouchers) name no product; auto takes them where `products`"
         " leaves nothing out",
     )
-    timezone: str = Field("UTC", description="The zone in which the bill's months begin")
+    timezone: ZoneName = Field("UTC", description="The zone in which the bill's months begin")
     settle: int = Field(5, ge=1, le=27, description="How many days into the next month a month's bill may still change")
     url: str = Field("https://api.scaleway.com", description="Where the API is")
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        ZoneInfo(value)
-        return value
 
     @model_validator(mode="after")
     def _one_scope(self) -> Options:

@@ -1,0 +1,253 @@
+"""Alibaba Cloud Model Studio: its instance bill by day (tokens and money), its billing trend by key, or a bill's CSV.
+
+The three see the same money in different cuts: a second source of another cut is a check of the first.
+Source: BSS OpenAPI 2017-12-14 DescribeInstanceBill; Model Studio 2026-02-10 GetBillingTrend.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, model_validator
+
+from alertd.core.backlog import Come, Stretch, floored, midnight, next_midnight, stretches
+from alertd.core.money import Money
+from alertd.core.roles import Standing
+from alertd.core.usage import BilledCost
+from alertd.options import Secret, SourceOptions, TextList, TextMap, ZoneName
+from alertd.ports import Look, Reading, SourceError
+from alertd.sources._alibaba_rows import PROVIDER, Reader, columns, final_before, row_of
+from alertd.wire.acs3 import Call, Credentials, canonical_query, signed_headers
+from alertd.wire.billing import Billing, Pace, Pages, Record, attributed, by_stretches, every_page
+from alertd.wire.fields import Fields
+from alertd.wire.files import reading
+from alertd.wire.imports import Distinct, Imported, by_files, look_at_files
+
+#: Bills of instances are up to two days late; the trend says nothing of its own delay.
+PACE: Final = Pace(timedelta(hours=6), timedelta(hours=48), timedelta(hours=24))
+_SITES: Final = {
+    "international": "https://business.ap-southeast-1.aliyuncs.com",
+    "china": "https://business.aliyuncs.com",
+}
+_PAGE: Final = 300
+_REST: Final = "DIMENSION_GROUP_OTHERS_VALUE"
+_GROUPS: Final = {"key": "API_KEY_ID", "workspace": "WORKSPACE_ID", "model": "BASE_MODEL"}
+_SUCCESS: Final = frozenset({"", "200", "OK", "SUCCESS"})
+
+
+class Options(SourceOptions):
+    """Alibaba's bill. The RAM user needs bssapi:DescribeInstanceBill, or modelstudio:GetBillingTrend for the trend."""
+
+    read: Literal["bill", "trend", "file"] = Field(
+        "bill",
+        description="bill: tokens and money by model and workspace; trend: money by API key, workspace or model; file",
+    )
+    access_key_id: str = Field("", description="The AccessKey ID of a RAM user")
+    access_key_secret: Secret | None = Field(None, description="Its secret")
+    security_token: Secret | None = Field(None, description="The token of temporary credentials (STS)")
+    site: Literal["international", "china"] = Field("international", description="Where the account is")
+    region: str = Field("ap-southeast-1", description="For the trend: the region of Model Studio")
+    url: str = Field("", description="Another endpoint than that of the site or region")
+    group_by: Literal["key", "workspace", "model"] = Field("key", description="For the trend: its one cut")
+    products: TextList = Field(
+        ["*model studio*", "*百炼*", "*bailian*", "sfm*", "maas*"],
+        description="Whose rows without a model are taken, too: patterns of product code, name or detail",
+    )
+    path: str = Field("", description="For files: a CSV file, a folder of them or a glob")
+    headers: TextMap = Field(
+        default_factory=dict, description="For files: further column names, such as Montant=PretaxAmount"
+    )
+    timezone: ZoneName = Field("Asia/Shanghai", description="The zone in which days and months of the bill begin")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Options:
+        if self.read == "file" and not self.path:
+            raise ValueError("name the file by `path`")
+        if self.read != "file" and not (self.access_key_id and self.access_key_secret):
+            raise ValueError("access_key_id and access_key_secret are needed")
+        return self
+
+
+def build(name: str, options: Options) -> Alibaba:
+    """The source; contacts nobody yet."""
+    return Alibaba(name, options)
+
+
+class Alibaba:
+    """One account's Model Studio costs, in one of three cuts."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        pace = PACE.set_by(options)
+        self.name = name
+        self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
+        self.standing = Standing(options.role, "bill")
+        self._options = options
+        self._zone = ZoneInfo(options.timezone)
+        self._billing = Billing(name, options)
+
+    async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
+        """Every day that is not final yet, each replaced as a whole; files when they change."""
+        if self._options.read == "file":
+            files = by_files(self._options.path, lambda paths: self._import(paths, now), cursor=cursor, since=since,
+                             zone=self._zone, noticed=self._billing.once)  # fmt: skip
+            async for step in files:
+                yield step
+            return
+        pages = self._bill_pages if self._options.read == "bill" else self._trend_pages
+        plan = self._plan(cursor, since, now)
+        async for step in by_stretches(
+            plan, lambda stretch: pages(stretch, now), cursor=cursor, now=now, delay=self.delay
+        ):
+            yield step
+
+    async def look(self, now: datetime) -> Look:
+        """What the last days hold, by one reading of them."""
+        if self._options.read == "file":
+            return await look_at_files(self._options.path, lambda paths: self._import(paths, now), now)
+        start = floored(now - timedelta(days=4), self._zone)
+        found: list[Record] = []
+        latest: datetime | None = None
+        async for step in self.read(None, start, now):
+            found.extend(step.records)
+        money = [record for record in found if isinstance(record, BilledCost)]
+        latest = max((record.end for record in money), default=None)
+        totals = _totals(money)
+        said = f"{len(money)} lines of money in the last 4 days: {totals or 'nothing'}"
+        problems = () if money else ("no line of Model Studio in 4 days; bills are up to 2 days late",)
+        labels = {"model": sorted({record.model for record in money if record.model}),
+                  "workspace": sorted({record.labels.get("workspace", "") for record in money} - {""})}  # fmt: skip
+        return Look(said, latest, problems, labels)
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._billing.close()
+
+    def _plan(self, cursor: str | None, since: datetime, now: datetime) -> tuple[Stretch, ...]:
+        come = Come.of(cursor)
+        back = max(timedelta(0), come.read - final_before(now, self._zone)) if come else timedelta(0)
+        days = 1 if self._options.read == "bill" else 31
+        return stretches(cursor, since, now, zone=self._zone, reach_back=back, days=days)
+
+    async def _bill_pages(self, stretch: Stretch, now: datetime) -> Pages:
+        """One day of the instance bill. Rows of the same kind add up, so each has a key of its own."""
+        reader = self._reader(now)
+        day = stretch.start.astimezone(self._zone).date()
+        numbers = count()
+        total = arrived = 0
+
+        async def ask(token: str) -> Fields:
+            next_page = {"NextToken": token} if token else {}
+            query = {"BillingCycle": f"{day:%Y-%m}", "Granularity": "DAILY", "BillingDate": str(day),
+                     "IsBillingItem": "true", "MaxResults": str(_PAGE), **next_page}  # fmt: skip
+            return (await self._ask("POST", "/", "DescribeInstanceBill", query, now)).child("Data")
+
+        async for page in every_page(ask, lambda page: page.text("NextToken"), self.name):
+            rows = page.items("Items", required=page.text("TotalCount") != "0")
+            total, arrived = max(total, page.whole("TotalCount")), arrived + len(rows)
+            yield {next(numbers): record for row in rows for record in reader.records(row, stretch.start, stretch.end)}
+        self._tell(reader)
+        if arrived < total:
+            raise SourceError(f"{self.name}: {arrived} of {total} lines of {day} arrived; a page is missing")
+
+    async def _trend_pages(self, stretch: Stretch, now: datetime) -> Pages:
+        """Days of the billing trend in one cut; what its groups leave of a day's total is nobody's."""
+        last = (min(stretch.end, next_midnight(now, self._zone)) - timedelta(hours=1)).astimezone(self._zone).date()
+        begin = stretch.start.astimezone(self._zone).date()
+        query = {"granularity": "DAY", "timePeriod": _compact({"start": str(begin), "end": str(last)}),
+                 "groupBy": _compact([{"code": _GROUPS[self._options.group_by]}]), "topNum": "20"}  # fmt: skip
+        answer = await self._ask("GET", "/modelstudio/billing/trend", "GetBillingTrend", query, now)
+        found: dict[Any, Record] = {}
+        for period in answer.child("data").items("resultByTime"):
+            start = midnight(period.day("period"), self._zone)
+            if stretch.start <= start < stretch.end:
+                for who, money in self._groups(period):
+                    window = (start, next_midnight(start, self._zone))
+                    found[start, who] = self._trend_record(window, who, money, now)
+        yield found
+
+    def _groups(self, period: Fields) -> list[tuple[str, Money]]:
+        total = period.child("total")
+        currency = total.text("currency") or ("CNY" if self._options.site == "china" else "USD")
+        field = "pretaxAmount" if "pretaxAmount" in total else "amount"
+        groups = [
+            (row.text("name") or row.text("key"), row.money(field if field in row else "amount", currency))
+            for row in period.items("periodDetails", required=False)
+            if row.text("key") != _REST
+        ]
+        named = sum((money.amount for _, money in groups), start=total.money(field, currency).amount * 0)
+        rest = total.money(field, currency).amount - named
+        return [*groups, ("", Money(rest, currency))] if rest else groups
+
+    def _trend_record(self, window: tuple[datetime, datetime], who: str, money: Money, now: datetime) -> BilledCost:
+        group = self._options.group_by
+        labels = attributed(self._options, {} if group == "model" else {group: who})
+        final = window[1] <= final_before(now, self._zone)
+        return BilledCost(PROVIDER, *window, money, labels, who if group == "model" else "", self.name, final=final)
+
+    async def _ask(self, method: str, path: str, action: str, query: Mapping[str, str], now: datetime) -> Fields:
+        """A signed request. An answer of 200 that says it failed is a failure."""
+        bill = self._options.read == "bill"
+        base = self._options.url or (
+            _SITES[self._options.site] if bill else f"https://modelstudio.{self._options.region}.aliyuncs.com"
+        )
+        version = "2017-12-14" if bill else "2026-02-10"
+        pairs = tuple(query.items())
+        host = base.partition("://")[2].rstrip("/")
+        call = Call(method, host, path, action, version, now, token_hex(16), pairs)
+        url = f"{base.rstrip('/')}{path}?{canonical_query(pairs)}"
+        answer = await self._billing.send(method, url, headers=signed_headers(call, self._credentials()))
+        failed = [answer.flag(name) is False for name in ("Success", "success")]
+        code = answer.text("Code") or answer.text("code")
+        if any(failed) or code.upper() not in _SUCCESS:
+            said = answer.text("Message") or answer.text("message")
+            raise SourceError(f"{self.name}: {action} failed: {code} {said}".rstrip())
+        return answer
+
+    def _credentials(self) -> Credentials:
+        secret, token = self._options.access_key_secret, self._options.security_token
+        return Credentials(
+            self._options.access_key_id,
+            secret.get_secret_value() if secret else "",
+            token.get_secret_value() if token else "",
+        )
+
+    def _reader(self, now: datetime) -> Reader:
+        return Reader(self.name, self._options, self._options.products, self._zone, final_before(now, self._zone))
+
+    def _tell(self, reader: Reader) -> None:
+        if reader.left_out:
+            self._billing.once(f"other products of the bill are left out: {', '.join(sorted(reader.left_out))}")
+
+    def _import(self, paths: Sequence[Path], now: datetime) -> Imported:
+        reader = self._reader(now)
+        distinct = Distinct()
+        records: list[Record] = []
+        for path in paths:
+            distinct.next_file()
+            with reading(path) as file:
+                at = columns(file.header, self._options.headers, file.name)
+                for number, cells in file.rows:
+                    if distinct.is_new(cells):
+                        row = row_of(cells, at, f"{file.name} line {number}")
+                        records.extend(reader.records(row, *reader.window(row)))
+        self._tell(reader)
+        return Imported(records, distinct.notes())
+
+
+def _totals(money: Sequence[BilledCost]) -> str:
+    sums: dict[str, Money] = {}
+    for record in money:
+        currency = record.cost.currency
+        sums[currency] = sums[currency] + record.cost if currency in sums else record.cost
+    return ", ".join(str(total) for total in sums.values())
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,121 @@
+"""How a source of files goes on: read anew when a file changes, each month replaced over the days that files hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, tzinfo
+from hashlib import blake2b
+from pathlib import Path
+
+from alertd.core.backlog import month_of
+from alertd.core.usage import BilledCost, Usage
+from alertd.ports import Look, Reading, SourceError
+from alertd.wire.billing import ago
+from alertd.wire.files import Files
+
+Record = Usage | BilledCost
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What files hold, and what was noticed in them, one sentence each."""
+
+    records: Sequence[Record]
+    notes: tuple[str, ...] = ()
+    faults: tuple[str, ...] = field(default=())
+
+
+class Distinct:
+    """Tells rows that another file holds, too: exports overlap. Equal rows within one file all count."""
+
+    def __init__(self) -> None:
+        self.repeated = 0
+        self._most: Counter[bytes] = Counter()
+        self._here: Counter[bytes] = Counter()
+
+    def next_file(self) -> None:
+        """What follows is of another file."""
+        self._here.clear()
+
+    def is_new(self, cells: Sequence[str]) -> bool:
+        """Whether a row was not yet seen as often as this in any earlier file."""
+        mark = blake2b("\x1f".join(cells).encode(), digest_size=16).digest()
+        self._here[mark] += 1
+        new = self._here[mark] > self._most[mark]
+        self._most[mark] = max(self._most[mark], self._here[mark])
+        self.repeated += not new
+        return new
+
+    def notes(self) -> tuple[str, ...]:
+        """What was found, in words."""
+        return (f"{self.repeated} rows are in another file, too, and count once",) if self.repeated else ()
+
+
+async def by_files(
+    pattern: str,
+    read: Callable[[Sequence[Path]], Imported],
+    *,
+    cursor: str | None,
+    since: datetime,
+    zone: tzinfo = UTC,
+    noticed: Callable[[str], None],
+) -> AsyncIterator[Reading]:
+    """A Reading for every month that the files hold, once for every state of the files.
+
+    `until` is the end of the newest record: a file says nothing of the time after it. Faults make readings partial.
+    """
+    files = Files.of(pattern)
+    mark = f"{files.stamp} {month_of(since, zone)}"
+    if mark == cursor:
+        return
+    imported = await asyncio.to_thread(read, files.paths)
+    if Files.of(pattern).stamp != files.stamp:
+        raise SourceError(f"{pattern}: a file changed while it was read; it is read again")
+    for note in imported.notes:
+        noticed(note)
+    months = _months(imported.records, month_of(since, zone), zone)
+    newest = datetime.fromtimestamp(0, UTC)
+    for number, records in enumerate(months, start=1):
+        window = (min(record.start for record in records), max(record.end for record in records))
+        newest = max(newest, window[1])
+        yield Reading(
+            mark if number == len(months) else (cursor or ""),
+            newest,
+            records=records,
+            window=window,
+            warnings=imported.faults,
+            progress=number / len(months) if len(months) > 1 else None,
+            complete_from=min(record.start for record in months[0]),
+        )
+
+
+async def look_at_files(pattern: str, read: Callable[[Sequence[Path]], Imported], now: datetime) -> Look:
+    """What the files hold, in words: how many records, from when to when, how old, and what was noticed."""
+    files = Files.of(pattern)
+    imported = await asyncio.to_thread(read, files.paths)
+    latest = max((record.end for record in imported.records), default=None)
+    first = min((record.start for record in imported.records), default=None)
+    span = f" from {first:%Y-%m-%d} to {latest:%Y-%m-%d}" if first and latest else ""
+    age = f", the newest written {ago(files.newest, now)} ago" if files.newest else ""
+    said = [f"{len(files.paths)} files{age}", f"{len(imported.records)} records{span}", *imported.notes]
+    return Look("; ".join(said), latest, imported.faults, _labels(imported.records))
+
+
+def _months(records: Iterable[Record], first: date, zone: tzinfo) -> list[list[Record]]:
+    months: dict[date, list[Record]] = defaultdict(list)
+    for record in records:
+        month = month_of(record.start, zone)
+        if month >= first:
+            months[month].append(record)
+    return [months[month] for month in sorted(months)]
+
+
+def _labels(records: Iterable[Record]) -> dict[str, Sequence[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        for name, value in record.labels.items():
+            found[name].add(value)
+    return {name: sorted(values) for name, values in sorted(found.items())}
