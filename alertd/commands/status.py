@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0; 1 where the database does not answer or there is no such budget. Nothing is contacted or written."""
+    """0; 1 where the database does not answer or there is no such budget. No source or notifier is contacted."""
     settings = settings_of(args)
     if args.budget is not None and args.budget not in settings.budgets:
         known = ", ".join(sorted(settings.budgets)) or "none"

@@ -20,10 +20,10 @@ __all__ = ["ListenError", "Loop", "Standings", "View", "WebServer", "build", "is
 def build(view: View, *, token: str | None, open_metrics: bool, loopback: bool) -> Starlette:
     """The application. `loopback` says that only this machine reaches it; elsewhere all but probes wants the token."""
     access = Access(token or None, open_metrics, loopback, view.clock, view.public_url)
-    return Starlette(
+    gate = Middleware(Gate, access=access, policy=POLICY, form=form)
+    application = Starlette(
         routes=[*Api(view).routes(), *Pages(view, guarded=access.guarded).routes()],
-        middleware=[
-            Middleware(Gate, access=access, policy=POLICY, form=form),
-            Middleware(GZipMiddleware, compresslevel=5),
-        ],
+        middleware=[gate, Middleware(GZipMiddleware, compresslevel=5)],
     )
+    application.router.redirect_slashes = False  # it would build an address from the Host header
+    return application

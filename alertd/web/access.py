@@ -72,7 +72,7 @@ class Access:
         return path in PROBES or (path == METRICS and self.open_metrics)
 
     def host_is_known(self, host: str) -> bool:
-        name = urlsplit(f"//{host}").hostname if re.fullmatch(r"[\w.:\[\]-]+", host) else None
+        name = host_name(host)
         return name is not None and (is_loopback(name) or name == urlsplit(self.public_url).hostname)
 
     def admits(self, headers: Headers, cookies: dict[str, str]) -> bool:
@@ -123,7 +123,7 @@ class Gate:
 
         request = Request(scope, receive)
         refusal = self._refusal(request)
-        if refusal is None and request.url.path in (LOGIN, LOGOUT):
+        if refusal is None and request.scope["path"] in (LOGIN, LOGOUT):
             refusal = await self._sign(request)
         await (refusal or self._app)(scope, receive, send_with_headers)
 
@@ -132,9 +132,9 @@ class Gate:
         methods = ("POST",) if path in (LOGIN, LOGOUT) else ("GET", "HEAD")
         if request.method not in methods:
             return _fault(405, f"{request.method} is not for {path[:100]}", {"allow": ", ".join(methods)})
-        too_much = _too_much(request)
-        if too_much or access.is_open(path) or path == LOGIN:
-            return too_much
+        malformed = _malformed(request)
+        if malformed or access.is_open(path) or path == LOGIN:
+            return malformed
         if access.guarded:
             return None if access.admits(request.headers, request.cookies) else self._unauthorized(request)
         if not access.host_is_known(request.headers.get("host", "")):
@@ -153,7 +153,7 @@ class Gate:
     async def _sign(self, request: Request) -> Response:
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return _fault(403, "this form was sent by another site")
-        if request.url.path == LOGOUT:
+        if request.scope["path"] == LOGOUT:
             response: Response = RedirectResponse("/", 303)
             response.delete_cookie(_COOKIE, path="/", httponly=True, samesite="strict")
             return response
@@ -172,9 +172,16 @@ class Gate:
             path="/",
             httponly=True,
             samesite="strict",
-            secure=urlsplit(self._access.public_url).scheme == "https" or request.url.scheme == "https",
+            secure=urlsplit(self._access.public_url).scheme == "https" or request.scope["scheme"] == "https",
         )
         return response
+
+
+def host_name(host: str) -> str | None:
+    """The name or address in a Host header; None where it is none."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]+(:[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{0,5})?", host):
+        return None
+    return host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0].lower()
 
 
 def own_path(path: str) -> str:
@@ -193,11 +200,13 @@ def is_loopback(name: str) -> bool:
 
 
 def _wants_page(request: Request) -> bool:
-    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+    return "text/html" in request.headers.get("accept", "") and not request.scope["path"].startswith("/api/")
 
 
-def _too_much(request: Request) -> Response | None:
-    """A refusal of what is larger than any honest request."""
+def _malformed(request: Request) -> Response | None:
+    """A refusal of what no honest client sends: a Host that is none, or more than anybody needs."""
+    if host_name(request.headers.get("host", "")) is None:
+        return _fault(400, "the Host header is no name or address")
     if sum(len(name) + len(value) for name, value in request.headers.raw) > _MOST_HEADER_BYTES:
         return _fault(431, f"headers are at most {_MOST_HEADER_BYTES} bytes")
     length = request.headers.get("content-length", "0")

@@ -14,14 +14,19 @@ from alertd.core.messages import Message, compose
 from alertd.core.messages.dates import clock_time, zone_of
 from alertd.core.messages.spans import clean
 from alertd.ports import AlertRow
+from alertd.web.answers import Notes, alert_state, life_of
 from alertd.web.wording import budget_path, html, time
 
 _SHOWN: Final = 100
+#: States that say something to a reader; `told` does not.
+_STATES: Final = {
+    "firing": "open", "acknowledged": "acknowledged", "snoozed": "snoozed", "resolved": "over", "dry_run": "dry run"
+}  # fmt: skip
 #: So many scopes of one budget told at once are one entry.
 _CROWD: Final = 4
 
 
-def alert_list(rows: Iterable[AlertRow], now: datetime, *, empty: str) -> Markup:
+def alert_list(rows: Iterable[AlertRow], notes: Notes, now: datetime, *, empty: str) -> Markup:
     """The newest first; keys that were told together are one entry."""
     told: dict[str, list[AlertRow]] = {}
     for row in sorted(rows, key=lambda row: (row.at, row.key), reverse=True):
@@ -35,33 +40,34 @@ def alert_list(rows: Iterable[AlertRow], now: datetime, *, empty: str) -> Markup
     shown = list(crowds.values())[:_SHOWN]
     left = len(told) - sum(map(len, shown))
     more = element("p", f"{left:,} older ones are in the API.", class_="quiet") if left else None
-    return element("div", element("ol", [_crowd(groups, now) for groups in shown], class_="alerts"), more)
+    return element("div", element("ol", [_crowd(groups, notes, now) for groups in shown], class_="alerts"), more)
 
 
-def _crowd(groups: Sequence[Sequence[AlertRow]], now: datetime) -> list[Markup]:
+def _crowd(groups: Sequence[Sequence[AlertRow]], notes: Notes, now: datetime) -> list[Markup]:
     """What was told of one budget at one time: each by itself, or many scopes as one message with all below it."""
     if len(groups) < _CROWD:
-        return [_entry(group, now) for group in groups]
+        return [_entry(group, notes, now) for group in groups]
     events = [group[0].event for group in groups]
     first = groups[0][0]
-    below = element("ol", [_entry(group, now) for group in groups])
+    below = element("ol", [_entry(group, notes, now) for group in groups])
     fold = element("details", element("summary", f"All {len(groups):,}"), below, id=f"all-{handle_of(first.event.id)}")
     said = compose(events, first.at)
-    return [element("li", _headline(first, said, now), fold, class_=said.severity)]
+    return [element("li", _headline(first, said, "", now), fold, class_=said.severity)]
 
 
-def _entry(rows: Sequence[AlertRow], now: datetime) -> Markup:
+def _entry(rows: Sequence[AlertRow], notes: Notes, now: datetime) -> Markup:
     event, said = rows[0].event, compose([rows[0].event], rows[0].at)
     keys = sorted(row.key for row in rows)
     return element(
         "li",
-        _headline(rows[0], said, now),
+        _headline(rows[0], said, alert_state(rows[0], notes), now),
         element(
             "details",
             element("summary", "Why"),
             element("p", clean(event.reason)) if event.reason else None,
             [element("p", html(line)) for line in said.lines],
             element("p", html(said.footer)),
+            _history(rows[0], notes, now),
             _budget_link(event),
             element("p", "Told once under ", [element("code", key, " ") for key in map(clean, keys)], class_="quiet"),
             id=f"alert-{handle_of(event.id)}",
@@ -70,16 +76,33 @@ def _entry(rows: Sequence[AlertRow], now: datetime) -> Markup:
     )
 
 
-def _headline(row: AlertRow, said: Message, now: datetime) -> Markup:
-    state = row.state.replace("_", " ") if row.state != "firing" else ""
+def _headline(row: AlertRow, said: Message, state: str, now: datetime) -> Markup:
     return element(
         "p",
         time(row.at, clock_time(row.at, zone_of(row.event), now)),
         " ",
         element("span", said.severity, class_="tag"),
         element("strong", html(said.headline)),
-        element("span", f" {state}", class_="quiet") if state else None,
+        element("span", f" {_STATES[state]}", class_="quiet") if _STATES.get(state) else None,
     )
+
+
+def _history(row: AlertRow, notes: Notes, now: datetime) -> Markup | None:
+    """What became of it: acknowledged by whom, reminded, ended and why."""
+    life = life_of(row, notes)
+    if life is None or len(life.history) <= 1:
+        return None
+    steps = [
+        element(
+            "li",
+            time(step.at, clock_time(step.at, zone_of(row.event), now)),
+            f" {step.state}",
+            f" by {clean(step.by)}" if step.by else None,
+            f": {clean(step.reason)}" if step.reason else None,
+        )
+        for step in life.history[1:]
+    ]
+    return element("ul", steps)
 
 
 def _budget_link(event: Event) -> Markup | None:

@@ -10,6 +10,8 @@ from typing import Any, Final
 from alertd.core.budgets import Threshold
 from alertd.core.events import Contributor, Event
 from alertd.core.evidence import event_of, handle_of, zone_name
+from alertd.core.followups import NOTE
+from alertd.core.life import FIRING, RESOLVED, Life
 from alertd.core.occasions import state_of
 from alertd.core.positions import Position
 from alertd.core.thresholds import stands, thresholds_of
@@ -99,23 +101,45 @@ async def notes_of(records: Records) -> Notes:
     return {name: value for name, (value, _) in (await records.memory()).items()}
 
 
-def alerts_json(rows: Iterable[AlertRow], limit: int) -> list[dict[str, Any]]:
+def life_of(row: AlertRow, notes: Notes) -> Life | None:
+    """How an alert came to be in its state; None for what nobody has to act on, and for what is long over."""
+    note = notes.get(f"{NOTE}{row.event.id}")
+    return None if note is None else Life.from_json(note)
+
+
+def alert_state(row: AlertRow, notes: Notes) -> str:
+    """The state of its life; `told` for what never had one, `dry_run` where it was never sent."""
+    life = life_of(row, notes)
+    if row.state != FIRING:
+        return row.state
+    if life is not None:
+        return life.state
+    acted_on = row.event.severity != "information" and row.event.kind in ("threshold", "source_stale")
+    return RESOLVED if acted_on else "told"
+
+
+def alerts_json(rows: Iterable[AlertRow], notes: Notes, limit: int) -> list[dict[str, Any]]:
     """The newest alerts first, one for all keys that were told together."""
     told: dict[str, list[AlertRow]] = {}
     for row in sorted(rows, key=lambda row: (row.at, row.key), reverse=True):
         if row.event.id in told or len(told) < limit:
             told.setdefault(row.event.id, []).append(row)
-    return [_alert(group) for group in told.values()]
+    return [_alert(group, notes) for group in told.values()]
 
 
-def _alert(rows: Sequence[AlertRow]) -> dict[str, Any]:
-    event = rows[0].event
+def _alert(rows: Sequence[AlertRow], notes: Notes) -> dict[str, Any]:
+    event, life = rows[0].event, life_of(rows[0], notes)
+    steps = () if life is None else life.history
     return {
         **event.contract(),
         "handle": handle_of(event.id),
         "keys": sorted(row.key for row in rows),
         "at": instant_text(rows[0].at),
-        "state": rows[0].state,
+        "state": alert_state(rows[0], notes),
+        "history": [
+            {"at": instant_text(step.at), "what": step.what, "state": step.state, "by": step.by, "reason": step.reason}
+            for step in steps
+        ],
         "threshold": event.threshold,
     }
 

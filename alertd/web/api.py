@@ -121,11 +121,11 @@ class Api:
         except BadRequestError as error:
             return _refused(str(error))
         try:
-            rows = await self.view.records.alerts(since)
+            rows, notes = await self.view.records.alerts(since), await notes_of(self.view.records)
         except StoreError:
             return JSONResponse({"error": "the database does not answer; see the log"}, 503)
         name = query.get("budget")
-        found = alerts_json([row for row in rows if name in (None, row.event.budget)], limit)
+        found = alerts_json([row for row in rows if name in (None, row.event.budget)], notes, limit)
         return JSONResponse({"version": 1, "alerts": found})
 
     async def openapi(self, request: Request) -> Response:

@@ -12,11 +12,13 @@ from alertd.core.events import Contributor, Event
 from alertd.core.fan import fan, spent_curve
 from alertd.core.markup import Markup, element, fragment
 from alertd.core.messages import evidence
-from alertd.core.messages.dates import period_name, place
+from alertd.core.messages.dates import clock_time, period_name, place
 from alertd.core.messages.figures import amount, chance, number
+from alertd.core.messages.spans import clean
 from alertd.core.messages.spans import name as safe_name
 from alertd.core.occasions import state_of
 from alertd.core.positions import Position
+from alertd.core.silences import silenced, silences
 from alertd.core.thresholds import thresholds_of
 from alertd.ports import AlertRow
 from alertd.web.alert_list import alert_list
@@ -33,6 +35,7 @@ def budget_page(position: Position, notes: Mapping[str, Any], alerts: Sequence[A
     return fragment(
         element("h1", html(evidence.who(event, "plain"))),
         element("p", badge(state_of(position)), " ", _period(position, event, now)),
+        _silence(position, notes, now),
         _figures(position, event, now),
         element("div", fan(position), class_="wide"),
         element("div", fan(position, *_NARROW), class_="narrow"),
@@ -41,8 +44,16 @@ def budget_page(position: Position, notes: Mapping[str, Any], alerts: Sequence[A
         _contributors(position),
         _days(position),
         element("h2", "Announced"),
-        alert_list(alerts, now, empty="Nothing was announced for this budget in this period."),
+        alert_list(alerts, notes, now, empty="Nothing was announced for this budget in this period."),
     )
+
+
+def _silence(position: Position, notes: Mapping[str, Any], now: datetime) -> Markup | None:
+    found = silenced(silences(notes), position.budget.name, position.scope, now)
+    if found is None:
+        return None
+    until = clock_time(found.until, position.period.zone, now)
+    return element("p", clean(f"Silenced until {until} by {found.by}: {found.reason}"), class_="notice")
 
 
 def _legend(position: Position) -> str:

@@ -14,7 +14,7 @@ from alertd.web.layout import page
 
 def form(request: Request, fault: str) -> Response:
     """The form, which leads back to the page that was asked for; `fault` says what was wrong with the last try."""
-    path = request.query_params.get("next", "") if request.url.path == LOGIN else _asked_for(request)
+    path = request.query_params.get("next", "") if request.scope["path"] == LOGIN else _asked_for(request)
     back = own_path(path)
     return page(
         "Sign in",
@@ -37,5 +37,5 @@ def form(request: Request, fault: str) -> Response:
 
 
 def _asked_for(request: Request) -> str:
-    query = request.url.query
-    return request.url.path + (f"?{query}" if query else "")
+    query = request.scope["query_string"].decode("latin-1")
+    return f"{request.scope['path']}?{query}" if query else str(request.scope["path"])

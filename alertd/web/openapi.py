@@ -8,6 +8,7 @@ from alertd.core.budgets import BASES, SEVERITIES
 from alertd.core.events import KINDS
 
 STATES: Final = ("ok", "risk", "over", "unknown")
+_RFC3339: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$"
 #: What an exact amount looks like: never an exponent, never a float.
 _PLAIN: Final = r"^-?[0-9]+(\.[0-9]+)?$"
 
@@ -49,7 +50,7 @@ _QUANTILES: Final = {
 
 _SCHEMAS: Final[dict[str, Any]] = {
     "Decimal": {"type": "string", "pattern": _PLAIN, "description": "An exact decimal, in the currency beside it."},
-    "Instant": {"type": "string", "format": "date-time"},
+    "Instant": {"type": "string", "format": "date-time", "pattern": _RFC3339},
     "Scope": {
         "type": "object",
         "description": "The labels of one scope of a `per` budget; null where usage lacks the label.",
@@ -101,7 +102,8 @@ _SCHEMAS: Final[dict[str, Any]] = {
         handle=_TEXT,
         keys=_list(_TEXT),
         at=_INSTANT,
-        state=_TEXT,
+        state={"enum": ["firing", "acknowledged", "snoozed", "resolved", "told", "dry_run"]},
+        history=_list(_closed(at=_INSTANT, what=_TEXT, state=_TEXT, by=_TEXT, reason=_TEXT)),
         event={"enum": list(KINDS)},
         severity={"enum": list(SEVERITIES)},
         budget=_TEXT,
@@ -179,7 +181,11 @@ DOCUMENT: Final[dict[str, Any]] = {
                 "503": _answer("The database does not answer", "Error"),
             },
             _BUDGET,
-            _parameter("since", "Announced at or after this; 35 days ago where absent", _INSTANT),
+            _parameter(
+                "since",
+                "Announced at or after this; 35 days ago where absent",
+                {"type": "string", "format": "date-time"},
+            ),
             _parameter("limit", "At most so many", {"type": "integer", "minimum": 1, "maximum": 1000}),
         ),
         "/healthz": _get(

@@ -98,10 +98,12 @@ class Pages:
         """What was announced in the last weeks, about anything."""
         now = self.view.clock.now()
         try:
-            rows: Sequence[AlertRow] = await self.view.records.alerts(now - _RECENT)
+            rows, notes = await self.view.records.alerts(now - _RECENT), await notes_of(self.view.records)
         except StoreError:
             return self._page("Alerts", "/alerts", element("h1", "Alerts"), _no_database(), status=503)
-        shown = await asyncio.to_thread(alert_list, rows, now, empty="Nothing was announced in the last five weeks.")
+        shown = await asyncio.to_thread(
+            alert_list, rows, notes, now, empty="Nothing was announced in the last five weeks."
+        )
         return self._page("Alerts", "/alerts", element("h1", "Alerts"), shown)
 
     async def sources(self, request: Request) -> Response:

@@ -20,6 +20,8 @@ from tests.world import NOVEMBER, World, budget
 NOW = datetime(2026, 11, 17, 9, 40, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>"
 SHOUT = "<!channel>"
+#: With so many scopes the month is judged at its end only: a test waits for it.
+MANY = 100
 ALL = ["actual 50%", "actual 80%", "actual 100%", "forecast 100%", "burn_rate 10x over 1h and 5m above 20 USD"]
 
 
@@ -86,7 +88,8 @@ def november(*, scopes: int = 5, blind: bool = False) -> tuple[World, Kept]:
         world.spend(1, at=at)
         for number, team in enumerate(teams):
             world.spend(1 + number % 17, at=at, team=team)
-        _remember(world, kept)
+        if scopes < MANY:
+            _remember(world, kept)
     world.spend(3, model="gpt-9-mystery", team="platform", key="gateway")
     world.now = NOW
     _remember(world, kept)

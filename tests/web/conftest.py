@@ -1,0 +1,25 @@
+"""Half a month seen once by every test of the pages: worked out once, changed by none."""
+
+from __future__ import annotations
+
+import pytest
+
+from alertd.web import View
+from tests.web.house import Browser, browser, november, view_of
+
+
+@pytest.fixture(scope="session")
+def view() -> View:
+    return view_of(*november())
+
+
+@pytest.fixture(scope="session")
+def blind() -> View:
+    """The same house whose only source went silent 42 minutes ago."""
+    return view_of(*november(blind=True))
+
+
+@pytest.fixture(scope="session")
+def open_house(view: View) -> Browser:
+    """On loopback, without a token."""
+    return browser(view)

@@ -1,0 +1,196 @@
+"""The probes and the JSON API: what they say, and that every answer is as the OpenAPI document has it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from alertd.web import Loop, Standings, View
+from alertd.web.openapi import DOCUMENT
+from tests.web.house import HOSTILE, NOW, SHOUT, Browser, Kept, browser, november, view_of
+
+
+def conforms(answer: Any, path: str) -> None:
+    """Raises where an answer is not what the document says of this path and status."""
+    said = DOCUMENT["paths"][path]["get"]["responses"][str(answer.status_code)]
+    schema = {**said["content"]["application/json"]["schema"], "components": DOCUMENT["components"]}
+    Draft202012Validator(schema).validate(answer.json())
+
+
+def one(house: Browser, budget: str, **scope: str | None) -> dict[str, Any]:
+    found = house.get("/api/v1/budgets", params={"budget": budget}).json()["budgets"]
+    return next(item for item in found if not scope or item["scope"] == scope)
+
+
+# --- probes ---
+
+
+def test_healthz_names_the_loop_that_has_not_ended_a_round_for_too_long(view: View):
+    hour = timedelta(hours=1)
+    loops = [
+        Loop("judge", timedelta(minutes=10), runs=3, last_end=NOW - hour),
+        Loop("deliver", timedelta(hours=2), runs=3, last_end=NOW - hour),
+        Loop("collect slow", None, runs=0),
+    ]
+    answer = browser(replace(view, loops=lambda: loops)).get("/healthz")
+    assert (answer.status_code, answer.json()["loops"]) == (503, ["judge"])
+    conforms(answer, "/healthz")
+
+
+def test_a_loop_that_never_ended_a_round_is_stuck_from_the_start_on(view: View):
+    loops = [Loop("collect gateway", timedelta(minutes=10))]
+    fresh = replace(view, loops=lambda: loops, started=NOW - timedelta(minutes=9))
+    old = replace(view, loops=lambda: loops, started=NOW - timedelta(minutes=11))
+    assert [browser(each).get("/healthz").status_code for each in (fresh, old)] == [200, 503]
+
+
+def test_a_failing_provider_leaves_the_daemon_healthy_and_ready(blind: View):
+    failing = [Loop("collect gateway", timedelta(minutes=10), failures=40, last_end=NOW, last_error="503")]
+    house = browser(replace(blind, loops=lambda: failing))
+    for path in ("/healthz", "/readyz"):
+        answer = house.get(path)
+        assert answer.status_code == 200
+        conforms(answer, path)
+
+
+def test_a_database_that_takes_no_writes_is_unready_but_healthy_and_its_path_is_not_told_to_strangers(view: View):
+    house = browser(replace(view, records=Kept(dead=True)), token="x", loopback=False)
+    answer = house.get("/readyz")
+    assert answer.status_code == 503
+    assert "/var/lib" not in answer.text
+    conforms(answer, "/readyz")
+    assert house.get("/healthz").status_code == 200
+
+
+# --- budgets ---
+
+
+def test_every_answer_conforms_to_the_document(open_house: Browser, blind: View):
+    for house in (open_house, browser(blind)):
+        for path in ("/api/v1/budgets", "/api/v1/alerts"):
+            answer = house.get(path)
+            assert answer.status_code == 200
+            conforms(answer, path)
+            assert any(answer.json().values())
+
+
+def test_money_is_a_plain_decimal_string_that_is_exact(open_house: Browser, view: View):
+    research = one(open_house, "research")
+    spent = next(p.spent for p in view.standings().positions if p.budget.name == "research")
+    assert Decimal(research["spent"]) == spent
+    assert (research["amount"], research["currency"]) == ("500", "USD")
+    assert set(research["projected"]) == {"0.1", "0.5", "0.9"}
+
+
+@pytest.mark.parametrize(
+    ("budget", "state"), [("evaluation", "over"), ("research", "risk"), ("platform", "ok"), ("marketing", "unknown")]
+)
+def test_a_state_says_where_a_budget_stands(open_house: Browser, budget: str, state: str):
+    assert one(open_house, budget)["state"] == state
+
+
+def test_what_was_never_seen_is_null_and_never_0(open_house: Browser):
+    marketing = one(open_house, "marketing")
+    unknown = ("spent", "spent_at_least", "projected", "probability_over", "exhausted_at", "data_until")
+    assert [marketing[name] for name in unknown] == [None] * 6
+    assert {threshold["stands"] for threshold in marketing["thresholds"]} == {None}
+
+
+def test_a_silent_source_makes_its_budgets_unknown_and_keeps_what_was_seen_as_a_lower_bound(blind: View):
+    research = one(browser(blind), "research")
+    assert (research["state"], research["spent"], research["projected"]) == ("unknown", None, None)
+    assert Decimal(research["spent_at_least"]) > 300
+    assert research["stale_sources"] == ["gateway"]
+
+
+def test_the_worst_come_first_and_can_be_asked_for_alone(open_house: Browser):
+    states = [item["state"] for item in open_house.get("/api/v1/budgets").json()["budgets"]]
+    assert states == sorted(states, key=["over", "risk", "unknown", "ok"].index)
+    over = open_house.get("/api/v1/budgets", params={"state": "over"}).json()["budgets"]
+    assert {item["state"] for item in over} == {"over"}
+
+
+def test_hostile_names_come_through_unchanged_as_json(open_house: Browser):
+    for team in (HOSTILE, SHOUT, None):
+        assert one(open_house, "teams", team=team)["currency"] == "USD"
+
+
+def test_a_threshold_says_whether_it_stands(open_house: Browser):
+    stands = {item["threshold"]: item["stands"] for item in one(open_house, "research")["thresholds"]}
+    assert stands["actual 50%"] is True
+    assert stands["actual 100%"] is False
+    assert stands["forecast 100%"] is True
+
+
+def test_an_episode_stands_while_the_judge_keeps_it_open_though_the_figures_of_the_moment_fell_below(view: View):
+    (platform,) = [p for p in view.standings().positions if p.budget.name == "platform"]
+    note = {f"standing/{platform.name}/forecast 100%": {"episode": 1, "open": True, "since": None, "clear_since": None}}
+    house = browser(replace(view, records=Kept(notes=note)))
+    assert {t["threshold"]: t["stands"] for t in one(house, "platform")["thresholds"]}["forecast 100%"] is True
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [("budgets", "state=fine"), ("alerts", "since=yesterday"), ("alerts", "limit=0"), ("alerts", "limit=1001"),
+     ("alerts", "limit=%C2%B2"), ("alerts", "limit=-1"), ("alerts", "since=0001-01-01T00:00:00%2B14:00")],
+)  # fmt: skip
+def test_a_parameter_that_cannot_be_read_is_a_400_that_says_what_can(open_house: Browser, path: str, query: str):
+    answer = open_house.get(f"/api/v1/{path}?{query}")
+    assert answer.status_code == 400
+    assert query.partition("=")[0] in answer.json()["error"]
+    conforms(answer, f"/api/v1/{path}")
+
+
+def test_before_the_first_judgement_the_api_says_so(view: View):
+    answer = browser(replace(view, standings=Standings)).get("/api/v1/budgets")
+    assert answer.json() == {"version": 1, "judged_at": None, "budgets": []}
+    conforms(answer, "/api/v1/budgets")
+
+
+# --- alerts ---
+
+
+def test_alerts_come_newest_first_and_keys_told_together_are_one(open_house: Browser, view: View):
+    alerts = open_house.get("/api/v1/alerts").json()["alerts"]
+    assert [alert["at"] for alert in alerts] == sorted((alert["at"] for alert in alerts), reverse=True)
+    assert len({alert["id"] for alert in alerts}) == len(alerts)
+    assert sum(len(alert["keys"]) for alert in alerts) == len({row.key for row in view.records.rows})
+
+
+def test_alerts_can_be_narrowed_by_budget_instant_and_number(open_house: Browser):
+    def asked(**query: str) -> list[dict[str, Any]]:
+        return open_house.get("/api/v1/alerts", params=query).json()["alerts"]
+
+    assert {alert["budget"] for alert in asked(budget="research")} == {"research"}
+    assert min(alert["at"] for alert in asked(since="2026-11-10T00:00:00Z")) >= "2026-11-10"
+    assert len(asked(limit="2")) == 2
+
+
+def test_an_alert_tells_its_life_and_what_needs_no_action_has_none():
+    world, kept = november(scopes=0)
+    alerts = browser(view_of(world, kept)).get("/api/v1/alerts").json()["alerts"]
+    states = {(alert["event"], alert["severity"] == "information"): alert["state"] for alert in alerts}
+    assert states["summary", True] == "told"
+    used_up = next(a for a in alerts if (a["budget"], a["basis"], a["level"]) == ("evaluation", "actual", 100))
+    assert used_up["state"] == "firing"
+    assert used_up["history"][0]["by"] == "alertd"
+
+
+def test_a_dead_database_is_a_503_for_alerts_while_budgets_still_answer(view: View):
+    house = browser(replace(view, records=Kept(dead=True)))
+    answer = house.get("/api/v1/alerts")
+    assert answer.status_code == 503
+    conforms(answer, "/api/v1/alerts")
+    assert one(house, "evaluation")["state"] == "over"
+
+
+def test_the_document_describes_every_endpoint_of_machines_and_no_other(open_house: Browser):
+    document = open_house.get("/openapi.json").json()
+    assert set(document["paths"]) == {"/api/v1/budgets", "/api/v1/alerts", "/healthz", "/readyz", "/metrics"}
+    for schema in document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)

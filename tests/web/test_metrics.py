@@ -1,0 +1,127 @@
+"""What Prometheus scrapes: names and units of the field, absence for the unknown, a bounded number of series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as read_text
+
+from alertd.web import Loop, Standings, View
+from alertd.web.metrics import MOST_SCOPES
+from tests.web.house import HOSTILE, NOW, Kept, browser
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scraped(view: View) -> Samples:
+    text = browser(view).get("/metrics").text
+    return {(s.name, frozenset(s.labels.items())): s.value for f in read_text(text) for s in f.samples}
+
+
+def value(samples: Samples, name: str, **labels: str) -> float | None:
+    return samples.get((name, frozenset(labels.items())))
+
+
+def of(samples: Samples, name: str, budget: str) -> Mapping[frozenset[tuple[str, str]], float]:
+    return {
+        labels: found for (named, labels), found in samples.items() if named == name and ("budget", budget) in labels
+    }
+
+
+def test_a_budget_shows_what_was_spent_what_is_projected_and_how_likely_it_is_exceeded(view: View):
+    samples = scraped(view)
+    research = {"budget": "research", "scope": ""}
+    spent = value(samples, "alertd_budget_spent", **research, unit="USD")
+    assert value(samples, "alertd_budget_amount", **research, unit="USD") == 500
+    assert 300 < spent < 310
+    low, likely, high = (
+        value(samples, "alertd_budget_projected", **research, unit="USD", quantile=q) for q in ("0.1", "0.5", "0.9")
+    )
+    assert spent < low < likely < high
+    assert 0.5 < value(samples, "alertd_budget_probability_over", **research) < 1
+    assert value(samples, "alertd_budget_threshold_state", **research, threshold="actual 50%") == 1
+    assert value(samples, "alertd_budget_threshold_state", **research, threshold="actual 100%") == 0
+    assert value(samples, "alertd_budget_exhausted_timestamp_seconds", **research) > NOW.timestamp()
+
+
+def test_a_hostile_scope_is_one_escaped_label(view: View):
+    assert value(scraped(view), "alertd_budget_spent", budget="teams", scope=f"team={HOSTILE}", unit="USD") == 68
+
+
+@pytest.mark.parametrize("budget", ["marketing", "research"])
+def test_the_unknown_has_no_sample_rather_than_0(view: View, blind: View, budget: str):
+    samples = scraped(view if budget == "marketing" else blind)
+    for name in ("spent", "projected", "probability_over", "threshold_state"):
+        assert not of(samples, f"alertd_budget_{name}", budget)
+    assert value(samples, "alertd_budget_unknown", budget=budget, scope="") == 1
+
+
+def test_a_silent_source_is_down_stale_and_says_how_old_its_data_are(blind: View, view: View):
+    samples = scraped(blind)
+    assert value(samples, "alertd_source_up", source="gateway") == 0
+    assert value(samples, "alertd_source_stale", source="gateway") == 1
+    assert value(samples, "alertd_source_lag_seconds", source="gateway") == 42 * 60
+    assert value(samples, "alertd_source_last_data_timestamp_seconds", source="gateway") == NOW.timestamp() - 42 * 60
+    assert value(scraped(view), "alertd_source_stale", source="gateway") == 0
+
+
+def test_loops_show_durations_and_errors_by_reason(view: View):
+    loop = Loop("collect gateway", None, runs=4, skipped=1, failures=2, seconds=1.5, reasons={"SourceError": 2})
+    samples = scraped(replace(view, loops=lambda: [loop]))
+    name = {"loop": "collect gateway"}
+    assert value(samples, "alertd_loop_duration_seconds_sum", **name) == 1.5
+    assert value(samples, "alertd_loop_duration_seconds_count", **name) == 4
+    assert value(samples, "alertd_loop_rounds_skipped_total", **name) == 1
+    assert value(samples, "alertd_errors_total", **name, reason="SourceError") == 2
+
+
+def test_the_outbox_shows_its_depth_and_the_age_of_its_oldest_message(view: View):
+    kept = Kept(waiting={"ops": (3, NOW - timedelta(minutes=5))})
+    samples = scraped(replace(view, records=kept))
+    assert value(samples, "alertd_outbox_messages", notifier="ops") == 3
+    assert value(samples, "alertd_outbox_oldest_age_seconds", notifier="ops") == 300
+
+
+def test_a_dead_database_is_a_figure_and_takes_no_other_one_away(view: View):
+    samples = scraped(replace(view, records=Kept(dead=True)))
+    assert value(samples, "alertd_database_up") == 0
+    assert value(samples, "alertd_budget_amount", budget="research", scope="", unit="USD") == 500
+    assert value(scraped(view), "alertd_database_up") == 1
+
+
+def test_the_build_and_the_process_are_told(view: View):
+    samples = scraped(view)
+    assert any(name == "alertd_build_info" and ("version", "0.1.0") in labels for name, labels in samples)
+    assert value(samples, "process_resident_memory_bytes") > 0
+
+
+def test_the_number_of_series_is_bounded_whatever_labels_usage_brings(view: View):
+    (position,) = [p for p in view.standings().positions if p.budget.name == "platform"]
+    many = [replace(position, scope=(("team", str(number)),)) for number in range(MOST_SCOPES + 500)]
+    samples = scraped(replace(view, standings=lambda: Standings(NOW, many, {})))
+    assert len(of(samples, "alertd_budget_amount", "platform")) == MOST_SCOPES
+    assert value(samples, "alertd_budget_scopes_omitted") == 500
+
+
+def test_two_scopes_that_read_alike_do_not_spoil_the_page(view: View):
+    (position,) = [p for p in view.standings().positions if p.budget.name == "platform"]
+    alike = [replace(position, scope=(("team", None),)), replace(position, scope=(("team", ""),))]
+    text = browser(replace(view, standings=lambda: Standings(NOW, alike, {}))).get("/metrics").text
+    assert text.count("alertd_budget_amount{") == 1
+
+
+def test_openmetrics_is_spoken_where_it_is_asked_for(view: View):
+    for accept in ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text;version=x;q=0.5"):
+        answer = browser(view).get("/metrics", headers={"accept": accept})
+        assert answer.headers["content-type"].startswith("application/openmetrics-text")
+        assert {family.name for family in read_openmetrics(answer.text)} >= {"alertd_budget_spent", "alertd_build"}
+
+
+def test_before_the_first_judgement_there_are_no_figures_of_budgets(view: View):
+    samples = scraped(replace(view, standings=Standings))
+    assert not [name for name, _ in samples if name == "alertd_budget_spent"]
+    assert value(samples, "alertd_last_judgement_timestamp_seconds") is None

@@ -1,0 +1,251 @@
+"""The pages as a reader gets them: what stands on them, what can never be made to run, and what they say when blind."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from alertd.core.pricefile import read_price_file
+from alertd.core.prices import PriceBook
+from alertd.web import Standings, View
+from tests.web.house import HOSTILE, SHOUT, Browser, Kept, browser, november, view_of
+
+PAGES = ["/", "/budgets/research", "/budgets/teams", "/alerts", "/sources", "/prices"]
+OLD_PRICES = """
+[[price]]
+provider = "acme"
+model = "plain"
+input = "1"
+per = 1_000_000
+currency = "USD"
+source = "https://acme.example/prices, seen 2025-06-01"
+"""
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would act on: elements with their attributes, and what a reader sees."""
+
+    VOID = frozenset({"meta", "link", "input", "br", "hr", "img"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.unclosed: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.unclosed.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.unclosed[-1:] == [tag]
+        self.unclosed.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self.unclosed):
+            self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+def read(house: Browser, path: str, status: int = 200) -> Reader:
+    answer = house.get(path)
+    assert answer.status_code == status
+    return Reader(answer.text)
+
+
+# --- safety ---
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *PAGES,
+        f"/budgets/teams?scope=team={HOSTILE}",
+        f"/?q={HOSTILE}",
+        f"/budgets/{SHOUT}",
+        f"/budgets/research?scope={HOSTILE}",
+    ],
+)
+def test_no_name_from_outside_becomes_an_element_an_attribute_or_a_script(open_house: Browser, path: str):
+    page = Reader(open_house.get(path).text)
+    assert page.unclosed == []
+    assert len(page.all("script")) == 1
+    for tag, attributes in page.elements:
+        assert tag != "channel"
+        assert not [name for name in attributes if name.startswith("on") or name == "style"], (tag, attributes)
+        for name in ("href", "src", "action"):
+            target = attributes.get(name) or "/"
+            assert target.startswith(("/", "#", "https://wiki.example.com/", "data:image/svg+xml,")), target
+
+
+def test_hostile_names_are_shown_as_they_are(open_house: Browser):
+    words = read(open_house, "/").words
+    assert HOSTILE in words
+    assert SHOUT in words
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_policy_allows_this_style_and_this_script_and_no_other(open_house: Browser, path: str):
+    answer = open_house.get(path)
+    for tag in ("style", "script"):
+        (content,) = re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", answer.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in answer.headers["content-security-policy"]
+
+
+def test_a_page_loads_nothing_from_anywhere(open_house: Browser):
+    for path in PAGES:
+        page = read(open_house, path)
+        assert not page.all("img")
+        assert not page.all("iframe")
+        assert [link["href"][:5] for link in page.all("link")] == ["data:"]
+
+
+# --- what stands on them ---
+
+
+def test_the_front_page_says_of_every_budget_what_was_used_what_is_likely_and_when_it_runs_out(open_house: Browser):
+    words = read(open_house, "/").words
+    assert "304.02 of 500.00 USD (61 %)" in words
+    assert re.search(r"Likely total \d+ \(80 %: \d+ to \d+\)", words)
+    assert re.search(r"Runs out \w{3} \d+ Nov", words)
+    assert re.search(r"Used up Sat 14 Nov", words)
+    for said in ("over budget", "will probably exceed", "on pace", "unknown", "no data yet"):
+        assert said in words
+
+
+def test_the_page_and_a_message_say_the_same_figures(open_house: Browser, view: View):
+    event = next(row.event for row in reversed(view.records.rows) if row.event.budget == "evaluation")
+    assert f"{event.spent:.2f} of 120.00 USD" in read(open_house, "/budgets/evaluation").words
+
+
+def test_every_budget_leads_to_its_own_page(open_house: Browser):
+    links = {link["href"] for link in read(open_house, "/").all("a") if link["href"].startswith("/budgets/")}
+    assert len(links) >= 10
+    for link in links:
+        assert "Thresholds" in read(open_house, link).words
+
+
+def test_a_budget_of_many_scopes_lists_them_and_each_scope_stands_alone(open_house: Browser):
+    assert len(read(open_house, "/budgets/teams").all("tr")) == 1 + 12
+    assert "68.00 of 200.00 USD" in read(open_house, f"/budgets/teams?scope=team={HOSTILE}").words
+    assert "no team" in read(open_house, "/budgets/teams?scope=team=").words
+
+
+@pytest.mark.parametrize("path", ["/budgets/nothing", "/budgets/research?scope=team=a", "/budgets/teams?scope=team=zz",
+                                  "/budgets/a%2Fb", "/budgets/%00"])  # fmt: skip
+def test_an_unknown_budget_or_scope_is_not_found(open_house: Browser, path: str):
+    assert open_house.get(path).status_code == 404
+
+
+def test_a_budgets_page_tells_thresholds_contributors_and_why_something_was_announced(open_house: Browser):
+    words = read(open_house, "/budgets/research").words
+    for said in ("actual 50% 250.00 USD stands passed by", "forecast 100% 500.00 USD stands",
+                 "rag-indexer 192.45", "volume ×2.8, same price", "Why", "Owner @ana", "Told once under"):  # fmt: skip
+        assert said in words, said
+
+
+def test_the_fan_is_drawn_with_its_levels_and_a_dot_where_one_was_reached(open_house: Browser):
+    classes = [attributes.get("class") for _, attributes in read(open_house, "/budgets/research").elements]
+    assert {"band", "median", "spent", "limit", "level", "reached", "used-up"} <= set(classes)
+
+
+def test_three_hundred_scopes_stay_usable_worst_first_and_the_rest_folded():
+    house = browser(view_of(*november(scopes=300)))
+    answer = house.get("/", headers={"accept-encoding": "gzip"})
+    before, _, folded = answer.text.partition('<details id="rest">')
+    assert before.count("<tr") <= 1 + 40
+    assert folded.count("<tr") > 200
+    assert re.match(r"<summary>\d+ more: .*\d+ on pace</summary>", folded)
+    assert answer.headers["content-encoding"] == "gzip"
+    found = read(house, "/?q=team-123")
+    assert len(found.all("tr")) == 1 + 1
+    assert "team-123" in found.words
+
+
+def test_a_search_that_finds_nothing_says_so(open_house: Browser):
+    assert "No budget fits." in read(open_house, "/?q=nobody-has-this-name").words
+
+
+def test_the_states_above_the_table_narrow_it(open_house: Browser):
+    over = read(open_house, "/?state=over")
+    assert len(over.all("tr")) == 1 + 3
+    assert "no data yet" not in over.words
+
+
+# --- when something is wrong ---
+
+
+def test_blind_is_said_first_and_projects_nothing(blind: View):
+    house = browser(blind)
+    words = read(house, "/").words
+    assert "Cannot see spend from gateway for 42 min" in words
+    assert "at least 304.02 of 500.00 USD" in words
+    assert "Likely total" not in words.partition("Last days")[2]
+    assert "band" not in [attributes.get("class") for _, attributes in read(house, "/budgets/research").elements]
+    assert "Prometheus answers 503" in read(house, "/sources").words
+
+
+def test_what_has_no_price_is_told_with_its_reason(open_house: Browser):
+    words = read(open_house, "/prices").words
+    assert "acme gpt-9-mystery input no price is known" in words
+    assert "not priced, so not counted: gpt-9-mystery 3M tokens" in read(open_house, "/budgets/platform").words
+
+
+def test_old_prices_are_warned_of(view: View, open_house: Browser):
+    old = replace(view, book=lambda: PriceBook((read_price_file("prices", OLD_PRICES),)))
+    assert "1 price here were last confirmed" not in read(open_house, "/prices").words
+    assert "last confirmed over 270 days ago" in read(browser(old), "/prices").words
+
+
+def test_a_refused_configuration_and_a_dry_run_are_on_every_page(view: View):
+    fault = "budgets.research.amount: '5OO USD' is no amount"
+    house = browser(replace(view, faults=lambda: [fault], dry_run=True))
+    for path in PAGES:
+        words = read(house, path).words
+        assert fault in words
+        assert "Dry run" in words
+
+
+def test_without_a_database_the_figures_stay_and_the_rest_says_why(view: View):
+    house = browser(replace(view, records=Kept(dead=True)))
+    assert "304.02 of 500.00 USD" in read(house, "/budgets/research").words
+    assert "The database does not answer" in read(house, "/alerts", 503).words
+
+
+def test_before_the_first_judgement_the_page_says_what_it_waits_for(view: View):
+    assert "Nothing was judged yet" in read(browser(replace(view, standings=Standings)), "/").words
+
+
+# --- accessibility that needs no browser ---
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_has_a_language_a_title_one_heading_and_labels(open_house: Browser, path: str):
+    page = read(open_house, path)
+    assert page.all("html") == [{"lang": "en"}]
+    assert len(page.all("h1")) == 1
+    assert len(page.all("main")) == 1
+    assert all(svg.get("aria-hidden") == "true" for svg in page.all("svg"))
+    assert all(cell.get("scope") in {"col", "row"} for cell in page.all("th"))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_style_answers_to_dark_mode_small_screens_and_the_keyboard(open_house: Browser):
+    style = open_house.get("/").text.partition("<style>")[2].partition("</style>")[0]
+    for rule in ("prefers-color-scheme: dark", "max-width: 46rem", ":focus-visible"):
+        assert rule in style

@@ -1,0 +1,110 @@
+"""The server on a real socket: port 0, no signal handlers, a bounded end, and hostile bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from alertd.web import ListenError, View, WebServer, build
+
+Story = Callable[[str], Awaitable[object]]
+
+
+def served(view: View, story: Story, **access: object) -> object:
+    """What the story gives while the application is served on a free port of this machine."""
+    how = {"token": None, "open_metrics": False, "loopback": True, **access}
+
+    async def run() -> object:
+        server = WebServer(build(view, **how), "127.0.0.1", 0)
+        try:
+            return await story(await server.start())
+        finally:
+            await server.stop(1)
+
+    return asyncio.run(run())
+
+
+async def raw(address: str, sent: bytes) -> bytes:
+    parts = urlsplit(address)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(sent)
+    await writer.drain()
+    answer = await asyncio.wait_for(reader.read(65536), 5)
+    writer.close()
+    return answer
+
+
+def test_port_0_takes_a_free_port_and_tells_which(view: View):
+    async def story(address: str) -> int:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return (await client.get(f"{address}/healthz")).status_code
+
+    assert served(view, story) == 200
+
+
+def test_a_taken_port_is_one_error_that_names_the_key_and_the_remedy(view: View):
+    async def story(address: str) -> str:
+        second = WebServer(
+            build(view, token=None, open_metrics=False, loopback=True), "127.0.0.1", urlsplit(address).port
+        )
+        with pytest.raises(ListenError) as caught:
+            await second.start()
+        return str(caught.value)
+
+    said = served(view, story)
+    assert "ALERTD_HTTP__LISTEN=127.0.0.1:" in said
+    assert "port 0" in said
+
+
+def test_the_signals_stay_the_daemons(view: View):
+    mine = signal.getsignal(signal.SIGTERM)
+
+    async def story(_: str) -> bool:
+        return signal.getsignal(signal.SIGTERM) is mine
+
+    assert served(view, story) is True
+
+
+def test_the_end_is_bounded_though_a_client_never_finishes_its_request(view: View):
+    async def run() -> float:
+        server = WebServer(build(view, token="x", open_metrics=False, loopback=True), "127.0.0.1", 0)
+        parts = urlsplit(await server.start())
+        _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(b"POST /login HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\ntoken=")
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        begin = time.monotonic()
+        await server.stop(1)
+        writer.close()
+        return time.monotonic() - begin
+
+    assert asyncio.run(run()) < 4
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 40_000 + b"\r\n\r\n", b"400 431"),
+        (b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n", b"400 404"),
+        (b"GET / HTTP/1.1\r\nhost: [::1\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nhost: \xff\xfe\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /no-such-page/ HTTP/1.1\r\nhost: evil.example\r\n\r\n", b"421"),
+        (b"GET http://[/ HTTP/1.1\r\nhost: localhost\r\n\r\n", b"400 404"),
+        (b"GET /healthz HTTP/1.1\r\nhost: localhost\r\ncookie: \xff=\xff; alertd=\xe9.\xe9\r\n\r\n", b"200"),
+        (b"\x16\x03\x01 no http at all\r\n\r\n", b"400"),
+        (b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n", b"200"),
+    ],
+)  # fmt: skip
+def test_hostile_bytes_get_a_refusal_and_never_a_500(view: View, sent: bytes, status: bytes):
+    async def story(address: str) -> bytes:
+        return await raw(address, sent)
+
+    line = served(view, story).partition(b"\r\n")[0]
+    assert line.split(b" ")[1] in status.split(), line
