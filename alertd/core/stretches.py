@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 from alertd.core.usage import Labels, Line
@@ -23,19 +24,17 @@ def bucket(at: float) -> int:
 def spread(quantity: int, begin: float, end: float) -> list[tuple[int, int]]:
     """`quantity` over (begin, end] in proportion to time, as (bucket, share): whole numbers that sum to it exactly.
 
-    Over more than two days the shares are those of hours, each in the hour's first bucket.
+    The running sum is rounded, so that what falls before any border (a month's end) is right to one. Over more than
+    two days the shares are those of hours, each in the hour's first bucket.
     """
     step = WIDTH if end - begin <= _FINE else _HOUR
     last = bucket(end) // step * step
     starts = range(int(begin // step) * step, last + step, step)
-    weights = [round((min(start + step, end) - max(start, begin)) * 1000) for start in starts]
-    total = sum(weights)
-    if total <= 0:
+    elapsed = [round((min(start + step, end) - begin) * 1000) for start in starts]
+    if elapsed[-1] <= 0:
         return [(last, quantity)]
-    shares = [quantity * weight // total for weight in weights]
-    left = quantity - sum(shares)
-    for place in sorted(range(len(shares)), key=lambda i: -(quantity * weights[i] % total))[:left]:
-        shares[place] += 1
+    used = [quantity * passed // elapsed[-1] for passed in elapsed]
+    shares = (later - earlier for earlier, later in pairwise([0, *used]))
     return [(start, share) for start, share in zip(starts, shares, strict=True) if share]
 
 

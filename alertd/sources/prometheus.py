@@ -90,13 +90,14 @@ class Prometheus:
             scale=options.scale,
             period=options.seconds_per_value(),
         )
-        self._chunk = _CHUNK
+        self._chunk, self._most = _CHUNK, _LONGEST
         self._nothing = False
         self._copies_told = False
 
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
         """The windows from the cursor to now. A window that is too much is halved; a partial one holds the cursor."""
         first, end, delay = cursor is None, now.timestamp(), self.delay.total_seconds()
+        self._most = _LONGEST
         if first and self._nothing:
             await self._probe(end)
         place = Place.read(cursor, since)
@@ -108,7 +109,7 @@ class Prometheus:
             except HttpProblem as problem:
                 self._halve(stop - place.at, problem)
                 continue
-            self._chunk = min(2 * self._chunk, _LONGEST) if window.size < _SMALL else self._chunk
+            self._chunk = min(2 * self._chunk, self._most) if window.size < _SMALL else self._chunk
             if first and window.is_empty() and not window.warnings:
                 place = place.skipped(stop)
                 continue
@@ -176,7 +177,7 @@ class Prometheus:
         """Ask for half as much next; raises what cannot be helped so."""
         if not is_too_much(problem) or width / 2 < _SHORTEST:
             raise problem
-        self._chunk = width / 2
+        self._chunk = self._most = width / 2
 
     async def _probe(self, end: float) -> None:
         """After a back-fill that found nothing: whether there is something by now, at the cost of one question."""

@@ -14,16 +14,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-import certifi
 import httpx
 import msgspec
 
 from alertd.ports import SourceError
+from alertd.wire.trust import trust
 
 #: httpx writes whole URLs to the log, and a webhook's URL is a secret.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -323,26 +322,11 @@ async def _bounded(response: httpx.Response, limit: int, place: str) -> bytes:
     return bytes(body)
 
 
-@cache
-def _system_trust() -> ssl.SSLContext:
-    """The system's authorities, read once for all servers: every reading costs 0.1 s and a megabyte."""
-    return _authorities(None)
-
-
 def _trust(access: Access) -> ssl.SSLContext:
-    if access.ca_file is None and access.cert_file is None:
-        return _system_trust()
-    context = _authorities(access.ca_file)
-    if access.cert_file is not None:
-        context.load_cert_chain(access.cert_file, access.key_file)
-    return context
-
-
-def _authorities(file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=None if file is None else str(file))
-    paths = ssl.get_default_verify_paths()
-    if file is None and not (paths.cafile or paths.capath):
-        context.load_verify_locations(certifi.where())
+    if access.cert_file is None:
+        return trust(access.ca_file)
+    context = ssl.create_default_context(cafile=access.ca_file)
+    context.load_cert_chain(access.cert_file, access.key_file)
     return context
 
 

@@ -6,6 +6,8 @@ import ssl
 from functools import cache
 from pathlib import Path
 
+import certifi
+
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:
     """A context that verifies certificates and host names. A given file is read anew each time, so that a reload helps.
@@ -17,4 +19,8 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
 
 @cache
 def _of_the_system() -> ssl.SSLContext:
-    return ssl.create_default_context()  # reading 140 authorities takes longer than sending a message
+    context = ssl.create_default_context()  # reading 140 authorities takes longer than sending a message
+    paths = ssl.get_default_verify_paths()
+    if not (paths.cafile or paths.capath):
+        context.load_verify_locations(certifi.where())  # a slim image has none of its own
+    return context

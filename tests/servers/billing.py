@@ -51,6 +51,7 @@ def serving(answer: Callable[[Asked], Reply]) -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 1 << 16  # head and body in one segment: no waiting for a delayed acknowledgement
 
         def answer(self) -> None:
             parts = urlsplit(self.path)

@@ -1,0 +1,288 @@
+"""What counters count: first sights, resets, gaps, duplicates, and tokens that two counters hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alertd.core.counters import CounterSamples, CounterState, count, whole
+from alertd.core.stretches import WIDTH, bucket, spread
+from alertd.core.usage import Line
+
+INPUT, CACHED = Line("openai", "gpt-5", "input"), Line("openai", "gpt-5", "cached_input")
+TEAM = {"team": "research"}
+MONTH = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
+NOON = MONTH + 19 * 86400 + 12 * 3600
+MINUTE = 60.0
+
+
+def series(*points, name="a", created=None, target="gateway", **more):
+    return CounterSamples(name, more.pop("line", INPUT), more.pop("labels", TEAM), points, target, created, **more)
+
+
+def counted(samples, states=None, scrapes=None, *, first_read=False):
+    return count(states or {}, samples, scrapes or {}, first_read=first_read, period_start=MONTH)
+
+
+def total(result):
+    return sum(one.quantity for one in result.increments)
+
+
+def known(value, at=NOON, created=None):
+    return {"a": CounterState(at, value, created)}
+
+
+# first sight
+
+
+@pytest.mark.parametrize(
+    ("seen", "first_read", "created", "earlier", "counts"),
+    [
+        ("the source's first read, nothing known of the counter", True, None, [], 0),
+        ("the source's first read, the counter began in the period", True, NOON - 7200, [], 500),
+        ("the source's first read, the counter began before the period", True, MONTH - 60, [], 0),
+        ("its target was scraped before without it", False, None, [NOON - 60], 500),
+        ("its target was scraped before without it, on a first read too", True, None, [NOON - 60], 500),
+        ("only the same scrape is known", False, None, [NOON], 0),
+        ("a new target whose process began since the last read", False, NOON - 30, [], 500),
+        ("a new target whose process began long before: old counters under new labels", False, NOON - 9 * 3600, [], 0),
+    ],
+)
+def test_a_first_sample_counts_whole_only_where_the_series_was_born(seen, first_read, created, earlier, counts):
+    others = {} if first_read else {"other": CounterState(NOON - 60, 7)}
+    result = counted([series((NOON, "500"), created=created)], others, {"gateway": earlier}, first_read=first_read)
+    assert total(result) == counts, seen
+    assert result.states["a"].value == 500
+
+
+@pytest.mark.parametrize(
+    ("seen", "value", "created", "counts"),
+    [
+        ("higher", "130", None, 30),
+        ("lower: it began anew", "20", None, 20),
+        ("higher, but its process began since", "130", NOON + 30, 130),
+        ("higher, and its process is the one it was", "130", NOON - 500, 30),
+        ("the same", "100", None, 0),
+        ("back from nothing", "0", None, 0),
+    ],
+)
+def test_a_series_that_is_known_counts_its_difference_or_anew(seen, value, created, counts):
+    old = known(100, created=NOON - 500 if created is not None else None)
+    assert total(counted([series((NOON + 3600, value), created=created)], old)) == counts, seen
+
+
+def test_the_same_process_seen_with_a_jittering_start_is_no_restart():
+    old = known(100, created=NOON - 5)
+    assert total(counted([series((NOON + 60, "130"), created=NOON - 4.2)], old)) == 30
+
+
+def test_a_restart_inside_a_reading_is_told_by_its_start_though_the_counter_stands_higher():
+    before = series((NOON + 60, "110"), created=NOON - 500)
+    after = series((NOON + 120, "400"), (NOON + 180, "450"), created=NOON + 90)
+    assert total(counted([before, after], known(100, created=NOON - 500))) == 10 + 450
+
+
+# values
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1234", 1234), ("1.5e+07", 15_000_000), ("1234.0", 1234), ("2.5", 2), ("3.5", 4), (7.0, 7), ("NaN", None),
+     ("9007199254740993", 9007199254740993)],
+)  # fmt: skip
+def test_values_are_exact_from_their_text(text, number):
+    assert whole(text) == number
+
+
+def test_thousands_are_scaled_before_they_are_rounded():
+    assert whole("12.3456", Decimal(1000)) == 12346
+
+
+def test_a_rounded_running_total_loses_nothing_over_many_samples():
+    points = [(NOON + 60 * n, f"{n * 0.3:.1f}") for n in range(1, 1001)]
+    assert total(counted([series(*points)], known(0))) == 300
+
+
+@pytest.mark.parametrize("bad", ["-5", "+Inf", "-Inf", "abc"])
+def test_a_value_no_counter_has_is_refused_and_told_and_the_rest_counts(bad):
+    result = counted([series((NOON + 60, "110"), (NOON + 120, bad), (NOON + 180, "125"))], known(100))
+    assert total(result) == 25
+    assert len(result.refused) == 1
+    assert "gpt-5 input" in result.refused[0]
+
+
+def test_nan_is_skipped_in_silence():
+    result = counted([series((NOON + 60, "NaN"), (NOON + 120, "130"))], known(100))
+    assert (total(result), result.refused) == (30, ())
+
+
+# windows
+
+
+def test_a_sample_on_the_border_of_two_windows_counts_once():
+    first = counted([series((NOON + 60, "110"))], known(100))
+    second = counted([series((NOON + 60, "110"), (NOON + 60, "110"), (NOON + 120, "115"))], known(100) | first.states)
+    assert (total(first), total(second)) == (10, 5)
+
+
+def test_midnights_own_sample_closes_the_day_before():
+    midnight = MONTH + 86400
+    result = counted([series((midnight, "130"), (midnight + 60, "131"))], known(100, at=midnight - 60))
+    assert [(one.start, one.quantity) for one in result.increments] == [(midnight - WIDTH, 30), (midnight, 1)]
+
+
+def test_an_outage_over_a_months_end_is_split_by_time():
+    border = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+    result = counted([series((border + 3600, "4100"))], known(100, at=border - 3 * 3600))
+    before = sum(one.quantity for one in result.increments if one.start < border)
+    assert (before, total(result)) == (3000, 4000)
+
+
+def test_a_long_idle_series_that_starts_again_is_not_spread_over_its_idleness():
+    old = known(100, at=NOON - 86400)
+    result = counted([series((NOON, "100"), (NOON + 60, "160"))], old)
+    assert [(one.start, one.quantity) for one in result.increments] == [(bucket(NOON + 60), 60)]
+
+
+def test_a_scrape_that_saw_nothing_new_bounds_a_gap():
+    result = counted([series((NOON, "160"))], known(100, at=NOON - 86400), {"gateway": [NOON - 60]})
+    assert [(one.start, one.quantity) for one in result.increments] == [(bucket(NOON), 60)]
+
+
+def test_idle_series_are_written_once_an_hour_only():
+    assert counted([series((NOON + 60, "100"))], known(100)).states == {}
+    assert counted([series((NOON + 3600, "100"))], known(100)).states == {"a": CounterState(NOON + 3600, 100)}
+
+
+def test_values_for_periods_add_up_once_a_period():
+    points = ((NOON, "10"), (NOON + 60, "10"), (NOON + 300, "20"), (NOON + 360, "20"), (NOON + 600, "5"))
+    first = counted([series(*points[:3], period=300.0)])
+    again = counted([series(*points, period=300.0)], first.states)
+    assert (total(first), total(again)) == (30, 5)
+
+
+# tokens that two counters hold
+
+
+def both(at, inputs, cached):
+    return [
+        series((at, str(inputs)), name="in"),
+        series((at, str(cached)), name="cached", line=CACHED, within=INPUT),
+    ]
+
+
+def by_meter(*results):
+    found = Counter()
+    for result in results:
+        for one in result.increments:
+            found[one.line.meter] += one.quantity
+    return dict(found)
+
+
+def test_cached_input_is_taken_off_the_input_that_includes_it():
+    states = {"in": CounterState(NOON, 0), "cached": CounterState(NOON, 0)}
+    assert by_meter(counted(both(NOON + 60, 100, 80), states)) == {"input": 20, "cached_input": 80}
+
+
+def test_cached_tokens_counted_a_scrape_before_their_input_are_taken_off_later_and_nothing_falls_below_zero():
+    states = {"in": CounterState(NOON, 0), "cached": CounterState(NOON, 0)}
+    first = counted(both(NOON + 600, 0, 80), states)
+    assert by_meter(first) == {"cached_input": 80}
+    states |= first.states
+    assert states["cached"].owed == 80
+    second = counted(both(NOON + 1200, 100, 80), states)
+    assert by_meter(first, second) == {"input": 20, "cached_input": 80}
+    assert (states | second.states)["cached"].owed == 0
+
+
+# laws
+
+steps = st.lists(st.tuples(st.integers(1, 900), st.integers(0, 10**6), st.booleans()), min_size=1, max_size=40)
+
+
+def history(moves):
+    """Samples of a counter, and what was counted after each: (points, truth). True begins it anew."""
+    at, value, points, truth = NOON, 0, [(NOON, "0")], 0
+    for seconds, used, restarts in moves:
+        at += seconds
+        falls = restarts and 0 < used < value
+        value = used if falls else value + used
+        truth += used
+        points.append((at, str(value)))
+    return points, truth
+
+
+@given(steps, st.lists(st.integers(0, 41), max_size=6), st.integers(0, 5))
+def test_however_samples_are_cut_into_windows_their_sum_is_the_truth(moves, cuts, overlap):
+    points, truth = history(moves)
+    edges = sorted({0, len(points), *(min(cut, len(points)) for cut in cuts)})
+    states, found = {}, 0
+    for begin, end in pairwise(edges):
+        result = counted([series(*points[max(0, begin - overlap) : end])], states, first_read=begin == 0)
+        states |= result.states
+        found += total(result)
+    assert found == truth
+
+
+@given(steps)
+def test_reading_a_window_twice_changes_nothing(moves):
+    points, _ = history(moves)
+    once = counted([series(*points)], first_read=True)
+    again = counted([series(*points)], once.states)
+    assert (again.increments, again.states) == ((), {})
+
+
+@given(st.lists(steps, min_size=2, max_size=4), st.randoms())
+def test_the_order_of_series_does_not_matter_and_those_of_one_ledger_series_add_up(many, chance):
+    samples = [series(*history(moves)[0], name=str(n), labels=dict(TEAM)) for n, moves in enumerate(many)]
+    straight = counted(samples, first_read=True)
+    chance.shuffle(samples)
+    shuffled = counted(samples, first_read=True)
+    assert sorted((one.start, one.quantity) for one in straight.increments) == sorted(
+        (one.start, one.quantity) for one in shuffled.increments
+    )
+    assert total(straight) == sum(history(moves)[1] for moves in many)
+    assert len({one.start for one in straight.increments}) == len(straight.increments)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 900), st.integers(0, 1000), st.integers(0, 1000), st.booleans()), min_size=1),
+    st.integers(1, 5),
+)
+def test_contained_tokens_are_counted_once_whichever_counter_moves_first(moves, size):
+    points = {"in": [(NOON, "0")], "cached": [(NOON, "0")]}
+    at, inputs, cached = NOON, 0, 0
+    for seconds, fresh, hits, late in moves:
+        at += seconds
+        shown_before = inputs
+        inputs, cached = inputs + fresh + hits, cached + hits
+        points["in"].append((at, str(shown_before if late else inputs)))
+        points["cached"].append((at, str(cached)))
+    points["in"].append((at + 1, str(inputs)))
+    points["cached"].append((at + 1, str(cached)))
+    states, results = {}, []
+    for begin in range(0, len(points["in"]), size):
+        window = [
+            series(*points["cached"][begin : begin + size], name="cached", line=CACHED, within=INPUT),
+            series(*points["in"][begin : begin + size], name="in"),
+        ]
+        results.append(counted(window, states, first_read=begin == 0))
+        states |= results[-1].states
+    found = Counter(by_meter(*results))
+    assert found["cached_input"] == cached
+    assert found["input"] == inputs - cached
+    assert all(one.quantity > 0 for result in results for one in result.increments)
+
+
+@given(st.integers(0, 10**12), st.floats(0, 10**7), st.floats(0.001, 90 * 86400))
+def test_a_spread_quantity_is_whole_and_none_of_it_is_lost(quantity, begin, length):
+    shares = spread(quantity, MONTH + begin, MONTH + begin + length)
+    assert sum(share for _, share in shares) == quantity
+    assert all(share > 0 and start % WIDTH == 0 for start, share in shares)
+    assert all(MONTH + begin - 3600 <= start < MONTH + begin + length for start, _ in shares)

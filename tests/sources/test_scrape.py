@@ -1,0 +1,125 @@
+"""A /metrics page as a source: the same counters, births told by the page itself."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from alertd.ports import SourceError
+from alertd.sources.scrape import Options, build
+from tests.bookkeeping import Ledger
+from tests.servers.billing import Reply, serving
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+SINCE = datetime(2026, 11, 1, tzinfo=UTC)
+OPENMETRICS = {"Content-Type": "application/openmetrics-text; version=1.0.0; charset=utf-8"}
+TEXT = {"Content-Type": "text/plain; version=0.0.4"}
+LABELS = 'model="gpt-5",team_alias="research"'
+
+
+def page(inputs, *, cached=0, started=None, created=None, extra=""):
+    """A LiteLLM's page as its Python client writes it."""
+    lines = ["# HELP python_info x", "# TYPE python_info gauge", 'python_info{version="3.12"} 1.0']
+    for name, value in (("litellm_input_tokens_metric", inputs), ("litellm_input_cached_tokens_metric", cached)):
+        lines += [f"# HELP {name} tokens", f"# TYPE {name} counter"]
+        if value:
+            lines.append(f"{name}_total{{{LABELS}}} {float(value)}")
+        if created is not None:
+            lines.append(f"{name}_created{{{LABELS}}} {created}")
+    if started is not None:
+        lines += ["# TYPE process_start_time_seconds gauge", f"process_start_time_seconds {started:.2f}"]
+    return "\n".join([*lines, extra, ""]).replace("\n\n", "\n")
+
+
+def collect(*replies, preset="litellm"):
+    """One poll a reply, a minute apart, each by a source that was just started; the ledger."""
+    ledger, waiting = Ledger(), list(replies)
+
+    async def polls(url):
+        for number in range(len(replies)):
+            source = build("gateway", Options(url=f"{url}/metrics", preset=preset))
+            try:
+                await ledger.collect(source, SINCE, NOW + timedelta(seconds=60 * number))
+            finally:
+                await source.close()
+
+    with serving(lambda _: waiting.pop(0)) as server:
+        asyncio.run(polls(server.url))
+    return ledger
+
+
+@pytest.mark.parametrize("headers", [TEXT, OPENMETRICS])
+def test_both_formats_give_the_same_totals(headers):
+    end = "# EOF" if headers is OPENMETRICS else ""
+    pages = [Reply(page(1000 + 10 * n, cached=500 + 4 * n, created=1.0, extra=end), 200, headers) for n in range(3)]
+    assert collect(*pages).totals("team") == {
+        ("gpt-5", "input", "research"): 12, ("gpt-5", "cached_input", "research"): 8,
+    }  # fmt: skip
+
+
+def test_what_was_used_before_the_first_look_counts_where_the_process_began_in_the_period():
+    began = (NOW - timedelta(days=2)).timestamp()
+    ledger = collect(Reply(page(5000, started=began), 200, TEXT))
+    assert ledger.totals().total() == 5000
+    assert ledger.complete_from == NOW - timedelta(days=2)
+
+
+def test_what_was_used_before_the_first_look_is_unknown_where_the_process_is_older():
+    ledger = collect(Reply(page(5000, started=1.0), 200, TEXT), Reply(page(5100, started=1.0), 200, TEXT))
+    assert ledger.totals().total() == 100
+    assert ledger.complete_from == NOW
+
+
+def test_a_counter_that_the_page_before_did_not_have_counts_whole():
+    ledger = collect(Reply(page(0), 200, TEXT), Reply(page(700), 200, TEXT))
+    assert ledger.readings[0].warnings[0].endswith("no zero, but absent")
+    assert ledger.totals().total() == 700
+
+
+def test_a_restart_is_told_by_the_process_start_though_the_counter_stands_higher():
+    ledger = collect(
+        Reply(page(100, started=1.0), 200, TEXT),
+        Reply(page(900, started=NOW.timestamp() + 30), 200, TEXT),
+    )
+    assert ledger.totals().total() == 900
+
+
+def test_a_histograms_sum_and_its_type_label_are_read():
+    def otel(value):
+        sums = [f'gen_ai_client_token_usage_sum{{gen_ai_token_type="{kind}",gen_ai_request_model="gpt-5"}} {value}'
+                for kind in ("input", "output", "total")]  # fmt: skip
+        buckets = ['gen_ai_client_token_usage_bucket{gen_ai_token_type="input",le="+Inf"} 3']
+        return Reply("\n".join(["# TYPE gen_ai_client_token_usage histogram", *buckets, *sums, ""]), 200, TEXT)
+
+    assert collect(otel(100), otel(130), preset="otel").totals() == {("gpt-5", "input"): 30, ("gpt-5", "output"): 30}
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (Reply("<html>sign in</html>", 200, {"Content-Type": "text/html"}), "is a web page"),
+        (Reply("<html>sign in</html>", 401, {"Content-Type": "text/html"}), "401 (it wants other credentials)"),
+        (Reply(page(5).replace("# EOF", ""), 200, OPENMETRICS), "cut short or no page of metrics"),
+        (Reply('litellm_input_tokens_metric_total{model="gpt', 200, TEXT), "cut short or no page of metrics"),
+        (Reply("down", 503), "503: down"),
+    ],
+)
+def test_a_page_that_is_none_is_an_error_and_never_an_empty_reading(reply, says):
+    with pytest.raises(SourceError, match=None) as caught:
+        collect(reply)
+    assert says in str(caught.value)
+
+
+def test_look_names_what_looks_like_token_counters():
+    async def ask(url):
+        source = build("gateway", Options(url=f"{url}/metrics", preset="vllm"))
+        try:
+            return await source.look(NOW)
+        finally:
+            await source.close()
+
+    with serving(lambda _: Reply(page(5), 200, TEXT)) as server:
+        seen = asyncio.run(ask(server.url))
+    assert seen.problems[0].endswith("these look like token counters: litellm_input_tokens_metric_total")
