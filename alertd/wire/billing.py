@@ -28,14 +28,27 @@ Pages = AsyncIterator[Mapping[Any, Record]]
 _MOST_PAGES: Final = 10_000
 
 
-class Billing:
+class Noticed:
+    """Says what a source noticed once, however often it sees it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._said: set[str] = set()
+
+    def once(self, text: str) -> None:
+        """Log something that was noticed, the first time only."""
+        if text not in self._said:
+            self._said.add(text)
+            log.warning("%s: %s", self.name, clean(text))
+
+
+class Billing(Noticed):
     """One provider's billing interface: JSON objects in, SourceErrors for everything else."""
 
     def __init__(
         self, name: str, options: SourceOptions, *, bearer: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
-        self.name = name
-        self._said: set[str] = set()
+        super().__init__(name)
         self._http = Http(
             Access(
                 proxy=options.proxy,
@@ -60,12 +73,6 @@ class Billing:
         """The JSON object that a request answers with, sent exactly as it was signed."""
         answer = await self._http.send(method, url, headers=headers, content=content or None)
         return Fields(answer.json(), self.name)
-
-    def once(self, text: str) -> None:
-        """Log something that was noticed, the first time only."""
-        if text not in self._said:
-            self._said.add(text)
-            log.warning("%s: %s", self.name, clean(text))
 
     def expect(self, found: Fields, known: Iterable[str]) -> None:
         """Tell once of fields that the interface's reference does not have; they are left unread."""

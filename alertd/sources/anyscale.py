@@ -1,0 +1,120 @@
+"""Anyscale: what clouds cost a day by the platform's usage, or a CSV of tokens or costs. Tokens come from counters.
+
+The platform's paths are those of its own command line, no promised interface: what they answer otherwise is an error.
+Token counters of vLLM under Ray Serve are read by the kind `prometheus`, preset vllm_ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+from pydantic import Field, model_validator
+
+from alertd.core.backlog import Stretch, midnight, stretches
+from alertd.core.roles import CHARGE, Standing
+from alertd.core.usage import BilledCost
+from alertd.options import Secret, SourceOptions
+from alertd.ports import Look, Reading, SourceError
+from alertd.wire.billing import Billing, Pace, Pages, Record, ago, attributed, by_stretches
+from alertd.wire.fields import Fields
+from alertd.wire.imports import by_files, look_at_files
+from alertd.wire.ownfiles import Defaults, own_files
+
+PROVIDER: Final = "anyscale"
+#: How late a day's usage is, nobody says [not promised].
+PACE: Final = Pace(timedelta(hours=1), timedelta(hours=24), timedelta(hours=24))
+#: Days that may still change.
+_SETTLING: Final = timedelta(days=3)
+_LISTS: Final = ("results", "result")
+
+
+class Options(SourceOptions):
+    """Anyscale. The token is that of `anyscale login` of a user who may see the organization's usage."""
+
+    read: Literal["usage", "file"] = Field("usage", description="usage: dollars a day of compute; file: a CSV")
+    cli_token: Secret | None = Field(None, description="The token of Anyscale's command line")
+    url: str = Field("https://console.anyscale.com", description="Where the console is")
+    path: str = Field("", description="For files: a CSV (also in a zip), a folder or a glob; columns as for kind csv")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Options:
+        if self.read == "file" and not self.path:
+            raise ValueError("name the file by `path`")
+        if self.read == "usage" and self.cli_token is None:
+            raise ValueError("cli_token is needed")
+        return self
+
+
+def build(name: str, options: Options) -> Anyscale:
+    """The source; contacts nobody yet."""
+    return Anyscale(name, options)
+
+
+class Anyscale:
+    """One organization's compute, or a file of its tokens."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        pace = PACE.set_by(options)
+        self.name = name
+        self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
+        self.standing = Standing(options.role, "bill")
+        self._options = options
+        token = options.cli_token.get_secret_value() if options.cli_token else ""
+        self._billing = Billing(name, options, headers={"Cookie": f"cli_token={token}"} if token else {})
+        self._import = own_files(Defaults(name, options, PROVIDER))
+
+    async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
+        """Days of dollars, the last ones again each time; files when they change."""
+        steps = (
+            by_files(self._options.path, self._import, cursor=cursor, since=since, noticed=self._billing.once)
+            if self._options.read == "file"
+            else by_stretches(
+                stretches(cursor, since, now, reach_back=_SETTLING),
+                self._pages, cursor=cursor, now=now, delay=self.delay,
+            )
+        )  # fmt: skip
+        async for step in steps:
+            yield step
+
+    async def look(self, now: datetime) -> Look:
+        """What the last week cost, or what the files hold."""
+        if self._options.read == "file":
+            return await look_at_files(self._options.path, self._import, now)
+        rows = _rows(await self._usage(now - timedelta(days=7), now))
+        days = sorted(row.day("date") for row in rows)
+        latest = midnight(days[-1], UTC) if days else None
+        total = sum(row.number("dollar_value") for row in rows)
+        age = f", the newest of {ago(latest, now)} ago" if latest else ""
+        return Look(f"{total:.2f} USD of compute in {len(days)} of the last 7 days{age}", latest)
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._billing.close()
+
+    async def _usage(self, start: datetime, end: datetime) -> Fields:
+        url = f"{self._options.url.rstrip('/')}/api/v2/aggregated_instance_usage/"
+        return await self._billing.get(url, {"start_date": f"{start:%Y-%m-%d}", "end_date": f"{end:%Y-%m-%d}"})
+
+    async def _pages(self, stretch: Stretch) -> Pages:
+        answer = await self._usage(stretch.start, stretch.end - timedelta(days=1))
+        if answer.child("metadata").text("next_paging_token"):
+            raise SourceError(f"{self.name}: the usage comes in pages, which this path is not known to do")
+        self._billing.expect(answer, (*_LISTS, "metadata"))
+        found: dict[Any, Record] = {}
+        for row in _rows(answer):
+            self._billing.expect(row, ("date", "dollar_value", "anyscale_credits"))
+            day = midnight(row.day("date"), UTC)
+            if day in found:
+                self._billing.once(f"{row.day('date')} comes twice; the later row counts")
+            labels = attributed(self._options, {CHARGE: "compute"})
+            cost = row.money("dollar_value", "USD")
+            found[day] = BilledCost(PROVIDER, day, day + timedelta(days=1), cost, labels, "", self.name)
+        yield found
+
+
+def _rows(answer: Fields) -> list[Fields]:
+    """The days, under either name that they are known to come by."""
+    name = next((name for name in _LISTS if name in answer), _LISTS[0])
+    return answer.items(name)

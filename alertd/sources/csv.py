@@ -1,0 +1,57 @@
+"""A CSV file of usage, costs or both, for what has no kind of its own. Its columns are in docs/sources.md."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from pydantic import Field
+
+from alertd.core.roles import Standing
+from alertd.options import SourceOptions
+from alertd.ports import Look, Reading
+from alertd.wire.billing import Noticed, Pace
+from alertd.wire.imports import by_files, look_at_files
+from alertd.wire.ownfiles import Defaults, own_files
+
+#: A file says nothing of the time after its last row: whoever writes it daily has a day.
+PACE: Final = Pace(timedelta(minutes=5), timedelta(hours=24), timedelta(hours=24))
+
+
+class Options(SourceOptions):
+    """A file that somebody or something writes. alertd needs to be able to read it, nothing else."""
+
+    path: str = Field(description="A CSV file (also .gz or .zip), a folder of them or a glob; ** goes into folders")
+    provider: str = Field("", description="The provider of rows that name none")
+    currency: str = Field("USD", description="The currency of costs that name none")
+
+
+def build(name: str, options: Options) -> Csv:
+    """The source; opens nothing yet."""
+    return Csv(name, options)
+
+
+class Csv:
+    """Files that are read anew whenever they change."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        pace = PACE.set_by(options)
+        self.name = name
+        self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
+        self.standing = Standing(options.role, "bill")
+        self._path = options.path
+        self._noticed = Noticed(name)
+        self._import = own_files(Defaults(name, options, options.provider, options.currency))
+
+    async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
+        """Every month of the files, when one of them changed."""
+        async for step in by_files(self._path, self._import, cursor=cursor, since=since, noticed=self._noticed.once):
+            yield step
+
+    async def look(self, now: datetime) -> Look:
+        """What the files hold."""
+        return await look_at_files(self._path, self._import, now)
+
+    async def close(self) -> None:
+        """Nothing is held open between two rounds."""

@@ -1,0 +1,82 @@
+"""The simple file: usage, money or both; what is unclear is refused with its line."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alertd.sources.csv import Options, build
+from tests.servers.held import Held
+
+SINCE = datetime(2026, 11, 1, tzinfo=UTC)
+NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+
+
+def held(path: Path, **options: Any) -> Held:
+    return Held(build("own", Options.model_validate({"path": str(path), **options})))
+
+
+def test_usage_and_money_of_one_row_are_both_kept_apart(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "date,provider,model,meter,quantity,cost,currency,team\n"
+        "2026-11-18,mistralai,mistral-large,input,1000,0.50,eur,search\n"
+        "2026-11-19,mistralai,mistral-large,output,50,,,search\n"
+    )
+    found = held(tmp_path / "a.csv").round(SINCE, NOW)
+    assert found.error is None
+    assert (found.tokens("input"), found.tokens("output")) == (1000, 50)
+    assert found.days("EUR") == {date(2026, 11, 18): Decimal("0.5")}
+    assert {key.line.provider for key, _, _ in found.buckets} == {"mistral"}
+    assert found.labels("team") == {"search"}
+
+
+def test_a_glob_sees_new_files(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("date,provider,cost\n2026-11-18,x,1\n")
+    found = held(tmp_path / "*.csv").round(SINCE, NOW)
+    (tmp_path / "2.csv").write_text("date,provider,cost\n2026-11-19,x,2\n")
+    found.round(SINCE, NOW)
+    assert found.cost() == 3
+
+
+def test_a_row_that_is_taken_out_of_the_file_is_taken_out_of_the_ledger(tmp_path: Path) -> None:
+    file = tmp_path / "1.csv"
+    file.write_text("date,provider,cost\n2026-11-17,x,1\n2026-11-18,x,2\n2026-11-19,x,4\n")
+    found = held(file).round(SINCE, NOW)
+    file.write_text("date,provider,cost\n2026-11-17,x,1\n2026-11-19,x,4.5\n")
+    found.round(SINCE, NOW)
+    assert found.cost() == Decimal("5.5")
+
+
+def test_amounts_are_read_as_people_write_them_and_labels_are_added_and_dropped(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text('date,provider,cost,user,team\n2026-11-18,x,"$1,234.50",bob,a\n')
+    found = held(tmp_path, drop_labels="user", labels="env=prod").round(SINCE, NOW)
+    assert found.cost() == Decimal("1234.50")
+    ((key, _, _),) = found.buckets
+    assert dict(key.labels) == {"team": "a", "env": "prod"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("provider,cost\nx,1\n", "no column `date` or `timestamp`"),
+        ("date,provider\n2026-11-18,x\n", "neither quantities nor costs"),
+        ("date,provider,cost\n2026-11-18,x,one\n", "line 2: 'one' is no amount"),
+        ("date,provider,cost,currency\n2026-11-18,x,1,euro\n", "three capital letters"),
+        ("date,provider,cost\n18.11.2026,x,1\n", "line 2: timestamp is a day or an instant"),
+        ("date,provider,model,meter,quantity\n2026-11-18,x,m,input,1.5\n", "line 2: quantity is a whole number"),
+    ],
+)
+def test_what_is_unclear_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "bad.csv").write_text(text)
+    found = held(tmp_path / "bad.csv").round(SINCE, NOW)
+    assert said in str(found.error)
+    assert "bad.csv" in str(found.error)
+
+
+def test_a_file_that_is_not_there_yet_is_said(tmp_path: Path) -> None:
+    assert "no file there yet" in str(held(tmp_path / "*.csv").round(SINCE, NOW).error)
+    assert "No such file" in str(held(tmp_path / "a.csv").round(SINCE, NOW).error)
