@@ -7,7 +7,6 @@ them (DIR is docs/gallery by default). Slack's page is a look-alike; the mails a
 from __future__ import annotations
 
 import html
-import json
 import re
 import shutil
 import subprocess
@@ -36,6 +35,8 @@ _TITLES: Final = {
 }  # fmt: skip
 _DOTS: Final = {"🔵": "#1d9bd1", "🟠": "#e8912d", "🔴": "#e01e5a", "🟢": "#2bac76", "⚫": "#1d1c1d", "✋": "#d9a400",
                 "🛑": "#b3123f"}  # fmt: skip
+_FLAGS: Final = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                 "--hide-scrollbars", "--disable-dev-shm-usage")  # fmt: skip
 _SLACK: Final = """<!DOCTYPE html><meta charset="utf-8"><style>
 body {{ margin: 0; padding: 14px 18px; background: #fff; color: #1d1c1d;
   font: 15px/1.46 Lato, "Liberation Sans", sans-serif; }}
@@ -51,10 +52,15 @@ code {{ color: #e01e5a; background: #f6f6f6; border: 1px solid #ddd; border-radi
   font-size: 12px; }}
 </style><div class="who"><div class="face">a</div><div><b>alertd</b> <span class="app">APP</span>
 <span class="time">8:05 AM</span>{blocks}</div></div>"""
-_FRAME: Final = """<!DOCTYPE html><meta charset="utf-8"><style>body {{ margin: 0; background: {ground}; text-align: center; }}
-iframe {{ border: 0; width: {width}px; display: inline-block; }}</style><iframe srcdoc="{page}" onload="
- this.style.height = '10px'; const h = this.contentDocument.documentElement.scrollHeight; this.style.height = h + 'px';
- document.documentElement.dataset.height = h;"></iframe>"""
+_FRAME: Final = """<!DOCTYPE html><meta charset="utf-8"><style>
+body {{ margin: 0; background: {ground}; text-align: center; }}
+iframe {{ border: 0; width: {width}px; display: inline-block; }}
+</style><iframe srcdoc="{page}" onload="
+  this.style.height = '10px';
+  const height = this.contentDocument.documentElement.scrollHeight;
+  this.style.height = height + 'px';
+  document.documentElement.dataset.height = height;
+"></iframe>"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,31 +135,31 @@ def _dotted(page: str) -> str:
 
 
 def _shoot(browser: str, picture: Picture, target: Path) -> int:
+    """Twice: once for the page's height, once for the picture."""
     with tempfile.TemporaryDirectory() as work:
-        ground = "#18181b" if picture.dark else "#ffffff"
-        outer = max(picture.width, 500)
         frame = Path(work) / "frame.html"
+        ground = "#18181b" if picture.dark else "#ffffff"
         frame.write_text(_FRAME.format(page=html.escape(picture.page), width=picture.width, ground=ground))
-        base = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-                "--hide-scrollbars", "--disable-dev-shm-usage", f"--user-data-dir={work}/profile",
-                f"--blink-settings=preferredColorScheme={0 if picture.dark else 1}"]  # fmt: skip
-        dom = subprocess.run(  # noqa: S603 - chromium, found on PATH
-            [*base, f"--window-size={outer},900", "--dump-dom", frame.as_uri()],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        height = int(json.loads(re.search(r'data-height="(\d+)"', dom)[1]))  # type: ignore[index] # the page sets it
-        subprocess.run(  # noqa: S603 - as above
-            [*base, f"--window-size={outer},{height}", f"--screenshot={target}", frame.as_uri()],
-            capture_output=True, check=True,
-        )  # fmt: skip
+        scheme = f"--blink-settings=preferredColorScheme={0 if picture.dark else 1}"
+        base = [browser, *_FLAGS, f"--user-data-dir={work}/profile", scheme]
+        outer = max(picture.width, 500)
+        dom = _output([*base, f"--window-size={outer},900", "--dump-dom", frame.as_uri()])
+        found = re.search(r'data-height="(\d+)"', dom)
+        if found is None:
+            raise RuntimeError(f"{picture.name}: the page did not tell its height")
+        _output([*base, f"--window-size={outer},{found[1]}", f"--screenshot={target}", frame.as_uri()])
     return target.stat().st_size
 
 
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - chromium
+    return done.stdout
+
+
 def _index(folder: str) -> str:
-    lines = ["# What alertd says", "", "Every kind of message with made-up figures, written by `python tools/gallery.py`.",
-             "The words are composed in one place (`alertd/core/messages`); every channel says the same.", ""]  # fmt: skip
+    lines = ["# What alertd says", "",
+             "Every kind of message with made-up figures, written by `python tools/gallery.py`.",
+             "The words are composed in one place; every channel says the same.", ""]  # fmt: skip
     for kind in SAMPLES:
         lines += [f"## {_TITLES[kind]}", "", f"![Slack: {_TITLES[kind]}]({folder}/slack-{kind}.png)", ""]
         if kind in MAILED:

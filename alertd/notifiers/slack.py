@@ -6,9 +6,7 @@ mention a channel, open a link or change a style.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -23,15 +21,18 @@ from alertd.core.messages import compose
 from alertd.notifiers._blocks import render
 from alertd.options import NotifierOptions, Secret
 from alertd.ports import Delivery, DeliveryError, Receipt
+from alertd.wire.posting import find_host
 from alertd.wire.slack import API_URL, SlackBot, SlackError, SlackWebhook
 
 _METADATA: Final = "alertd_message"
 _HISTORY: Final = 100
+_PAGE: Final = 1000
 #: A thread whose first message someone deleted: the message is posted on its own.
 _THREAD_GONE: Final = frozenset({"thread_not_found", "message_not_found", "cannot_reply_to_message"})
 _NEEDED_SCOPE: Final = "chat:write"
 _USEFUL_SCOPES: Final = {
     "chat:write.public": "post to public channels that it was not invited to",
+    "channels:read": "find a channel by its name to look there",
     "channels:history": "look for a message whose sending was cut off, before sending it again",
 }
 
@@ -91,13 +92,8 @@ class Hook:
 
     async def look(self) -> str:
         """Whether the webhook's host has an address; a webhook cannot be tried without posting."""
-        parts = urlsplit(self._url)
-        if not self._proxied:
-            try:
-                await asyncio.get_running_loop().getaddrinfo(parts.hostname, 443, type=socket.SOCK_STREAM)
-            except OSError as error:
-                raise DeliveryError(f"{self.name}: {parts.hostname} has no address ({error.strerror})") from error
-        return f"a webhook at {parts.hostname}; to try it: alertd test-notify {self.name}"
+        host = await find_host(self.name, self._url, proxied=self._proxied)
+        return f"a webhook at {host}; to try it: alertd test-notify {self.name}"
 
     async def close(self) -> None:
         self._door.close()
@@ -129,8 +125,10 @@ class Slack:
                 "set default_channel", permanent=True,
             )  # fmt: skip
         known, _, thread = delivery.memory.get(channel, "").partition("/")
-        if delivery.uncertain and await self._is_there(known or channel, thread, delivery.key):
-            return Receipt("found in the channel: an earlier try had arrived", delivery.memory)
+        if delivery.uncertain:
+            found = await self._found(known or channel, thread, delivery.key)
+            if found:
+                return Receipt("found in the channel: an earlier try had arrived", {**delivery.memory, channel: found})
         answer = await self._post(known or channel, thread, delivery)
         there = f"{answer.get('channel', channel)}/{thread or answer.get('ts', '')}"
         return Receipt(f"posted to {channel} at {answer.get('ts', '?')}", {**delivery.memory, channel: there})
@@ -163,20 +161,34 @@ class Slack:
                 raise
             return await self._bot.ask("chat.postMessage", channel=channel, unfurl_links=False, **body)
 
-    async def _is_there(self, channel: str, thread: str, key: str) -> bool:
-        """Whether a message with this key is in the channel's latest, as far as the app may read it."""
+    async def _found(self, channel: str, thread: str, key: str) -> str:
+        """`channel/ts` of the message with this key among the channel's latest; "" where it is not, or cannot be read.
+
+        An app that may not read sends again rather than not at all.
+        """
         method = "conversations.replies" if thread else "conversations.history"
         place = {"ts": thread} if thread else {}
         try:
-            answer = await self._bot.ask(
-                method, channel=channel, limit=_HISTORY, include_all_metadata=True, **place,
-            )  # fmt: skip
+            where = await self._id_of(channel)
+            answer = await self._bot.ask(method, channel=where, limit=_HISTORY, include_all_metadata=True, **place)
         except SlackError as error:
-            if error.permanent:  # it may not read, or knows the channel by name only: sent again rather than lost
-                return False
+            if error.permanent:
+                return ""
             raise
-        found = answer.get("messages")
-        return any(_key(message) == key for message in found if isinstance(message, dict)) if found else False
+        messages = [one for one in answer.get("messages") or [] if isinstance(one, dict)]
+        stamps = [str(one.get("ts", "")) for one in messages if _key(one) == key]
+        return f"{where}/{thread or stamps[0]}" if stamps else ""
+
+    async def _id_of(self, channel: str) -> str:
+        """A channel's id; reading takes no names. The name itself where no such channel is seen."""
+        cursor = ""
+        while channel.startswith("#"):
+            answer = await self._bot.ask("conversations.list", limit=_PAGE, exclude_archived=True, cursor=cursor)
+            ids = [one["id"] for one in answer.get("channels", []) if one.get("name") == channel[1:]]
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor", "")
+            if ids or not cursor:
+                return str(ids[0]) if ids else channel
+        return channel
 
 
 def _key(message: dict[str, Any]) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import json
-import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -17,8 +15,8 @@ from pydantic import Field, field_validator
 
 from alertd.core.events import Event
 from alertd.options import NotifierOptions, Secret
-from alertd.ports import Delivery, DeliveryError, Receipt
-from alertd.wire.posting import Poster
+from alertd.ports import Delivery, Receipt
+from alertd.wire.posting import Poster, find_host, secret_parts
 
 _JSON: Final = "application/json; charset=utf-8"
 
@@ -73,9 +71,7 @@ class Webhook:
         self._url = options.url.get_secret_value()
         self._secret = options.secret.get_secret_value() if options.secret else ""
         self._proxied = options.proxy is not None
-        parts = urlsplit(self._url)
-        secrets = (self._url, self._secret, parts.path.strip("/"), parts.query, parts.password or "")
-        self._poster = Poster(name, options, secrets)
+        self._poster = Poster(name, options, (self._secret, *secret_parts(self._url)))
 
     def address(self, event: Event) -> str:
         return ""
@@ -86,15 +82,9 @@ class Webhook:
 
     async def look(self) -> str:
         """Whether the host has an address; nothing is posted."""
-        parts = urlsplit(self._url)
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        if not self._proxied:
-            try:
-                await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except OSError as error:
-                raise DeliveryError(f"{self.name}: {host} has no address ({error.strerror})") from error
+        host = await find_host(self.name, self._url, proxied=self._proxied)
         signed = "signed" if self._secret else "not signed: set its secret"
-        return f"posts to {host}:{port}, {signed}; nothing was sent"
+        return f"posts to {host}, {signed}; nothing was sent"
 
     async def close(self) -> None:
         await self._poster.close()

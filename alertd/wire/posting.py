@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Iterable, Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from alertd.core.messages.spans import clean
 from alertd.options import Connection
 from alertd.ports import DeliveryError
 from alertd.wire.http import Access, Answer, Http, HttpProblem
+
+Login = tuple[str, str]
 
 _SAID_LENGTH: Final = 400
 #: What is shorter is no secret, and cutting it out would only garble what is said.
@@ -18,12 +23,28 @@ _SECRET_LENGTH: Final = 6
 class Poster:
     """Posts to one receiver, whose addresses are secrets. `secrets` are cut out of whatever it is quoted with."""
 
-    def __init__(self, name: str, connection: Connection, secrets: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        connection: Connection,
+        secrets: Iterable[str] = (),
+        *,
+        bearer: str = "",
+        login: Login = ("", ""),
+    ) -> None:
         self._name = name
         long = (secret for secret in secrets if len(secret) >= _SECRET_LENGTH)
         self._secrets = tuple(sorted(long, key=len, reverse=True))
         self._http = Http(
-            Access(proxy=connection.proxy, ca_file=connection.ca_file, timeout=connection.timeout, secret_path=True)
+            Access(
+                proxy=connection.proxy,
+                ca_file=connection.ca_file,
+                timeout=connection.timeout,
+                secret_path=True,
+                bearer=bearer,
+                username=login[0],
+                password=login[1],
+            )
         )
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -50,3 +71,22 @@ class Poster:
 
     async def close(self) -> None:
         await self._http.close()
+
+
+async def find_host(name: str, url: str, *, proxied: bool) -> str:
+    """`host:port` of a URL that has an address; nothing is posted. DeliveryError where the host has none."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    if not proxied:  # with a proxy, finding the address is the proxy's
+        try:
+            await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise DeliveryError(f"{name}: {host} has no address ({error.strerror})") from error
+    return f"{host}:{port}"
+
+
+def secret_parts(url: str) -> tuple[str, ...]:
+    """What of a webhook's URL must not be shown: all of it, its path, its last step, its query."""
+    parts = urlsplit(url)
+    values = (pair.partition("=")[2] for pair in parts.query.split("&"))
+    return (url, parts.path.strip("/"), parts.path.rpartition("/")[2], parts.query, parts.password or "", *values)

@@ -26,6 +26,11 @@ STAGES: Final[Mapping[str, Callable[[str], dict[str, Any]]]] = {
     "slack": lambda url: {"bot_token": SECRET, "channel": "#ops", "api_url": f"{url}/api/"},
     "slack by webhook": lambda url: {"webhook_url": f"{url}/services/{SECRET}"},
     "webhook": lambda url: {"url": f"{url}/{SECRET}?key={SECRET}", "secret": SECRET},
+    "teams": lambda url: {"url": f"{url}/workflows/{SECRET}?sig={SECRET}"},
+    "discord": lambda url: {"url": f"{url}/api/webhooks/1/{SECRET}"},
+    "google_chat": lambda url: {"url": f"{url}/v1/spaces/A/messages?key={SECRET}&token={SECRET}"},
+    "pagerduty": lambda url: {"routing_key": SECRET, "url": url},
+    "alertmanager": lambda url: {"urls": url, "token": SECRET},
 }
 #: Kinds that talk no HTTP, with options that build.
 QUIET: Final[Mapping[str, dict[str, Any]]] = {

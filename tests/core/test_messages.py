@@ -71,7 +71,7 @@ def test_every_kind_has_its_headline() -> None:
                       "Changed: key rag-indexer 2.10 → 14.30 a day (volume ×6.8, same price)",
                       "To stay inside: 17.92 a day; last 7 days 28.10 a day", "Owner @ana",
                       "alertd raise research 600", "alertd ack 4f2"]),
-        ("burn_rate", ["59× even pace, still rising; research used 424.50 of 500.00 USD (85 %), gone about 09:50",
+        ("burn_rate", ["59× even pace, still rising; research used 424.50 of 500.00 USD (85 %), gone about 09:50 at this rate",
                        "98 % of it gpt-5, 1,840 requests (usual 12), since 07:05",
                        "Proposed: block this key (reversible); alertd actions approve a7f, expires 09:05",
                        "Nothing done yet.", "two readings, 07:58 and 08:03"]),

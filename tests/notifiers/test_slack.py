@@ -134,6 +134,15 @@ def test_what_may_have_arrived_is_looked_for_before_it_is_sent_again() -> None:
     assert again.memory == first.memory
 
 
+def test_a_first_message_is_looked_for_in_a_channel_that_is_known_by_name_only() -> None:
+    with SlackServer() as server:
+        receipt(bot(server, channel="#llm-search"), delivery(sample()))
+        again = receipt(bot(server, channel="#llm-search"), delivery(sample(), uncertain=True))
+        receipt(bot(server, channel="#llm-search"), delivery(sample("over"), key="next", memory=again.memory))
+    assert len(server.messages) == 2
+    assert server.messages[1]["thread_ts"] == server.messages[0]["ts"]
+
+
 def test_what_has_not_arrived_is_sent_after_looking() -> None:
     with SlackServer() as server:
         first = receipt(bot(server), delivery(sample()))
@@ -228,7 +237,7 @@ def test_check_posts_nothing_to_a_webhook() -> None:
     with SlackServer() as server:
         said = seen(hook(server))
         assert server.requests == []
-    assert said == "a webhook at 127.0.0.1; to try it: alertd test-notify ops"
+    assert said == f"a webhook at 127.0.0.1:{server.port}; to try it: alertd test-notify ops"
 
 
 @pytest.mark.parametrize(

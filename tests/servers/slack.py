@@ -37,7 +37,7 @@ class SlackServer(RecordingServer):
     channels: dict[str, str] = field(default_factory=lambda: {"C024BE91L": "ops", "C024BE92M": "llm-search"})
     archived: set[str] = field(default_factory=set)
     not_member: set[str] = field(default_factory=set)
-    scopes: set[str] = field(default_factory=lambda: {"chat:write", "channels:history"})
+    scopes: set[str] = field(default_factory=lambda: {"chat:write", "channels:history", "channels:read"})
     token: str = TOKEN
     messages: list[dict[str, Any]] = field(default_factory=list)
     mentions: list[str] = field(default_factory=list)
@@ -114,6 +114,15 @@ class SlackServer(RecordingServer):
     def _conversations_replies(self, body: dict[str, Any]) -> dict[str, Any]:
         thread = body.get("ts")
         return self._read(body, lambda message: thread in {message["ts"], message.get("thread_ts")})
+
+    def _conversations_list(self, body: dict[str, Any]) -> dict[str, Any]:
+        if "channels:read" not in self.scopes:
+            return self._no("missing_scope", needed="channels:read", provided=",".join(self.scopes))
+        ids = sorted(self.channels)
+        start = int(body.get("cursor") or 0)
+        page = [{"id": one, "name": self.channels[one]} for one in ids[start : start + 1]]
+        following = str(start + 1) if start + 1 < len(ids) else ""
+        return {"ok": True, "channels": page, "response_metadata": {"next_cursor": following}}
 
     def _read(self, body: dict[str, Any], wanted: Any) -> dict[str, Any]:
         if "channels:history" not in self.scopes:

@@ -37,7 +37,7 @@ def action(event: Event, now: datetime) -> Said:
         joined([answer, actor, (plain(after),) if after else ()], ". "),
         (plain("It answered: "), plain(error)) if error else (),
         because,
-        evidence.standing(event) if event.budget else (),
+        (*evidence.who(event, "plain"), plain(" "), *evidence.standing(event)) if event.budget else (),
         evidence.contributors(event),
         (plain("To undo: "), code(restore)) if restore else (),
         evidence.to_do(event, commands=False),

@@ -101,7 +101,7 @@ def level_text(level: Decimal) -> str:
 def times(factor: Decimal | float) -> str:
     """A multiple: ×6.8, ×59, ×0.4."""
     exact = Decimal(str(factor))
-    digits = 2 if abs(exact) < 10 else 3  # noqa: PLR2004 - below ten one decimal tells something, above it does not
+    digits = 3 if abs(exact) >= _HUNDRED else 2
     return f"×{_significant(exact, digits).normalize():,f}"
 
 

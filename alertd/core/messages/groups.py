@@ -147,7 +147,7 @@ def _states(events: Sequence[Event]) -> str:
 
 
 def _row(event: Event, now: datetime, *, budget: bool) -> Line:
-    """🟠 research 424.50 of 500.00 USD (85 %), likely 564 (80 %: 515 to 640), 93 % to exceed, runs out Fri 27 Nov"""
+    """🟠 research 424.50 of 500.00 USD (85 %), likely 564 (80 %: 515 to 640), 93 % chance to exceed, runs out .."""
     dot = plain(f"{_DOTS[state(event)]} ")
     if event.spent is None or event.kind not in {"threshold", "summary"}:
         return (dot, *notice(event, now)[0])
@@ -169,7 +169,7 @@ def _likely(event: Event) -> str:
         )
     if event.probability_over is None or state(event) == "over":
         return said
-    return f"{said}, {chance(event.probability_over)} to exceed"
+    return f"{said}, {chance(event.probability_over)} chance to exceed"
 
 
 def _why(event: Event) -> list[Line]:

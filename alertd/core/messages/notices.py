@@ -67,11 +67,15 @@ def _unpriced(event: Event, now: datetime) -> Said:
             code("ALERTD_PRICES__FILES"),
             plain("; the past is then priced too."),
         ),
-        evidence.standing(event) if event.spent is not None else (),
+        _whose(event) if event.spent is not None else (),
         evidence.contributors(event),
         evidence.to_do(event, commands=False),
     )
     return headline, lines, ()
+
+
+def _whose(event: Event) -> Line:
+    return (*evidence.who(event, "plain"), plain(" "), *evidence.standing(event))
 
 
 def _unpriced_row(event: Event, model: str, provider: str) -> Line:
@@ -80,7 +84,8 @@ def _unpriced_row(event: Event, model: str, provider: str) -> Line:
     nearest = next((item.nearest for item in items if item.nearest), "")
     by: Line = (plain(" ("), name(provider), plain(")")) if provider else ()
     hint: Line = (plain("nearest known: "), name(nearest)) if nearest else ()
-    reason = next((clean(item.reason) for item in items if item.reason), "")
+    reason = next((clean(item.reason).partition(":")[0] for item in items if item.reason), "")
+    reason = "" if clean(model) in reason else reason  # "no price is known for ..." is the headline
     return joined([(name(model), *by, plain(f": {meters}")), (plain(reason),) if reason else (), hint], "; ")
 
 

@@ -14,6 +14,7 @@ from alertd.core.messages.figures import amount, estimate, level_text, number, p
 from alertd.core.messages.spans import Line, Said, bold, capital, clean, joined, name, plain
 
 _SPANS: Final = {"1h": "the last hour", "1d": "the last day", "24h": "the last 24 hours", "5m": "the last 5 minutes"}
+_BELIEVED: Final = 0.5
 _COUNTS: Final = ("No", "One", "Two", "Three", "Four", "Five", "Six")
 
 
@@ -31,7 +32,7 @@ def burn_rate(event: Event, now: datetime) -> Said:
         _against_pace(event, now),
         _composition(event, now),
         proposed(event, now),
-        joined([capital(evidence.likely(event)), evidence.exceeding(event)], ", "),
+        _likely(event),
         evidence.room(event),
         evidence.contributors(event),
         evidence.to_do(event),
@@ -91,7 +92,7 @@ def _window(event: Event) -> str:
 
 
 def _against_pace(event: Event, now: datetime) -> Line:
-    """59× even pace, still rising; research used 424.50 of 500.00 USD (85 %), gone about 04:50"""
+    """59× even pace, still rising; research used 424.50 of 500.00 USD (85 %), gone about 04:50 at this rate"""
     factor, rising = details.decimal(event, "factor"), event.details.get("rising")
     direction = (
         {True: ", still rising", False: ", no longer rising"}.get(rising, "") if isinstance(rising, bool) else ""
@@ -99,8 +100,18 @@ def _against_pace(event: Event, now: datetime) -> Line:
     pace = () if factor is None else (plain(f"{times(factor).lstrip('×')}× even pace{direction}"),)
     used = (*evidence.who(event, "plain"), plain(" "), *evidence.used(event))
     out = evidence.runs_out(event, now)
-    gone: Line = (bold(f"gone {out}"), plain(evidence.runs_out_between(event, now))) if out else ()
+    gone: Line = (
+        (bold(f"gone {out}"), plain(" at this rate"), plain(evidence.runs_out_between(event, now))) if out else ()
+    )
     return joined([pace, joined([used, gone], ", ")], "; ")
+
+
+def _likely(event: Event) -> Line:
+    """Likely total *640* ..; where a projection by days does not believe in the surge: Should it calm down: .."""
+    line = joined([evidence.likely(event), evidence.exceeding(event)], ", ")
+    if line and event.probability_over is not None and event.probability_over < _BELIEVED:
+        return (plain("Should it calm down: "), *line)
+    return capital(line)
 
 
 def _composition(event: Event, now: datetime) -> Line:

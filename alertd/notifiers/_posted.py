@@ -1,0 +1,96 @@
+"""What chat channels with a webhook have in common: compose, render, post, look for the host. Knows none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from alertd.core.events import Event
+from alertd.core.messages import Message, compose
+from alertd.options import NotifierOptions, Secret
+from alertd.ports import Delivery, DeliveryError, Receipt
+from alertd.wire.http import Answer
+from alertd.wire.posting import Poster, find_host, secret_parts
+
+_HEADERS: Final = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "alertd"}
+_system_now: Final = partial(datetime.now, UTC)
+Render = Callable[[Message], dict[str, Any]]
+
+
+class Posted:
+    """Posts each delivery as one message. `fault` finds what an answer of 200 says went wrong; "" for nothing."""
+
+    people = True
+
+    def __init__(
+        self,
+        name: str,
+        url: Secret,
+        options: NotifierOptions,
+        render: Render,
+        *,
+        fault: Callable[[Answer], str] = lambda _: "",
+        url_of: Callable[[str, Delivery], str] = lambda url, _: url,
+        now: Callable[[], datetime] = _system_now,
+    ) -> None:
+        self.name = name
+        self._url = url.get_secret_value()
+        self._proxied = options.proxy is not None
+        self._render, self._fault, self._url_of, self._now = render, fault, url_of, now
+        self._poster = Poster(name, options, secret_parts(self._url))
+
+    def address(self, event: Event) -> str:
+        return ""
+
+    async def send(self, delivery: Delivery) -> Receipt:
+        body = encoded(self._render(compose(delivery.events, self._now())))
+        answer = await self._poster.post(self._url_of(self._url, delivery), body, _HEADERS)
+        fault = self._fault(answer)
+        if fault:
+            raise DeliveryError(f"{self.name}: {self._poster.harmless(fault)}")
+        return Receipt(str(answer.status))
+
+    async def look(self) -> str:
+        """Whether the webhook's host has an address; a webhook cannot be tried without posting."""
+        host = await find_host(self.name, self._url, proxied=self._proxied)
+        return f"a webhook at {host}; to try it: alertd test-notify {self.name}"
+
+    async def close(self) -> None:
+        await self._poster.close()
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """A body as UTF-8 JSON."""
+    return msgspec.json.encode(body)
+
+
+def drafted(render: Render, suffix: str, delivery: Delivery, now: datetime) -> dict[str, bytes]:
+    """A body as a file that people can read."""
+    return {suffix: msgspec.json.format(encoded(render(compose(delivery.events, now))), indent=2)}
+
+
+def checked_url(url: Secret) -> Secret:
+    """The same URL; ValueError where it is none."""
+    parts = urlsplit(url.get_secret_value())
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("a webhook's URL starts with https:// and names a host")
+    return url
+
+
+def fitting(lines: list[str], room: int) -> list[str]:
+    """As many whole lines as have room together (a separator each), then how many do not."""
+    kept: list[str] = []
+    for count, line in enumerate(lines):
+        short = line if len(line) <= room or kept else line[: room - 1] + "…"
+        if len(short) + 40 > room and count < len(lines) - 1 and kept:
+            return [*kept, f"… and {len(lines) - count} more lines"]
+        if len(short) + 1 > room:
+            return [*kept, f"… and {len(lines) - count} more lines"]
+        kept.append(short)
+        room -= len(short) + 1
+    return kept

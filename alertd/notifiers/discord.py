@@ -1,0 +1,79 @@
+"""Messages in Discord, by webhook. Mentions are off; every mark of its Markdown in outside text is escaped."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import Field, field_validator
+
+from alertd.core.messages import BOLD, ITALIC, Line, Message, Span, text_of
+from alertd.notifiers._posted import Posted, checked_url, drafted, fitting
+from alertd.options import NotifierOptions, Secret
+from alertd.ports import Delivery
+
+_MARKS: Final = re.compile(r"([\\*_~`|>\[\]()#<@:-])")
+_TITLE: Final = 256
+_DESCRIPTION: Final = 4000
+_FOOTER: Final = 1000
+_CONTENT: Final = 1900
+_COLOURS: Final = {"information": 0x2563EB, "warning": 0xD97706, "critical": 0xDC2626}
+
+
+class Options(NotifierOptions):
+    """The webhook's URL."""
+
+    url: Secret = Field(description="A channel's webhook, https://discord.com/api/webhooks/...")
+
+    _is_url = field_validator("url")(checked_url)
+
+
+def build(name: str, options: Options) -> Posted:
+    """Return the notifier that posts embeds."""
+    return Posted(name, options.url, options, render)
+
+
+def draft(options: Options, delivery: Delivery, now: datetime) -> dict[str, bytes]:
+    """The body that would be posted."""
+    del options
+    return drafted(render, ".discord.json", delivery, now)
+
+
+def render(message: Message) -> dict[str, Any]:
+    """A headline as the content (what a telephone shows), the evidence as an embed in the severity's colour."""
+    embed: dict[str, Any] = {
+        "description": "\n".join(fitting([_line(line) for line in message.lines], _DESCRIPTION)),
+        "color": _COLOURS.get(message.severity, 0),
+    }
+    if message.footer:
+        embed["footer"] = {"text": text_of(message.footer)[:_FOOTER]}
+    content = f"{message.icon} {_line(message.headline)}"
+    return {
+        "content": content if len(content) <= _CONTENT else f"{message.icon} {_escaped(message.subject[:_TITLE])}",
+        "embeds": [embed],
+        "allowed_mentions": {"parse": []},
+    }
+
+
+def _line(line: Line) -> str:
+    return "".join(_span(span) for span in line)
+
+
+def _span(span: Span) -> str:
+    match span.style:
+        case "code":
+            return f"`{span.text.replace('`', 'ˋ')}`"
+        case "bold" | "italic" if span.text.strip():
+            mark = {BOLD: "**", ITALIC: "*"}[span.style]
+            inner = span.text.strip()
+            before, _, after = span.text.partition(inner)
+            return f"{before}{mark}{_escaped(inner)}{mark}{after}"
+        case "link" if span.href.startswith(("https://", "http://")):
+            return f"[{_escaped(span.text)}](<{span.href.replace('>', '%3E').replace(' ', '%20')}>)"
+        case _:
+            return _escaped(span.text)
+
+
+def _escaped(text: str) -> str:
+    return _MARKS.sub(r"\\\1", text)
