@@ -48,6 +48,12 @@ WIDE: Final[Mapping[str, str]] = {
     "training_tokens": "training",
     **{meter: meter for meter in METERS},
 }
+#: Columns that are read for themselves; all others are labels.
+_READ: Final = (
+    frozenset({"provider", "model", "meter", "quantity", "account", "accountid", "usage", "usageunit"})
+    | MODIFIERS
+    | WIDE.keys()
+)
 #: Wide columns whose input holds no cached token, whatever the row says.
 _DISJOINT: Final = frozenset({"uncached_input_tokens", "input"})
 _MONTH: Final = re.compile(r"(\d{4})-?(\d{2})\Z")
@@ -118,6 +124,8 @@ class _Reader:
     lines: dict[Line, Line] = field(default_factory=dict)
     windows: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
     at: dict[str, int] = field(default_factory=dict)
+    columns: dict[frozenset[str], Sequence[tuple[str, int]]] = field(default_factory=dict)
+    attributed: Sequence[tuple[str, int]] = ()
     time: str = ""
     instance: str = ""
 
@@ -126,6 +134,8 @@ class _Reader:
         self.at = {name: index for index, name in enumerate(self.header)}
         self.time = next((name for name in _TIME if name in self.at), "")
         self.instance = next((name for name in _INSTANCE if name in self.at), "")
+        read = _READ | {self.time, self.instance}
+        self.attributed = [(name, at) for name, at in self.at.items() if name not in read]
         if not self.time and self.month is None:
             raise UsageFileError(["no timestamp column and no period: say which month it was (--period 2026-11)"])
         if self.instance and {"usage", "quantity"} & self.at.keys():
@@ -144,7 +154,7 @@ class _Reader:
         """One meter a row."""
         model, written = self.cell(row, "model"), self.cell(row, "meter").lower()
         meter = WIDE.get(written, written)
-        if (found := instance_line(model, self.cell(row, "account"))) is not None:
+        if ";" in model and (found := instance_line(model, self.cell(row, "account"))) is not None:
             line, labels = found
         else:
             line = Line(self.cell(row, "provider"), model, meter, self.modifiers(row, meter), self.cell(row, "account"))
@@ -193,8 +203,8 @@ class _Reader:
 
     def modifiers(self, row: Sequence[str], meter: str) -> Modifiers:
         refining = MODIFIERS | _TRAINING if meter == "training" else MODIFIERS
-        named = {_MODIFIER_NAMES.get(name, name): self.cell(row, name) for name in self.header if name in refining}
-        return tuple(sorted((name, value) for name, value in named.items() if value))
+        given = {_MODIFIER_NAMES.get(name, name): row[at].strip() for name, at in self.of(refining) if at < len(row)}
+        return tuple(sorted((name, value) for name, value in given.items() if value))
 
     def usage(self, row: Sequence[str], line: Line, quantity: int, labels: Labels) -> Usage:
         shared = self.lines.setdefault(line, line)
@@ -203,9 +213,13 @@ class _Reader:
 
     def labels(self, row: Sequence[str]) -> dict[str, str]:
         """What is neither time nor meter nor modifier can be attributed by."""
-        read = {"provider", "model", "meter", "quantity", "account", "usage", "usageunit", self.time, self.instance}
-        read |= WIDE.keys() | MODIFIERS
-        return {name: self.cell(row, name) for name in self.header if name not in read and self.cell(row, name)}
+        return {name: text for name, at in self.attributed if at < len(row) and (text := row[at].strip())}
+
+    def of(self, names: frozenset[str]) -> Sequence[tuple[str, int]]:
+        """The columns of the file among some names, found once a set of names."""
+        if names not in self.columns:
+            self.columns[names] = [(name, at) for name, at in self.at.items() if name in names]
+        return self.columns[names]
 
     def window(self, text: str) -> tuple[datetime, datetime]:
         if text not in self.windows:

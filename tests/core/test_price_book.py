@@ -112,6 +112,14 @@ def test_a_contract_that_begins_on_a_day_leaves_the_days_before_it_to_the_public
     assert priced(book, "big-1", day="2026-02-28").of(1_000_000) == 2
 
 
+def test_a_contract_outlasts_the_changes_of_the_public_price_after_it() -> None:
+    book = own('[[price]]\nprovider="acme"\nmodel="big-1"\ncurrency="USD"\ninput="0.7"\nfrom=2026-02-01\n')
+    days = ("2026-01-31", "2026-02-01", "2026-02-28", "2026-03-01", "2026-12-31")
+    assert [priced(book, "big-1", day=day).of(1_000_000) for day in days] == [2, *[Decimal("0.7")] * 4]
+    history = book.history(Line("acme", "big-1", "input"))
+    assert [price.since for price in history] == [None, date(2026, 2, 1)]
+
+
 def test_an_internal_rate_prices_what_runs_on_ones_own_machines() -> None:
     book = own('[[price]]\nprovider="vllm"\nmodel="llama-*"\ncurrency="EUR"\ninput="0.1"\noutput="0.1"\n')
     assert priced(book, "hosted_vllm/llama-3-70b", provider="").of(1_000_000) == Decimal("0.1")
