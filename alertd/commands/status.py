@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
@@ -16,14 +15,14 @@ from rich.text import Text
 
 from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.commands._state import budget_of, with_app
 from alertd.core.messages import evidence, text_of
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import estimate, used_of
 from alertd.core.occasions import state_of
 from alertd.core.positions import Position
 from alertd.ports import StoreError
-from alertd.settings import Settings
-from alertd.web.answers import budget_json, instant_text, worst_first
+from alertd.web.answers import Notes, budget_json, instant_text, worst_first
 from alertd.web.wording import STATES, event_for
 
 HELP: Final = "a table of the budgets: spent, projected low-likely-high, used up on, data age"
@@ -42,18 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0; 1 where the database does not answer or there is no such budget. No source or notifier is contacted."""
+    """0; 1 where the database does not answer. No source or notifier is contacted."""
     settings = settings_of(args)
-    if args.budget is not None and args.budget not in settings.budgets:
-        known = ", ".join(sorted(settings.budgets)) or "none"
-        print(f"alertd status: no budget {args.budget!r}; there are: {known}", file=sys.stderr)
-        return 1
+    only = budget_of(settings, args.budget).name if args.budget is not None else None
     try:
-        positions, notes, now = asyncio.run(_standings(settings))
+        positions, notes, now = with_app(settings, _standings)
     except StoreError as error:
         print(f"alertd status: {error}", file=sys.stderr)
         return 1
-    wanted = [position for position in worst_first(positions) if args.budget in (None, position.budget.name)]
+    wanted = [position for position in worst_first(positions) if only in (None, position.budget.name)]
     if args.json:
         found = [budget_json(position, notes, now) for position in wanted]
         print(json.dumps({"version": 1, "judged_at": instant_text(now), "budgets": found}, indent=2))
@@ -62,17 +58,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _standings(settings: Settings) -> tuple[Sequence[Position], dict[str, Any], datetime]:
+async def _standings(app: App) -> tuple[Sequence[Position], Notes, datetime]:
     """The positions of this moment and the judge's notes, from the database alone."""
-    app = App(settings, lambda: settings)
-    try:
-        await app.store.open()
-        _, decisions = await app.judge.preview()
-        notes = {name: value for name, (value, _) in (await app.store.memory()).items()}
-        return decisions.positions, notes, app.clock.now()
-    finally:
-        await app.parts.close()
-        await app.store.close()
+    facts, decisions = await app.judge.preview()
+    return decisions.positions, facts.notes, facts.around.now
 
 
 def show(positions: Sequence[Position], count: int, now: datetime, console: Console) -> None:
