@@ -139,3 +139,14 @@ def test_one_line_at_a_flat_price_costs_what_its_tokens_cost(values, price):
     tokens = project(line.series, *MONTH)
     assert bill.quantiles == pytest.approx([price * q for q in tokens.quantiles], rel=1e-6)
     assert bill.fires_below() == pytest.approx(price * tokens.fires_below(), rel=1e-6)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(amounts, amounts, amounts), min_size=1, max_size=40))
+def test_lines_at_flat_prices_cost_what_the_sum_of_their_costs_does(rows):
+    prices = np.array([1.0, 0.1, 8.0])
+    used = np.array(rows)
+    bill = project_lines([Question(daily(line), *MONTH) for line in used.T], lambda many: many @ prices)
+    money = total(used @ prices)
+    assert bill.quantiles == pytest.approx(money.quantiles, rel=1e-6)
+    assert bill.fan[-1].tolist() == pytest.approx(money.fan[-1].tolist(), rel=1e-6)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from alertd.core.projection.method import METHOD, Rate, project, project_each, project_lines, project_many
+from alertd.core.projection.lines import Rate, project_lines
+from alertd.core.projection.method import METHOD, project, project_each, project_many
+from alertd.core.projection.mix import at_todays_mix, unit_prices
 from alertd.core.projection.outcome import FAN_LEVELS, LEVELS, Exhaustion, Projection
 from alertd.core.projection.series import DAY, HOUR, LARGEST, Commitment, Question, Series
 
@@ -19,8 +21,10 @@ __all__ = [
     "Question",
     "Rate",
     "Series",
+    "at_todays_mix",
     "project",
     "project_each",
     "project_lines",
     "project_many",
+    "unit_prices",
 ]

@@ -52,7 +52,7 @@ class Grid:
         return begin, min(end, self.seen_until.astimezone(dt.UTC))
 
 
-class _Calendar(NamedTuple):
+class Calendar(NamedTuple):
     """All that a grid depends on: nothing of it is a value of the series."""
 
     start: dt.datetime
@@ -66,16 +66,19 @@ class _Calendar(NamedTuple):
         return position(instant, self.start, self.step)
 
 
+def calendar_of(question: Question) -> Calendar:
+    """All of a question that its grid depends on."""
+    of = question.series
+    return Calendar(of.start, of.step, of.values.size, of.partial_until, question.period_start, question.period_end)
+
+
 def grid_of(question: Question) -> Grid:
     """The calendar of a question; questions that differ in their values only share one."""
-    of = question.series
-    return _grid(
-        _Calendar(of.start, of.step, of.values.size, of.partial_until, question.period_start, question.period_end)
-    )
+    return _grid(calendar_of(question))
 
 
 @lru_cache(maxsize=4096)
-def _grid(key: _Calendar) -> Grid:
+def _grid(key: Calendar) -> Grid:
     seen = float(key.length) if key.until is None else key.at(key.until)
     opens, closes = key.at(key.period_start), key.at(key.period_end)
     weekday, edges = _days(key, max(closes, seen))
@@ -103,7 +106,7 @@ def _grid(key: _Calendar) -> Grid:
     )
 
 
-def _days(key: _Calendar, last: float) -> tuple[int, Floats]:
+def _days(key: Calendar, last: float) -> tuple[int, Floats]:
     """The weekday of the first day, and the positions at which days begin, from the first value to the last instant.
 
     Steps of a day are days; hours are gathered into days that begin at the period's own time of day and zone.

@@ -1,10 +1,9 @@
-"""From questions to projections: one, many at once, or lines of tokens whose bill is not linear."""
+"""From questions to projections, one or many at once. How each step is taken is said where it is taken."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -18,8 +17,6 @@ from alertd.core.projection.table import VERSION
 METHOD: Final = f"drift-2+learnt-{VERSION}"
 #: By measurement: as many alerts as a higher level gives, with a third of the false ones less.
 ALERT_PART: Final = 0.92
-#: Bills quantities: [many x lines] used in the period -> [many] amounts of money.
-Rate = Callable[[Floats], Floats]
 #: Numbers held at once while many series are projected: some tens of megabytes.
 _AT_ONCE: Final = 300_000
 
@@ -66,9 +63,9 @@ def _chunks(pasts: Iterable[Past]) -> Iterator[list[Past]]:
 
 def _projected(pasts: Sequence[Past], table: Floats) -> Iterator[Projection]:
     of = stacked(pasts)
-    rest = np.cumsum(_runs(of, rates.idle_days(of.rates, of.weights), table), 2).transpose(0, 2, 1).copy()
+    rest = np.cumsum(played_out(of, table)[1], 2).transpose(0, 2, 1).copy()
     rest.sort(axis=2)
-    alerts = _alert_level(of, np.median(rest[:, -1], axis=1)) + of.known.sum(1)
+    alerts = alert_level(of, np.median(rest[:, -1], axis=1)) + of.known.sum(1)
     rest += np.cumsum(of.known, 1)[:, :, None]
     fans = _fans(rest)
     for row, past in enumerate(pasts):
@@ -77,9 +74,12 @@ def _projected(pasts: Sequence[Past], table: Floats) -> Iterator[Projection]:
         yield _answer(past, totals, past.spent + fans[row, : coming + 1], past.spent + float(alerts[row]))
 
 
-def _runs(of: Pasts, idle: Floats, table: Floats = learnt.TABLE) -> Floats:
-    """What each run spends on each coming day, commitments left out: [series x runs x coming]."""
-    ages = drift.drawn_days(of.weights, idle, of.shares.shape[1])
+def played_out(of: Pasts, table: Floats = learnt.TABLE) -> tuple[drift.Ages, Floats]:
+    """Which past day each run takes for each coming day, and what it spends then: [series x runs x coming] both.
+
+    Commitments are left out.
+    """
+    ages = drift.drawn_days(of.weights, rates.idle_days(of.rates, of.weights), of.shares.shape[1])
     weights, since = of.weights, shifts.days_since(of.rates, of.weights)
     if (some := np.flatnonzero(since)).size:
         ages[some] = shifts.within(ages[some], since[some])
@@ -90,10 +90,16 @@ def _runs(of: Pasts, idle: Floats, table: Floats = learnt.TABLE) -> Floats:
     burst = np.maximum(0.0, rates.burstiness(of.rates, weights) - weekdays.explained(of.rates, weights, heed))
     factors = drift.level_factors(burst, weights.sum(1))
     ahead = drift.increments(of.rates, factors, of.shares, ages)
-    return learnt.reshaped(ahead, of.shares, learnt.Lesson(of.rates, weights, burst, table))
+    return ages, learnt.reshaped(ahead, of.shares, learnt.Lesson(of.rates, weights, burst, table))
 
 
-def _alert_level(of: Pasts, median: Floats) -> Floats:
+def answer_of(past: Past, rest: Floats, alert: float) -> Projection:
+    """A projection from what each run adds by the end of each coming day, ascending: [coming x runs]."""
+    totals = past.spent + (rest[-1] if rest.size else np.zeros(1))
+    return _answer(past, totals, past.spent + _fans(rest[None])[0], alert)
+
+
+def alert_level(of: Pasts, median: Floats) -> Floats:
     """What the default forecast threshold holds the rest of the period to cost: [series].
 
     Half of it is the median, half what it costs if every day left is an active one: medians alone warn too late.
@@ -125,39 +131,3 @@ def _answer(past: Past, totals: Floats, fan: Floats, alert: float) -> Projection
         opening=past.question.opening,
         period_start=past.question.period_start,
     )
-
-
-def project_lines(lines: Sequence[Question], rate: Rate) -> Projection:
-    """The distribution of a bill that is not linear in what is used: free tiers, rounding to whole units.
-
-    `lines` are one question for each line (tokens of one meter of one model), all of the same steps and period.
-    `rate` gets [many x lines] quantities used since the period's start and answers with [many] amounts of money; it is
-    called for all runs and instants at once. Every line draws the same past days, so that their mix stays what it was.
-    """
-    pasts = [past_of(line) for line in lines]
-    first = pasts[0]
-    if any(past.grid is not first.grid for past in pasts):
-        raise ValueError(f"{first.question.series.name}: the lines of one bill have the same steps and the same period")
-    of = stacked(pasts, together=True)
-    idle = np.full(len(pasts), rates.idle_days(of.rates, of.weights).min())
-    ahead = np.cumsum(_runs(of, idle) + of.known[:, None, :], 2)
-    used = np.concatenate([np.zeros((*ahead.shape[:2], 1)), ahead], 2) + _column([past.spent for past in pasts])
-    money = rate(used.reshape(len(pasts), -1).T).reshape(used.shape[1:])
-    openings = np.array([past.question.opening for past in pasts])
-    track = rate(openings + np.cumsum(np.stack([past.steps * past.grid.inside for past in pasts], 1), 0))
-    opening, now = float(rate(openings[None])[0]), float(money[0, 0])
-    likely = _alert_level(of, np.median(ahead[:, :, -1] - of.known.sum(1)[:, None], axis=1)) + of.known.sum(1)
-    billed = replace(
-        first,
-        spent=now,
-        steps=np.diff(track, prepend=opening),
-        question=replace(first.question, opening=opening),
-    )
-    rest = np.sort(np.maximum.accumulate(money - now, axis=1)[:, 1:].T, axis=1)
-    totals = now + (rest[-1] if rest.size else np.zeros(1))
-    alert = max(now, float(rate((likely + [past.spent for past in pasts])[None])[0]))
-    return _answer(billed, totals, now + _fans(rest[None])[0], alert)
-
-
-def _column(numbers: Sequence[float]) -> Floats:
-    return np.array(numbers)[:, None, None]
