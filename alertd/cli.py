@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -30,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except SettingsError as error:
         print_faults(error, sys.stderr)
+        if "--json" in words:
+            sys.stdout.write(json.dumps({"ok": False, "faults": [asdict(fault) for fault in error.faults]}) + "\n")
         return FAULT
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -25,10 +25,11 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from alertd.core.budgets import parse_duration
+from alertd.core.budgets import duration_text, parse_duration
 from alertd.core.roles import Role
 
 _SECRET_NAME: Final = re.compile(r"token|password|passwd|secret|webhook_url|key|credential|authorization|headers|dsn")
+_JSON: Final = 'a list is written ["a","b"], a map {"a":"b"}'
 _USER_INFO: Final = re.compile(r"://[^/@\s]+@")
 
 
@@ -50,7 +51,9 @@ def read_json(text: str) -> Any:
     try:
         return json.loads(text, parse_float=Decimal)
     except json.JSONDecodeError as error:
-        raise ValueError(f"no JSON ({error.msg} at character {error.pos + 1})") from None
+        raise ValueError(f"no JSON ({error.msg} at character {error.pos + 1}); {_JSON}") from None
+    except RecursionError:
+        raise ValueError(f"no JSON that anybody means (too deep); {_JSON}") from None
 
 
 def read_list(value: Any) -> Any:
@@ -84,8 +87,23 @@ def _known_zone(value: str) -> str:
 
 #: The name of an IANA time zone.
 ZoneName = Annotated[str, AfterValidator(_known_zone)]
+
+
+def _at_least(shortest: str) -> AfterValidator:
+    def check(value: timedelta) -> timedelta:
+        if value < parse_duration(shortest):
+            raise ValueError(f"{duration_text(value)} is too short; write {shortest} or longer")
+        return value
+
+    return AfterValidator(check)
+
+
 #: `60s`, `5m`, `1h30m`, `2d`.
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(_duration), _at_least("0s")]
+#: A duration that something may take.
+Limit = Annotated[timedelta, BeforeValidator(_duration), _at_least("1ms")]
+#: A duration between two rounds: nothing turns without a pause.
+Pace = Annotated[timedelta, BeforeValidator(_duration), _at_least("1s")]
 #: A JSON list, or comma-separated.
 TextList = Annotated[list[str], BeforeValidator(read_list)]
 #: A JSON map, or `team=search,env=production`.
@@ -162,19 +180,18 @@ class Connection(Options):
     ca_file: Path | None = Field(
         None, description="A PEM file of certificate authorities to trust instead of the system's"
     )
-    timeout: Duration = Field(timedelta(seconds=30), description="How long one request may take")
+    timeout: Limit = Field(timedelta(seconds=30), description="How long one request may take")
 
 
 class SourceOptions(Connection):
     """What every source can be told."""
 
-    interval: Duration | None = Field(
-        None, description="How often it is read; ALERTD_POLL_INTERVAL or the source's own pace where absent"
+    interval: Pace | None = Field(
+        None,
+        description="How often it is read; ALERTD_POLL_INTERVAL or the source's own pace where absent",
     )
     delay: Duration | None = Field(None, description="How late its data arrive; the source's own figure where absent")
-    stale_after: Duration | None = Field(
-        None, description="How old the newest data may be before its budgets are unknown"
-    )
+    stale_after: Limit | None = Field(None, description="How old the newest data may be before its budgets are unknown")
     drop_labels: TextList = Field(default_factory=list, description="Labels that are never stored, such as end_user")
     role: Role = Field(
         "auto",

@@ -28,6 +28,7 @@ _AMOUNT: Final = re.compile(
     re.ASCII,
 )
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+_LONGEST_SECONDS: Final = 10 * 366 * 86400
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -66,13 +67,15 @@ class Amount:
 
 def parse_duration(text: str) -> timedelta:
     """`60s`, `5m`, `1h30m`, `2d`; a bare number is seconds. ValueError with the remedy."""
-    compact = text.strip().lower()
-    if re.fullmatch(r"\d+(\.\d+)?", compact):
-        return timedelta(seconds=float(compact))
-    parts = _DURATION.findall(compact)
-    if not parts or "".join(number + unit for number, unit in parts) != compact.replace(" ", ""):
+    compact = text.strip().lower().replace(" ", "")
+    written = f"{compact}s" if re.fullmatch(r"\d+(\.\d+)?", compact) else compact
+    parts = _DURATION.findall(written)
+    if not parts or "".join(number + unit for number, unit in parts) != written:
         raise ValueError(f"{text!r} is no duration; write it as 60s, 5m, 1h30m or 2d")
-    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if seconds > _LONGEST_SECONDS:
+        raise ValueError(f"{text.strip()[:20]!r} is longer than ten years; write it as 60s, 5m, 1h30m or 2d")
+    return timedelta(seconds=seconds)
 
 
 def duration_text(duration: timedelta) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Final
+
+_LONGEST: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,11 @@ class SettingsError(Exception):
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
         super().__init__("\n".join(map(str, self.faults)))
+
+
+def shortened(text: str) -> str:
+    """A text that fits into a message; what was pasted by mistake does not fill the screen."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 4 :]}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

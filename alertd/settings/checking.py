@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from alertd.core.faults import Fault, nearest
+from alertd.core.faults import Fault, nearest, shortened
 from alertd.options import is_secret, without_password
 from alertd.settings.document import written
 from alertd.settings.layers import FILE, KeyPath, Leaf, read_text
@@ -34,6 +34,7 @@ _WORDS: Final = {
     "extra_forbidden": ("no such key in it", "leave it out"),
     "dict": ("no map", 'write it as a=1,b=2 or {"a":"1"}'),
 }
+_BOUNDS: Final = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 _INPUT: Final = re.compile(r"^(?:Input|String|Value|List|Dictionary) should ")
 
 
@@ -62,7 +63,7 @@ class Part:
         self.fault_at(self.place(key), problem, remedy)
 
     def fault_at(self, place: str, problem: str, remedy: str = "") -> None:
-        self.faults.append(Fault(place, without_password(problem), without_password(remedy)))
+        self.faults.append(Fault(place, *(shortened(without_password(text)) for text in (problem, remedy))))
 
     def read(
         self, model: type[Model], context: Mapping[str, Any] | None = None, also: Iterable[str] = ()
@@ -166,8 +167,11 @@ def _words(detail: ErrorDetails, found: FieldInfo | None, text: str, *, secret: 
         return "not valid", means
     if kind == "value_error":
         problem, _, remedy = text.partition("; ")
-        return problem, remedy
+        return problem, remedy or means
     if kind == "literal_error":
         return "none of its values", f"write {str(detail['ctx']['expected']).replace(chr(39), '')}"
+    for bound, says in _BOUNDS.items():
+        if bound in detail.get("ctx", {}):
+            return f"must be {says} {detail['ctx'][bound]}", means
     general = _INPUT.sub("should ", detail["msg"]).replace("should be", "must be"), means
     return next((words for start, words in _WORDS.items() if re.match(rf"{start}(_type|_parsing|\Z)", kind)), general)

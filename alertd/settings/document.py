@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_origin
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, Field, PlainValidator
+from pydantic import BaseModel, Field, PlainValidator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from alertd.core.budgets import DEFAULT_THRESHOLDS, Amount, Threshold, Where
 from alertd.core.periods import KINDS
 from alertd.core.quiet import QuietHours
-from alertd.options import Duration, Options, Secret, TextList
+from alertd.options import Options, Pace, Secret, TextList
 from alertd.settings import readers
 
 PREFIX: Final = "ALERTD_"
@@ -138,7 +138,7 @@ class Document(BaseSettings):
         description="Where alertd remembers: sqlite:///relative.db, sqlite:////absolute.db or postgresql://...",
         examples=["sqlite:///alertd.db"],
     )
-    poll_interval: Annotated[Duration, AfterValidator(readers.at_least_a_second)] = Field(
+    poll_interval: Pace = Field(
         timedelta(seconds=60), description="How often sources are read and budgets judged", examples=["60s"]
     )
     timezone: Zone = Field(

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from dotenv.parser import parse_stream
 
-from alertd.core.faults import Fault, nearest, one_of
+from alertd.core.faults import Fault, nearest, one_of, shortened
 from alertd.options import canonical, read_json
 from alertd.settings.document import DEPTHS, NAMED, NESTING, PREFIX, written
 
@@ -73,10 +73,13 @@ class Layers:
 
     def secrets(self, folder: Path, place: str, layer: int) -> None:
         """A folder of secrets: files named like variables; other files and sub-folders are left alone."""
-        if not folder.is_dir():
-            self.faults.append(Fault(place, f"{folder} is no folder", "mount the secrets there, or leave the key out"))
+        try:
+            files = sorted(folder.iterdir())
+        except (OSError, ValueError):
+            remedy = "mount the secrets there, or leave the key out"
+            self.faults.append(Fault(place, f"{shortened(str(folder))} is no folder that can be read", remedy))
             return
-        for file in sorted(folder.iterdir()):
+        for file in files:
             if file.name.upper().startswith(PREFIX) and file.is_file():
                 self._variable(file.name, self._text(file, str(file)).rstrip("\r\n"), str(file), layer)
 
@@ -104,7 +107,8 @@ class Layers:
             self.faults.append(Fault(place, "has keys of its own, and no value", remedy))
             return
         for rest, found in _spread(path, below):
-            self._leaf(rest, Leaf(found, place, layer))
+            inside = ".".join(rest[len(path) :])
+            self._leaf(rest, Leaf(found, f"{place} ({inside})", layer))
 
     def _leaf(self, raw: KeyPath, leaf: Leaf) -> None:
         depth = depth_of(raw[0].lower())
@@ -154,9 +158,12 @@ def read_text(file: Path) -> str:
     try:
         return file.read_text("utf-8-sig")
     except OSError as error:
-        raise ValueError(f"{file} cannot be read ({error.strerror}); check the path and its rights") from None
+        name = shortened(str(file))
+        raise ValueError(f"{name} cannot be read ({error.strerror}); check the path and its rights") from None
     except UnicodeDecodeError:
         raise ValueError(f"{file} is no UTF-8 text; save it as UTF-8") from None
+    except ValueError as error:
+        raise ValueError(f"no path ({error}); write the path of a file") from None
 
 
 def depth_of(head: str) -> int:

@@ -10,7 +10,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from alertd.core.budgets import Budget
-from alertd.core.faults import Fault, SettingsError
+from alertd.core.faults import Fault, SettingsError, shortened
 from alertd.core.pricefile import PriceFileError, read_price_file
 from alertd.registry import HOUSE
 from alertd.settings.budgets import read_budget, with_defaults
@@ -193,5 +193,5 @@ def _rate(value: object) -> Decimal:
     except InvalidOperation:
         rate = Decimal(0)
     if not rate.is_finite() or rate <= 0:
-        raise ValueError(f"{str(value)!r} is no rate; write a number above 0, such as 1.08")
+        raise ValueError(f"{shortened(str(value))!r} is no rate; write a number above 0, such as 1.08")
     return rate

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import ValidationInfo
 
-from alertd.core.budgets import SEVERITIES, TOKENS, Amount, Threshold, Where, duration_text, parse_threshold
+from alertd.core.budgets import SEVERITIES, TOKENS, Amount, Threshold, Where, parse_threshold
 from alertd.core.faults import nearest, one_of
 from alertd.core.periods import KINDS
 from alertd.core.quiet import QuietHours
@@ -109,7 +109,8 @@ def _threshold(text: str, unit: str | None) -> Threshold:
 
 def read_amount(value: Any, info: ValidationInfo) -> Amount:
     """An amount; a bare number is in the budget's own currency, or in that of the context (ALERTD_DEFAULTS)."""
-    text, own, default = str(value), info.data.get("currency"), (info.context or {}).get("currency")
+    text = f"{value:f}" if isinstance(value, Decimal) else str(value)
+    own, default = info.data.get("currency"), (info.context or {}).get("currency")
     if own is None and default is not None:
         try:
             return Amount.parse(text)
@@ -140,12 +141,18 @@ def read_currency(value: Any) -> str:
 
 def read_zone(value: Any) -> ZoneInfo:
     """A zone by its IANA name."""
-    known = available_timezones()
-    if str(value) in known:
-        return ZoneInfo(str(value))
-    raise ValueError(
-        f"{str(value)!r} is no time zone; write an IANA name such as {nearest(str(value), known) or 'Europe/Berlin'}"
-    )
+    name = str(value)
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        meant = nearest(name, _zones()) or "Europe/Berlin"
+    raise ValueError(f"{name!r} is no time zone; write an IANA name such as {meant}")
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """The names there are: read from the disk once, and only where one is wrong."""
+    return frozenset(available_timezones())
 
 
 def read_period(value: Any) -> str:
@@ -187,10 +194,3 @@ def read_listen(value: Any) -> tuple[str, int]:
             f"{str(value)!r} is no host and port; write it as 127.0.0.1:9480, or 0.0.0.0:9480 for everywhere"
         )
     return found["six"] or found["host"], int(found["port"])
-
-
-def at_least_a_second(value: timedelta) -> timedelta:
-    """The same duration where it is long enough to wait for."""
-    if value < timedelta(seconds=1):
-        raise ValueError(f"{duration_text(value)} is too short; write 1s or longer, such as 60s")
-    return value

@@ -85,6 +85,20 @@ def test_faults_of_the_configuration_are_lines_on_standard_error_and_status_1(tm
     ]
 
 
+def test_faults_are_json_for_who_asks_for_json(tmp_path: Path) -> None:
+    (tmp_path / "my.env").write_text("ALERTD_DATBASE=x\n")
+    words = [*ALERTD, "check", "--json", "--env-file", "my.env"]
+    run = subprocess.run(words, cwd=tmp_path, env=BARE, capture_output=True, text=True, check=False)
+    answer = json.loads(run.stdout)
+    assert (run.returncode, answer["ok"]) == (1, False)
+    assert answer["faults"][0] == {
+        "place": "ALERTD_DATBASE (my.env:1)",
+        "problem": "no such key",
+        "remedy": "did you mean ALERTD_DATABASE?",
+    }
+    assert "\n".join("{place}: {problem}; {remedy}".format(**fault) for fault in answer["faults"]) == run.stderr.strip()
+
+
 def test_the_place_of_a_fault_is_bold_on_a_terminal_and_plain_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")

@@ -20,6 +20,7 @@ SOUND = {
 BUDGET = "ALERTD_BUDGETS__RESEARCH__"
 SOURCE = "ALERTD_SOURCES__GATEWAY__"
 OPS = "ALERTD_NOTIFIERS__OPS__"
+JSON = 'a list is written ["a","b"], a map {"a":"b"}'
 
 #: One defect each, over a configuration that is sound: variable, value, what is said (all of it).
 BROKEN = [
@@ -52,7 +53,7 @@ BROKEN = [
         "no database; write sqlite:////var/lib/alertd/alertd.db or postgresql://host/alertd",
     ),
     ("ALERTD_POLL_INTERVAL", "fast", "'fast' is no duration; write it as 60s, 5m, 1h30m or 2d"),
-    ("ALERTD_POLL_INTERVAL", "0s", "0s is too short; write 1s or longer, such as 60s"),
+    ("ALERTD_POLL_INTERVAL", "0s", "0s is too short; write 1s or longer"),
     ("ALERTD_TIMEZONE", "Europe/Berln", "'Europe/Berln' is no time zone; write an IANA name such as Europe/Berlin"),
     ("ALERTD_DRY_RUN", "maybe", "neither true nor false; write true or false"),
     ("ALERTD_DIGEST", "weeky", "none of its values; write weekly, daily or off"),
@@ -96,7 +97,7 @@ BROKEN = [
         '{"team": 5}',
         'a pattern is text; write it as {"team":"research","model":["gpt-*","!gpt-4o-mini"]}',
     ),
-    (BUDGET + "WHERE", '{"team": ', "no JSON (Expecting value at character 9)"),
+    (BUDGET + "WHERE", '{"team": ', "no JSON (Expecting value at character 9); " + JSON),
     (BUDGET + "THRESHOLDS", "actual eighty", "'actual eighty' is no threshold; write it as actual 80%"),
     (BUDGET + "THRESHOLDS", "actual 400 EUR", "'actual 400 EUR' is in EUR, but the budget in USD; give both in one"),
     (
@@ -126,9 +127,11 @@ BROKEN = [
     (SOURCE + "URL", "", "required; write it as http://tap:9090"),
     (SOURCE + "PRESET", "litelm", "none of its values; write litellm or vllm"),
     (SOURCE + "INTERVAL", "often", "'often' is no duration; write it as 60s, 5m, 1h30m or 2d"),
+    (SOURCE + "INTERVAL", "0s", "0s is too short; write 1s or longer"),
+    (SOURCE + "TIMEOUT", "0s", "0s is too short; write 1ms or longer"),
     (SOURCE + "LABELS", "search", "no map; write it as team=search,env=production or as JSON"),
-    (SOURCE + "DROP_LABELS", '["end_user"', "no JSON (Expecting ',' delimiter at character 12)"),
-    (OPS + "PORT", "99999", "must be less than or equal to 65535; A port, 1 to 65535"),
+    (SOURCE + "DROP_LABELS", '["end_user"', "no JSON (Expecting ',' delimiter at character 12); " + JSON),
+    (OPS + "PORT", "99999", "must be at most 65535; A port, 1 to 65535"),
     (OPS + "FALLBACK", "male", "no 'male' in notifiers; there are: mail; did you mean mail?"),
     (OPS + "FALLBACK", "ops", "goes in a circle: ops -> ops; leave one of them out"),
     ("ALERTD_NOTIFIERS__PAGER__URL", "x", ("ALERTD_NOTIFIERS__PAGER__KIND", "required; write echo or post")),
@@ -136,7 +139,7 @@ BROKEN = [
     (
         "ALERTD_ACTIONS__STOP_RESEARCH__MAX_PER_HOUR",
         "-1",
-        "must be greater than or equal to 0; How often it may act in an hour at most",
+        "must be at least 0; How often it may act in an hour at most",
     ),
 ]
 
