@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("room", nargs="?", help=f"one of {rooms} ({_SETTINGS}: the keys that are no plug-in's)")
     parser.add_argument("kind", nargs="?", help="a kind of that room: every key of it")
     parser.add_argument("--json", action="store_true", help="JSON instead of text")
+    parser.add_argument("--env", action="store_true", help="as lines of an env file, what is optional commented out")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,7 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"alertd kinds: no room {room!r}; {one_of(room, (*_SECTIONS, _SETTINGS))}\n")
         return _USAGE
     try:
-        text = _answer(room, arguments.kind, as_json=arguments.json)
+        text = (
+            _lines_of(room, arguments.kind) if arguments.env else _answer(room, arguments.kind, as_json=arguments.json)
+        )
     except UnknownKindError as error:
         sys.stderr.write(f"alertd kinds: {error}\n")
         return _USAGE
@@ -54,6 +57,25 @@ def _answer(room: str | None, kind: str | None, *, as_json: bool) -> str:
     if as_json:
         return json.dumps(found, indent=2, ensure_ascii=False)
     return "\n\n".join(_room(name, sentences) for name, sentences in found.items())
+
+
+def _lines_of(room: str | None, kind: str | None) -> str:
+    """One kind's lines to paste; or those of every kind, none switched on, as the end of config/alertd.env.example."""
+    if room in _SECTIONS and kind:
+        return _env(room, kind, required="", optional="#")
+    rooms = [room] if room in _SECTIONS else list(_SECTIONS)
+    return "\n\n".join(_env(name, kind, required="#or ", optional="#or ") for name in rooms for kind in kinds(name))
+
+
+def _env(room: str, kind: str, *, required: str, optional: str) -> str:
+    general = {key.name for key in describe() if not key.kind and not key.name.endswith("__KIND")}
+    lines = [f"# {kind}: {_sentence(room, kind)}"]
+    for key in options_of(_SECTIONS[room], kind):
+        if key.name not in general:
+            lines += [f"# {key.description}{'' if key.required else ' (optional)'}"] * (not key.name.endswith("__KIND"))
+            value = key.default or (key.examples[0] if key.examples else "")
+            lines.append(f"{required if key.required else optional}{key.name.replace('<NAME>', kind.upper())}={value}")
+    return "\n".join(lines)
 
 
 def _room(room: str, sentences: dict[str, str]) -> str:

@@ -35,6 +35,7 @@ def read_budget(name: str, part: Part, default_currency: str | None, zone: ZoneI
     if options is None:
         return None
     _check_names(options, part, known)
+    _check_escalation(options, part)
     table = _table(options, part, known)
     rule = _period(options, part, options.timezone or zone)
     if not sound or options.amount is None or rule is None:
@@ -78,6 +79,13 @@ def _table(options: BudgetKeys, part: Part, known: Known) -> Table:
     table, faults = read_table(Path(options.table_file), part.place("table_file"), options.per, unit, known)
     part.faults += faults
     return table
+
+
+def _check_escalation(options: BudgetKeys, part: Part) -> None:
+    if options.escalate_after is not None and not options.escalate_to:
+        part.fault("escalate_after", "tells nobody", f"name a notifier: {part.place('escalate_to')}=ops")
+    if options.escalate_to and options.escalate_after is None:
+        part.fault("escalate_to", "is told after no time", f"say when: {part.place('escalate_after')}=30m")
 
 
 def _check_names(options: BudgetKeys, part: Part, known: Known) -> None:

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from alertd.core.budgets import DEFAULT_THRESHOLDS, Amount, Threshold, Where
 from alertd.core.periods import KINDS
 from alertd.core.quiet import QuietHours
-from alertd.options import Options, Pace, Secret, TextList
+from alertd.options import Duration, Options, Pace, Secret, TextList
 from alertd.settings import readers
 
 PREFIX: Final = "ALERTD_"

@@ -189,6 +189,17 @@ def test_nothing_to_watch_is_a_fault_only_for_who_needs_it(faults: Faults) -> No
     ]
 
 
+def test_an_escalation_says_when_and_to_whom(faults: Faults) -> None:
+    to, after = {BUDGET + "ESCALATE_TO": "ops"}, {BUDGET + "ESCALATE_AFTER": "30m"}
+    assert [str(fault) for fault in faults({**SOUND, **to})] == [
+        f"{BUDGET}ESCALATE_TO: is told after no time; say when: {BUDGET}ESCALATE_AFTER=30m"
+    ]
+    assert [str(fault) for fault in faults({**SOUND, **after})] == [
+        f"{BUDGET}ESCALATE_AFTER: tells nobody; name a notifier: {BUDGET}ESCALATE_TO=ops"
+    ]
+    assert faults({**SOUND, **to, **after}) == ()
+
+
 def test_a_circle_of_fallbacks_is_told_at_each_of_its_notifiers(faults: Faults) -> None:
     env = {f"ALERTD_NOTIFIERS__{name}__KIND": "echo" for name in "ABCD"}
     env |= {"ALERTD_NOTIFIERS__A__FALLBACK": "b", "ALERTD_NOTIFIERS__B__FALLBACK": "c"}
