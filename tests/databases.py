@@ -25,8 +25,11 @@ DURABLE = ("sqlite", "postgres")
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """The URL of a PostgreSQL for the session. Skips with a reason where there is none."""
+def postgres_server(*, durable: bool = False) -> Iterator[str]:
+    """The URL of a PostgreSQL for the session. Skips with a reason where there is none.
+
+    Tests let the wheel's server not wait for the disk; `durable` measures with it.
+    """
     given = os.environ.get("ALERTD_TEST_POSTGRES")
     if given:
         yield given
@@ -40,14 +43,15 @@ def postgres_server() -> Iterator[str]:
         with tempfile.TemporaryDirectory(prefix="pg") as folder:
             server = pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
             try:
-                _hasten(server.get_uri())
+                if not durable:
+                    _hasten(server.get_uri())
                 yield server.get_uri()
             finally:
                 server.cleanup()
 
 
 def _hasten(url: str) -> None:
-    """No test pulls the plug of this server, so it need not wait for the disk."""
+    """No test pulls the plug of the machine, so its server need not wait for the disk."""
     psycopg: Any = importlib.import_module("psycopg")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")

@@ -60,6 +60,7 @@ _FIRST: Final = (
         attempts $integer NOT NULL DEFAULT 0, not_before $integer NOT NULL DEFAULT 0, lease_until $integer,
         fence $integer NOT NULL DEFAULT 0, first_tried $integer, uncertain $integer NOT NULL DEFAULT 0,
         reason $text NOT NULL DEFAULT '', done_at $integer, UNIQUE (message_key, notifier)) $plain""",
+    "CREATE INDEX outbox_line ON outbox (notifier, id) WHERE done_at IS NULL",
     "CREATE INDEX outbox_open ON outbox (notifier, conversation, id) WHERE done_at IS NULL",
     "CREATE INDEX outbox_done ON outbox (done_at) WHERE done_at IS NOT NULL",
     """CREATE TABLE conversation (

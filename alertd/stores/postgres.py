@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -16,6 +17,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper, Loader
 
 from alertd.ports import Store, StoreError
+from alertd.stores.jobs import Job, started
 from alertd.stores.migrations import migrate
 from alertd.stores.sql import SqlStore
 from alertd.stores.transaction import Answer, Transaction, Upsert, Work
@@ -73,6 +75,7 @@ class PostgresDatabase:
         self._url = url
         self._place, self._parameters = _read(url)
         self._threads = ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="postgres")
+        self._waiting: deque[Job[Any]] = deque()
         self._own = threading.local()
         self._open: set[psycopg.Connection[Any]] = set()
 
@@ -89,14 +92,30 @@ class PostgresDatabase:
             connection.close()
         self._open.clear()
 
-    async def write(self, work: Work[Answer]) -> Answer:
-        return await self._run(lambda: self._transacted(work))
+    async def write(self, work: Work[Answer], *, small: bool = False) -> Answer:
+        if not small:
+            return await self._run(lambda: self._transacted(work))
+        job = Job(work)
+        self._waiting.append(job)
+        self._threads.submit(self._commit_waiting)
+        return await asyncio.wrap_future(job.future)
 
     async def read(self, work: Work[Answer]) -> Answer:
         return await self._run(lambda: self._transacted(_snapshot(work)))
 
     async def _run(self, call: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    def _commit_waiting(self) -> None:
+        """Commit the small work that waits in one transaction; where that fails, each piece in one of its own."""
+        jobs = started(self._waiting)
+        together = Job(lambda tx: [job.work(tx) for job in jobs])
+        with together:
+            together.answer = self._transacted(together.work) if jobs else []
+        for number, job in enumerate(jobs):
+            with job:
+                job.answer = self._transacted(job.work) if together.error else together.answer[number]
+            job.tell()
 
     def _transacted(self, work: Work[Answer]) -> Answer:
         """Run again what the database undid for another's sake, or what a connection that broke never committed."""

@@ -89,15 +89,15 @@ class SqlStore:
         return await self._database.write(lambda tx: outbox.claim(tx, now, lease, notifiers, limit))
 
     async def delivered(self, row: OutboxRow, at: datetime, receipt: Receipt) -> bool:
-        return await self._database.write(lambda tx: outbox.delivered(tx, row, at, receipt))
+        return await self._database.write(lambda tx: outbox.delivered(tx, row, at, receipt), small=True)
 
     async def retry_later(self, row: OutboxRow, at: datetime, reason: str, *, uncertain: bool) -> bool:
         return await self._database.write(
-            partial(outbox.retry_later, row=row, at=at, reason=reason, uncertain=uncertain)
+            partial(outbox.retry_later, row=row, at=at, reason=reason, uncertain=uncertain), small=True
         )
 
     async def give_up(self, row: OutboxRow, at: datetime, reason: str, fallback: NewMessage | None) -> bool:
-        return await self._database.write(lambda tx: outbox.give_up(tx, row, at, reason, fallback))
+        return await self._database.write(lambda tx: outbox.give_up(tx, row, at, reason, fallback), small=True)
 
     async def outbox_depth(self) -> dict[str, tuple[int, datetime | None]]:
         return await self._database.read(outbox.depth)

@@ -6,20 +6,18 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Generic
+from typing import Any, Final
 
 from alertd.ports import Store, StoreError
+from alertd.stores.jobs import Job, started
 from alertd.stores.migrations import migrate
 from alertd.stores.sql import SqlStore
 from alertd.stores.transaction import Answer, Upsert, Work
 
 _SCHEME: Final = "sqlite:///"
-#: How many pieces of work share one fsync at most; a failing disk then undoes no more than these.
-_GROUP: Final = 256
 _BUSY_SECONDS: Final = 10.0
 #: FULL: a commit is on the platter before it is reported. With NORMAL a power cut may forget the last transactions: a
 #: claim (the message goes out again and nobody knows that it may have) or that a key was turned off (done twice).
@@ -65,7 +63,7 @@ class SqliteDatabase:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._waiting: deque[_Job[Any]] = deque()
+        self._waiting: deque[Job[Any]] = deque()
         self._threads = [ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{what}") for what in ("write", "read")]
         self._connections: list[_Connection] = []
 
@@ -86,8 +84,8 @@ class SqliteDatabase:
             thread.shutdown()
         self._connections.clear()
 
-    async def write(self, work: Work[Answer]) -> Answer:
-        job = _Job(work)
+    async def write(self, work: Work[Answer], *, small: bool = False) -> Answer:
+        job = Job(work)
         self._waiting.append(job)
         self._threads[0].submit(self._commit_waiting)
         return await asyncio.wrap_future(job.future)
@@ -97,36 +95,9 @@ class SqliteDatabase:
 
     def _commit_waiting(self) -> None:
         """Commit whatever waits in one transaction; the calls that come after it for the same work find none left."""
-        group: list[_Job[Any]] = []
-        while self._waiting and len(group) < _GROUP:
-            group.append(self._waiting.popleft())
-        started = [job for job in group if job.future.set_running_or_notify_cancel()]
-        if started:
-            self._connections[0].commit(started)
-
-
-class _Job(Generic[Answer]):
-    """Work that waits for its turn, and what became of it: told only once it is committed."""
-
-    def __init__(self, work: Work[Answer]) -> None:
-        self.work = work
-        self.future: Future[Answer] = Future()
-        self.answer: Answer
-        self.error: BaseException | None = None
-
-    def __enter__(self) -> None:
-        self.error = None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
-        """Whatever the work raised is whoever awaits it to handle; the others of its group go on."""
-        self.error = error
-        return error is not None
-
-    def tell(self, failure: StoreError | None = None) -> None:
-        if failure or self.error:
-            self.future.set_exception(failure or self.error)
-        else:
-            self.future.set_result(self.answer)
+        group = started(self._waiting)
+        if group:
+            self._connections[0].commit(group)
 
 
 class _Connection:
@@ -151,7 +122,7 @@ class _Connection:
     def upsert(self, into: Upsert, rows: Sequence[tuple[Any, ...]]) -> None:
         self._db.executemany(_statement(into), rows)
 
-    def commit(self, jobs: Sequence[_Job[Any]]) -> None:
+    def commit(self, jobs: Sequence[Job[Any]]) -> None:
         failure: StoreError | None = None
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -165,7 +136,7 @@ class _Connection:
         for job in jobs:
             job.tell(failure)
 
-    def _attempt(self, job: _Job[Any]) -> None:
+    def _attempt(self, job: Job[Any]) -> None:
         self._db.execute("SAVEPOINT job")
         with job:
             job.answer = job.work(self)

@@ -48,8 +48,11 @@ class Database(Protocol):
 
     async def close(self) -> None: ...
 
-    async def write(self, work: Work[Answer]) -> Answer:
-        """The answer of `work`, once what it wrote is on disk. Work may be run again where the database asks."""
+    async def write(self, work: Work[Answer], *, small: bool = False) -> Answer:
+        """The answer of `work`, once what it wrote is on disk. Work may be run again where the database asks.
+
+        `small` work takes no one's turn and may share its transaction with others of its kind.
+        """
         ...
 
     async def read(self, work: Work[Answer]) -> Answer:

