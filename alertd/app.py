@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from alertd import __version__, registry, web
@@ -94,6 +95,7 @@ class App:
         self._progress = progress
         self._stop = asyncio.Event()
         self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._scheduler.add_listener(self._overrun, EVENT_JOB_MAX_INSTANCES)
         self._seen_files: dict[Path, float] = {}
         self._faults: tuple[str, ...] = ()
         self._started = self.clock.now()
@@ -251,6 +253,10 @@ class App:
             await self._judge()
 
         return round_
+
+    def _overrun(self, event: JobSubmissionEvent) -> None:
+        """A round took longer than its interval: the next one was left out."""
+        self.runner.rounds.setdefault(event.job_id, Rounds()).skipped += 1
 
     async def _judge(self) -> None:
         await self.runner.run("judge", self.judge.tick)

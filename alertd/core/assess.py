@@ -89,7 +89,8 @@ def assess(facts: Facts) -> Decisions:
         alerts += occasions.unpriced(positions, facts.told, facts.ledger, now)
         alerts += _strays(facts, positions)
         notes |= _tick_note(facts, now)
-    source_alerts, source_notes = blind(facts.around.sources.values(), facts.notes, now)
+    views = [view for view in facts.around.sources.values() if view.error or view.name not in facts.catching_up]
+    source_alerts, source_notes = blind(views, facts.notes, now)
     alerts += [Alert((key,), _nearest(event, facts, positions)) for key, event in source_alerts]
     notes |= source_notes
     said, moved = followed({**facts.notes, **notes}, {position.name: position for position in positions}, now)

@@ -87,6 +87,8 @@ def test_nothing_is_judged_while_a_source_is_catching_up():
     world.catching_up = frozenset({"gateway"})
     world.spend(450)
     assert world.tick() == []
+    world.pass_time(days=1)
+    assert world.tick(seen=False) == [], "a source that is still being read is not blind"
     world.catching_up = frozenset()
     assert len(world.tick()) > 0
 

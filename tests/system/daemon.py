@@ -1,0 +1,88 @@
+"""The real daemon in a process of its own, on an env file, until it is stopped or killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+HOUSE = Path(__file__).parents[2]
+
+
+def wait_for(what: str, found: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """The first answer of `found` that is true; fails, naming what was awaited, when it takes too long."""
+    deadline = time.monotonic() + seconds
+    while not (answer := found()):
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.02)
+    return answer
+
+
+def env_file(path: Path, settings: Mapping[str, str]) -> Path:
+    path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), encoding="utf-8")
+    return path
+
+
+@dataclass
+class Daemon:
+    """`alertd run` on an env file. `lines` are what it logged, as JSON; `port` where its page is, once it is."""
+
+    file: Path
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("ALERTD_")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "alertd", "run", "--env-file", str(self.file)],
+            cwd=HOUSE,
+            env=clean,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            try:
+                said = json.loads(line)
+            except ValueError:
+                said = {"message": line}
+            self.lines.append(said)
+            if said["message"].startswith("page, API and probes at "):
+                self.port = int(said["message"].rsplit(":", 1)[1])
+
+    def get(self, path: str) -> Any:
+        """The JSON of one of its pages, None until it serves."""
+        if not self.port:
+            assert self._process.poll() is None, self.lines
+            return None
+        answer = httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=10)
+        return answer.json() if answer.status_code == 200 else None
+
+    def kill(self) -> None:
+        """SIGKILL: no goodbye."""
+        self._process.kill()
+        self._process.wait(10)
+        self._reader.join(10)
+
+    def stop(self) -> tuple[int, float]:
+        """SIGTERM; its exit status, and the seconds that it took."""
+        begin = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        status = self._process.wait(15)
+        self._reader.join(10)
+        return status, time.monotonic() - begin
