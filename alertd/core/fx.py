@@ -48,9 +48,8 @@ class Rates:
         if (inverse := self._on(currency, money.currency, day)) is not None:
             return Money(money.amount / inverse.rate, currency)
         pair = f"{money.currency}_{currency}"
-        return NoRate(
-            money.currency, currency, f"no rate from {money.currency} to {currency} on {day}: set ALERTD_FX__{pair}"
-        )
+        remedy = f"set ALERTD_FX__{pair}, or give an [[fx]] rate in a price file"
+        return NoRate(money.currency, currency, f"no rate from {money.currency} to {currency} on {day}: {remedy}")
 
     def _on(self, base: str, quote: str, day: date) -> Rate | None:
         history = self._by_pair.get((base, quote))

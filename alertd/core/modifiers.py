@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from alertd.core.modelsize import size_class
 from alertd.core.usage import Modifiers
 
 _STANDARD: Final = {
@@ -34,3 +35,13 @@ def normalised(meter: str, modifiers: Modifiers) -> tuple[str, Modifiers]:
     if meter != "cache_write":
         left.pop("cache_ttl", None)
     return meter, tuple(sorted(left.items()))
+
+
+def of_training(model: str, modifiers: Modifiers) -> Modifiers:
+    """A training job's modifiers as the price files write them: lower case, and the size as its class.
+
+    Without a size the model's own name may tell it.
+    """
+    given = {name: value.strip().lower() for name, value in modifiers}
+    band = size_class(given.pop("size", "") or model)
+    return tuple(sorted({**given, **({"size": band} if band else {})}.items()))

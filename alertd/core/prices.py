@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from alertd.core.dated import in_force, is_assumed
 from alertd.core.model_names import SELF_HOSTED, Candidate, candidates, without_snapshot
-from alertd.core.modifiers import normalised
+from alertd.core.modifiers import normalised, of_training
 from alertd.core.pricehistory import History, Price, Unpriced, discounted, from_entries, in_part, joined, supposing
 from alertd.core.pricelayer import Layer
 from alertd.core.rules import Rule, rules_for
@@ -95,6 +95,8 @@ class PriceBook:
         key = (line.provider, line.model, line.meter, line.modifiers)
         if key not in self._histories:
             meter, modifiers = normalised(line.meter, line.modifiers)
+            if meter == "training":
+                modifiers = of_training(line.model, modifiers)
             found = self._find(line.provider, line.model, meter, modifiers) or self._not_billed(line, meter)
             self._histories[key] = found or self._why_not(line, meter, modifiers)
         return self._histories[key]

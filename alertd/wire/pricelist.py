@@ -83,9 +83,14 @@ class GenaiPrices:
     """The bundled snapshot of genai-prices; nothing is fetched."""
 
     def __init__(self, snapshot: DataSnapshot | None = None) -> None:
-        self._snapshot = snapshot or get_snapshot()
+        self._given = snapshot
         self._found: dict[tuple[str, str], tuple[Provider, ModelInfo] | None] = {}
         self.version: str = f"genai-prices {version('genai-prices')}"
+
+    @property
+    def _snapshot(self) -> DataSnapshot:
+        """The bundled data is read when the first question comes: a book that answers all needs none of it."""
+        return self._given or get_snapshot()
 
     def names(self) -> Iterator[str]:
         """Every model id of the list."""

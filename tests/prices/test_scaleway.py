@@ -97,6 +97,22 @@ def test_every_account_and_every_month_has_its_own_free_million(book: PriceBook)
     assert rate(usage, book).totals == {"EUR": Decimal(0)}
 
 
+@pytest.mark.parametrize(
+    ("period", "euros"),
+    [
+        pytest.param("month", "0", id="nothing in either month"),
+        pytest.param("once", "0.15", id="the second month in full"),
+        pytest.param("none", "0.30", id="both months in full"),
+    ],
+)
+def test_where_the_free_million_is_of_another_period_two_months_cost(book: PriceBook, period, euros) -> None:
+    text = f'[[rule]]\nprovider="scaleway"\nname="scaleway-b"\nfree={{period="{period}"}}\n'
+    months = [datetime(2026, month, 1, tzinfo=UTC) for month in (8, 9)]
+    usage = [Usage(Line("scaleway", SMALL, "input"), day, day + timedelta(days=1), 1_000_000) for day in months]
+    own = PriceBook((read_price_file("own.toml", text), *book.layers))
+    assert rate(usage, own).totals == {"EUR": Decimal(euros)}
+
+
 def test_what_other_projects_used_of_the_free_million_can_be_said(book: PriceBook) -> None:
     own = read_price_file(
         "own.toml",

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from alertd.core.modelsize import size_band, size_band_of_name
 from alertd.core.money import Money
 from alertd.core.pricefile import read_price_file
 from alertd.core.prices import PriceBook, Unpriced
@@ -15,8 +16,6 @@ from alertd.core.rating.amounts import from_cents, from_nanos, from_units_and_na
 from alertd.core.rating.endpoints import Run, endpoint_usage, replica_minutes, runs_of
 from alertd.core.rating.training import (
     TrainingJob,
-    size_band,
-    size_band_of_name,
     tokens_of_steps,
     tokens_processed,
     tokens_unpacked,
@@ -133,6 +132,25 @@ def test_minutes_of_windows_add_up_to_the_minutes_of_the_whole() -> None:
 )
 def test_an_amount_means_what_its_provider_means(money: Money, amount: Money) -> None:
     assert money == amount
+
+
+@pytest.mark.parametrize(
+    "modifiers",
+    [
+        (("method", "sft"), ("type", "lora")),
+        (("method", "SFT"), ("size", "8B"), ("type", "LoRA")),
+        (("method", "sft"), ("size", "8030261248"), ("type", "Lora")),
+        (("method", "sft"), ("size", "<=16B"), ("type", "lora")),
+    ],
+)
+def test_a_job_is_known_however_its_size_and_method_are_written(billed, modifiers) -> None:
+    bill = billed("2026-11-03", ("together", LLAMA, "training", 1_000_000), modifiers=modifiers)
+    assert bill.totals == {"USD": Decimal("0.48")}
+
+
+def test_a_job_whose_size_nobody_tells_is_unpriced(billed) -> None:
+    job = (("method", "sft"), ("type", "lora"))
+    assert billed("2026-11-03", ("together", "our-model", "training", 1), modifiers=job).lines == ()
 
 
 def test_tokens_of_inference_are_priced_by_the_list(billed) -> None:
