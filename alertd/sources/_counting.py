@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -79,13 +79,6 @@ class CounterOptions(SourceOptions):
         if name and name not in PRESETS:
             raise ValueError(f"no such preset; {one_of(name, sorted(PRESETS))}")
         return name
-
-    @field_validator("type_map", mode="before")
-    @classmethod
-    def _is_map(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        return dict(part.strip().partition("=")[::2] for part in value.split(",") if part.strip())
 
     @model_validator(mode="after")
     def _names_counters(self) -> Self:
