@@ -1,0 +1,1 @@
+"""What can be done to a key, one file per kind."""
