@@ -29,6 +29,7 @@ from alertd.wire.billing import Billing, Pace, Pages, Record, attributed, by_str
 from alertd.wire.fields import Fields
 from alertd.wire.files import reading
 from alertd.wire.imports import Distinct, Imported, by_files, look_at_files
+from alertd.wire.reports import totals
 
 #: Bills of instances are up to two days late; the trend says nothing of its own delay.
 PACE: Final = Pace(timedelta(hours=6), timedelta(hours=48), timedelta(hours=24))
@@ -118,8 +119,8 @@ class Alibaba:
             found.extend(step.records)
         money = [record for record in found if isinstance(record, BilledCost)]
         latest = max((record.end for record in money), default=None)
-        totals = _totals(money)
-        said = f"{len(money)} lines of money in the last 4 days: {totals or 'nothing'}"
+        billed = totals(money)
+        said = f"{len(money)} lines of money in the last 4 days: {billed or 'nothing'}"
         problems = () if money else ("no line of Model Studio in 4 days; bills are up to 2 days late",)
         labels = {"model": sorted({record.model for record in money if record.model}),
                   "workspace": sorted({record.labels.get("workspace", "") for record in money} - {""})}  # fmt: skip
@@ -239,14 +240,6 @@ class Alibaba:
                         records.extend(reader.records(row, *reader.window(row)))
         self._tell(reader)
         return Imported(records, distinct.notes())
-
-
-def _totals(money: Sequence[BilledCost]) -> str:
-    sums: dict[str, Money] = {}
-    for record in money:
-        currency = record.cost.currency
-        sums[currency] = sums[currency] + record.cost if currency in sums else record.cost
-    return ", ".join(str(total) for total in sums.values())
 
 
 def _compact(value: Any) -> str:

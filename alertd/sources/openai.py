@@ -1,0 +1,198 @@
+"""OpenAI: tokens by the hour (usage) and dollars by the day (costs), read together for the same days.
+
+Tokens times price is the cost as it happens; the costs of the same models are kept beside it, settled a day later.
+Source: OpenAI's OpenAPI file of 2026-08; buckets are UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pydantic import Field, field_validator
+
+from alertd.core.backlog import Stretch, stretches
+from alertd.core.roles import CHARGE, INFERENCE, Standing
+from alertd.core.usage import BilledCost, Labels, Line, Usage
+from alertd.options import Secret, SourceOptions, TextList
+from alertd.ports import Look, Reading, SourceError
+from alertd.wire.billing import Billing, Pace, Pages, Query, attributed, by_stretches, every_page
+from alertd.wire.fields import Fields
+from alertd.wire.names import Names
+from alertd.wire.reports import look_at_reports, named, next_page
+
+PROVIDER: Final = "openai"
+PACE: Final = Pace(timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=2))
+#: Costs settle within about a day [not promised]; so much is read again every time.
+_SETTLING: Final = timedelta(days=2)
+#: 7 days of hours are one page of usage; costs fit as well.
+_DAYS: Final = 7
+_KINDS: Final = ("completions", "embeddings")
+_GROUPS: Final = {
+    "completions": ["project_id", "api_key_id", "model", "batch", "service_tier"],
+    "embeddings": ["project_id", "api_key_id", "model"],
+}
+_COUNTED: Final = frozenset({"tokens", "1000_tokens"})
+#: Lines of the costs that are not among the tokens of the usage, where no unit tells.
+_TOOLS: Final = re.compile(
+    r"web.?search(?!-preview)|file.?search|code.?interpreter|image|sora|video|speech|tts|whisper|transcri|vector|storage"
+    r"|session|container|moderation",
+    re.IGNORECASE,
+)
+_TRAINING: Final = re.compile(r"fine.?tun|training", re.IGNORECASE)
+
+
+class Options(SourceOptions):
+    """OpenAI. An admin key with api.usage.read; names of projects and keys want api.management.read besides."""
+
+    admin_key: Secret = Field(description="An admin key (sk-admin-...), made by an owner of the organization")
+    organization: str = Field("", description="The organization, for a user key of several")
+    kinds: TextList = Field(list(_KINDS), description="The usage that is counted in tokens: completions, embeddings")
+    costs: bool = Field(default=True, description="Whether costs are read besides the tokens")
+    url: str = Field("https://api.openai.com/v1", description="Where the API is")
+
+    @field_validator("kinds")
+    @classmethod
+    def _known_kinds(cls, value: list[str]) -> list[str]:
+        if unknown := set(value) - set(_KINDS):
+            raise ValueError(f"no kind {min(unknown)!r} that counts tokens; there are: {', '.join(_KINDS)}")
+        return value
+
+
+def build(name: str, options: Options) -> OpenAI:
+    """The source; contacts nobody yet."""
+    return OpenAI(name, options)
+
+
+class OpenAI:
+    """One organization's usage and costs."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        pace = PACE.set_by(options)
+        self.name = name
+        self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
+        self.standing = Standing(options.role, "usage")
+        self._options = options
+        self._url = f"{options.url.rstrip('/')}/organization"
+        headers = {"OpenAI-Organization": options.organization} if options.organization else {}
+        self._billing = Billing(name, options, bearer=options.admin_key.get_secret_value(), headers=headers)
+        self._projects = Names("projects", self._list_projects, self._billing)
+        self._keys = Names("keys", self._list_keys, self._billing)
+        self._seen_projects: set[str] = set()
+
+    async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
+        """Usage and costs of the same days together, the last days again each time."""
+        plan = stretches(cursor, since, now, reach_back=_SETTLING, days=_DAYS)
+        async for step in by_stretches(
+            plan, lambda stretch: self._pages(stretch, now), cursor=cursor, now=now, delay=self.delay
+        ):
+            yield step
+
+    async def look(self, now: datetime) -> Look:
+        """What the last day holds: tokens, dollars, projects and keys."""
+        plan = stretches(None, now - timedelta(days=1), now, days=_DAYS)
+        return await look_at_reports(self._pages(plan[-1], now), now, ("project", "key"))
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._billing.close()
+
+    async def _pages(self, stretch: Stretch, now: datetime) -> Pages:
+        span = {"start_time": str(int(stretch.start.timestamp())), "end_time": str(int(stretch.end.timestamp()))}
+        for kind in self._options.kinds:
+            query = {**span, "bucket_width": "1h", "limit": "168", "group_by[]": _GROUPS[kind]}
+            async for page in self._buckets(f"{self._url}/usage/{kind}", query):
+                yield {key: usage for row in page for key, usage in self._usage(kind, *row)}
+        if self._options.costs:
+            query = {**span, "bucket_width": "1d", "limit": "31", "group_by[]": ["project_id", "line_item"]}
+            async for page in self._buckets(f"{self._url}/costs", query):
+                yield dict(self._cost(*row, now) for row in page)
+
+    async def _buckets(self, url: str, query: Query) -> AsyncIterator[list[tuple[Fields, Fields]]]:
+        """Every (bucket, result) page by page, once the names in it are known."""
+
+        async def ask(page: str) -> Fields:
+            return await self._billing.get(url, {**query, **({"page": page} if page else {})})
+
+        async for page in every_page(ask, next_page, self.name):
+            rows = [(bucket, row) for bucket in page.items("data") for row in bucket.items("results")]
+            self._seen_projects |= {row.text("project_id") for _, row in rows} - {""}
+            await self._projects.learn({row.text("project_id") for _, row in rows})
+            await self._keys.learn({row.text("api_key_id") for _, row in rows})
+            yield rows
+
+    def _usage(self, kind: str, bucket: Fields, row: Fields) -> Iterator[tuple[Any, Usage]]:
+        """Disjoint meters of one result: cached and written tokens are taken out of the input that includes them."""
+        whole, cached, written = (
+            row.whole(f"input_{name}") for name in ("tokens", "cached_tokens", "cache_write_tokens")
+        )
+        batch = row.flag("batch") is True
+        if cached + written > whole:
+            raise SourceError(f"{row.place}: {cached + written} cached tokens are more than the {whole} that hold them")
+        if row.whole("input_audio_tokens") or row.whole("output_audio_tokens") or row.whole("input_image_tokens"):
+            self._billing.once("audio and image tokens are priced as text; the costs show the difference")
+        meters = {
+            "batch_input" if batch else "input": whole - cached - written,
+            "cached_input": cached,
+            "cache_write": written,
+            "batch_output" if batch else "output": row.whole("output_tokens"),
+        }
+        labels = self._labels(row)
+        tier = row.text("service_tier")
+        for meter, quantity in meters.items():
+            changed = {"tier": tier} if tier not in {"", "default", "standard"} else {}
+            if batch and not meter.startswith("batch"):
+                changed["batch"] = "true"
+            line = Line(PROVIDER, row.text("model"), meter, tuple(sorted(changed.items())), self._options.account)
+            if quantity:
+                start, end = bucket.instant("start_time"), bucket.instant("end_time")
+                key = (
+                    kind,
+                    start,
+                    meter,
+                    batch,
+                    row.text("api_key_id"),
+                    row.text("project_id"),
+                    row.text("model"),
+                    tier,
+                )
+                yield key, Usage(line, start, end, quantity, labels, self.name)
+
+    def _cost(self, bucket: Fields, row: Fields, now: datetime) -> tuple[Any, BilledCost]:
+        amount, item = row.child("amount"), row.text("line_item")
+        model, comma, rest = item.partition(", ")
+        charge = _charge(item, row.text("quantity_unit"))
+        labels = {**self._labels(row), "line": rest or item, **({CHARGE: charge} if charge != INFERENCE else {})}
+        start, end = bucket.instant("start_time"), bucket.instant("end_time")
+        cost = amount.money("value", amount.text("currency") or "USD")
+        record = BilledCost(
+            PROVIDER, start, end, cost, attributed(self._options, labels), model if comma else "", self.name,
+            final=end <= now - _SETTLING,
+        )  # fmt: skip
+        return ("costs", start, item, row.text("project_id"), cost.currency), record
+
+    def _labels(self, row: Fields) -> Labels:
+        project, key = row.text("project_id"), row.text("api_key_id")
+        found = {"project": self._projects.of(project), "project_id": project, "key": self._keys.of(key), "key_id": key}
+        return attributed(self._options, found)
+
+    async def _list_projects(self) -> Mapping[str, str]:
+        return await named(self._billing, f"{self._url}/projects", "after")
+
+    async def _list_keys(self) -> Mapping[str, str]:
+        """The keys of every project seen in the usage."""
+        found: dict[str, str] = {}
+        for project in sorted(self._seen_projects):
+            found |= await named(self._billing, f"{self._url}/projects/{project}/api_keys", "after")
+        return found
+
+
+def _charge(item: str, unit: str) -> str:
+    """What a line of the costs is for: the use of models unless its unit or name says otherwise."""
+    if _TRAINING.search(item):
+        return "training"
+    if unit in _COUNTED or (not unit and not _TOOLS.search(item)):
+        return INFERENCE
+    return "tools"
