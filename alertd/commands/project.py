@@ -102,10 +102,14 @@ def _numbers(fields: dict[str, Any], name: str) -> list[float]:
     numbers = fields.get(name) if fields.get(name) is not None else []
     if not isinstance(numbers, list):
         raise ValueError(f"{name}: a list of numbers, not {type(numbers).__name__}")  # noqa: TRY004 as above
-    for index, number in enumerate(numbers):
-        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= LARGEST:
-            raise ValueError(f"{name}[{index}]: a finite number, not {number!r}")
+    if not set(map(type, numbers)) <= {int, float} or (numbers and not max(map(abs, numbers)) <= LARGEST):
+        index = next(k for k, number in enumerate(numbers) if not _finite(number))
+        raise ValueError(f"{name}[{index}]: a finite number, not {numbers[index]!r}")
     return [float(number) for number in numbers]
+
+
+def _finite(number: Any) -> bool:
+    return type(number) in {int, float} and abs(number) <= LARGEST
 
 
 def _instant(fields: dict[str, Any], name: str) -> dt.datetime:

@@ -29,10 +29,10 @@ class Grid:
     hours       hour of its day, for each remembered step (0 throughout for steps of a day)
     seen        how much of each past day was seen, 0 to 1; 1 for all but the first and the last
     shares      how much of each coming day is still unseen and belongs to the period
-    begins, ends  when each coming stretch begins and ends
+    begins, ends  where each coming stretch begins and ends, in steps since the first
     """
 
-    seen_until: dt.datetime
+    seen_until: float
     inside: Floats
     oldest: int
     firsts: Counts
@@ -41,15 +41,21 @@ class Grid:
     shares: Floats
     past_weekdays: Counts
     coming_weekdays: Counts
-    begins: tuple[dt.datetime, ...]
-    ends: tuple[dt.datetime, ...]
+    begins: Floats
+    ends: Floats
     start: dt.datetime
     step: dt.timedelta
 
     def span(self, step: int) -> tuple[dt.datetime, dt.datetime]:
         """When a step of the past began, and when it ended or was last seen; in UTC."""
-        begin, end = (_instant(float(at), self.start, self.step).astimezone(dt.UTC) for at in (step, step + 1))
-        return begin, min(end, self.seen_until.astimezone(dt.UTC))
+        begin, end = (self.instant(at).astimezone(dt.UTC) for at in (step, min(step + 1.0, self.seen_until)))
+        return begin, end
+
+    def instant(self, at: float) -> dt.datetime:
+        """The instant at so many steps since the first, in the series' own zone."""
+        if self.step == HOUR:
+            return (self.start.astimezone(dt.UTC) + float(at) * HOUR).astimezone(self.start.tzinfo)
+        return self.start + float(at) * DAY
 
 
 class Calendar(NamedTuple):
@@ -90,7 +96,7 @@ def _grid(key: Calendar) -> Grid:
     firsts = np.maximum(edges[remembered], 0.0).astype(np.intp)
     oldest = int(firsts[0]) if firsts.size else key.length
     return Grid(
-        seen_until=_instant(seen, key.start, key.step),
+        seen_until=seen,
         inside=_inside(steps, np.minimum(steps + 1.0, seen), opens, closes),
         oldest=oldest,
         firsts=firsts - oldest,
@@ -99,8 +105,8 @@ def _grid(key: Calendar) -> Grid:
         shares=(coming / whole)[future],
         past_weekdays=(weekday + remembered) % 7,
         coming_weekdays=(weekday + future) % 7,
-        begins=tuple(_instant(max(edges[k], seen, opens), key.start, key.step) for k in future),
-        ends=tuple(_instant(min(edges[k + 1], closes), key.start, key.step) for k in future),
+        begins=np.maximum(edges[future], max(seen, opens)),
+        ends=np.minimum(edges[future + 1], closes),
         start=key.start,
         step=key.step,
     )
@@ -129,9 +135,3 @@ def _hours(steps: Floats, edges: Floats) -> Counts:
     """The hour of its day for each step; the 25th hour of the longest day counts as the 24th."""
     days = np.searchsorted(edges, steps, side="right") - 1
     return np.minimum(steps - edges[days], 23).astype(np.intp)
-
-
-def _instant(at: float, start: dt.datetime, step: dt.timedelta) -> dt.datetime:
-    if step == HOUR:
-        return (start.astimezone(dt.UTC) + at * HOUR).astimezone(start.tzinfo)
-    return start + at * DAY

@@ -122,7 +122,6 @@ def _answer(past: Past, totals: Floats, fan: Floats, alert: float) -> Projection
     return Projection(
         spent=past.spent,
         totals=totals,
-        instants=(past.grid.seen_until, *past.grid.ends),
         fan=fan,
         alert_level=alert,
         method=METHOD,

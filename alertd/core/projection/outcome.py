@@ -34,7 +34,6 @@ class Projection:
 
     spent     spent in the period so far
     totals    the total of each run, least first
-    instants  where the fan stands: the end of what was seen, then the end of each coming day
     fan       [instants x FAN_LEVELS] quantiles of what is spent by then
     alert_level  the largest budget for which the forecast threshold at its default would alert now
     method    how it was found
@@ -43,7 +42,6 @@ class Projection:
 
     spent: float
     totals: Floats
-    instants: tuple[dt.datetime, ...]
     fan: Floats
     alert_level: float
     method: str
@@ -51,6 +49,11 @@ class Projection:
     steps: Floats
     opening: float
     period_start: dt.datetime
+
+    @property
+    def instants(self) -> tuple[dt.datetime, ...]:
+        """Where the fan stands: the end of what was seen, then the end of each coming day."""
+        return tuple(self.grid.instant(at) for at in (self.grid.seen_until, *self.grid.ends))
 
     @property
     def quantiles(self) -> tuple[float, ...]:
@@ -90,21 +93,20 @@ class Projection:
         if self.spent >= budget and (crossed := self._crossed(budget)) is not None:
             return Exhaustion(crossed, crossed, crossed)
         probability = self.probability_over(budget)
-        if probability < _WORTH_A_DATE or len(self.instants) < 2:  # noqa: PLR2004 no time is left
+        if probability < _WORTH_A_DATE or not self.grid.ends.size:
             return None
         return Exhaustion(*(self._reached(budget, 1.0 - probability * part) for part in (0.1, 0.5, 0.9)))
 
     def _reached(self, budget: float, level: float) -> dt.datetime:
         """When the quantile of this level reaches the budget, evenly between two instants of the fan."""
         curve = np.array([np.interp(level, FAN_LEVELS, row) for row in self.fan])
+        instants = np.append(self.grid.seen_until, self.grid.ends)
         after = int(np.searchsorted(curve, budget, side="left"))
-        if after == 0:
-            return self.instants[0]
-        if after == len(self.instants):
-            return self.instants[-1]
-        part = (budget - curve[after - 1]) / (curve[after] - curve[after - 1])
-        begin, end = (self.instants[k].astimezone(dt.UTC) for k in (after - 1, after))
-        return (begin + float(part) * (end - begin)).astimezone(self.period_start.tzinfo)
+        at = instants[min(after, instants.size - 1)]
+        if 0 < after < instants.size:
+            begin = max(instants[after - 1], self.grid.begins[after - 1])
+            at = begin + (budget - curve[after - 1]) / (curve[after] - curve[after - 1]) * (at - begin)
+        return self.grid.instant(at).astimezone(self.period_start.tzinfo)
 
     def _crossed(self, budget: float) -> dt.datetime | None:
         """When in the past the spend reached the budget, evenly within its step."""

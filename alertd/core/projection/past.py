@@ -97,14 +97,11 @@ def _by_hour(grid: Grid, values: Floats, seen: Floats, shares: Floats) -> tuple[
 def _without_commitments(question: Question, grid: Grid, values: Floats) -> tuple[Floats, Floats]:
     series, rest, known = question.series, values.copy(), np.zeros(grid.shares.size)
     steps = np.arange(grid.oldest, series.values.size, dtype=np.float64)
-    until = position(grid.seen_until, series.start, series.step)
     for commitment in question.commitments:
         span = [position(at, series.start, series.step) for at in (commitment.start, commitment.end)]
         if commitment.in_series:
-            rest -= commitment.amount * _overlap(span, steps, np.minimum(steps + 1.0, until))
-        begins = np.array([position(at, series.start, series.step) for at in grid.begins])
-        ends = np.array([position(at, series.start, series.step) for at in grid.ends])
-        known += commitment.amount * _overlap(span, begins, ends)
+            rest -= commitment.amount * _overlap(span, steps, np.minimum(steps + 1.0, grid.seen_until))
+        known += commitment.amount * _overlap(span, grid.begins, grid.ends)
     return rest, known
 
 
