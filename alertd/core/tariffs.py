@@ -7,9 +7,10 @@ is rated as a whole and each unit carries what it came to: the parts add up, and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from alertd.core.costing import Exchange, NoPrice, UnitPrice
@@ -55,15 +56,17 @@ class LedgerTariff:
         return tariff.price.unit if found is None else Decimal(found.numerator) / Decimal(found.denominator)
 
     def _rated(self, account: str, provider: str, month: date) -> Mapping[tuple[Line, date], Fraction]:
-        """The account's whole month as its provider bills it, by line."""
+        """The account's whole month as its provider bills it, by line; each day by its own price and rule."""
         zone = ZoneInfo(self._book.zone(provider))
-        start, end = (_midnight(first, zone) for first in (month, _next(month)))
-        days = [start.timestamp(), end.timestamp()]
-        sums = self._ledger.sums(days)[:, 0] if self._ledger.series else ()
+        length = (_next(month) - month).days
+        days = [_midnight(month + timedelta(days=number), zone) for number in range(length + 1)]
+        sums = self._ledger.sums([day.timestamp() for day in days])
         used = [
             Usage(row.line, start, end, int(count))
-            for row, count in zip(self._ledger.series, sums, strict=True)
-            if count and not row.billed and row.account == account and self._sold_by(row.line, provider, month)
+            for row, counts in zip(self._ledger.series, sums, strict=True)
+            if not row.billed and row.account == account and self._sold_by(row.line, provider, month)
+            for (start, end), count in zip(pairwise(days), counts, strict=True)
+            if count
         ]
         return effective_prices(rate(used, self._book))
 
