@@ -12,15 +12,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from alertd.core.events import Event
 from alertd.core.messages import compose
 from alertd.core.messages.samples import NOW, SAMPLES
+from alertd.core.story import story
+from alertd.notifiers import teams
 from alertd.notifiers._blocks import render as blocks
 from alertd.notifiers._mail import html as mail_html
+from alertd.wire.pictures import png
 
 #: Kinds whose mails are shown in all three ways.
 MAILED: Final = ("forecast", "burn_rate", "source_stale", "digest")
@@ -52,6 +59,11 @@ code {{ color: #e01e5a; background: #f6f6f6; border: 1px solid #ddd; border-radi
   font-size: 12px; }}
 </style><div class="who"><div class="face">a</div><div><b>alertd</b> <span class="app">APP</span>
 <span class="time">8:05 AM</span>{blocks}</div></div>"""
+_TEAMS: Final = """<!DOCTYPE html><meta charset="utf-8"><style>
+body {{ margin: 0; padding: 16px; background: #f5f5f5; color: #242424; 
+  font: 14px/1.4 "Segoe UI", "Liberation Sans", sans-serif; }}
+div {{ background: #fff; border: 1px solid #e0e0e0; border-radius: 6px; padding: 12px 16px; }} p {{ margin: 0 0 6px; }}
+</style><div>{lines}</div>"""
 _FRAME: Final = """<!DOCTYPE html><meta charset="utf-8"><style>
 body {{ margin: 0; background: {ground}; text-align: center; }}
 iframe {{ border: 0; width: {width}px; display: inline-block; }}
@@ -91,13 +103,33 @@ def main(arguments: list[str]) -> int:
 def pictures() -> Iterator[Picture]:
     """Every picture of the gallery."""
     for kind, sample in SAMPLES.items():
-        message = compose(sample(NOW), NOW)
+        events = sample(NOW)
+        message = compose(events, NOW)
         yield Picture(f"slack-{kind}", slack_page(blocks(message)["blocks"]), 720)
         if kind in MAILED:
-            page = _dotted(mail_html(message))
+            drawn = png(story(events[0], NOW)) if len(events) == 1 else b""
+            source = f"data:image/png;base64,{b64encode(drawn).decode()}" if drawn else ""
+            page = _dotted(mail_html(message, source))
             yield Picture(f"mail-{kind}-light", page, 680)
             yield Picture(f"mail-{kind}-dark", page, 680, dark=True)
             yield Picture(f"mail-{kind}-phone", page, 390)
+            yield Picture(f"teams-{kind}", teams_page(teams.render(message)), 640)
+    for name, event in _states().items():
+        drawn_state = story(event, NOW)
+        if drawn_state is not None:
+            yield Picture(f"chart-{name}", f"<body style='margin:0'>{drawn_state.decode()}", 640)
+
+
+def _states() -> dict[str, Event]:
+    """The five states of the chart."""
+    rising = SAMPLES["forecast"](NOW)[0]
+    return {
+        "quiet": SAMPLES["actual"](NOW)[0],
+        "rising": rising,
+        "over": SAMPLES["over"](NOW)[0],
+        "no-history": replace(rising, spent=Decimal(0), projected={}, details={"daily": []}),
+        "stale": replace(rising, data_until=NOW - timedelta(days=2)),
+    }
 
 
 def slack_page(found: list[dict[str, Any]]) -> str:
@@ -108,6 +140,21 @@ def slack_page(found: list[dict[str, Any]]) -> str:
         inner = "<br>".join(_mrkdwn(text["text"]) for text in texts)
         parts.append(f'<div class="{block["type"]}">{inner}</div>')
     return _dotted(_SLACK.format(blocks="".join(parts)))
+
+
+def teams_page(body: dict[str, Any]) -> str:
+    """A page that shows a card of runs much as Teams does."""
+    blocks = body["attachments"][0]["content"]["body"]
+    lines = "".join(f"<p>{''.join(_run(run) for run in block['inlines'])}</p>" for block in blocks)
+    return _dotted(_TEAMS.format(lines=lines))
+
+
+def _run(run: dict[str, Any]) -> str:
+    text = html.escape(run["text"])
+    style = {"medium": "font-size:17px;", "small": "font-size:12px;color:#616161;"}.get(run["size"], "")
+    style += "font-weight:600;" if run.get("weight") == "bolder" else ""
+    style += "font-family:monospace;font-size:13px;" if run.get("fontType") == "monospace" else ""
+    return f'<span style="{style}">{f"<a href=#>{text}</a>" if "selectAction" in run else text}</span>'
 
 
 def _mrkdwn(text: str) -> str:
@@ -164,7 +211,14 @@ def _index(folder: str) -> str:
         lines += [f"## {_TITLES[kind]}", "", f"![Slack: {_TITLES[kind]}]({folder}/slack-{kind}.png)", ""]
         if kind in MAILED:
             ways = " ".join(f"![mail, {way}]({folder}/mail-{kind}-{way}.png)" for way in ("light", "dark", "phone"))
-            lines += [f"The same as a mail, in light, in dark and on a telephone: {ways}", ""]
+            lines += [
+                f"The same as a mail, in light, in dark and on a telephone: {ways}",
+                "",
+                f"The same in Teams: ![Teams: {_TITLES[kind]}]({folder}/teams-{kind}.png)",
+                "",
+            ]
+    charts = " ".join(f"![chart, {name}]({folder}/chart-{name}.png)" for name in _states())
+    lines += ["## The chart", "", f"Quiet, rising, over, without history, with stale data: {charts}", ""]
     return "\n".join(lines)
 
 

@@ -5,7 +5,8 @@ are text), instants are datetime (or their ISO text), windows are text as people
 apply is left out: the message then leaves the sentence out.
 
 ==============  ======================================================================================================
-any kind        handle: what `alertd ack HANDLE` takes
+any kind        handle: what `alertd ack HANDLE` takes · repeat: "reminder" | "escalation" | "snooze over", and
+                first_told: instant · daily: [[ISO day, spent on that day]] of the period so far, for the chart
 threshold       found_late: "down" (alertd was not running when it was crossed) | "correction" (late data), and
                 found_late_since: since when it was down, or the instant the level was really crossed
  burn_rate      window: "1h" · window_spent · window_usual · factor: times even pace · rising: true | false ·

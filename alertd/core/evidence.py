@@ -36,7 +36,8 @@ def event_of(position: Position, kind: str, severity: str, key: str, now: dateti
     projection = position.projection
     amount = position.amount.value
     exhausted = projection.exhausted_at(float(amount)) if projection is not None else None
-    details = {"handle": handle_of(identity), **more.pop("details", {})}
+    daily = [[day, spent] for day, spent in position.daily]
+    details = {"handle": handle_of(identity), "daily": daily, **more.pop("details", {})}
     return Event(
         id=identity,
         kind=kind,

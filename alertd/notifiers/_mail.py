@@ -48,10 +48,16 @@ a {{ color: #1d4ed8; }}
 <div class="card">
 <h1>{icon} {headline}</h1>
 {lines}
-{footer}
+{picture}{footer}
 </div>
 </body>
 </html>
+"""
+
+
+_PICTURE: Final = """\
+<p><img src="{source}" alt="Spent so far, the likely range to the period's end, and the budget" width="552"
+ style="width: 100%; max-width: 552px; height: auto; border-radius: 6px;"></p>
 """
 
 
@@ -64,13 +70,17 @@ def text(message: Message) -> str:
     return "\n".join(body) + "\n"
 
 
-def html(message: Message) -> str:
-    """The HTML body: no picture and no script from anywhere, everything from outside escaped."""
+def html(message: Message, picture: str = "") -> str:
+    """The HTML body: nothing is loaded from anywhere, everything from outside is escaped.
+
+    `picture` is the address of an image within the mail (`cid:...`).
+    """
     return _PAGE.format(
         title=escape(message.subject),
         colour=_COLOURS.get(message.severity, "#52525b"),
         icon=message.icon,
         headline="".join(_headline(span) for span in message.headline),
+        picture=_PICTURE.format(source=escape(picture)) if picture else "",
         lines="\n".join(f"<p>{_line(line)}</p>" for line in message.lines),
         footer=f'<p class="foot">{_footer(message.footer)}</p>' if message.footer else "",
     )

@@ -5,6 +5,7 @@ Headers are written by the standard library's policy, which refuses line breaks;
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections import OrderedDict
@@ -22,9 +23,11 @@ from pydantic import Field, field_validator, model_validator
 from alertd.core.addresses import fill
 from alertd.core.events import Event
 from alertd.core.messages import Message, compose
+from alertd.core.story import story
 from alertd.notifiers._mail import html, text
 from alertd.options import NotifierOptions, Secret, TextList
 from alertd.ports import Delivery, DeliveryError, Receipt
+from alertd.wire.pictures import png
 from alertd.wire.smtp import PORTS, Refused, Server, hand_over, knock
 
 #: What an address may be made of, with the fields of a template; quoted local parts are refused.
@@ -79,12 +82,13 @@ def draft(options: Options, delivery: Delivery, now: datetime) -> dict[str, byte
     """The whole mail, as a file that mail programs open."""
     to = [fill(address, delivery.events[0]) or address for address in options.to]
     message_id = _message_id(delivery.key, parseaddr(options.sender)[1])
-    mail = render(compose(delivery.events, now), sender=options.sender, to=to, message_id=message_id, now=now)
+    mail = render(compose(delivery.events, now), sender=options.sender, to=to, message_id=message_id, now=now,
+                  picture=chart(delivery, now))  # fmt: skip
     return {".eml": mail.as_bytes()}
 
 
 def render(message: Message, *, sender: str, to: Sequence[str], message_id: str, now: datetime,
-           thread: Sequence[str] = ()) -> EmailMessage:  # fmt: skip
+           thread: Sequence[str] = (), picture: bytes = b"") -> EmailMessage:  # fmt: skip
     """The whole mail: `thread` are the Message-IDs of its conversation so far, oldest first."""
     mail = EmailMessage(policy=SMTP_POLICY)
     mail["From"] = _sender(sender)
@@ -100,8 +104,18 @@ def render(message: Message, *, sender: str, to: Sequence[str], message_id: str,
     if message.severity == "critical":
         mail["Importance"] = "high"
     mail.set_content(text(message), cte="quoted-printable")
-    mail.add_alternative(html(message), subtype="html", cte="quoted-printable")
+    content_id = f"<chart.{message_id.strip('<>')}>"
+    source = f"cid:{content_id.strip('<>')}" if picture else ""
+    mail.add_alternative(html(message, source), subtype="html", cte="quoted-printable")
+    if picture:
+        shown = mail.get_payload()[1]  # type: ignore[index] # the alternatives are a list: text, then HTML
+        shown.add_related(picture, "image", "png", cid=content_id, filename="chart.png", disposition="inline")  # type: ignore[union-attr] # it is an EmailMessage
     return mail
+
+
+def chart(delivery: Delivery, now: datetime) -> bytes:
+    """The period's picture where one budget is told of; several would need several."""
+    return png(story(delivery.events[0], now)) if len(delivery.events) == 1 else b""
 
 
 class Email:
@@ -139,8 +153,9 @@ class Email:
             )
         now, message_id = self._now(), _message_id(delivery.key, self._sender)
         thread = [known for known in delivery.memory.get("thread", "").split() if known != message_id]
+        picture = await asyncio.to_thread(chart, delivery, now)
         mail = render(compose(delivery.events, now), sender=self._options.sender, to=to,
-                      message_id=message_id, now=now, thread=thread)  # fmt: skip
+                      message_id=message_id, now=now, thread=thread, picture=picture)  # fmt: skip
         recipients = self._waiting.get(delivery.key, tuple(to))
         said, refused = await hand_over(self.name, self._server, mail, self._sender, recipients)
         self._told_apart(delivery.key, refused)

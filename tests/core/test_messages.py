@@ -243,6 +243,18 @@ def test_certainty_is_never_claimed() -> None:
     assert "under 1 % chance" in said(sample("actual", probability_over=0.0))
 
 
+@pytest.mark.parametrize(
+    ("repeat", "begins", "why"),
+    [("reminder", "Reminder: research will", "nobody has acknowledged it"),
+     ("escalation", "Escalated: research will", "nobody has acknowledged it, so it comes to you"),
+     ("snooze over", "Snooze over: research will", "it still stands")],
+)  # fmt: skip
+def test_what_is_told_again_says_so_and_since_when_it_was_known(repeat: str, begins: str, why: str) -> None:
+    event = sample(details={"handle": "4f2", "repeat": repeat, "first_told": NOW - timedelta(days=1)})
+    assert headline(event).startswith(begins)
+    assert f"First told Fri 20 Nov 08:05; {why}" in said(event)
+
+
 # --- many at once ---
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from email.message import EmailMessage
@@ -64,6 +65,16 @@ def test_every_kind_of_message_is_a_mail_of_text_and_html(server: SmtpServer, ki
     assert parsedate_to_datetime(mail["Date"]) == NOW
     assert _visible(body(mail, "html")).startswith(body(mail, "plain").splitlines()[0])
     assert mail["Subject"].partition("] ")[2] in body(mail, "plain").splitlines()[0]
+
+
+def test_the_picture_is_within_the_mail_and_no_address_is_outside_it(server: SmtpServer) -> None:
+    pytest.importorskip("resvg_py", reason="the extra charts is not installed")
+    receipt(mailer(server.port), delivery(sample()))
+    mail = server.mails[0]
+    pictures = [part for part in mail.walk() if part.get_content_type() == "image/png"]
+    assert len(pictures) == 1
+    assert f'src="cid:{pictures[0]["Content-ID"].strip("<>")}"' in body(mail, "html")
+    assert "http" not in re.sub(r'href="[^"]*"', "", body(mail, "html"))
 
 
 def test_the_html_says_all_that_the_text_says(server: SmtpServer) -> None:

@@ -13,6 +13,7 @@ from alertd.core.events import Event
 from alertd.core.messages import details, evidence
 from alertd.core.messages.groups import merged, several
 from alertd.core.messages.notices import notice
+from alertd.core.messages.repeats import again
 from alertd.core.messages.spans import BOLD, CODE, ITALIC, LINK, PLAIN, Line, Message, Span, text_of, tidy
 
 __all__ = ["BOLD", "CODE", "ITALIC", "LINK", "PLAIN", "Line", "Message", "Span", "compose", "text_of"]
@@ -28,7 +29,7 @@ def compose(events: Sequence[Event], now: datetime) -> Message:
         raise ValueError("a message needs at least one event")
     if len(events) == 1:
         event = events[0]
-        headline, lines, extra = notice(event, now)
+        headline, lines, extra = again(event, notice(event, now), now)
     else:
         event = merged(events)
         headline, lines, extra = several(events, now)

@@ -17,6 +17,7 @@ _MONTH: Final = PeriodRule("month", ZoneInfo(_ZONE))
 #: The instant that pictures of samples are taken at: a Saturday morning in Berlin.
 NOW: Final = datetime(2026, 11, 21, 7, 5, tzinfo=UTC)
 
+_SATURDAY: Final = 5
 _RUNAWAY: Final = "burn_rate 10x over 1h and 5m: 41.30 USD in the last hour"
 
 
@@ -57,7 +58,17 @@ def _sample(now: datetime, kind: str, severity: str, **changes: Any) -> Event:
         runbook_url="https://wiki.example.com/llm-budget",
         details={"handle": "4f2"},
     )
-    return replace(event, **changes)
+    changed = replace(event, **changes)
+    return replace(changed, details={"daily": _daily(changed, now), **changed.details})
+
+
+def _daily(event: Event, now: datetime) -> list[list[Any]]:
+    """The days of a month with quiet week-ends that gathers speed, up to what is spent."""
+    begin, spent = event.period_start or now, event.spent or Decimal(0)
+    first = begin.astimezone(ZoneInfo(_ZONE)).date()
+    days = [first + timedelta(days=count) for count in range((min(now, event.period_end or now) - begin).days + 1)]
+    weights = [(3 if day.weekday() >= _SATURDAY else 12) + count**2 // 20 for count, day in enumerate(days)]
+    return [[day.isoformat(), spent * weight / sum(weights)] for day, weight in zip(days, weights, strict=True)]
 
 
 def _actual(now: datetime) -> Event:
