@@ -1,0 +1,208 @@
+"""OpenRouter: dollars and tokens of finished days (activity, by key and model), today's dollars by key (keys).
+
+Finished days are known for 30 days. Until a day's activity is there, what the keys said of it last stands for it.
+Source: OpenRouter's API reference and its SDK 1.3; days are UTC, credits are dollars.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from pydantic import Field
+
+from alertd.core.backlog import floored, midnight
+from alertd.core.money import Money
+from alertd.core.roles import Standing
+from alertd.core.usage import BilledCost, Line, Usage
+from alertd.options import Secret, SourceOptions
+from alertd.ports import Look, Reading, SourceError
+from alertd.wire.billing import Billing, Pace, Record, attributed
+from alertd.wire.fields import Fields
+
+PROVIDER: Final = "openrouter"
+PACE: Final = Pace(timedelta(minutes=5), timedelta(minutes=2), timedelta(hours=1))
+_DAY: Final = timedelta(days=1)
+_REMEMBERED: Final = timedelta(days=30)
+#: Finished days are read again for so long.
+_SETTLING: Final = timedelta(days=2)
+_PAGE: Final = 100
+_MOST_PAGES: Final = 1000
+
+
+class Options(SourceOptions):
+    """OpenRouter. A management key: it reads everything and cannot run a model."""
+
+    management_key: Secret = Field(description="A management key (formerly provisioning key)")
+    byok: bool = Field(default=False, description="Whether use of your own keys counts, too: others bill it")
+    workspace_id: str = Field("", description="Another workspace than the default one")
+    url: str = Field("https://openrouter.ai/api/v1", description="Where the API is")
+
+
+@dataclass(slots=True)
+class State:
+    """What a cursor remembers: the last day whose activity was read, and by day what the keys had spent at the end."""
+
+    read: date | None = None
+    days: dict[date, dict[str, Decimal]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, cursor: str | None) -> State:
+        """What a cursor says; nothing where another release wrote it."""
+        try:
+            known: dict[str, Any] = json.loads(cursor or "{}")
+            days = {
+                date.fromisoformat(day): {key: Decimal(amount) for key, amount in keys.items()}
+                for day, keys in known.get("days", {}).items()
+            }
+            return cls(date.fromisoformat(known["read"]) if known.get("read") else None, days)
+        except (ValueError, TypeError, AttributeError, ArithmeticError):
+            return cls()
+
+    def text(self) -> str:
+        """The cursor."""
+        days = {str(day): {key: str(amount) for key, amount in keys.items()} for day, keys in self.days.items()}
+        return json.dumps({"read": str(self.read) if self.read else None, "days": days}, separators=(",", ":"))
+
+
+def build(name: str, options: Options) -> OpenRouter:
+    """The source; contacts nobody yet."""
+    return OpenRouter(name, options)
+
+
+class OpenRouter:
+    """One account's keys."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        pace = PACE.set_by(options)
+        self.name = name
+        self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
+        self.standing = Standing(options.role, "bill")
+        self._options = options
+        self._url = options.url.rstrip("/")
+        self._billing = Billing(name, options, bearer=options.management_key.get_secret_value())
+
+    async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
+        """Today by keys each time; finished days by activity until the last one is there."""
+        state, today = State.of(cursor), now.astimezone(UTC).date()
+        keys = await self._keys()
+        state.days[today] = {row.text("hash"): self._spent(row, "usage_daily") for row in keys}
+        names = {row.text("hash"): row.text("name") or row.text("label") for row in keys}
+        first = max(floored(since, UTC), floored(now - _REMEMBERED, UTC))
+        start = first if state.read is None else max(first, midnight(state.read, UTC) - _SETTLING)
+        found: dict[tuple[date, str], list[Record]] = {}
+        if state.read is None or state.read < today - _DAY:
+            found = await self._activity(names)
+            if any(day == today - _DAY for day, _ in found) or now - midnight(today, UTC) > _DAY / 4:
+                state.read = today - _DAY
+        else:
+            start = midnight(today, UTC)
+        records = [record for (day, _), part in found.items() if midnight(day, UTC) >= start for record in part]
+        records.extend(self._by_keys(state, found, names, start))
+        state.days = {day: said for day, said in state.days.items() if day >= today - _SETTLING - _DAY}
+        window = (start, midnight(today + _DAY, UTC))
+        yield Reading(state.text(), now - self.delay, records=tuple(records), window=window, complete_from=first)
+
+    async def look(self, now: datetime) -> Look:
+        """What is left, what the keys spent this month, and what a control of the total says."""
+        keys = await self._keys()
+        credit = (await self._billing.get(f"{self._url}/credits")).child("data")
+        left = credit.number("total_credits") - credit.number("total_usage")
+        month = sum((self._spent(row, "usage_monthly") for row in keys), Decimal(0))
+        day = sum((self._spent(row, "usage_daily") for row in keys), Decimal(0))
+        problems = ("no key is seen in this workspace; name another by workspace_id",) if not keys else ()
+        said = f"{left:.2f} USD of credit left; {len(keys)} keys spent {month:.2f} USD this month, {day:.2f} today"
+        return Look(said, now, problems, {"key": sorted(row.text("name") or row.text("label") for row in keys)})
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._billing.close()
+
+    async def _keys(self) -> list[Fields]:
+        """Every key, disabled and expired ones too: they may have spent. A page that is not full is the last."""
+        found: dict[str, Fields] = {}
+        for _ in range(_MOST_PAGES):
+            query = {"offset": str(len(found)), "include_disabled": "true", "include_expired": "true"}
+            if self._options.workspace_id:
+                query["workspace_id"] = self._options.workspace_id
+            rows = (await self._billing.get(f"{self._url}/keys", query)).items("data")
+            before = len(found)
+            found |= {row.text("hash"): row for row in rows}
+            if len(rows) < _PAGE:
+                return list(found.values())
+            if len(found) == before:
+                raise SourceError(f"{self.name}: the pages of keys repeat themselves")
+        raise SourceError(f"{self.name}: more than {_MOST_PAGES} pages of keys")
+
+    def _spent(self, row: Fields, what: str) -> Decimal:
+        """A key's dollars; those of use with own keys where they are asked for."""
+        own = row.number(f"byok_{what}") if self._options.byok and f"byok_{what}" in row else Decimal(0)
+        return row.number(what) + own
+
+    async def _activity(self, names: Mapping[str, str]) -> dict[tuple[date, str], list[Record]]:
+        """Records of finished days by day and key; what no key of today accounts for (deleted ones) is nobody's."""
+        found: dict[tuple[date, str], list[Record]] = {}
+        told: dict[tuple[date, str, str], dict[str, Decimal]] = {}
+        for key, name in names.items():
+            for row in await self._rows({"api_key_hash": key}):
+                counts = self._counts(row)
+                line = (row.day("date"), row.text("model"), row.text("provider_name"))
+                told[line] = _sum(told.get(line, {}), counts)
+                found.setdefault((line[0], key), []).extend(self._records(line, counts, name))
+        whole: dict[tuple[date, str, str], dict[str, Decimal]] = {}
+        for row in await self._rows({}):
+            line = (row.day("date"), row.text("model"), row.text("provider_name"))
+            whole[line] = _sum(whole.get(line, {}), self._counts(row))
+        for line, counts in whole.items():
+            if told.get(line, counts)[""] > counts[""]:
+                raise SourceError(f"{self.name}: its keys spent more on {line[1]} than the account on {line[0]}")
+            rest = {what: max(Decimal(0), n - told.get(line, {}).get(what, Decimal(0))) for what, n in counts.items()}
+            found.setdefault((line[0], ""), []).extend(self._records(line, rest, ""))
+        return found
+
+    async def _rows(self, query: Mapping[str, str]) -> list[Fields]:
+        whose = {"workspace_id": self._options.workspace_id} if self._options.workspace_id else {}
+        return (await self._billing.get(f"{self._url}/activity", {**query, **whose})).items("data")
+
+    def _counts(self, row: Fields) -> dict[str, Decimal]:
+        """Dollars and disjoint tokens of one row: prompts hold cached tokens, completions the reasoning."""
+        cached = min(row.whole("cached_tokens"), row.whole("prompt_tokens"))
+        own = row.number("byok_usage_inference") if self._options.byok and "byok_usage_inference" in row else Decimal(0)
+        return {
+            "": row.number("usage") + own,
+            "input": Decimal(row.whole("prompt_tokens") - cached),
+            "cached_input": Decimal(cached),
+            "output": Decimal(row.whole("completion_tokens")),
+        }
+
+    def _records(self, line: tuple[date, str, str], counts: Mapping[str, Decimal], name: str) -> Iterator[Record]:
+        day, model, upstream = line
+        labels = attributed(self._options, {"key": name, "upstream": upstream})
+        window = midnight(day, UTC), midnight(day + _DAY, UTC)
+        for what, count in counts.items():
+            if what and count:
+                priced = Line(PROVIDER, model, what, (), self._options.account)
+                yield Usage(priced, *window, int(count), labels, self.name)
+            elif count:
+                yield BilledCost(PROVIDER, *window, Money(count, "USD"), labels, model, self.name, final=True)
+
+    def _by_keys(
+        self, state: State, found: Mapping[tuple[date, str], list[Record]], names: Mapping[str, str], start: datetime
+    ) -> Iterator[BilledCost]:
+        """What the keys said of a day beyond what its activity holds: all of today, and what is not finished yet."""
+        for day, said in state.days.items():
+            window = midnight(day, UTC), midnight(day + _DAY, UTC)
+            for key, amount in said.items() if window[0] >= start else ():
+                held = (record.cost.amount for record in found.get((day, key), ()) if isinstance(record, BilledCost))
+                missing = amount - sum(held, Decimal(0))
+                if missing > 0:
+                    labels = attributed(self._options, {"key": names.get(key, key[:8])})
+                    yield BilledCost(PROVIDER, *window, Money(missing, "USD"), labels, "", self.name)
+
+
+def _sum(one: Mapping[str, Decimal], other: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    return {what: one.get(what, Decimal(0)) + n for what, n in other.items()}
