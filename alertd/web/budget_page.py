@@ -23,6 +23,7 @@ from alertd.core.thresholds import thresholds_of
 from alertd.ports import AlertRow
 from alertd.web.alert_list import alert_list
 from alertd.web.answers import standing
+from alertd.web.layout import grid
 from alertd.web.wording import badge, event_for, html, outlook, used
 
 _STANDS: Final = {True: "stands", False: "does not stand", None: "not known"}
@@ -92,7 +93,7 @@ def _thresholds(position: Position, notes: Mapping[str, Any], now: datetime) -> 
         )
         for threshold in thresholds_of(position)
     ]
-    return _table("Thresholds", ("Threshold", "At", "Now", "Why"), rows)
+    return fragment(element("h2", "Thresholds"), grid("Thresholds", ("Threshold", "At", "Now", "Why"), rows))
 
 
 def _where(threshold: Threshold, position: Position) -> str:
@@ -139,7 +140,8 @@ def _contributors(position: Position) -> Markup | None:
     ]
     more = position.contributor_count - len(position.contributors)
     return fragment(
-        _table("Who spends", (label, "Spent", "A day, before → now", "What changed"), rows),
+        element("h2", "Who spends"),
+        grid("Who spends", (label, "Spent", "A day, before → now", "What changed"), rows),
         element("p", f"and {more} more", class_="quiet") if more > 0 else None,
     )
 
@@ -174,14 +176,6 @@ def _days(position: Position) -> Markup | None:
     return element(
         "details",
         element("summary", "Spent by day"),
-        _table("", ("Day", "Spent", "In all"), rows),
+        grid("Spent by day", ("Day", "Spent", "In all"), rows),
         id="days",
-    )
-
-
-def _table(title: str, columns: Sequence[str], rows: Sequence[Markup]) -> Markup:
-    head = element("tr", [element("th", column, scope="col") for column in columns])
-    return fragment(
-        element("h2", title) if title else None,
-        element("div", element("table", element("thead", head), element("tbody", rows)), class_="scroll"),
     )

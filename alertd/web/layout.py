@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -29,6 +30,13 @@ _ICON: Final = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
     "%3Cpath d='M1 13 L6 8 L9 10 L15 3' fill='none' stroke='%23d9730d' stroke-width='2.5'/%3E%3C/svg%3E"
 )
+
+
+def grid(name: str, columns: Sequence[str], rows: Sequence[Markup]) -> Markup:
+    """A table that scrolls by itself where it is too wide, by keyboard too; `name` is what it shows."""
+    head = element("tr", [element("th", column, scope="col") for column in columns])
+    whole = element("table", element("thead", head), element("tbody", rows))
+    return element("div", whole, class_="scroll", tabindex=0, role="region", aria_label=name)
 
 
 def page(title: str, *content: Content, here: str = "", signed_in: bool = False, status: int = 200) -> Response:

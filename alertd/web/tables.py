@@ -14,6 +14,7 @@ from alertd.core.messages.spans import clean
 from alertd.core.positions import Position, SourceView
 from alertd.core.prices import Price, PriceBook, Unpriced
 from alertd.core.usage import Line
+from alertd.web.layout import grid
 from alertd.web.view import Loop
 
 #: A price that nobody looked at for so long may have changed.
@@ -22,22 +23,20 @@ _DAY: Final = re.compile(r"\b20\d\d-[01]\d-[0-3]\d\b")
 _MOST_LINES: Final = 500
 
 
-def grid(columns: Sequence[str], rows: Sequence[Markup]) -> Markup:
-    """A table that scrolls by itself where it is too wide."""
-    head = element("tr", [element("th", column, scope="col") for column in columns])
-    return element("div", element("table", element("thead", head), element("tbody", rows)), class_="scroll")
-
-
 def sources_page(sources: Mapping[str, SourceView], loops: Sequence[Loop], now: datetime) -> Markup:
     """Every source with its age and what is wrong with it, then the daemon's own loops."""
     rows = [_source(view, now) for _, view in sorted(sources.items())]
     return fragment(
         element("h1", "Sources"),
-        grid(("Source", "State", "Data to", "Read every", "Figures complete from"), rows)
+        grid("Sources", ("Source", "State", "Data to", "Read every", "Figures complete from"), rows)
         if rows
         else element("p", "No source has been read yet.", class_="quiet"),
         element("h2", "Loops"),
-        grid(("Loop", "Rounds", "Failed", "Last took", "Last ended", "Last error"), [_loop(one, now) for one in loops]),
+        grid(
+            "Loops",
+            ("Loop", "Rounds", "Failed", "Last took", "Last ended", "Last error"),
+            [_loop(one, now) for one in loops],
+        ),
     )
 
 
@@ -87,20 +86,27 @@ def prices_page(book: PriceBook, lines: Iterable[Line], positions: Sequence[Posi
     known = [(line, price) for line, price in priced if isinstance(price, Price)]
     old = sum(_is_old(price, today) for _, price in known)
     assumed = sorted({model for position in positions for model in position.assumed})
+    warning = (
+        f"{plural(old, 'price')} here were last confirmed over {age(_OLD)} ago: compare them with the provider's page, "
+        "and put what changed into a file of ALERTD_PRICES__FILES."
+    )
+    missing = [
+        element("h2", "Without a price: counted in no figure"),
+        grid("Without a price", ("Provider", "Model", "Meter", "Why", "Most like it"), without),
+    ]
+    columns = ("Provider", "Model", "Meter", "Price", "Since", "From")
     return fragment(
         element("h1", "Prices"),
         element("p", f"Price book {book.version}: {plural(len(book.layers), 'file')}", _list_version(book), "."),
-        element("p", f"{plural(old, 'price')} here were last confirmed over {age(_OLD)} ago: compare them with the "
-                "provider's page, and put what changed into a file of ALERTD_PRICES__FILES.", class_="notice risk")
-        if old else None,
-        fragment(element("h2", "Without a price: counted in no figure"),
-                 grid(("Provider", "Model", "Meter", "Why", "Most like it"), without)) if without else None,
-        element("p", "Assumed from a later date: ", ", ".join(map(clean, assumed)), class_="notice")
-        if assumed else None,
+        element("p", warning, class_="notice risk") if old else None,
+        missing if without else None,
+        element("p", f"Assumed from a later date: {', '.join(map(clean, assumed))}", class_="notice")
+        if assumed
+        else None,
         element("h2", "In use"),
-        grid(("Provider", "Model", "Meter", "Price", "Since", "From"), [_price(*one, today) for one in known])
-        if known else element("p", "No usage was seen that has a price.", class_="quiet"),
-    )  # fmt: skip
+        grid("Prices in use", columns, [_price(*one, today) for one in known]) if known else None,
+        None if known else element("p", "No usage was seen that has a price.", class_="quiet"),
+    )
 
 
 def _billed(line: Line) -> bool:
