@@ -242,7 +242,7 @@ def _shares(bill: Bill, usage: Iterable[Usage], book: PriceBook, label: str) -> 
 
 def _month(used: Usage, book: PriceBook) -> date:
     """The month of the provider's bill that a window belongs to."""
-    return used.start.astimezone(ZoneInfo(book.zone(used.line.provider))).date().replace(day=1)
+    return used.start.astimezone(ZoneInfo(book.zone_of(used.line))).date().replace(day=1)
 
 
 def _of(line: Line) -> dict[str, Any]:

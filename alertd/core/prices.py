@@ -115,6 +115,11 @@ class PriceBook:
         seller = named.provider if named else provider
         return next((layer.zones[seller] for layer in self.layers if seller in layer.zones), "UTC")
 
+    def zone_of(self, line: Line) -> str:
+        """The zone of the provider that a line is billed by, however its name is written."""
+        history = self.history(line)
+        return self.zone(line.provider if isinstance(history, Unpriced) else history[0].provider)
+
     def nearest(self, model: str, count: int = 3) -> tuple[str, ...]:
         """The known models whose names are most like this one: for a message about one that has no price."""
         short = without_snapshot(model.lower().rsplit("/", 1)[-1])

@@ -110,6 +110,13 @@ def test_each_month_is_rated_apart(answer) -> None:
     assert [line["month"] for line in answer(text, "--period", "2025-05")["lines"]] == ["2025-05"]
 
 
+def test_a_month_is_that_of_the_provider_behind_a_gateways_name(answer) -> None:
+    text = "model,meter,quantity,timestamp,team\ndashscope/qwen-max,input,1000,2025-05-31T16:00:00Z,a\n"
+    said = answer(text, "--period", "2025-06", "--by", "team")
+    assert (said["lines"][0]["provider"], said["shares"]) == ("alibaba", {"a": {"USD": "0.0016"}})
+    assert answer(text, "--period", "2025-05")["lines"] == []
+
+
 def test_a_bill_is_shared_over_the_values_of_a_column_and_adds_up(answer) -> None:
     shares = answer(EXAMPLE_2, "--period", "2025-05", "--by", "project")["shares"]
     assert sum(Decimal(costs["EUR"]) for costs in shares.values()) == Decimal("3.20")

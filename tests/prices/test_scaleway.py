@@ -98,6 +98,32 @@ def test_every_account_and_every_month_has_its_own_free_million(book: PriceBook)
 
 
 @pytest.mark.parametrize(
+    ("options", "rows", "euros"),
+    [
+        pytest.param('free={order="first_line"}', EXAMPLE_2, "3.20", id="the published figure by the first line too"),
+        pytest.param('free={order="cheapest_first"}', EXAMPLE_2, "3.95", id="the cautious bound by the cheapest unit"),
+        pytest.param(
+            'free={order="first_line", moment="before_rounding"}',
+            (("scaleway", LLAMA, "input", 800_000), ("scaleway", LLAMA, "output", 1_100_000)),
+            "0.90",
+            id="one unit where the free million is taken before rounding",
+        ),
+        pytest.param(
+            'unit=1\nline_rounding="half_even_cent"\nfree={period="none"}',
+            (("scaleway", MISTRAL, "input", 100_000), ("scaleway", MISTRAL, "output", 100_000)),
+            "0.06",
+            id="0.015 and 0.035 as 0.02 and 0.04 where lines are rounded half to even",
+        ),
+    ],
+)
+def test_what_the_faq_leaves_open_is_an_option_and_then_costs(book: PriceBook, options, rows, euros) -> None:
+    own = read_price_file("own.toml", f'[[rule]]\nprovider="scaleway"\nname="scaleway-a"\n{options}\n')
+    day = datetime(2025, 5, 1, tzinfo=UTC)
+    usage = [Usage(Line(*row[:3]), day, day + timedelta(days=1), row[3]) for row in rows]
+    assert rate(usage, PriceBook((own, *book.layers))).totals == {"EUR": Decimal(euros)}
+
+
+@pytest.mark.parametrize(
     ("period", "euros"),
     [
         pytest.param("month", "0", id="nothing in either month"),

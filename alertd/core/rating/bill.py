@@ -129,7 +129,7 @@ def _by_day(usage: Iterable[Usage], book: PriceBook) -> Iterable[tuple[tuple[Lin
         line, start = used.line, used.start
         found = lines.get(line)
         if found is None:
-            zone = _zone(line, book)
+            zone = ZoneInfo(book.zone_of(line))
             found = lines[line] = (zone, days.setdefault(zone.key, {}), {})
         zone, known, sums = found
         day = known.get(start)
@@ -137,11 +137,6 @@ def _by_day(usage: Iterable[Usage], book: PriceBook) -> Iterable[tuple[tuple[Lin
             day = known[start] = start.astimezone(zone).date()
         sums[day] = sums.get(day, 0) + used.quantity
     return (((line, day), quantity) for line, (_, _, sums) in lines.items() for day, quantity in sums.items())
-
-
-def _zone(line: Line, book: PriceBook) -> ZoneInfo:
-    history = book.history(line)
-    return ZoneInfo(book.zone(line.provider if isinstance(history, Unpriced) else history[0].provider))
 
 
 def _billed(groups: Mapping[_Group, Mapping[Tariff, int]]) -> Iterable[BillLine]:
