@@ -39,7 +39,8 @@ class Collect:
         self._clock = clock
         self._since = since
         self._progress = progress
-        self._states: dict[str, CounterState] | None = None
+        #: The counters' states as of a revision of the source's row; of another revision they are another replica's.
+        self._states: tuple[int, dict[str, CounterState]] | None = None
         self._said: set[str] = set()
 
     async def tick(self) -> int:
@@ -80,16 +81,16 @@ class Collect:
         else:
             taken = await self._count(row, after, reading)
         if not taken:
-            self._states = None
             return None
         return replace(after, revision=row.revision + 1)
 
     async def _count(self, row: SourceRow, after: SourceRow, reading: Reading) -> bool:
-        if self._states is None:
-            self._states = await self._store.counter_states(self.source.name)
+        if self._states is None or self._states[0] != row.revision:
+            self._states = row.revision, await self._store.counter_states(self.source.name)
+        states = self._states[1]
         now = self._clock.now()
         counted: Counted = count(
-            self._states,
+            states,
             reading.samples,
             reading.scrapes,
             first_read=row.cursor is None,
@@ -101,7 +102,8 @@ class Collect:
         increments = coarsened(counted.increments, fine_from)
         if not await self._store.commit_counters(after, increments, counted.states):
             return False
-        self._states.update(counted.states)
+        states.update(counted.states)
+        self._states = row.revision + 1, states
         return True
 
     async def _failed(self, row: SourceRow, error: SourceError) -> None:

@@ -14,6 +14,7 @@ from alertd.core.delivery import (
     KEEP_TRYING,
     LONGEST_RETRY_AFTER,
     LONGEST_WAIT,
+    MACHINE_BATCH,
     Circuit,
     Failure,
     after_try,
@@ -120,7 +121,7 @@ def test_a_bad_message_says_nothing_about_its_receiver(failure: Failure) -> None
 
 def test_people_get_one_message_at_a_time_and_machines_many() -> None:
     assert room(Circuit(), NOON, people=True) == 1
-    assert room(Circuit(), NOON, people=False) == 64
+    assert room(Circuit(), NOON, people=False) == MACHINE_BATCH
 
 
 @given(st.lists(failures | st.none(), max_size=30), jitters)

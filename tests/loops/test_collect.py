@@ -1,0 +1,85 @@
+"""Collect with replicas and a database that breaks: a counter is counted once, whoever read it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from alertd.core.counters import CounterSamples, CounterState, Increment
+from alertd.core.usage import Line
+from alertd.loops.collect import Collect
+from alertd.ports import Look, Reading, SourceRow, Store, StoreError
+from alertd.stores.memory import MemoryStore
+from tests.databases import Place
+from tests.fakes import StoppedClock
+
+BEGAN = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+class Meter:
+    """A counter that gains the number of the minute in every minute; a read goes one minute beyond its cursor."""
+
+    name = "gateway"
+    interval = timedelta(minutes=1)
+    delay = timedelta(0)
+    stale_after = timedelta(minutes=15)
+
+    async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
+        minute = int(cursor or 0) + 1
+        at = BEGAN + timedelta(minutes=minute)
+        points = [(at.timestamp(), str(sum(range(minute + 1))))]
+        samples = [CounterSamples("raw", Line("openai", "gpt-5", "input"), {}, points, "t", BEGAN.timestamp())]
+        yield Reading(str(minute), at, samples, {"t": [at.timestamp()]})
+
+    async def look(self, now: datetime) -> Look:
+        return Look("a fake")
+
+    async def close(self) -> None: ...
+
+
+class BreaksAfterCommit(MemoryStore):
+    """Every third commit is written, but the answer is lost with the connection."""
+
+    commits = 0
+
+    async def commit_counters(
+        self, row: SourceRow, increments: Sequence[Increment], states: Mapping[str, CounterState]
+    ) -> bool:
+        taken = await super().commit_counters(row, increments, states)
+        BreaksAfterCommit.commits += 1
+        if self.commits % 3 == 0:
+            raise StoreError("the connection broke")
+        return taken
+
+
+def collect(store: Store) -> Collect:
+    return Collect(Meter(), store, StoppedClock(), lambda _: BEGAN)
+
+
+async def total(store: Store) -> int:
+    return sum(row.quantity for row in (await store.usage(BEGAN - timedelta(days=1)))[0])
+
+
+async def test_replicas_that_read_in_turn_count_every_minute_once(place: Place) -> None:
+    turns = random.Random(7)
+    async with place.open() as one, place.open() as other:
+        replicas = [collect(one), collect(other)]
+        for _ in range(30):
+            assert await turns.choice(replicas).tick() == 1
+        assert (await one.source("gateway")).cursor == "30"
+        assert await total(one) == sum(range(31))
+
+
+async def test_a_commit_whose_answer_was_lost_is_not_counted_again() -> None:
+    store = BreaksAfterCommit()
+    replica = collect(store)
+    for turn in range(1, 13):
+        if turn % 3:
+            assert await replica.tick() == 1
+        else:
+            with pytest.raises(StoreError):
+                await replica.tick()
+    assert await total(store) == sum(range(13))
