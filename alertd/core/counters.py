@@ -32,8 +32,10 @@ _SKEW: Final = 60.0
 _REFRESH: Final = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class CounterSamples:
+# The first three are named tuples because a poll makes 100,000 of each.
+
+
+class CounterSamples(NamedTuple):
     """The samples of one raw series in one reading, and the ledger series that it feeds.
 
     `fingerprint` identifies the raw series (all its labels) within its source. `points` are (Unix seconds, value as
@@ -68,8 +70,7 @@ class CounterState(NamedTuple):
     owed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Increment:
+class Increment(NamedTuple):
     """A quantity to be added to one ledger series in the bucket [start, start + width), in Unix seconds."""
 
     line: Line

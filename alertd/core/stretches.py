@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection
 from itertools import pairwise
 from typing import Final
 
@@ -38,106 +38,119 @@ def spread(quantity: int, begin: float, end: float) -> list[tuple[int, int]]:
     return [(start, share) for start, share in zip(starts, shares, strict=True) if share]
 
 
-class _Sum:
-    """What was booked on one pair of objects: by the bucket where short, by the stretch where long."""
-
-    __slots__ = ("labels", "line", "long", "short", "within")
-
-    def __init__(self, line: Line, labels: Labels, within: Line | None) -> None:
-        self.line, self.labels, self.within = line, labels, within
-        self.short: dict[int, int] = {}
-        self.long: dict[tuple[float, float], int] = {}
-
-    def buckets(self) -> Iterator[tuple[int, int]]:
-        yield from self.short.items()
-        for (begin, end), quantity in self.long.items():
-            yield from spread(quantity, begin, end)
-
-
-class _Series:
-    """What one ledger series gets: what is counted on it, what is taken off it, and what was owed from before."""
-
-    __slots__ = ("labels", "less", "line", "more", "owed", "owers")
-
-    def __init__(self, line: Line, labels: Labels) -> None:
-        self.line, self.labels = line, labels
-        self.more: dict[int, int] = {}
-        self.less: dict[int, int] = {}
-        self.owed = 0
-        self.owers: list[str] = []
-
-    def net(self) -> tuple[dict[int, int], int]:
-        """Per bucket what is left, nowhere below 0, and what could not be taken off yet."""
-        if not self.less and not self.owed:
-            return self.more, 0
-        left: dict[int, int] = {}
-        debt = self.owed
-        for start in sorted(self.more.keys() | self.less.keys()):
-            rest = self.more.get(start, 0) - self.less.get(start, 0) - debt
-            left[start], debt = max(rest, 0), max(-rest, 0)
-        for start in reversed(left):
-            taken = min(debt, left[start])
-            left[start] -= taken
-            debt -= taken
-        return left, debt
+#: A ledger series by the identities of its line and its labels, and a bucket of it.
+_Name = tuple[int, int]
+_Place = tuple[int, int, int]
 
 
 class Buckets:
     """The one sum of a reading: booked by the stretch, read by the bucket.
 
     Lines and labels are known by identity while booking, which is fast where a source hands out the same objects, and
-    by value in the sum.
+    by value in the sum. Everything lies flat in few dictionaries: a reading may book on 100,000 ledger series.
     """
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[int, int, int], _Sum] = {}
-        self._owers: dict[tuple[int, int], tuple[Line, Labels, dict[str, int]]] = {}
+        self._lines: dict[int, Line] = {}
+        self._labels: dict[int, Labels] = {}
+        self._more: dict[_Place, int] = {}
+        self._less: dict[_Place, int] = {}
+        self._long: dict[tuple[int, int, int, float, float], int] = {}
+        self._owers: dict[_Name, dict[str, int]] = {}
 
     def book(
         self, quantity: int, begin: float, end: float, *, line: Line, labels: Labels, within: Line | None = None
     ) -> None:
         """Add `quantity`, used in (begin, end], to a ledger series; take it off that of `within`."""
-        name = id(line), id(labels), id(within)
-        found = self._sums.get(name)
-        if found is None:
-            found = self._sums[name] = _Sum(line, labels, within)
-        if end - begin <= LONGEST:
-            start = int(-(-end // WIDTH)) * WIDTH - WIDTH
-            found.short[start] = found.short.get(start, 0) + quantity
-        else:
-            found.long[begin, end] = found.long.get((begin, end), 0) + quantity
+        one, two = id(line), id(labels)
+        self._lines[one], self._labels[two] = line, labels
+        if within is not None:
+            self._lines[id(within)] = within
+        if end - begin > LONGEST:
+            long = one, two, 0 if within is None else id(within), begin, end
+            self._long[long] = self._long.get(long, 0) + quantity
+            return
+        start = int(-(-end // WIDTH)) * WIDTH - WIDTH
+        place = one, two, start
+        self._more[place] = self._more.get(place, 0) + quantity
+        if within is not None:
+            place = id(within), two, start
+            self._less[place] = self._less.get(place, 0) + quantity
 
     def owe(self, ower: str, owed: int, labels: Labels, within: Line) -> None:
         """Say which raw series takes its quantity off that of `within`, and what it still had to take off."""
-        self._owers.setdefault((id(within), id(labels)), (within, labels, {}))[2][ower] = owed
+        self._lines[id(within)], self._labels[id(labels)] = within, labels
+        self._owers.setdefault((id(within), id(labels)), {})[ower] = owed
 
     def settled(self) -> tuple[list[tuple[Line, Labels, int, int]], dict[str, int]]:
         """The (line, labels, bucket, quantity) that are not 0, none of them negative, and what each ower now owes."""
-        found: list[tuple[Line, Labels, int, int]] = []
+        self._spread_long()
+        same = self._same()
+        more, less = _merged(self._more, same), _merged(self._less, same)
+        owers: dict[_Name, dict[str, int]] = {}
+        for (line, labels), owing in self._owers.items():
+            owers.setdefault((same.get(line, line), same.get(labels, labels)), {}).update(owing)
         debts: dict[str, int] = {}
-        for series in self._summed():
-            left, debt = series.net()
-            debts |= dict.fromkeys(series.owers, 0)
-            if debt:
-                debts[series.owers[-1]] = debt
-            found += [(series.line, series.labels, start, left[start]) for start in sorted(left) if left[start]]
+        for name, (fuller, lesser) in _by_series(owers, more, less).items():
+            left, debt = _net(fuller, lesser, sum(owers[name].values()))
+            more |= {(*name, start): quantity for start, quantity in left.items()}
+            debts |= dict.fromkeys(owers[name], 0) | {next(reversed(owers[name])): debt}
+        lines, labelled = self._lines, self._labels
+        found = [
+            (lines[line], labelled[labels], start, quantity)
+            for (line, labels, start), quantity in more.items()
+            if quantity
+        ]
         return found, debts
 
-    def _summed(self) -> list[_Series]:
-        found: dict[tuple[Line, frozenset[tuple[str, str]]], _Series] = {}
+    def _spread_long(self) -> None:
+        for (line, labels, within, begin, end), quantity in self._long.items():
+            for start, share in spread(quantity, begin, end):
+                self._more[line, labels, start] = self._more.get((line, labels, start), 0) + share
+                if within:
+                    self._less[within, labels, start] = self._less.get((within, labels, start), 0) + share
+        self._long.clear()
 
-        def series(line: Line, labels: Labels) -> _Series:
-            return found.setdefault((line, frozenset(labels.items())), _Series(line, labels))
+    def _same(self) -> dict[int, int]:
+        """From objects that equal an earlier one to that one."""
+        lines: dict[Line, int] = {}
+        labelled: dict[frozenset[tuple[str, str]], int] = {}
+        first = {name: lines.setdefault(line, name) for name, line in self._lines.items()}
+        first |= {name: labelled.setdefault(frozenset(labels.items()), name) for name, labels in self._labels.items()}
+        return {name: earlier for name, earlier in first.items() if name != earlier}
 
-        for booked in self._sums.values():
-            more = series(booked.line, booked.labels).more
-            less = None if booked.within is None else series(booked.within, booked.labels).less
-            for start, quantity in booked.buckets():
-                more[start] = more.get(start, 0) + quantity
-                if less is not None:
-                    less[start] = less.get(start, 0) + quantity
-        for within, labels, owers in self._owers.values():
-            debtor = series(within, labels)
-            debtor.owed += sum(owers.values())
-            debtor.owers += owers
-        return list(found.values())
+
+def _merged(sums: dict[_Place, int], same: dict[int, int]) -> dict[_Place, int]:
+    if not same:
+        return sums
+    found: dict[_Place, int] = {}
+    for (line, labels, start), quantity in sums.items():
+        place = same.get(line, line), same.get(labels, labels), start
+        found[place] = found.get(place, 0) + quantity
+    return found
+
+
+def _by_series(
+    names: Collection[_Name], more: dict[_Place, int], less: dict[_Place, int]
+) -> dict[_Name, tuple[dict[int, int], dict[int, int]]]:
+    """What was booked on the series named, by the bucket."""
+    found: dict[_Name, tuple[dict[int, int], dict[int, int]]] = {name: ({}, {}) for name in names}
+    for which, sums in enumerate((more, less) if names else ()):
+        for (line, labels, start), quantity in sums.items():
+            if (line, labels) in found:
+                found[line, labels][which][start] = quantity
+    return found
+
+
+def _net(more: dict[int, int], less: dict[int, int], owed: int) -> tuple[dict[int, int], int]:
+    """Per bucket what is left, nowhere below 0, and what could not be taken off yet."""
+    left: dict[int, int] = {}
+    debt = owed
+    for start in sorted(more.keys() | less.keys()):
+        rest = more.get(start, 0) - less.get(start, 0) - debt
+        left[start], debt = max(rest, 0), max(-rest, 0)
+    for start in reversed(left):
+        taken = min(debt, left[start])
+        left[start] -= taken
+        debt -= taken
+    return left, debt
