@@ -85,7 +85,7 @@ def spent_curve(position: Position) -> list[tuple[datetime, float]]:
 
 def _highest(position: Position, past: Sequence[tuple[datetime, float]]) -> float:
     reached = [float(position.amount.value), *(value for _, value in past)]
-    if position.projection is not None:
+    if position.projection is not None and state_of(position) != "unknown":
         reached.append(position.projection.quantile(_BANDS[0][1]))
     return (max(reached) or 1.0) * _SPACE
 

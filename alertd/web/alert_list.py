@@ -49,7 +49,7 @@ def _crowd(groups: Sequence[Sequence[AlertRow]], notes: Notes, now: datetime) ->
         return [_entry(group, notes, now) for group in groups]
     events = [group[0].event for group in groups]
     first = groups[0][0]
-    below = element("ol", [_entry(group, notes, now) for group in groups])
+    below = element("ol", [_entry(group, notes, now) for group in groups], class_="alerts")
     fold = element("details", element("summary", f"All {len(groups):,}"), below, id=f"all-{handle_of(first.event.id)}")
     said = compose(events, first.at)
     return [element("li", _headline(first, said, "", now), fold, class_=said.severity)]

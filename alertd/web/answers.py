@@ -73,10 +73,11 @@ def standing(position: Position, threshold: Threshold, notes: Notes, now: dateti
     An episode stands until it was clearly over for a while: the judge's `notes` know. Where it never began, the
     figures of the moment tell.
     """
-    if state_of(position) == "unknown":
-        return None
-    if threshold.basis == "actual":
-        return position.spent >= threshold.reached_at(position.amount)
+    known = state_of(position) != "unknown"
+    if threshold.basis == "actual" and position.spent >= threshold.reached_at(position.amount):
+        return True  # what was seen is a lower bound
+    if not known or threshold.basis == "actual":
+        return False if known else None
     note = notes.get(f"standing/{position.name}/{threshold}")
     if isinstance(note, Mapping):
         return bool(note.get("open"))

@@ -104,16 +104,15 @@ def _where(threshold: Threshold, position: Position) -> str:
 
 def _since(threshold: Threshold, position: Position) -> str:
     """Why it stands or not, in figures."""
-    level = threshold.reached_at(position.amount)
-    if state_of(position) == "unknown":
-        return "its data are too old" if position.data_until else "no data yet"
-    if threshold.basis == "actual":
-        left, unit = level - position.spent, position.amount.unit
+    level, known = threshold.reached_at(position.amount), state_of(position) != "unknown"
+    left, unit = level - position.spent, position.amount.unit
+    if threshold.basis == "actual" and (known or left <= 0):
         return f"{number(left, unit)} to go" if left > 0 else f"passed by {number(-left, unit)}"
+    if not known:
+        return "its data are too old" if position.data_until else "no data yet"
     if threshold.basis == "forecast" and position.projection is not None:
         bound = position.projection.fires_below(threshold.probability)
         likely = chance(position.projection.probability_over(float(level)))
-        unit = position.amount.unit
         return f"{likely} chance of exceeding it; told for amounts under {number(Decimal(repr(bound)), unit)}"
     if threshold.basis == "burn_rate":
         burns = [position.burns[window] for window in threshold.windows if window in position.burns]

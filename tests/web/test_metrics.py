@@ -55,8 +55,13 @@ def test_a_hostile_scope_is_one_escaped_label(view: View):
 @pytest.mark.parametrize("budget", ["marketing", "research"])
 def test_the_unknown_has_no_sample_rather_than_0(view: View, blind: View, budget: str):
     samples = scraped(view if budget == "marketing" else blind)
-    for name in ("spent", "projected", "probability_over", "threshold_state"):
+    for name in ("spent", "projected", "probability_over"):
         assert not of(samples, f"alertd_budget_{name}", budget)
+    # A level that what was seen has passed stands for sure; of the others nobody knows.
+    stands = of(samples, "alertd_budget_threshold_state", budget)
+    assert {dict(labels)["threshold"]: found for labels, found in stands.items()} == (
+        {"actual 50%": 1} if budget == "research" else {}
+    )
     assert value(samples, "alertd_budget_unknown", budget=budget, scope="") == 1
 
 
