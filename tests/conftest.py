@@ -18,12 +18,20 @@ settings.load_profile("house")
 
 DATA = Path(os.environ.get("ALERTD_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
+REQUIRED = bool(os.environ.get("ALERTD_REQUIRE_INTEGRATION"))
+
+
+def pytest_collection_finish():
+    """Variables of the tests are none of the product's, which refuses every ALERTD_ variable it does not know."""
+    for name in ("ALERTD_TEST_DATA", "ALERTD_REQUIRE_INTEGRATION"):
+        os.environ.pop(name, None)
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """Where ALERTD_REQUIRE_INTEGRATION is set (CI), an integration test that skips itself has failed."""
     report = yield
-    required = os.environ.get("ALERTD_REQUIRE_INTEGRATION") and item.get_closest_marker("integration")
+    required = REQUIRED and item.get_closest_marker("integration")
     if required and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, but ALERTD_REQUIRE_INTEGRATION is set: {report.longrepr}"
