@@ -60,7 +60,7 @@ code {{ color: #e01e5a; background: #f6f6f6; border: 1px solid #ddd; border-radi
 </style><div class="who"><div class="face">a</div><div><b>alertd</b> <span class="app">APP</span>
 <span class="time">8:05 AM</span>{blocks}</div></div>"""
 _TEAMS: Final = """<!DOCTYPE html><meta charset="utf-8"><style>
-body {{ margin: 0; padding: 16px; background: #f5f5f5; color: #242424; 
+body {{ margin: 0; padding: 16px; background: #f5f5f5; color: #242424;
   font: 14px/1.4 "Segoe UI", "Liberation Sans", sans-serif; }}
 div {{ background: #fff; border: 1px solid #e0e0e0; border-radius: 6px; padding: 12px 16px; }} p {{ margin: 0 0 6px; }}
 </style><div>{lines}</div>"""

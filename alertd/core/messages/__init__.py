@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Final
 
 from alertd.core.events import Event
-from alertd.core.messages import details, evidence
+from alertd.core.messages import details
+from alertd.core.messages.freshness import footer
 from alertd.core.messages.groups import merged, several
 from alertd.core.messages.notices import notice
 from alertd.core.messages.repeats import again
@@ -39,7 +40,7 @@ def compose(events: Sequence[Event], now: datetime) -> Message:
         severity=event.severity,
         headline=tidy(headline),
         lines=tuple(filter(None, map(tidy, lines))),
-        footer=tidy(evidence.footer(event, now, *extra)),
+        footer=tidy(footer(event, now, *extra)),
         subject=subject if len(subject) <= _SUBJECT_LENGTH else subject[: _SUBJECT_LENGTH - 1] + "…",
     )
 

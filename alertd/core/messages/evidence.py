@@ -6,21 +6,19 @@ Each function gives one line, empty where the event lacks its figures: unknown i
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
 from alertd.core.budgets import TOKENS
-from alertd.core.events import Contributor, Event, Unpriced
+from alertd.core.events import Contributor, Event
 from alertd.core.messages import details
-from alertd.core.messages.dates import age, clock_time, day, place, soon_or_day, zone_of
+from alertd.core.messages.dates import soon_or_day, zone_of
 from alertd.core.messages.figures import (
     amount,
     chance,
     estimate,
     number,
-    plural,
     round_amount_above,
     times,
     tokens,
@@ -34,7 +32,6 @@ _TELLING: Final = frozenset({"model"})
 #: A pace or a price that moved less than this says nothing: Prometheus' own sampling moves them as much.
 _SAME: Final = Decimal("0.1")
 _CHANGED: Final = Decimal("0.25")
-_LATE: Final = timedelta(minutes=15)
 #: A runaway is stopped, not paid for; a credit is topped up at its provider.
 _NOTHING_TO_RAISE: Final = frozenset({"burn_rate", "balance"})
 _RAISE_BY: Final = Decimal("1.2")
@@ -179,46 +176,6 @@ def raise_command(event: Event) -> Line:
     return (code(clean(shlex.join(words))),)
 
 
-def footer(event: Event, now: datetime, *extra: str) -> Line:
-    """Data to 09:38 (2 min old) · all priced · ends 30 Nov, Berlin · no action needed"""
-    zone = zone_of(event)
-    parts = [data_age(event, now), *missing(event, now)]
-    if event.period_end is not None:
-        last = event.period_end - timedelta(seconds=1)
-        verb = "ends" if event.period_end > now else "ended"
-        parts.append(f"{verb} {day(last, zone, weekday=False)}, {place(event.zone)}")
-    if now - event.at > _LATE:
-        parts.append(f"judged {clock_time(event.at, zone, now)}, delivered late")
-    return (Span(" · ".join(part for part in (*parts, *extra) if part), "italic"),)
-
-
-def data_age(event: Event, now: datetime) -> str:
-    """Data to 09:38 (2 min old)"""
-    if event.data_until is None:
-        return ""
-    return f"Data to {clock_time(event.data_until, zone_of(event), now)} ({age(now - event.data_until)} old)"
-
-
-def missing(event: Event, now: datetime) -> list[str]:
-    """What the figures lack: what is unpriced, whose price is assumed, from when they are complete."""
-    said = [unpriced_text(event.unpriced)] if event.unpriced else ["all priced"] if event.spent is not None else []
-    if event.assumed_prices:
-        said.append(f"assumed price: {_listed([clean(model, 40) for model in event.assumed_prices])}")
-    if event.complete_from is not None:
-        said.append(f"complete from {clock_time(event.complete_from, zone_of(event), now)}, earlier spend unseen")
-    return said
-
-
-def unpriced_text(items: Sequence[Unpriced]) -> str:
-    """not priced, so not counted: gpt-6-mini 5.2M tokens"""
-    by_model: dict[tuple[str, str], int] = {}
-    for item in items:
-        unit = item.meter if item.meter in {"requests", "minutes"} else TOKENS
-        by_model[item.model, unit] = by_model.get((item.model, unit), 0) + item.quantity
-    named = [f"{clean(model, 40)} {tokens(count)} {unit}" for (model, unit), count in by_model.items()]
-    return f"not priced, so not counted: {_listed(named)}"
-
-
 def _left(left: Decimal, unit: str) -> Line:
     return (plain(f"Left {number(left, unit)}. "),)
 
@@ -259,8 +216,3 @@ def price_or_volume(pace: Decimal, volume: float | None) -> str:
     price = pace / Decimal(str(volume))
     volume_text = "same volume" if abs(volume - 1) <= _SAME else f"volume {times(volume)}"
     return f"{volume_text}, {'same price' if abs(price - 1) <= _SAME else f'price {times(price)}'}"
-
-
-def _listed(items: Sequence[str]) -> str:
-    shown = ", ".join(items[:_TOP])
-    return shown if len(items) <= _TOP else f"{shown} and {plural(len(items) - _TOP, 'other')}"

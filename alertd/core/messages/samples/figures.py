@@ -1,0 +1,81 @@
+"""A made-up budget that every sample is a variation of: research, 500 USD a month, three keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from alertd.core.events import Contributor, Event
+from alertd.core.periods import PeriodRule
+
+ZONE: Final = "Europe/Berlin"
+
+
+MONTH: Final = PeriodRule("month", ZoneInfo(ZONE))
+
+
+_SATURDAY: Final = 5
+
+
+RUNAWAY: Final = "burn_rate 10x over 1h and 5m: 41.30 USD in the last hour"
+
+
+def part(label: str, value: str, spent: str, paces: str, volume: float) -> Contributor:
+    """A contributor; `paces` are its daily pace before and now."""
+    before, now = map(Decimal, paces.split())
+    return Contributor(label, value, Decimal(spent), now, before, volume)
+
+
+def sample(now: datetime, kind: str, severity: str, **changes: Any) -> Event:
+    """An event of the made-up budget, changed as given."""
+    period = MONTH.containing(now)
+    event = Event(
+        id=f"sample/{kind}",
+        kind=kind,
+        severity=severity,
+        at=now,
+        budget="research",
+        period_start=period.start,
+        period_end=period.end,
+        zone=ZONE,
+        amount=Decimal(500),
+        currency="USD",
+        spent=Decimal("323.60"),
+        projected={"0.1": Decimal("514.80"), "0.5": Decimal("563.90"), "0.9": Decimal("640.20")},
+        probability_over=0.93,
+        exhausted_low=now + timedelta(days=4),
+        exhausted_at=now + timedelta(days=6),
+        exhausted_high=now + timedelta(days=9),
+        pace=Decimal("28.10"),
+        pace_allowed=Decimal("17.92"),
+        contributors=(
+            part("key", "rag-indexer", "148.10", "2.10 14.30", 6.8),
+            part("key", "evals-nightly", "102.20", "8.00 8.20", 1.0),
+            part("key", "notebooks", "48.90", "4.10 3.90", 0.97),
+        ),
+        contributor_count=7,
+        data_until=now - timedelta(minutes=2),
+        owner="@ana",
+        runbook_url="https://wiki.example.com/llm-budget",
+        details={"handle": "4f2"},
+    )
+    changed = replace(event, **changes)
+    return replace(changed, details={"daily": _daily(changed, now), **changed.details})
+
+
+def _daily(event: Event, now: datetime) -> list[list[Any]]:
+    """The days of a month with quiet week-ends that gathers speed, up to what is spent."""
+    begin, spent = event.period_start or now, event.spent or Decimal(0)
+    first = begin.astimezone(ZoneInfo(ZONE)).date()
+    days = [first + timedelta(days=count) for count in range((min(now, event.period_end or now) - begin).days + 1)]
+    weights = [(3 if day.weekday() >= _SATURDAY else 12) + count**2 // 20 for count, day in enumerate(days)]
+    return [[day.isoformat(), spent * weight / sum(weights)] for day, weight in zip(days, weights, strict=True)]
+
+
+def about_source(now: datetime, kind: str, severity: str, details: Mapping[str, Any]) -> Event:
+    """An event about a source, which has no budget."""
+    return Event(id=f"sample/{kind}", kind=kind, severity=severity, at=now, zone=ZONE, details=details)

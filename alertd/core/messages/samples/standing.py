@@ -1,0 +1,191 @@
+"""Sample events of budgets: every basis of a threshold, and the end of one."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from alertd.core.events import Event
+from alertd.core.messages.samples.figures import part, sample
+
+
+def actual(now: datetime) -> Event:
+    """Half is used, on pace."""
+    return sample(
+        now,
+        "threshold",
+        "information",
+        basis="actual",
+        level=Decimal(50),
+        levels=(Decimal(50),),
+        threshold="actual 50%",
+        spent=Decimal("251.40"),
+        pace=Decimal("15.90"),
+        pace_allowed=Decimal("26.16"),
+        probability_over=0.24,
+        projected={"0.1": Decimal(412), "0.5": Decimal(452), "0.9": Decimal(507)},
+        exhausted_low=None,
+        exhausted_at=None,
+        exhausted_high=None,
+        contributors=(
+            part("model", "claude-sonnet", "148.10", "8.70 9.10", 1.05),
+            part("model", "gpt-5", "71.90", "4.90 4.60", 0.94),
+        ),
+    )
+
+
+def ahead(now: datetime) -> Event:
+    """80 % is used, ahead of pace."""
+    return sample(
+        now,
+        "threshold",
+        "warning",
+        basis="actual",
+        level=Decimal(80),
+        levels=(Decimal(50), Decimal(80)),
+        threshold="actual 80%",
+        spent=Decimal("406.20"),
+        pace_allowed=Decimal("9.53"),
+        probability_over=0.99,
+        projected={"0.1": Decimal(571), "0.5": Decimal(640), "0.9": Decimal(742)},
+        exhausted_low=now + timedelta(days=2),
+        exhausted_at=now + timedelta(days=3),
+        exhausted_high=now + timedelta(days=5),
+    )
+
+
+def over(now: datetime) -> Event:
+    """The budget is used up."""
+    return sample(
+        now,
+        "threshold",
+        "critical",
+        basis="actual",
+        level=Decimal(100),
+        levels=(Decimal(100),),
+        threshold="actual 100%",
+        spent=Decimal("503.20"),
+        pace_allowed=Decimal(0),
+        probability_over=1.0,
+        projected={"0.1": Decimal(690), "0.5": Decimal(748), "0.9": Decimal(851)},
+        exhausted_low=None,
+        exhausted_at=now - timedelta(minutes=25),
+        exhausted_high=None,
+    )
+
+
+def forecast(now: datetime) -> Event:
+    """The forecast breaks the budget."""
+    return sample(now, "threshold", "warning", basis="forecast", level=Decimal(100), threshold="forecast 100%")
+
+
+def burn_rate(now: datetime) -> Event:
+    """A key runs away."""
+    return sample(
+        now,
+        "threshold",
+        "critical",
+        basis="burn_rate",
+        level=Decimal(10),
+        spent=Decimal("424.50"),
+        threshold="burn_rate 10x over 1h and 5m above 20 USD",
+        probability_over=0.99,
+        projected={"0.1": Decimal(505), "0.5": Decimal(890), "0.9": Decimal(2400)},
+        pace=Decimal("19.80"),
+        pace_allowed=Decimal("7.72"),
+        exhausted_low=None,
+        exhausted_at=now + timedelta(minutes=107),
+        exhausted_high=None,
+        contributors=(
+            part("key", "rag-indexer", "189.40", "2.10 44.10", 21),
+            part("key", "evals-nightly", "102.20", "8.00 8.20", 1.0),
+            part("key", "notebooks", "48.90", "4.10 3.90", 0.97),
+        ),
+        details={
+            "handle": "b81",
+            "window": "1h",
+            "window_spent": Decimal("41.30"),
+            "window_usual": Decimal("0.30"),
+            "factor": Decimal(59),
+            "rising": True,
+            "since": now - timedelta(minutes=60),
+            "culprit": {"label": "key", "value": "rag-indexer"},
+            "main": {"label": "model", "value": "gpt-5", "share": Decimal("0.98")},
+            "requests": 1840,
+            "requests_usual": 12,
+            "readings": [now - timedelta(minutes=7), now - timedelta(minutes=2)],
+            "proposed": {
+                "what": "block this key",
+                "reversible": True,
+                "handle": "a7f",
+                "expires": now + timedelta(minutes=60),
+            },
+        },
+    )
+
+
+def anomaly(now: datetime) -> Event:
+    """A day unlike the others."""
+    return sample(
+        now,
+        "threshold",
+        "warning",
+        basis="anomaly",
+        level=Decimal(99),
+        threshold="anomaly p99",
+        spent=Decimal("212.40"),
+        probability_over=0.31,
+        pace=Decimal("11.20"),
+        pace_allowed=Decimal("29.42"),
+        projected={"0.1": Decimal(331), "0.5": Decimal(402), "0.9": Decimal(566)},
+        exhausted_low=None,
+        exhausted_at=None,
+        exhausted_high=None,
+        details={
+            "handle": "c07",
+            "window": "1d",
+            "window_spent": Decimal("41.30"),
+            "usual_low": Decimal("2.10"),
+            "usual_high": Decimal("9.40"),
+        },
+    )
+
+
+def balance(now: datetime) -> Event:
+    """A prepaid credit runs low."""
+    return sample(
+        now,
+        "threshold",
+        "warning",
+        basis="balance",
+        level=Decimal(50),
+        amount=Decimal(50),
+        threshold="balance 50 USD",
+        budget="openrouter-credit",
+        projected={},
+        probability_over=None,
+        pace=Decimal("8.60"),
+        pace_allowed=None,
+        exhausted_low=now + timedelta(days=4),
+        exhausted_at=now + timedelta(days=5),
+        exhausted_high=now + timedelta(days=7),
+        details={"handle": "d11", "balance": Decimal("42.10")},
+    )
+
+
+def recovered(now: datetime) -> Event:
+    """The forecast is inside the budget again."""
+    return sample(
+        now,
+        "recovered",
+        "information",
+        basis="forecast",
+        level=Decimal(100),
+        probability_over=0.22,
+        projected={"0.1": Decimal(421), "0.5": Decimal(463), "0.9": Decimal(515)},
+        pace=Decimal("14.20"),
+        exhausted_low=None,
+        exhausted_at=None,
+        exhausted_high=None,
+        details={"since": now - timedelta(days=3)},
+    )

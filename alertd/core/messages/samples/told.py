@@ -1,0 +1,192 @@
+"""Sample events besides thresholds: sources, prices, scopes, summaries, actions, the test message."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from alertd.core.events import Event, Unpriced
+from alertd.core.messages.samples.figures import MONTH, RUNAWAY, ZONE, about_source, sample
+
+
+def source_stale(now: datetime) -> Event:
+    """A source cannot be seen."""
+    return about_source(
+        now,
+        "source_stale",
+        "critical",
+        {
+            "source": "gateway",
+            "since": now - timedelta(minutes=22),
+            "error": "Prometheus answers 503",
+            "retry_every": "1m",
+            "budgets": 12,
+            "actions_paused": True,
+            "nearest": {"budget": "research", "spent": Decimal("424.50"), "amount": Decimal(500), "currency": "USD"},
+        },
+    )
+
+
+def source_back(now: datetime) -> Event:
+    """It can be seen again."""
+    return about_source(
+        now,
+        "recovered",
+        "information",
+        {
+            "source": "gateway",
+            "since": now - timedelta(minutes=66),
+            "until": now - timedelta(minutes=22),
+            "missed": {"USD": Decimal("12.40")},
+            "crossed": 0,
+        },
+    )
+
+
+def unpriced(now: datetime) -> Event:
+    """A model that no price list knows."""
+    return sample(
+        now,
+        "unpriced",
+        "warning",
+        details={"share": Decimal("0.07")},
+        unpriced=(
+            Unpriced("openai", "gpt-6-mini", "input", 5_200_000, "in no price list", "gpt-5-mini"),
+            Unpriced("openai", "gpt-6-mini", "output", 310_000, "in no price list", "gpt-5-mini"),
+        ),
+    )
+
+
+def unmatched(now: datetime) -> Event:
+    """A budget that matches nothing."""
+    return Event(
+        id="sample/unmatched",
+        kind="unmatched",
+        severity="warning",
+        at=now,
+        budget="research",
+        zone=ZONE,
+        period_start=MONTH.containing(now).start,
+        period_end=MONTH.containing(now).end,
+        data_until=now - timedelta(minutes=2),
+        owner="@ana",
+        details={
+            "wanted": {"team": "reserch"},
+            "nearest": {"label": "team", "value": "research"},
+            "known": ["research", "search", "support", "web"],
+        },
+    )
+
+
+def uncovered(now: datetime) -> Event:
+    """Spend that no budget covers."""
+    return Event(
+        id="sample/uncovered",
+        kind="unmatched",
+        severity="warning",
+        at=now,
+        zone=ZONE,
+        currency="USD",
+        data_until=now - timedelta(minutes=2),
+        details={
+            "uncovered": {"USD": Decimal("31.40")},
+            "uncovered_by": [
+                {"label": "key", "value": "old-demo", "spent": Decimal("27.10")},
+                {"label": "key", "value": "jane-laptop", "spent": Decimal("4.30")},
+            ],
+        },
+    )
+
+
+def closed(now: datetime) -> Event:
+    """Last month's figures."""
+    return sample(
+        now,
+        "summary",
+        "information",
+        period_start=MONTH.previous(MONTH.containing(now)).start,
+        period_end=MONTH.containing(now).start,
+        spent=Decimal("483.20"),
+        projected={},
+        probability_over=None,
+        pace=Decimal("15.10"),
+        exhausted_low=None,
+        exhausted_at=None,
+        exhausted_high=None,
+        pace_allowed=None,
+        details={"occasion": "period_closed", "state": "ok", "previous": Decimal("391.70"), "alerts": 2},
+    )
+
+
+def action(now: datetime) -> Event:
+    """A key was blocked."""
+    return sample(
+        now,
+        "action",
+        "critical",
+        spent=Decimal("424.50"),
+        reason=RUNAWAY,
+        details={
+            "action": "stop-research",
+            "state": "verified",
+            "what": "blocked a key",
+            "target": "rag-indexer",
+            "by": "@ana",
+            "restore": "alertd actions restore a7f",
+        },
+    )
+
+
+def proposed(now: datetime) -> Event:
+    """A key may be blocked."""
+    return sample(
+        now,
+        "action",
+        "critical",
+        spent=Decimal("424.50"),
+        reason=RUNAWAY,
+        details={
+            "action": "stop-research",
+            "state": "proposed",
+            "what": "block a key",
+            "target": "rag-indexer",
+            "reversible": True,
+            "handle": "a7f",
+            "expires": now + timedelta(minutes=60),
+        },
+    )
+
+
+def test(now: datetime) -> Event:
+    """What test-notify sends."""
+    return sample(now, "test", "information", details={"notifier": "ops"})
+
+
+def digest(now: datetime, occasion: str = "digest", count: int = 14) -> tuple[Event, ...]:
+    """Summary events of `count` scopes of one budget, from far over to quiet, as a digest or a first start has them."""
+    names = ("search", "support", "web", "data", "mobile", "billing", "growth", "security", "legal", "design")
+    return tuple(
+        _scope(now, occasion, names[index % len(names)] + ("" if index < len(names) else f"-{index}"), index)
+        for index in range(count)
+    )
+
+
+def _scope(now: datetime, occasion: str, team: str, index: int) -> Event:
+    spent = Decimal(520) / (1 + Decimal(index) / 3)
+    likely = spent * Decimal("1.5")
+    over, risk = spent >= Decimal(500), likely >= Decimal(500)
+    return sample(
+        now,
+        "summary",
+        "information",
+        id=f"sample/{occasion}/{team}",
+        budget="teams",
+        scope=(("team", team),),
+        spent=spent,
+        probability_over=0.99 if over else 0.8 if risk else 0.04,
+        projected={"0.1": likely * Decimal("0.9"), "0.5": likely, "0.9": likely * Decimal("1.15")},
+        exhausted_at=now + timedelta(days=6) if risk and not over else None,
+        exhausted_low=None,
+        exhausted_high=None,
+        details={"occasion": occasion, "state": "over" if over else "risk" if risk else "ok"},
+    )
