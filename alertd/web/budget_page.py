@@ -11,7 +11,7 @@ from alertd.core.budgets import Threshold, duration_text
 from alertd.core.events import Contributor, Event
 from alertd.core.fan import fan, spent_curve
 from alertd.core.markup import Markup, element, fragment
-from alertd.core.messages import evidence
+from alertd.core.messages import evidence, freshness
 from alertd.core.messages.dates import clock_time, period_name, place
 from alertd.core.messages.figures import amount, chance, number
 from alertd.core.messages.spans import clean
@@ -77,7 +77,7 @@ def _figures(position: Position, event: Event, now: datetime) -> Markup:
         html(evidence.to_stay_inside(event)) if state_of(position) != "unknown" else None,
         html(evidence.changed(event)),
         html(evidence.to_do(event)),
-        html(evidence.footer(event, now)),
+        html(freshness.footer(event, now)),
     ]
     return element("div", [element("p", line) for line in lines if line], class_="figures")
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from alertd.core.budgets import scope_text
 from alertd.core.chart import bar, trend
 from alertd.core.markup import Content, Markup, element, fragment
-from alertd.core.messages import evidence
+from alertd.core.messages import evidence, freshness
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import number, plural
 from alertd.core.occasions import state_of
@@ -74,7 +74,7 @@ def _lacking(position: Position, now: datetime) -> Markup | None:
     if position.stale_sources and position.data_until is not None:
         said.append(f"no data for {age(now - position.data_until)}")
     if position.unpriced:
-        said.append(evidence.unpriced_text(position.unpriced))
+        said.append(freshness.unpriced_text(position.unpriced))
     if not position.matched:
         said.append("matches no usage")
     return element("p", " · ".join(said), class_="lacking") if said else None
