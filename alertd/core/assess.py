@@ -93,10 +93,15 @@ def assess(facts: Facts) -> Decisions:
     source_alerts, source_notes = blind(views, facts.notes, now)
     alerts += [Alert((key,), _nearest(event, facts, positions)) for key, event in source_alerts]
     notes |= source_notes
-    said, moved = followed({**facts.notes, **notes}, {position.name: position for position in positions}, now)
+    said, moved = followed(remembered(facts.notes, notes), {position.name: position for position in positions}, now)
     alerts += _again(said, facts, positions)
     notes |= moved | begun((alert.keys[0], alert.event) for alert in alerts if _has_a_life(alert))
     return Decisions(tuple(alerts), notes, tuple(positions))
+
+
+def remembered(notes: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """The notes after some have changed: None forgets one."""
+    return {name: value for name, value in {**notes, **changed}.items() if value is not None}
 
 
 def _positions(facts: Facts, started: datetime) -> tuple[list[Position], list[Position]]:

@@ -69,6 +69,8 @@ class Position:
     culprit: tuple[str, str] | None = None
     matched: bool = True
     closed: bool = False
+    #: The start of the first day on which it was used, as far as history reaches.
+    used_since: datetime | None = None
     daily: tuple[tuple[str, Decimal], ...] = ()
 
     @property

@@ -76,7 +76,7 @@ class Survey:
             scope=scope,
             period=period,
             amount=budget.amount,
-            spent=(spent + (budget.opening if current else 0)).quantize(_EXACT),
+            spent=(spent + (budget.opening if current else 0)).quantize(_EXACT).normalize(),
             projection=None,
             data_until=min([*untils, period.end]) if untils else None,
             complete_from=_complete_from(views, period),
@@ -103,6 +103,7 @@ class Survey:
         week = table.floats[used, max(0, today - seen) : today].sum() / seen if today else 0.0
         return replace(
             position,
+            used_since=datetime.fromtimestamp(table.borders[_first_used(table, used)], UTC),
             contributors=tuple(contributors[:5]),
             contributor_count=len(contributors),
             pace=_rounded(week) if today > _first_used(table, used) else None,

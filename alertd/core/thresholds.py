@@ -11,8 +11,8 @@ from typing import Any, Final
 from alertd.core.budgets import Threshold
 from alertd.core.positions import Position
 
-#: A forecast needs this much data behind it, or half of its level spent.
-_SEEN_ENOUGH: Final = timedelta(hours=24)
+#: A forecast needs this much data behind it, or half of its level spent: what began yesterday says little of a month.
+_SEEN_ENOUGH: Final = timedelta(hours=72)
 #: A standing forecast ends when the projection has fallen this far below where it fired, a burn rate likewise.
 _CLEARED: Final = 0.9
 _COOLED: Final = 0.5
@@ -102,8 +102,8 @@ def _forecast(position: Position, threshold: Threshold, now: datetime) -> bool |
     bound = position.projection.fires_below(threshold.probability)
     if level >= bound:
         return False if level * _CLEARED >= bound else None
-    begin = position.projection.instants[0]
-    seen = begin - position.complete_from if position.complete_from else _SEEN_ENOUGH
+    begins = [at for at in (position.complete_from, position.used_since) if at is not None]
+    seen = position.projection.instants[0] - max(begins) if begins else _SEEN_ENOUGH
     enough = seen >= _SEEN_ENOUGH or position.spent * 2 >= threshold.reached_at(position.amount)
     return True if enough and now < position.period.end else None
 

@@ -61,7 +61,7 @@ def levels(position: Position, told: Mapping[str, datetime], now: datetime) -> I
         return
     top = reached[-1]
     spent = position.spent.quantize(Decimal("0.01"))
-    reason = f"spent {spent} reached {top.level.normalize():f} % of {position.amount}"
+    reason = f"spent {spent} of {position.amount} reached {top.threshold}"
     event = event_of(position, "threshold", severity(position, top.level), top.key, now, reason=reason)
     yield Alert(tuple(item.key for item in reached), with_level(event, top.threshold, [i.level for i in reached]))
 

@@ -76,13 +76,18 @@ class Daemon:
     def kill(self) -> None:
         """SIGKILL: no goodbye."""
         self._process.kill()
-        self._process.wait(10)
-        self._reader.join(10)
+        self._end(10)
 
     def stop(self) -> tuple[int, float]:
         """SIGTERM; its exit status, and the seconds that it took."""
         begin = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
-        status = self._process.wait(15)
-        self._reader.join(10)
+        status = self._end(15)
         return status, time.monotonic() - begin
+
+    def _end(self, seconds: float) -> int:
+        status = self._process.wait(seconds)
+        self._reader.join(10)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+        return status

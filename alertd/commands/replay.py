@@ -1,0 +1,172 @@
+"""`alertd replay`: the whole judgement over a usage file on a stopped clock: what would have come, and was it right?"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+from dataclasses import replace
+from datetime import UTC
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from alertd.commands._state import refusal
+from alertd.core.budgets import Amount, Budget, Threshold, parse_threshold, scope_text
+from alertd.core.fx import Rate
+from alertd.core.messages.figures import amount
+from alertd.core.periods import PeriodRule
+from alertd.core.replay import Record, Told, replay, tried
+from alertd.core.tariffs import exchange_of
+from alertd.core.timeline import timeline
+from alertd.core.usage import Usage
+from alertd.core.usagefile import UsageFileError, read_usage
+from alertd.settings import Settings, load_settings
+from alertd.wire.pricebook import price_book, rates_of
+
+HELP: Final = "replay a usage file: which alerts would have come, how early, which were false, which were missed"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The file; the budgets, from the configuration or from here; the rules to compare."""
+    add = parser.add_argument
+    add("--usage", type=Path, required=True, metavar="F", help="a CSV with a timestamp, as `alertd rate` reads it")
+    add("--env-file", type=Path, action="append", default=[], metavar="F", help="an env file with budgets")
+    add("--config", type=Path, metavar="F", help="a TOML file with budgets")
+    add("--budget", metavar="AMOUNT", help='one budget instead of the configured ones: "500 USD"')
+    add("--per", action="append", default=[], metavar="LABEL", help="of --budget: one for every value of this label")
+    add("--threshold", action="append", default=[], metavar="T", help='of --budget: "actual 80%%"; may be repeated')
+    add("--try", dest="tries", action="append", default=[], metavar="T", help='compare a rule: "forecast 100%% p80"')
+    add("--prices", type=Path, action="append", default=[], metavar="F", help="a price file of one's own")
+    add("--picture", type=Path, metavar="F.svg", help="write spend, projections and alerts as a picture")
+    add("--json", action="store_true", help="JSON lines: an alert a line, last the summary")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when it was replayed, whatever came of it."""
+    usage = _usage(args.usage)
+    settings = _settings(args)
+    budgets = _budgets(args, settings)
+    rules: list[tuple[str, tuple[Budget, ...]]] = [("as configured", budgets)]
+    rules += [(str(rule), tried(budgets, rule)) for rule in map(_threshold, args.tries)]
+    records = [(name, _replayed(usage, of_rule, args, settings, name)) for name, of_rule in rules]
+    if args.picture:
+        args.picture.write_text(str(timeline(records[0][1], budgets[0].amount.unit)), encoding="utf-8")
+    if args.json:
+        _lines(records)
+    else:
+        _show(records, budgets, Console(highlight=False))
+    return 0
+
+
+def _usage(path: Path) -> tuple[Usage, ...]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file)
+            return read_usage(next(rows, []), rows).usage
+    except (OSError, UnicodeDecodeError) as error:
+        raise refusal(str(path), f"cannot be read: {error}", "name a CSV file") from error
+    except UsageFileError as error:
+        raise refusal(str(path), str(error), "alertd rate --help says what its columns are") from error
+
+
+def _settings(args: argparse.Namespace) -> Settings | None:
+    """The configuration, where budgets come from it."""
+    if args.budget:
+        return None
+    return load_settings(os.environ, args.env_file, args.config, need=("budgets",))
+
+
+def _budgets(args: argparse.Namespace, settings: Settings | None) -> tuple[Budget, ...]:
+    if settings is not None:
+        return tuple(settings.budgets.values())
+    try:
+        whole = Amount.parse(args.budget)
+    except ValueError as error:
+        raise refusal("--budget", str(error), 'for example --budget "500 USD"') from error
+    budget = Budget("budget", whole, PeriodRule("month", ZoneInfo("UTC")), per=tuple(args.per))
+    if args.threshold:
+        budget = replace(budget, thresholds=tuple(map(_threshold, args.threshold)))
+    return (budget,)
+
+
+def _threshold(text: str) -> Threshold:
+    try:
+        return parse_threshold(text)
+    except ValueError as error:
+        raise refusal("--try", str(error), 'for example --try "forecast 100% p80"') from error
+
+
+def _replayed(
+    usage: tuple[Usage, ...],
+    budgets: tuple[Budget, ...],
+    args: argparse.Namespace,
+    settings: Settings | None,
+    name: str,
+) -> Record:
+    """One rule's replay, with a bar on a terminal."""
+    book = price_book([*args.prices, *(settings.prices if settings else ())])
+    rates = [Rate(base, quote, rate) for (base, quote), rate in settings.fx.items()] if settings else []
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(escape(name), total=1.0)
+        return replay(
+            usage, budgets, book, exchange_of(rates_of(book, rates)), lambda share: bar.update(task, completed=share)
+        )
+
+
+def _lines(records: list[tuple[str, Record]]) -> None:
+    for name, record in records:
+        rule = {"rule": name} if len(records) > 1 else {}
+        for told in record.told:
+            print(json.dumps({**rule, **_told(told)}))
+        print(json.dumps({**rule, "summary": record.summary()}))
+
+
+def _told(told: Told) -> dict[str, Any]:
+    """An alert as the contract writes it."""
+    level = told.level
+    return {
+        "at": _instant(told.at),
+        "budget": told.budget,
+        "scope": dict(told.scope),
+        "period": told.period,
+        "basis": told.basis,
+        "level": int(level) if level == level.to_integral_value() else float(level),
+        "spent": f"{told.spent:f}",
+        "projected": None if told.projected is None else f"{told.projected:f}",
+        "exhausted_at": None if told.exhausted_at is None else _instant(told.exhausted_at),
+    }
+
+
+def _instant(at: Any) -> str:
+    return str(at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"))
+
+
+def _show(records: list[tuple[str, Record]], budgets: tuple[Budget, ...], console: Console) -> None:
+    first = records[0][1]
+    table = Table("at", "budget", "threshold", "spent", "projected", "used up")
+    unit = {budget.name: budget.amount.unit for budget in budgets}
+    for told in first.told:
+        where = " ".join(part for part in (told.budget, scope_text(told.scope)) if part)
+        projected = amount(told.projected, unit[told.budget]) if told.projected is not None else ""
+        gone = f"{told.exhausted_at:%d %b}" if told.exhausted_at else ""
+        spent = amount(told.spent, unit[told.budget])
+        table.add_row(f"{told.at:%Y-%m-%d %H:%M}", escape(where), told.threshold, spent, projected, gone)
+    console.print(table)
+    for (provider, model, meter), reason in sorted(first.unpriced.items()):
+        console.print(f"[yellow]unpriced[/yellow] {escape(f'{provider} {model} {meter}: {reason}')}")
+    rules = Table("rule", "periods", "crossings", "caught", "missed", "false", "days ahead (median)")
+    for name, record in records:
+        summary = record.summary()
+        lead = summary["median_lead_days"]
+        counts = [str(summary[key]) for key in ("periods", "crossings", "caught", "missed", "false")]
+        rules.add_row(name, *counts, "" if lead is None else f"{Decimal(str(lead)):.1f}")
+    console.print(rules)
