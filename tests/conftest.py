@@ -28,7 +28,7 @@ def pytest_collection_finish():
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
+def pytest_runtest_makereport(item, call):  # noqa: ARG001 - pytest calls it by these names
     """Where ALERTD_REQUIRE_INTEGRATION is set (CI), an integration test that skips itself has failed."""
     report = yield
     required = REQUIRED and item.get_closest_marker("integration")

@@ -1,4 +1,4 @@
-"""`alertd replay`: the whole judgement over a usage file on a stopped clock: what would have come, and was it right?"""
+"""`alertd replay`: the whole judgement over a usage file on a stopped clock: what would have come, and how right."""
 
 from __future__ import annotations
 
