@@ -64,6 +64,19 @@ def test_a_partial_day_counts_by_the_hours_at_which_this_series_spends():
     assert project(evening, *MARCH).expected == pytest.approx(310.0, rel=0.05)
 
 
+def test_a_day_that_runs_away_is_held_to_go_on_rather_than_to_turn_usual():
+    today = (MARCH[0] + 10 * DAY, MARCH[0] + 11 * DAY)
+    usual, runaway = (
+        project(Series(MARCH[0] - 10 * DAY, np.array([1.0] * 480 + [rate] * 12), HOUR), *today) for rate in (1.0, 20.0)
+    )
+    assert usual.spent == 12.0
+    assert usual.expected == pytest.approx(24.0, rel=0.05)
+    assert runaway.spent == 240.0
+    assert runaway.quantiles[4] > 240.0 + 4 * 12.0
+    assert runaway.quantiles[8] > 400.0
+    assert runaway.quantiles[0] < 260.0
+
+
 def test_hours_are_gathered_into_days_of_the_periods_own_zone():
     period = (dt.datetime(2026, 3, 1, tzinfo=BERLIN), dt.datetime(2026, 4, 1, tzinfo=BERLIN))
     hourly = Series(dt.datetime(2026, 2, 1, tzinfo=BERLIN), np.ones(24 * 58 - 1), HOUR)

@@ -22,6 +22,10 @@ HALF_LIVES_DAYS: Final = (2.0, 7.0, 28.0, 90.0)
 _MEMORY: Final = np.arange(RUNS) % len(HALF_LIVES_DAYS)
 _HALF_LIVES: Final = np.array(HALF_LIVES_DAYS)[_MEMORY]
 _GOLDEN: Final = 0.6180339887498949
+#: In so many of the runs, at most, the rest of today is like today so far, and the hours by which that is known.
+_SAME: Final = 0.6
+_SETTLED_HOURS: Final = 3.0
+_TURN: Final = (np.arange(RUNS) * 0.3819660112501051 + 0.5) % 1.0
 
 
 def _primes(count: int) -> Floats:
@@ -61,6 +65,17 @@ def drawn_days(weights: Floats, idle: Floats, coming: int) -> Ages:
     days = np.ceil(ages - weights[:, :1, None] + 1e-9).astype(np.intp)
     drawn: Ages = np.clip(days, 0, oldest_day(weights)[:, None, None])
     return drawn
+
+
+def goes_on(ages: Ages, today: Floats) -> Ages:
+    """The drawn days, with the rest of today as today so far in a part of the runs that grows with what was seen of it.
+
+    `today` [series] is how much of the current day was seen, 0 where its rest is not what comes first. An hour that
+    runs away is more likely to be followed by another such hour than by one of last week's; no data settled how much.
+    """
+    same = (_SAME * (1.0 - np.exp(-24.0 * today / _SETTLED_HOURS)))[:, None] > _TURN
+    ages[:, :, 0] = np.where(same, 0, ages[:, :, 0])
+    return ages
 
 
 def oldest_day(weights: Floats) -> Ages:

@@ -22,6 +22,8 @@ QUANTILES: Final = np.arange(1, 10) / 10
 #: At most this part of the answer is learnt from others.
 _TRUST: Final = 0.7
 _YOUNG_DAYS: Final = 50.0
+#: What is left of today is told by today, and not by others.
+_NEAR_DAYS: Final = 1.0
 #: How much further from the median the least total lies than the runs say.
 _LOWER: Final = 0.4
 
@@ -42,11 +44,11 @@ class Lesson:
     burst: Floats
     table: Floats = field(default_factory=lambda: TABLE)
 
-    @property
-    def trust(self) -> Floats:
-        """How much what others taught counts for each series, 0 to 0.7."""
+    def trust(self, left: Floats) -> Floats:
+        """How much what others taught counts for each series with so many days left, 0 to 0.7."""
         bursty = np.clip((self.burst - 0.1) / 0.2, 0.0, 1.0)
-        part: Floats = _TRUST * bursty / (1.0 + (self.weights.sum(1) / _YOUNG_DAYS) ** 3)
+        far = left**2 / (left**2 + _NEAR_DAYS**2)
+        part: Floats = _TRUST * bursty * far / (1.0 + (self.weights.sum(1) / _YOUNG_DAYS) ** 3)
         return part
 
 
@@ -66,7 +68,7 @@ def taught(of: Lesson, left: Floats, totals: Floats) -> Floats:
 
 def corrected(of: Lesson, left: Floats, totals: Floats) -> Floats:
     """The sorted totals of the drift [series x runs] with what others taught, and with a longer way down."""
-    blend = totals + of.trust[:, None] * (taught(of, left, totals) - totals)
+    blend = totals + of.trust(left)[:, None] * (taught(of, left, totals) - totals)
     middle = blend[:, _MIDDLE : _MIDDLE + 1]
     return np.sort(np.maximum(middle + (blend - middle) * _STRETCH, 0.0), axis=1)
 

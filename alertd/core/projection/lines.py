@@ -63,6 +63,7 @@ def _added_up(of: Pasts, worth: Floats) -> Pasts:
         known=np.zeros_like(of.known[one]),
         newest=of.newest[one],
         coming=of.coming[one],
+        today=of.today[one],
     )
 
 

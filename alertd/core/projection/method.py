@@ -87,6 +87,8 @@ def played_out(of: Pasts, table: Floats = learnt.TABLE) -> tuple[drift.Ages, Flo
     heed = weekdays.strength(of.rates, weights)
     if (some := np.flatnonzero(heed)).size:
         ages[some] = weekdays.matched(ages[some], weights[some], heed[some], of.newest[some], of.coming[some])
+    if of.today.any():
+        ages = drift.goes_on(ages, of.today)
     burst = np.maximum(0.0, rates.burstiness(of.rates, weights) - weekdays.explained(of.rates, weights, heed))
     factors = drift.level_factors(burst, weights.sum(1))
     ahead = drift.increments(of.rates, factors, of.shares, ages)

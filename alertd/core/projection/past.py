@@ -39,6 +39,12 @@ class Past:
     known: Floats
     steps: Floats
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the newest day was seen in part only, and its rest belongs to the period."""
+        coming = self.grid.begins
+        return bool(self.weights.size and self.weights[0] < 1.0 and coming.size and coming[0] == self.grid.seen_until)
+
 
 def past_of(question: Question) -> Past:
     """The history of a question in days; corrections are taken out of the days before them."""
@@ -121,6 +127,7 @@ class Pasts:
     rates, weights  [series x days], newest day first; nothing has weight behind the first day with any spend
     shares, known   [series x coming]
     newest, coming  weekdays: of day 0 [series], of the coming days [series x coming]
+    today           how much of day 0 was seen, where its rest is the first of what is coming; 0 elsewhere [series]
     """
 
     rates: Floats
@@ -129,6 +136,7 @@ class Pasts:
     known: Floats
     newest: Counts
     coming: Counts
+    today: Floats
 
     @property
     def left(self) -> Floats:
@@ -143,12 +151,14 @@ def stacked(pasts: Sequence[Past], *, together: bool = False) -> Pasts:
     rates, weights = np.zeros((len(pasts), days)), np.zeros((len(pasts), days))
     shares, known = np.zeros((len(pasts), coming)), np.zeros((len(pasts), coming))
     newest, weekdays = np.zeros(len(pasts), np.intp), np.zeros((len(pasts), coming), np.intp)
+    today = np.zeros(len(pasts))
     for row, past in enumerate(pasts):
         rates[row, : past.rates.size], weights[row, : past.weights.size] = past.rates, past.weights
         shares[row, : past.shares.size], known[row, : past.known.size] = past.shares, past.known
         weekdays[row, : past.shares.size] = past.grid.coming_weekdays
         newest[row] = past.grid.past_weekdays[-1] if past.rates.size else 0
+        today[row] = past.weights[0] if past.goes_on else 0.0
     begun = np.cumsum(rates[:, ::-1], 1)[:, ::-1]
     begun = begun.sum(0, keepdims=True) if together else begun
     weights[np.broadcast_to(begun <= 0.0, weights.shape)] = 0.0
-    return Pasts(rates, weights, shares, known, newest, weekdays)
+    return Pasts(rates, weights, shares, known, newest, weekdays, today)
