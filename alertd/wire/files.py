@@ -23,6 +23,7 @@ from alertd.ports import SourceError
 
 _ZIPPED: Final = b"PK\x03\x04"
 _GZIPPED: Final = b"\x1f\x8b"
+_PARQUET: Final = b"PAR1"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _SUFFIXES: Final = (".csv", ".csv.gz", ".csv.zip", ".gz", ".zip")
 _SNIFFED: Final = 64 * 1024
@@ -96,6 +97,8 @@ def _text(opened: ExitStack, path: Path) -> IO[str]:
     raw: IO[bytes] = opened.enter_context(path.open("rb"))
     magic = raw.read(4)
     raw.seek(0)
+    if magic == _PARQUET:
+        raise SourceError(f"{path.name} is Parquet; export CSV")
     if magic.startswith(_GZIPPED):
         unzipped = opened.enter_context(gzip.GzipFile(fileobj=raw))
         raw = cast("IO[bytes]", unzipped)
