@@ -30,6 +30,12 @@ _SLOW_START: Final = 3600.0
 _SKEW: Final = 60.0
 #: An idle series' state is written again after so long, so that what is gone can be told from what is idle.
 _REFRESH: Final = 3600.0
+#: So many tokens that should be part of an input counter, and still are not, are no matter of a scrape's instant.
+_MUCH_OWED: Final = 100_000
+_UNPAID: Final = (
+    "input counters hold fewer tokens than the cached ones that they should include;"
+    " if this gateway counts cached tokens apart, set CACHED_APART=true"
+)
 
 
 # The first three are named tuples because a poll makes 100,000 of each.
@@ -114,6 +120,8 @@ def count(
         state = tally.changed.get(fingerprint) or states[fingerprint]
         if state.owed != owed:
             tally.changed[fingerprint] = state._replace(owed=owed)
+        if owed > _MUCH_OWED and owed > state.owed > 0:
+            tally.refused.append(_UNPAID)
     increments = tuple(Increment(line, labels, start, WIDTH, quantity) for line, labels, start, quantity in booked)
     return Counted(increments, tally.changed, tuple(tally.refused))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, Literal, Self
@@ -55,6 +56,10 @@ class CounterOptions(SourceOptions):
         default_factory=dict,
         description="From its values to meters: prompt=input, cached=cached_input<input (where input includes it)",
     )
+    cached_apart: bool = Field(
+        default=False,
+        description="True where the input counter leaves out cached tokens; presets know it to include them",
+    )
     model_label: TextList = Field(default_factory=list, description="The labels that name the model, the best first")
     model: str = Field("", description="The model of all these counters, where no label names it")
     provider: str = Field("", description="The provider whose prices apply, where no label names it")
@@ -105,7 +110,7 @@ class CounterOptions(SourceOptions):
         """The preset, with what the operator says otherwise; or the operator's own counters as one."""
         preset = PRESETS[self.preset] if self.preset else Preset(self._rules(), ("model", "model_name"))
         return Preset(
-            rules=preset.rules,
+            rules=tuple(replace(rule, within="") for rule in preset.rules) if self.cached_apart else preset.rules,
             model=(*self.model_label, *preset.model),
             provider=preset.provider,
             providers=(*self.provider_label, *preset.providers),

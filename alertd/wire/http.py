@@ -74,7 +74,7 @@ class HttpProblem(SourceError):  # noqa: N818 - it is also raised to notifiers, 
 class Access:
     """How to reach a server and be let in. `secret_path`: its address is itself a secret, only the host is shown."""
 
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     ca_file: Path | None = None
     timeout: timedelta = timedelta(seconds=30)
     bearer: str = field(default="", repr=False)
@@ -87,7 +87,8 @@ class Access:
 
     def secrets(self) -> tuple[str, ...]:
         """Everything that must not be shown, the longest first."""
-        given = {self.bearer, self.password, *self.headers.values()}
+        userinfo = (self.proxy or "").rpartition("@")[0].rpartition("/")[2]
+        given = {self.bearer, self.password, userinfo.partition(":")[2], *self.headers.values()}
         return tuple(sorted((secret for secret in given if len(secret) > 3), key=len, reverse=True))  # noqa: PLR2004 - shorter ones are no secrets
 
 

@@ -286,3 +286,13 @@ def test_a_spread_quantity_is_whole_and_none_of_it_is_lost(quantity, begin, leng
     assert sum(share for _, share in shares) == quantity
     assert all(share > 0 and start % WIDTH == 0 for start, share in shares)
     assert all(MONTH + begin - 3600 <= start < MONTH + begin + length for start, _ in shares)
+
+
+def test_an_input_counter_that_leaves_out_cached_tokens_is_told_with_the_remedy():
+    states, told = {"in": CounterState(NOON, 0), "cached": CounterState(NOON, 0)}, []
+    for minute in range(1, 6):
+        result = counted(both(NOON + 60 * minute, 1000 * minute, 90_000 * minute), states)
+        states |= result.states
+        told += result.refused
+    assert told
+    assert all("CACHED_APART=true" in text for text in told)

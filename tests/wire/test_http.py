@@ -1,0 +1,177 @@
+"""The one HTTP client: whom it trusts, what it tells, what it refuses, and when it tries again."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alertd.wire.http import Access, Http, HttpProblem, may_retry, retry_after, wait_before
+from tests.servers import hell
+from tests.servers.billing import Reply, serving
+
+
+def ask(url, access=None, method="GET", sleeps=None, **request):
+    """One request; the answer. `sleeps` collects what was waited."""
+
+    async def sleep(seconds):
+        (sleeps if sleeps is not None else []).append(seconds)
+
+    async def talk():
+        http = Http(access or Access(timeout=timedelta(seconds=5)), sleep=sleep)
+        try:
+            return await http.send(method, url, **request)
+        finally:
+            await http.close()
+
+    return asyncio.run(talk())
+
+
+def problem(url, *args, **request):
+    with pytest.raises(HttpProblem) as caught:
+        ask(url, *args, **request)
+    return caught.value
+
+
+@pytest.mark.parametrize("status", range(300, 600))
+def test_every_status_of_300_and_above_is_retried_or_given_up_by_the_table(status):
+    assert may_retry(status) == (status in {408, 423, 425, 429} or (status >= 500 and status not in {501, 505, 511}))
+
+
+def test_nothing_is_taken_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login eve password x\n")
+    with serving(lambda _: Reply({})) as server:
+        ask(server.url, Access(bearer="t0ken"))
+        assert server.asked[0].headers["authorization"] == "Bearer t0ken"
+
+
+def test_a_proxy_that_is_configured_is_used_and_its_password_is_not_told():
+    access = Access(proxy="http://ana:pa55word@127.0.0.1:1", timeout=timedelta(seconds=2))
+    error = problem("http://gateway.example/metrics", access)
+    assert str(error).startswith("http://gateway.example/metrics cannot be reached")
+    assert "pa55word" not in str(error) + repr(access)
+
+
+def test_fractions_of_json_stay_exact():
+    with serving(lambda _: Reply('{"value": 0.1, "count": 3}')) as server:
+        assert ask(server.url).json() == {"value": Decimal("0.1"), "count": 3}
+
+
+def test_an_answer_that_never_ends_is_cut_off_at_the_limit():
+    with serving(lambda _: Reply("x" * 3_000_000)) as server:
+        error = problem(server.url, limit=1 << 20)
+    assert "sends more than 1 MB" in str(error)
+
+
+def test_a_server_that_drips_costs_one_timeout():
+    with hell.Hell(hell.hang) as server:
+        error = problem(server.url, Access(timeout=timedelta(seconds=0.2)))
+    assert (error.permanent, error.uncertain, error.status) == (False, True, None)
+
+
+def test_a_server_that_is_not_there_was_certainly_not_reached():
+    error = problem("http://127.0.0.1:1/")
+    assert (error.permanent, error.uncertain) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "followed"),
+    [("GET", 301, True), ("GET", 302, True), ("POST", 307, True), ("POST", 308, True), ("POST", 301, False),
+     ("POST", 302, False)],
+)  # fmt: skip
+def test_a_redirect_on_the_same_host_is_followed_where_it_loses_nothing(method, status, followed):
+    def answer(asked):
+        return Reply({"at": asked.path}) if asked.path == "/new" else Reply("", status, {"Location": "/new"})
+
+    with serving(answer) as server:
+        if followed:
+            assert ask(f"{server.url}/old", method=method).json() == {"at": "/new"}
+        else:
+            assert problem(f"{server.url}/old", method=method).permanent
+
+
+def test_redirects_in_a_circle_end():
+    with serving(lambda asked: Reply("", 302, {"Location": asked.path})) as server:
+        assert "redirects in circles" in str(problem(f"{server.url}/round"))
+
+
+def test_what_may_be_tried_again_is_tried_as_the_server_asks_and_the_rest_once():
+    replies = [Reply("busy", 429, {"Retry-After": "7"}), Reply("", 503), Reply({"ok": True})]
+    sleeps: list[float] = []
+    with serving(lambda _: replies.pop(0)) as server:
+        assert ask(server.url, sleeps=sleeps, attempts=3).json() == {"ok": True}
+    assert sleeps == [7.0, 2.0]
+    with serving(lambda _: Reply("no", 403)) as server:
+        problem(server.url, attempts=3)
+        assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "30"}, 30),
+        ({"retry-after": "99999999"}, 900),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Fri, 20 Nov 2026 12:01:00 GMT", "date": "Fri, 20 Nov 2026 12:00:00 GMT"}, 60),
+        ({"retry-after": "Fri, 20 Nov 2026 11:00:00 GMT", "date": "Fri, 20 Nov 2026 12:00:00 GMT"}, 0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_of_the_servers_own_clock_and_bounded(headers, seconds):
+    assert retry_after(headers) == (None if seconds is None else timedelta(seconds=seconds))
+
+
+@given(st.integers(1, 50), st.floats(0, 1))
+def test_waits_grow_and_stay_between_half_a_second_and_ninety(attempt, jitter):
+    assert timedelta(seconds=0.5) <= wait_before(attempt, None, jitter) <= timedelta(seconds=90)
+
+
+def test_a_secret_is_cut_out_of_what_a_server_says():
+    with serving(lambda _: Reply("bad key s3cret-key for ana:pa55word", 403)) as server:
+        access = Access(username="ana", password="pa55word", headers={"X-Api-Key": "s3cret-key"})
+        error = problem(f"{server.url}/a?token=abc", access)
+    assert "bad key *** for ana:***" in str(error)
+    assert "abc" not in str(error)
+
+
+def test_an_address_that_is_a_secret_is_shown_as_its_host_only():
+    with serving(lambda _: Reply("no", 404)) as server:
+        error = problem(f"{server.url}/services/T0/B0/s3cret", Access(secret_path=True))
+    assert str(error).startswith(f"{server.url} answers 404")
+
+
+def test_a_company_s_authority_and_client_certificate_work_and_nothing_else_is_trusted(tmp_path):
+    authority, stranger = trustme.CA(), trustme.CA()
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(server_context)
+    authority.configure_trust(server_context)
+    server_context.verify_mode = ssl.CERT_REQUIRED
+    files = {"ca": authority.cert_pem, "stranger": stranger.cert_pem,
+             "client": authority.issue_cert("client.example").private_key_and_cert_chain_pem}  # fmt: skip
+    paths = {name: tmp_path / f"{name}.pem" for name in files}
+    for name, blob in files.items():
+        blob.write_to_path(paths[name])
+
+    def greet(connection, _over):
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    with hell.Hell(greet, server_context) as server:
+        assert ask(server.url, Access(ca_file=paths["ca"], cert_file=paths["client"])).json() == {}
+        assert "cannot be reached" in str(problem(server.url, Access(ca_file=paths["stranger"])))
+        assert "cannot be reached" in str(problem(server.url))
+
+
+def test_a_certificate_file_that_is_not_there_is_said_and_not_tried_again(tmp_path):
+    error = problem("https://127.0.0.1:1/", Access(ca_file=tmp_path / "none.pem"))
+    assert error.permanent
+    assert "cannot be asked" in str(error)
