@@ -10,7 +10,7 @@ import msgspec
 
 from alertd.core.buckets import instant, micros
 from alertd.core.events import Event
-from alertd.ports import AlertRow, NewMessage
+from alertd.ports import AlertRow, NewMessage, Step
 from alertd.stores.outbox import insert
 from alertd.stores.transaction import Transaction
 
@@ -37,8 +37,9 @@ def commit_decisions(
     new_alerts: Sequence[AlertRow],
     messages: Sequence[NewMessage],
     changed: Mapping[str, tuple[Any, int]],
+    steps: Sequence[Step] = (),
 ) -> None:
-    """Write all of it, or raise Taken: an alert's key, a message's key or a note's revision was another's.
+    """Write all of it, or raise Taken: a key of an alert or message, a note's revision, a step's number was another's.
 
     Two writers take turns, so that messages of one conversation become visible in the order of their ids.
     """
@@ -55,6 +56,25 @@ def commit_decisions(
     for name, (value, revision) in changed.items():
         if not _write_note(tx, name, value, revision):
             raise Taken
+    for step in steps:
+        if not tx.run(
+            "INSERT INTO audit (act, number, at, what, state, who, reason, request, evidence)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (act, number) DO NOTHING",
+            step.act, step.number, micros(step.at), step.what, step.state, step.by, step.reason, step.request,
+            _text(dict(step.evidence)),
+        ):  # fmt: skip
+            raise Taken
+
+
+def audit(tx: Transaction, act: str) -> list[Step]:
+    """The steps of one act (or of all, for ""), as they were written."""
+    columns = "act, number, at, what, state, who, reason, request, evidence"
+    rows = tx.rows(
+        f"SELECT {columns} FROM audit WHERE ? IN ('', act) ORDER BY id",  # noqa: S608  constant
+        act,
+    )
+    return [Step(name, number, instant(at), what, state, who, reason, request, msgspec.json.decode(evidence))
+            for name, number, at, what, state, who, reason, request, evidence in rows]  # fmt: skip
 
 
 def _write_note(tx: Transaction, name: str, value: Any, revision: int) -> bool:

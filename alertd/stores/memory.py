@@ -21,6 +21,7 @@ from alertd.ports import (
     Receipt,
     SeriesRow,
     SourceRow,
+    Step,
     Store,
     UsageRow,
 )
@@ -74,6 +75,7 @@ class MemoryStore:
     _closed: dict[int, int] = field(default_factory=dict)
     _alerts: dict[str, AlertRow] = field(default_factory=dict)
     _notes: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    _steps: list[Step] = field(default_factory=list)
     _messages: dict[int, _Message] = field(default_factory=dict)
     _written: set[tuple[str, str]] = field(default_factory=set)
     _last_message: int = 0
@@ -151,7 +153,9 @@ class MemoryStore:
         alerts: Sequence[AlertRow],
         messages: Sequence[NewMessage],
         notes: Mapping[str, tuple[Any, int]],
+        steps: Sequence[Step] = (),
     ) -> bool:
+        numbers = [(step.act, step.number) for step in steps]
         keys = [alert.key for alert in alerts]
         written = [(message.key, message.notifier) for message in messages]
         if (
@@ -160,6 +164,8 @@ class MemoryStore:
             or self._written & {*written}
             or len({*keys}) < len(keys)
             or len({*written}) < len(written)
+            or {(step.act, step.number) for step in self._steps} & {*numbers}
+            or len({*numbers}) < len(numbers)
         ):
             return False
         self._alerts |= {alert.key: replace(alert, at=instant(micros(alert.at))) for alert in alerts}
@@ -170,7 +176,11 @@ class MemoryStore:
                 self._notes.pop(name, None)
             else:
                 self._notes[name] = msgspec.json.encode(value), revision + 1
+        self._steps += steps
         return True
+
+    async def audit(self, act: str = "") -> list[Step]:
+        return [step for step in self._steps if act in {"", step.act}]
 
     async def claim(self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]:
         heads: dict[tuple[str, str], _Message] = {}

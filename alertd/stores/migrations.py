@@ -68,7 +68,17 @@ _FIRST: Final = (
         PRIMARY KEY (notifier, conversation)) $clustered""",
 )
 
-MIGRATIONS: Final = (Migration(1, 1, _FIRST),)
+_AUDIT: Final = (
+    """CREATE TABLE audit (
+        id $identity, act $text NOT NULL, number $integer NOT NULL, at $integer NOT NULL, what $text NOT NULL,
+        state $text NOT NULL, who $text NOT NULL, reason $text NOT NULL, request $text NOT NULL,
+        evidence $text NOT NULL, UNIQUE (act, number)) $plain""",
+    # What was done to keys is only ever added to, whoever writes SQL.
+    "$audit_unchanged",
+    "$audit_kept",
+)
+
+MIGRATIONS: Final = (Migration(1, 1, _FIRST), Migration(2, 1, _AUDIT))
 
 _TABLE: Final = "CREATE TABLE IF NOT EXISTS migration (number $integer PRIMARY KEY, oldest $integer NOT NULL) $plain"
 

@@ -16,6 +16,7 @@ from alertd.ports import (
     Receipt,
     SeriesRow,
     SourceRow,
+    Step,
     UsageRow,
 )
 from alertd.stores import decisions, ledger, outbox, rollup, series
@@ -78,12 +79,16 @@ class SqlStore:
         alerts: Sequence[AlertRow],
         messages: Sequence[NewMessage],
         notes: Mapping[str, tuple[Any, int]],
+        steps: Sequence[Step] = (),
     ) -> bool:
         try:
-            await self._database.write(lambda tx: decisions.commit_decisions(tx, alerts, messages, notes))
+            await self._database.write(lambda tx: decisions.commit_decisions(tx, alerts, messages, notes, steps))
         except decisions.Taken:
             return False
         return True
+
+    async def audit(self, act: str = "") -> list[Step]:
+        return await self._database.read(lambda tx: decisions.audit(tx, act))
 
     async def claim(self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]:
         return await self._database.write(lambda tx: outbox.claim(tx, now, lease, notifiers, limit))

@@ -37,6 +37,10 @@ _WORDS: Final = {
     # STRICT: a sum beyond 64 bits is an error and not, as SQLite would have it, a float.
     "plain": "STRICT",
     "clustered": "STRICT, WITHOUT ROWID",
+    "audit_unchanged": "CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit"
+    " BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END",
+    "audit_kept": "CREATE TRIGGER audit_kept BEFORE DELETE ON audit"
+    " BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END",
 }
 #: What SQLite says, by the start of its error's name, and what a person can do.
 _REMEDIES: Final = (

@@ -14,7 +14,7 @@ from alertd.core.counters import CounterState, Increment
 from alertd.core.events import Contributor, Event, Unpriced
 from alertd.core.money import Money
 from alertd.core.usage import BilledCost, Line, Usage
-from alertd.ports import AlertRow, NewMessage, Reading, Receipt, SourceRow, Store, StoreError, UsageRow
+from alertd.ports import AlertRow, NewMessage, Reading, Receipt, SourceRow, Step, Store, StoreError, UsageRow
 from tests.databases import Place
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -603,3 +603,30 @@ async def test_what_was_committed_is_there_after_a_restart(durable: Place) -> No
 async def test_the_probe_writes(place: Place) -> None:
     async with place.open() as store:
         await store.writable()
+
+
+def step(number: int, act: str = "a1", what: str = "propose") -> Step:
+    return Step(act, number, NOON, what, "proposed", "ana", "why", "req_1", {"share": "0.98"})
+
+
+async def test_the_steps_of_the_audit_are_read_as_they_were_written(place):
+    async with place.open() as store:
+        assert await store.commit_decisions([], [], {}, [step(1), step(2), step(1, "a2")])
+        assert await store.audit("a1") == [step(1), step(2)]
+        assert await store.audit() == [step(1), step(2), step(1, "a2")]
+
+
+async def test_a_step_whose_number_is_taken_undoes_all_that_comes_with_it(place):
+    async with place.open() as store:
+        assert await store.commit_decisions([], [], {}, [step(1)])
+        assert not await store.commit_decisions([], [message()], {"n": (1, 0)}, [step(2), step(1)])
+        assert (await store.audit(), await store.memory(), await store.outbox_depth()) == ([step(1)], {}, {})
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audit SET who = 'nobody'", "DELETE FROM audit"])
+async def test_the_database_itself_refuses_to_change_the_audit(durable, statement):
+    async with durable.open() as store:
+        await store.commit_decisions([], [], {}, [step(1)])
+        with pytest.raises(StoreError, match="only added to"):
+            await store._database.write(lambda tx: tx.run(statement))
+        assert await store.audit() == [step(1)]

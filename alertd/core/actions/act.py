@@ -1,0 +1,185 @@
+"""The life of one act on one key, as a table, with every step for the audit. It does nothing itself.
+
+proposed    rehearse -> rehearsed   ask -> awaiting   permit -> approved
+awaiting    approve -> approved     refuse -> refused   expire -> expired
+approved    begin -> executing      refuse -> refused   expire -> expired
+executing   read, send, take over, retry -> executing   verify -> verified   fail -> failed
+verified    stopped, goes on -> verified   drift -> drifted   restore -> restoring
+restoring   send, take over, retry -> restoring   restored -> restored   drift -> drifted   fail -> stuck
+stuck       restore -> restoring
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from typing import Any, Final
+
+PROPOSED: Final = "proposed"
+REHEARSED: Final = "rehearsed"
+AWAITING: Final = "awaiting"
+APPROVED: Final = "approved"
+EXECUTING: Final = "executing"
+VERIFIED: Final = "verified"
+FAILED: Final = "failed"
+RESTORING: Final = "restoring"
+RESTORED: Final = "restored"
+STUCK: Final = "stuck"
+DRIFTED: Final = "drifted"
+EXPIRED: Final = "expired"
+REFUSED: Final = "refused"
+
+#: State, what happens -> the state after it. What is not here cannot happen.
+TRANSITIONS: Final[Mapping[tuple[str, str], str]] = {
+    ("", "propose"): PROPOSED,
+    (PROPOSED, "rehearse"): REHEARSED,
+    (PROPOSED, "ask"): AWAITING,
+    (PROPOSED, "permit"): APPROVED,
+    (AWAITING, "approve"): APPROVED,
+    (AWAITING, "refuse"): REFUSED,
+    (AWAITING, "expire"): EXPIRED,
+    (APPROVED, "begin"): EXECUTING,
+    (APPROVED, "refuse"): REFUSED,
+    (APPROVED, "expire"): EXPIRED,
+    (EXECUTING, "read"): EXECUTING,
+    (EXECUTING, "send"): EXECUTING,
+    (EXECUTING, "take over"): EXECUTING,
+    (EXECUTING, "retry"): EXECUTING,
+    (EXECUTING, "verify"): VERIFIED,
+    (EXECUTING, "fail"): FAILED,
+    (VERIFIED, "stopped"): VERIFIED,
+    (VERIFIED, "goes on"): VERIFIED,
+    (VERIFIED, "drift"): DRIFTED,
+    (VERIFIED, "restore"): RESTORING,
+    (RESTORING, "send"): RESTORING,
+    (RESTORING, "take over"): RESTORING,
+    (RESTORING, "retry"): RESTORING,
+    (RESTORING, "restored"): RESTORED,
+    (RESTORING, "drift"): DRIFTED,
+    (RESTORING, "fail"): STUCK,
+    (STUCK, "restore"): RESTORING,
+}
+#: States in which something is still to come: no second act of the same action on the same key meanwhile.
+OPEN: Final = frozenset({PROPOSED, AWAITING, APPROVED, EXECUTING, VERIFIED, RESTORING, STUCK})
+#: States in which a process is at work on the key, under a lease.
+AT_WORK: Final = frozenset({EXECUTING, RESTORING})
+NOTE: Final = "action/"
+
+
+class CannotHappenError(ValueError):
+    """Something that an act in this state cannot undergo: which, and what can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One transition for the audit: which act, its number, when, what happened, by whom, why, on what evidence.
+
+    `request` is the provider's own id of the request, where there was one.
+    """
+
+    act: str
+    number: int
+    at: datetime
+    what: str
+    state: str
+    by: str
+    reason: str = ""
+    request: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One act on one key. `target` is the label's value as usage has it, `there` the provider's id once it is known.
+
+    `before` is the state that was read before anything was done, `ours` whether alertd changed it; `sent` is written
+    before a request leaves, so that whoever comes after a crash knows that it may have been carried out.
+    """
+
+    id: str
+    action: str
+    target: str
+    label: str
+    position: str
+    occasion: str
+    basis: str
+    what: str
+    reversible: bool
+    grade: str
+    event: Mapping[str, Any]
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    amount: str = "0"
+    period_end: datetime | None = None
+    state: str = ""
+    since: datetime | None = None
+    steps: int = 0
+    expires: datetime | None = None
+    approved_by: str = ""
+    lease_until: datetime | None = None
+    not_before: datetime | None = None
+    attempts: int = 0
+    sent: datetime | None = None
+    there: str = ""
+    before: Mapping[str, Any] | None = None
+    ours: bool = False
+    looked: datetime | None = None
+    usage: str = ""
+    held: str = ""
+    error: str = ""
+
+    @property
+    def note(self) -> str:
+        """The name of the note that keeps it."""
+        return f"{NOTE}{self.id}"
+
+    @property
+    def handle(self) -> str:
+        """What people type to approve, refuse or restore it."""
+        return self.id[:6]
+
+    def after(
+        self, what: str, at: datetime, by: str = "alertd", reason: str = "", request: str = "", **changes: Any
+    ) -> tuple[Act, Step]:
+        """The act after something happened, and the step for the audit. Raises CannotHappenError."""
+        state = TRANSITIONS.get((self.state, what))
+        if state is None:
+            can = ", ".join(event for state, event in TRANSITIONS if state == self.state) or "nothing any more"
+            raise CannotHappenError(f"an act that is {self.state} cannot {what}; what can happen: {can}")
+        evidence = changes.pop("audited", {})
+        moved = {"since": at} if state != self.state else {}
+        act = replace(self, **{**moved, **changes}, state=state, steps=self.steps + 1)
+        return act, Step(self.id, act.steps, at, what, state, by, reason, request, evidence)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` gives the same act back."""
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in found.items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Act:
+        known = {f.name for f in fields(cls)}  # what a newer version added is left out, so that a roll-back reads it
+        read = {name: value for name, value in data.items() if name in known}
+        for name in _INSTANTS & read.keys():
+            read[name] = datetime.fromisoformat(read[name]) if read[name] else None
+        return cls(**read)
+
+
+_INSTANTS: Final = {"period_end", "since", "expires", "lease_until", "not_before", "sent", "looked"}
+
+
+def acts(notes: Mapping[str, Any]) -> dict[str, Act]:
+    """All acts that are remembered, by id, oldest first."""
+    found = [Act.from_json(value) for name, value in notes.items() if name.startswith(NOTE)]
+    return {act.id: act for act in sorted(found, key=lambda act: (act.since is not None and act.since, act.id))}
+
+
+def replayed(steps: list[Step]) -> str:
+    """The state that the audit of one act leads to. ValueError where it has a gap, or a step that cannot happen."""
+    state = ""
+    for number, step in enumerate(steps, 1):
+        after = TRANSITIONS.get((state, step.what))
+        if step.number != number or after != step.state:
+            raise ValueError(f"step {number} of {step.act} is {step.what} -> {step.state}, after {state or 'nothing'}")
+        state = after
+    return state
