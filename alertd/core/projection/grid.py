@@ -119,12 +119,20 @@ def _days(key: Calendar, last: float) -> tuple[int, Floats]:
     """
     if key.step == DAY:
         return key.start.weekday(), np.arange(math.ceil(last) + 1, dtype=np.float64)
-    local = key.start.astimezone(key.period_start.tzinfo)
-    first = local.replace(hour=key.period_start.hour, minute=key.period_start.minute, second=0, microsecond=0)
-    if first > local:
-        first -= DAY
-    edges = np.array([np.round(key.at(first + day * DAY)) for day in range(math.ceil(last / 24.0) + 3)])
-    return first.weekday(), edges[: np.searchsorted(edges, last) + 1]
+    opens, wanted = key.at(key.period_start), max(last, key.at(key.period_end))
+    back, ahead = (
+        MEMORY_DAYS * (1 + math.ceil(max(hours, 0.0) / 24.0 / MEMORY_DAYS)) for hours in (opens, wanted - opens)
+    )
+    begins = _day_begins(key.period_start, back, ahead)
+    edges = np.round((begins - key.start.timestamp()) / HOUR.total_seconds())
+    first = int(np.searchsorted(edges, 0.0, side="right")) - 1
+    return (key.period_start.weekday() + first - back) % 7, edges[first : np.searchsorted(edges, last) + 1]
+
+
+@lru_cache(maxsize=64)
+def _day_begins(period_start: dt.datetime, back: int, ahead: int) -> Floats:
+    """When the days around a period begin, at its own time of day and in its zone, in seconds since 1970."""
+    return np.array([(period_start + day * DAY).timestamp() for day in range(-back, ahead)])
 
 
 def _inside(begins: Floats, ends: Floats, opens: float, closes: float) -> Floats:
