@@ -27,7 +27,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 14.0, 24.0
 _STEPS: Final = (1, 2, 2.5, 5, 10)
 _MOST_TICKS: Final = 5
 _LEAST_WIDTH_OF_A_DATE: Final = 56.0
-_LEAST_GAP: Final = 13.0
+#: Levels closer than this have their words beside one another.
+_LEAST_GAP: Final = 15.0
+_BESIDE: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ def _levels(position: Position, frame: _Frame, past: Sequence[tuple[datetime, fl
     """A line for every level of the thresholds and for the amount, and a dot where the spend reached it."""
     total = float(position.amount.value)
     levels = {float(t.reached_at(position.amount)) for t in thresholds_of(position) if t.basis == "actual"} | {total}
-    shapes, last = [], -1e9
+    shapes, last, x = [], -1e9, _LEFT
     for level in sorted(levels, key=lambda value: (value != total, -value)):
         y, whole = frame.y(level), level == total
         ends = [(_LEFT, y), (frame.width - _RIGHT, y)]
@@ -157,9 +159,9 @@ def _levels(position: Position, frame: _Frame, past: Sequence[tuple[datetime, fl
             else ""
         )
         shapes.append(line("limit" if whole else "level", ends, INK, 1.5 if whole else 1, dashed=not whole))
-        if abs(y - last) >= _LEAST_GAP:
-            shapes.append(words(said, _LEFT + 4, y - 4, "start", "limit-words" if whole else "words"))
-            last = y
+        x = _LEFT + 4 if abs(y - last) >= _LEAST_GAP else x + _BESIDE
+        shapes.append(words(said, x, y - 4, "start", "limit-words" if whole else "words"))
+        last = y
         crossed = crossing(past, level)
         if crossed is not None:
             title = f"{said} reached {day(crossed, position.period.zone)}"

@@ -45,7 +45,7 @@ def budget_json(position: Position, notes: Notes, now: datetime) -> dict[str, An
         "probability_over": event.probability_over if known else None,
         "exhausted_at": _exhausted(event) if known else None,
         "pace_per_day": decimal_text(event.pace),
-        "allowed_per_day": decimal_text(event.pace_allowed) if known else None,
+        "allowed_per_day": decimal_text(_short(event.pace_allowed)) if known else None,
         "data_until": instant_text(position.data_until),
         "complete_from": instant_text(position.complete_from),
         "stale_sources": list(position.stale_sources),
@@ -148,6 +148,11 @@ def _alert(rows: Sequence[AlertRow], notes: Notes) -> dict[str, Any]:
 def decimal_text(value: Decimal | None) -> str | None:
     """A plain decimal string without an exponent or idle zeros."""
     return None if value is None else f"{value.normalize():f}"
+
+
+def _short(value: Decimal | None) -> Decimal | None:
+    """A quotient to a millionth."""
+    return None if value is None else round(value, 6)
 
 
 def instant_text(instant: datetime | None) -> str | None:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from alertd.core.budgets import duration_text
 from alertd.core.markup import Content, Markup, element, fragment
 from alertd.core.messages.dates import age, clock_time
-from alertd.core.messages.figures import plural
+from alertd.core.messages.figures import plural, tokens
 from alertd.core.messages.spans import clean
 from alertd.core.positions import Position, SourceView
 from alertd.core.prices import Price, PriceBook, Unpriced
@@ -49,7 +50,7 @@ def _source(view: SourceView, now: datetime) -> Markup:
         element("th", view.name, scope="row"),
         element("td", element("span", said, class_=f"state {state}"), _fault(view)),
         element("td", until),
-        element("td", age(view.interval)),
+        element("td", duration_text(view.interval)),
         element("td", complete),
     )
 
@@ -118,14 +119,15 @@ def _list_version(book: PriceBook) -> str:
 
 
 def _unpriced(line: Line, why: Unpriced, book: PriceBook) -> Markup:
-    cells = (line.provider, clean(line.model), _meter(line), clean(why.reason))
+    cells = (line.provider or "–", clean(line.model), _meter(line), clean(why.reason))
     return element(
         "tr", [element("td", cell) for cell in cells], element("td", ", ".join(book.nearest(line.model)) or "–")
     )
 
 
 def _price(line: Line, price: Price, today: date) -> Markup:
-    per = f" per {price.per:,}" if price.per != 1 else " each"
+    unit = {"requests": "request", "minutes": "minute"}.get(line.meter, "token")
+    per = f"a {unit}" if price.per == 1 else f"per {tokens(price.per)} {unit}s"
     seen = _confirmed(price)
     since = price.since.isoformat() if price.since else "always"
     old = element("span", f" (seen {seen})", class_="lacking") if seen and _is_old(price, today) else None
@@ -135,7 +137,7 @@ def _price(line: Line, price: Price, today: date) -> Markup:
         element("td", price.provider),
         element("td", clean(line.model)),
         element("td", _meter(line)),
-        element("td", f"{price.amount.normalize():f} {price.currency}{per}", class_="figure"),
+        element("td", f"{price.amount.normalize():f} {price.currency} {per}", class_="figure"),
         element("td", since, old),
         element("td", said or "–"),
     )
