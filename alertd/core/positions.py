@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from alertd.core.budgets import TOKENS, Amount, Budget, Override, Scope, scope_key, scope_text
+from alertd.core.budgets import Amount, Budget, Override, Scope, scope_key, scope_text
 from alertd.core.costing import Exchange, Tariff
 from alertd.core.events import Contributor, Unpriced
 from alertd.core.ledger import Ledger, SeriesRow
 from alertd.core.periods import Period
 from alertd.core.projection import Commitment, Projection
+from alertd.core.roles import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +101,22 @@ class Circumstances:
     #: Amounts raised by hand, by `budget/scope/period`.
     raised: Mapping[str, Amount] = field(default_factory=dict)
     commitments: Mapping[str, Sequence[Commitment]] = field(default_factory=dict)
+    #: What each source says of itself: who counts where several see the same traffic.
+    standings: Mapping[str, Standing] = field(default_factory=dict)
 
 
-def scopes(budget: Budget, ledger: Ledger) -> dict[Scope, list[int]]:
-    """The series of each of a budget's scopes. Scopes that only the table knows are there too, without series."""
+def scopes(budget: Budget, ledger: Ledger, counts: Callable[[SeriesRow], bool]) -> dict[Scope, list[int]]:
+    """The series of each of a budget's scopes. Scopes that only the table knows are there too, without series.
+
+    Series for which `counts` does not hold are a check on others that see the same traffic; they are in no scope.
+    """
     found: dict[Scope, list[int]] = {}
     if not budget.per:
         found[()] = []
     for values in budget.table:
         found[tuple(zip(budget.per, values, strict=True))] = []
     for index, labels in enumerate(ledger.labels):
-        if budget.where.matches(labels) and _counts(ledger.series[index], budget):
+        if budget.where.matches(labels) and counts(ledger.series[index]):
             scope = tuple((name, labels.get(name)) for name in budget.per)
             found.setdefault(scope, []).append(index)
     return dict(sorted(found.items(), key=lambda item: scope_text(item[0])))
-
-
-def _counts(row: SeriesRow, budget: Budget) -> bool:
-    return not (row.billed and budget.amount.unit == TOKENS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -11,13 +11,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from alertd.core.budgets import Budget, Scope
+from alertd.core.budgets import TOKENS, Budget, Scope
 from alertd.core.costing import Costs, costs, midnights
 from alertd.core.events import Contributor, Unpriced
 from alertd.core.ledger import Ledger, SeriesRow
 from alertd.core.periods import Period
 from alertd.core.positions import Burn, Circumstances, Position, SourceView, scopes
 from alertd.core.projection import DAY, HOUR, Question, Series, project_many
+from alertd.core.roles import counting
 
 #: Days of history that a projection may look back over.
 HISTORY_DAYS: Final = 120
@@ -41,6 +42,7 @@ class Survey:
         reach = 0 if earliest is None else (around.now - earliest).days + 2
         self.days = max(HISTORY_DAYS, reach)
         self._costs: dict[tuple[str, str], Costs] = {}
+        self._counted: dict[bool, Callable[[SeriesRow], bool]] = {}
 
     def costs(self, zone: tzinfo, unit: str) -> Costs:
         """The ledger's costs by local day, back to the earliest period, and today."""
@@ -49,16 +51,29 @@ class Survey:
             today = self.around.now.astimezone(zone).date()
             days, borders = midnights(zone, today - timedelta(days=self.days), self.days + 1)
             self._costs[key] = costs(
-                self.ledger, unit, days, borders, tariff=self.around.tariff, exchange=self.around.exchange
+                self.ledger,
+                unit,
+                days,
+                borders,
+                tariff=self.around.tariff,
+                exchange=self.around.exchange,
+                counted=self.counted(unit),
             )
         return self._costs[key]
+
+    def counted(self, unit: str) -> Callable[[SeriesRow], bool]:
+        """Which series count towards an amount in this unit: traffic that two sources see counts once."""
+        tokens = unit == TOKENS
+        if tokens not in self._counted:
+            self._counted[tokens] = counting(self.ledger.series, self.around.standings, tokens=tokens)
+        return self._counted[tokens]
 
     def positions(self, budget: Budget, at: datetime | None = None) -> list[Position]:
         """The positions of a budget's scopes in the period that contains `at` (now, where absent), by scope."""
         now = self.around.now
         period = budget.period.containing(at or now)
         table = self.costs(budget.period.zone, budget.amount.unit)
-        members = scopes(budget, self.ledger)
+        members = scopes(budget, self.ledger, self.counted(budget.amount.unit))
         found = [self._figures(budget, scope, indices, period, table) for scope, indices in members.items()]
         return self._projected(found, members, table)
 

@@ -19,15 +19,18 @@ from alertd.core.ledger import Ledger
 from alertd.core.money import Money
 from alertd.core.prices import PriceBook, Tariff, Unpriced
 from alertd.core.rating import effective_prices, rate
+from alertd.core.roles import Standing, counting
 from alertd.core.usage import Line, Usage
 
 
 class LedgerTariff:
     """What a unit costs, for the usage of one ledger as it stands."""
 
-    def __init__(self, book: PriceBook, ledger: Ledger) -> None:
+    def __init__(self, book: PriceBook, ledger: Ledger, standings: Mapping[str, Standing] | None = None) -> None:
+        """`standings` say who counts where several sources see the same traffic: a free tier is used up once."""
         self._book = book
         self._ledger = ledger
+        self._counted = counting(ledger.series, standings or {})
         self._months: dict[tuple[str, str, date], Mapping[tuple[Line, date], Fraction]] = {}
         self._nearest: dict[str, str] = {}
 
@@ -64,7 +67,10 @@ class LedgerTariff:
         used = [
             Usage(row.line, start, end, int(count))
             for row, counts in zip(self._ledger.series, sums, strict=True)
-            if not row.billed and row.account == account and self._sold_by(row.line, provider, month)
+            if not row.billed
+            and row.account == account
+            and self._counted(row)
+            and self._sold_by(row.line, provider, month)
             for (start, end), count in zip(pairwise(days), counts, strict=True)
             if count
         ]

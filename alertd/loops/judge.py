@@ -24,7 +24,7 @@ from alertd.core.silences import quiet_until
 from alertd.core.survey import HISTORY_DAYS
 from alertd.core.tariffs import LedgerTariff
 from alertd.core.verdicts import Alert
-from alertd.ports import AlertRow, Clock, NewMessage, Source, SourceRow, Store
+from alertd.ports import AlertRow, Clock, NewMessage, Source, SourceRow, Store, standing_of
 
 log = logging.getLogger(__name__)
 
@@ -112,9 +112,11 @@ class Judge:
             self._told = {row.key: row.at for row in rows}
         stored = {row.name: row for row in await self._store.sources()}
         self.views = {name: view_of(source, stored.get(name)) for name, source in terms.sources.items()}
+        standings = {name: standing_of(source) for name, source in terms.sources.items()}
         around = Circumstances(
             now=now,
-            tariff=LedgerTariff(terms.book, self.ledger),
+            tariff=LedgerTariff(terms.book, self.ledger, standings),
+            standings=standings,
             exchange=terms.exchange,
             sources=self.views,
             raised=raised_amounts(notes),
