@@ -91,7 +91,8 @@ class Alibaba:
         self.standing = Standing(options.role, "bill")
         self._options = options
         self._zone = ZoneInfo(options.timezone)
-        self._billing = Billing(name, options)
+        known = self._credentials()
+        self._billing = Billing(name, options, hidden=[known.secret, known.security_token])
 
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
         """Every day that is not final yet, each replaced as a whole; files when they change."""

@@ -62,7 +62,8 @@ class Anyscale:
         self.standing = Standing(options.role, "bill")
         self._options = options
         token = options.cli_token.get_secret_value() if options.cli_token else ""
-        self._billing = Billing(name, options, headers={"Cookie": f"cli_token={token}"} if token else {})
+        headers = {"Cookie": f"cli_token={token}"} if token else {}
+        self._billing = Billing(name, options, headers=headers, hidden=[token])
         self._import = own_files(Defaults(name, options, PROVIDER))
 
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:

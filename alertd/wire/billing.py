@@ -46,7 +46,13 @@ class Billing(Noticed):
     """One provider's billing interface: JSON objects in, SourceErrors for everything else."""
 
     def __init__(
-        self, name: str, options: SourceOptions, *, bearer: str = "", headers: Mapping[str, str] | None = None
+        self,
+        name: str,
+        options: SourceOptions,
+        *,
+        bearer: str = "",
+        headers: Mapping[str, str] | None = None,
+        hidden: Sequence[str] = (),
     ) -> None:
         super().__init__(name)
         self._http = Http(
@@ -56,6 +62,7 @@ class Billing(Noticed):
                 timeout=options.timeout,
                 bearer=bearer,
                 headers=headers or {},
+                hidden=tuple(hidden),
             )
         )
 

@@ -84,11 +84,13 @@ class Access:
     cert_file: Path | None = None
     key_file: Path | None = None
     secret_path: bool = False
+    #: What else must not be shown: a signing key is never sent, and may be told back all the same.
+    hidden: tuple[str, ...] = field(default=(), repr=False)
 
     def secrets(self) -> tuple[str, ...]:
         """Everything that must not be shown, the longest first."""
         userinfo = (self.proxy or "").rpartition("@")[0].rpartition("/")[2]
-        given = {self.bearer, self.password, userinfo.partition(":")[2], *self.headers.values()}
+        given = {self.bearer, self.password, userinfo.partition(":")[2], *self.headers.values(), *self.hidden}
         return tuple(sorted((secret for secret in given if len(secret) > 3), key=len, reverse=True))  # noqa: PLR2004 - shorter ones are no secrets
 
 

@@ -1,0 +1,212 @@
+"""What every source keeps to, run over the folder: a new file is picked up, and is asked for its place in STAGES."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from alertd.core.roles import Standing
+from alertd.ports import Source, SourceError, standing_of
+from alertd.registry import kinds, load
+from alertd.wire.http import may_retry
+from tests.servers.billing import Asked, Reply, serving
+from tests.servers.held import Held
+
+SECRET: Final = "S3CR3T-do-not-show"
+SINCE: Final = datetime(2026, 11, 18, tzinfo=UTC)
+NOW: Final = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+
+#: How each kind that talks HTTP is pointed at a server: its base URL in, its options out. The secret is in all.
+STAGES: Final[Mapping[str, Callable[[str], dict[str, Any]]]] = {
+    "alibaba": lambda url: {"access_key_id": "LTAI", "access_key_secret": SECRET, "url": url},
+    "anthropic": lambda url: {"admin_key": SECRET, "url": url},
+    "anyscale": lambda url: {"cli_token": SECRET, "url": url},
+    "litellm": lambda url: {"api_key": SECRET, "url": url},
+    "openai": lambda url: {"admin_key": SECRET, "url": url},
+    "openrouter": lambda url: {"management_key": SECRET, "url": url},
+    "prometheus": lambda url: {"token": SECRET, "url": url, "preset": "litellm"},
+    "scaleway": lambda url: {"secret_key": SECRET, "organization_id": "o", "url": url},
+    "scrape": lambda url: {"token": SECRET, "url": url, "preset": "litellm"},
+    "together": lambda url: {"api_key": SECRET, "url": url},
+}
+#: Kinds that read files, with options that build.
+FILES: Final[Mapping[str, dict[str, Any]]] = {"csv": {"path": "nowhere/*.csv"}, "focus": {"path": "nowhere/*.csv"}}
+#: Kinds whose every answer is JSON about money; counters have texts and rules of their own.
+BILLS: Final = sorted(STAGES.keys() - {"prometheus", "scrape"})
+#: Together says 404 where an organization has no such interface: what is left is asked for, and fails by itself.
+STATUSES: Final = [status for status in HTTPStatus if status >= HTTPStatus.MULTIPLE_CHOICES]
+
+
+def built(kind: str, url: str = "http://127.0.0.1:9", **options: Any) -> Source:
+    plugin = load("sources", kind)
+    given = STAGES[kind](url) if kind in STAGES else FILES[kind]
+    source = plugin.build("under-test", plugin.Options.model_validate({**given, **options}))
+    assert isinstance(source, Source)
+    return source
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that takes a connection and never says a word."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_every_source_has_a_place_here() -> None:
+    assert set(kinds("sources")) == STAGES.keys() | FILES.keys()
+
+
+@pytest.mark.parametrize("kind", kinds("sources"))
+def test_every_option_says_what_it_is_for(kind: str) -> None:
+    options = load("sources", kind).Options
+    assert [name for name, field in options.model_fields.items() if not field.description] == []
+    assert options.__doc__
+
+
+@pytest.mark.parametrize("kind", kinds("sources"))
+def test_secrets_show_neither_in_options_nor_in_a_source(kind: str) -> None:
+    plugin = load("sources", kind)
+    options = plugin.Options.model_validate(STAGES[kind]("http://x") if kind in STAGES else FILES[kind])
+    assert SECRET not in repr(options)
+    assert SECRET not in repr(plugin.build("under-test", options))
+
+
+@pytest.mark.parametrize("kind", sorted(STAGES))
+def test_building_and_closing_contacts_nobody_and_closing_twice_is_harmless(kind: str) -> None:
+    with serving(lambda _: Reply({})) as server:
+        source = built(kind, server.url)
+
+        async def close() -> None:
+            await source.close()
+            await source.close()
+
+        asyncio.run(close())
+        assert server.asked == []
+
+
+@pytest.mark.parametrize("kind", kinds("sources"))
+def test_a_source_has_a_pace_that_the_configuration_overrules(kind: str) -> None:
+    source = built(kind)
+    assert source.interval > timedelta(0)
+    assert source.stale_after > timedelta(0)
+    assert source.delay >= timedelta(0)
+    set_by_hand = built(kind, interval="7m", delay="3h", stale_after="9h")
+    wanted = (timedelta(minutes=7), timedelta(hours=3), timedelta(hours=9))
+    assert (set_by_hand.interval, set_by_hand.delay, set_by_hand.stale_after) == wanted
+
+
+@pytest.mark.parametrize("kind", sorted({*BILLS, *FILES}))
+def test_a_source_of_bills_has_the_role_that_it_is_given(kind: str) -> None:
+    assert standing_of(built(kind)).role == "auto"
+    assert standing_of(built(kind, role="check")).role == "check"
+
+
+def test_a_source_that_says_nothing_of_its_role_counts_like_any() -> None:
+    assert standing_of(object()) == Standing()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", sorted(STAGES))
+def test_a_server_that_is_not_there_is_an_error_to_be_tried_again(kind: str) -> None:
+    found = Held(built(kind)).round(SINCE, NOW)
+    assert found.error is not None
+    assert not found.error.permanent
+    assert SECRET not in repr(found.error)
+    assert "127.0.0.1:9" in str(found.error)
+
+
+@pytest.mark.parametrize("kind", sorted(STAGES))
+def test_a_server_that_never_answers_is_an_error_and_no_hang(kind: str, silent: str) -> None:
+    found = Held(built(kind, silent, timeout="1s")).round(SINCE, NOW)
+    assert "did not answer within 1 s" in str(found.error)
+
+
+@pytest.mark.parametrize("kind", BILLS)
+def test_every_status_above_299_is_an_error_by_name_without_the_secret(kind: str) -> None:
+    verdicts = {}
+    for status in STATUSES:
+        body = {"error": {"message": f"no, {SECRET} will not do"}}
+        with serving(lambda _, status=status, body=body: Reply(body, status)) as server:  # type: ignore[misc]
+            found = Held(built(kind, server.url)).round(SINCE, NOW)
+        assert found.error is not None, status
+        assert SECRET not in f"{found.error!r} {found.error}"
+        assert found.buckets == {}
+        assert found.cursor is None
+        verdicts[status] = found.error.permanent
+    assert verdicts == {status: not may_retry(status) for status in STATUSES}
+
+
+@pytest.mark.parametrize("kind", BILLS)
+def test_the_wait_that_a_server_asks_for_is_handed_on(kind: str) -> None:
+    with serving(lambda _: Reply({}, 429, {"Retry-After": "42"})) as server:
+        found = Held(built(kind, server.url)).round(SINCE, NOW)
+    assert found.error is not None
+    assert found.error.retry_after == timedelta(seconds=42)
+
+
+GARBAGE: Final = [
+    "",
+    "null",
+    "[]",
+    "{}",
+    '{"data": null}',
+    '{"data": {}}',
+    "{",
+    "<html>",
+    '"ok"',
+    "NaN",
+    '{"data": [1]}',
+]
+
+
+@pytest.mark.parametrize("kind", BILLS)
+def test_an_answer_of_200_that_is_no_answer_is_an_error_and_no_empty_month(kind: str) -> None:
+    for body in GARBAGE:
+        with serving(lambda _, body=body: Reply(body)) as server:  # type: ignore[misc]
+            found = Held(built(kind, server.url)).round(SINCE, NOW)
+        assert found.error is not None, body
+        assert found.readings == []
+
+
+@pytest.mark.parametrize("kind", BILLS)
+def test_a_look_at_a_server_that_refuses_says_so(kind: str) -> None:
+    with serving(lambda _: Reply({"message": "no"}, 403)) as server:
+        source = built(kind, server.url)
+
+        async def look() -> str:
+            try:
+                await source.look(NOW)
+            except SourceError as error:
+                return str(error)
+            finally:
+                await source.close()
+            return ""
+
+        assert "403" in asyncio.run(look())
+
+
+@pytest.mark.parametrize("kind", BILLS)
+def test_credentials_go_to_no_other_host(kind: str) -> None:
+    with serving(lambda _: Reply({})) as thief:
+
+        def away(_: Asked) -> Reply:
+            return Reply({}, 302, {"Location": f"{thief.url.replace('127.0.0.1', 'localhost')}/x"})
+
+        with serving(away) as server:
+            found = Held(built(kind, server.url)).round(SINCE, NOW)
+        assert found.error is not None
+        assert thief.asked == []
+
+
+@pytest.mark.parametrize("kind", sorted(FILES))
+def test_a_file_that_is_not_there_is_an_error_that_names_it(kind: str, tmp_path: Path) -> None:
+    found = Held(built(kind, path=str(tmp_path / "*.csv"))).round(SINCE, NOW)
+    assert f"{tmp_path}/*.csv: no file there yet" in str(found.error)
