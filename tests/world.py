@@ -14,6 +14,7 @@ from alertd.core.periods import PeriodRule
 from alertd.core.positions import Circumstances, SourceView
 from alertd.core.pricefile import read_price_file
 from alertd.core.prices import PriceBook
+from alertd.core.roles import Standing
 from alertd.core.tariffs import LedgerTariff, exchange_of
 from alertd.core.verdicts import Alert
 
@@ -50,16 +51,25 @@ class World:
         self.sources = {"gateway": SourceView("gateway", at, timedelta(minutes=15))}
         self.catching_up: frozenset[str] = frozenset()
         self.policy = Policy()
+        self.standings: dict[str, Standing] = {}
         self.raised: dict[str, Amount] = {}
         self.book = PriceBook((read_price_file("prices", prices),))
         self._series: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
 
-    def spend(self, dollars: float | str, *, model: str = "plain", at: datetime | None = None, **labels: str) -> None:
-        """So many dollars, in the bucket that holds `at` (now, where absent)."""
-        key = (model, tuple(sorted(labels.items())))
+    def spend(
+        self,
+        dollars: float | str,
+        *,
+        model: str = "plain",
+        at: datetime | None = None,
+        source: str = "gateway",
+        **labels: str,
+    ) -> None:
+        """So many dollars, in the bucket that holds `at` (now, where absent), as a source saw them."""
+        key = (f"{source} {model}", tuple(sorted(labels.items())))
         if key not in self._series:
             self._series[key] = len(self._series) + 1
-            self.ledger.add_series([SeriesRow(self._series[key], "gateway", "acme", model, "input", (), "", labels)])
+            self.ledger.add_series([SeriesRow(self._series[key], source, "acme", model, "input", (), "", labels)])
         start = int((at or self.now).timestamp()) // 300 * 300
         before = self.ledger.sum_between(self._series[key] - 1, start, start + 300)
         quantity = before + int(Decimal(str(dollars)) * 1_000_000)
@@ -85,8 +95,9 @@ class World:
 
     def judged(self) -> Decisions:
         """What the judge would say now; nothing is remembered."""
-        tariff = LedgerTariff(self.book, self.ledger)
-        around = Circumstances(self.now, tariff, exchange_of(Rates()), self.sources, self.raised)
+        tariff = LedgerTariff(self.book, self.ledger, self.standings)
+        exchange, standings = exchange_of(Rates()), self.standings
+        around = Circumstances(self.now, tariff, exchange, self.sources, self.raised, standings=standings)
         return assess(Facts(self.budgets, self.ledger, around, self.told, self.notes, self.catching_up, self.policy))
 
     def pass_time(self, **duration: float) -> None:

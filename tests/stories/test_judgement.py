@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertd.core.budgets import Amount, Override
+from alertd.core.roles import Standing
 from tests.world import NOVEMBER, World, budget, said
 
 LEVELS = ["actual 50%", "actual 80%", "actual 95%", "actual 100%"]
@@ -119,6 +120,17 @@ def test_a_table_row_gives_a_scope_its_own_amount_and_thresholds():
     world.spend(60, team="a")
     world.spend(60, team="b")
     assert said(world.tick()) == [("threshold", "research", "a", "actual 50%")]
+
+
+def test_traffic_that_a_second_source_checks_is_counted_once():
+    world = met(budget(thresholds=["actual 80%"]))
+    world.standings = {"bill": Standing("check")}
+    world.spend(300)
+    world.spend(300, source="bill")
+    assert world.tick() == []
+    world.spend(110)
+    (alert,) = world.tick()
+    assert alert.event.spent == Decimal("410.01")
 
 
 def test_tokens_are_budgeted_as_tokens():
