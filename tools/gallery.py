@@ -1,7 +1,8 @@
 """Pictures of every message, as people see it: Slack from its blocks, mails in light, dark and on a telephone.
 
-For developers; needs Debian's chromium. `python tools/gallery.py [DIR]` writes the pictures and `gallery.md` beside
-them (DIR is docs/gallery by default). Slack's page is a look-alike; the mails are the very HTML that is sent.
+For developers; needs Debian's chromium. `python tools/gallery.py [WORD...]` writes docs/gallery.md and its
+pictures, or only those whose names have one of the words. Slack's and Teams' pages are look-alikes; the mails are the
+very HTML that is sent.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ iframe {{ border: 0; width: {width}px; display: inline-block; }}
   this.style.height = height + 'px';
   document.documentElement.dataset.height = height;
 "></iframe>"""
+_FIXED: Final = re.compile(r' onload="[^"]*"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,11 @@ def main(arguments: list[str]) -> int:
     if browser is None:
         print("the gallery needs chromium on PATH (apt install chromium)", file=sys.stderr)
         return 1
-    folder = Path(arguments[0]) if arguments else Path(__file__).parent.parent / "docs" / "gallery"
+    folder = Path(__file__).parent.parent / "docs" / "gallery"
     folder.mkdir(parents=True, exist_ok=True)
     for picture in pictures():
+        if arguments and not any(word in picture.name for word in arguments):
+            continue
         size = _shoot(browser, picture, folder / f"{picture.name}.png")
         print(f"{picture.name}.png {size // 1024} kB")
     (folder.parent / "gallery.md").write_text(_index(folder.name))
@@ -194,6 +198,7 @@ def _shoot(browser: str, picture: Picture, target: Path) -> int:
         found = re.search(r'data-height="(\d+)"', dom)
         if found is None:
             raise RuntimeError(f"{picture.name}: the page did not tell its height")
+        frame.write_text(_FIXED.sub(f' style="height: {found[1]}px"', frame.read_text()))
         _output([*base, f"--window-size={outer},{found[1]}", f"--screenshot={target}", frame.as_uri()])
     return target.stat().st_size
 

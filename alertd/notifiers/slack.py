@@ -7,6 +7,7 @@ mention a channel, open a link or change a style.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -27,6 +28,8 @@ from alertd.wire.slack import API_URL, SlackBot, SlackError, SlackWebhook
 _METADATA: Final = "alertd_message"
 _HISTORY: Final = 100
 _PAGE: Final = 1000
+#: A name or an id; a budget's channel may also be an address of another notifier's kind.
+_CHANNEL: Final = re.compile(r"#|[CGD][A-Z0-9]{8,}\Z")
 #: A thread whose first message someone deleted: the message is posted on its own.
 _THREAD_GONE: Final = frozenset({"thread_not_found", "message_not_found", "cannot_reply_to_message"})
 _NEEDED_SCOPE: Final = "chat:write"
@@ -113,7 +116,7 @@ class Slack:
 
     def address(self, event: Event) -> str:
         """The budget's own channel, else the notifier's filled from the labels, else its default; "" for none."""
-        own = event.channel if event.channel.startswith(("#", "C", "G", "D")) else ""
+        own = event.channel if _CHANNEL.match(event.channel) else ""
         return fill(own or self._options.channel, event) or self._options.default_channel
 
     async def send(self, delivery: Delivery) -> Receipt:
@@ -141,9 +144,8 @@ class Slack:
             raise DeliveryError(f"{self.name}: the app lacks the scope {_NEEDED_SCOPE}; add it and reinstall the app",
                                 permanent=True)  # fmt: skip
         without = [f"without {scope} it cannot {use}" for scope, use in _USEFUL_SCOPES.items() if scope not in scopes]
-        who = (
-            f"{answer.get('user', 'the app')} in {answer.get('team', 'a workspace')}, posts to {self._options.channel}"
-        )
+        channel = self._options.channel or self._options.default_channel
+        who = f"{answer.get('user', 'the app')} in {answer.get('team', 'a workspace')}, posts to {channel}"
         return "; ".join([who, *without])
 
     async def close(self) -> None:

@@ -68,7 +68,7 @@ def test_three_hundred_scopes_are_one_message_cut_with_a_count() -> None:
         receipt(bot(server), delivery(*digest(NOW, count=300)))
     said = words(server.messages[0])
     assert "300 scopes of teams" in said
-    assert "… and 294 more" in said
+    assert "… and 295 more" in said
     assert len(server.messages) == 1
 
 

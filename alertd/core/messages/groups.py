@@ -17,7 +17,7 @@ from alertd.core.messages.spans import Line, Said, bold, code, joined, plain
 
 _SHOWN: Final = 12
 #: How many budgets that are well a summary names: the nearest to their limits.
-_QUIET: Final = 4
+_QUIET: Final = 3
 _EXPLAINED: Final = 3
 _HUNDRED: Final = Decimal(100)
 _RANK: Final = {"critical": 0, "warning": 1, "information": 2}
@@ -163,7 +163,7 @@ def _likely(event: Event) -> str:
         return ""
     said = f"likely {estimate(middle, event.currency, event.spent)}"
     low, high = event.projected.get("0.1"), event.projected.get("0.9")
-    if low is not None and high is not None:
+    if low is not None and high is not None and state(event) != "ok":
         said += (
             f" (80 %: {estimate(low, event.currency, event.spent)} to {estimate(high, event.currency, event.spent)})"
         )
