@@ -25,6 +25,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     """The cursor, in Unix seconds: everything up to `at` was read, the newest scrape in it was at `seen`.
 
     Targets are scraped every `step` seconds, and were last at `scraped`. Since `held`, answers are partial.
+    `begun` once a whole answer held anything.
     """
 
     at: float
@@ -32,6 +33,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     step: float = 0.0
     scraped: dict[str, float] = {}
     held: float = 0.0
+    begun: bool = False
 
     @classmethod
     def read(cls, cursor: str | None, since: datetime) -> Self:
@@ -65,6 +67,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
             step=min(targets.step() or self.step, _SLOWEST_STEP),
             scraped=self.scraped if waits else scraped,
             held=held,
+            begun=self.begun or not waits,
         )
 
     def with_last(self, scrapes: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:

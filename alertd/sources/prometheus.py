@@ -96,11 +96,10 @@ class Prometheus:
 
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
         """The windows from the cursor to now. A window that is too much is halved; a partial one holds the cursor."""
-        first, end, delay = cursor is None, now.timestamp(), self.delay.total_seconds()
+        place, end, delay = Place.read(cursor, since), now.timestamp(), self.delay.total_seconds()
         self._most = _LONGEST
-        if first and self._nothing:
+        if self._nothing and not place.begun:
             await self._probe(end)
-        place = Place.read(cursor, since)
         backfill = end - place.at > _CHUNK
         while place.at < end:
             stop = min(end, place.at + self._chunk)
@@ -110,7 +109,7 @@ class Prometheus:
                 self._halve(stop - place.at, problem)
                 continue
             self._chunk = min(2 * self._chunk, self._most) if window.size < _SMALL else self._chunk
-            if first and window.is_empty() and not window.warnings:
+            if window.is_empty() and not (place.begun or window.warnings):
                 place = place.skipped(stop)
                 continue
             before, place = (
@@ -118,13 +117,13 @@ class Prometheus:
                 place.moved(stop, window.targets, partial=bool(window.warnings), now=end, delay=delay),
             )
             progress = (place.at - since.timestamp()) / (end - since.timestamp()) if backfill else None
-            complete_from = await self._complete_from(window, since) if first else None
+            begins = place.begun and not before.begun
+            complete_from = await self._complete_from(window, since) if begins else None
             yield self._reading(window, before, place, complete_from, progress)
-            first = False
             if place.at == before.at:
                 return
-        self._nothing = first
-        if first:
+        self._nothing = not place.begun
+        if self._nothing:
             raise SourceError(self._absent())
 
     async def look(self, now: datetime) -> Look:

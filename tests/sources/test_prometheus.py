@@ -271,10 +271,25 @@ def test_a_series_that_only_a_partial_answer_hid_is_not_taken_for_a_birth():
         memory.series[-1] = (memory.series[-1][0], old[100:])
         memory.warnings = ["the older store is down"]
         ledger = collect(server.url)
+        assert (total(ledger), ledger.complete_from) == (0, None)
         memory.series[-1] = (memory.series[-1][0], old)
         memory.warnings = []
         collect(server.url, ledger)
     assert total(ledger) == 179 * 10 + 179 * 5
+    assert ledger.complete_from == NOW - timedelta(minutes=179)
+
+
+def test_a_store_that_stays_down_holds_the_cursor_for_an_hour_and_no_longer():
+    memory = gateway(600)
+    with prometheus(memory) as server:
+        ledger = collect(server.url, now=NOW - timedelta(hours=3))
+        memory.warnings = ["the older store is down"]
+        for minute in (175, 150, 110, 60, 30, 0):
+            collect(server.url, ledger, now=NOW - timedelta(minutes=minute))
+        waited = [one.cursor for one in ledger.readings[-6:]]
+        assert ledger.readings[-1].until == NOW
+    assert total(ledger) == 599 * 10
+    assert len(set(waited)) > 2
 
 
 # empty

@@ -19,15 +19,9 @@ STEPS = DAYS * 86400 // STEP
 #: Restarts (by step, and how far into the step), and gaps in which nothing was scraped. No restart lies in a gap:
 #: what is used between the last scrape and a restart is seen by nobody, and a gap would make that large.
 RESTARTS = (
-    (1500, 0.5),
-    (6011, 0.3),
-    (11240, 0.9),
-    (15900, 0.2),
-    (22222, 0.6),
-    (27100, 0.4),
-    (33333, 0.7),
-    (40404, 0.1),
-)
+    (1 * 1440 + 660, 0.5), (4 * 1440 + 251, 0.3), (7 * 1440 + 1160, 0.9), (11 * 1440 + 60, 0.2),
+    (15 * 1440 + 930, 0.6), (18 * 1440 + 1180, 0.4), (23 * 1440 + 213, 0.7), (28 * 1440 + 610, 0.1),
+)  # fmt: skip
 GAPS = ((3000, 3010), (18000, 18180), (30500, 31040))
 #: A key that appears in mid-month with much at once, and one that lives for an hour.
 LARGE_AT, LARGE = 17321, 4_000_000
