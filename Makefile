@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench chaos format clean
+.PHONY: run test browser check bench chaos format clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -14,6 +14,10 @@ run: $(VENV)/.installed  ## the daemon on a small built-in gateway, no credentia
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -m "not chaos"
+
+browser: $(VENV)/.installed  ## the pages in Debian's chromium, the API under schemathesis
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
+	$(BIN)/python -m pytest -q tests/web/test_browser.py tests/web/test_schemathesis.py
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

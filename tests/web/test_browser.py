@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from alertd.web import View, WebServer, build
+from alertd.web import View, build
+from tests.web.serving import serving
 
 pytestmark = pytest.mark.integration
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install .[browser]")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe: pip install .[browser]")
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: make browser")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe: make browser")
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
     pytest.skip("needs Debian's chromium: apt-get install chromium", allow_module_level=True)
@@ -24,27 +23,18 @@ if CHROMIUM is None:
 PAGES = ["/", "/budgets/research", "/budgets/teams", "/alerts", "/sources", "/prices"]
 WIDE, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
 #: Where to keep pictures to look at; none are kept where it is not set.
-PICTURES = os.environ.get("ALERTD_TEST_PICTURES")
+PICTURES = os.environ.get("TEST_PICTURES")
 
 
 @pytest.fixture(scope="module")
 def address(view: View, blind: View) -> Iterator[dict[str, str]]:
     """The house, the same house gone blind, and one that wants a token, each at an address of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
     houses = {"open": (view, None), "blind": (blind, None), "guarded": (view, "secret")}
-    servers: dict[str, WebServer] = {}
-    found: dict[str, str] = {}
-    for name, (seen, token) in houses.items():
-        servers[name] = WebServer(build(seen, token=token, open_metrics=False, loopback=True), "127.0.0.1", 0)
-        found[name] = asyncio.run_coroutine_threadsafe(servers[name].start(), loop).result(10)
-    yield found
-    for server in servers.values():
-        asyncio.run_coroutine_threadsafe(server.stop(1), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(5)
-    loop.close()
+    built = {
+        name: build(seen, token=token, open_metrics=False, loopback=True) for name, (seen, token) in houses.items()
+    }
+    with serving(built) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
