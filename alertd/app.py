@@ -164,6 +164,7 @@ class App:
             sources=self.parts.sources,
             dry_run=settings.dry_run,
             policy=Policy(settings.digest, settings.quiet_hours, settings.timezone),
+            committed=lambda: [(name, item) for name, one in collects.items() for item in one.committed],
             catching_up=lambda: frozenset(name for name, one in collects.items() if one.catching_up),
         )
 

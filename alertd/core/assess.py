@@ -21,6 +21,7 @@ from alertd.core.followups import FollowUp, begun, followed, threshold_of
 from alertd.core.ledger import Ledger
 from alertd.core.positions import Circumstances, Position
 from alertd.core.quiet import QuietHours
+from alertd.core.scoring import noted, scored
 from alertd.core.silences import Silence, silenced, silences
 from alertd.core.sources import blind, said_again_of
 from alertd.core.survey import Survey
@@ -83,7 +84,9 @@ def assess(facts: Facts) -> Decisions:
             notes |= new_notes
         past = [position for position in previous if _seen(facts, position)]
         alerts += occasions.corrections(past, facts.told, now)
-        alerts += occasions.closings(previous, facts.told, now)
+        closings = list(occasions.closings(previous, facts.told, facts.notes, now))
+        alerts += closings
+        notes |= _scores(facts, positions, previous, {alert.keys[0] for alert in closings})
         if "first_run" in facts.notes:
             alerts += occasions.digest(positions, facts.told, now, facts.policy.digest, facts.policy.zone)
         alerts += occasions.unpriced(positions, facts.told, facts.ledger, now)
@@ -212,6 +215,19 @@ def _feeding(facts: Facts, budget: Budget) -> set[str]:
     """The sources that a budget's usage comes from; every source, while nothing is known of it."""
     rows = zip(facts.ledger.series, facts.ledger.labels, strict=True)
     return {row.source for row, labels in rows if budget.where.matches(labels)} or set(facts.around.sources)
+
+
+def _scores(
+    facts: Facts, positions: Sequence[Position], previous: Sequence[Position], closed: set[str]
+) -> dict[str, Any]:
+    """Today's projections noted, and those of the periods that closed just now compared with what came."""
+    found: dict[str, Any] = {}
+    for position in positions:
+        found |= noted(position, facts.notes, facts.around.now)
+    for position in previous:
+        if f"{position.name}/summary/closed" in closed:
+            found |= scored(position, facts.notes)
+    return found
 
 
 def _absence(facts: Facts, now: datetime) -> datetime | None:

@@ -122,6 +122,18 @@ def with_level(event: Event, threshold: Threshold, levels: Sequence[Decimal]) ->
     )
 
 
+def anomaly_details(position: Position) -> dict[str, Any]:
+    """What an anomaly shows: the day so far, what is usual by this hour, who spent most."""
+    if position.today is None:
+        return {}
+    today = position.today
+    figures = {"window_spent": today.spent, "usual_low": today.low, "usual_high": today.high}
+    details: dict[str, Any] = {"window": "1d", **{name: _significant(value) for name, value in figures.items()}}
+    if position.culprit is not None:
+        details["culprit"] = {"label": position.culprit[0], "value": position.culprit[1]}
+    return details
+
+
 def found_late(event: Event, how: str, since: datetime | None) -> Event:
     """The same event, saying that it was found late: alertd was down, or data were corrected."""
     more: Mapping[str, Any] = {"found_late": how, "found_late_since": since}

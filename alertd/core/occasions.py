@@ -48,13 +48,17 @@ def corrections(previous: Iterable[Position], told: Mapping[str, datetime], now:
             yield replace(alert, event=found_late(alert.event, "correction", position.period.end))
 
 
-def closings(previous: Iterable[Position], told: Mapping[str, datetime], now: datetime) -> Iterator[Alert]:
+def closings(
+    previous: Iterable[Position], told: Mapping[str, datetime], notes: Mapping[str, Any], now: datetime
+) -> Iterator[Alert]:
     """One summary a budget and scope when its period has closed and its data have come."""
     for position in previous:
         key = f"{position.name}/summary/closed"
         if position.closed and key not in told and (position.spent or not position.scope):
             own = [name for name in told if name.startswith(f"{position.name}/") and "/summary/" not in name]
-            details = {"occasion": "period_closed", "state": state_of(position), "alerts": len(own)}
+            details: dict[str, Any] = {"occasion": "period_closed", "state": state_of(position), "alerts": len(own)}
+            if projections := notes.get(f"projected/{position.name}"):
+                details["projections"] = projections
             reason = "the period closed"
             yield Alert((key,), event_of(position, "summary", "information", key, now, reason=reason, details=details))
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from alertd.core.anomaly import Unusual
 from alertd.core.budgets import Amount, Budget, Override, Scope, scope_key, scope_text
 from alertd.core.costing import Exchange, Tariff
 from alertd.core.events import Contributor, Unpriced
 from alertd.core.ledger import Ledger, SeriesRow
 from alertd.core.periods import Period
-from alertd.core.projection import Commitment, Projection
+from alertd.core.projection import Projection
 from alertd.core.roles import Standing
+from alertd.core.usage import Committed
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class Position:
     culprit: tuple[str, str] | None = None
     matched: bool = True
     closed: bool = False
+    #: The local day so far, where a threshold asks whether it is unusual.
+    today: Unusual | None = None
     #: The start of the first day on which it was used, as far as history reaches.
     used_since: datetime | None = None
     daily: tuple[tuple[str, Decimal], ...] = ()
@@ -100,7 +104,10 @@ class Circumstances:
     sources: Mapping[str, SourceView] = field(default_factory=dict)
     #: Amounts raised by hand, by `budget/scope/period`.
     raised: Mapping[str, Amount] = field(default_factory=dict)
-    commitments: Mapping[str, Sequence[Commitment]] = field(default_factory=dict)
+    #: What is certain to be billed later, with the source that says so.
+    commitments: Sequence[tuple[str, Committed]] = ()
+    #: By `budget/scope`: by how much its projections are widened, from how earlier ones came out.
+    widths: Mapping[str, float] = field(default_factory=dict)
     #: What each source says of itself: who counts where several see the same traffic.
     standings: Mapping[str, Standing] = field(default_factory=dict)
 

@@ -11,14 +11,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from alertd.core.budgets import TOKENS, Budget, Scope
+from alertd.core.anomaly import Unusual, unusual
+from alertd.core.budgets import TOKENS, Budget, Scope, scope_key
 from alertd.core.costing import Costs, costs, midnights
 from alertd.core.events import Contributor, Unpriced
 from alertd.core.ledger import Ledger, SeriesRow
 from alertd.core.periods import Period
 from alertd.core.positions import Burn, Circumstances, Position, SourceView, scopes
-from alertd.core.projection import DAY, HOUR, Question, Series, project_many
+from alertd.core.projection import DAY, HOUR, Commitment, Question, Series, project_many
 from alertd.core.roles import counting
+from alertd.core.scoring import widened
 
 #: Days of history that a projection may look back over.
 HISTORY_DAYS: Final = 120
@@ -28,6 +30,8 @@ _YOUNG: Final = timedelta(days=3)
 _WHO: Final = ("key", "user", "service", "project", "workspace", "team")
 #: Finer than any price of one token; what a shared free tier leaves behind the 28th digit is no money.
 _EXACT: Final = Decimal("1e-12")
+#: Days that say what is usual.
+_USUAL_DAYS: Final = 28
 _RECENT_DAYS: Final = 2
 _BEFORE_DAYS: Final = 7
 
@@ -123,12 +127,18 @@ class Survey:
             contributor_count=len(contributors),
             pace=_rounded(week) if today > _first_used(table, used) else None,
             burns=burns,
-            culprit=culprit,
+            culprit=culprit or self._today_culprit(label, groups, table),
+            today=self._today(position, used, table),
             daily=tuple(
                 (table.days[day].isoformat(), _rounded(float(table.floats[used, day].sum())))
                 for day in range(first, last)
             ),
         )
+
+    def _today_culprit(self, label: str, groups: Mapping[str, list[int]], table: Costs) -> tuple[str, str]:
+        """Who spent most today."""
+        today = _column(table, self.around.now)
+        return label, max(groups, key=lambda value: (float(table.floats[groups[value], today].sum()), value))
 
     def _contributor(
         self, label: str, value: str, group: list[int], table: Costs, span: tuple[int, int, int]
@@ -198,7 +208,11 @@ class Survey:
                 if question is not None:
                     questions[place] = question
         answers = dict(zip(questions, project_many(list(questions.values())), strict=True))
-        return [replace(position, projection=answers.get(place)) for place, position in enumerate(found)]
+        for place, answer in answers.items():
+            position = found[place]
+            own = f"{position.budget.name}/{scope_key(position.scope)}"
+            found[place] = replace(position, projection=widened(answer, self.around.widths.get(own, 1.0)))
+        return found
 
     def _question(self, position: Position, indices: list[int], table: Costs) -> Question | None:
         """What the projection is asked: days since the first use, or hours where that is too short ago."""
@@ -220,11 +234,42 @@ class Survey:
             partial = until if until.timestamp() < table.borders[last] else None
             series = Series(begin, values, DAY, partial, position.name)
         inside = _spent_from(series, position, table, indices)
-        commitments = self.around.commitments.get(position.budget.name, ())
+        commitments = self._committed(position)
         opening = float(position.spent) - inside
         return Question(
             series, position.period.start.astimezone(zone), position.period.end.astimezone(zone), commitments, opening
         )
+
+    def _committed(self, position: Position) -> list[Commitment]:
+        """What is certain to come in a position's scope, in its unit; what has no rate of exchange is left out."""
+        found = []
+        for source, one in self.around.commitments:
+            own = {"provider": one.provider, "model": one.model, "source": source}
+            labels = {**one.labels, **{name: value for name, value in own.items() if value}}
+            if not position.budget.where.matches(labels) or any(labels.get(n) != v for n, v in position.scope):
+                continue
+            today, unit = self.around.now.date(), position.amount.unit
+            same = one.cost.currency == unit
+            rate = Decimal(1) if same else self.around.exchange(one.cost.currency, unit, today)
+            if rate is not None and unit != TOKENS:
+                found.append(Commitment(float(one.cost.amount * rate), one.start, one.end, in_series=one.counted))
+        return found
+
+    def _today(self, position: Position, used: list[int], table: Costs) -> Unusual | None:
+        """The day so far against the same stretch of the days before, where a threshold asks for it."""
+        thresholds = position.override.thresholds or position.budget.thresholds
+        if position.data_until is None or not any(t.basis == "anomaly" for t in thresholds):
+            return None
+        until = position.data_until.timestamp()
+        today = _column(table, position.data_until - timedelta(microseconds=1))
+        length = until - table.borders[today]
+        first = max(_first_used(table, used), today - _USUAL_DAYS)
+        spends = []
+        for day in range(first, today + 1):
+            begin = table.borders[day]
+            counts = ((index, self.ledger.sum_between(index, begin, begin + length)) for index in used)
+            spends.append(float(sum((count * _latest_price(table, index, day) for index, count in counts), Decimal(0))))
+        return unusual(spends[-1], spends[:-1]) if spends else None
 
     def _hours(self, indices: list[int], table: Costs, start: datetime, until: datetime) -> Series:
         begin = start.replace(minute=0, second=0, microsecond=0)

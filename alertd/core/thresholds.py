@@ -92,6 +92,8 @@ def stands(position: Position, threshold: Threshold, now: datetime) -> bool | No
         return _forecast(position, threshold, now)
     if threshold.basis == "burn_rate":
         return _burning(position, threshold)
+    if threshold.basis == "anomaly":
+        return _unusual(position, threshold)
     return None
 
 
@@ -119,6 +121,17 @@ def _burning(position: Position, threshold: Threshold) -> bool | None:
     if above and all(burn.factor >= factor for burn in burns):
         return True
     return False if longest.factor < factor * _COOLED else None
+
+
+def _unusual(position: Position, threshold: Threshold) -> bool | None:
+    today = position.today
+    if today is None or threshold.probability is None:
+        return None
+    floor = threshold.floor
+    above = floor is None or floor.unit != position.amount.unit or today.spent >= float(floor.value)
+    if above and today.probability >= threshold.probability and today.spent > today.high:
+        return True
+    return False if today.probability < threshold.probability * _CLEARED else None
 
 
 def advance(standing: Standing, threshold: Threshold, *, stood: bool | None, now: datetime) -> tuple[Standing, str]:

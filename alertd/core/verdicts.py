@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from alertd.core.budgets import Threshold
 from alertd.core.events import Event
-from alertd.core.evidence import burn_details, event_of, found_late, gone_about, with_level
+from alertd.core.evidence import anomaly_details, burn_details, event_of, found_late, gone_about, with_level
 from alertd.core.positions import Position
 from alertd.core.thresholds import Standing, advance, key_of, newly_reached, severity, stands, thresholds_of
 
@@ -68,10 +68,9 @@ def levels(position: Position, told: Mapping[str, datetime], now: datetime) -> I
 
 def said_again(position: Position, threshold: Threshold, key: str, now: datetime, **details: Any) -> Event:
     """The event of a threshold that was told before, as it stands now."""
-    burning = threshold.basis == "burn_rate" and all(window in position.burns for window in threshold.windows)
     level = threshold.level(position.amount)
     grave = EPISODIC.get(threshold.basis) or severity(position, level)
-    more = {**(burn_details(position, threshold) if burning else {}), **details}
+    more = {**_details(position, threshold), **details}
     event = event_of(position, "threshold", grave, key, now, reason=f"{threshold} still stands", details=more)
     return with_level(event, threshold, [level])
 
@@ -79,7 +78,7 @@ def said_again(position: Position, threshold: Threshold, key: str, now: datetime
 def _fired(position: Position, threshold: Threshold, standing: Standing, now: datetime) -> Alert:
     key = key_of(position, threshold, standing.episode)
     burning = threshold.basis == "burn_rate"
-    details = burn_details(position, threshold) if burning else {}
+    details = _details(position, threshold)
     reason = _reason(position, threshold)
     event = event_of(position, "threshold", EPISODIC[threshold.basis], key, now, reason=reason, details=details)
     if burning:
@@ -94,8 +93,17 @@ def _recovered(position: Position, threshold: Threshold, standing: Standing, now
     return Alert((key,), with_level(event, threshold, [threshold.level(position.amount)]))
 
 
+def _details(position: Position, threshold: Threshold) -> dict[str, Any]:
+    """What only a burn rate or an anomaly shows."""
+    if threshold.basis == "burn_rate" and all(window in position.burns for window in threshold.windows):
+        return burn_details(position, threshold)
+    return anomaly_details(position) if threshold.basis == "anomaly" else {}
+
+
 def _reason(position: Position, threshold: Threshold) -> str:
     if threshold.basis == "forecast" and position.projection is not None:
         chance = position.projection.probability_over(float(threshold.reached_at(position.amount)))
         return f"{threshold}: the period's total exceeds it with a probability of {chance:.0%}"
+    if threshold.basis == "anomaly" and position.today is not None:
+        return f"{threshold}: fewer than one day in {1 / max(1e-9, 1 - position.today.probability):,.0f} is like today"
     return f"{threshold}: every window is above it"

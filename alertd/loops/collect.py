@@ -7,12 +7,13 @@ source.read(cursor) -> samples -> core.counters -> increments -> store.commit_co
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from alertd.core.counters import Counted, CounterState, Increment, count
+from alertd.core.usage import Committed
 from alertd.ports import Clock, Reading, Source, SourceError, SourceRow, Store
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ class Collect:
     ) -> None:
         self.source = source
         self.catching_up = True
+        #: What the last reading said is certain to be billed later.
+        self.committed: Sequence[Committed] = ()
         self._store = store
         self._clock = clock
         self._since = since
@@ -82,6 +85,7 @@ class Collect:
             taken = await self._count(row, after, reading)
         if not taken:
             return None
+        self.committed = reading.commitments
         return replace(after, revision=row.revision + 1)
 
     async def _count(self, row: SourceRow, after: SourceRow, reading: Reading) -> bool:

@@ -20,9 +20,11 @@ from alertd.core.ledger import Ledger
 from alertd.core.positions import Circumstances, SourceView
 from alertd.core.prices import PriceBook
 from alertd.core.routing import Receiver, route
+from alertd.core.scoring import width
 from alertd.core.silences import quiet_until
 from alertd.core.survey import HISTORY_DAYS
 from alertd.core.tariffs import LedgerTariff
+from alertd.core.usage import Committed
 from alertd.core.verdicts import Alert
 from alertd.ports import AlertRow, Clock, NewMessage, Source, SourceRow, Store, standing_of
 
@@ -46,6 +48,8 @@ class Terms:
     dry_run: bool = False
     policy: Policy = field(default_factory=Policy)
     catching_up: Callable[[], frozenset[str]] = frozenset
+    #: What is certain to be billed later, with the source that says so.
+    committed: Callable[[], Sequence[tuple[str, Committed]]] = tuple
 
 
 class Judge:
@@ -120,6 +124,8 @@ class Judge:
             exchange=terms.exchange,
             sources=self.views,
             raised=raised_amounts(notes),
+            commitments=terms.committed(),
+            widths={name.removeprefix("scored/"): width(value) for name, value in notes.items() if _is_score(name)},
         )
         return Facts(terms.budgets, self.ledger, around, self._told, notes, terms.catching_up(), terms.policy)
 
@@ -174,6 +180,10 @@ def raised_amounts(notes: Mapping[str, Any]) -> dict[str, Amount]:
         if name.startswith("raise/"):
             found[name.removeprefix("raise/")] = Amount(Decimal(value["amount"]), value["unit"])
     return found
+
+
+def _is_score(name: str) -> bool:
+    return name.startswith("scored/")
 
 
 def _rows(alert: Alert, now: datetime, *, dry_run: bool) -> list[AlertRow]:

@@ -233,6 +233,35 @@ def test_a_burn_below_its_floor_wakes_nobody():
     assert world.tick() == []
 
 
+def test_an_unusual_day_is_told_once_with_what_is_usual():
+    world = met(budget(thresholds=["anomaly p99"], amount="10000 USD"))
+    for _ in range(14):
+        world.pass_time(days=1)
+        world.spend(10, key="ci")
+        world.tick()
+    world.pass_time(hours=3)
+    world.spend(90, key="ci")
+    world.pass_time(minutes=5)
+    (alert,) = world.tick()
+    assert (alert.event.basis, alert.event.severity) == ("anomaly", "warning")
+    assert alert.event.details["usual_high"] < 40 < alert.event.details["window_spent"]
+    world.pass_time(hours=1)
+    assert world.tick() == []
+
+
+def test_what_was_projected_is_compared_with_what_came_when_the_period_closes():
+    world = met(budget(thresholds=["actual 100%"]))
+    for day in range(1, 31):
+        world.now = NOVEMBER + timedelta(days=day, hours=12)
+        world.spend(5)
+        world.tick()
+    world.now = datetime(2026, 12, 1, 13, tzinfo=UTC)
+    world.tick()
+    (scored,) = world.notes["scored/research/"]
+    assert scored["total"] == pytest.approx(145.01)
+    assert sorted(map(int, scored["projected"])) == [3, 7, 14, 21]
+
+
 def test_a_closed_period_is_summed_up_once():
     world = met(budget())
     world.spend(120)
