@@ -1,0 +1,48 @@
+"""Who counts where several sources see the same traffic, by the roles that were declared."""
+
+from __future__ import annotations
+
+import pytest
+
+from alertd.core.ledger import SeriesRow
+from alertd.core.roles import Standing, counting
+
+
+def rows(*given: tuple[str, str, str]) -> list[SeriesRow]:
+    return [
+        SeriesRow(number, source, "acme", "m", "" if billed else "input", (), "", {"charge": c} if c else {}, billed)
+        for number, (source, billed, c) in enumerate(given)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "standings", "counted"),
+    [
+        # a bill alone is the cost
+        ([("bill", "USD", "")], {}, [True]),
+        # it gives way to usage that another source sees as it happens
+        ([("bill", "USD", ""), ("gw", "", "")], {}, [False, True]),
+        # unless it is declared authoritative
+        ([("bill", "USD", ""), ("gw", "", "")], {"bill": Standing("authoritative", "bill")}, [True, False]),
+        # of a source that has both, what it says itself counts
+        ([("both", "USD", ""), ("both", "", "")], {"both": Standing("auto", "bill")}, [True, False]),
+        ([("both", "USD", ""), ("both", "", "")], {"both": Standing("auto", "usage")}, [False, True]),
+        # other charges than the use of models are nobody's double
+        ([("bill", "USD", "training"), ("gw", "", "")], {}, [True, True]),
+        # a check never counts, an estimate neither
+        ([("bill", "USD", "")], {"bill": Standing("check")}, [False]),
+        ([("gw", "USD", "estimate"), ("gw", "", "")], {}, [False, True]),
+    ],
+)
+def test_money_counts_once(
+    given: list[tuple[str, str, str]], standings: dict[str, Standing], counted: list[bool]
+) -> None:
+    series = rows(*given)
+    counts = counting(series, standings)
+    assert [counts(row) for row in series] == counted
+
+
+def test_tokens_count_though_the_bill_is_the_cost() -> None:
+    series = rows(("both", "USD", ""), ("both", "", ""))
+    counts = counting(series, {"both": Standing("auto", "bill")}, tokens=True)
+    assert [counts(row) for row in series] == [False, True]
