@@ -28,7 +28,7 @@ _CONNECTIONS: Final = 6
 _TRIES: Final = 3
 #: Any number that is alertd's own: two daemons that start together migrate one after the other.
 _MIGRATION_LOCK: Final = 0x616C6572
-#: A dead network is noticed within half a minute; a lock is never waited for longer than a lease lasts.
+#: A dead network is noticed within half a minute; half-open connections included.
 _CONNECTION: Final[Mapping[str, Any]] = {
     "connect_timeout": 10,
     "keepalives": 1,
@@ -40,7 +40,13 @@ _CONNECTION: Final[Mapping[str, Any]] = {
     "client_encoding": "utf8",
 }
 _UNDONE: Final = (errors.SerializationFailure, errors.DeadlockDetected)
-_SESSION: Final = "SET lock_timeout = '20s'; SET statement_timeout = '120s'; SET TimeZone = 'UTC'"
+#: Bounds of a session, in milliseconds, where neither the URL nor the server sets one. A replica that was stopped, or
+#: whose machine is gone, in the middle of a transaction holds its locks until the server ends that: the others wait.
+_BOUNDS: Final = (
+    ("idle_in_transaction_session_timeout", "15000"),
+    ("lock_timeout", "20000"),
+    ("statement_timeout", "120000"),
+)
 _WORDS: Final = {
     "integer": "BIGINT",
     "real": "DOUBLE PRECISION",
@@ -153,7 +159,10 @@ class PostgresDatabase:
     def _connected(self) -> psycopg.Connection[Any]:
         try:
             connection = psycopg.connect(self._url, autocommit=True, **self._parameters)
-            connection.execute(_SESSION)
+            for name, bound in _BOUNDS:
+                connection.execute(
+                    "SELECT set_config(%s, %s, false) WHERE current_setting(%s) = '0'", (name, bound, name)
+                )
         except psycopg.Error as error:
             raise _explained(self._place, error) from error
         connection.adapters.register_dumper(str, _TextDumper)

@@ -470,6 +470,22 @@ async def test_a_conversation_is_told_in_order_and_holds_up_no_other(place: Plac
         assert await claimed(store, notifiers=()) == []
 
 
+async def test_what_is_held_back_holds_up_nothing_and_once_tried_keeps_its_place(place: Place) -> None:
+    async with place.open() as store:
+        morning = NOON + timedelta(hours=19)
+        await written(store, replace(message("held"), not_before=morning), message("now"), message("later"))
+        (first,) = await store.claim(NOON, LEASE, ["ops"], 9)
+        assert first.delivery.key == "now"
+        assert await claimed(store) == []
+        assert await store.delivered(first, NOON, Receipt("ok"))
+        assert await claimed(store, morning - timedelta(seconds=1)) == ["later"]
+        (held_back,) = await store.claim(morning, LEASE, ["ops"], 9)
+        assert held_back.delivery.key == "held"
+        assert await store.retry_later(held_back, morning + timedelta(hours=1), "503", uncertain=False)
+        assert await claimed(store, morning + timedelta(minutes=30)) == []
+        assert await claimed(store, morning + timedelta(hours=1)) == ["held"]
+
+
 async def test_a_claim_takes_the_oldest_first_and_no_more_than_asked_for(place: Place) -> None:
     async with place.open() as store:
         await written(store, *(message(f"{n}", conversation=f"{n}") for n in range(5)))

@@ -7,14 +7,18 @@ are held against the truth.
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import json
 import multiprocessing
+import os
 import random
+import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import product
 
@@ -73,6 +77,15 @@ class Story:
         """A child that is killed whatever it does."""
         child = self._start(10**6, None)
         child.join(seconds)
+        self.kills["at random"] += 1
+        self._end(child)
+
+    def start(self) -> multiprocessing.process.BaseProcess:
+        """A replica that goes on until it is killed."""
+        return self._start(10**6, None)
+
+    def kill(self, child: multiprocessing.process.BaseProcess) -> None:
+        """Kill a replica that was started."""
         self.kills["at random"] += 1
         self._end(child)
 
@@ -143,6 +156,38 @@ async def test_killed_at_every_point_once_and_a_few_times_at_random(durable: Pla
             told.kill_after(dice.uniform(0.05, 0.5))
         assert told.kills["at a point"] == len(POINTS)
         print(await told.check(await told.finish()))
+
+
+async def test_two_replicas_one_killed_one_stopped_beyond_its_lease_and_every_connection_cut(durable: Place) -> None:
+    if durable.kind == "sqlite":
+        pytest.skip("a SQLite file serves one daemon")
+    # The server ends a stopped replica's transaction after 15 s; here after 1.5 s, for a quick test.
+    hasty = replace(durable, url=f"{durable.url}%20-c%20idle_in_transaction_session_timeout%3D1500")
+    with story(hasty) as told:
+        first, second = told.start(), told.start()
+        _wait_for(told, 10)
+        os.kill(first.pid or 0, signal.SIGSTOP)
+        _wait_for(told, 40)  # the second goes on alone
+        await asyncio.sleep(2.5)  # and the lease of what the first was sending, two seconds, runs out
+        os.kill(first.pid or 0, signal.SIGCONT)
+        _wait_for(told, 20)
+        psycopg = importlib.import_module("psycopg")
+        with psycopg.connect(durable.url, autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'alertd'")
+        _wait_for(told, 20)
+        told.kill(second)
+        _wait_for(told, 20)
+        told.kill(first)
+        print(await told.check(await told.finish()))
+
+
+def _wait_for(told: Story, more: int) -> None:
+    """Until the receiver took so many posts more."""
+    wanted = len(told.receiver.taken) + more
+    deadline = time.monotonic() + 60
+    while len(told.receiver.taken) < wanted:
+        assert time.monotonic() < deadline, f"{len(told.receiver.taken)} posts, {wanted} awaited"
+        time.sleep(0.01)
 
 
 @pytest.mark.chaos
