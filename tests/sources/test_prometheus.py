@@ -264,19 +264,37 @@ def test_a_partial_answer_never_lowers_and_what_was_missing_is_read_later():
 
 
 def test_a_series_that_only_a_partial_answer_hid_is_not_taken_for_a_birth():
-    memory = gateway()
+    memory, since = gateway(), NOW - timedelta(minutes=50)
     old = minutes(180, 5, first=10**9)
     memory.add(INPUT, old, model="claude", team_alias="research")
     with prometheus(memory) as server:
-        memory.series[-1] = (memory.series[-1][0], old[100:])
+        whole = collect(server.url, since=since)
+        memory.series[-1] = (memory.series[-1][0], old[150:])
         memory.warnings = ["the older store is down"]
-        ledger = collect(server.url)
-        assert (total(ledger), ledger.complete_from) == (0, None)
+        ledger = collect(server.url, since=since)
+        assert (total(ledger), ledger.states, ledger.complete_from) == (0, {}, None)
         memory.series[-1] = (memory.series[-1][0], old)
         memory.warnings = []
-        collect(server.url, ledger)
-    assert total(ledger) == 179 * 10 + 179 * 5
-    assert ledger.complete_from == NOW - timedelta(minutes=179)
+        collect(server.url, ledger, since=since)
+    inside = [
+        sum(one.quantity for one in each.increments if one.start >= since.timestamp()) for each in (ledger, whole)
+    ]
+    assert inside == [50 * 10 + 50 * 5] * 2
+    assert ledger.complete_from == whole.complete_from == since
+
+
+def test_a_counter_born_while_its_target_was_out_of_sight_counts_whole():
+    memory = Memory()
+    memory.add(INPUT, minutes(60, 10, end=T - 7200), model="gpt-5")
+    memory.add(INPUT, minutes(20, 10, first=590), model="gpt-5")
+    memory.add(INPUT, minutes(20, 10, first=4000), model="newcomer")
+    memory.add("up", [*((at, "1") for at, _ in minutes(60, end=T - 7200)), *((at, "1") for at, _ in minutes(20))])
+    with prometheus(memory) as server:
+        ledger = Ledger()
+        for minute in (110, 60, 0):
+            collect(server.url, ledger, now=NOW - timedelta(minutes=minute))
+    assert ledger.totals()["newcomer", "input"] == 4000 + 19 * 10
+    assert ledger.totals()["gpt-5", "input"] == 59 * 10 + 19 * 10
 
 
 def test_a_store_that_stays_down_holds_the_cursor_for_an_hour_and_no_longer():
