@@ -21,6 +21,7 @@ from typing import Final
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from starlette.types import ASGIApp
 
 from alertd import __version__, registry, web
 from alertd.core.assess import Policy
@@ -46,6 +47,8 @@ _DRAIN_SECONDS: Final = 6.0
 _PRUNE_EVERY: Final = timedelta(hours=6)
 #: A loop that has not ended a round for five intervals, and at least this, is stuck.
 _STUCK_AFTER: Final = timedelta(minutes=10)
+#: One round of a source that still reads the past may take so long.
+_BACKFILL: Final = timedelta(hours=6)
 _WATCH_EVERY: Final = timedelta(seconds=15)
 #: Usage older than this is kept by the quarter of an hour, the finest border that a zone's midnight falls on.
 _FINE: Final = timedelta(days=2)
@@ -98,6 +101,7 @@ class App:
         self._scheduler.add_listener(self._overrun, EVENT_JOB_MAX_INSTANCES)
         self._seen_files: dict[Path, float] = {}
         self._faults: tuple[str, ...] = ()
+        self._web: WebServer | None = None
         self._started = self.clock.now()
         self._intervals: dict[str, timedelta] = {}
 
@@ -105,7 +109,7 @@ class App:
         """Until SIGTERM or SIGINT (or `stop`); what is under way is finished first."""
         await self.store.open()
         self._listen_to_signals()
-        server = await self._serve()
+        self._web = server = await self._serve()
         self._schedule()
         self._scheduler.start()
         delivering = asyncio.create_task(self.deliver.run(self._stop), name="deliver")
@@ -139,6 +143,8 @@ class App:
         old, self.parts = self.parts, parts
         self.judge.terms = self._terms()
         self.deliver.replace(parts.notifiers, _fallbacks(parts.settings))
+        if self._web is not None:
+            self._web.replace(self._application(self._web.host))
         self._scheduler.remove_all_jobs()
         self._schedule()
         await old.close()
@@ -175,17 +181,19 @@ class App:
     async def _serve(self) -> WebServer | None:
         """The page, the API and the probes; an address that cannot be had is said, and all else goes on."""
         http = self.parts.settings.http
-        token = http.token.get_secret_value() if http.token is not None else None
-        application = web.build(
-            self._view(), token=token, open_metrics=http.open_metrics, loopback=_loopback(http.host)
-        )
-        server = WebServer(application, http.host, http.port)
+        server = WebServer(self._application(http.host), http.host, http.port)
         try:
             log.info("page, API and probes at %s", await server.start())
         except ListenError as error:
             log.error("%s", error)  # noqa: TRY400 - one line says all
             return None
         return server
+
+    def _application(self, host: str) -> ASGIApp:
+        """What is served at `host`, by the token and the addresses that hold now."""
+        http = self.parts.settings.http
+        token = http.token.get_secret_value() if http.token is not None else None
+        return web.build(self._view(), token=token, open_metrics=http.open_metrics, loopback=_loopback(host))
 
     def _view(self) -> View:
         return View(
@@ -210,9 +218,11 @@ class App:
 
     def _loop(self, name: str, seen: Rounds) -> Loop:
         interval = self._intervals.get(name)
+        collect = self.parts.collects.get(name.removeprefix("collect "))
+        catching_up = collect is not None and collect.catching_up
         return Loop(
             name=name,
-            allowed=None if interval is None else max(interval * 5, _STUCK_AFTER),
+            allowed=None if interval is None else max(interval * 5, _BACKFILL if catching_up else _STUCK_AFTER),
             runs=seen.runs,
             skipped=seen.skipped,
             failures=seen.failures,

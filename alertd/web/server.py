@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from typing import Final
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config, Server
 
 #: A request line with all its headers is smaller than this.
@@ -42,8 +42,8 @@ class WebServer:
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         """Port 0 takes a free one."""
+        self.host = host
         self._app = app
-        self._host = host
         self._port = port
         self._server: _QuietServer | None = None
         self._task: asyncio.Task[None] | None = None
@@ -52,7 +52,8 @@ class WebServer:
         """Listen and serve; the address, as `http://127.0.0.1:9480`. Raises ListenError."""
         listening = self._listen()
         config = Config(
-            self._app,
+            self._answer,
+            interface="asgi3",
             http="h11",
             ws="none",
             lifespan="off",
@@ -67,8 +68,15 @@ class WebServer:
         self._server = _QuietServer(config)
         self._task = asyncio.create_task(self._server.serve([listening]), name="web")
         await self._server.listening.wait()
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{listening.getsockname()[1]}"
+
+    def replace(self, app: ASGIApp) -> None:
+        """Answer further requests by another application, on the same socket."""
+        self._app = app
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
     async def stop(self, seconds: float = 2.0) -> None:
         """Take no more requests, finish those under way, and cut what is left after `seconds`."""
@@ -82,10 +90,10 @@ class WebServer:
             await asyncio.wait({self._task}, timeout=1)
 
     def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
-            return socket.create_server((self._host, self._port), family=family)
+            return socket.create_server((self.host, self._port), family=family)
         except OSError as error:
-            place = f"ALERTD_HTTP__LISTEN={self._host}:{self._port}"
+            place = f"ALERTD_HTTP__LISTEN={self.host}:{self._port}"
             reason = error.strerror or str(error)
             raise ListenError(f"{place}: {reason}; give another address, or port 0 for a free one") from error

@@ -71,6 +71,23 @@ def test_the_signals_stay_the_daemons(view: View):
     assert served(view, story) is True
 
 
+def test_an_application_with_another_token_takes_over_on_the_same_socket(view: View):
+    def house(token: str) -> object:
+        return build(view, token=token, open_metrics=False, loopback=True)
+
+    async def run() -> list[int]:
+        server = WebServer(house("old"), "127.0.0.1", 0)
+        address = await server.start()
+        async with httpx.AsyncClient(trust_env=False, headers={"authorization": "Bearer new"}) as client:
+            before = await client.get(f"{address}/sources")
+            server.replace(house("new"))
+            after = await client.get(f"{address}/sources")
+        await server.stop(1)
+        return [before.status_code, after.status_code]
+
+    assert asyncio.run(run()) == [401, 200]
+
+
 def test_the_end_is_bounded_though_a_client_never_finishes_its_request(view: View):
     async def run() -> float:
         server = WebServer(build(view, token="x", open_metrics=False, loopback=True), "127.0.0.1", 0)
