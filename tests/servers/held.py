@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from alertd.core.buckets import Bucket, Identity, micros, record_buckets, replaced
+from alertd.core.ledger import Ledger, SeriesRow, UsageRow
 from alertd.ports import Reading, Source, SourceError
 
 
@@ -54,6 +55,18 @@ class Held:
         """The values of a label among what is not zero."""
         return {dict(key.labels).get(name, "") for (key, _, _), n in self.buckets.items() if n}
 
+    def into(self, ledger: Ledger) -> None:
+        """Hand everything over to a ledger, as the store would."""
+        first = max((row.id for row in ledger.series), default=0) + 1
+        ids = {key: first + place for place, key in enumerate(dict.fromkeys(key for key, _, _ in self.buckets))}
+        for key, number in ids.items():
+            line = key.line
+            ledger.add_series([
+                SeriesRow(number, key.source, line.provider, line.model, line.meter, line.modifiers, line.account,
+                          dict(key.labels), key.billed)
+            ])  # fmt: skip
+        ledger.apply(UsageRow(ids[key], start, width, n) for (key, start, width), n in self.buckets.items())
+
     async def _round(self, since: datetime, now: datetime) -> None:
         try:
             async for reading in self.source.read(self.cursor, since, now):
@@ -68,14 +81,13 @@ class Held:
         self.cursor = reading.cursor
         self.until = reading.until if self.until is None else max(self.until, reading.until)
         self.warnings = reading.warnings
-        keys = {key for key, _, _ in self.buckets} | {key for key, _, _ in record_buckets("", reading.records)}
+        keys = {key for key, _, _ in self.buckets} | {
+            key for key, _, _ in record_buckets(self.source.name, reading.records)
+        }
         names = {key: number for number, key in enumerate(sorted(keys, key=repr))}
         by_number = {number: key for key, number in names.items()}
         held = {Bucket(names[key], start, width): n for (key, start, width), n in self.buckets.items()}
-        read = {
-            Bucket(names[key], start, width): n
-            for (key, start, width), n in record_buckets("", reading.records).items()
-        }
+        read = {Bucket(names[key], start, width): n for (key, start, width), n in fresh.items()}
         window = None
         if reading.window is not None:
             window = (micros(reading.window[0]) // 1_000_000, micros(reading.window[1]) // 1_000_000)
