@@ -81,9 +81,8 @@ class Held:
         self.cursor = reading.cursor
         self.until = reading.until if self.until is None else max(self.until, reading.until)
         self.warnings = reading.warnings
-        keys = {key for key, _, _ in self.buckets} | {
-            key for key, _, _ in record_buckets(self.source.name, reading.records)
-        }
+        fresh = record_buckets(self.source.name, reading.records)
+        keys = {key for key, _, _ in (*self.buckets, *fresh)}
         names = {key: number for number, key in enumerate(sorted(keys, key=repr))}
         by_number = {number: key for key, number in names.items()}
         held = {Bucket(names[key], start, width): n for (key, start, width), n in self.buckets.items()}
