@@ -1,0 +1,81 @@
+"""Seconds of one core that a poll of many active counters costs, without the network: labels, samples, counting.
+
+    python tests/benchmarks/bench_counters.py [SERIES] [LEDGER_SERIES]
+
+Every raw series has two samples in the poll and moved in both; steady state, the second poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from time import process_time
+
+import msgspec
+
+from alertd.core.counters import count
+from alertd.sources._windows import Windows
+from alertd.sources.prometheus import Options
+from alertd.wire.promql import Raw, RawSeries
+
+START = 1_795_000_000.0
+
+
+class Answers:
+    """A Prometheus that answers what it was given."""
+
+    answer = Raw([], (), 0)
+
+    async def samples(self, selector: str, begin: float, end: float) -> Raw:
+        return Raw([], (), 0) if '"up|' in selector else self.answer
+
+    async def query(self, selector: str, at: float) -> Raw:
+        return Raw([], (), 0)
+
+
+def body(series: int, keys: int, poll: int) -> bytes:
+    """The answer of one poll, as LiteLLM's labels make it."""
+    at = START + 120 * poll
+    return msgspec.json.encode(
+        [
+            {
+                "metric": {
+                    "__name__": "litellm_input_tokens_metric_total",
+                    "api_key_alias": f"key-{n % keys}",
+                    "end_user": f"u{n}",
+                    "hashed_api_key": f"{n:064x}",
+                    "instance": f"10.0.0.{n % 20}:4000",
+                    "job": "gateway",
+                    "model": "gpt-5",
+                    "team_alias": f"team-{n % keys % 50}",
+                },
+                "values": [[at, str(1000 * n + 14 * poll)], [at + 60, str(1000 * n + 14 * poll + 7)]],
+            }
+            for n in range(series)
+        ]
+    )
+
+
+async def measure(series: int, keys: int) -> None:
+    options = Options(url="http://prometheus:9090", preset="litellm", drop_labels=["end_user"])
+    answers, states = Answers(), {}
+    windows = Windows(answers, options.conditions(), options.attributor())
+    for poll in range(3):
+        text = body(series, keys, poll)
+        began = process_time()
+        answers.answer = Raw(msgspec.json.decode(text, type=list[RawSeries]), (), len(text))
+        decoded = process_time()
+        window = await windows.raw(START, START + 120 * poll + 60)
+        samples = list(windows.samples(window))
+        read = process_time()
+        counted = count(states, samples, window.targets.scrapes, first_read=poll == 0, period_start=START)
+        print(
+            f"poll {poll + 1}: {series:,} series, {keys:,} keys: decode {decoded - began:.2f} s,"
+            f" labels {read - decoded:.2f} s, count {process_time() - read:.2f} s ({len(counted.increments):,} increments)"
+        )
+        states |= counted.states
+
+
+if __name__ == "__main__":
+    given = [int(text) for text in sys.argv[1:]]
+    asyncio.run(measure(*(given or [100_000, 1_000])))
