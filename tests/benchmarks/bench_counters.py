@@ -71,7 +71,8 @@ async def measure(series: int, keys: int) -> None:
         counted = count(states, samples, window.targets.scrapes, first_read=poll == 0, period_start=START)
         print(
             f"poll {poll + 1}: {series:,} series, {keys:,} keys: decode {decoded - began:.2f} s,"
-            f" labels {read - decoded:.2f} s, count {process_time() - read:.2f} s ({len(counted.increments):,} increments)"
+            f" labels {read - decoded:.2f} s, count {process_time() - read:.2f} s,"
+            f" {len(counted.increments):,} increments"
         )
         states |= counted.states
 
