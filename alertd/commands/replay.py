@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     rules += [(str(rule), tried(budgets, rule)) for rule in map(_threshold, args.tries)]
     records = [(name, _replayed(usage, of_rule, args, settings, name)) for name, of_rule in rules]
     if args.picture:
-        args.picture.write_text(str(timeline(records[0][1], budgets[0].amount.unit)), encoding="utf-8")
+        args.picture.write_bytes(timeline(records[0][1], budgets[0].amount.unit))
     if args.json:
         _lines(records)
     else:

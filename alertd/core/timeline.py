@@ -16,8 +16,10 @@ from alertd.core.shapes import COLOURS, FAINT, dot, line, picture, polygon, rect
 
 _WIDTH: Final = 1100.0
 _ROW: Final = 150.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 16.0, 26.0, 20.0
-_MOST_ROWS: Final = 12
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84.0, 16.0, 26.0, 20.0
+_MOST_ROWS: Final = 8
+#: A row that never reached this share of its budget is left out, and counted.
+_TELLING: Final = Decimal("0.02")
 #: How far above its budget a row reaches at the most.
 _HEADROOM: Final = 2.0
 _DOTS: Final = {"actual": "#444", "forecast": "#b85c00", "burn_rate": "#b3261e", "anomaly": "#7a3fb0"}
@@ -25,14 +27,16 @@ _DOTS: Final = {"actual": "#444", "forecast": "#b85c00", "burn_rate": "#b3261e",
 
 def timeline(record: Record, unit: str) -> Markup:
     """The budgets' scopes with the most spend, one below the other, over one axis of time."""
-    rows = sorted(by_place(record.looks).items(), key=lambda item: -max(look.spent for look in item[1]))[:_MOST_ROWS]
+    rows = sorted(by_place(record.looks).items(), key=lambda item: -max(look.spent for look in item[1]))
+    telling = [row for row in rows if any(look.spent >= look.amount * _TELLING for look in row[1])] or rows[:1]
+    rows, left_out = telling[:_MOST_ROWS], len(rows) - len(telling[:_MOST_ROWS])
     begin = min(look.at for look in record.looks)
     span = max((max(look.at for look in record.looks) - begin), timedelta(days=1))
     shapes: list[Content] = [rectangle("paper", (0, 0, _WIDTH, _ROW * len(rows) + 40), "#fff")]
     for place, (name, looks) in enumerate(rows):
         told = [one for one in record.told if (one.budget, one.scope) == name]
         shapes.append(_Row(name, looks, told, _Axis(begin, span, place * _ROW)).shapes(unit))
-    shapes.append(_legend(_ROW * len(rows) + 22))
+    shapes.append(_legend(_ROW * len(rows) + 22, left_out))
     return picture(shapes, _WIDTH, _ROW * len(rows) + 40, "timeline")
 
 
@@ -98,11 +102,13 @@ class _Row:
         return self.top + _ROW - _BOTTOM - (_ROW - _TOP - _BOTTOM) * share
 
 
-def _legend(top: float) -> list[Content]:
+def _legend(top: float, left_out: int) -> list[Content]:
     found: list[Content] = [
         words("spent —   budget (red)   projected total, 80 % (band)   alerts:", _LEFT, top, "start")
     ]
     for place, (basis, colour) in enumerate(_DOTS.items()):
         x = 450.0 + place * 110
         found += [dot(basis, (x, top - 4), 4, colour, basis), words(basis.replace("_", " "), x + 8, top, "start")]
+    if left_out:
+        found.append(words(f"{left_out} more spent little, or have no price", _WIDTH - _RIGHT, top, "end"))
     return found

@@ -1,4 +1,4 @@
-"""What past projections teach: those that missed are widened, those that were too careful are narrowed, with measure."""
+"""What past projections teach: those that missed are widened, those too careful are narrowed, with measure."""
 
 from __future__ import annotations
 
