@@ -71,7 +71,7 @@ def assess(facts: Facts) -> Decisions:
     """Judge everything once. Pure: the same facts give the same decisions."""
     now = facts.around.now
     started = _instant(facts.notes.get("first_run")) or now
-    positions, previous = _positions(facts, started)
+    survey, positions, previous = _positions(facts, started)
     alerts: list[Alert] = []
     notes: dict[str, Any] = {}
     if _ready(facts):
@@ -90,7 +90,7 @@ def assess(facts: Facts) -> Decisions:
         if "first_run" in facts.notes:
             alerts += occasions.digest(positions, facts.told, now, facts.policy.digest, facts.policy.zone)
         alerts += occasions.unpriced(positions, facts.told, facts.ledger, now)
-        alerts += _strays(facts, positions)
+        alerts += _strays(facts, positions, survey)
         notes |= _tick_note(facts, now)
     views = [view for view in facts.around.sources.values() if view.error or view.name not in facts.catching_up]
     source_alerts, source_notes = blind(views, facts.notes, now)
@@ -107,8 +107,8 @@ def remembered(notes: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str
     return {name: value for name, value in {**notes, **changed}.items() if value is not None}
 
 
-def _positions(facts: Facts, started: datetime) -> tuple[list[Position], list[Position]]:
-    """Where everything stands now, and in the period before where alertd was there to see it."""
+def _positions(facts: Facts, started: datetime) -> tuple[Survey, list[Position], list[Position]]:
+    """The survey, and where everything stands now, and in the period before where alertd was there to see it."""
     now = facts.around.now
     before = {budget.name: budget.period.previous(budget.period.containing(now)) for budget in facts.budgets}
     earliest = min((period.start for period in before.values()), default=now)
@@ -116,7 +116,7 @@ def _positions(facts: Facts, started: datetime) -> tuple[list[Position], list[Po
     current = [position for budget in facts.budgets for position in survey.positions(budget)]
     watched = [budget for budget in facts.budgets if before[budget.name].end > started]
     previous = [position for budget in watched for position in survey.positions(budget, before[budget.name].start)]
-    return current, previous
+    return survey, current, previous
 
 
 def _ready(facts: Facts) -> bool:
@@ -163,12 +163,12 @@ def _seen(facts: Facts, position: Position) -> bool:
     return not position.stale_sources and not _feeding(facts, position.budget) & facts.catching_up
 
 
-def _strays(facts: Facts, positions: Sequence[Position]) -> Iterator[Alert]:
+def _strays(facts: Facts, positions: Sequence[Position], survey: Survey) -> Iterator[Alert]:
     """Budgets that match nothing, and spend that no budget covers."""
     if not facts.ledger.series:
         return
     found = list(unmatched(facts.budgets, positions, facts.ledger, facts.around.now))
-    for key, event in (*found, *uncovered(facts.budgets, facts.ledger, facts.around)):
+    for key, event in (*found, *uncovered(facts.budgets, survey)):
         if key not in facts.told:
             yield Alert((key,), event)
 

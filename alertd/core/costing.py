@@ -41,7 +41,9 @@ class Tariff(Protocol):
     @property
     def version(self) -> str: ...
 
-    def unit_price(self, line: Line, day: date) -> UnitPrice | NoPrice: ...
+    def runs(self, line: Line, first: date, last: date) -> Sequence[tuple[date, UnitPrice | NoPrice]]:
+        """What a unit costs from each of these days on, the first of them `first`; in order, up to `last`."""
+        ...
 
 
 #: One unit of the first currency in the second, on a day; None where no rate is known.
@@ -130,25 +132,30 @@ def _priced(
     """Runs of days with one price, [begin, end), why some days have none, and whether some price is assumed."""
     segments: list[tuple[int, int, Decimal]] = []
     missing, guessed = None, False
-    for index, day in enumerate(days):
-        price = tariff.unit_price(line, day)
-        if isinstance(price, UnitPrice):
-            rate = Decimal(1) if price.currency == unit else exchange(price.currency, unit, day)
+    runs = tariff.runs(line, days[0], days[-1])
+    begins = [(since - days[0]).days for since, _ in runs]
+    for begin, end, (_, price) in zip(begins, [*begins[1:], len(days)], runs, strict=True):
+        if isinstance(price, NoPrice):
+            missing = price
+            continue
+        guessed = guessed or price.assumed
+        if price.currency == unit:
+            _append(segments, begin, end, price.amount)
+            continue
+        for index in range(begin, end):
+            rate = exchange(price.currency, unit, days[index])
             if rate is None:
-                price = NoPrice(f"no rate from {price.currency} to {unit}; set ALERTD_FX__{price.currency}_{unit}")
+                missing = NoPrice(f"no rate from {price.currency} to {unit}; set ALERTD_FX__{price.currency}_{unit}")
             else:
-                guessed = guessed or price.assumed
-                _append(segments, index, price.amount * rate)
-                continue
-        missing = price
+                _append(segments, index, index + 1, price.amount * rate)
     return segments, missing, guessed
 
 
-def _append(segments: list[tuple[int, int, Decimal]], index: int, price: Decimal) -> None:
-    if segments and segments[-1][1] == index and segments[-1][2] == price:
-        segments[-1] = (segments[-1][0], index + 1, price)
+def _append(segments: list[tuple[int, int, Decimal]], begin: int, end: int, price: Decimal) -> None:
+    if segments and segments[-1][1] == begin and segments[-1][2] == price:
+        segments[-1] = (segments[-1][0], end, price)
     else:
-        segments.append((index, index + 1, price))
+        segments.append((begin, end, price))
 
 
 def _floats(quantities: NDArray[np.int64], prices: Sequence[Sequence[tuple[int, int, Decimal]]]) -> NDArray[np.float64]:

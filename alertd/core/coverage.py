@@ -12,7 +12,7 @@ from alertd.core.budgets import TOKENS, Budget
 from alertd.core.events import Event
 from alertd.core.evidence import event_id, event_of, handle_of
 from alertd.core.ledger import Ledger
-from alertd.core.positions import Circumstances, Position
+from alertd.core.positions import Position
 from alertd.core.survey import Survey
 
 _SHOWN: Final = 5
@@ -55,13 +55,14 @@ def _nearest(budget: Budget, ledger: Ledger) -> dict[str, Any]:
     return {"known": []}
 
 
-def stray_spend(budgets: Sequence[Budget], ledger: Ledger, around: Circumstances) -> dict[str, Any]:
+def stray_spend(budgets: Sequence[Budget], survey: Survey) -> dict[str, Any]:
     """What no budget covered this calendar month, in the unit of the first budget of money: amount and who."""
     money = [budget for budget in budgets if budget.amount.unit != TOKENS]
     if not money:
         return {}
+    ledger, around = survey.ledger, survey.around
     strays = [i for i, labels in enumerate(ledger.labels) if not any(b.where.matches(labels) for b in budgets)]
-    table = Survey(ledger, around).costs(money[0].period.zone, money[0].amount.unit)
+    table = survey.costs(money[0].period.zone, money[0].amount.unit)
     first = len(table.days) - around.now.astimezone(money[0].period.zone).day
     spent = {index: table.exact_between(index, first, len(table.days)) for index in strays}
     total = sum(spent.values(), Decimal(0))
@@ -76,9 +77,9 @@ def stray_spend(budgets: Sequence[Budget], ledger: Ledger, around: Circumstances
     } if total else {}  # fmt: skip
 
 
-def uncovered(budgets: Sequence[Budget], ledger: Ledger, around: Circumstances) -> Iterator[tuple[str, Event]]:
+def uncovered(budgets: Sequence[Budget], survey: Survey) -> Iterator[tuple[str, Event]]:
     """An event, once a calendar month, where there is spend that no budget covers."""
-    details = stray_spend(budgets, ledger, around)
+    details, around = stray_spend(budgets, survey), survey.around
     if details:
         key = f"uncovered/{around.now:%Y-%m}"
         identity = event_id(key)

@@ -14,6 +14,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from alertd.core.costing import Exchange, NoPrice, UnitPrice
+from alertd.core.dated import days_of_change
 from alertd.core.fx import NoRate, Rates
 from alertd.core.ledger import Ledger
 from alertd.core.money import Money
@@ -38,6 +39,21 @@ class LedgerTariff:
     def version(self) -> str:
         """A digest of every price: the same string, the same prices."""
         return self._book.version
+
+    def runs(self, line: Line, first: date, last: date) -> list[tuple[date, UnitPrice | NoPrice]]:
+        """What a unit costs from each day on that something changes: a price, a rule, or the account's month."""
+        history = self._book.history(line)
+        if isinstance(history, Unpriced):
+            return [(first, self.unit_price(line, first))]
+        rules = self._book.rules(history[0].provider, line.meter)
+        changes = {step for step in days_of_change(history, rules) if step is not None}
+        if not all(rule.linear for rule in rules):
+            month = first.replace(day=1)
+            while month <= last:
+                changes.add(month)
+                month = _next(month)
+        days = sorted({first, *(day for day in changes if first < day <= last)})
+        return [(day, self.unit_price(line, day)) for day in days]
 
     def unit_price(self, line: Line, day: date) -> UnitPrice | NoPrice:
         """The price of one unit on a day of use, or why there is none and what is nearest."""
