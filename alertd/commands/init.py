@@ -1,0 +1,227 @@
+"""`alertd init`: from an address, an amount and a webhook to an env file that works. It overwrites nothing.
+
+It looks for token counters at the address by itself: as a Prometheus, then as a page of metrics, preset by preset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from alertd.commands._asking import Asking, Keys
+from alertd.core.presets import PRESETS
+from alertd.ports import Look, SourceError
+from alertd.registry import load
+from alertd.settings import load_settings
+from alertd.wire.envfile import EnvFileError, must_be_new, text_of, write_new
+
+HELP: Final = "ask a few questions, find the token counters, and write an env file"
+_SOURCE: Final = "ALERTD_SOURCES__GATEWAY__"
+_BUDGET: Final = "ALERTD_BUDGETS__SPEND__"
+_NOTIFIER: Final = "ALERTD_NOTIFIERS__OPS__"
+_NO_LABEL: Final = "none"
+#: Labels that tell who spends, the best first.
+_WHO: Final = ("team", "key", "user", "project", "application", "service")
+_USUAL: Final = "litellm"
+_UNREADABLE: Final = "not readable"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where the counters are, as the keys of a source, and what was seen there; `tried` says why nothing was."""
+
+    keys: Mapping[str, str]
+    look: Look | None = None
+    tried: tuple[str, ...] = ()
+
+    def labels(self) -> list[str]:
+        """The labels there that tell who spends, the best first."""
+        return [label for label in _WHO if self.look is not None and self.look.labels.get(label)]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Every answer can be given beforehand; `--yes` takes the defaults for the rest."""
+    parser.add_argument("--out", type=Path, default=Path("alertd.env"), metavar="F", help="the file (alertd.env)")
+    parser.add_argument("--url", metavar="URL", help="a Prometheus, or the gateway's own /metrics")
+    parser.add_argument("--preset", choices=sorted(PRESETS), help="whose counters they are, instead of looking")
+    parser.add_argument("--budget", metavar="AMOUNT", help="a month's budget, such as '500 USD'")
+    parser.add_argument("--per", metavar="LABEL", help=f"one budget for every value of a label; or {_NO_LABEL}")
+    parser.add_argument("--notify", metavar="TO", help="a Slack webhook, an e-mail address, or console")
+    parser.add_argument("--smtp", metavar="HOST", help="the mail server, for an e-mail address")
+    parser.add_argument("--sender", metavar="ADDRESS", help="whom mails come from")
+    parser.add_argument("--smtp-username", metavar="NAME", help="the mail server's login; its password is asked for")
+    parser.add_argument("--database", default="sqlite:///alertd.db", metavar="URL", help="where alertd remembers")
+    parser.add_argument("--yes", action="store_true", help="ask nothing: defaults for what is not given")
+    parser.add_argument("--json", action="store_true", help="one JSON object that says what was found and written")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 where a file was written."""
+    asking = Asking(quiet=args.yes, out=sys.stderr if args.json else sys.stdout)
+    try:
+        must_be_new(args.out)
+        found = _source(args, asking)
+        sections = (
+            ("Where alertd remembers.", {"ALERTD_DATABASE": args.database}),
+            (_seen(found), dict(found.keys)),
+            ("One month's budget; see alertd kinds settings for periods, thresholds and scopes.",
+             _budget(args, asking, found)),
+            ("Who is told.", _notifier(args, asking)),
+        )  # fmt: skip
+        load_settings({name: value for _, keys in sections for name, value in keys.items()})
+        write_new(args.out, text_of(sections))
+    except EOFError:
+        print("\nalertd init: no answer; give it as an option (alertd init --help), or --yes", file=sys.stderr)
+        return 1
+    except EnvFileError as error:
+        print(f"alertd init: {error}", file=sys.stderr)
+        return 1
+    _tell(args, found, asking)
+    return 0
+
+
+def _source(args: argparse.Namespace, asking: Asking) -> Found:
+    def keys(url: str) -> Keys:
+        return _keys("scrape", _whole(url), args.preset or _USUAL)
+
+    question = "Where is your Prometheus, or your gateway's /metrics?"
+    url = _whole(asking.ask(args.url, question, "http://localhost:9090", keys))
+    asking.say(f"Looking for token counters at {_shown(url)} ...")
+    found = asyncio.run(find(url, args.preset))
+    for line in found.tried:
+        asking.say(f"  {line}")
+    asking.say(_seen(found))
+    return found
+
+
+def _seen(found: Found) -> str:
+    if found.look is None:
+        return "No token counters were there yet when this file was written; alertd check looks again."
+    return f"Found {found.look.summary} ({found.keys[f'{_SOURCE}PRESET']})."
+
+
+async def find(url: str, preset: str | None = None) -> Found:
+    """The first kind and preset that finds counters at an address; else what an address like it most likely is."""
+    tried: dict[str, None] = {}
+    for kind, address in _candidates(url):
+        for name in [preset] if preset else list(PRESETS):
+            look = await _look(kind, address, name)
+            if look.labels:
+                return Found(_keys(kind, address, name), look)
+            tried |= dict.fromkeys(filter(None, (_worth_saying(problem, preset) for problem in look.problems)))
+            if look.summary.endswith(_UNREADABLE):
+                break  # it is so for every preset
+    kind, address = next(_candidates(url))
+    return Found(_keys(kind, address, preset or _USUAL), None, tuple(tried))
+
+
+def _candidates(url: str) -> Iterator[tuple[str, str]]:
+    if url.rstrip("/").endswith("/metrics"):
+        yield "scrape", url
+    else:
+        yield "prometheus", url
+        yield "scrape", f"{url.rstrip('/')}/metrics"
+
+
+async def _look(kind: str, url: str, preset: str) -> Look:
+    plugin = load("sources", kind)
+    source = plugin.build("gateway", plugin.Options.model_validate({"url": url, "preset": preset, "timeout": "10s"}))
+    try:
+        look: Look = await source.look(datetime.now(UTC))
+    except SourceError as error:
+        return Look(_UNREADABLE, problems=(str(error),))
+    finally:
+        await source.close()
+    return look
+
+
+def _worth_saying(problem: str, preset: str | None) -> str:
+    """That eleven presets are absent is not; what looks like a token counter is."""
+    if preset or problem.startswith("http"):
+        return problem
+    _, found, names = problem.partition("these look like")
+    return found + names
+
+
+def _keys(kind: str, url: str, preset: str) -> Keys:
+    return {f"{_SOURCE}KIND": kind, f"{_SOURCE}URL": url, f"{_SOURCE}PRESET": preset}
+
+
+def _budget(args: argparse.Namespace, asking: Asking, found: Found) -> Keys:
+    def amount(text: str) -> Keys:
+        return {f"{_BUDGET}AMOUNT": text}
+
+    keys = amount(asking.ask(args.budget, "What may be spent a month?", "500 USD", amount))
+    labels = found.labels()
+    if not labels and args.per is None:
+        return keys
+    question = f"One such budget for every value of a label ({', '.join(labels)}), or {_NO_LABEL} for one in all?"
+    per = asking.ask(args.per, question, _NO_LABEL, lambda label: {**keys, f"{_BUDGET}PER": label})
+    return keys if per == _NO_LABEL else {**keys, f"{_BUDGET}PER": per}
+
+
+def _notifier(args: argparse.Namespace, asking: Asking) -> Keys:
+    question = "Who is told? A Slack webhook, an e-mail address, or console for the daemon's own output"
+
+    def told(to: str) -> Keys:
+        return _mail(args, asking, to, ask=False) if "@" in to and "://" not in to else _chat(to)
+
+    to = asking.ask(args.notify, question, "console", told)
+    return _mail(args, asking, to, ask=True) if told(to)[f"{_NOTIFIER}KIND"] == "email" else told(to)
+
+
+def _chat(to: str) -> Keys:
+    if to.startswith(("http://", "https://")):
+        return {f"{_NOTIFIER}KIND": "slack", f"{_NOTIFIER}WEBHOOK_URL": to}
+    return {f"{_NOTIFIER}KIND": to}
+
+
+def _mail(args: argparse.Namespace, asking: Asking, to: str, *, ask: bool) -> Keys:
+    keys = {"KIND": "email", "HOST": args.smtp or "localhost", "SENDER": args.sender or to, "TO": to}
+    asked = (("HOST", args.smtp, "The mail server's name?"), ("SENDER", args.sender, "Whom do mails come from?"))
+    for name, given, question in asked if ask else ():
+
+        def with_answer(answer: str, name: str = name) -> Keys:
+            return _named({**keys, name: answer})
+
+        keys[name] = asking.ask(given, question, keys[name], with_answer)
+    login = args.smtp_username or ("" if asking.quiet or not ask else asking.read("Its login, empty for none:"))
+    if login and ask:
+        keys |= {"USERNAME": login, "PASSWORD": getpass.getpass("Its password: ")}
+    return _named(keys)
+
+
+def _named(keys: Mapping[str, str]) -> Keys:
+    return {f"{_NOTIFIER}{name}": value for name, value in keys.items()}
+
+
+def _whole(url: str) -> str:
+    return url if "://" in url else f"http://{url}"
+
+
+def _shown(url: str) -> str:
+    """An address without its password."""
+    return f"{url.partition('://')[0]}://***@{url.rpartition('@')[2]}" if "@" in url else url
+
+
+def _tell(args: argparse.Namespace, found: Found, asking: Asking) -> None:
+    if args.json:
+        source = {name.removeprefix(_SOURCE).lower(): value for name, value in found.keys.items()}
+        shown = {**source, "url": _shown(source["url"])}
+        print(json.dumps({"file": str(args.out), "found": found.look is not None, "source": shown}))
+        return
+    asking.say(f"\nWrote {args.out}, readable by you alone. Next:")
+    for command, what in (
+        ("check", "reaches everything, shows what the budget matches"),
+        ("test-notify ops", "sends a sample message"),
+        ("run", "watches"),
+    ):
+        asking.say(f"  alertd {command} --env-file {args.out}".ljust(52) + what)
