@@ -210,3 +210,21 @@ def test_credentials_go_to_no_other_host(kind: str) -> None:
 def test_a_file_that_is_not_there_is_an_error_that_names_it(kind: str, tmp_path: Path) -> None:
     found = Held(built(kind, path=str(tmp_path / "*.csv"))).round(SINCE, NOW)
     assert f"{tmp_path}/*.csv: no file there yet" in str(found.error)
+
+
+DOCS: Final = Path(__file__).parents[2] / "docs" / "sources.md"
+#: These two are told of elsewhere: they read counters.
+COUNTERS: Final = frozenset({"prometheus", "scrape"})
+
+
+@pytest.mark.parametrize("kind", sorted(set(kinds("sources")) - COUNTERS))
+def test_the_documentation_shows_every_kind_with_an_example_that_is_accepted(kind: str) -> None:
+    section = next(part for part in DOCS.read_text("utf-8").split("\n## ") if f"· `{kind}`" in part.splitlines()[0])
+    for said in ("Reads", "Least privilege", "Delay", "annot see"):
+        assert said in section
+    lines = [line for line in section.split("```")[1].splitlines() if line]
+    given = dict(line.split("__", 2)[2].split("=", 1) for line in lines)
+    assert given.pop("KIND") == kind
+    assert len(lines) == 5
+    known = {name.lower().removesuffix("_file"): value for name, value in given.items()}
+    load("sources", kind).Options.model_validate(known)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from alertd.core.positions import SourceView
 from alertd.core.roles import Standing
-from alertd.ports import standing_of
+from alertd.ports import Look, standing_of
 from alertd.registry import load
 from alertd.wire.pricebook import price_book
 from tests.servers.billing import Asked, Reply, serving
@@ -138,3 +139,25 @@ def test_a_gateway_and_the_providers_bill_of_one_traffic_count_once_and_the_role
     assert spent(openai=checked) == pytest.approx(Decimal(cost))
     assert spent(openai=leading) == 77
     assert spent() == pytest.approx(Decimal(cost) * 2)
+
+
+@pytest.mark.parametrize("kind", sorted(STORIES))
+def test_a_look_says_in_words_what_would_be_collected(kind: str) -> None:
+    served, options, _, _ = STORIES[kind]
+    plugin = load("sources", kind)
+    path = {"openai": "/v1", "openrouter": "/api/v1"}.get(kind, "")
+
+    async def look(url: str) -> Look:
+        source = plugin.build(kind, plugin.Options.model_validate({**options, "url": url + path}))
+        try:
+            return cast("Look", await source.look(NOW))
+        finally:
+            await source.close()
+
+    with serving(served) as server:
+        found = asyncio.run(look(server.url))
+    print(f"{kind}: {found.summary} {found.problems}")
+    assert found.summary
+    assert found.latest is not None
+    assert found.latest.tzinfo is not None
+    assert not any(str(secret) in repr(found) for secret in options.values() if len(str(secret)) > 3)
