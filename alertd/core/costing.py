@@ -35,19 +35,25 @@ class NoPrice:
     nearest: str = ""
 
 
+#: One unit of the first currency in the second, on a day; None where no rate is known.
+Exchange = Callable[[str, str, date], Decimal | None]
+#: Bills quantities used since a period's start: [many x lines] -> [many] amounts of money.
+Rate = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
 class Tariff(Protocol):
     """What a unit costs on a day; the rating room gives one for a ledger's usage, account-level rules included."""
 
     @property
     def version(self) -> str: ...
 
+    def rate_of(self, lines: Sequence[Line], day: date, unit: str, exchange: Exchange) -> Rate | None:
+        """How these lines are billed together where that is not linear, else None; see `linewise.rate_of`."""
+        ...
+
     def runs(self, line: Line, first: date, last: date) -> Sequence[tuple[date, UnitPrice | NoPrice]]:
         """What a unit costs from each of these days on, the first of them `first`; in order, up to `last`."""
         ...
-
-
-#: One unit of the first currency in the second, on a day; None where no rate is known.
-Exchange = Callable[[str, str, date], Decimal | None]
 
 
 @dataclass(frozen=True, slots=True)

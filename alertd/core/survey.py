@@ -16,9 +16,10 @@ from alertd.core.budgets import TOKENS, Budget, Scope, scope_key
 from alertd.core.costing import Costs, costs, midnights
 from alertd.core.events import Contributor, Unpriced
 from alertd.core.ledger import Ledger, SeriesRow
+from alertd.core.linewise import linewise
 from alertd.core.periods import Period
 from alertd.core.positions import Burn, Circumstances, Position, SourceView, scopes
-from alertd.core.projection import DAY, HOUR, Commitment, Question, Series, project_many
+from alertd.core.projection import DAY, HOUR, Commitment, Projection, Question, Series, project_many
 from alertd.core.roles import counting
 from alertd.core.scoring import widened
 
@@ -208,11 +209,31 @@ class Survey:
                 if question is not None:
                     questions[place] = question
         answers = dict(zip(questions, project_many(list(questions.values())), strict=True))
-        for place, answer in answers.items():
+        for place, linear in answers.items():
             position = found[place]
+            answer = self._linewise(position, questions[place], members[position.scope], table) or linear
             own = f"{position.budget.name}/{scope_key(position.scope)}"
             found[place] = replace(position, projection=widened(answer, self.around.widths.get(own, 1.0)))
         return found
+
+    def _linewise(self, position: Position, question: Question, indices: list[int], table: Costs) -> Projection | None:
+        """The projection by the provider's rule, where that is not linear and the period is its billing month."""
+        rule, unit, series = position.budget.period, position.amount.unit, question.series
+        whole_month = (rule.kind, rule.start_day) == ("month", 1) and series.step == DAY
+        plain = not (position.budget.opening or question.commitments or unit == TOKENS)
+        rated = [i for i in indices if table.prices[i] and not self.ledger.series[i].billed]
+        if not (whole_month and plain and rated):
+            return None
+        lines = sorted({self.ledger.series[i].line for i in rated})
+        rate = self.around.tariff.rate_of(lines, self.around.now.date(), unit, self.around.exchange)
+        if rate is None:
+            return None
+        first, last = _columns(table, position.period)
+        begin = _column(table, series.start)
+        rows = {line: [i for i in indices if self.ledger.series[i].line == line] for line in lines}
+        sums = np.array([table.quantities[own].sum(axis=0) for own in rows.values()], dtype=float)
+        before = sums[:, first : max(first, min(begin, last))].sum(axis=1)
+        return linewise(question, sums[:, begin : begin + series.values.size], before, rate)
 
     def _question(self, position: Position, indices: list[int], table: Costs) -> Question | None:
         """What the projection is asked: days since the first use, or hours where that is too short ago."""

@@ -6,17 +6,18 @@ is rated as a whole and each unit carries what it came to: the parts add up, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from alertd.core.costing import Exchange, NoPrice, UnitPrice
+from alertd.core.costing import Exchange, NoPrice, Rate, UnitPrice
 from alertd.core.dated import days_of_change
 from alertd.core.fx import NoRate, Rates
 from alertd.core.ledger import Ledger
+from alertd.core.linewise import rate_of
 from alertd.core.money import Money
 from alertd.core.prices import PriceBook, Tariff, Unpriced
 from alertd.core.rating import effective_prices, rate
@@ -39,6 +40,15 @@ class LedgerTariff:
     def version(self) -> str:
         """A digest of every price: the same string, the same prices."""
         return self._book.version
+
+    def rate_of(self, lines: Sequence[Line], day: date, unit: str, exchange: Exchange) -> Rate | None:
+        """How these lines are billed together where that is not linear and they are their accounts' only ones."""
+        found = rate_of(self._book, lines, day, unit, exchange)
+        if found is None:
+            return None
+        own, sellers = set(lines), {self._seller(line, day) for line in lines}
+        others = {row.line for row in self._ledger.series if not row.billed and self._counted(row)} - own
+        return None if any(self._seller(line, day) in sellers for line in others) else found
 
     def runs(self, line: Line, first: date, last: date) -> list[tuple[date, UnitPrice | NoPrice]]:
         """What a unit costs from each day on that something changes: a price, a rule, or the account's month."""
@@ -93,8 +103,11 @@ class LedgerTariff:
         return effective_prices(rate(used, self._book))
 
     def _sold_by(self, line: Line, provider: str, day: date) -> bool:
+        return self._seller(line, day) == (line.account, provider)
+
+    def _seller(self, line: Line, day: date) -> tuple[str, str]:
         tariff = self._book.tariff(line, day)
-        return not isinstance(tariff, Unpriced) and tariff.price.provider == provider
+        return line.account, "" if isinstance(tariff, Unpriced) else tariff.price.provider
 
     def _near(self, model: str) -> str:
         if model not in self._nearest:

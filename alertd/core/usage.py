@@ -20,7 +20,7 @@ Labels = Mapping[str, str]
 Modifiers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Line:
     """What a price attaches to: one meter of one model at one provider's account.
 

@@ -329,3 +329,32 @@ def test_no_key_is_told_twice_and_every_level_passed_is_told(amounts):
     assert len(keys) == len(set(keys))
     passed = {level for level in (50, 80, 95, 100) if sum(amounts) + 0.01 >= level * 5}
     assert {level for a in world.alerts if a.event.kind == "threshold" for level in a.event.levels} == passed
+
+
+FREE_MILLION = """
+[[price]]
+provider = "acme"
+model = "plain"
+input = "1"
+per = 1_000_000
+currency = "USD"
+
+[[rule]]
+provider = "acme"
+name = "free-million"
+sentence = "The first million is free."
+free = { quantity = 1_000_000 }
+"""
+
+
+def test_a_free_tier_is_projected_by_its_rule_and_not_by_scaling_money():
+    """150,000 tokens a day are free until the seventh day; scaled money would be 0, and is 3.50 by the rule."""
+    world = World(budget(amount="3 USD", thresholds=["forecast 100%"]), prices=FREE_MILLION)
+    for _ in range(6):
+        world.spend("0.15")
+        world.pass_time(days=1)
+        world.tick()
+    (position,) = world.judged().positions
+    assert position.spent == 0
+    assert 3.0 < position.projection.quantile(0.5) < 4.0
+    assert [alert.event.basis for alert in world.alerts if alert.event.kind == "threshold"] == ["forecast"]
