@@ -7,7 +7,7 @@ Source: OpenRouter's API reference and its SDK 1.3; days are UTC, credits are do
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -30,6 +30,8 @@ _DAY: Final = timedelta(days=1)
 _REMEMBERED: Final = timedelta(days=30)
 #: Finished days are read again for so long.
 _SETTLING: Final = timedelta(days=2)
+#: A day whose activity is not there so long after its end had none.
+_LATE: Final = timedelta(hours=6)
 _PAGE: Final = 100
 _MOST_PAGES: Final = 1000
 
@@ -95,10 +97,12 @@ class OpenRouter:
         first = max(floored(since, UTC), floored(now - _REMEMBERED, UTC))
         start = first if state.read is None else max(first, midnight(state.read, UTC) - _SETTLING)
         found: dict[tuple[date, str], list[Record]] = {}
-        if state.read is None or state.read < today - _DAY:
-            found = await self._activity(names)
-            if any(day == today - _DAY for day, _ in found) or now - midnight(today, UTC) > _DAY / 4:
-                state.read = today - _DAY
+        finished = today - _DAY
+        whole = await self._rows({}) if state.read is None or state.read < finished else []
+        there = any(row.day("date") == finished for row in whole) or now - midnight(today, UTC) > _LATE
+        if state.read is None or (state.read < finished and there):
+            found = await self._activity(names, whole)
+            state.read = finished if there else finished - _DAY
         else:
             start = midnight(today, UTC)
         records = [record for (day, _), part in found.items() if midnight(day, UTC) >= start for record in part]
@@ -143,7 +147,9 @@ class OpenRouter:
         own = row.number(f"byok_{what}") if self._options.byok and f"byok_{what}" in row else Decimal(0)
         return row.number(what) + own
 
-    async def _activity(self, names: Mapping[str, str]) -> dict[tuple[date, str], list[Record]]:
+    async def _activity(
+        self, names: Mapping[str, str], account: Sequence[Fields]
+    ) -> dict[tuple[date, str], list[Record]]:
         """Records of finished days by day and key; what no key of today accounts for (deleted ones) is nobody's."""
         found: dict[tuple[date, str], list[Record]] = {}
         told: dict[tuple[date, str, str], dict[str, Decimal]] = {}
@@ -154,7 +160,7 @@ class OpenRouter:
                 told[line] = _sum(told.get(line, {}), counts)
                 found.setdefault((line[0], key), []).extend(self._records(line, counts, name))
         whole: dict[tuple[date, str, str], dict[str, Decimal]] = {}
-        for row in await self._rows({}):
+        for row in account:
             line = (row.day("date"), row.text("model"), row.text("provider_name"))
             whole[line] = _sum(whole.get(line, {}), self._counts(row))
         for line, counts in whole.items():

@@ -65,7 +65,8 @@ async def by_files(
 ) -> AsyncIterator[Reading]:
     """A Reading for every month that the files hold, once for every state of the files.
 
-    `until` is the end of the newest record: a file says nothing of the time after it. Faults make readings partial.
+    `until` is the end of the newest record, or when the newest file was written: it says nothing of the time after.
+    Faults make readings partial.
     """
     files = Files.of(pattern)
     mark = f"{files.stamp} {month_of(since, zone)}"
@@ -81,9 +82,10 @@ async def by_files(
     for number, records in enumerate(months, start=1):
         window = (min(record.start for record in records), max(record.end for record in records))
         newest = max(newest, window[1])
+        until = newest if files.newest is None else min(newest, max(window[0], files.newest))
         yield Reading(
             mark if number == len(months) else (cursor or ""),
-            newest,
+            until,
             records=records,
             window=window,
             warnings=imported.faults,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -77,6 +78,7 @@ def test_a_file_of_tokens_in_a_zip_is_usage_at_anyscale(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive, "w") as zipped:
         zipped.writestr("usage.csv", "date,model,input_tokens,output_tokens,team\n2026-11-19,llama,100000,5,search\n")
     (tmp_path / "usage.zip").write_bytes(archive.getvalue())
+    os.utime(tmp_path / "usage.zip", (NOW.timestamp(), NOW.timestamp()))
     found = held(read="file", path=str(tmp_path)).round(SINCE, NOW)
     assert found.error is None
     assert (found.tokens("input"), found.tokens("output")) == (100_000, 5)

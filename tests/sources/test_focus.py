@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import gzip
+import os
 from collections import defaultdict
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -167,3 +168,13 @@ def test_a_currency_that_is_none_and_a_period_that_ends_before_it_starts_are_nam
     assert found.cost() == Decimal("1.25")
     assert "three capital letters" in found.warnings[0]
     assert "before it starts" in found.warnings[1]
+
+
+def test_a_month_that_is_charged_in_advance_says_nothing_of_the_days_after_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    whole = {"ChargePeriodStart": "2026-11-01T00:00:00Z", "ChargePeriodEnd": "2026-12-01T00:00:00Z"}
+    file.write_text(text(whole))
+    os.utime(file, (NOW.timestamp(), NOW.timestamp()))
+    found = held(file).round(SINCE, NOW)
+    assert found.cost() == Decimal("1.25")
+    assert found.until == NOW
