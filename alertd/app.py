@@ -169,6 +169,7 @@ class App:
             receivers={n.name: Receiver(n.name, n.people, n.address) for n in self.parts.notifiers.values()},
             sources=self.parts.sources,
             dry_run=settings.dry_run,
+            public_url=settings.public_url,
             policy=Policy(settings.digest, settings.quiet_hours, settings.timezone),
             committed=lambda: [(name, item) for name, one in collects.items() for item in one.committed],
             catching_up=lambda: frozenset(name for name, one in collects.items() if one.catching_up),

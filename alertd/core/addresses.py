@@ -1,10 +1,15 @@
-"""Where a message goes when its address names labels: `#llm-{team}` filled from an event. Guesses no missing label."""
+"""Addresses: where a message goes whose channel names labels, `#llm-{team}`, and where a budget's page is.
+
+Guesses no missing label.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import quote
 
+from alertd.core.budgets import Scope, scope_text
 from alertd.core.events import Event
 
 _FIELD: Final = re.compile(r"\{([\w.-]+)\}")
@@ -22,3 +27,14 @@ def fill(template: str, event: Event) -> str | None:
 def labels_of(template: str) -> tuple[str, ...]:
     """The labels that an address needs, in order."""
     return tuple(dict.fromkeys(_FIELD.findall(template)))
+
+
+def budget_path(name: str, scope: Scope) -> str:
+    """Where a budget's page is, below the daemon's own address."""
+    path = f"/budgets/{quote(name, safe='')}"
+    return f"{path}?scope={quote(scope_text(scope), safe='=')}" if scope else path
+
+
+def page_of(public_url: str, event: Event) -> str:
+    """The address of an event's budget for people; "" where nobody said where the daemon is, or without a budget."""
+    return public_url.rstrip("/") + budget_path(event.budget, event.scope) if public_url and event.budget else ""

@@ -19,7 +19,7 @@ source_stale    source · since: last data · error · retry_every: "1m" · budg
                 nearest: {budget, scope: [[label, value]], spent, amount, currency} · actions_paused: true | false
 recovered       of a source: source · since: blind from · until: blind to · missed: {currency: amount} caught up ·
                 crossed: how many levels were crossed meanwhile. Else `basis` says which alert has ended,
-                since: when it began
+                since: when it began · either: fired: the severity with which it was told
 unpriced        field `unpriced`; share: of all tokens of the period, 0 to 1
 unmatched       wanted: {label: pattern text} · nearest: {label, value} · known: [values of that label], or,
                 with no budget, uncovered: {currency: amount}, uncovered_by: [{label, value, spent}] largest first

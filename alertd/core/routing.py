@@ -57,8 +57,11 @@ def route(
 
 
 def conversation(event: Event) -> str:
-    """What belongs together: a budget, scope and period; else the source or the kind."""
-    if not event.budget:
+    """What belongs together: a budget, scope and period; else the source or the kind.
+
+    What has no price is told apart, though a budget's figures come with it: it is about the price book.
+    """
+    if not event.budget or event.kind == "unpriced":
         return f"{event.kind}/{event.details.get('source', '')}"
     start = "" if event.period_start is None else event.period_start.isoformat()
     return f"{event.budget}/{scope_text(event.scope)}/{start}"

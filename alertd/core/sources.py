@@ -66,6 +66,7 @@ def said_again_of(view: SourceView, key: str, now: datetime, details: Mapping[st
 
 def _back(view: SourceView, key: str, now: datetime, since: datetime) -> tuple[str, Event]:
     details = {"handle": handle_of(event_id(key)), "source": view.name, "since": since, "until": now}
+    details["fired"] = "critical"
     reason = f"{view.name} is seen again"
     event = Event(event_id(key), "recovered", "information", now, reason=reason, data_until=view.until, details=details)
     return key, event

@@ -88,7 +88,8 @@ def _fired(position: Position, threshold: Threshold, standing: Standing, now: da
 
 def _recovered(position: Position, threshold: Threshold, standing: Standing, now: datetime) -> Alert:
     key = key_of(position, threshold, f"{standing.episode}/recovered")
-    reason, details = f"{threshold} no longer stands", {"since": standing.since}
+    reason = f"{threshold} no longer stands"
+    details = {"since": standing.since, "fired": EPISODIC[threshold.basis]}
     event = event_of(position, "recovered", "information", key, now, reason=reason, details=details)
     return Alert((key,), with_level(event, threshold, [threshold.level(position.amount)]))
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from alertd.core.addresses import page_of
 from alertd.core.assess import Decisions, Facts, Policy, assess
 from alertd.core.budgets import Amount, Budget
 from alertd.core.costing import Exchange
@@ -46,6 +47,8 @@ class Terms:
     receivers: Mapping[str, Receiver]
     sources: Mapping[str, Source] = field(default_factory=dict)
     dry_run: bool = False
+    #: Where people reach the daemon's pages; "" where nobody said.
+    public_url: str = ""
     policy: Policy = field(default_factory=Policy)
     catching_up: Callable[[], frozenset[str]] = frozenset
     #: What is certain to be billed later, with the source that says so.
@@ -131,11 +134,12 @@ class Judge:
 
     async def _commit(self, decisions: Decisions, notes: Mapping[str, tuple[Any, int]]) -> bool:
         now = self._clock.now()
-        rows = [row for alert in decisions.alerts for row in _rows(alert, now, dry_run=self.terms.dry_run)]
+        alerts = [_with_page(alert, self.terms.public_url) for alert in decisions.alerts]
+        rows = [row for alert in alerts for row in _rows(alert, now, dry_run=self.terms.dry_run)]
         budgets = {budget.name: budget for budget in self.terms.budgets}
         policy = self.terms.policy
         quiet = quiet_until(policy.quiet, policy.zone, now)
-        messages = route(decisions.alerts, budgets, self.terms.receivers, quiet)
+        messages = route(alerts, budgets, self.terms.receivers, quiet)
         if self.terms.dry_run:
             for message in messages:
                 log.info("dry run: %s would get %s", message.notifier, [event.reason for event in message.events])
@@ -184,6 +188,11 @@ def raised_amounts(notes: Mapping[str, Any]) -> dict[str, Amount]:
 
 def _is_score(name: str) -> bool:
     return name.startswith("scored/")
+
+
+def _with_page(alert: Alert, public_url: str) -> Alert:
+    page = page_of(public_url, alert.event)
+    return replace(alert, event=replace(alert.event, details_url=page)) if page else alert
 
 
 def _rows(alert: Alert, now: datetime, *, dry_run: bool) -> list[AlertRow]:

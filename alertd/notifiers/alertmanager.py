@@ -29,7 +29,7 @@ _NAMES: Final = {
     "anomaly": "LLMSpendUnusual", "balance": "LLMCreditLow", "source": "LLMSpendNotVisible",
     "unpriced": "LLMModelUnpriced", "unmatched": "LLMBudgetMatchesNothing", "action": "LLMKeyAction",
 }  # fmt: skip
-#: An end has no severity of its own and must carry the labels of what it ends.
+#: An end says with which severity it fired, as it must carry the labels of what it ends; older ones do not say.
 _SEVERITY_OF_ENDED: Final = {"burn_rate": "critical", "source": "critical", "actual": "critical"}
 
 
@@ -69,7 +69,8 @@ def render(event: Event, now: datetime, lasts: timedelta) -> dict[str, Any]:
     """A postable alert: its labels are the same from its first firing to its end."""
     message = compose([event], now)
     what = "source" if event.details.get("source") else event.basis or event.kind
-    severity = _SEVERITY_OF_ENDED.get(what, "warning") if is_end(event) else event.severity
+    fired = str(event.details.get("fired") or _SEVERITY_OF_ENDED.get(what, "warning"))
+    severity = fired if is_end(event) else event.severity
     labels = {
         "alertname": _NAMES.get(what, "LLMBudget"),
         "severity": severity,

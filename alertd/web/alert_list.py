@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
+from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
 from alertd.core.events import Event
 from alertd.core.evidence import handle_of
@@ -15,7 +16,7 @@ from alertd.core.messages.dates import clock_time, zone_of
 from alertd.core.messages.spans import clean
 from alertd.ports import AlertRow
 from alertd.web.answers import Notes, alert_state, life_of
-from alertd.web.wording import budget_path, html, time
+from alertd.web.wording import html, time
 
 _SHOWN: Final = 100
 #: States that say something to a reader; `told` does not.

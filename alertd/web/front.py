@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
+from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
 from alertd.core.chart import bar, trend
 from alertd.core.markup import Content, Markup, element, fragment
@@ -16,7 +17,7 @@ from alertd.core.messages.dates import age
 from alertd.core.messages.figures import number, plural
 from alertd.core.occasions import state_of
 from alertd.core.positions import Position
-from alertd.web.wording import STATES, badge, budget_path, event_for, html, outlook, used
+from alertd.web.wording import STATES, badge, event_for, html, outlook, used
 
 #: So many rows are open even where all is well, and no more than so many where nothing is.
 _LEAST_OPEN: Final = 12

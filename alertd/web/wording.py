@@ -6,9 +6,7 @@ import re
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
-from urllib.parse import quote
 
-from alertd.core.budgets import Scope, scope_text
 from alertd.core.events import Event
 from alertd.core.evidence import event_of
 from alertd.core.markup import Markup, element, fragment
@@ -73,12 +71,6 @@ def badge(state: str) -> Markup:
     """The state as a sign and words."""
     sign, said = STATES[state]
     return element("span", element("span", sign, aria_hidden="true"), f" {said}", class_=f"state {state}")
-
-
-def budget_path(name: str, scope: Scope) -> str:
-    """Where a budget's page is."""
-    path = f"/budgets/{quote(name, safe='')}"
-    return f"{path}?scope={quote(scope_text(scope), safe='=')}" if scope else path
 
 
 def time(instant: datetime, said: str) -> Markup:

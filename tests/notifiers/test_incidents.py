@@ -78,6 +78,11 @@ def test_alertmanager_is_told_the_end_under_the_labels_of_the_beginning() -> Non
         assert datetime.fromisoformat(last["endsAt"]) == NOW
 
 
+def test_an_end_carries_the_severity_that_fired_whatever_its_basis() -> None:
+    ended = sample("recovered", basis="forecast", details={"fired": "critical"})
+    assert alertmanager.render(ended, NOW, timedelta(days=1))["labels"]["severity"] == "critical"
+
+
 def test_figures_that_change_are_in_no_label() -> None:
     less, more = sample(), sample(spent=sample().spent + 10, probability_over=0.97)
     rendered = [alertmanager.render(event, NOW, timedelta(days=1)) for event in (less, more)]
