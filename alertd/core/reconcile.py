@@ -27,6 +27,8 @@ AGREES: Final = Decimal("0.02")
 #: Ratios of days that differ by less than this are one price.
 _STEADY: Final = Decimal("0.03")
 _LEAST_DAYS: Final = 3
+#: A correction is worked out over so many of the newest days.
+_NEWEST: Final = 7
 _NAMED: Final = 4
 _FACTOR: Final = Decimal("0.0001")
 
@@ -280,10 +282,13 @@ def _factor(whole: Reconciled) -> Decimal | None:
     """What the newest days were billed for one unit of the estimate; 1 where both sides agree."""
     if not whole.drifts():
         return Decimal(1)
-    step = _step(whole.days)
-    if step is None and not whole.estimated:
+    if (step := _step(whole.days)) is not None:
+        return step[2].quantize(_FACTOR, ROUND_HALF_EVEN)
+    newest = [day for day in whole.days if day.estimated or day.billed][-_NEWEST:]
+    estimated = sum((day.estimated for day in newest), Decimal(0))
+    if not estimated:
         return None
-    factor = step[2] if step is not None else whole.billed / whole.estimated
+    factor = sum((day.billed for day in newest), Decimal(0)) / estimated
     return factor.quantize(_FACTOR, ROUND_HALF_EVEN)
 
 
