@@ -1,7 +1,7 @@
 """Open this first: the wiring of the daemon and its life.
 
     settings -> sources, notifiers, store, price book
-             -> Collect (one a source) -> Judge -> Deliver, run by APScheduler through one Runner
+             -> Collect (one a source) -> Judge -> Deliver and Act, run by APScheduler through one Runner
              -> the web side, which only looks
 
 A source or a notifier that is down at the start is said and tried again; SIGTERM ends the daemon with 0 within 10 s;
@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,16 +25,22 @@ from starlette.types import ASGIApp
 
 from alertd import __version__, registry, web
 from alertd.core.assess import Policy
+from alertd.core.events import Event
 from alertd.core.faults import SettingsError
 from alertd.core.fx import Rate
 from alertd.core.pricefile import PriceFileError
-from alertd.core.routing import Receiver
+from alertd.core.routing import Receiver, route
+from alertd.core.silences import quiet_until
 from alertd.core.tariffs import exchange_of
+from alertd.core.verdicts import Alert
+from alertd.loops.act import Actor, Orders, Seen
 from alertd.loops.collect import Collect, earliest_needed
 from alertd.loops.deliver import Deliver
 from alertd.loops.judge import Judge, Terms
+from alertd.loops.orders import action_of, secrets_of
 from alertd.loops.runner import Rounds, Runner
-from alertd.ports import Clock, Notifier, Source, Store
+from alertd.options import RevokerOptions
+from alertd.ports import Clock, NewMessage, Notifier, Revoker, Source, Store
 from alertd.settings import Settings
 from alertd.web.server import ListenError, WebServer
 from alertd.web.view import Loop, Standings, View
@@ -44,6 +50,8 @@ log = logging.getLogger(__name__)
 
 #: What is under way at SIGTERM may finish within this; a container is killed after 10 s.
 _DRAIN_SECONDS: Final = 6.0
+#: An approval, or a lease that ran out, waits no longer than this.
+_ACT_EVERY: Final = timedelta(seconds=5)
 _PRUNE_EVERY: Final = timedelta(hours=6)
 #: A loop that has not ended a round for five intervals, and at least this, is stuck.
 _STUCK_AFTER: Final = timedelta(minutes=10)
@@ -69,6 +77,7 @@ class Parts:
     settings: Settings
     sources: dict[str, Source]
     notifiers: dict[str, Notifier]
+    revokers: dict[str, Revoker]
     collects: dict[str, Collect] = field(default_factory=dict)
 
     async def close(self) -> None:
@@ -76,6 +85,8 @@ class Parts:
             await source.close()
         for notifier in self.notifiers.values():
             await notifier.close()
+        for revoker in self.revokers.values():
+            await revoker.close()
 
 
 class App:
@@ -94,6 +105,7 @@ class App:
         self.parts = self._build(settings, progress)
         self.judge = Judge(self.store, self.clock, self._terms(), self._wake_deliver)
         self.deliver = self._deliverer()
+        self.actor = Actor(self.store, self.clock, self._orders(), self._seen, self._wake_deliver)
         self._load = load
         self._progress = progress
         self._stop = asyncio.Event()
@@ -142,6 +154,7 @@ class App:
         self._faults = ()
         old, self.parts = self.parts, parts
         self.judge.terms = self._terms()
+        self.actor.orders = self._orders()
         self.deliver.replace(parts.notifiers, _fallbacks(parts.settings))
         if self._web is not None:
             self._web.replace(self._application(self._web.host))
@@ -151,7 +164,7 @@ class App:
         log.info("configuration re-read: %d budgets, %d sources", len(parts.settings.budgets), len(parts.sources))
 
     def _build(self, settings: Settings, progress: Callable[[str, float], None]) -> Parts:
-        parts = Parts(settings, sources_of(settings), notifiers_of(settings))
+        parts = Parts(settings, sources_of(settings), notifiers_of(settings), revokers_of(settings))
         parts.collects = {
             name: Collect(source, self.store, self.clock, lambda now: _since(settings, now), progress)
             for name, source in parts.sources.items()
@@ -174,6 +187,30 @@ class App:
             committed=lambda: [(name, item) for name, one in collects.items() for item in one.committed],
             catching_up=lambda: frozenset(name for name, one in collects.items() if one.catching_up),
         )
+
+    def _orders(self) -> Orders:
+        """What the act loop may do: the actions, and how their messages find their way."""
+        parts, terms = self.parts, self.judge.terms
+        others = {
+            secret: f"sources.{name}" for name, (_, o) in parts.settings.sources.items() for secret in secrets_of(o)
+        }
+        configured = parts.settings.actions.items()
+        actions = {
+            n: action_of(n, o, parts.revokers[n], others) for n, (_, o) in configured if isinstance(o, RevokerOptions)
+        }
+        own = {secret for _, (_, options) in configured for secret in secrets_of(options)}
+        budgets = {budget.name: budget for budget in terms.budgets}
+
+        def messages(events: Sequence[Event]) -> list[NewMessage]:
+            quiet = quiet_until(terms.policy.quiet, terms.policy.zone, self.clock.now())
+            routed = route([Alert((event.id,), event) for event in events], budgets, terms.receivers, quiet)
+            return [NewMessage(m.key, m.notifier, m.conversation, m.events, m.not_before) for m in routed]
+
+        return Orders(actions, (*others, *own), parts.settings.dry_run, messages)
+
+    def _seen(self) -> Seen | None:
+        facts, latest = self.judge.facts, self.judge.latest
+        return None if facts is None or latest is None else Seen(facts, latest.positions)
 
     def _deliverer(self) -> Deliver:
         fallbacks = _fallbacks(self.parts.settings)
@@ -242,6 +279,8 @@ class App:
         for name, collect in self.parts.collects.items():
             self._every(collect.source.interval, f"collect {name}", self._collect_and_judge(name, collect))
         self._every(self.parts.settings.poll_interval, "judge", self._judge)
+        if self.parts.settings.actions:
+            self._every(_ACT_EVERY, "act", self._act)
         self._every(_PRUNE_EVERY, "upkeep", self._prune)
         self._every(_WATCH_EVERY, "watch", self._watch)
 
@@ -272,6 +311,9 @@ class App:
 
     async def _judge(self) -> None:
         await self.runner.run("judge", self.judge.tick)
+
+    async def _act(self) -> None:
+        await self.runner.run("act", self.actor.tick)
 
     async def _prune(self) -> None:
         async def upkeep() -> None:
@@ -313,6 +355,13 @@ def notifiers_of(settings: Settings) -> dict[str, Notifier]:
     return {
         name: registry.load("notifiers", kind).build(name, options)
         for name, (kind, options) in settings.notifiers.items()
+    }
+
+
+def revokers_of(settings: Settings) -> dict[str, Revoker]:
+    """The configured actions' revokers, built; nothing is contacted."""
+    return {
+        name: registry.load("revokers", kind).build(name, options) for name, (kind, options) in settings.actions.items()
     }
 
 

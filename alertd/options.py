@@ -25,7 +25,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from alertd.core.budgets import duration_text, parse_duration
+from alertd.core.budgets import duration_text, parse_duration, parse_threshold
 from alertd.core.roles import Role
 
 _SECRET_NAME: Final = re.compile(r"token|password|passwd|secret|webhook_url|key|credential|authorization|headers|dsn")
@@ -223,4 +223,31 @@ class RevokerOptions(Connection):
     protect: TextList = Field(
         default_factory=list, description="Keys that are never touched, by name or alias; prod-* works"
     )
-    max_per_hour: int = Field(1, ge=0, description="How often it may act in an hour at most")
+    max_per_hour: int = Field(1, ge=0, description="How many keys are acted on in an hour at most, by all actions")
+    label: str = Field("key", description="The label of usage whose values name what is to be stopped")
+    targets: TextMap = Field(
+        default_factory=dict,
+        description="The provider's id of a label's value, where its name does not tell it: ci=apikey_01Rj",
+    )
+    on: TextList = Field(
+        ["actual 100%", "burn_rate"],
+        description="What it may act upon: actual with a level, burn_rate, forecast; by a forecast only if asked here",
+    )
+    who: Literal["cause", "all"] = Field(
+        "cause", description="cause: who caused it, largest first, until the pace fits; all: everybody in scope"
+    )
+    expiry: Duration = Field(timedelta(hours=1), description="How long a proposal waits for an answer")
+    not_in_last: Duration = Field(
+        timedelta(0), description="It does nothing in so much time before the end of the budget's period"
+    )
+    undo: Literal["auto", "by_hand"] = Field(
+        "auto", description="auto: undone when the next period starts or the budget is raised; by_hand: by command only"
+    )
+
+    @field_validator("on")
+    @classmethod
+    def _known_basis(cls, value: list[str]) -> list[str]:
+        for text in value:
+            if text not in {"burn_rate", "forecast"} and parse_threshold(text).basis != "actual":
+                raise ValueError(f"{text!r} is nothing to act upon; write actual 100%, burn_rate or forecast")
+        return value

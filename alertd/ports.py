@@ -245,7 +245,7 @@ class RevokerError(Exception):
 
 @runtime_checkable
 class Revoker(Protocol):
-    """How a key is stopped, and started again. Raises RevokerError.
+    """How a key is stopped, and started again. Raises RevokerError; SourceError where an answer is not as promised.
 
     `lacks` says what it needs before it can act ("" for nothing). `act` and `restore` get what was read before, and an
     idempotency key that is the same on every try; a target that is gone is read as not present, never as an error.

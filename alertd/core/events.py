@@ -27,8 +27,9 @@ summary         occasion: "first_start" | "period_closed" | "digest" (one event 
                 state: ok | risk | over | unknown · previous: what the period before came to · since: digest covers
                 from · alerts: how many were told in the period
 action          action: its name · state: proposed | approved | refused | executed | verified | failed | expired |
-                restored · what: "block this key" · target: the alias · reversible · handle · expires: instant ·
-                by: who · error · restore: the command that undoes it
+                restored | rehearsed (dry run) | held (by a guard: error says why) | drifted | not_effective |
+                not_restored · what: "block this key" · target: the alias · reversible · handle · expires: instant ·
+                by: who · error · restore: the command that undoes it · impact: what stops with it
 test            notifier: its name
 ==============  ======================================================================================================
 """

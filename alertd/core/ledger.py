@@ -121,6 +121,11 @@ class Ledger:
             place += 1
         return total
 
+    def last_used(self, index: int) -> int | None:
+        """The end of the newest bucket of one series that is not empty, in Unix seconds."""
+        starts, widths, quantities = self._starts[index], self._widths[index], self._quantities[index]
+        return next((starts[i] + widths[i] for i in reversed(range(len(starts))) if quantities[i]), None)
+
     def earliest(self) -> int | None:
         """The start of the oldest bucket, in Unix seconds."""
         firsts = [starts[0] for starts in self._starts if starts]

@@ -61,6 +61,7 @@ class Judge:
     def __init__(self, store: Store, clock: Clock, terms: Terms, wake_deliver: Callable[[], None]) -> None:
         self.terms = terms
         self.latest: Decisions | None = None
+        self.facts: Facts | None = None
         self.ledger = Ledger()
         self.views: dict[str, SourceView] = {}
         self.judged: datetime | None = None
@@ -79,7 +80,7 @@ class Judge:
             notes = await self._store.memory()
             facts = await self._facts({name: value for name, (value, _) in notes.items()})
             decisions = await asyncio.to_thread(assess, facts)
-            self.latest, self.judged = decisions, facts.around.now
+            self.latest, self.facts, self.judged = decisions, facts, facts.around.now
             if await self._commit(decisions, notes):
                 return len(decisions.alerts)
             self._told = None

@@ -5,7 +5,7 @@ awaiting    approve -> approved     refuse -> refused   expire -> expired
 approved    begin -> executing      refuse -> refused   expire -> expired
 executing   read, send, take over, retry -> executing   verify -> verified   fail -> failed
 verified    stopped, goes on -> verified   drift -> drifted   restore -> restoring
-restoring   send, take over, retry -> restoring   restored -> restored   drift -> drifted   fail -> stuck
+restoring   begin, send, take over, retry -> restoring   restored -> restored   drift -> drifted   fail -> stuck
 stuck       restore -> restoring
 """
 
@@ -52,6 +52,7 @@ TRANSITIONS: Final[Mapping[tuple[str, str], str]] = {
     (VERIFIED, "goes on"): VERIFIED,
     (VERIFIED, "drift"): DRIFTED,
     (VERIFIED, "restore"): RESTORING,
+    (RESTORING, "begin"): RESTORING,
     (RESTORING, "send"): RESTORING,
     (RESTORING, "take over"): RESTORING,
     (RESTORING, "retry"): RESTORING,

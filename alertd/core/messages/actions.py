@@ -21,7 +21,16 @@ _ACTION_STATES: Final = {
     "verified": ("Done and verified", ""),
     "restored": ("Undone", "It works as before."),
     "failed": ("FAILED", "The spend goes on: act by hand."),
+    "rehearsed": ("Dry run: would have been proposed", "Nothing was done, nobody is asked."),
+    "held": ("Not done", "The spend may go on: look by hand."),
+    "not_effective": ("Done, but the usage GOES ON", "Act by hand, or try a harder lever."),
+    "drifted": ("Changed by somebody else", "alertd leaves it as it is."),
+    "not_restored": ("NOT undone", "It is still stopped: undo it by hand."),
 }
+#: States in which people weigh what would stop.
+_ASKED: Final = frozenset({"proposed", "rehearsed"})
+#: States in which the error is what a guard said, not what a provider answered.
+_GUARDED: Final = frozenset({"held"})
 
 
 def action(event: Event, now: datetime) -> Said:
@@ -30,13 +39,17 @@ def action(event: Event, now: datetime) -> Said:
     what, by = clean(details.words(event, "what")) or clean(details.words(event, "action")), details.words(event, "by")
     target: Line = (bold(": "), name(details.words(event, "target"), "code")) if event.details.get("target") else ()
     error, restore = clean(details.words(event, "error")), clean(details.words(event, "restore"))
+    impact = clean(details.words(event, "impact")) if details.words(event, "state") in _ASKED else ""
     because: Line = (plain(clean(event.reason)),) if event.reason else ()
     actor: Line = (plain("By "), name(by)) if by else ()
     answer = _answer(event.details, event, now) if details.words(event, "state") == "proposed" else ()
     lines = (
         joined([answer, actor, (plain(after),) if after else ()], ". "),
-        (plain("It answered: "), plain(error)) if error else (),
+        (plain("Why: " if details.words(event, "state") in _GUARDED else "It answered: "), plain(error))
+        if error
+        else (),
         because,
+        (plain(impact[:1].upper() + impact[1:]),) if impact else (),
         (*evidence.who(event, "plain"), plain(" "), *evidence.standing(event)) if event.budget else (),
         evidence.contributors(event),
         (plain("To undo: "), code(restore)) if restore else (),

@@ -1,0 +1,187 @@
+"""The guards: every reason for which nothing is done to a key, as one table. All are on by default.
+
+A guard looks at one case and answers with its reason, "" where it has none. `when` says where it is asked: before
+anything is proposed (`scope` of one budget, then of one `key`), again before an approved act begins (`begin`), and once
+the provider has told which key it is (`found`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from alertd.core.actions.terms import Terms
+from alertd.core.budgets import duration_text
+from alertd.core.messages.spans import clean
+from alertd.core.positions import Position, SourceView
+
+PAUSED: Final = "actions/paused"
+BEGUN: Final = "actions/begun"
+_HOUR: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a guard may look at.
+
+    `position` is None where its period or budget is gone. `readings` are the instants up to which data were complete
+    when the threshold was seen to stand; `begun` when acts began lately, of any action; `own` says that the key is
+    alertd's, `rehearsing` that nothing would be done anyway (dry run).
+    """
+
+    now: datetime
+    terms: Terms
+    position: Position | None
+    basis: str
+    views: Sequence[SourceView] = ()
+    catching_up: frozenset[str] = frozenset()
+    readings: tuple[datetime, ...] = ()
+    names: frozenset[str] = frozenset()
+    labels: frozenset[tuple[str, str]] = frozenset()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    begun: tuple[datetime, ...] = ()
+    own: bool = False
+    approved_by: str = ""
+    rehearsing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One reason not to act: its name, what it is for, where it is asked, and how it is found."""
+
+    name: str
+    purpose: str
+    when: frozenset[str]
+    check: Callable[[Case], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A guard that said no, and why."""
+
+    guard: str
+    reason: str
+
+
+def _paused(case: Case) -> str:
+    note = case.notes.get(PAUSED)
+    return f"actions are paused since {note['at'][:16]} by {clean(note['by'], 60)}" if note else ""
+
+
+def _lacks(case: Case) -> str:
+    return "" if case.rehearsing else case.terms.lacks
+
+
+def _basis(case: Case) -> str:
+    asked = {text.split()[0] for text in case.terms.on}
+    return "" if case.basis in asked else f"it is not asked to act upon {case.basis}"
+
+
+def _fresh(case: Case) -> str:
+    position = case.position
+    if position is None or position.data_until is None:
+        return "there are no data"
+    stale = ", ".join(position.stale_sources)
+    return f"the data of {stale} are stale: nothing newer than {position.data_until:%H:%M} UTC" if stale else ""
+
+
+def _complete(case: Case) -> str:
+    back = sorted(case.catching_up & {view.name for view in case.views})
+    if back:
+        return f"{', '.join(back)} is still being read up to the present: back-filled data"
+    unread = [view.name for view in case.views if view.until is None]
+    return f"{', '.join(unread)} was never read" if unread else ""
+
+
+def _steady(case: Case) -> str:
+    loose = [view for view in case.views if view.degraded or view.error]
+    if not loose:
+        return ""
+    why = clean(loose[0].degraded or loose[0].error, 120)
+    return f"the figures of {loose[0].name} are not to be relied upon: {why}"
+
+
+def _priced(case: Case) -> str:
+    if case.position is None or not case.position.unpriced:
+        return ""
+    models = ", ".join(sorted({clean(item.model, 60) for item in case.position.unpriced})[:3])
+    return f"a part of the usage has no price ({models}): it is unknown what is spent"
+
+
+def _confirmed(case: Case) -> str:
+    return "" if len(set(case.readings)) > 1 else "one reading only: a second one with newer data has to confirm it"
+
+
+def _last_hours(case: Case) -> str:
+    if case.position is None or not case.terms.not_in_last:
+        return ""
+    left = case.position.period.end - case.now
+    return f"the period ends within {duration_text(case.terms.not_in_last)}" if left <= case.terms.not_in_last else ""
+
+
+def _protected(case: Case) -> str:
+    pattern = case.terms.protects(case.names, case.labels)
+    return f"protected by {clean(pattern, 60)}" if pattern else ""
+
+
+def _named(case: Case) -> str:
+    return "" if any(case.names) else f"this usage has no label {case.terms.label}: nobody can be named"
+
+
+def _rate(case: Case) -> str:
+    recent = [at for at in case.begun if case.now - at < _HOUR]
+    if len(recent) < case.terms.max_per_hour:
+        return ""
+    if not recent:
+        return "max_per_hour is 0"
+    again = min(recent) + _HOUR
+    return f"{len(recent)} in the last hour, at most {case.terms.max_per_hour}; again at {again:%H:%M} UTC"
+
+
+def _dry_run(case: Case) -> str:
+    return "its mode is dry_run by now" if case.rehearsing else ""
+
+
+def _approval(case: Case) -> str:
+    if case.terms.mode_in_force(dry_run=False) != "approve":
+        return ""
+    return case.terms.refuses_approver(case.approved_by)
+
+
+def _own(case: Case) -> str:
+    return "it is a credential of alertd itself" if case.own else ""
+
+
+_SCOPE: Final = frozenset({"scope"})
+_KEY: Final = frozenset({"key", "begin", "found"})
+_BOTH: Final = frozenset({"scope", "begin"})
+
+GUARDS: Final = (
+    Guard("dry run", "an action acts only where its mode says so", frozenset({"begin"}), _dry_run),
+    Guard("approval", "a named person approves, always of what cannot be undone", frozenset({"begin"}), _approval),
+    Guard("paused", "`alertd actions pause` stops everything at once", _BOTH, _paused),
+    Guard("credential", "without a credential of its own, apart from every source's, nothing acts", _BOTH, _lacks),
+    Guard("basis", "a forecast stops nobody unless asked", _SCOPE, _basis),
+    Guard("fresh", "nothing is done on stale data", _BOTH, _fresh),
+    Guard("complete", "nothing is done on back-filled data", _BOTH, _complete),
+    Guard("steady", "nothing is done on data that are partial, failing or drifting", _BOTH, _steady),
+    Guard("priced", "nothing is done where a part of the spend is unknown", _BOTH, _priced),
+    Guard("last hours", "a period's last hours can be excluded", _BOTH, _last_hours),
+    Guard("confirmed", "two readings with different data have to agree", _SCOPE, _confirmed),
+    Guard("named", "usage that names nobody stops nobody", _KEY, _named),
+    Guard("protected", "protected keys and labels are never touched", _KEY, _protected),
+    Guard("own", "alertd never stops a credential of its own", frozenset({"found"}), _own),
+    Guard("rate", "at most one key an hour unless raised", frozenset({"begin"}), _rate),
+)
+
+
+def blocked(case: Case, when: str) -> Block | None:
+    """The first guard that says no, None where all agree."""
+    for guard in GUARDS:
+        if when in guard.when:
+            reason = guard.check(case)
+            if reason:
+                return Block(guard.name, reason)
+    return None

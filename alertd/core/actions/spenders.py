@@ -1,0 +1,168 @@
+"""Who spends in a budget's scope, and who of them is to stop for the pace to fit. It names nobody it cannot tell apart.
+
+After a burn rate the keys that spend more than they use to are the cause, by how much more; once an amount is used up,
+those that go on spending, by what they spent in the period. Largest first, and no more than it takes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from alertd.core.assess import Facts
+from alertd.core.costing import Costs
+from alertd.core.positions import Position, scopes
+from alertd.core.survey import Survey
+
+_USUAL: Final = timedelta(days=7)
+#: Who has less than this share of what is too much is not its cause.
+_CAUSE: Final = Decimal("0.1")
+#: Labels that tell who else uses a key.
+_SHARERS: Final = ("team", "project", "service", "user", "workspace")
+_EXACT: Final = Decimal("0.000001")
+
+
+@dataclass(frozen=True, slots=True)
+class Spender:
+    """One value of a label: what it spent in the period and in a window, what is usual there, and what hangs on it.
+
+    Money in the budget's unit. `requests_hour` is None where requests are not counted; `shared` are others in whose
+    name the key is used.
+    """
+
+    name: str
+    spent: Decimal
+    recent: Decimal
+    usual: Decimal
+    share: Decimal = Decimal(0)
+    requests_hour: int | None = None
+    last_used: datetime | None = None
+    shared: tuple[str, ...] = ()
+    labels: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def excess(self) -> Decimal:
+        return max(Decimal(0), self.recent - self.usual)
+
+
+def spenders(facts: Facts, position: Position, label: str, window: timedelta, end: datetime) -> list[Spender]:
+    """Everybody who spent in the position's period or in the `window` before `end`, most recent spend first."""
+    budget = position.budget
+    survey = Survey(facts.ledger, facts.around, position.period.start)
+    table = survey.costs(budget.period.zone, position.amount.unit)
+    groups: dict[str, list[int]] = {}
+    for index in scopes(budget, facts.ledger).get(position.scope, []):
+        groups.setdefault(facts.ledger.labels[index].get(label, ""), []).append(index)
+    first = bisect_left(table.borders, position.period.start.timestamp())
+    found = [_spender(facts, table, name, group, span=(first, window, end)) for name, group in groups.items()]
+    everywhere = _everywhere(facts, label)
+    total = sum((one.recent for one in found), Decimal(0))
+    with_share = [
+        Spender(
+            one.name, one.spent, one.recent, one.usual, (one.recent / total if total else Decimal(0)).quantize(_EXACT),
+            one.requests_hour, one.last_used, everywhere.get(one.name, ((), frozenset()))[0],
+            everywhere.get(one.name, ((), frozenset()))[1],
+        )
+        for one in found
+        if one.spent or one.recent
+    ]  # fmt: skip
+    return sorted(with_share, key=lambda one: (-one.recent, one.name))
+
+
+def chosen(found: Sequence[Spender], basis: str, who: str, fits: Decimal) -> tuple[Spender, ...]:
+    """Who is to stop so that what the others spend in the window is no more than `fits`; largest first."""
+    named = [one for one in found if one.name]
+    if who == "all":
+        return tuple(named)
+    if basis == "burn_rate":
+        too_much = sum((one.excess for one in found), Decimal(0))
+        causes = [one for one in named if one.excess and one.excess >= too_much * _CAUSE]
+        causes.sort(key=lambda one: (-one.excess, one.name))
+    else:
+        causes = sorted((one for one in named if one.recent), key=lambda one: (-one.spent, one.name))
+    left = sum((one.recent for one in found), Decimal(0))
+    taken: list[Spender] = []
+    for one in causes:
+        if left <= fits:
+            break
+        taken.append(one)
+        left -= one.recent
+    return tuple(taken)
+
+
+def fitting(position: Position, basis: str, window: timedelta, now: datetime) -> Decimal:
+    """What may be spent in a window: what lasts to the period's end; after a burn rate at least the even pace."""
+    seconds = Decimal(repr(window.total_seconds()))
+    left = max(Decimal(0), position.amount.value - position.spent)
+    remaining = Decimal(repr(max(1.0, (position.period.end - now).total_seconds())))
+    lasting = left * min(Decimal(1), seconds / remaining)
+    if basis != "burn_rate":
+        return lasting
+    length = Decimal(repr((position.period.end - position.period.start).total_seconds()))
+    return max(lasting, position.amount.value * seconds / length)
+
+
+def spent_between(facts: Facts, position: Position, who: tuple[str, str], start: datetime, end: datetime) -> Decimal:
+    """What one value of a label, as (label, value), spent in [start, end), by today's prices."""
+    label, name = who
+    budget = position.budget
+    table = Survey(facts.ledger, facts.around, position.period.start).costs(budget.period.zone, position.amount.unit)
+    members = scopes(budget, facts.ledger).get(position.scope, [])
+    group = [index for index in members if facts.ledger.labels[index].get(label, "") == name]
+    return _money(facts, table, group, start, end)
+
+
+def _spender(
+    facts: Facts, table: Costs, name: str, group: list[int], *, span: tuple[int, timedelta, datetime]
+) -> Spender:
+    first, window, end = span
+    spent = sum((table.exact_between(index, first, len(table.days)) for index in group), Decimal(0))
+    begin = end - window
+    earliest = facts.ledger.earliest()
+    known = begin - (begin if earliest is None else datetime.fromtimestamp(earliest, UTC))
+    before = max(timedelta(0), min(_USUAL, known))
+    usual = Decimal(0)
+    if before >= window:
+        usual = _money(facts, table, group, begin - before, begin) * Decimal(repr(window / before))
+    requests = [index for index in group if facts.ledger.series[index].meter == "requests"]
+    asked = sum(facts.ledger.sum_between(i, begin.timestamp(), end.timestamp()) for i in requests)
+    ends = [at for index in group if (at := facts.ledger.last_used(index)) is not None]
+    return Spender(
+        name,
+        spent.quantize(_EXACT),
+        _money(facts, table, group, begin, end).quantize(_EXACT),
+        usual.quantize(_EXACT),
+        requests_hour=round(asked / (window / timedelta(hours=1))) if requests else None,
+        last_used=min(end, datetime.fromtimestamp(max(ends), UTC)) if ends else None,
+    )
+
+
+def _money(facts: Facts, table: Costs, group: Sequence[int], start: datetime, end: datetime) -> Decimal:
+    total = Decimal(0)
+    for index in group:
+        prices = table.prices[index]
+        if prices:
+            total += facts.ledger.sum_between(index, start.timestamp(), end.timestamp()) * prices[-1][2]
+    return total
+
+
+def _everywhere(facts: Facts, label: str) -> dict[str, tuple[tuple[str, ...], frozenset[tuple[str, str]]]]:
+    """Of each value of the label: who uses it, and every label it comes with, in this budget's scope or not."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for labels in facts.ledger.labels:
+        found.setdefault(labels.get(label, ""), set()).update(labels.items())
+    return {
+        name: (
+            tuple(sorted(f"{n} {v}" for n, v in pairs if n in _SHARERS and n != label and _several(n, pairs))),
+            frozenset(pairs),
+        )
+        for name, pairs in found.items()
+    }
+
+
+def _several(label: str, pairs: set[tuple[str, str]]) -> bool:
+    return sum(1 for name, _ in pairs if name == label) > 1

@@ -1,0 +1,128 @@
+"""What is said of an act: its event in the conversation of the alert that it answers. The words are composed elsewhere.
+
+Which steps are told is a table: what people must answer, what was changed, and what went wrong; never a mere attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from alertd.core.actions.act import Act, Step
+from alertd.core.actions.spenders import Spender
+from alertd.core.actions.terms import Terms
+from alertd.core.budgets import duration_text
+from alertd.core.events import Event
+from alertd.core.evidence import event_id, event_of
+from alertd.core.messages.figures import number
+from alertd.core.positions import Position
+
+#: What happened -> the state that the message names, and how grave it is.
+TOLD: Final[Mapping[str, tuple[str, str]]] = {
+    "rehearse": ("rehearsed", "warning"),
+    "ask": ("proposed", "critical"),
+    "permit": ("approved", "critical"),
+    "approve": ("approved", "warning"),
+    "refuse": ("refused", "information"),
+    "expire": ("expired", "warning"),
+    "verify": ("verified", "critical"),
+    "fail": ("failed", "critical"),
+    "goes on": ("not_effective", "critical"),
+    "drift": ("drifted", "warning"),
+    "restored": ("restored", "warning"),
+}
+#: A restore that failed is told in words of its own.
+_STUCK: Final = ("not_restored", "critical")
+
+
+def told(act: Act, step: Step) -> Event | None:
+    """The event of a step, None where it is not told."""
+    state, severity = _STUCK if step.state == "stuck" else TOLD.get(step.what, ("", ""))
+    if not state:
+        return None
+    base = Event.from_json(act.event)
+    details = {
+        **base.details,
+        "state": state,
+        "handle": act.handle,
+        "expires": act.expires if state == "proposed" else None,
+        "by": step.by if step.by != "alertd" else "",
+        "error": act.error if state in {"failed", "not_restored"} else "",
+        "restore": f"alertd actions restore {act.handle}" if _undoable(act, state) else "",
+    }
+    reason = base.reason if state in {"proposed", "rehearsed", "approved"} else step.reason or base.reason
+    key = f"action/{act.id}/{step.number}"
+    return replace(
+        base, id=event_id(key), severity=severity, at=step.at, reason=reason,
+        details={name: value for name, value in details.items() if value not in ("", None)},
+    )  # fmt: skip
+
+
+def held_event(terms: Terms, position: Position, key: str, now: datetime, *, target: str, reason: str) -> Event:
+    """What is said once where a guard keeps an action from being proposed."""
+    details: dict[str, Any] = {"action": terms.name, "state": "held", "what": terms.what, "error": reason}
+    if target:
+        details["target"] = target
+    return event_of(position, "action", "warning", f"action/held/{key}", now, details=details)
+
+
+def held_act(act: Act, guard: str, reason: str, now: datetime) -> Event:
+    """What is said once where a guard holds back an act that was approved."""
+    base = Event.from_json(act.event)
+    details = {**base.details, "state": "held", "error": reason, "handle": act.handle}
+    return replace(base, id=event_id(f"action/{act.id}/held/{guard}"), severity="warning", at=now, details=details)
+
+
+def base_event(terms: Terms, position: Position, one: Spender, key: str, now: datetime, *, window: str) -> Event:
+    """The event that all messages of an act are made of: where the budget stands, why this key, what hangs on it."""
+    unit = position.amount.unit
+    share = round(one.share * 100)
+    usual = f", usual {number(one.usual, unit)}" if one.usual else ""
+    reason = f"it spent {number(one.recent, unit)} {unit} in the last {window}{usual}: {share} % of this budget's pace"
+    details = {
+        "action": terms.name,
+        "what": terms.what,
+        "target": one.name,
+        "reversible": terms.reversible,
+        "impact": impact(one, now),
+    }
+    return event_of(position, "action", "critical", key, now, reason=reason, details=details)
+
+
+def impact(one: Spender, now: datetime) -> str:
+    """What stops with it: 1,840 requests an hour, last used 2 min ago, also used by team search."""
+    parts = [] if one.requests_hour is None else [f"{one.requests_hour:,} requests an hour"]
+    if one.last_used is not None:
+        ago = max(0, int((now - one.last_used).total_seconds()))
+        parts.append(f"last used {duration_text(now - one.last_used) if ago < 60 else _ago(ago)} ago")  # noqa: PLR2004 - a minute
+    parts.append(f"used by {', '.join(one.shared)}" if one.shared else "no other user is seen")
+    return ", ".join(parts)
+
+
+def evidence_of(one: Spender, fits: Decimal, readings: tuple[datetime, ...], threshold: str) -> dict[str, Any]:
+    """What an act was proposed on, for the audit: plain JSON values, money as text."""
+    return {
+        "threshold": threshold,
+        "readings": [at.isoformat() for at in readings],
+        "spent": str(one.spent),
+        "recent": str(one.recent),
+        "usual": str(one.usual),
+        "share": str(one.share),
+        "fits": str(fits.quantize(Decimal("0.000001"))),
+        "requests_hour": one.requests_hour,
+        "last_used": one.last_used.isoformat() if one.last_used else None,
+        "shared": list(one.shared),
+    }
+
+
+def _undoable(act: Act, state: str) -> bool:
+    return state in {"verified", "not_effective", "not_restored"} and act.reversible and act.ours
+
+
+def _ago(seconds: int) -> str:
+    if seconds < 7200:  # noqa: PLR2004 - two hours
+        return f"{seconds // 60} min"
+    return f"{seconds // 3600} h"

@@ -1,0 +1,105 @@
+"""Anthropic: an API key becomes inactive, and active again; or is archived for good.
+
+Source: Anthropic's Admin API reference, 2026 (API keys: get, list, update). Keys cannot be deleted by it; writing the
+same status twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+from urllib.parse import quote
+
+from pydantic import Field
+
+from alertd.options import RevokerOptions
+from alertd.ports import Done, Lever, Observed, Target
+from alertd.wire.fields import Fields
+from alertd.wire.levers import Levers, one_of_name
+
+_VERSION: Final = "2023-06-01"
+_PAGES: Final = 100
+#: The lever's status, and what undoes it.
+_LEVERS: Final = {
+    "disable": Lever("disable this Anthropic key", "enable this Anthropic key"),
+    "archive": Lever("archive this Anthropic key", "", grade="delete", reversible=False),
+}
+_STATUS: Final = {"disable": "inactive", "archive": "archived"}
+#: A key of one of these statuses no longer works.
+_STOPPED: Final = {"disable": {"inactive", "archived", "expired"}, "archive": {"archived"}}
+
+
+class Options(RevokerOptions):
+    """Anthropic. TOKEN is an admin key (sk-ant-admin...) of its own, not the one that reads usage."""
+
+    lever: Literal["disable", "archive"] = Field("disable", description="disable can be undone, archive cannot")
+    url: str = Field("https://api.anthropic.com", description="Where the API is")
+
+
+def build(name: str, options: Options) -> Anthropic:
+    """The revoker; contacts nobody yet."""
+    return Anthropic(name, options)
+
+
+class Anthropic:
+    """The keys of one organization."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name = name
+        self.lever = _LEVERS[options.lever]
+        self.lacks = "" if options.token else "it has no credential of its own: set TOKEN or TOKEN_FILE"
+        self._options = options
+        self._keys = f"{options.url.rstrip('/')}/v1/organizations/api_keys"
+        key = options.token.get_secret_value() if options.token else ""
+        self._levers = Levers(name, options, headers={"x-api-key": key, "anthropic-version": _VERSION})
+
+    async def find(self, target: str) -> Target:
+        """The key of an id or of a name that only one key has."""
+        wanted = self._options.targets.get(target, target)
+        return one_of_name(self._levers, wanted, await self._all())
+
+    async def read(self, target: Target) -> Observed:
+        """Its status; gone where the organization has no such key."""
+        told = await self._levers.ask("GET", self._url(target))
+        if not told.found:
+            return Observed(acted=True, present=False, said="there is no such key any more", request=told.request)
+        status = told.fields.text("status")
+        stopped = status in _STOPPED[self._options.lever]
+        return Observed(acted=stopped, values={"status": status}, said=f"status {status}", request=told.request)
+
+    async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
+        """Write the status that stops it."""
+        return await self._write(target, _STATUS[self._options.lever])
+
+    async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
+        """Write back the status that it had."""
+        return await self._write(target, str(before.values["status"]))
+
+    async def look(self) -> str:
+        """How many keys its credential sees."""
+        return f"{len(await self._all())} keys; nothing was changed"
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._levers.close()
+
+    async def _write(self, target: Target, status: str) -> Done:
+        told = await self._levers.ask("POST", self._url(target), data={"status": status})
+        return Done(f"status {told.fields.text('status')}" if told.found else "there is no such key", told.request)
+
+    async def _all(self) -> list[Target]:
+        found: list[Target] = []
+        params: dict[str, str] = {"limit": "1000"}
+        for _ in range(_PAGES):
+            page = (await self._levers.ask("GET", self._keys, params=params)).fields
+            found += [_target(row) for row in page.items("data")]
+            if not page.flag("has_more") or not page.text("last_id"):
+                break
+            params["after_id"] = page.text("last_id")
+        return found
+
+    def _url(self, target: Target) -> str:
+        return f"{self._keys}/{quote(target.id, safe='')}"
+
+
+def _target(row: Fields) -> Target:
+    return Target(row.text("id"), row.text("name"), row.text("partial_key_hint"))

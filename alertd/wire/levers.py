@@ -1,0 +1,121 @@
+"""Conversations that change something at a provider: its problems become RevokerErrors, without secrets.
+
+A timeout or a fault of the server after a change may mean that it was carried out: `uncertain`. 409 is a state that
+passes. What a provider shows of itself is read field by field, like a bill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from alertd.core.messages.spans import clean
+from alertd.options import RevokerOptions
+from alertd.ports import RevokerError, SourceError, Target
+from alertd.wire.fields import Fields
+from alertd.wire.http import Access, Answer, Http, HttpProblem
+
+_NOT_FOUND: Final = 404
+_CONFLICT: Final = 409
+#: Methods that change something: without an answer, nobody knows whether they did.
+_CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+#: Where providers write their own id of a request.
+_REQUEST_IDS: Final = ("request-id", "x-request-id", "x-litellm-call-id", "x-acs-request-id", "cf-ray")
+_MEGABYTE: Final = 1 << 20
+_SAID: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A provider's answer: its object (empty where there is none), its id of the request; None of it for a 404."""
+
+    fields: Fields
+    request: str = ""
+    found: bool = True
+
+
+class Levers:
+    """One provider's interface for keys."""
+
+    def __init__(
+        self,
+        name: str,
+        options: RevokerOptions,
+        *,
+        bearer: str = "",
+        headers: Mapping[str, str] | None = None,
+        secret_path: bool = False,
+    ) -> None:
+        self.name = name
+        self._http = Http(
+            Access(
+                proxy=options.proxy,
+                ca_file=options.ca_file,
+                timeout=options.timeout,
+                bearer=bearer,
+                headers=headers or {},
+                secret_path=secret_path,
+            )
+        )
+
+    async def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        data: Any = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        limit: int = 8 * _MEGABYTE,
+    ) -> Told:
+        """What the provider answers; a 404 is an answer, too. RevokerError for everything else."""
+        try:
+            answer = await self._http.send(
+                method, url, params=params, data=data, content=content, headers=headers, limit=limit,
+                allowed=frozenset({_NOT_FOUND}),
+            )  # fmt: skip
+        except HttpProblem as problem:
+            raise self._error(problem, method) from problem
+        return Told(self._read(answer, method), _request_of(answer), answer.status != _NOT_FOUND)
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._http.close()
+
+    def refused(self, what: str, *, permanent: bool = True, uncertain: bool = False) -> RevokerError:
+        """A RevokerError in this provider's name."""
+        return RevokerError(f"{self.name}: {clean(what, _SAID)}", permanent=permanent, uncertain=uncertain)
+
+    def _read(self, answer: Answer, method: str) -> Fields:
+        if answer.status == _NOT_FOUND or not answer.body.strip():
+            return Fields({}, self.name)
+        try:
+            return Fields(answer.json(), self.name)
+        except SourceError as error:
+            raise RevokerError(f"{self.name}: {error}", uncertain=method in _CHANGING) from error
+
+    def _error(self, problem: HttpProblem, method: str) -> RevokerError:
+        return RevokerError(
+            f"{self.name}: {clean(str(problem), _SAID)}",
+            permanent=problem.permanent and problem.status != _CONFLICT,
+            uncertain=problem.uncertain and method in _CHANGING,
+            retry_after=problem.retry_after,
+        )
+
+
+def one_of_name(levers: Levers, wanted: str, found: Iterable[Target]) -> Target:
+    """The one target of this id or, if none has it, of this name. RevokerError where there is none, or several."""
+    known = list(found)
+    same = [one for one in known if one.id == wanted] or [one for one in known if one.name == wanted]
+    if not same:
+        raise levers.refused(f"there is no key {wanted!r}; name its id in `targets`")
+    if len(same) > 1:
+        ids = ", ".join(one.id for one in same[:4])
+        raise levers.refused(f"{len(same)} keys are called {wanted!r} ({ids}); say which in `targets`")
+    return same[0]
+
+
+def _request_of(answer: Answer) -> str:
+    return next((clean(answer.headers[name], 80) for name in _REQUEST_IDS if name in answer.headers), "")
