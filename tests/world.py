@@ -95,10 +95,14 @@ class World:
 
     def judged(self) -> Decisions:
         """What the judge would say now; nothing is remembered."""
+        return assess(self.facts())
+
+    def facts(self) -> Facts:
+        """What the judge looks at now."""
         tariff = LedgerTariff(self.book, self.ledger, self.standings)
         exchange, standings = exchange_of(Rates()), self.standings
         around = Circumstances(self.now, tariff, exchange, self.sources, self.raised, standings=standings)
-        return assess(Facts(self.budgets, self.ledger, around, self.told, self.notes, self.catching_up, self.policy))
+        return Facts(self.budgets, self.ledger, around, self.told, self.notes, self.catching_up, self.policy)
 
     def pass_time(self, **duration: float) -> None:
         """Move the clock."""

@@ -92,15 +92,17 @@ class Actor:
         self.orders = orders
         self._store, self._clock, self._seen, self._wake = store, clock, seen, wake_deliver
         self._bound, self._lease = bound, lease
+        self._last: Facts | None = None
 
     async def tick(self) -> int:
         """One round; how many acts were worked on."""
         seen = self._seen()
         if seen is not None:
-            outcome = await self.preview(seen)
             notes = await self._store.memory()
-            for move in outcome.moves:
+            scene = replace(self._scene(seen, notes), judged=seen.facts is not self._last)
+            for move in consider(scene).moves:
                 await self._commit(move, notes)
+            self._last = seen.facts
         notes = await self._store.memory()
         if self.orders.dry_run:
             return 0
@@ -113,11 +115,10 @@ class Actor:
 
     async def preview(self, seen: Seen) -> Outcome:
         """What would be decided now, and why not more; nothing is written."""
-        notes = await self._store.memory()
-        terms = {name: action.terms for name, action in self.orders.actions.items()}
-        return consider(self._scene(seen, terms, notes))
+        return consider(self._scene(seen, await self._store.memory()))
 
-    def _scene(self, seen: Seen, terms: Mapping[str, Terms], notes: Notes) -> Scene:
+    def _scene(self, seen: Seen, notes: Notes) -> Scene:
+        terms = {name: action.terms for name, action in self.orders.actions.items()}
         return Scene(self._clock.now(), terms, seen.facts, seen.positions, _values(notes), self.orders.dry_run)
 
     def _due(self, act: Act) -> bool:
@@ -148,7 +149,7 @@ class Actor:
     async def _begin(self, work: _Work, action: Action, notes: Notes, seen: Seen) -> bool:
         """Take an approved act under a lease, with its place in the hour; False where a guard holds it back."""
         act, now = work.act, self._clock.now()
-        scene = self._scene(seen, {act.action: action.terms}, notes)
+        scene = self._scene(seen, notes)
         position = next((one for one in seen.positions if one.name == act.position), None)
         begun, revision = notes.get(BEGUN, ([], 0))
         recent = [row for row in begun if now - datetime.fromisoformat(row[0]) < _HOUR]

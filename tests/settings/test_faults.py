@@ -139,7 +139,7 @@ BROKEN = [
     (
         "ALERTD_ACTIONS__STOP_RESEARCH__MAX_PER_HOUR",
         "-1",
-        "must be at least 0; How often it may act in an hour at most",
+        "must be at least 0; How many keys are acted on in an hour at most, by all actions",
     ),
 ]
 

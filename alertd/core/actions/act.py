@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 PROPOSED: Final = "proposed"
@@ -170,9 +171,14 @@ _INSTANTS: Final = {"period_end", "since", "expires", "lease_until", "not_before
 
 
 def acts(notes: Mapping[str, Any]) -> dict[str, Act]:
-    """All acts that are remembered, by id, oldest first."""
+    """All acts that are remembered, by id: in the order in which they came to where they are, the largest first."""
     found = [Act.from_json(value) for name, value in notes.items() if name.startswith(NOTE)]
-    return {act.id: act for act in sorted(found, key=lambda act: (act.since is not None and act.since, act.id))}
+    return {act.id: act for act in sorted(found, key=_turn)}
+
+
+def _turn(act: Act) -> tuple[float, Decimal, str]:
+    since = act.since.timestamp() if act.since is not None else 0.0
+    return (since, -Decimal(act.evidence.get("recent", "0")), act.id)
 
 
 def replayed(steps: list[Step]) -> str:

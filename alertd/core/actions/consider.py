@@ -14,14 +14,14 @@ from typing import Any, Final
 
 from alertd.core.actions.act import APPROVED, AWAITING, FAILED, OPEN, REHEARSED, VERIFIED, Act, Step, acts
 from alertd.core.actions.guards import PAUSED, Block, Case, blocked
-from alertd.core.actions.spenders import Spender, chosen, fitting, spenders, spent_between
+from alertd.core.actions.spenders import Spender, chosen, fitting, members_of, spenders, spent_between
 from alertd.core.actions.telling import base_event, evidence_of, held_event, told
 from alertd.core.actions.terms import GRADES, Terms
 from alertd.core.assess import Facts
 from alertd.core.budgets import duration_text, parse_threshold
 from alertd.core.events import Event
 from alertd.core.evidence import event_id
-from alertd.core.positions import Position, SourceView, scopes
+from alertd.core.positions import Position, SourceView
 from alertd.core.thresholds import Standing, stands, thresholds_of
 
 _DAY: Final = timedelta(days=1)
@@ -38,7 +38,10 @@ _HELD: Final = "held/"
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything that is looked at: the facts and positions of the last judgement, the notes as they are now."""
+    """Everything that is looked at: the facts and positions of the last judgement, the notes as they are now.
+
+    `judged` says that the judgement is new: only then is anything proposed.
+    """
 
     now: datetime
     terms: Mapping[str, Terms]
@@ -46,6 +49,7 @@ class Scene:
     positions: Sequence[Position]
     notes: Mapping[str, Any]
     dry_run: bool = False
+    judged: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,8 @@ def consider(scene: Scene) -> Outcome:
     """One look at everything. The same scene gives the same outcome."""
     book = _Book()
     book.moves += _overseen(scene)
+    if not scene.judged:
+        return Outcome(tuple(book.moves), ())
     names = {position.name for position in scene.positions}
     for position in scene.positions:
         for action in _actions(scene, position):
@@ -130,8 +136,7 @@ def case_of(scene: Scene, terms: Terms, position: Position | None, basis: str, *
     """What the guards look at."""
     views: tuple[SourceView, ...] = ()
     if position is not None:
-        members = scopes(position.budget, scene.facts.ledger).get(position.scope, [])
-        feeding = {scene.facts.ledger.series[index].source for index in members}
+        feeding = {scene.facts.ledger.series[index].source for index in members_of(scene.facts, position)}
         views = tuple(view for name, view in sorted(scene.facts.around.sources.items()) if name in feeding)
     rehearsing = terms.mode_in_force(dry_run=scene.dry_run) == "dry_run"
     return Case(
@@ -245,7 +250,11 @@ def _hold(scene: Scene, case: Case, trigger: Trigger, book: _Book, *, block: Blo
     terms, position = case.terms, case.position
     assert position is not None  # noqa: S101 - the case of a position
     book.refrained.append(Refrained(terms.name, position.name, target, block.guard, block.reason))
-    quiet = terms.mode_in_force(dry_run=scene.dry_run) == "dry_run" or block.guard == "confirmed"
+    under_way = any(
+        (act.action, act.position, act.occasion) == (terms.name, position.name, trigger.occasion)
+        for act in acts(scene.notes).values()
+    )
+    quiet = case.rehearsing or block.guard == "confirmed" or (under_way and not target)
     note = f"{_HELD}{position.name}/{terms.name}/{trigger.occasion}/{block.guard}/{target}"
     if quiet or note in scene.notes:
         return

@@ -55,7 +55,7 @@ def spenders(facts: Facts, position: Position, label: str, window: timedelta, en
     survey = Survey(facts.ledger, facts.around, position.period.start)
     table = survey.costs(budget.period.zone, position.amount.unit)
     groups: dict[str, list[int]] = {}
-    for index in scopes(budget, facts.ledger).get(position.scope, []):
+    for index in members_of(facts, position):
         groups.setdefault(facts.ledger.labels[index].get(label, ""), []).append(index)
     first = bisect_left(table.borders, position.period.start.timestamp())
     found = [_spender(facts, table, name, group, span=(first, window, end)) for name, group in groups.items()]
@@ -71,6 +71,12 @@ def spenders(facts: Facts, position: Position, label: str, window: timedelta, en
         if one.spent or one.recent
     ]  # fmt: skip
     return sorted(with_share, key=lambda one: (-one.recent, one.name))
+
+
+def members_of(facts: Facts, position: Position) -> list[int]:
+    """The series that a position is made of, as the judge counts them."""
+    counts = Survey(facts.ledger, facts.around).counted(position.budget.amount.unit)
+    return scopes(position.budget, facts.ledger, counts).get(position.scope, [])
 
 
 def chosen(found: Sequence[Spender], basis: str, who: str, fits: Decimal) -> tuple[Spender, ...]:
@@ -111,8 +117,7 @@ def spent_between(facts: Facts, position: Position, who: tuple[str, str], start:
     label, name = who
     budget = position.budget
     table = Survey(facts.ledger, facts.around, position.period.start).costs(budget.period.zone, position.amount.unit)
-    members = scopes(budget, facts.ledger).get(position.scope, [])
-    group = [index for index in members if facts.ledger.labels[index].get(label, "") == name]
+    group = [index for index in members_of(facts, position) if facts.ledger.labels[index].get(label, "") == name]
     return _money(facts, table, group, start, end)
 
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 from alertd.core.actions.act import Act, Step
 from alertd.core.actions.spenders import Spender
 from alertd.core.actions.terms import Terms
-from alertd.core.budgets import duration_text
 from alertd.core.events import Event
 from alertd.core.evidence import event_id, event_of
 from alertd.core.messages.figures import number
@@ -97,7 +96,7 @@ def impact(one: Spender, now: datetime) -> str:
     parts = [] if one.requests_hour is None else [f"{one.requests_hour:,} requests an hour"]
     if one.last_used is not None:
         ago = max(0, int((now - one.last_used).total_seconds()))
-        parts.append(f"last used {duration_text(now - one.last_used) if ago < 60 else _ago(ago)} ago")  # noqa: PLR2004 - a minute
+        parts.append(f"last used {_ago(ago)}")
     parts.append(f"used by {', '.join(one.shared)}" if one.shared else "no other user is seen")
     return ", ".join(parts)
 
@@ -123,6 +122,6 @@ def _undoable(act: Act, state: str) -> bool:
 
 
 def _ago(seconds: int) -> str:
-    if seconds < 7200:  # noqa: PLR2004 - two hours
-        return f"{seconds // 60} min"
-    return f"{seconds // 3600} h"
+    if seconds < 300:  # noqa: PLR2004 - the width of a bucket
+        return "just now"
+    return f"{seconds // 60} min ago" if seconds < 7200 else f"{seconds // 3600} h ago"  # noqa: PLR2004 - two hours

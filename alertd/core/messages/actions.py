@@ -29,33 +29,43 @@ _ACTION_STATES: Final = {
 }
 #: States in which people weigh what would stop.
 _ASKED: Final = frozenset({"proposed", "rehearsed"})
+#: States after which nobody weighs the figures on which it was proposed.
+_OVER: Final = frozenset({"refused", "expired", "restored", "drifted"})
 #: States in which the error is what a guard said, not what a provider answered.
 _GUARDED: Final = frozenset({"held"})
 
 
 def action(event: Event, now: datetime) -> Said:
     """Done and verified: block this key `rag-indexer`"""
-    state, after = _ACTION_STATES.get(details.words(event, "state"), (clean(details.words(event, "state")), ""))
+    state_name = details.words(event, "state")
+    state, after = _ACTION_STATES.get(state_name, (clean(state_name), ""))
     what, by = clean(details.words(event, "what")) or clean(details.words(event, "action")), details.words(event, "by")
     target: Line = (bold(": "), name(details.words(event, "target"), "code")) if event.details.get("target") else ()
     error, restore = clean(details.words(event, "error")), clean(details.words(event, "restore"))
-    impact = clean(details.words(event, "impact")) if details.words(event, "state") in _ASKED else ""
+    impact = clean(details.words(event, "impact")) if state_name in _ASKED else ""
     because: Line = (plain(clean(event.reason)),) if event.reason else ()
     actor: Line = (plain("By "), name(by)) if by else ()
-    answer = _answer(event.details, event, now) if details.words(event, "state") == "proposed" else ()
+    answer = _answer(event.details, event, now) if state_name == "proposed" else ()
     lines = (
         joined([answer, actor, (plain(after),) if after else ()], ". "),
-        (plain("Why: " if details.words(event, "state") in _GUARDED else "It answered: "), plain(error))
-        if error
-        else (),
+        (plain("Why: " if state_name in _GUARDED else "It answered: "), plain(error)) if error else (),
         because,
         (plain(impact[:1].upper() + impact[1:]),) if impact else (),
-        (*evidence.who(event, "plain"), plain(" "), *evidence.standing(event)) if event.budget else (),
-        evidence.contributors(event),
+        _budget(event, weighed=state_name not in _OVER),
+        evidence.contributors(event) if state_name not in _OVER else (),
         (plain("To undo: "), code(restore)) if restore else (),
         evidence.to_do(event, commands=False),
     )
     return (bold(f"{state}: {what}{_undo(event.details)}"), *target), lines, ()
+
+
+def _budget(event: Event, *, weighed: bool) -> Line:
+    """research used 180.00 of 500.00 USD (36 %), ...; once it is over, whose it was: Budget research"""
+    if not event.budget:
+        return ()
+    if not weighed:
+        return (plain("Budget "), *evidence.who(event, "plain"))
+    return (*evidence.who(event, "plain"), plain(" "), *evidence.standing(event))
 
 
 def proposed(event: Event, now: datetime) -> Line:

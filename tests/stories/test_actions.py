@@ -1,0 +1,355 @@
+"""Stories of keys that are stopped, or are not, on a stopped clock: a judge, an act loop, a provider of keys."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from alertd.core.actions.guards import PAUSED
+from alertd.core.budgets import Amount
+from alertd.core.positions import SourceView
+from alertd.ports import Lever, RevokerError
+from tests.keyring import Acting, Keyring
+from tests.world import World, budget
+
+#: Sunday, 15 November 2026, two in the morning.
+SUNDAY = datetime(2026, 11, 15, 2, tzinfo=UTC)
+BURN = "burn_rate 10x over 1h and 5m above 5 USD"
+
+
+def sunday(**more) -> World:
+    """Two weeks of calm usage of two keys, in a budget of 500 USD with the action `stop`."""
+    world = World(budget(thresholds=["actual 100%", BURN], actions=("stop",), **more), at=SUNDAY)
+    for hours in range(24 * 14):
+        at = SUNDAY - timedelta(hours=hours + 1)
+        world.spend("0.30", at=at, key="rag-indexer", team="research")
+        world.spend("0.20", at=at, key="web", team="research")
+    world.told = {}
+    return world
+
+
+async def runaway(world: World | None = None, *, rounds: int = 3, **terms) -> Acting:
+    """The key rag-indexer spends 4 USD every five minutes; the judge looks after each."""
+    acting = Acting(world or sunday(), **terms)
+    await acting.round()
+    for _ in range(rounds):
+        acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
+        await acting.round()
+    return acting
+
+
+def states(acting: Acting) -> list[str]:
+    return [str(event.details["state"]) for event in acting.told]
+
+
+def show(acting: Acting) -> None:
+    if os.environ.get("SHOW"):
+        print("\n\n".join(acting.words()))
+
+
+async def test_a_key_that_runs_away_on_a_sunday_is_stopped_once_approved_and_works_again_next_period():
+    acting = await runaway()
+    assert states(acting) == ["proposed"]
+    proposal = acting.words()[0]
+    assert "rag-indexer" in proposal
+    assert "disable this key (reversible)" in proposal
+    handle = (await acting.only()).handle
+    assert f"alertd actions approve {handle}" in proposal
+    assert acting.keyring.keys["rag-indexer"] == "active"  # nothing is done yet
+
+    await acting.answer("approve")
+    assert await acting.round() == ["verified"]
+    assert acting.keyring.keys == {"rag-indexer": "inactive", "web": "active"}
+    for _ in range(6):
+        assert await acting.round() == []
+    assert (await acting.only()).usage == "stopped"
+
+    assert await acting.round(minutes=60 * 24 * 16) == ["restored"]
+    assert acting.keyring.keys == {"rag-indexer": "active", "web": "active"}
+    assert acting.keyring.written == [("rag-indexer", "inactive"), ("rag-indexer", "active")]
+    steps = await acting.sound_audit()
+    assert " ".join(step.what for step in steps) == (
+        "propose ask approve begin read send verify stopped restore begin send restored"
+    )
+    assert [(step.what, step.by) for step in steps if step.by != "alertd"] == [("approve", "@ana")]
+    show(acting)
+
+
+async def test_the_proposal_shows_its_evidence_share_and_what_hangs_on_the_key():
+    acting = await runaway()
+    act = await acting.only()
+    assert act.evidence["threshold"] == BURN
+    assert Decimal(act.evidence["share"]) > Decimal("0.9")
+    assert len(set(act.evidence["readings"])) == 2
+    assert "of this budget's pace" in acting.words()[0]
+    assert "Last used" in acting.words()[0]
+
+
+async def test_one_reading_proposes_nothing():
+    acting = Acting(sunday())
+    await acting.round()
+    acting.world.spend(30, at=acting.clock.at, key="rag-indexer", team="research")
+    assert await acting.round() == []
+    assert await acting.round(seen=False) == []  # the same data looked at twice are one reading
+    assert {item.guard for item in await acting.refrained()} == {"confirmed"}
+    assert await acting.acts() == []
+
+
+async def test_in_dry_run_it_says_what_it_would_have_proposed_and_nobody_is_asked():
+    acting = await runaway(mode="dry_run")
+    assert states(acting) == ["rehearsed"]
+    assert "Dry run" in acting.words()[0]
+    for _ in range(30):
+        assert await acting.round() == []
+    assert acting.keyring.written == []
+    show(acting)
+
+
+async def test_a_proposal_that_nobody_answers_expires_and_is_not_made_again_on_the_same_occasion():
+    acting = await runaway()
+    for _ in range(24):
+        acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
+        await acting.round()
+    assert states(acting) == ["proposed", "expired"]
+    assert acting.keyring.written == []
+    show(acting)
+
+
+async def test_a_refused_proposal_stays_refused():
+    acting = await runaway()
+    await acting.answer("refuse")
+    for _ in range(24):
+        acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
+        await acting.round()
+    assert states(acting) == ["proposed"]
+    assert acting.keyring.written == []
+
+
+async def test_on_stale_data_nothing_happens_and_it_says_so():
+    acting = await runaway(rounds=2)
+    for _ in range(4):
+        await acting.round(seen=False)
+    assert (states(acting), acting.keyring.written) == (["held"], [])
+    assert "stale" in acting.words()[0]
+    show(acting)
+
+
+async def test_what_was_approved_waits_while_the_data_are_stale_and_expires():
+    acting = await runaway()
+    await acting.answer("approve", expires=acting.clock.at + timedelta(hours=2))
+    await acting.round(seen=False, minutes=30)
+    assert (states(acting), acting.keyring.written) == (["proposed", "held"], [])
+    for _ in range(20):
+        await acting.round(seen=False, minutes=10)
+    assert (states(acting), acting.keyring.written) == (["proposed", "held", "expired"], [])
+
+
+@pytest.mark.parametrize("protect", ["rag-*", "RAG-indexer", "team=research"])
+async def test_a_protected_key_is_never_touched_and_it_says_so(protect: str):
+    acting = await runaway(mode="auto", protect=(protect,))
+    assert (states(acting), acting.keyring.written) == (["held"], [])
+    assert "protected by" in acting.words()[0]
+
+
+async def test_a_key_whose_name_at_the_provider_is_protected_is_not_touched_either():
+    acting = await runaway(mode="auto", protect=("id-rag-indexer",))
+    assert (states(acting), acting.keyring.written) == (["approved", "failed"], [])
+
+
+async def test_auto_acts_by_itself_but_what_cannot_be_undone_waits_for_a_person():
+    acting = await runaway(mode="auto")
+    assert states(acting) == ["approved", "verified"]
+    final = await runaway(mode="auto", keyring=Keyring(lever=Lever("delete this key", "", "delete", reversible=False)))
+    assert (states(final), final.keyring.written) == (["proposed"], [])
+    assert "NOT reversible" in final.words()[0]
+
+
+async def test_without_a_credential_of_its_own_nothing_acts():
+    acting = await runaway(mode="auto", keyring=Keyring(lacks="it has no credential of its own"))
+    assert (states(acting), acting.keyring.written) == (["held"], [])
+
+
+async def test_a_forecast_stops_nobody_unless_asked():
+    world = sunday()
+    world.budgets = (budget(thresholds=["forecast 100%"], actions=("stop",)),)
+    for _ in range(3):
+        world.spend(90, at=SUNDAY - timedelta(days=1), key="rag-indexer", team="research")
+    for on, expected in ((("actual 100%", "burn_rate"), []), (("forecast",), ["proposed", "proposed"])):
+        acting = Acting(world, on=on)
+        for _ in range(3):
+            world.spend("0.1", at=acting.clock.at, key="rag-indexer", team="research")
+            await acting.round()
+        assert states(acting) == expected
+        world.now, world.told, world.notes = SUNDAY, {}, {}
+
+
+async def test_unpriced_usage_in_the_scope_keeps_everything_still():
+    world = sunday()
+    world.spend(1, at=SUNDAY - timedelta(hours=1), model="never-heard-of", key="web")
+    acting = await runaway(world, mode="auto")
+    assert (states(acting), acting.keyring.written) == (["held"], [])
+    assert "never-heard-of" in acting.words()[0]
+
+
+async def test_back_filled_data_act_on_nobody():
+    world = sunday()
+    world.catching_up = frozenset({"gateway"})
+    acting = await runaway(world, mode="auto")
+    assert acting.keyring.written == []
+    assert "complete" in {item.guard for item in await acting.refrained()}
+
+
+async def test_data_of_a_source_that_is_partial_act_on_nobody():
+    acting = Acting(sunday(), mode="auto")
+    await acting.round()
+    for _ in range(3):
+        acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
+        now = acting.clock.at + timedelta(minutes=5)
+        acting.world.sources["gateway"] = SourceView("gateway", now, timedelta(minutes=15), degraded="half the pages")
+        await acting.round(seen=False)
+    assert (states(acting), acting.keyring.written) == (["held"], [])
+
+
+async def test_a_pause_stops_everything_at_once_also_what_was_approved():
+    acting = await runaway()
+    await acting.answer("approve", expires=acting.clock.at + timedelta(hours=2))
+    await acting.store.commit_decisions([], [], {PAUSED: ({"at": "2026-11-15T02:20:00", "by": "ana"}, 0)})
+    assert await acting.round() == ["held"]
+    assert acting.keyring.written == []
+
+
+async def test_the_last_hours_of_a_period_can_be_excluded():
+    acting = await runaway(mode="auto", not_in_last=timedelta(days=20))
+    assert (states(acting), acting.keyring.written) == (["held"], [])
+
+
+async def test_at_most_one_key_an_hour_is_acted_on_unless_raised():
+    for most, expected in ((1, 1), (2, 2)):
+        world = sunday()
+        acting = Acting(world, mode="auto", max_per_hour=most)
+        await acting.round()
+        for _ in range(6):
+            world.spend(3, at=acting.clock.at, key="rag-indexer", team="research")
+            world.spend(4, at=acting.clock.at, key="web", team="research")
+            await acting.round()
+        assert len(acting.keyring.written) == expected
+        assert acting.keyring.written[0] == ("web", "inactive")  # the largest first
+
+
+async def test_who_spends_as_usual_is_not_stopped_for_somebody_elses_runaway():
+    world = sunday()
+    for hours in range(24 * 14):
+        world.spend(1, at=SUNDAY - timedelta(hours=hours + 1), key="production", team="research")
+    world.budgets = (budget(amount="900 USD", thresholds=["actual 100%", BURN], actions=("stop",)),)
+    acting = Acting(world)
+    await acting.round()
+    for _ in range(4):
+        world.spend(6, at=acting.clock.at, key="rag-indexer", team="research")
+        world.spend("0.1", at=acting.clock.at, key="production", team="research")
+        await acting.round()
+    assert [act.target for act in await acting.acts()] == ["rag-indexer"]
+    assert ("production", "cause") in {(item.target, item.guard) for item in await acting.refrained()}
+
+
+async def test_a_budget_that_is_used_up_stops_whoever_goes_on_spending_largest_first():
+    world = sunday()
+    world.spend(400, at=SUNDAY - timedelta(days=2), key="web", team="research")
+    acting = Acting(world)
+    for _ in range(3):
+        world.spend("0.1", at=acting.clock.at, key="web", team="research")
+        world.spend("0.1", at=acting.clock.at, key="rag-indexer", team="research")
+        await acting.round()
+    assert sorted(act.target for act in await acting.acts()) == ["rag-indexer", "web"]
+
+
+async def test_usage_that_names_nobody_stops_nobody():
+    world = World(budget(thresholds=["actual 100%", BURN], actions=("stop",)), at=SUNDAY)
+    acting = Acting(world, mode="auto")
+    await acting.round()
+    for _ in range(4):
+        world.spend(60, at=acting.clock.at, team="research")
+        world.spend(60, at=acting.clock.at, team="search")
+        await acting.round()
+    assert (await acting.acts(), acting.keyring.written) == ([], [])
+    assert "nobody can be named" in {item.reason for item in await acting.refrained()}
+
+
+async def test_a_raised_budget_undoes_what_alertd_did():
+    acting = await runaway(mode="auto")
+    (position,) = acting.world.judged().positions
+    acting.world.raised[position.name] = Amount(Decimal(5000), "USD")
+    assert await acting.round() == ["restored"]
+    assert acting.keyring.keys["rag-indexer"] == "active"
+
+
+async def test_what_was_off_before_is_neither_switched_off_nor_on():
+    ring = Keyring({"rag-indexer": "inactive"})
+    acting = await runaway(mode="auto", keyring=ring)
+    assert states(acting) == ["approved", "verified"]
+    await acting.round(minutes=60 * 24 * 16)
+    assert (ring.written, ring.keys) == ([], {"rag-indexer": "inactive"})
+
+
+async def test_a_key_that_somebody_switched_on_again_is_said_and_left_alone():
+    acting = await runaway(mode="auto")
+    acting.keyring.keys["rag-indexer"] = "active"
+    for _ in range(4):
+        await acting.round()
+    assert states(acting) == ["approved", "verified", "drifted"]
+    assert acting.keyring.keys["rag-indexer"] == "active"
+    await acting.round(minutes=60 * 24 * 16)
+    assert acting.keyring.written == [("rag-indexer", "inactive")]
+
+
+async def test_usage_that_goes_on_after_the_key_was_stopped_is_said():
+    acting = await runaway(mode="auto")
+    for _ in range(6):
+        acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
+        await acting.round()
+    assert states(acting) == ["approved", "verified", "not_effective"]
+
+
+@pytest.mark.parametrize(
+    ("story", "told", "written"),
+    [
+        ([RevokerError("timeout", uncertain=True)], ["approved", "verified"], 1),
+        ([RevokerError("429", retry_after=timedelta(minutes=2))], ["approved", "verified"], 1),
+        ([RevokerError("500")] * 3, ["approved", "verified"], 1),
+        ([RevokerError("403", permanent=True)], ["approved", "failed"], 0),
+        ([RevokerError("500")] * 9, ["approved", "failed"], 0),
+    ],
+)
+async def test_whatever_the_provider_answers_the_key_is_written_at_most_once_and_it_is_told(story, told, written):
+    acting = await runaway(mode="auto", keyring=Keyring(story=story))
+    for _ in range(10):
+        await acting.round()
+    assert (states(acting), len(acting.keyring.written)) == (told, written)
+    await acting.sound_audit()
+
+
+async def test_a_state_that_cannot_be_read_is_taken_by_the_answer_and_never_tried_twice_where_that_would_act_twice():
+    command = Lever("run a command", "run it back", repeats=False)
+    lucky = await runaway(mode="auto", keyring=Keyring(lever=command, unreadable=True))
+    assert (states(lucky), len(lucky.keyring.written)) == (["approved", "verified"], 1)
+    cut = Keyring(story=[RevokerError("no answer", uncertain=True)], lever=command, unreadable=True)
+    acting = await runaway(mode="auto", keyring=cut)
+    for _ in range(10):
+        await acting.round()
+    assert (states(acting), len(cut.written)) == (["approved", "failed"], 1)
+
+
+async def test_two_replicas_act_once(place):
+    async with place.open() as store, place.open() as other:
+        acting = Acting(sunday(), mode="auto", store=store)
+        second = acting.replica(acting.keyring, mode="auto")
+        second._store = other
+        acting.actors.append(second)
+        await acting.round()
+        for _ in range(6):
+            acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
+            await acting.round()
+        assert acting.keyring.written == [("rag-indexer", "inactive")]
+        await acting.sound_audit()
