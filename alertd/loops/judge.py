@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from alertd.core import restored
 from alertd.core.addresses import page_of
 from alertd.core.assess import Decisions, Facts, Policy, assess
 from alertd.core.budgets import Amount, Budget
@@ -135,17 +136,22 @@ class Judge:
 
     async def _commit(self, decisions: Decisions, notes: Mapping[str, tuple[Any, int]]) -> bool:
         now = self._clock.now()
+        behind = restored.catching_up(notes, self.terms.catching_up(), self.views)
+        untold = self.terms.dry_run or behind is not None
         alerts = [_with_page(alert, self.terms.public_url) for alert in decisions.alerts]
-        rows = [row for alert in alerts for row in _rows(alert, now, dry_run=self.terms.dry_run)]
+        rows = [row for alert in alerts for row in _rows(alert, now, dry_run=untold)]
         budgets = {budget.name: budget for budget in self.terms.budgets}
         policy = self.terms.policy
         quiet = quiet_until(policy.quiet, policy.zone, now)
         messages = route(alerts, budgets, self.terms.receivers, quiet)
-        if self.terms.dry_run:
+        if untold:
+            why = "dry run" if self.terms.dry_run else "restored from a backup, so this may have been told before"
             for message in messages:
-                log.info("dry run: %s would get %s", message.notifier, [event.reason for event in message.events])
+                log.info("%s: %s would get %s", why, message.notifier, [event.reason for event in message.events])
             messages = ()
         changed = {**decisions.notes, **_outlived(notes, now)}
+        if behind is False:
+            changed[restored.NOTE] = None
         if not (rows or changed):
             return True
         revised = {name: (value, notes.get(name, (None, 0))[1]) for name, value in changed.items()}

@@ -31,6 +31,11 @@ class SqlStore:
         self._database = database
         self._series: SeriesIds = {}
 
+    @property
+    def database(self) -> Database:
+        """What it runs on, for who moves or copies it as a whole."""
+        return self._database
+
     async def open(self) -> None:
         await self._database.open()
 

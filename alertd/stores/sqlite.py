@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from alertd.ports import Store, StoreError
 from alertd.stores.jobs import Job, started
@@ -161,6 +161,36 @@ class _Connection:
                 self._db.execute("ROLLBACK")
         except sqlite3.Error as error:
             raise _explained(self.place, error) from error
+
+
+class SchemaTable(NamedTuple):
+    """A table as the migrations make it: columns with SQLite's types, the primary key, whether it numbers its rows."""
+
+    name: str
+    columns: tuple[tuple[str, str], ...]
+    key: tuple[str, ...]
+    numbered: bool
+
+
+def model_of_schema() -> list[SchemaTable]:
+    """Every table that holds state, in both databases the same; read off an empty database in memory."""
+    connection = _Connection(Path(":memory:"))
+    try:
+        migrate(connection, _WORDS)
+        tables = connection.rows(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
+            " AND name <> 'migration' ORDER BY rowid"
+        )
+        return [_described(connection, name, sql) for name, sql in tables]
+    finally:
+        connection.close()
+
+
+def _described(connection: _Connection, name: str, sql: str) -> SchemaTable:
+    columns = connection.rows("SELECT name, type, pk FROM pragma_table_info(?) ORDER BY cid", name)
+    key = sorted((place, column) for column, _, place in columns if place)
+    typed = tuple((column, kind) for column, kind, _ in columns)
+    return SchemaTable(name, typed, tuple(column for _, column in key), "AUTOINCREMENT" in sql)
 
 
 def _writer(path: Path) -> _Connection:

@@ -1,0 +1,156 @@
+"""`alertd db`: the database as a whole: moved to another, copied while it is in use, and brought back."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, cast
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from alertd import registry
+from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.options import without_password
+from alertd.ports import StoreError
+from alertd.stores import backup
+from alertd.stores.moving import Held, move
+from alertd.stores.sql import SqlStore
+
+HELP: Final = "move the database to another, back it up while it is in use, and restore it without alerting again"
+_FILE: Final = "sqlite:///"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Move FROM TO, backup FILE, restore FILE, restored."""
+    parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
+    moving = parts.add_parser("move", help="copy everything into another, empty database; alertd is stopped meanwhile")
+    moving.add_argument("source", metavar="FROM", help="sqlite:///... or postgresql://..., or - for ALERTD_DATABASE")
+    moving.add_argument("target", metavar="TO", help="sqlite:///... or postgresql://..., or - for ALERTD_DATABASE")
+    saving = parts.add_parser("backup", help="copy a SQLite database into a new file, while alertd runs")
+    saving.add_argument("file", type=Path, metavar="FILE")
+    restoring = parts.add_parser("restore", help="put a copy in the place of a SQLite database that is not there")
+    restoring.add_argument("file", type=Path, metavar="FILE")
+    told = parts.add_parser("restored", help="after a restore by other means (pg_restore): do not alert again")
+    for part in (moving, saving, restoring, told):
+        add_settings_arguments(part)
+        part.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 where all was done; 1, with the reason, where nothing was."""
+    parts: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+        "move": _move,
+        "backup": _backup,
+        "restore": _restore,
+        "restored": _restored,
+    }
+    try:
+        answer = parts[args.part](args)
+    except (StoreError, ValueError) as error:
+        print(f"alertd db {args.part}: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps({key: value for key, value in answer.items() if key != "said"}) if args.json else answer["said"])
+    return 0
+
+
+def _move(args: argparse.Namespace) -> dict[str, Any]:
+    source, target = (settings_of(args).database if url == "-" else url for url in (args.source, args.target))
+    _must_be_there(source)
+    moved = asyncio.run(_moved(source, target))
+    rows = sum(held.rows for held in moved.values())
+    lines = [f"{name:<14}{held.rows:>12,} rows{_sum_of(held)}" for name, held in moved.items()]
+    after = f"{rows:,} rows moved, read back and compared. Set ALERTD_DATABASE={without_password(target)}"
+    tables = {name: {"rows": held.rows, "sums": dict(held.sums)} for name, held in moved.items()}
+    return {"ok": True, "rows": rows, "tables": tables, "said": "\n".join([*lines, after])}
+
+
+def _sum_of(held: Held) -> str:
+    return f", {held.sums['quantity']:,} in all" if held.sums.get("quantity") else ""
+
+
+async def _moved(source_url: str, target_url: str) -> dict[str, Held]:
+    source, target = (cast("SqlStore", registry.store(url)) for url in (source_url, target_url))
+    await source.open()
+    try:
+        await target.open()
+        try:
+            with bar() as progress:
+                return await move(source.database, target.database, progress)
+        finally:
+            await target.close()
+    finally:
+        await source.close()
+
+
+def _backup(args: argparse.Namespace) -> dict[str, Any]:
+    with bar() as progress:
+        size = backup.copy(_file(settings_of(args).database), args.file, progress)
+    return {"ok": True, "file": str(args.file), "bytes": size, "said": f"{args.file}: {size:,} bytes, checked"}
+
+
+def _restore(args: argparse.Namespace) -> dict[str, Any]:
+    database = settings_of(args).database
+    with bar() as progress:
+        size = backup.copy(args.file, _file(database), progress)
+    return {"bytes": size, **_restored(args)}
+
+
+def _restored(args: argparse.Namespace) -> dict[str, Any]:
+    database = settings_of(args).database
+    _must_be_there(database)
+    closed = asyncio.run(_marked(database))
+    said = (
+        f"Restored; {closed} messages that were on their way at the backup are not sent again. alertd announces nothing"
+        " until it has read its sources up to the present, and then only what is new."
+    )
+    return {"ok": True, "closed": closed, "said": said}
+
+
+async def _marked(url: str) -> int:
+    store = cast("SqlStore", registry.store(url))
+    await store.open()
+    try:
+        return await store.database.write(lambda tx: backup.mark_restored(tx, datetime.now(UTC)))
+    finally:
+        await store.close()
+
+
+def _file(url: str) -> Path:
+    if not url.startswith(_FILE):
+        raise StoreError(
+            f"{without_password(url)}: is no SQLite file; use pg_dump --format=custom for a backup and pg_restore for"
+            " the way back, then alertd db restored"
+        )
+    return Path(url.removeprefix(_FILE))
+
+
+def _must_be_there(url: str) -> None:
+    """Opening a SQLite file that is not there would make it."""
+    if url.startswith(_FILE) and not _file(url).is_file():
+        raise StoreError(f"{_file(url)}: there is no such file")
+
+
+@contextmanager
+def bar() -> Any:
+    """What is told the progress; a bar on a terminal, elsewhere nothing."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield lambda *_: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+
+        def progress(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = shown.add_task(name, total=total)
+            shown.update(tasks[name], completed=done, total=total)
+
+        yield progress
