@@ -18,7 +18,7 @@ from alertd.core.costing import Costs
 from alertd.core.ledger import Ledger
 from alertd.core.lookalikes import Alike, alike, plain_model
 from alertd.core.model_names import provider_id
-from alertd.core.roles import CHARGE, ESTIMATE, INFERENCE, Standing
+from alertd.core.roles import CHARGE, ESTIMATE, INFERENCE, Standing, sellers
 
 Scope = tuple[tuple[str, str], ...]
 
@@ -132,6 +132,7 @@ def report(found: Sequence[Reconciled], pairs: Sequence[Alike] = ()) -> Iterator
 
 def _sides(ledger: Ledger, final_until: Mapping[str, date], by: Sequence[str]) -> dict[tuple[str, Scope], _Side]:
     """The series to compare. Usage without a provider goes with the only provider that bills, if there is one."""
+    seller = sellers(ledger.series)
     billing = {provider_id(row.provider) for row in ledger.series if row.billed}
     alone = next(iter(billing)) if len(billing) == 1 else ""
     sides: dict[tuple[str, Scope], _Side] = defaultdict(_Side)
@@ -140,7 +141,7 @@ def _sides(ledger: Ledger, final_until: Mapping[str, date], by: Sequence[str]) -
         if row.source not in final_until or charge not in {INFERENCE, ""} or charge == ESTIMATE:
             continue
         scope = tuple((name, row.labels.get(name, "")) for name in by)
-        side = sides[provider_id(row.provider) or alone, scope]
+        side = sides[seller(row) or alone, scope]
         (side.bills if row.billed else side.usage).append(index)
     return sides
 

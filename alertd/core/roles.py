@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from alertd.core.ledger import SeriesRow
-from alertd.core.model_names import provider_id
+from alertd.core.model_names import PROVIDERS, provider_id, without_snapshot
 
 Role = Literal["auto", "authoritative", "check"]
 #: The label that tells what money is for; what has none is for the use of models.
@@ -38,12 +38,36 @@ def counting(
     series: Iterable[SeriesRow], standings: Mapping[str, Standing], *, tokens: bool = False
 ) -> Callable[[SeriesRow], bool]:
     """Whether a series counts towards spend, or towards tokens. A source without a standing is `auto`."""
+    rows = tuple(series)
+    seller = sellers(rows)
     given: dict[_Pair, dict[str, set[bool]]] = defaultdict(lambda: defaultdict(set))
-    for row in series:
+    for row in rows:
         if _charge(row) != ESTIMATE and not (tokens and row.billed):
-            given[_pair(row)][row.source].add(bool(row.billed))
+            given[seller(row), _charge(row)][row.source].add(bool(row.billed))
     counted = {(pair, *choice) for pair, sources in given.items() for choice in _counted(sources, standings)}
-    return lambda row: _charge(row) != ESTIMATE and (_pair(row), row.source, bool(row.billed)) in counted
+    return lambda row: (
+        _charge(row) != ESTIMATE and ((seller(row), _charge(row)), row.source, bool(row.billed)) in counted
+    )
+
+
+def sellers(series: Iterable[SeriesRow]) -> Callable[[SeriesRow], str]:
+    """Whose a series is: its provider, else that of its model's prefix, else the only one known of a model so named."""
+    rows = tuple(series)
+    known: dict[str, set[str]] = defaultdict(set)
+    for row in rows if any(not row.provider for row in rows) else ():
+        if row.provider and row.model:
+            known[without_snapshot(row.model.lower())].add(provider_id(row.provider))
+
+    def seller(row: SeriesRow) -> str:
+        if row.provider:
+            return provider_id(row.provider)
+        prefix, slash, _ = row.model.lower().partition("/")
+        if slash and prefix in PROVIDERS:
+            return PROVIDERS[prefix]
+        found = known.get(without_snapshot(row.model.lower()), set())
+        return next(iter(found)) if len(found) == 1 else ""
+
+    return seller
 
 
 def _counted(sources: Mapping[str, set[bool]], standings: Mapping[str, Standing]) -> set[tuple[str, bool]]:
@@ -63,10 +87,6 @@ def _counted(sources: Mapping[str, set[bool]], standings: Mapping[str, Standing]
 def _own_choice(kinds: set[bool], standing: Standing) -> bool:
     """Whether the bill is what counts of a source's own figures."""
     return True in kinds if len(kinds) == 1 else standing.cost_from == "bill"
-
-
-def _pair(row: SeriesRow) -> _Pair:
-    return provider_id(row.provider), _charge(row)
 
 
 def _charge(row: SeriesRow) -> str:

@@ -46,3 +46,21 @@ def test_tokens_count_though_the_bill_is_the_cost() -> None:
     series = rows(("both", "USD", ""), ("both", "", ""))
     counts = counting(series, {"both": Standing("auto", "bill")}, tokens=True)
     assert [counts(row) for row in series] == [False, True]
+
+
+def test_a_gateway_that_does_not_know_the_provider_is_known_by_the_models_name() -> None:
+    def row(source: str, provider: str, model: str, billed: str = "") -> SeriesRow:
+        return SeriesRow(0, source, provider, model, "" if billed else "input", (), "", {}, billed)
+
+    bill = row("bill", "scaleway", "mistral-small", "EUR")
+    for model in ("mistral-small", "mistral-small-2026-01-01", "scaleway/mistral-small"):
+        series = [bill, row("gw", "", model)]
+        counts = counting(series, {})
+        assert [counts(one) for one in series] == [False, True]
+    for other in (row("gw", "", "gpt-4o"), row("gw", "", "openai/mistral-small")):
+        series = [bill, other]
+        counts = counting(series, {})
+        assert [counts(one) for one in series] == [True, True]
+    several = [bill, row("other", "mistral", "mistral-small", "EUR"), row("gw", "", "mistral-small")]
+    counts = counting(several, {})
+    assert [counts(one) for one in several] == [True, True, True]
