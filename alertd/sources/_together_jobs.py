@@ -21,7 +21,7 @@ _ENDED_EARLY: Final = frozenset({"cancelled", "error", "user_error"})
 _GOING: Final = frozenset({"pending", "queued", "running", "compressing", "uploading", "cancel_requested"})
 #: Below a millionth of a dollar for tokens that were counted: the unit is not what it is thought to be.
 _LEAST_NANODOLLARS: Final = 1_000
-_MINUTE: Final = timedelta(minutes=1)
+_HOUR: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class Job:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def record(self, source: str, labels: Mapping[str, str]) -> BilledCost:
-        """Its cost, in the minute that it is booked in."""
-        start = self.at.replace(second=0, microsecond=0)
+        """Its cost, in the hour that it is booked in: the ledger never merges one with others."""
+        start = self.at.replace(minute=0, second=0, microsecond=0)
         return BilledCost(
-            "together", start, start + _MINUTE, from_nanos(self.nanodollars), labels, self.model, source, final=True
+            "together", start, start + _HOUR, from_nanos(self.nanodollars), labels, self.model, source, final=True
         )
 
     def to_json(self) -> list[Any]:

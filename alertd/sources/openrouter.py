@@ -119,8 +119,20 @@ class OpenRouter:
         month = sum((self._spent(row, "usage_monthly") for row in keys), Decimal(0))
         day = sum((self._spent(row, "usage_daily") for row in keys), Decimal(0))
         problems = ("no key is seen in this workspace; name another by workspace_id",) if not keys else ()
-        said = f"{left:.2f} USD of credit left; {len(keys)} keys spent {month:.2f} USD this month, {day:.2f} today"
+        said = (
+            f"{left:.2f} USD of credit left{self._lasts(keys, left, now)}; {len(keys)} keys spent {month:.2f} USD"
+            f" this month, {day:.2f} today"
+        )
         return Look(said, now, problems, {"key": sorted(row.text("name") or row.text("label") for row in keys)})
+
+    def _lasts(self, keys: Sequence[Fields], left: Decimal, now: datetime) -> str:
+        """Until when the credit lasts at the pace of this week, which begins on Monday."""
+        monday = floored(now - timedelta(days=now.astimezone(UTC).weekday()), UTC)
+        week = sum((self._spent(row, "usage_weekly") for row in keys), Decimal(0))
+        if week <= 0 or left <= 0:
+            return ""
+        days = left / week * Decimal((now - monday) / _DAY)
+        return f", which lasts about {days:.0f} days at this week's pace"
 
     async def close(self) -> None:
         """Let the connections go."""
