@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,10 @@ import pytest
 
 from alertd.core.positions import SourceView
 from alertd.core.roles import Standing
+from alertd.loops.collect import Collect
 from alertd.ports import Look, standing_of
 from alertd.registry import load
+from alertd.stores.sqlite import build
 from alertd.wire.pricebook import price_book
 from tests.servers.billing import Asked, Reply, serving
 from tests.servers.held import Held
@@ -161,3 +164,37 @@ def test_a_look_says_in_words_what_would_be_collected(kind: str) -> None:
     assert found.latest is not None
     assert found.latest.tzinfo is not None
     assert not any(str(secret) in repr(found) for secret in options.values() if len(str(secret)) > 3)
+
+
+@pytest.mark.parametrize("kind", sorted(STORIES))
+def test_in_a_real_database_reading_again_changes_nothing_before_and_after_a_roll_up(kind: str, tmp_path: Path) -> None:
+    served, options, _, _ = STORIES[kind]
+    plugin = load("sources", kind)
+    path = {"openai": "/v1", "openrouter": "/api/v1"}.get(kind, "")
+
+    class Stopped:
+        def now(self) -> datetime:
+            return NOW
+
+    async def collect(url: str) -> list[dict[int, int]]:
+        store = build(f"sqlite:///{tmp_path / 'alertd.db'}")
+        await store.open()
+        source = plugin.build(kind, plugin.Options.model_validate({**options, "url": url + path}))
+        collector = Collect(source, store, Stopped(), lambda _: SINCE)
+        sums = []
+        for _ in range(3):
+            await collector.tick()
+            rows, _revision = await store.usage(SINCE - timedelta(days=40), 0)
+            found: Counter[int] = Counter()
+            for row in rows:
+                found[row.series] += row.quantity
+            sums.append({series: quantity for series, quantity in found.items() if quantity})
+            await store.roll_up(NOW, 900)
+        await source.close()
+        await store.close()
+        return sums
+
+    with serving(served) as server:
+        first, *later = asyncio.run(collect(server.url))
+    assert first
+    assert later == [first, first]
