@@ -28,6 +28,7 @@ from alertd.wire.acs3 import Call, Credentials, canonical_query, signed_headers
 from alertd.wire.billing import Billing, Pace, Pages, Record, attributed, by_stretches, every_page
 from alertd.wire.fields import Fields
 from alertd.wire.files import reading
+from alertd.wire.http import HttpProblem
 from alertd.wire.imports import Distinct, Imported, by_files, look_at_files
 from alertd.wire.reports import totals
 
@@ -204,7 +205,14 @@ class Alibaba:
         host = base.partition("://")[2].rstrip("/")
         call = Call(method, host, path, action, version, now, token_hex(16), pairs)
         url = f"{base.rstrip('/')}{path}?{canonical_query(pairs)}"
-        answer = await self._billing.send(method, url, headers=signed_headers(call, self._credentials()))
+        try:
+            answer = await self._billing.send(method, url, headers=signed_headers(call, self._credentials()))
+        except HttpProblem as problem:
+            if "InvalidTimeStamp" not in problem.text:
+                raise
+            raise SourceError(
+                f"{problem}; set this machine's clock: it is off by more than Alibaba allows"
+            ) from problem
         failed = [answer.flag(name) is False for name in ("Success", "success")]
         code = answer.text("Code") or answer.text("code")
         if any(failed) or code.upper() not in _SUCCESS:

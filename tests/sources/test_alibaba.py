@@ -172,7 +172,7 @@ def test_a_month_is_final_at_noon_on_the_third_of_the_next_in_china(at: str, rea
     [
         (Reply({"Success": False, "Code": "NotAuthorized", "Message": "no right"}), "NotAuthorized no right"),
         (Reply({"Code": "Throttling.User", "Message": "slow down", "RequestId": "r"}, 429), "429"),
-        (Reply({"Code": "InvalidTimeStamp.Expired", "Message": "clock"}, 400), "InvalidTimeStamp.Expired"),
+        (Reply({"Code": "InvalidTimeStamp.Expired", "Message": "clock"}, 400), "set this machine's clock"),
         (Reply({"Code": "InvalidAccessKeyId.NotFound", "Message": "gone"}, 404), "InvalidAccessKeyId"),
         (
             Reply({"Success": True, "Code": "Success", "Data": {"TotalCount": 3, "Items": [], "NextToken": ""}}),
