@@ -210,9 +210,7 @@ class Alibaba:
         except HttpProblem as problem:
             if "InvalidTimeStamp" not in problem.text:
                 raise
-            raise SourceError(
-                f"{problem}; set this machine's clock: it is off by more than Alibaba allows"
-            ) from problem
+            raise SourceError(f"{problem}; set this machine's clock: it is too far off") from problem
         failed = [answer.flag(name) is False for name in ("Success", "success")]
         code = answer.text("Code") or answer.text("code")
         if any(failed) or code.upper() not in _SUCCESS:
