@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from starlette.types import ASGIApp
 
 from alertd import __version__, registry, web
+from alertd.core import configuration
 from alertd.core.assess import Policy
 from alertd.core.events import Event
 from alertd.core.faults import SettingsError
@@ -44,6 +45,7 @@ from alertd.ports import Clock, NewMessage, Notifier, Revoker, Source, Store
 from alertd.settings import Settings
 from alertd.web.server import ListenError, WebServer
 from alertd.web.view import Loop, Standings, View
+from alertd.wire.heartbeat import Heartbeat
 from alertd.wire.pricebook import price_book, rates_of
 
 log = logging.getLogger(__name__)
@@ -57,7 +59,7 @@ _PRUNE_EVERY: Final = timedelta(hours=6)
 _STUCK_AFTER: Final = timedelta(minutes=10)
 #: One round of a source that still reads the past may take so long.
 _BACKFILL: Final = timedelta(hours=6)
-_WATCH_EVERY: Final = timedelta(seconds=15)
+_WATCH_EVERY: Final = timedelta(seconds=5)
 #: Usage older than this is kept by the quarter of an hour, the finest border that a zone's midnight falls on.
 _FINE: Final = timedelta(days=2)
 _COARSE_SECONDS: Final = 900
@@ -79,8 +81,11 @@ class Parts:
     notifiers: dict[str, Notifier]
     revokers: dict[str, Revoker]
     collects: dict[str, Collect] = field(default_factory=dict)
+    heartbeat: Heartbeat | None = None
 
     async def close(self) -> None:
+        if self.heartbeat is not None:
+            await self.heartbeat.close()
         for source in self.sources.values():
             await source.close()
         for notifier in self.notifiers.values():
@@ -111,7 +116,9 @@ class App:
         self._stop = asyncio.Event()
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(self._overrun, EVENT_JOB_MAX_INSTANCES)
-        self._seen_files: dict[Path, float] = {}
+        self._files = self._seen_files = _marks(settings.watched)
+        self._next_beat = self.clock.now()
+        self._beating: set[asyncio.Task[bool]] = set()
         self._faults: tuple[str, ...] = ()
         self._web: WebServer | None = None
         self._started = self.clock.now()
@@ -122,6 +129,7 @@ class App:
         await self.store.open()
         self._listen_to_signals()
         self._web = server = await self._serve()
+        await self.runner.run("reload", self._tell_faults)
         self._schedule()
         self._scheduler.start()
         delivering = asyncio.create_task(self.deliver.run(self._stop), name="deliver")
@@ -150,21 +158,33 @@ class App:
         except (SettingsError, PriceFileError) as error:
             self._faults = tuple(str(error).splitlines())
             log.warning("the new configuration is refused, the old one stays in force:\n%s", error)
+            self._files = _marks(self._files)
+            await self._tell_faults()
             return
         self._faults = ()
         old, self.parts = self.parts, parts
         self.judge.terms = self._terms()
         self.actor.orders = self._orders()
         self.deliver.replace(parts.notifiers, _fallbacks(parts.settings))
+        self.deliver.held = parts.settings.dry_run
         if self._web is not None:
             self._web.replace(self._application(self._web.host))
         self._scheduler.remove_all_jobs()
         self._schedule()
+        self._files = _marks(parts.settings.watched)
         await old.close()
+        await self._tell_faults()
+        if parts.settings.database != old.settings.database:
+            log.warning("ALERTD_DATABASE has changed: that takes a restart")
         log.info("configuration re-read: %d budgets, %d sources", len(parts.settings.budgets), len(parts.sources))
+
+    async def _tell_faults(self) -> None:
+        """Announce that the configuration was refused, or is sound again: once each."""
+        await self.judge.tell(lambda notes: configuration.told(self._faults, notes, self.clock.now()))
 
     def _build(self, settings: Settings, progress: Callable[[str, float], None]) -> Parts:
         parts = Parts(settings, sources_of(settings), notifiers_of(settings), revokers_of(settings))
+        parts.heartbeat = Heartbeat(settings.heartbeat_url) if settings.heartbeat_url else None
         parts.collects = {
             name: Collect(source, self.store, self.clock, lambda now: _since(settings, now), progress)
             for name, source in parts.sources.items()
@@ -214,7 +234,8 @@ class App:
 
     def _deliverer(self) -> Deliver:
         fallbacks = _fallbacks(self.parts.settings)
-        return Deliver(self.store, self.parts.notifiers, self.clock, fallbacks, runner=self.runner)
+        held = self.parts.settings.dry_run
+        return Deliver(self.store, self.parts.notifiers, self.clock, fallbacks, held=held, runner=self.runner)
 
     async def _serve(self) -> WebServer | None:
         """The page, the API and the probes; an address that cannot be had is said, and all else goes on."""
@@ -310,7 +331,18 @@ class App:
         self.runner.rounds.setdefault(event.job_id, Rounds()).skipped += 1
 
     async def _judge(self) -> None:
-        await self.runner.run("judge", self.judge.tick)
+        if await self.runner.run("judge", self.judge.tick) and self.judge.sees() and self.deliver.heard():
+            self._beat()
+
+    def _beat(self) -> None:
+        """Say that all is well, once a poll interval, and without keeping anybody waiting."""
+        heartbeat, now = self.parts.heartbeat, self.clock.now()
+        if heartbeat is None or now < self._next_beat:
+            return
+        self._next_beat = now + self.parts.settings.poll_interval
+        beating = asyncio.create_task(self.runner.run("heartbeat", heartbeat.beat))
+        self._beating.add(beating)
+        beating.add_done_callback(self._beating.discard)
 
     async def _act(self) -> None:
         await self.runner.run("act", self.actor.tick)
@@ -326,17 +358,22 @@ class App:
         await self.runner.run("upkeep", upkeep)
 
     async def _watch(self) -> None:
-        """Read tables and price files anew when they change."""
-        seen = {path: path.stat().st_mtime for path in self.parts.settings.watched if path.exists()}
-        if self._seen_files and seen != self._seen_files:
-            await self.reload()
-        self._seen_files = seen
+        """Read the configuration anew when one of its files has changed, and has then been left alone for a round."""
+        marks = _marks(self._files)
+        changed, still = marks != self._files, marks == self._seen_files
+        self._seen_files = marks
+        if changed and still:
+            self._files = marks
+            await self._reload()
+
+    async def _reload(self) -> None:
+        await self.runner.run("reload", self.reload)
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload()))
 
 
 def sources_of(settings: Settings) -> dict[str, Source]:
@@ -373,6 +410,19 @@ def database_warning(settings: Settings) -> str | None:
     if folder.exists() and folder.stat().st_dev == Path("/").stat().st_dev:
         return f"{folder} is not on a volume: what alertd remembers is gone with this container; mount one there"
     return None
+
+
+def _marks(files: Iterable[Path]) -> dict[Path, tuple[int, ...] | None]:
+    """What tells that a file is another than before: None for one that is not there."""
+    marks: dict[Path, tuple[int, ...] | None] = {}
+    for file in files:
+        try:
+            found = file.stat()
+        except OSError:
+            marks[file] = None
+        else:
+            marks[file] = (found.st_mtime_ns, found.st_size, found.st_ino)
+    return marks
 
 
 def _loopback(host: str) -> bool:

@@ -74,6 +74,7 @@ class Deliver:
         clock: Clock,
         fallbacks: Mapping[str, str],
         *,
+        held: bool = False,
         runner: Runner | None = None,
         jitter: Callable[[], float] = random.random,
         send: timedelta = SEND,
@@ -88,6 +89,8 @@ class Deliver:
         self._fallbacks = dict(fallbacks)
         self._runner = runner or Runner(clock)
         self._jitter = jitter
+        #: A dry run sends nothing, not even what was written before it.
+        self.held = held
         self._send = send
         self._lease = lease
         self._orphans_said: set[str] = set()
@@ -119,6 +122,11 @@ class Deliver:
         for lane in self.lanes.values():
             lane.woken.set()
 
+    def heard(self) -> bool:
+        """Whether a word would reach anybody: not where the last try of every notifier failed."""
+        lanes = [self.lanes[name] for name in self._notifiers if name in self.lanes]
+        return not lanes or any(not lane.last_error for lane in lanes)
+
     def replace(self, notifiers: Mapping[str, Notifier], fallbacks: Mapping[str, str]) -> None:
         """Go on with another configuration. What waits for a notifier that is gone goes where it would have fallen."""
         self._fallbacks = {**{n: f for n, f in self._fallbacks.items() if n not in notifiers}, **fallbacks}
@@ -141,7 +149,7 @@ class Deliver:
     async def _round(self, name: str) -> Sent:
         """Claim what this notifier may send now, send it, record each as soon as it is known."""
         lane, notifier, now = self._lane(name), self._notifiers[name], self._clock.now()
-        if lane.free_at is not None and now < lane.free_at:
+        if self.held or (lane.free_at is not None and now < lane.free_at):
             return Sent()
         limit = room(lane.circuit, now, people=notifier.people)
         rows = await self._store.claim(now, self._lease, [name], limit) if limit else []
@@ -200,6 +208,8 @@ class Deliver:
     async def _orphans(self) -> Sent:
         """Messages to notifiers that the configuration does not have: they wait for a while, then go elsewhere."""
         now, total = self._clock.now(), Sent()
+        if self.held:
+            return total
         depth = await self._store.outbox_depth()
         for name, (count, oldest) in sorted(depth.items()):
             if name in self._notifiers:

@@ -88,6 +88,18 @@ class Judge:
         log.warning("another replica was quicker with its judgement; this one is left to the next round")
         return 0
 
+    def sees(self) -> bool:
+        """Whether any source has shown something that is young enough to speak for the present."""
+        now = self._clock.now()
+        return any(view.until is not None and not view.stale(now) for view in self.views.values())
+
+    async def tell(self, say: Callable[[Mapping[str, Any]], Decisions]) -> None:
+        """Announce what is no judgement of the ledger; `say` makes it of the notes, anew where a race was lost."""
+        for _ in range(_TRIES):
+            notes = await self._store.memory()
+            if await self._commit(say({name: value for name, (value, _) in notes.items()}), notes):
+                return
+
     async def preview(self) -> tuple[Facts, Decisions]:
         """What a judgement would come to now, and from what; nothing is written."""
         await self._refresh()

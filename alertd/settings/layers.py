@@ -49,6 +49,8 @@ class Layers:
 
     leaves: dict[KeyPath, Leaf] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    #: The files that were read.
+    files: list[Path] = field(default_factory=list)
 
     def environment(self, variables: Mapping[str, str], layer: int) -> None:
         """The process environment: every ALERTD_ variable is ours, but those of Kubernetes."""
@@ -145,6 +147,7 @@ class Layers:
 
     def _text(self, file: Path, place: str) -> str:
         """The text of a file; empty, with a fault, where it cannot be read."""
+        self.files.append(file)
         try:
             return read_text(file)
         except ValueError as error:

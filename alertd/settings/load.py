@@ -72,6 +72,7 @@ class _Reading:
     def __init__(self, layers: Layers, house: Path) -> None:
         self.leaves = layers.leaves
         self.faults = list(layers.faults)
+        self.files = (*layers.files, *_named_files(layers))
         self.house = house
 
     def settings(self, need: Collection[str]) -> Settings | None:
@@ -98,7 +99,7 @@ class _Reading:
             budgets=budgets,
             prices=prices,
             fx=fx,
-            watched=(*prices, *tables),
+            watched=tuple(dict.fromkeys((*prices, *tables, *self.files))),
             **rooms,
         )
 
@@ -185,6 +186,11 @@ class _Reading:
                 self.faults.append(
                     Fault(place, f"no {section} are configured", f"write {written((section, name))}__{keys}")
                 )
+
+
+def _named_files(layers: Layers) -> list[Path]:
+    """The files that hold values (`token_file`), a plug-in's certificates included."""
+    return [Path(str(leaf.value)) for path, leaf in layers.leaves.items() if path[-1].endswith(FILE)]
 
 
 def _rate(value: object) -> Decimal:

@@ -53,5 +53,5 @@ class Settings:
     prices: tuple[Path, ...]
     #: One unit of the first currency in units of the second.
     fx: Mapping[tuple[str, str], Decimal]
-    #: Files that are read again when they change: tables and prices.
+    #: Files that are read again when they change: the configuration itself, secrets, tables and prices.
     watched: tuple[Path, ...]

@@ -73,6 +73,13 @@ class Daemon:
         answer = httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=10)
         return answer.json() if answer.status_code == 200 else None
 
+    def text(self, path: str) -> str:
+        """One of its pages as text."""
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=10).text
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """SIGKILL: no goodbye."""
         self._process.kill()

@@ -11,11 +11,16 @@ from alertd.core.messages.dates import age, clock_time, zone_of
 from alertd.core.messages.figures import amount, plural, used_of
 from alertd.core.messages.spans import Line, Said, bold, clean, code, joined, name, plain
 
+#: How many faults are shown, and how much of each.
+_FAULTS: Final = 5
+_FAULT_LENGTH: Final = 300
 _EVERY: Final = {"1m": "every minute", "60s": "every minute", "1h": "every hour"}
 
 
 def source_stale(event: Event, now: datetime) -> Said:
     """Cannot see spend from `gateway` since 13:58 (22 min)"""
+    if "faults" in event.details:
+        return _refused(event)
     since, error = details.instant(event, "since"), clean(details.words(event, "error"))
     every = _every(details.words(event, "retry_every"))
     when = "" if since is None else f" since {clock_time(since, zone_of(event), now)} ({age(now - since)})"
@@ -36,6 +41,8 @@ def source_stale(event: Event, now: datetime) -> Said:
 
 def seeing_again(event: Event, now: datetime) -> Said:
     """Seeing spend from `gateway` again: blind from 13:58 to 14:42 (44 min)"""
+    if "faults" in event.details:
+        return (bold("The configuration is sound again"), plain(" and in force")), (), ("no action needed",)
     zone, since, until = zone_of(event), details.instant(event, "since"), details.instant(event, "until")
     when = ""
     if since is not None and until is not None:
@@ -51,6 +58,24 @@ def seeing_again(event: Event, now: datetime) -> Said:
     )
     source = name(details.words(event, "source"), "code")
     return (bold("Seeing spend from "), source, bold(f" again{when}")), lines, ("no action needed",)
+
+
+def _refused(event: Event) -> Said:
+    """The new configuration is refused (2 faults); the old one stays in force"""
+    faults = [str(fault) for fault in details.rows(event, "faults")]
+    more = len(faults) - _FAULTS
+    lines: tuple[Line, ...] = (
+        *((code(clean(fault, _FAULT_LENGTH)),) for fault in faults[:_FAULTS]),
+        (plain(f"and {plural(more, 'more fault')}"),) if more > 0 else (),
+        (
+            plain("Correct it, then "),
+            code("alertd check"),
+            plain("; it is read when its file changes, or on SIGHUP."),
+        ),
+        (plain("I'll post once when it is sound."),),
+    )
+    count = plural(len(faults), "fault")
+    return (bold(f"The new configuration is refused ({count})"), plain("; the old one stays in force")), lines, ()
 
 
 def _unknown(event: Event) -> Line:

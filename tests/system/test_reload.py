@@ -1,0 +1,180 @@
+"""The real daemon: a bad configuration is refused and told once, secrets are re-read, the heart beats while it sees."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alertd.cli import main
+from tests.servers.billing import Asked, Reply, Server, serving
+from tests.servers.webhook import WebhookServer
+from tests.system.daemon import Daemon, env_file, wait_for
+
+
+class Gateway:
+    """A page of one counter, behind a token that may change; `tokens` is what it shows."""
+
+    def __init__(self) -> None:
+        self.tokens = 1_000_000
+        self.token = "first"
+        self.well = True
+
+    def answer(self, asked: Asked) -> Reply:
+        if asked.headers.get("authorization") != f"Bearer {self.token}" or not self.well:
+            return Reply("no", 401)
+        lines = f'vllm:prompt_tokens_total{{model_name="m"}} {self.tokens}\nprocess_start_time_seconds 1\n'
+        return Reply(lines, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+@contextmanager
+def serving_gateway() -> Iterator[tuple[Gateway, Server]]:
+    gateway = Gateway()
+    with serving(gateway.answer) as server:
+        yield gateway, server
+
+
+def settings(folder: Path, server: Server, hook: WebhookServer, **more: str) -> dict[str, str]:
+    (folder / "token").write_text("first\n")
+    return {
+        "ALERTD_DATABASE": f"sqlite:///{folder}/alertd.db",
+        "ALERTD_POLL_INTERVAL": "1s",
+        "ALERTD_HTTP__LISTEN": "127.0.0.1:0",
+        "ALERTD_SOURCES__GATEWAY__KIND": "scrape",
+        "ALERTD_SOURCES__GATEWAY__URL": f"{server.url}/metrics",
+        "ALERTD_SOURCES__GATEWAY__PRESET": "vllm",
+        "ALERTD_SOURCES__GATEWAY__TOKEN_FILE": f"{folder}/token",
+        "ALERTD_BUDGETS__ALL__AMOUNT": "100M tokens",
+        "ALERTD_BUDGETS__ALL__THRESHOLDS": '["actual 10%","actual 50%","actual 100%"]',
+        "ALERTD_NOTIFIERS__HOOK__KIND": "webhook",
+        "ALERTD_NOTIFIERS__HOOK__URL": hook.url,
+        **more,
+    }
+
+
+@contextmanager
+def running(file: Path) -> Iterator[Daemon]:
+    daemon = Daemon(file)
+    try:
+        wait_for("its page", lambda: daemon.port)
+        yield daemon
+    finally:
+        status, _ = daemon.stop()
+    assert status == 0
+
+
+def about_the_configuration(hook: WebhookServer) -> list[tuple[str, str]]:
+    return [(e["event"], e["reason"]) for e in hook.events.values() if "configuration" in e["reason"]]
+
+
+def logged(daemon: Daemon, words: str) -> int:
+    return sum(words in line["message"] for line in daemon.lines)
+
+
+def judged(daemon: Daemon) -> Any:
+    return (daemon.get("/api/v1/budgets") or {}).get("budgets")
+
+
+def test_a_bad_configuration_is_refused_said_once_a_set_of_faults_and_once_when_it_is_sound(tmp_path: Path) -> None:
+    with serving_gateway() as (_, server), WebhookServer() as hook:
+        good = settings(tmp_path, server, hook)
+        file = env_file(tmp_path / "alertd.env", good)
+        with running(file) as daemon:
+            wait_for("figures", lambda: judged(daemon))
+            bad = {**good, "ALERTD_BUDGETS__ALL__AMOUNT": "lots"}
+            env_file(file, bad)
+            refused = "the new configuration is refused"
+            for times in (1, 2):
+                daemon.signal(signal.SIGHUP)
+                wait_for("its refusal in the log", lambda times=times: logged(daemon, refused) >= times)
+            wait_for("its alert", lambda: about_the_configuration(hook))
+            assert "ALERTD_BUDGETS__ALL__AMOUNT (alertd.env:8): 'lots' is no amount" in str(daemon.lines)
+            assert wait_for("figures all the same", lambda: judged(daemon))[0]["amount"] == "100000000"
+            env_file(file, {**bad, "ALERTD_DIGEST": "hourly"})
+            daemon.signal(signal.SIGHUP)
+            wait_for("the other set of faults", lambda: len(about_the_configuration(hook)) > 1)
+            env_file(file, good)
+            daemon.signal(signal.SIGHUP)
+            wait_for("the word that it is sound", lambda: len(about_the_configuration(hook)) > 2)
+            daemon.signal(signal.SIGHUP)
+            wait_for("two good reloads", lambda: logged(daemon, "configuration re-read") >= 2)
+        with running(file) as daemon:
+            wait_for("figures after a restart", lambda: judged(daemon))
+    first, second, last = about_the_configuration(hook)
+    assert (first[0], second[0], last[0]) == ("source_stale", "source_stale", "recovered")
+    assert "ALERTD_BUDGETS__ALL__AMOUNT (alertd.env:8): 'lots' is no amount" in first[1]
+
+
+def test_a_changed_file_is_read_anew_without_a_signal_secrets_included(tmp_path: Path) -> None:
+    with serving_gateway() as (gateway, server), WebhookServer() as hook:
+        file = env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook))
+        with running(file) as daemon:
+            wait_for("figures", lambda: judged(daemon))
+            gateway.token = "second"
+            wait_for("the refusal of the old token", lambda: logged(daemon, "answers 401"))
+            (tmp_path / "token").write_text("second\n")
+            wait_for("the reload", lambda: logged(daemon, "configuration re-read"), 30)
+            gateway.tokens = 7_000_000
+            wait_for("usage by the new token", lambda: judged(daemon)[0]["spent"] == "6000000")
+            assert "second" not in str(daemon.lines)
+
+
+def test_the_heart_beats_after_good_rounds_only(tmp_path: Path) -> None:
+    beats: list[Asked] = []
+
+    def heard(asked: Asked) -> Reply:
+        beats.append(asked)
+        return Reply("ok")
+
+    with serving_gateway() as (gateway, server), WebhookServer() as hook, serving(heard) as watcher:
+        more = {
+            "ALERTD_HEARTBEAT_URL": f"{watcher.url}/ping/s3cret",
+            "ALERTD_SOURCES__GATEWAY__STALE_AFTER": "2s",
+        }
+        with running(env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook, **more))) as daemon:
+            wait_for("three beats", lambda: len(beats) >= 3)
+            assert {(beat.method, beat.path) for beat in beats} == {("GET", "/ping/s3cret")}
+            gateway.well = False
+            wait_for("blindness", lambda: [e for e in hook.events.values() if e["event"] == "source_stale"])
+            silent = len(beats)
+            runs = rounds(daemon)
+            wait_for("three rounds more", lambda: rounds(daemon) >= runs + 3)
+            assert len(beats) == silent, "a daemon that sees nothing is not well"
+            gateway.well = True
+            wait_for("beats again", lambda: len(beats) > silent)
+            assert "s3cret" not in str(daemon.lines)
+
+
+def rounds(daemon: Daemon) -> float:
+    """How often it has judged."""
+    lines = daemon.text("/metrics").splitlines()
+    return next(float(line.rsplit(" ", 1)[1]) for line in lines if 'loop="judge"' in line and "_count" in line)
+
+
+def test_what_was_told_before_a_backup_came_back_is_not_told_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving_gateway() as (gateway, server), WebhookServer() as hook:
+        given = settings(tmp_path, server, hook)
+        file = env_file(tmp_path / "alertd.env", given)
+        monkeypatch.setenv("ALERTD_DATABASE", given["ALERTD_DATABASE"])
+        with running(file) as daemon:
+            wait_for("figures", lambda: judged(daemon))
+            assert main(["db", "backup", str(tmp_path / "old.db")]) == 0
+            gateway.tokens = 21_000_000
+            wait_for("the first level", lambda: [e for e in hook.events.values() if e["levels"] == [10]])
+        for name in ("alertd.db", "alertd.db-wal", "alertd.db-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+        before = len(hook.events)
+        assert main(["db", "restore", str(tmp_path / "old.db")]) == 0
+        with running(file) as daemon:
+            wait_for("the spend since", lambda: (judged(daemon) or [{}])[0].get("spent") == "20000000")
+            wait_for("the word in the log", lambda: logged(daemon, "restored from a backup"))
+            gateway.tokens = 61_000_000
+            wait_for("the second level", lambda: [e for e in hook.events.values() if 50 in e["levels"]])
+    news = [(e["event"], e["levels"]) for e in list(hook.events.values())[before:]]
+    assert news == [("threshold", [50])]
