@@ -203,7 +203,7 @@ class App:
             sources=self.parts.sources,
             dry_run=settings.dry_run,
             public_url=settings.public_url,
-            policy=Policy(settings.digest, settings.quiet_hours, settings.timezone),
+            policy=Policy(settings.digest, settings.quiet_hours, settings.timezone, settings.poll_interval),
             committed=lambda: [(name, item) for name, one in collects.items() for item in one.committed],
             catching_up=lambda: frozenset(name for name, one in collects.items() if one.catching_up),
         )

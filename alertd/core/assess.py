@@ -27,8 +27,9 @@ from alertd.core.sources import blind, said_again_of
 from alertd.core.survey import Survey
 from alertd.core.verdicts import Alert, judged, said_again
 
-#: A judgement so long after the last one finds what was crossed while nobody looked.
+#: A judgement so long after the last one, and at least so many intervals, finds what was crossed while nobody looked.
 _ABSENT: Final = timedelta(minutes=15)
+_ABSENT_INTERVALS: Final = 4
 #: How often the note of the last judgement is written.
 _NOTED_EVERY: Final = timedelta(minutes=5)
 
@@ -40,6 +41,8 @@ class Policy:
     digest: str = "off"
     quiet: QuietHours | None = None
     zone: tzinfo = UTC
+    #: How often a judgement is made.
+    interval: timedelta = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +236,8 @@ def _scores(
 def _absence(facts: Facts, now: datetime) -> datetime | None:
     """Since when nobody looked, where that is long ago."""
     last = _instant(facts.notes.get("judged"))
-    return last if last is not None and now - last > _ABSENT else None
+    long = max(_ABSENT, _ABSENT_INTERVALS * facts.policy.interval)
+    return last if last is not None and now - last > long else None
 
 
 def _tick_note(facts: Facts, now: datetime) -> dict[str, str]:

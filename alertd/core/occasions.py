@@ -16,6 +16,8 @@ from alertd.core.verdicts import Alert, levels
 #: Digests are sent at nine in the morning, weekly ones on Mondays; one that is this late is left out.
 _DIGEST_HOUR: Final = 9
 _DIGEST_LATE: Final = timedelta(hours=20)
+#: A period is summed up so long after its end, though a source has not told all of it.
+_GIVEN_UP: Final = timedelta(days=7)
 _DAYS: Final = {"daily": 1, "weekly": 7}
 
 
@@ -54,13 +56,19 @@ def closings(
     """One summary a budget and scope when its period has closed and its data have come."""
     for position in previous:
         key = f"{position.name}/summary/closed"
-        if position.closed and key not in told and (position.spent or not position.scope):
+        if _all_seen(position, now) and key not in told and (position.spent or not position.scope):
             own = [name for name in told if name.startswith(f"{position.name}/") and "/summary/" not in name]
             details: dict[str, Any] = {"occasion": "period_closed", "state": state_of(position), "alerts": len(own)}
             if projections := notes.get(f"projected/{position.name}"):
                 details["projections"] = projections
             reason = "the period closed"
             yield Alert((key,), event_of(position, "summary", "information", key, now, reason=reason, details=details))
+
+
+def _all_seen(position: Position, now: datetime) -> bool:
+    """Whether a period's data have come; a source that stays silent holds its summary up for a week at the most."""
+    seen = position.data_until is not None and position.data_until >= position.period.end
+    return position.closed and (seen or now - position.period.end > _GIVEN_UP)
 
 
 def digest(
