@@ -72,6 +72,8 @@ class Position:
     culprit: tuple[str, str] | None = None
     matched: bool = True
     closed: bool = False
+    #: Nothing was used for a week: what is to come is anybody's guess.
+    idle: bool = True
     #: The local day so far, where a threshold asks whether it is unusual.
     today: Unusual | None = None
     #: The start of the first day on which it was used, as far as history reaches.

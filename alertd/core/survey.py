@@ -31,6 +31,7 @@ _YOUNG: Final = timedelta(days=3)
 _WHO: Final = ("key", "user", "service", "project", "workspace", "team")
 #: Finer than any price of one token; what a shared free tier leaves behind the 28th digit is no money.
 _EXACT: Final = Decimal("1e-12")
+_IDLE_DAYS: Final = 7
 #: Days that say what is usual.
 _USUAL_DAYS: Final = 28
 _RECENT_DAYS: Final = 2
@@ -128,6 +129,7 @@ class Survey:
             contributor_count=len(contributors),
             pace=_rounded(week) if today > _first_used(table, used) else None,
             burns=burns,
+            idle=not table.quantities[used, max(0, today - _IDLE_DAYS) : today + 1].any(),
             culprit=culprit or self._today_culprit(label, groups, table),
             today=self._today(position, used, table),
             daily=tuple(

@@ -101,14 +101,13 @@ def _forecast(position: Position, threshold: Threshold, now: datetime) -> bool |
     level = float(threshold.reached_at(position.amount))
     if position.projection is None or position.spent >= threshold.reached_at(position.amount):
         return None  # the actual level says it
-    idle = not position.pace and not position.spent
     bound = position.projection.fires_below(threshold.probability)
     if level >= bound:
         return False if level * _CLEARED >= bound else None
     begins = [at for at in (position.complete_from, position.used_since) if at is not None]
     seen = position.projection.instants[0] - max(begins) if begins else _SEEN_ENOUGH
     enough = seen >= _SEEN_ENOUGH or position.spent * 2 >= threshold.reached_at(position.amount)
-    return True if enough and not idle and now < position.period.end else None
+    return True if enough and not position.idle and now < position.period.end else None
 
 
 def _burning(position: Position, threshold: Threshold) -> bool | None:
