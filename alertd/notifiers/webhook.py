@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from alertd.core.events import Event
 from alertd.options import NotifierOptions, Secret
 from alertd.ports import Delivery, Receipt
 from alertd.wire.posting import Poster, find_host, secret_parts
+from alertd.wire.signing import signature
 
 _JSON: Final = "application/json; charset=utf-8"
 
@@ -47,12 +46,6 @@ def draft(options: Options, delivery: Delivery, now: datetime) -> dict[str, byte
     """The bodies that would be posted, one a line."""
     del options, now
     return {".jsonl": b"".join(render(event) + b"\n" for event in delivery.events)}
-
-
-def signature(secret: str, unix_time: int, body: bytes) -> str:
-    """`t=<unix>,v1=<hex HMAC-SHA256 of "t.body">`: what a receiver verifies, and may refuse when t is old."""
-    digest = hmac.new(secret.encode(), f"{unix_time}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={unix_time},v1={digest}"
 
 
 def render(event: Event) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from alertd.core.messages.spans import clean
@@ -115,6 +116,14 @@ def one_of_name(levers: Levers, wanted: str, found: Iterable[Target]) -> Target:
         ids = ", ".join(one.id for one in same[:4])
         raise levers.refused(f"{len(same)} keys are called {wanted!r} ({ids}); say which in `targets`")
     return same[0]
+
+
+def json_number(text: str | None) -> int | float | None:
+    """An amount as a JSON number, for interfaces that want one; None where there is none."""
+    if text is None:
+        return None
+    exact = Decimal(text)
+    return int(exact) if exact == exact.to_integral_value() else float(exact)
 
 
 def _request_of(answer: Answer) -> str:

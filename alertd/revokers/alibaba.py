@@ -1,0 +1,131 @@
+"""Alibaba Cloud Model Studio: an API key is disabled and enabled, or deleted for good.
+
+Source: Model Studio's management API 2026-02-10 (ListApiKeys, DisableApiKey, EnableApiKey, DeleteApiKey), signed by
+ACS3-HMAC-SHA256. An answer of 200 that says success false is a failure.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import Final, Literal
+from urllib.parse import quote, urlsplit
+
+from pydantic import Field
+
+from alertd.options import RevokerOptions, Secret
+from alertd.ports import Done, Lever, Observed, Target
+from alertd.wire.acs3 import Call, Credentials, canonical_query, signed_headers
+from alertd.wire.fields import Fields
+from alertd.wire.levers import Levers, Told, one_of_name
+
+_VERSION: Final = "2026-02-10"
+_PATH: Final = "/modelstudio/apikeys"
+_LEVERS: Final = {
+    "disable": Lever("disable this Model Studio key", "enable this Model Studio key"),
+    "delete": Lever("delete this Model Studio key", "", grade="delete", reversible=False),
+}
+_SUCCESS: Final = frozenset({"", "200", "ok", "success"})
+_PAGES: Final = 100
+
+
+class Options(RevokerOptions):
+    """Model Studio. A RAM user of its own that may modelstudio:DisableApiKey and EnableApiKey; TOKEN is its secret."""
+
+    access_key_id: str = Field("", description="The AccessKey ID of the RAM user that acts; TOKEN is its secret")
+    security_token: Secret | None = Field(None, description="The token of temporary credentials (STS)")
+    lever: Literal["disable", "delete"] = Field("disable", description="disable can be undone, delete cannot")
+    region: str = Field("ap-southeast-1", description="The region of Model Studio")
+    url: str = Field("", description="Another endpoint than the region's")
+
+
+def build(name: str, options: Options) -> Alibaba:
+    """The revoker; contacts nobody yet."""
+    return Alibaba(name, options)
+
+
+class Alibaba:
+    """The API keys of one account's Model Studio."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name = name
+        self.lever = _LEVERS[options.lever]
+        complete = options.token and options.access_key_id
+        self.lacks = "" if complete else "it has no credential of its own: set ACCESS_KEY_ID and TOKEN"
+        self._options = options
+        self._base = (options.url or f"https://modelstudio.{options.region}.aliyuncs.com").rstrip("/")
+        self._levers = Levers(name, options)
+
+    async def find(self, target: str) -> Target:
+        """The key of an id or of a description that only one key has."""
+        rows = await self._rows({})
+        known = [Target(row.text("apiKeyId"), row.text("description"), row.text("apiKeyValue")) for row in rows]
+        return one_of_name(self._levers, self._options.targets.get(target, target), known)
+
+    async def read(self, target: Target) -> Observed:
+        """Whether it is disabled, and whose it is."""
+        rows = await self._rows({"apiKeyId": target.id})
+        row = next((one for one in rows if one.text("apiKeyId") == target.id), None)
+        if row is None:
+            return Observed(acted=True, present=False, said="there is no such key any more")
+        disabled = row.flag("disabled") is True
+        impact = {"workspace": row.text("workspaceName"), "made by": row.text("createdBy")}
+        return Observed(
+            disabled and self._options.lever == "disable",
+            {"disabled": disabled},
+            "disabled" if disabled else "enabled",
+            impact={name: value for name, value in impact.items() if value},
+        )
+
+    async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
+        """Disable or delete it; a key that is gone is done."""
+        if self._options.lever == "delete":
+            return _done(await self._ask("DELETE", "DeleteApiKey", f"/{quote(target.id, safe='')}"))
+        return _done(await self._ask("PUT", "DisableApiKey", f"/{quote(target.id, safe='')}/disable"))
+
+    async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
+        """Enable it."""
+        return _done(await self._ask("PUT", "EnableApiKey", f"/{quote(target.id, safe='')}/enable"))
+
+    async def look(self) -> str:
+        """How many keys its credential sees."""
+        return f"{len(await self._rows({}))} keys; nothing was changed"
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._levers.close()
+
+    async def _rows(self, query: dict[str, str]) -> list[Fields]:
+        found: list[Fields] = []
+        following = ""
+        for _ in range(_PAGES):
+            page = {**query, "maxResults": "100", **({"nextToken": following} if following else {})}
+            told = await self._ask("GET", "ListApiKeys", "", page)
+            if not told.found:
+                raise self._levers.refused("this account or region has no interface for keys; stop them in the console")
+            found += told.fields.items("apiKeys", required=False)
+            following = told.fields.text("nextToken")
+            if not following:
+                break
+        return found
+
+    async def _ask(self, method: str, action: str, path: str, query: dict[str, str] | None = None) -> Told:
+        """A signed request; what says success false at status 200 is refused like a status."""
+        pairs = sorted((query or {}).items())
+        call = Call(method, urlsplit(self._base).netloc, f"{_PATH}{path}", action, _VERSION, datetime.now(UTC),
+                    token_hex(16), pairs)  # fmt: skip
+        token = self._options.security_token.get_secret_value() if self._options.security_token else ""
+        secret = self._options.token.get_secret_value() if self._options.token else ""
+        headers = signed_headers(call, Credentials(self._options.access_key_id, secret, token))
+        written = canonical_query(pairs)
+        url = f"{self._base}{_PATH}{path}{'?' + written if written else ''}"
+        told = await self._levers.ask(method, url, headers=headers)
+        code = told.fields.text("code")
+        if told.found and (told.fields.flag("success") is False or code.lower() not in _SUCCESS):
+            throttled = code.startswith("Throttling")
+            raise self._levers.refused(f"{code}: {told.fields.text('message')}", permanent=not throttled)
+        return Told(told.fields, told.fields.text("requestId") or told.request, told.found)
+
+
+def _done(told: Told) -> Done:
+    return Done("taken" if told.found else "there is no such key", told.request)

@@ -1,0 +1,147 @@
+"""A command of one's own: a fixed list of arguments, JSON on standard input, no shell, no secret of alertd's.
+
+It gets what a hook gets (do, action, target, name, id, reason, before) as one JSON object. Status 0 is done, 75 asks to
+try again later, anything else is a refusal. With READS it is also run for the state and prints {"acted": true | false,
+"state": {...}}. What it prints is read up to a bound; what does not end in time is killed with all it started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from alertd.core.messages.spans import clean
+from alertd.options import RevokerOptions, TextList
+from alertd.ports import Done, Lever, Observed, RevokerError, Target
+
+_KEPT: Final = 1 << 16
+_CHUNK: Final = 1 << 14
+_SAID: Final = 300
+#: EX_TEMPFAIL of sysexits.h.
+_LATER: Final = 75
+#: All that a command gets of the environment.
+_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "TZ")
+
+
+class Options(RevokerOptions):
+    """What is run."""
+
+    command: TextList = Field(
+        min_length=1, description='The program and its arguments, ["/usr/local/bin/stop","--key"]'
+    )
+    what: str = Field("run a command to stop it", description="What it does, as people are told")
+    grade: Literal["warn", "throttle", "disable", "delete"] = Field("disable", description="How hard it is")
+    reversible: bool = Field(default=False, description="Whether it can undo what it did, by do=restore")
+    reads: bool = Field(default=False, description="Whether it tells the state, by do=read")
+
+
+def build(name: str, options: Options) -> Command:
+    """The revoker; runs nothing yet."""
+    return Command(name, options)
+
+
+class Command:
+    """One command."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name = name
+        self.lever = Lever(options.what, f"undo: {options.what}", options.grade, options.reversible, repeats=False)
+        self.lacks = ""
+        self._options = options
+
+    async def find(self, target: str) -> Target:
+        """The label's value as it is, or the id that TARGETS gives it."""
+        return Target(self._options.targets.get(target, target), target)
+
+    async def read(self, target: Target) -> Observed:
+        """What the command says of the state; unknown where it is not asked."""
+        if not self._options.reads:
+            return Observed(acted=None, said="the command is not asked for the state")
+        said = _object(await self._run("read", target, {}, f"read-{target.id}", ""))
+        acted, state = said.get("acted"), said.get("state")
+        return Observed(
+            acted if isinstance(acted, bool) else None,
+            state if isinstance(state, dict) else {},
+            clean(str(said.get("said", "")), _SAID),
+        )
+
+    async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
+        """Run it to stop the target."""
+        return Done(clean(await self._run("act", target, dict(before.values), key, reason), _SAID) or "status 0")
+
+    async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
+        """Run it to undo that."""
+        return Done(clean(await self._run("restore", target, dict(before.values), key, reason), _SAID) or "status 0")
+
+    async def look(self) -> str:
+        """What would be run; nothing is."""
+        return f"runs {self._options.command[0]}; nothing was run"
+
+    async def close(self) -> None:
+        """There is nothing to let go."""
+
+    async def _run(self, what: str, target: Target, before: dict[str, Any], key: str, reason: str) -> str:
+        asked = {"version": 1, "do": what, "action": self.name, "target": target.id, "name": target.name, "id": key,
+                 "reason": reason, "before": before}  # fmt: skip
+        given = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._options.command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE, env=given, start_new_session=True, cwd="/",
+            )  # fmt: skip
+        except OSError as error:
+            where = self._options.command[0]
+            raise RevokerError(f"{self.name}: {where} cannot be run: {error.strerror}", permanent=True) from error
+        seconds = self._options.timeout.total_seconds()
+        try:
+            async with asyncio.timeout(seconds):
+                output, complaint = await _talk(process, json.dumps(asked, ensure_ascii=False).encode())
+                status = await process.wait()
+        except TimeoutError as error:
+            raise RevokerError(f"{self.name}: the command did not end within {seconds:g} s", uncertain=True) from error
+        finally:
+            await _end(process)
+        if status:
+            said = clean((complaint or output).decode(errors="replace"), _SAID)
+            raise RevokerError(f"{self.name}: the command ended with {status}: {said}", permanent=status != _LATER)
+        return output.decode(errors="replace")
+
+
+async def _talk(process: asyncio.subprocess.Process, asked: bytes) -> tuple[bytes, bytes]:
+    """Give it the question, and read what it prints to its end."""
+    assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018 - opened as pipes
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read what it is asked
+        process.stdin.write(asked)
+        await process.stdin.drain()
+    process.stdin.close()
+    output, complaint = await asyncio.gather(_bounded(process.stdout), _bounded(process.stderr))
+    return output, complaint
+
+
+async def _bounded(stream: asyncio.StreamReader) -> bytes:
+    """The beginning of a stream; the rest is read and forgotten, so that a talker can end."""
+    kept = bytearray()
+    while chunk := await stream.read(_CHUNK):
+        kept += chunk[: _KEPT - len(kept)]
+    return bytes(kept)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Nothing that it started goes on behind it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

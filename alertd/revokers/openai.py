@@ -1,0 +1,188 @@
+"""OpenAI: a project gets a hard spend limit, low rate limits or fewer models, and its own back; or a key is deleted.
+
+Source: OpenAI's OpenAPI file 2.3 of 2026-08 (administration). Keys have no switch: a project is what can be stopped and
+started again; spend limits are in cents, and whether a rate limit may be 0 is not known, so 1 is the least.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+from pydantic import Field, model_validator
+
+from alertd.options import RevokerOptions, TextList
+from alertd.ports import Done, Lever, Observed, Target
+from alertd.wire.fields import Fields
+from alertd.wire.levers import Levers, Told, one_of_name
+
+_LEVERS: Final = {
+    "spend_limit": Lever("put a spend limit on this OpenAI project", "give this OpenAI project its spend limit back"),
+    "rate_limits": Lever("slow this OpenAI project down", "give it its rate limits back", grade="throttle"),
+    "model_permissions": Lever("allow this OpenAI project fewer models", "give it its models back", grade="throttle"),
+    "delete": Lever("delete this OpenAI key", "", grade="delete", reversible=False),
+}
+_RATES: Final = ("max_requests_per_1_minute", "max_tokens_per_1_minute")
+_PAGES: Final = 100
+
+
+class Options(RevokerOptions):
+    """OpenAI. TOKEN is an admin key of its own. LABEL is project, or key for a delete, where nothing is said."""
+
+    lever: Literal["spend_limit", "rate_limits", "model_permissions", "delete"] = Field(
+        "spend_limit", description="The first three are a project's and can be undone; delete is a key's and cannot"
+    )
+    spend_limit: Decimal = Field(Decimal("0.01"), ge=Decimal("0.01"), description="For spend_limit: USD a month")
+    requests_per_minute: int = Field(1, ge=1, description="For rate_limits: of every model")
+    models: TextList = Field(default_factory=list, description="For model_permissions: the models that stay allowed")
+    url: str = Field("https://api.openai.com/v1", description="Where the API is")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labelled(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "label" not in values:
+            return {**values, "label": "key" if values.get("lever") == "delete" else "project"}
+        return values
+
+    @model_validator(mode="after")
+    def _complete(self) -> Options:
+        if self.lever == "model_permissions" and not self.models:
+            raise ValueError("name the models that stay allowed by `models`")
+        return self
+
+
+def build(name: str, options: Options) -> OpenAI:
+    """The revoker; contacts nobody yet."""
+    return OpenAI(name, options)
+
+
+class OpenAI:
+    """The projects and keys of one organization."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name = name
+        self.lever = _LEVERS[options.lever]
+        self.lacks = "" if options.token else "it has no credential of its own: set TOKEN or TOKEN_FILE"
+        self._options = options
+        self._projects = f"{options.url.rstrip('/')}/organization/projects"
+        self._levers = Levers(name, options, bearer=options.token.get_secret_value() if options.token else "")
+
+    async def find(self, target: str) -> Target:
+        """The project, or for a delete the key (as project/key), of an id or of a name that only one has."""
+        wanted = self._options.targets.get(target, target)
+        projects = [Target(row.text("id"), row.text("name")) for row in await self._every(self._projects)]
+        if self._options.lever != "delete":
+            return one_of_name(self._levers, wanted, projects)
+        keys = [key for project in projects for key in await self._keys(project)]
+        by_id = [key for key in keys if key.id.partition("/")[2] == wanted]
+        return by_id[0] if by_id else one_of_name(self._levers, wanted, keys)
+
+    async def read(self, target: Target) -> Observed:
+        """What the lever changes, as it is."""
+        told = await self._levers.ask("GET", self._one(target))
+        request = told.request
+        if self._options.lever == "delete":
+            if not told.found:
+                return Observed(acted=True, present=False, said="there is no such key any more", request=request)
+            impact = {"last used": told.fields.text("last_used_at")}
+            return Observed(acted=False, said="the key is there", impact=impact, request=request)
+        if self._options.lever == "rate_limits":
+            return await self._rates(target)
+        values: dict[str, Any] = {}
+        if self._options.lever == "spend_limit":
+            cents = told.fields.whole("threshold_amount") if told.found and "threshold_amount" in told.fields else None
+            values = {"cents": cents, "interval": told.fields.text("interval") or "month"}
+            acted = cents is not None and cents <= self._cents
+            return Observed(acted, values, f"limit {'none' if cents is None else f'{cents} cents'}", request=request)
+        values = {"mode": told.fields.text("mode"), "models": list(told.fields.texts("model_ids"))}
+        same = values["mode"] == "allow_list" and set(values["models"]) == set(self._options.models)
+        return Observed(same, values, f"{values['mode'] or 'no list'}: {len(values['models'])} models", request=request)
+
+    async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
+        """Write the lower limit, or delete the key; a key that is gone is done."""
+        url = self._one(target)
+        if self._options.lever == "delete":
+            return _done(await self._levers.ask("DELETE", url))
+        if self._options.lever == "spend_limit":
+            return _done(await self._levers.ask("POST", url, data=_limit(self._cents, "month")))
+        if self._options.lever == "model_permissions":
+            body = {"mode": "allow_list", "model_ids": list(self._options.models)}
+            return _done(await self._levers.ask("POST", url, data=body))
+        told = None
+        for limit in before.values["limits"]:
+            if limit[_RATES[0]] is not None and limit[_RATES[0]] > self._options.requests_per_minute:
+                body = {_RATES[0]: self._options.requests_per_minute}
+                told = await self._levers.ask("POST", f"{url}/{quote(limit['id'], safe='')}", data=body)
+        return Done("slowed down", told.request if told else "")
+
+    async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
+        """Write back what it had; where it had no limit or list, take ours away."""
+        url = self._one(target)
+        had = before.values
+        if self._options.lever == "rate_limits":
+            for limit in had["limits"]:
+                body = {name: limit[name] for name in _RATES if limit[name] is not None}
+                await self._levers.ask("POST", f"{url}/{quote(limit['id'], safe='')}", data=body)
+            return Done("as before")
+        none = had["cents"] is None if self._options.lever == "spend_limit" else not had["mode"]
+        if none:
+            return _done(await self._levers.ask("DELETE", url))
+        if self._options.lever == "spend_limit":
+            return _done(await self._levers.ask("POST", url, data=_limit(had["cents"], had["interval"])))
+        return _done(await self._levers.ask("POST", url, data={"mode": had["mode"], "model_ids": had["models"]}))
+
+    async def look(self) -> str:
+        """How many projects its credential sees."""
+        return f"{len(await self._every(self._projects))} projects; nothing was changed"
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._levers.close()
+
+    @property
+    def _cents(self) -> int:
+        return int(self._options.spend_limit * 100)
+
+    async def _rates(self, target: Target) -> Observed:
+        rows = await self._every(self._one(target))
+        limits = [
+            {"id": row.text("id"), **{name: row.whole(name) if name in row else None for name in _RATES}}
+            for row in rows
+        ]
+        most = self._options.requests_per_minute
+        asked = [limit[_RATES[0]] for limit in limits if limit[_RATES[0]] is not None]
+        slow = bool(asked) and all(int(count) <= most for count in asked if count is not None)
+        return Observed(slow, {"limits": limits}, f"{len(limits)} limits, the highest {max(asked, default=0)} a minute")
+
+    async def _keys(self, project: Target) -> list[Target]:
+        url = f"{self._projects}/{quote(project.id, safe='')}/api_keys"
+        return [
+            Target(f"{project.id}/{row.text('id')}", row.text("name"), row.text("redacted_value"))
+            for row in await self._every(url)
+        ]
+
+    async def _every(self, url: str) -> list[Fields]:
+        found: list[Fields] = []
+        params = {"limit": "100"}
+        for _ in range(_PAGES):
+            page = (await self._levers.ask("GET", url, params=params)).fields
+            found += page.items("data")
+            if not page.flag("has_more") or not page.text("last_id"):
+                break
+            params["after"] = page.text("last_id")
+        return found
+
+    def _one(self, target: Target) -> str:
+        if self._options.lever == "delete":
+            project, _, key = target.id.partition("/")
+            return f"{self._projects}/{quote(project, safe='')}/api_keys/{quote(key, safe='')}"
+        return f"{self._projects}/{quote(target.id, safe='')}/{self._options.lever}"
+
+
+def _limit(cents: int, interval: str) -> dict[str, Any]:
+    return {"threshold_amount": cents, "currency": "USD", "interval": interval}
+
+
+def _done(told: Told) -> Done:
+    return Done("taken" if told.found else "it is gone", told.request)

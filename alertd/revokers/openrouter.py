@@ -1,0 +1,131 @@
+"""OpenRouter: a key is disabled and enabled, gets a spending limit and its old one back, or is deleted for good.
+
+Source: OpenRouter's API reference and SDK 1.3 (keys: list, get, update, delete); needs a management key.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+from pydantic import Field, model_validator
+
+from alertd.options import RevokerOptions
+from alertd.ports import Done, Lever, Observed, Target
+from alertd.wire.fields import Fields
+from alertd.wire.levers import Levers, Told, json_number, one_of_name
+
+_LEVERS: Final = {
+    "disable": Lever("disable this OpenRouter key", "enable this OpenRouter key"),
+    "limit": Lever("limit this OpenRouter key", "lift the limit of this OpenRouter key", grade="throttle"),
+    "delete": Lever("delete this OpenRouter key", "", grade="delete", reversible=False),
+}
+_PAGE: Final = 100
+_PAGES: Final = 100
+
+
+class Options(RevokerOptions):
+    """OpenRouter. TOKEN is a management key of its own, not the one that reads usage."""
+
+    lever: Literal["disable", "limit", "delete"] = Field("disable", description="limit is gentler; delete is for good")
+    limit: Decimal | None = Field(None, gt=0, description="For limit: so many USD an interval")
+    limit_reset: Literal["daily", "weekly", "monthly"] = Field("daily", description="For limit: its interval")
+    workspace_id: str = Field("", description="Keys of this workspace instead of the default one's")
+    url: str = Field("https://openrouter.ai/api/v1", description="Where the API is")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Options:
+        if self.lever == "limit" and self.limit is None:
+            raise ValueError("say how much by `limit`, in USD")
+        return self
+
+
+def build(name: str, options: Options) -> OpenRouter:
+    """The revoker; contacts nobody yet."""
+    return OpenRouter(name, options)
+
+
+class OpenRouter:
+    """The keys of one account or workspace."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name = name
+        self.lever = _LEVERS[options.lever]
+        self.lacks = "" if options.token else "it has no credential of its own: set TOKEN or TOKEN_FILE"
+        self._options = options
+        self._keys = f"{options.url.rstrip('/')}/keys"
+        self._levers = Levers(name, options, bearer=options.token.get_secret_value() if options.token else "")
+
+    async def find(self, target: str) -> Target:
+        """The key of a hash or of a name that only one key has."""
+        return one_of_name(self._levers, self._options.targets.get(target, target), await self._all())
+
+    async def read(self, target: Target) -> Observed:
+        """Whether it is disabled, its limit, and what it was used for lately."""
+        told = await self._levers.ask("GET", self._url(target))
+        if not told.found:
+            return Observed(acted=True, present=False, said="there is no such key any more", request=told.request)
+        key = told.fields.child("data")
+        values = {"disabled": key.flag("disabled"), "limit": key.text("limit") or None,
+                  "limit_reset": key.text("limit_reset") or None}  # fmt: skip
+        impact = {"used today (USD)": key.text("usage_daily"), "last used": key.text("last_used_at")}
+        return Observed(
+            self._acted(key),
+            values,
+            f"disabled {values['disabled']}, limit {values['limit']}",
+            impact={name: value for name, value in impact.items() if value},
+            request=told.request,
+        )
+
+    async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
+        """Disable, limit or delete it; a key that is gone is done."""
+        if self._options.lever == "delete":
+            return _done(await self._levers.ask("DELETE", self._url(target)))
+        limit = self._options.limit
+        body: dict[str, Any] = {"disabled": True}
+        if limit is not None and self._options.lever == "limit":
+            body = {"limit": json_number(str(limit)), "limit_reset": self._options.limit_reset}
+        return _done(await self._levers.ask("PATCH", self._url(target), data=body))
+
+    async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
+        """Write back what it had: whether it was disabled, or its limit."""
+        body: dict[str, Any] = {"disabled": bool(before.values["disabled"])}
+        if self._options.lever == "limit":
+            body = {"limit": json_number(before.values["limit"]), "limit_reset": before.values["limit_reset"]}
+        return _done(await self._levers.ask("PATCH", self._url(target), data=body))
+
+    async def look(self) -> str:
+        """How many keys its credential sees."""
+        return f"{len(await self._all())} keys; nothing was changed"
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._levers.close()
+
+    def _acted(self, key: Fields) -> bool:
+        if self._options.lever == "disable":
+            return key.flag("disabled") is True
+        if self._options.lever == "delete" or self._options.limit is None:
+            return False
+        same = "limit" in key and key.number("limit") <= self._options.limit
+        return same and key.text("limit_reset") == self._options.limit_reset
+
+    async def _all(self) -> list[Target]:
+        found: list[Target] = []
+        for page in range(_PAGES):
+            params = {"offset": str(page * _PAGE), "include_disabled": "true"}
+            if self._options.workspace_id:
+                params["workspace_id"] = self._options.workspace_id
+            rows = (await self._levers.ask("GET", self._keys, params=params)).fields.items("data")
+            found += [Target(row.text("hash"), row.text("name"), row.text("label")) for row in rows]
+            if len(rows) < _PAGE:
+                break
+        return found
+
+    def _url(self, target: Target) -> str:
+        return f"{self._keys}/{quote(target.id, safe='')}"
+
+
+def _done(told: Told) -> Done:
+    return Done("taken" if told.found else "there is no such key", told.request)

@@ -1,0 +1,126 @@
+"""Scaleway: a policy is detached and attached, a member locked and unlocked, or an API key deleted for good.
+
+Source: Scaleway's IAM API v1alpha1 (api-keys, users, policies). Keys have no switch; changes of policies take minutes.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+from urllib.parse import quote
+
+from pydantic import Field
+
+from alertd.options import RevokerOptions
+from alertd.ports import Done, Lever, Observed, Target
+from alertd.wire.fields import Fields
+from alertd.wire.levers import Levers, Told
+
+_LEVERS: Final = {
+    "detach_policy": Lever("detach this Scaleway policy", "attach this Scaleway policy"),
+    "lock_user": Lever("lock this Scaleway member", "unlock this Scaleway member"),
+    "delete": Lever("delete this Scaleway API key", "", grade="delete", reversible=False),
+}
+_ROOMS: Final = {"detach_policy": "policies", "lock_user": "users", "delete": "api-keys"}
+#: Whom a policy is attached to, or a key belongs to.
+_HOLDERS: Final = ("application_id", "user_id", "group_id")
+
+
+class Options(RevokerOptions):
+    """Scaleway. TOKEN is the secret key of an application of its own, ACCESS_KEY its access key, which is spared."""
+
+    access_key: str = Field(
+        "", description="The access key (SCW...) that TOKEN belongs to: it and its holder are spared"
+    )
+    lever: Literal["detach_policy", "lock_user", "delete"] = Field(
+        "detach_policy",
+        description="TARGETS maps the label's values to ids of policies, of members, or to access keys; delete is final",
+    )
+    url: str = Field("https://api.scaleway.com", description="Where the API is")
+
+
+def build(name: str, options: Options) -> Scaleway:
+    """The revoker; contacts nobody yet."""
+    return Scaleway(name, options)
+
+
+class Scaleway:
+    """One organization's IAM."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name = name
+        self.lever = _LEVERS[options.lever]
+        complete = options.token and options.access_key
+        self.lacks = "" if complete else "it has no credential of its own: set ACCESS_KEY and TOKEN"
+        self._options = options
+        self._iam = f"{options.url.rstrip('/')}/iam/v1alpha1"
+        token = options.token.get_secret_value() if options.token else ""
+        self._levers = Levers(name, options, headers={"X-Auth-Token": token})
+
+    async def find(self, target: str) -> Target:
+        """What TARGETS says; an error where it says nothing, or where it would stop alertd itself."""
+        wanted = self._options.targets.get(target)
+        if wanted is None:
+            raise self._levers.refused(f"TARGETS does not say what {target!r} is at Scaleway")
+        own = await self._levers.ask("GET", f"{self._iam}/api-keys/{quote(self._options.access_key, safe='')}")
+        if not own.found:
+            raise self._levers.refused("there is no API key of ACCESS_KEY: alertd cannot tell its own")
+        told = await self._levers.ask("GET", self._one(wanted))
+        holders = {own.fields.text(name) for name in _HOLDERS} - {""}
+        held = {told.fields.text(name) for name in _HOLDERS} | {wanted}
+        if wanted == self._options.access_key or holders & held:
+            raise self._levers.refused(f"{target} is a credential of alertd itself, or belongs to its holder")
+        return Target(wanted, told.fields.text("name"), holder=_holder(told.fields)[1])
+
+    async def read(self, target: Target) -> Observed:
+        """Whom the policy is attached to, or whether the member is locked, or whether the key is there."""
+        told = await self._levers.ask("GET", self._one(target.id))
+        if not told.found:
+            return Observed(acted=True, present=False, said="it is gone", request=told.request)
+        if self._options.lever == "lock_user":
+            locked = told.fields.flag("locked") is True
+            return Observed(locked, {"locked": locked}, "locked" if locked else "not locked", request=told.request)
+        name, value = _holder(told.fields)
+        if self._options.lever == "delete":
+            return Observed(acted=False, said=f"of {name} {value}", impact={name: value}, request=told.request)
+        detached = told.fields.flag("no_principal") is True
+        said = "attached to nobody" if detached else f"attached to {name} {value}"
+        return Observed(detached, {name: value} if value else {}, said, request=told.request)
+
+    async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
+        """Detach, lock or delete it; what is gone is done."""
+        url = self._one(target.id)
+        if self._options.lever == "delete":
+            return _done(await self._levers.ask("DELETE", url))
+        if self._options.lever == "lock_user":
+            return _done(await self._levers.ask("POST", f"{url}/lock", data={}))
+        return _done(await self._levers.ask("PATCH", url, data={"no_principal": True}))
+
+    async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
+        """Attach the policy to whom it was attached to, or unlock the member."""
+        url = self._one(target.id)
+        if self._options.lever == "lock_user":
+            return _done(await self._levers.ask("POST", f"{url}/unlock", data={}))
+        return _done(await self._levers.ask("PATCH", url, data=dict(before.values)))
+
+    async def look(self) -> str:
+        """Whether its own key is seen, and how many targets are named."""
+        own = await self._levers.ask("GET", f"{self._iam}/api-keys/{quote(self._options.access_key, safe='')}")
+        if not own.found:
+            raise self._levers.refused("there is no API key of ACCESS_KEY: alertd cannot tell its own")
+        return f"{len(self._options.targets)} targets are named; nothing was changed"
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._levers.close()
+
+    def _one(self, wanted: str) -> str:
+        return f"{self._iam}/{_ROOMS[self._options.lever]}/{quote(wanted, safe='')}"
+
+
+def _holder(fields: Fields) -> tuple[str, str]:
+    """The kind and id of whom it belongs to; two empty texts where to nobody."""
+    return next(((name, fields.text(name)) for name in _HOLDERS if fields.text(name)), ("", ""))
+
+
+def _done(told: Told) -> Done:
+    return Done("taken" if told.found else "it is gone", told.request)

@@ -1,0 +1,101 @@
+"""Together AI: a dedicated endpoint is stopped and started, or a fine-tuning job cancelled for good. It has no key API.
+
+Source: Together's OpenAPI file of 2026-04 (endpoints v1, fine-tunes). Starting again depends on free capacity.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+from pydantic import Field, model_validator
+
+from alertd.options import RevokerOptions
+from alertd.ports import Done, Lever, Observed, Target
+from alertd.wire.levers import Levers, Told, one_of_name
+
+_LEVERS: Final = {
+    "stop": Lever("stop this endpoint", "start this endpoint"),
+    "cancel": Lever("cancel this fine-tuning job", "", grade="delete", reversible=False),
+}
+_STOPPED: Final = frozenset({"STOPPED", "STOPPING"})
+#: A job in one of these costs nothing more.
+_ENDED: Final = frozenset({"cancel_requested", "cancelled", "error", "user_error", "completed"})
+
+
+class Options(RevokerOptions):
+    """Together. TOKEN is an API key of its own. LABEL is endpoint, or job for a cancel, where nothing is said."""
+
+    lever: Literal["stop", "cancel"] = Field("stop", description="stop an endpoint, or cancel a job, which is for good")
+    url: str = Field("https://api.together.ai", description="Where the API is")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labelled(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "label" not in values:
+            return {**values, "label": "job" if values.get("lever") == "cancel" else "endpoint"}
+        return values
+
+
+def build(name: str, options: Options) -> Together:
+    """The revoker; contacts nobody yet."""
+    return Together(name, options)
+
+
+class Together:
+    """The endpoints, or the jobs, of one account."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name = name
+        self.lever = _LEVERS[options.lever]
+        self.lacks = "" if options.token else "it has no credential of its own: set TOKEN or TOKEN_FILE"
+        self._options = options
+        self._stops = options.lever == "stop"
+        base = f"{options.url.rstrip('/').removesuffix('/v1')}/v1"
+        self._url = f"{base}/endpoints" if self._stops else f"{base}/fine-tunes"
+        self._levers = Levers(name, options, bearer=options.token.get_secret_value() if options.token else "")
+
+    async def find(self, target: str) -> Target:
+        """The endpoint or job of an id, or of a name that only one has."""
+        return one_of_name(self._levers, self._options.targets.get(target, target), await self._all())
+
+    async def read(self, target: Target) -> Observed:
+        """Its state."""
+        told = await self._levers.ask("GET", self._one(target))
+        if not told.found:
+            return Observed(acted=True, present=False, said="it is gone", request=told.request)
+        if self._stops:
+            state = told.fields.text("state")
+            return Observed(state in _STOPPED, {"state": state}, f"state {state}", request=told.request)
+        status = told.fields.text("status")
+        return Observed(status in _ENDED, {"status": status}, f"status {status}", request=told.request)
+
+    async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
+        """Stop or cancel it."""
+        if self._stops:
+            return _done(await self._levers.ask("PATCH", self._one(target), data={"state": "STOPPED"}))
+        return _done(await self._levers.ask("POST", f"{self._one(target)}/cancel"))
+
+    async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
+        """Start the endpoint."""
+        return _done(await self._levers.ask("PATCH", self._one(target), data={"state": "STARTED"}))
+
+    async def look(self) -> str:
+        """How many endpoints or jobs its credential sees."""
+        return f"{len(await self._all())} {'endpoints' if self._stops else 'jobs'}; nothing was changed"
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._levers.close()
+
+    async def _all(self) -> list[Target]:
+        params = {"type": "dedicated"} if self._stops else None
+        rows = (await self._levers.ask("GET", self._url, params=params)).fields.items("data")
+        return [Target(row.text("id"), row.text("name") or row.text("output_name")) for row in rows]
+
+    def _one(self, target: Target) -> str:
+        return f"{self._url}/{quote(target.id, safe='')}"
+
+
+def _done(told: Told) -> Done:
+    return Done("taken" if told.found else "it is gone", told.request)
