@@ -32,9 +32,7 @@ _ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "TZ")
 class Options(RevokerOptions):
     """What is run."""
 
-    command: TextList = Field(
-        min_length=1, description='The program and its arguments, ["/usr/local/bin/stop","--key"]'
-    )
+    command: TextList = Field(min_length=1, description='The program and its arguments, ["/usr/local/bin/stop"]')
     what: str = Field("run a command to stop it", description="What it does, as people are told")
     grade: Literal["warn", "throttle", "disable", "delete"] = Field("disable", description="How hard it is")
     reversible: bool = Field(default=False, description="Whether it can undo what it did, by do=restore")
@@ -99,14 +97,17 @@ class Command:
             where = self._options.command[0]
             raise RevokerError(f"{self.name}: {where} cannot be run: {error.strerror}", permanent=True) from error
         seconds = self._options.timeout.total_seconds()
+        ended = False
         try:
             async with asyncio.timeout(seconds):
                 output, complaint = await _talk(process, json.dumps(asked, ensure_ascii=False).encode())
                 status = await process.wait()
+                ended = True
         except TimeoutError as error:
             raise RevokerError(f"{self.name}: the command did not end within {seconds:g} s", uncertain=True) from error
         finally:
-            await _end(process)
+            if not ended:
+                await _end(process)
         if status:
             said = clean((complaint or output).decode(errors="replace"), _SAID)
             raise RevokerError(f"{self.name}: the command ended with {status}: {said}", permanent=status != _LATER)
@@ -133,7 +134,7 @@ async def _bounded(stream: asyncio.StreamReader) -> bytes:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Nothing that it started goes on behind it."""
+    """Kill it with all that it started: what did not end in time must not go on behind our back."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()

@@ -1,7 +1,7 @@
 """LiteLLM's gateway: a virtual key is blocked and unblocked, gets a budget and its old one back, or is deleted.
 
-Source: LiteLLM proxy 1.106 (key/info, key/list, key/block, key/unblock, key/update, key/delete). Keys are named by their
-hash; the gateway's workers may let a blocked key pass for a minute.
+Source: LiteLLM proxy 1.106 (key/info, key/list, key/block, key/unblock, key/update, key/delete). Keys are named by
+their hash; the gateway's workers may let a blocked key pass for a minute.
 """
 
 from __future__ import annotations

@@ -107,10 +107,10 @@ class OpenAI:
         if self._options.lever == "spend_limit":
             return _done(await self._levers.ask("POST", url, data=_limit(self._cents, "month")))
         if self._options.lever == "model_permissions":
-            body = {"mode": "allow_list", "model_ids": list(self._options.models)}
-            return _done(await self._levers.ask("POST", url, data=body))
+            allowed = {"mode": "allow_list", "model_ids": list(self._options.models)}
+            return _done(await self._levers.ask("POST", url, data=allowed))
         told = None
-        for limit in before.values["limits"]:
+        for limit in (await self._rates(target)).values["limits"]:
             if limit[_RATES[0]] is not None and limit[_RATES[0]] > self._options.requests_per_minute:
                 body = {_RATES[0]: self._options.requests_per_minute}
                 told = await self._levers.ask("POST", f"{url}/{quote(limit['id'], safe='')}", data=body)
@@ -146,13 +146,13 @@ class OpenAI:
 
     async def _rates(self, target: Target) -> Observed:
         rows = await self._every(self._one(target))
-        limits = [
+        limits: list[dict[str, Any]] = [
             {"id": row.text("id"), **{name: row.whole(name) if name in row else None for name in _RATES}}
             for row in rows
         ]
         most = self._options.requests_per_minute
         asked = [limit[_RATES[0]] for limit in limits if limit[_RATES[0]] is not None]
-        slow = bool(asked) and all(int(count) <= most for count in asked if count is not None)
+        slow = bool(asked) and all(count <= most for count in asked)
         return Observed(slow, {"limits": limits}, f"{len(limits)} limits, the highest {max(asked, default=0)} a minute")
 
     async def _keys(self, project: Target) -> list[Target]:

@@ -28,12 +28,10 @@ _HOLDERS: Final = ("application_id", "user_id", "group_id")
 class Options(RevokerOptions):
     """Scaleway. TOKEN is the secret key of an application of its own, ACCESS_KEY its access key, which is spared."""
 
-    access_key: str = Field(
-        "", description="The access key (SCW...) that TOKEN belongs to: it and its holder are spared"
-    )
+    access_key: str = Field("", description="The access key (SCW...) of TOKEN: it and its holder are spared")
     lever: Literal["detach_policy", "lock_user", "delete"] = Field(
         "detach_policy",
-        description="TARGETS maps the label's values to ids of policies, of members, or to access keys; delete is final",
+        description="TARGETS maps the label's values to ids of policies or members, or access keys; delete is final",
     )
     url: str = Field("https://api.scaleway.com", description="Where the API is")
 

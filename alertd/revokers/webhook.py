@@ -1,4 +1,4 @@
-"""A hook of one's own: asked by a signed post, and its answer decides. It is sent no secret and follows nobody elsewhere.
+"""A hook of one's own: asked by a signed post, and its answer decides. It is sent no secret, and not followed away.
 
 It gets {"version": 1, "do": "act" | "restore" | "read", "action", "target", "id", "reason", "before"} and answers
 {"done": true, "said": "..."}; done false is a refusal, a 2xx without JSON counts as done. With READS it is also asked
@@ -103,4 +103,4 @@ class Webhook:
         headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "alertd", "Idempotency-Key": key}
         if self._secret:
             headers["X-Alertd-Signature"] = signature(self._secret, int(datetime.now(UTC).timestamp()), body)
-        return await self._levers.ask("POST", self._url, content=body, headers=headers, limit=_LIMIT)
+        return await self._levers.ask("POST", self._url, content=body, headers=headers, limit=_LIMIT, plain=True)

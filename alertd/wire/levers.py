@@ -70,8 +70,12 @@ class Levers:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         limit: int = 8 * _MEGABYTE,
+        plain: bool = False,
     ) -> Told:
-        """What the provider answers; a 404 is an answer, too. RevokerError for everything else."""
+        """What the provider answers; a 404 is an answer, too. RevokerError for everything else.
+
+        `plain`: a success may also be no JSON at all (but no web page: that is a login in front of it).
+        """
         try:
             answer = await self._http.send(
                 method, url, params=params, data=data, content=content, headers=headers, limit=limit,
@@ -79,7 +83,7 @@ class Levers:
             )  # fmt: skip
         except HttpProblem as problem:
             raise self._error(problem, method) from problem
-        return Told(self._read(answer, method), _request_of(answer), answer.status != _NOT_FOUND)
+        return Told(self._read(answer, method, plain=plain), _request_of(answer), answer.status != _NOT_FOUND)
 
     async def close(self) -> None:
         """Let the connections go."""
@@ -89,8 +93,9 @@ class Levers:
         """A RevokerError in this provider's name."""
         return RevokerError(f"{self.name}: {clean(what, _SAID)}", permanent=permanent, uncertain=uncertain)
 
-    def _read(self, answer: Answer, method: str) -> Fields:
-        if answer.status == _NOT_FOUND or not answer.body.strip():
+    def _read(self, answer: Answer, method: str, *, plain: bool) -> Fields:
+        other = plain and not answer.is_html() and answer.body.lstrip()[:1] != b"{"
+        if answer.status == _NOT_FOUND or not answer.body.strip() or other:
             return Fields({}, self.name)
         try:
             return Fields(answer.json(), self.name)
