@@ -178,6 +178,7 @@ class Lever:
     """What a revoker does to a key, in words and by how hard it is: warn, throttle, disable or delete.
 
     `repeats`: the same request under the same idempotency key is carried out once, however often it arrives.
+    `exact`: after a restore the values that were kept can be read back one by one.
     """
 
     what: str
@@ -185,6 +186,7 @@ class Lever:
     grade: str = "disable"
     reversible: bool = True
     repeats: bool = True
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ class Actor:
         if act.action not in self.orders.actions:
             return False
         if act.state == VERIFIED:
-            return act.ours and (act.looked is None or now - act.looked >= _LOOK_EVERY)
+            return act.ours and act.reversible and (act.looked is None or now - act.looked >= _LOOK_EVERY)
         waits = any(at is not None and at > now for at in (act.lease_until, act.not_before))
         return act.state == APPROVED or (act.state in AT_WORK and not waits)
 
@@ -333,7 +333,8 @@ async def _sent(work: _Work, revoker: Revoker, target: Target) -> None:
         raise problem or RevokerError(f"it answered {said!r}, but reads as before: {after.said}")
     how = "read back" if after.acted is not None else "by its answer; its state cannot be read"
     reason = f"{after.said or said} ({how})"
-    await work.record("verify", reason, request, ours=True, lease_until=None, looked=work.now(), error="")
+    ours = after.present or not work.act.reversible
+    await work.record("verify", reason, request, ours=ours, lease_until=None, looked=work.now(), error="")
 
 
 async def _undo(work: _Work, revoker: Revoker) -> None:
@@ -344,10 +345,11 @@ async def _undo(work: _Work, revoker: Revoker) -> None:
     if not observed.present:
         await work.record("drift", f"{act.target} was deleted by somebody else", observed.request, lease_until=None)
         return
-    if observed.acted is False:
-        what = "restored" if act.sent is not None else "drift"
-        why = "it had been carried out" if act.sent is not None else f"somebody else undid it: {observed.said}"
-        await work.record(what, why, observed.request, lease_until=None)
+    if observed.acted is False and act.sent is None:
+        await work.record("drift", f"somebody else undid it: {observed.said}", observed.request, lease_until=None)
+        return
+    if observed.acted is False and _as_before(revoker, act, observed):
+        await work.record("restored", "it had been carried out", observed.request, lease_until=None)
         return
     if act.sent is not None and observed.acted is None and not revoker.lever.repeats:
         raise RevokerError("it may have been undone, and its state cannot be read: look by hand", permanent=True)
@@ -364,9 +366,16 @@ async def _undo(work: _Work, revoker: Revoker) -> None:
     except SourceError as error:
         problem = RevokerError(str(error), uncertain=True)
     after = await revoker.read(target)
-    if after.acted or (after.acted is None and problem is not None):
-        raise problem or RevokerError(f"it answered, but reads as before: {after.said}")
+    if after.acted or (after.acted is None and problem is not None) or not _as_before(revoker, act, after):
+        raise problem or RevokerError(f"it answered, but is not yet as it was: {after.said}")
     await work.record("restored", f"as before: {after.said}", request, lease_until=None, error="")
+
+
+def _as_before(revoker: Revoker, act: Act, after: Observed) -> bool:
+    """Whether what was written down before is there again: a restore of several parts may have broken off."""
+    if after.acted is None or not revoker.lever.exact:
+        return True
+    return all(after.values.get(name) == value for name, value in _observed(act).values.items())
 
 
 def _found(terms: Terms, work: _Work, target: Target, *, own: bool) -> Block | None:

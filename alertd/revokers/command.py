@@ -49,7 +49,9 @@ class Command:
 
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
-        self.lever = Lever(options.what, f"undo: {options.what}", options.grade, options.reversible, repeats=False)
+        self.lever = Lever(
+            options.what, f"undo: {options.what}", options.grade, options.reversible, repeats=False, exact=False
+        )
         self.lacks = ""
         self._options = options
 

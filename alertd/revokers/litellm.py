@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from alertd.options import RevokerOptions
 from alertd.ports import Done, Lever, Observed, Target
 from alertd.wire.fields import Fields
-from alertd.wire.levers import Levers, Told, json_number, one_of_name
+from alertd.wire.levers import Levers, Told, json_number, number_text, one_of_name
 
 _LEVERS: Final = {
     "block": Lever("block this key at the gateway", "unblock this key at the gateway"),
@@ -77,13 +77,13 @@ class LiteLLM:
         if not told.found:
             return Observed(acted=True, present=False, said="there is no such key any more", request=told.request)
         info = told.fields.child("info")
-        values = {"blocked": info.flag("blocked") is True, "max_budget": info.text("max_budget") or None,
-                  "budget_duration": info.text("budget_duration") or None}  # fmt: skip
+        blocked, budget = info.flag("blocked") is True, number_text(info, "max_budget")
+        had = {"max_budget": budget, "budget_duration": info.text("budget_duration") or None}
         impact = {"team": info.text("team_id"), "user": info.text("user_id"), "spend (USD)": info.text("spend")}
         return Observed(
             self._acted(info),
-            values,
-            f"blocked {values['blocked']}, budget {values['max_budget']}",
+            had if self._options.lever == "budget" else {"blocked": blocked},
+            f"{'blocked' if blocked else 'not blocked'}, {f'budget {budget} USD' if budget else 'no budget'}",
             impact={name: value for name, value in impact.items() if value},
             request=told.request,
         )

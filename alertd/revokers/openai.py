@@ -105,15 +105,16 @@ class OpenAI:
         if self._options.lever == "delete":
             return _done(await self._levers.ask("DELETE", url))
         if self._options.lever == "spend_limit":
-            return _done(await self._levers.ask("POST", url, data=_limit(self._cents, "month")))
+            return self._put(await self._levers.ask("POST", url, data=_limit(self._cents, "month")))
         if self._options.lever == "model_permissions":
             allowed = {"mode": "allow_list", "model_ids": list(self._options.models)}
-            return _done(await self._levers.ask("POST", url, data=allowed))
+            return self._put(await self._levers.ask("POST", url, data=allowed))
         told = None
-        for limit in (await self._rates(target)).values["limits"]:
-            if limit[_RATES[0]] is not None and limit[_RATES[0]] > self._options.requests_per_minute:
+        for one, limit in (await self._rates(target)).values.items():
+            if limit.get(_RATES[0], 0) > self._options.requests_per_minute:
                 body = {_RATES[0]: self._options.requests_per_minute}
-                told = await self._levers.ask("POST", f"{url}/{quote(limit['id'], safe='')}", data=body)
+                told = await self._levers.ask("POST", f"{url}/{quote(one, safe='')}", data=body)
+                self._put(told)
         return Done("slowed down", told.request if told else "")
 
     async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
@@ -121,9 +122,10 @@ class OpenAI:
         url = self._one(target)
         had = before.values
         if self._options.lever == "rate_limits":
-            for limit in had["limits"]:
-                body = {name: limit[name] for name in _RATES if limit[name] is not None}
-                await self._levers.ask("POST", f"{url}/{quote(limit['id'], safe='')}", data=body)
+            now = (await self._rates(target)).values
+            changed = {one: limit for one, limit in had.items() if now.get(one) != limit}
+            for one, limit in changed.items():
+                await self._levers.ask("POST", f"{url}/{quote(one, safe='')}", data=limit)
             return Done("as before")
         none = had["cents"] is None if self._options.lever == "spend_limit" else not had["mode"]
         if none:
@@ -140,20 +142,24 @@ class OpenAI:
         """Let the connections go."""
         await self._levers.close()
 
+    def _put(self, told: Told) -> Done:
+        if not told.found:
+            raise self._levers.refused("there is no such project any more")
+        return Done("taken", told.request)
+
     @property
     def _cents(self) -> int:
         return int(self._options.spend_limit * 100)
 
     async def _rates(self, target: Target) -> Observed:
         rows = await self._every(self._one(target))
-        limits: list[dict[str, Any]] = [
-            {"id": row.text("id"), **{name: row.whole(name) if name in row else None for name in _RATES}}
-            for row in rows
-        ]
+        limits: dict[str, dict[str, int]] = {
+            row.text("id"): {name: row.whole(name) for name in _RATES if name in row} for row in rows
+        }
         most = self._options.requests_per_minute
-        asked = [limit[_RATES[0]] for limit in limits if limit[_RATES[0]] is not None]
+        asked = [limit[_RATES[0]] for limit in limits.values() if _RATES[0] in limit]
         slow = bool(asked) and all(count <= most for count in asked)
-        return Observed(slow, {"limits": limits}, f"{len(limits)} limits, the highest {max(asked, default=0)} a minute")
+        return Observed(slow, limits, f"{len(limits)} limits, the highest {max(asked, default=0)} requests a minute")
 
     async def _keys(self, project: Target) -> list[Target]:
         url = f"{self._projects}/{quote(project.id, safe='')}/api_keys"

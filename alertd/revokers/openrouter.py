@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from alertd.options import RevokerOptions
 from alertd.ports import Done, Lever, Observed, Target
 from alertd.wire.fields import Fields
-from alertd.wire.levers import Levers, Told, json_number, one_of_name
+from alertd.wire.levers import Levers, Told, json_number, number_text, one_of_name
 
 _LEVERS: Final = {
     "disable": Lever("disable this OpenRouter key", "enable this OpenRouter key"),
@@ -67,13 +67,14 @@ class OpenRouter:
         if not told.found:
             return Observed(acted=True, present=False, said="there is no such key any more", request=told.request)
         key = told.fields.child("data")
-        values = {"disabled": key.flag("disabled"), "limit": key.text("limit") or None,
-                  "limit_reset": key.text("limit_reset") or None}  # fmt: skip
+        disabled, limit = key.flag("disabled") is True, number_text(key, "limit")
+        limits = self._options.lever == "limit"
+        values = {"limit": limit, "limit_reset": key.text("limit_reset") or None} if limits else {"disabled": disabled}
         impact = {"used today (USD)": key.text("usage_daily"), "last used": key.text("last_used_at")}
         return Observed(
             self._acted(key),
             values,
-            f"disabled {values['disabled']}, limit {values['limit']}",
+            f"{'disabled' if disabled else 'enabled'}, {f'limit {limit} USD' if limit else 'no limit'}",
             impact={name: value for name, value in impact.items() if value},
             request=told.request,
         )
@@ -90,9 +91,9 @@ class OpenRouter:
 
     async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Write back what it had: whether it was disabled, or its limit."""
-        body: dict[str, Any] = {"disabled": bool(before.values["disabled"])}
-        if self._options.lever == "limit":
-            body = {"limit": json_number(before.values["limit"]), "limit_reset": before.values["limit_reset"]}
+        body = dict(before.values)
+        if "limit" in body:
+            body["limit"] = json_number(body["limit"])
         return _done(await self._levers.ask("PATCH", self._url(target), data=body))
 
     async def look(self) -> str:

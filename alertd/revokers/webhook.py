@@ -52,7 +52,7 @@ class Webhook:
 
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
-        self.lever = Lever(options.what, f"undo: {options.what}", options.grade, options.reversible)
+        self.lever = Lever(options.what, f"undo: {options.what}", options.grade, options.reversible, exact=False)
         self.lacks = "" if options.secret else "the hook cannot tell who asks: set SECRET or SECRET_FILE"
         self._options = options
         self._url = options.url.get_secret_value()

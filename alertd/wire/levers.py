@@ -131,5 +131,10 @@ def json_number(text: str | None) -> int | float | None:
     return int(exact) if exact == exact.to_integral_value() else float(exact)
 
 
+def number_text(fields: Fields, name: str) -> str | None:
+    """An amount as text in its one spelling, 2.5 for 2.50; None where there is none."""
+    return f"{fields.number(name).normalize():f}" if name in fields else None
+
+
 def _request_of(answer: Answer) -> str:
     return next((clean(answer.headers[name], 80) for name in _REQUEST_IDS if name in answer.headers), "")

@@ -1,0 +1,429 @@
+"""Small real servers of providers' interfaces for keys, written from their references; a test makes the trouble."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any, ClassVar
+
+from tests.servers.billing import Asked, Reply, Server, serving
+
+NAME = "rag-indexer"
+
+
+class Provider:
+    """One provider. `troubles` happen to its next writes, one each; `state` is what a write changes."""
+
+    kind: ClassVar[str]
+    lever: ClassVar[str]
+    #: How many requests one act is.
+    moves: ClassVar[int] = 1
+    reversible: ClassVar[bool] = True
+    options: ClassVar[dict[str, Any]] = {}
+    state: dict[str, Any]
+    stopped: ClassVar[dict[str, Any]]
+
+    def __init__(self) -> None:
+        self.state = deepcopy(self.first())
+        self.there = True
+        self.troubles: deque[str] = deque()
+        self.written: list[Asked] = []
+        self.over = threading.Event()
+
+    def first(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def error(self, status: int) -> Reply:
+        return Reply({"error": {"message": f"status {status}", "type": "an_error", "code": str(status)}}, status)
+
+    def missing(self) -> Reply:
+        return self.error(404)
+
+    def allowed(self, asked: Asked) -> bool:
+        return asked.headers.get("authorization") == "Bearer acting-token"
+
+    def answer(self, asked: Asked) -> Reply:
+        raise NotImplementedError
+
+    def write(self, asked: Asked, **values: Any) -> None:
+        self.written.append(asked)
+        self.state |= values
+
+    def __call__(self, asked: Asked) -> Reply:
+        if not self.allowed(asked):
+            return self.error(401)
+        if asked.method == "GET" or not self.troubles:
+            return self.answer(asked)
+        return self._troubled(self.troubles.popleft(), asked)
+
+    def _troubled(self, trouble: str, asked: Asked) -> Reply:
+        if trouble == "gone":
+            self.there = False
+            return self.missing()
+        if trouble in {"403", "409", "429", "503"}:
+            said = self.error(int(trouble))
+            return Reply(said.body, said.status, {"Retry-After": "7"} if trouble == "429" else {})
+        reply = self.answer(asked)
+        if trouble == "500 though done":
+            return self.error(500)
+        if trouble == "no answer though done":
+            self.over.wait(5)
+        return reply
+
+    @contextmanager
+    def serve(self) -> Iterator[Server]:
+        with serving(self) as server:
+            try:
+                yield server
+            finally:
+                self.over.set()
+
+
+class Anthropic(Provider):
+    kind, lever, stopped = "anthropic", "disable", {"status": "inactive"}
+
+    def first(self) -> dict[str, Any]:
+        return {"status": "active"}
+
+    def error(self, status: int) -> Reply:
+        return Reply({"type": "error", "error": {"type": "an_error", "message": "no"}, "request_id": "req_e"}, status)
+
+    def allowed(self, asked: Asked) -> bool:
+        return (asked.headers.get("x-api-key"), asked.headers.get("anthropic-version")) == (
+            "acting-token",
+            "2023-06-01",
+        )
+
+    def key(self) -> dict[str, Any]:
+        return {"id": "apikey_01", "type": "api_key", "name": NAME, "partial_key_hint": "sk-ant-api03-R2D...igAA",
+                "workspace_id": None, "created_at": "2026-01-01T00:00:00Z", **self.state}  # fmt: skip
+
+    def answer(self, asked: Asked) -> Reply:
+        if asked.path == "/v1/organizations/api_keys":
+            other = {**self.key(), "id": "apikey_02", "name": "web"}
+            page = [self.key()] if self.there else []
+            if asked.one("after_id"):
+                return Reply({"data": [other], "first_id": "apikey_02", "last_id": "apikey_02", "has_more": False})
+            return Reply({"data": page, "last_id": "apikey_01", "has_more": True})
+        if asked.path != "/v1/organizations/api_keys/apikey_01" or not self.there:
+            return self.missing()
+        if asked.method == "POST":
+            assert json.loads(asked.body)["status"] in {"active", "inactive", "archived"}
+            self.write(asked, **json.loads(asked.body))
+        return Reply(self.key(), headers={"request-id": "req_011"})
+
+
+class AnthropicArchive(Anthropic):
+    lever, stopped, reversible = "archive", {"status": "archived"}, False
+
+
+class OpenRouter(Provider):
+    kind, lever, stopped = "openrouter", "disable", {"disabled": True}
+
+    def first(self) -> dict[str, Any]:
+        return {"disabled": False, "limit": 100, "limit_reset": "monthly"}
+
+    def key(self) -> dict[str, Any]:
+        return {"hash": "f01d52", "label": "sk-or-v1-0e6...1c96", "name": NAME, "usage_daily": 1.25,
+                "last_used_at": "2026-11-21T10:00:00Z", **self.state}  # fmt: skip
+
+    def answer(self, asked: Asked) -> Reply:
+        if asked.path == "/keys":
+            return Reply({"data": [self.key()] if self.there else []})
+        if asked.path != "/keys/f01d52" or not self.there:
+            return self.missing()
+        if asked.method == "PATCH":
+            body = json.loads(asked.body)
+            assert set(body) <= {"disabled", "limit", "limit_reset", "name", "include_byok_in_limit"}
+            self.write(asked, **body)
+        if asked.method == "DELETE":
+            self.write(asked)
+            self.there = False
+            return Reply({"deleted": True})
+        return Reply({"data": self.key()})
+
+
+class OpenRouterLimit(OpenRouter):
+    lever, stopped = "limit", {"limit": 5, "limit_reset": "daily"}
+    options: ClassVar = {"limit": "5"}
+
+
+class OpenRouterDelete(OpenRouter):
+    lever, stopped, reversible = "delete", {}, False
+
+
+class LiteLLM(Provider):
+    kind, lever, stopped = "litellm", "block", {"blocked": True}
+    hashed = "88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b"
+
+    def first(self) -> dict[str, Any]:
+        return {"blocked": None, "max_budget": 50.5, "budget_duration": "30d"}
+
+    def answer(self, asked: Asked) -> Reply:
+        what = asked.path.removeprefix("/key/")
+        if what == "list":
+            wanted = asked.one("key_alias")
+            keys = [self.hashed] if self.there and wanted in {NAME, ""} else []
+            return Reply({"keys": keys, "total_count": len(keys), "current_page": 1, "total_pages": 1})
+        body = json.loads(asked.body) if asked.body else {}
+        named = asked.one("key") or body.get("key") or (body.get("keys") or [""])[0]
+        if named != self.hashed or not self.there:
+            return self.missing()
+        if what == "info":
+            info = {"key_name": "sk-...abcd", "key_alias": NAME, "spend": 3.2, "team_id": "team-a", **self.state}
+            return Reply({"key": self.hashed, "info": info})
+        assert asked.headers["litellm-changed-by"] == "alertd"
+        changes = {"block": {"blocked": True}, "unblock": {"blocked": False}, "delete": {}}
+        self.write(asked, **changes.get(what, {name: body[name] for name in body if name != "key"}))
+        self.there = what != "delete"
+        return Reply({"token": self.hashed, **self.state})
+
+
+class LiteLLMBudget(LiteLLM):
+    lever, stopped = "budget", {"max_budget": 2.5, "budget_duration": "1d"}
+    options: ClassVar = {"max_budget": "2.5"}
+
+
+class LiteLLMDelete(LiteLLM):
+    lever, stopped, reversible = "delete", {}, False
+
+
+class Alibaba(Provider):
+    kind, lever, stopped = "alibaba", "disable", {"disabled": 1}
+    options: ClassVar = {"access_key_id": "LTAI"}
+
+    def first(self) -> dict[str, Any]:
+        return {"disabled": 0}
+
+    def error(self, status: int) -> Reply:
+        return Reply({"Code": "NoPermission", "Message": "no", "RequestId": "R-1"}, status)
+
+    def allowed(self, asked: Asked) -> bool:
+        return "Credential=LTAI,SignedHeaders=" in asked.headers.get("authorization", "")
+
+    def answer(self, asked: Asked) -> Reply:
+        done = {"success": True, "code": "OK", "message": "", "httpStatusCode": 200, "requestId": "R-2"}
+        if asked.path == "/modelstudio/apikeys":
+            assert asked.headers["x-acs-action"] == "ListApiKeys"
+            row = {
+                "apiKeyId": 4711,
+                "apiKeyValue": "sk-****9f",
+                "description": NAME,
+                "workspaceName": "w",
+                **self.state,
+            }
+            here = self.there and asked.one("apiKeyId") in {"", "4711"}
+            return Reply({**done, "apiKeys": [row] if here else [], "totalCount": 1})
+        if not asked.path.startswith("/modelstudio/apikeys/4711") or not self.there:
+            return Reply({"Code": "ApiKey.NotFound", "Message": "no such key", "RequestId": "R-3"}, 404)
+        action = asked.headers["x-acs-action"]
+        expected = {
+            "DisableApiKey": ("PUT", "/disable", 1),
+            "EnableApiKey": ("PUT", "/enable", 0),
+            "DeleteApiKey": ("DELETE", "4711", 0),
+        }
+        method, end, disabled = expected[action]
+        assert (asked.method, asked.path.endswith(end)) == (method, True)
+        self.write(asked, **({} if action == "DeleteApiKey" else {"disabled": disabled}))
+        self.there = action != "DeleteApiKey"
+        return Reply(done)
+
+
+class AlibabaDelete(Alibaba):
+    lever, stopped, reversible = "delete", {}, False
+
+
+class OpenAI(Provider):
+    kind, lever, stopped = (
+        "openai",
+        "spend_limit",
+        {"limit": {"threshold_amount": 1, "currency": "USD", "interval": "month"}},
+    )
+
+    def first(self) -> dict[str, Any]:
+        return {"limit": {"threshold_amount": 50000, "currency": "USD", "interval": "month"}}
+
+    def answer(self, asked: Asked) -> Reply:
+        projects = "/organization/projects"
+        if asked.path == projects:
+            rows = [{"id": "proj_1", "name": NAME if self.lever != "delete" else "p"}] if self.there else []
+            return Reply({"object": "list", "data": rows, "has_more": False, "last_id": "proj_1"})
+        return self.inside(asked, asked.path.removeprefix(f"{projects}/proj_1/")) if self.there else self.missing()
+
+    def inside(self, asked: Asked, rest: str) -> Reply:
+        if rest != "spend_limit":
+            return self.missing()
+        if asked.method == "POST":
+            body = json.loads(asked.body)
+            assert set(body) == {"threshold_amount", "currency", "interval"}
+            assert isinstance(body["threshold_amount"], int)
+            self.write(asked, limit=body)
+        if asked.method == "DELETE":
+            self.write(asked, limit=None)
+        if self.state["limit"] is None:
+            return self.missing() if asked.method == "GET" else Reply({"deleted": True})
+        return Reply({**self.state["limit"], "enforcement": {"status": "enforcing"}}, headers={"x-request-id": "req_o"})
+
+
+class OpenAIWithoutLimit(OpenAI):
+    def first(self) -> dict[str, Any]:
+        return {"limit": None}
+
+
+class OpenAIRates(OpenAI):
+    lever, moves, stopped = "rate_limits", 2, {"gpt-5": 1, "gpt-5-mini": 1}
+
+    def first(self) -> dict[str, Any]:
+        return {"gpt-5": 500, "gpt-5-mini": 2000}
+
+    def inside(self, asked: Asked, rest: str) -> Reply:
+        room, _, one = rest.partition("/")
+        assert room == "rate_limits"
+        if asked.method == "GET":
+            rows = [{"id": f"rl-{m}", "model": m, "max_requests_per_1_minute": n, "max_tokens_per_1_minute": 10000}
+                    for m, n in self.state.items()]  # fmt: skip
+            return Reply({"object": "list", "data": rows, "has_more": False, "last_id": "rl-gpt-5-mini"})
+        body = json.loads(asked.body)
+        self.write(asked, **{one.removeprefix("rl-"): body["max_requests_per_1_minute"]})
+        return Reply({"id": one, **body})
+
+
+class OpenAIModels(OpenAI):
+    lever, stopped = "model_permissions", {"mode": "allow_list", "model_ids": ["gpt-5-nano"]}
+    options: ClassVar = {"models": ["gpt-5-nano"]}
+
+    def first(self) -> dict[str, Any]:
+        return {"mode": "deny_list", "model_ids": ["o1"]}
+
+    def inside(self, asked: Asked, rest: str) -> Reply:
+        assert rest == "model_permissions"
+        if asked.method == "POST":
+            assert set(json.loads(asked.body)) == {"mode", "model_ids"}
+            self.write(asked, **json.loads(asked.body))
+        return Reply(dict(self.state))
+
+
+class OpenAIDelete(OpenAI):
+    lever, stopped, reversible = "delete", {}, False
+
+    def first(self) -> dict[str, Any]:
+        return {"here": True}
+
+    def inside(self, asked: Asked, rest: str) -> Reply:
+        key = {"object": "organization.project.api_key", "id": "key_1", "name": NAME, "redacted_value": "sk-proj-***bc"}
+        if rest == "api_keys":
+            return Reply({"object": "list", "data": [key], "has_more": False, "last_id": "key_1"})
+        if rest != "api_keys/key_1":
+            return self.missing()
+        if asked.method == "DELETE":
+            self.write(asked)
+            self.there = False
+            return Reply({"object": "organization.project.api_key.deleted", "id": "key_1", "deleted": True})
+        return Reply(key)
+
+
+class Scaleway(Provider):
+    kind, lever, stopped = "scaleway", "detach_policy", {"no_principal": True, "application_id": None}
+    options: ClassVar = {"access_key": "SCWOWN", "targets": {NAME: "policy-1"}}
+    room: ClassVar[str] = "policies/policy-1"
+
+    def first(self) -> dict[str, Any]:
+        return {"no_principal": None, "application_id": "app-9"}
+
+    def error(self, status: int) -> Reply:
+        return Reply({"message": "no", "type": "permissions_denied"}, status)
+
+    def allowed(self, asked: Asked) -> bool:
+        return asked.headers.get("x-auth-token") == "acting-token"
+
+    def answer(self, asked: Asked) -> Reply:
+        path = asked.path.removeprefix("/iam/v1alpha1/")
+        if path == "api-keys/SCWOWN":
+            return Reply({"access_key": "SCWOWN", "application_id": "app-own", "user_id": None})
+        if not path.startswith(self.room) or not self.there:
+            return self.missing()
+        return self.inside(asked, path)
+
+    def inside(self, asked: Asked, path: str) -> Reply:
+        if asked.method == "PATCH":
+            body = json.loads(asked.body)
+            if body.get("no_principal"):
+                self.write(asked, no_principal=True, application_id=None)
+            else:
+                self.write(asked, no_principal=None, **body)
+        return Reply({"id": "policy-1", "name": "llm", **self.state})
+
+
+class ScalewayLock(Scaleway):
+    lever, stopped, room = "lock_user", {"locked": True}, "users/user-1"
+    options: ClassVar = {"access_key": "SCWOWN", "targets": {NAME: "user-1"}}
+
+    def first(self) -> dict[str, Any]:
+        return {"locked": False}
+
+    def inside(self, asked: Asked, path: str) -> Reply:
+        if asked.method == "POST":
+            assert path in {"users/user-1/lock", "users/user-1/unlock"}
+            self.write(asked, locked=path.endswith("/lock"))
+        return Reply({"id": "user-1", "email": "a@example.com", **self.state})
+
+
+class ScalewayDelete(Scaleway):
+    lever, stopped, room, reversible = "delete", {}, "api-keys/SCWX", False
+    options: ClassVar = {"access_key": "SCWOWN", "targets": {NAME: "SCWX"}}
+
+    def first(self) -> dict[str, Any]:
+        return {"application_id": "app-9"}
+
+    def inside(self, asked: Asked, path: str) -> Reply:
+        if asked.method == "DELETE":
+            self.write(asked)
+            self.there = False
+            return Reply("", 204)
+        return Reply({"access_key": "SCWX", **self.state})
+
+
+class Together(Provider):
+    kind, lever, stopped = "together", "stop", {"state": "STOPPED"}
+
+    def first(self) -> dict[str, Any]:
+        return {"state": "STARTED"}
+
+    def answer(self, asked: Asked) -> Reply:
+        row = {"object": "endpoint", "id": "endpoint-1", "name": NAME, "type": "dedicated", **self.state}
+        if asked.path == "/v1/endpoints":
+            assert asked.one("type") == "dedicated"
+            return Reply({"object": "list", "data": [row] if self.there else []})
+        if asked.path != "/v1/endpoints/endpoint-1" or not self.there:
+            return self.missing()
+        if asked.method == "PATCH":
+            self.write(asked, **json.loads(asked.body))
+        return Reply({**row, **self.state})
+
+
+class TogetherCancel(Together):
+    lever, stopped, reversible = "cancel", {"status": "cancel_requested"}, False
+
+    def first(self) -> dict[str, Any]:
+        return {"status": "running"}
+
+    def answer(self, asked: Asked) -> Reply:
+        row = {"id": "ft-01", "output_name": NAME, **self.state}
+        if asked.path == "/v1/fine-tunes":
+            return Reply({"data": [row] if self.there else []})
+        if not self.there:
+            return self.missing()
+        if asked.path == "/v1/fine-tunes/ft-01/cancel" and asked.method == "POST":
+            self.write(asked, status="cancel_requested")
+        return Reply({**row, **self.state})
+
+
+PROVIDERS: tuple[type[Provider], ...] = (
+    Anthropic, AnthropicArchive, OpenRouter, OpenRouterLimit, OpenRouterDelete, LiteLLM, LiteLLMBudget, LiteLLMDelete,
+    Alibaba, AlibabaDelete, OpenAI, OpenAIWithoutLimit, OpenAIRates, OpenAIModels, OpenAIDelete, Scaleway, ScalewayLock,
+    ScalewayDelete, Together, TogetherCancel,
+)  # fmt: skip
