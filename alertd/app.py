@@ -203,7 +203,8 @@ class App:
             sources=self.parts.sources,
             dry_run=settings.dry_run,
             public_url=settings.public_url,
-            policy=Policy(settings.digest, settings.quiet_hours, settings.timezone, settings.poll_interval),
+            policy=_policy(settings),
+            balances=lambda: {name: one.balance for name, one in collects.items() if one.balance is not None},
             committed=lambda: [(name, item) for name, one in collects.items() for item in one.committed],
             catching_up=lambda: frozenset(name for name, one in collects.items() if one.catching_up),
         )
@@ -423,6 +424,16 @@ def _marks(files: Iterable[Path]) -> dict[Path, tuple[int, ...] | None]:
         else:
             marks[file] = (found.st_mtime_ns, found.st_size, found.st_ino)
     return marks
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        digest=settings.digest,
+        quiet=settings.quiet_hours,
+        zone=settings.timezone,
+        drift=settings.drift_level / 100,
+        interval=settings.poll_interval,
+    )
 
 
 def _loopback(host: str) -> bool:

@@ -12,6 +12,7 @@ from alertd.core.counters import CounterSamples, CounterState, Increment
 from alertd.core.events import Event
 from alertd.core.ledger import SeriesRow as SeriesRow
 from alertd.core.ledger import UsageRow as UsageRow
+from alertd.core.money import Money
 from alertd.core.roles import Standing
 from alertd.core.usage import BilledCost, Committed, Usage
 
@@ -47,6 +48,8 @@ class Reading:
     progress: float | None = None
     #: What is certain to be billed later; replaces what the source said of it before.
     commitments: Sequence[Committed] = ()
+    #: What is left of a prepaid credit, where the source knows of one.
+    balance: Money | None = None
     #: On a first read: from when on its figures are complete (the oldest sample, where retention is short).
     complete_from: datetime | None = None
 

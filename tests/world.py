@@ -10,6 +10,7 @@ from alertd.core.assess import Decisions, Facts, Policy, assess
 from alertd.core.budgets import Amount, Budget, Where, parse_threshold
 from alertd.core.fx import Rates
 from alertd.core.ledger import Ledger, SeriesRow, UsageRow
+from alertd.core.money import Money
 from alertd.core.periods import PeriodRule
 from alertd.core.positions import Circumstances, SourceView
 from alertd.core.pricefile import read_price_file
@@ -53,6 +54,7 @@ class World:
         self.policy = Policy()
         self.standings: dict[str, Standing] = {}
         self.raised: dict[str, Amount] = {}
+        self.balances: dict[str, Money] = {}
         self.book = PriceBook((read_price_file("prices", prices),))
         self._series: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
 
@@ -74,6 +76,15 @@ class World:
         before = self.ledger.sum_between(self._series[key] - 1, start, start + 300)
         quantity = before + int(Decimal(str(dollars)) * 1_000_000)
         self.ledger.apply([UsageRow(self._series[key], start, 300, quantity)])
+
+    def bill(self, dollars: float | str, at: datetime, source: str = "bill") -> None:
+        """What a provider says it charged for the day that holds `at`."""
+        key = (f"{source} billed", ())
+        if key not in self._series:
+            self._series[key] = len(self._series) + 1
+            self.ledger.add_series([SeriesRow(self._series[key], source, "acme", "", "", (), "", {}, "USD")])
+        start = int(at.timestamp()) // 86_400 * 86_400
+        self.ledger.apply([UsageRow(self._series[key], start, 86_400, int(Decimal(str(dollars)) * 10**9))])
 
     def tick(self, *, seen: bool = True) -> list[Alert]:
         """Judge once; the alerts of this round, which are now told."""
@@ -101,7 +112,9 @@ class World:
         """What the judge looks at now."""
         tariff = LedgerTariff(self.book, self.ledger, self.standings)
         exchange, standings = exchange_of(Rates()), self.standings
-        around = Circumstances(self.now, tariff, exchange, self.sources, self.raised, standings=standings)
+        around = Circumstances(
+            self.now, tariff, exchange, self.sources, self.raised, standings=standings, balances=self.balances
+        )
         return Facts(self.budgets, self.ledger, around, self.told, self.notes, self.catching_up, self.policy)
 
     def pass_time(self, **duration: float) -> None:

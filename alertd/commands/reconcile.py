@@ -5,25 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._state import with_app
-from alertd.core.costing import costs, midnights
-from alertd.core.lookalikes import Alike, alike
-from alertd.core.model_names import provider_id
-from alertd.core.reconcile import AGREES, Reconciled, reconcile, report
-from alertd.core.tariffs import LedgerTariff
+from alertd.core.drift import compared
+from alertd.core.lookalikes import Alike
+from alertd.core.reconcile import AGREES, Reconciled, report
 from alertd.ports import StoreError
 
 HELP: Final = "what was estimated beside what was billed, and why they differ"
-#: A billed day may still change for so long after its data are there.
-_SETTLE: Final = timedelta(days=2)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
 
     async def compare(app: App) -> tuple[tuple[Reconciled, ...], tuple[Alike, ...]]:
-        return await _compared(app, args.days, args.by)
+        facts, _ = await app.judge.preview()
+        return compared(facts.ledger, facts.around, args.days, args.by)
 
     try:
         found, pairs = with_app(settings, compare)
@@ -55,33 +49,6 @@ def run(args: argparse.Namespace) -> int:
         lines = list(report(found, pairs))
         print("\n".join(lines) if lines else "No provider has both usage and a bill over days that are final.")
     return int(bool(pairs) or any(one.drifts(args.level / 100) for one in found))
-
-
-async def _compared(app: App, days: int, by: Sequence[str]) -> tuple[tuple[Reconciled, ...], tuple[Alike, ...]]:
-    """Every provider in the zone and the currency of its own bill."""
-    facts, _ = await app.judge.preview()
-    ledger, around, book = facts.ledger, facts.around, app.judge.terms.book
-    tariff = LedgerTariff(book, ledger)
-    final = _final_until({name: view.until for name, view in around.sources.items()})
-    bills = {(provider_id(row.provider), row.billed) for row in ledger.series if row.billed}
-    found: list[Reconciled] = []
-    for zone, unit in sorted({(book.zone(provider), unit) for provider, unit in bills}):
-        table = costs(ledger, unit, *_days(around.now, ZoneInfo(zone), days), tariff=tariff, exchange=around.exchange)
-        here = {provider for provider, billed in bills if billed == unit and book.zone(provider) == zone}
-        compared = reconcile(ledger, table, final, by=by, standings=around.standings)
-        found.extend(one for one in compared if one.provider in here)
-    everything = costs(ledger, "USD", *_days(around.now, UTC, days), tariff=tariff, exchange=around.exchange)
-    return tuple(found), alike(ledger, everything, around.standings)
-
-
-def _days(now: datetime, zone: Any, days: int) -> tuple[list[date], list[float]]:
-    first = now.astimezone(zone).date() - timedelta(days=days)
-    return midnights(zone, first, days + 1)
-
-
-def _final_until(until: Mapping[str, datetime | None]) -> dict[str, date]:
-    """By source, the first day that may still change."""
-    return {name: (at - _SETTLE).astimezone(UTC).date() for name, at in until.items() if at is not None}
 
 
 def _json(one: Reconciled) -> dict[str, Any]:

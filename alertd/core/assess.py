@@ -16,6 +16,7 @@ from typing import Any, Final
 from alertd.core import occasions
 from alertd.core.budgets import Budget
 from alertd.core.coverage import uncovered, unmatched
+from alertd.core.drift import drifting
 from alertd.core.events import Event
 from alertd.core.followups import FollowUp, begun, followed, threshold_of
 from alertd.core.ledger import Ledger
@@ -41,6 +42,8 @@ class Policy:
     digest: str = "off"
     quiet: QuietHours | None = None
     zone: tzinfo = UTC
+    #: By which part of the bill an estimate may differ from it.
+    drift: Decimal = Decimal("0.1")
     #: How often a judgement is made.
     interval: timedelta = timedelta(minutes=1)
 
@@ -94,6 +97,9 @@ def assess(facts: Facts) -> Decisions:
             alerts += occasions.digest(positions, facts.told, now, facts.policy.digest, facts.policy.zone)
         alerts += occasions.unpriced(positions, facts.told, facts.ledger, now)
         alerts += _strays(facts, positions, survey)
+        drifts, compared_at = drifting(facts.ledger, facts.around, facts.told, facts.notes, facts.policy.drift)
+        alerts += [Alert((key,), event) for key, event in drifts]
+        notes |= compared_at
         notes |= _tick_note(facts, now)
     views = [view for view in facts.around.sources.values() if view.error or view.name not in facts.catching_up]
     source_alerts, source_notes = blind(views, facts.notes, now)

@@ -107,6 +107,8 @@ class Threshold:
         """The level in percent of `amount`: as webhooks and keys carry it. Burn rates: the factor; anomalies: p."""
         if self.percent is not None:
             return self.percent
+        if self.amount is not None and self.basis == "balance":
+            return self.amount.value
         if self.amount is not None:
             return self.amount.value / amount.value * 100 if amount.value else Decimal(100)
         if self.factor is not None:

@@ -51,6 +51,10 @@ class Tariff(Protocol):
         """How these lines are billed together where that is not linear, else None; see `linewise.rate_of`."""
         ...
 
+    def zone(self, provider: str) -> str:
+        """The IANA zone of a provider's billing days and months."""
+        ...
+
     def runs(self, line: Line, first: date, last: date) -> Sequence[tuple[date, UnitPrice | NoPrice]]:
         """What a unit costs from each of these days on, the first of them `first`; in order, up to `last`."""
         ...
@@ -108,7 +112,10 @@ def costs(
             prices.append([])
             continue
         if row.billed or unit == TOKENS:
-            prices.append(_flat(row, unit, days, exchange))
+            flat = _flat(row, unit, days, exchange)
+            prices.append(flat)
+            if row.billed and unit != TOKENS and not flat and quantities[index].any():
+                unpriced[index] = _no_rate(row.billed, unit)
             continue
         if row.line not in seen:
             seen[row.line] = _priced(row.line, unit, days, tariff, exchange)
@@ -151,10 +158,14 @@ def _priced(
         for index in range(begin, end):
             rate = exchange(price.currency, unit, days[index])
             if rate is None:
-                missing = NoPrice(f"no rate from {price.currency} to {unit}; set ALERTD_FX__{price.currency}_{unit}")
+                missing = _no_rate(price.currency, unit)
             else:
                 _append(segments, index, index + 1, price.amount * rate)
     return segments, missing, guessed
+
+
+def _no_rate(base: str, unit: str) -> NoPrice:
+    return NoPrice(f"no rate from {base} to {unit}; set ALERTD_FX__{base}_{unit}")
 
 
 def _append(segments: list[tuple[int, int, Decimal]], begin: int, end: int, price: Decimal) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -113,6 +113,13 @@ def gone_about(position: Position, threshold: Threshold) -> datetime | None:
         return None
     gone = position.data_until + burn.window * float(left / burn.spent)
     return gone if gone < position.period.end else None
+
+
+def lasts_until(position: Position) -> datetime | None:
+    """When the credit is gone at the pace of the last seven days."""
+    if position.balance is None or not position.pace or position.pace <= 0 or position.data_until is None:
+        return None
+    return position.data_until + timedelta(days=max(0.0, float(position.balance / position.pace)))
 
 
 def with_level(event: Event, threshold: Threshold, levels: Sequence[Decimal]) -> Event:

@@ -12,6 +12,7 @@ from alertd.core.budgets import Amount, Budget, Override, Scope, scope_key, scop
 from alertd.core.costing import Exchange, Tariff
 from alertd.core.events import Contributor, Unpriced
 from alertd.core.ledger import Ledger, SeriesRow
+from alertd.core.money import Money
 from alertd.core.periods import Period
 from alertd.core.projection import Projection
 from alertd.core.roles import Standing
@@ -74,6 +75,8 @@ class Position:
     closed: bool = False
     #: Nothing was used for a week: what is to come is anybody's guess.
     idle: bool = True
+    #: What is left of the prepaid credit that it draws on, in the unit of `amount`.
+    balance: Decimal | None = None
     #: The local day so far, where a threshold asks whether it is unusual.
     today: Unusual | None = None
     #: The start of the first day on which it was used, as far as history reaches.
@@ -108,6 +111,8 @@ class Circumstances:
     raised: Mapping[str, Amount] = field(default_factory=dict)
     #: What is certain to be billed later, with the source that says so.
     commitments: Sequence[tuple[str, Committed]] = ()
+    #: What is left of the prepaid credit of each source that told.
+    balances: Mapping[str, Money] = field(default_factory=dict)
     #: By `budget/scope`: by how much its projections are widened, from how earlier ones came out.
     widths: Mapping[str, float] = field(default_factory=dict)
     #: What each source says of itself: who counts where several see the same traffic.

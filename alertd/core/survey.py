@@ -105,11 +105,17 @@ class Survey:
             unpriced=tuple(self._unpriced(table, used, first, last)),
             assumed=tuple(sorted({self.ledger.series[i].model for i in used if i in table.assumed})),
             matched=bool(indices),
+            balance=self._balance(feeding, budget.amount.unit),
             closed=now >= period.end + max((view.delay for view in views), default=timedelta(0)),
         )
         amount = self.around.raised.get(position.name) or position.override.amount or budget.amount
         position = replace(position, amount=amount)
         return self._evidence(position, used, table, first, last) if used else position
+
+    def _balance(self, feeding: set[str], unit: str) -> Decimal | None:
+        """The least that is left of the credits of the sources that feed a scope; other currencies are left out."""
+        told = (money for name, money in self.around.balances.items() if name in feeding)
+        return min((money.amount for money in told if money.currency == unit), default=None)
 
     def _evidence(self, position: Position, used: list[int], table: Costs, first: int, last: int) -> Position:
         label = _telling_label(self.ledger, used, position.scope)

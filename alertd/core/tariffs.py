@@ -50,6 +50,10 @@ class LedgerTariff:
         others = {row.line for row in self._ledger.series if not row.billed and self._counted(row)} - own
         return None if any(self._seller(line, day) in sellers for line in others) else found
 
+    def zone(self, provider: str) -> str:
+        """The IANA zone of a provider's billing days and months."""
+        return self._book.zone(provider)
+
     def runs(self, line: Line, first: date, last: date) -> list[tuple[date, UnitPrice | NoPrice]]:
         """What a unit costs from each day on that something changes: a price, a rule, or the account's month."""
         history = self._book.history(line)

@@ -19,7 +19,7 @@ _COOLED: Final = 0.5
 #: It must stay there so long before it counts as ended, and is told again at the earliest after the gap.
 _SETTLE: Final = timedelta(hours=6)
 _LEAST_GAP: Final = timedelta(hours=24)
-_LEAST_BURN_GAP: Final = timedelta(hours=1)
+_LEAST_GAPS: Final = {"burn_rate": timedelta(hours=1), "balance": timedelta(0)}
 _FULL: Final = Decimal(100)
 
 
@@ -94,6 +94,8 @@ def stands(position: Position, threshold: Threshold, now: datetime) -> bool | No
         return _burning(position, threshold)
     if threshold.basis == "anomaly":
         return _unusual(position, threshold)
+    if threshold.basis == "balance":
+        return _runs_low(position, threshold)
     return None
 
 
@@ -134,13 +136,21 @@ def _unusual(position: Position, threshold: Threshold) -> bool | None:
     return False if today.probability < threshold.probability * _CLEARED else None
 
 
+def _runs_low(position: Position, threshold: Threshold) -> bool | None:
+    if position.balance is None or threshold.amount is None:
+        return None
+    if position.balance <= threshold.amount.value:
+        return True
+    return False if position.balance * Decimal(str(_CLEARED)) > threshold.amount.value else None
+
+
 def advance(standing: Standing, threshold: Threshold, *, stood: bool | None, now: datetime) -> tuple[Standing, str]:
     """The standing after one look, and what is to be said: "fired", "recovered" or nothing ("").
 
     It fires when it stands and no episode is open (after a least gap since the last began); it ends when it was
     clearly below for a while, so that a projection near its level neither flaps nor cries wolf.
     """
-    gap = _LEAST_BURN_GAP if threshold.basis == "burn_rate" else _LEAST_GAP
+    gap = _LEAST_GAPS.get(threshold.basis, _LEAST_GAP)
     if stood:
         if standing.open:
             return Standing(standing.episode, open=True, since=standing.since), ""
@@ -150,7 +160,7 @@ def advance(standing: Standing, threshold: Threshold, *, stood: bool | None, now
     if stood is None or not standing.open:
         return standing, ""
     clear = standing.clear_since or now
-    settle = timedelta(0) if threshold.basis == "burn_rate" else _SETTLE
+    settle = timedelta(0) if threshold.basis in _LEAST_GAPS else _SETTLE
     if now - clear >= settle:
         return Standing(standing.episode, open=False, since=standing.since), "recovered"
     return Standing(standing.episode, open=True, since=standing.since, clear_since=clear), ""

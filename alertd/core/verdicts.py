@@ -10,12 +10,25 @@ from typing import Any, Final
 
 from alertd.core.budgets import Threshold
 from alertd.core.events import Event
-from alertd.core.evidence import anomaly_details, burn_details, event_of, found_late, gone_about, with_level
+from alertd.core.evidence import (
+    anomaly_details,
+    burn_details,
+    event_of,
+    found_late,
+    gone_about,
+    lasts_until,
+    with_level,
+)
 from alertd.core.positions import Position
 from alertd.core.thresholds import Standing, advance, key_of, newly_reached, severity, stands, thresholds_of
 
 #: Thresholds that stand in episodes, and how grave one is.
-EPISODIC: Final[Mapping[str, str]] = {"forecast": "warning", "burn_rate": "critical", "anomaly": "warning"}
+EPISODIC: Final[Mapping[str, str]] = {
+    "forecast": "warning",
+    "burn_rate": "critical",
+    "anomaly": "warning",
+    "balance": "warning",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +60,7 @@ def judged(
             changed[note] = after.to_json()
         if said == "fired":
             alerts.append(_fired(position, threshold, after, now))
-        elif said == "recovered" and threshold.basis == "forecast":
+        elif said == "recovered" and threshold.basis in {"forecast", "balance"}:
             alerts.append(_recovered(position, threshold, after, now))
     if late is not None:
         alerts = [replace(alert, event=found_late(alert.event, "down", late)) for alert in alerts]
@@ -81,6 +94,9 @@ def _fired(position: Position, threshold: Threshold, standing: Standing, now: da
     details = _details(position, threshold)
     reason = _reason(position, threshold)
     event = event_of(position, "threshold", EPISODIC[threshold.basis], key, now, reason=reason, details=details)
+    if threshold.basis == "balance" and threshold.amount is not None:
+        event = replace(event, amount=threshold.amount.value, exhausted_at=lasts_until(position), exhausted_low=None)
+        event = replace(event, exhausted_high=None)
     if burning:
         event = replace(event, exhausted_at=gone_about(position, threshold), exhausted_low=None, exhausted_high=None)
     return Alert((key,), with_level(event, threshold, [threshold.level(position.amount)]))
@@ -98,6 +114,8 @@ def _details(position: Position, threshold: Threshold) -> dict[str, Any]:
     """What only a burn rate or an anomaly shows."""
     if threshold.basis == "burn_rate" and all(window in position.burns for window in threshold.windows):
         return burn_details(position, threshold)
+    if threshold.basis == "balance":
+        return {"balance": position.balance}
     return anomaly_details(position) if threshold.basis == "anomaly" else {}
 
 
@@ -105,6 +123,8 @@ def _reason(position: Position, threshold: Threshold) -> str:
     if threshold.basis == "forecast" and position.projection is not None:
         chance = position.projection.probability_over(float(threshold.reached_at(position.amount)))
         return f"{threshold}: the period's total exceeds it with a probability of {chance:.0%}"
+    if threshold.basis == "balance":
+        return f"{threshold}: {position.balance} is left"
     if threshold.basis == "anomaly" and position.today is not None:
         return f"{threshold}: fewer than one day in {1 / max(1e-9, 1 - position.today.probability):,.0f} is like today"
     return f"{threshold}: every window is above it"

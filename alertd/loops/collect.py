@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from alertd.core.counters import Counted, CounterState, Increment, count
+from alertd.core.money import Money
 from alertd.core.usage import Committed
 from alertd.ports import Clock, Reading, Source, SourceError, SourceRow, Store
 
@@ -38,6 +39,8 @@ class Collect:
         self.catching_up = True
         #: What the last reading said is certain to be billed later.
         self.committed: Sequence[Committed] = ()
+        #: What is left of its prepaid credit, where it told.
+        self.balance: Money | None = None
         self._store = store
         self._clock = clock
         self._since = since
@@ -86,6 +89,7 @@ class Collect:
         if not taken:
             return None
         self.committed = reading.commitments
+        self.balance = reading.balance or self.balance
         return replace(after, revision=row.revision + 1)
 
     async def _count(self, row: SourceRow, after: SourceRow, reading: Reading) -> bool:

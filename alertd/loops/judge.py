@@ -19,6 +19,7 @@ from alertd.core.assess import Decisions, Facts, Policy, assess
 from alertd.core.budgets import Amount, Budget
 from alertd.core.costing import Exchange
 from alertd.core.ledger import Ledger
+from alertd.core.money import Money
 from alertd.core.positions import Circumstances, SourceView
 from alertd.core.prices import PriceBook
 from alertd.core.routing import Receiver, route
@@ -54,6 +55,8 @@ class Terms:
     catching_up: Callable[[], frozenset[str]] = frozenset
     #: What is certain to be billed later, with the source that says so.
     committed: Callable[[], Sequence[tuple[str, Committed]]] = tuple
+    #: What is left of the prepaid credit of each source that told.
+    balances: Callable[[], Mapping[str, Money]] = dict
 
 
 class Judge:
@@ -142,6 +145,7 @@ class Judge:
             sources=self.views,
             raised=raised_amounts(notes),
             commitments=terms.committed(),
+            balances=terms.balances(),
             widths={name.removeprefix("scored/"): width(value) for name, value in notes.items() if _is_score(name)},
         )
         return Facts(terms.budgets, self.ledger, around, self._told, notes, terms.catching_up(), terms.policy)

@@ -154,6 +154,9 @@ class Document(BaseSettings):
         "", description="Called after every good round, so that somebody notices when alertd is gone"
     )
     digest: Literal["weekly", "daily", "off"] = Field("weekly", description="How often a summary is sent")
+    drift_level: Decimal = Field(
+        Decimal(10), ge=0, description="By how many percent of the bill an estimate may differ before it is said"
+    )
     quiet_hours: Annotated[QuietHours | None, PlainValidator(readers.read_quiet_hours)] = Field(
         None, description="When only what is critical is sent at once", examples=["22:00-07:00"]
     )

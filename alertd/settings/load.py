@@ -95,6 +95,7 @@ class _Reading:
             public_url=document.public_url,
             heartbeat_url=document.heartbeat_url,
             digest=document.digest,
+            drift_level=document.drift_level,
             quiet_hours=document.quiet_hours,
             budgets=budgets,
             prices=prices,

@@ -44,6 +44,8 @@ class Settings:
     public_url: str
     heartbeat_url: str = field(repr=False)
     digest: str
+    #: In percent of the bill.
+    drift_level: Decimal
     quiet_hours: QuietHours | None
     sources: Mapping[str, Configured]
     budgets: Mapping[str, Budget]

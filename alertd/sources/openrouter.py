@@ -109,13 +109,24 @@ class OpenRouter:
         records.extend(self._by_keys(state, found, names, start))
         state.days = {day: said for day, said in state.days.items() if day >= today - _SETTLING - _DAY}
         window = (start, midnight(today + _DAY, UTC))
-        yield Reading(state.text(), now - self.delay, records=tuple(records), window=window, complete_from=first)
+        yield Reading(
+            state.text(),
+            now - self.delay,
+            records=tuple(records),
+            window=window,
+            complete_from=first,
+            balance=Money(await self._left(), "USD"),
+        )
+
+    async def _left(self) -> Decimal:
+        """What is left of the credit, in dollars."""
+        credit = (await self._billing.get(f"{self._url}/credits")).child("data")
+        return credit.number("total_credits") - credit.number("total_usage")
 
     async def look(self, now: datetime) -> Look:
         """What is left, what the keys spent this month, and what a control of the total says."""
         keys = await self._keys()
-        credit = (await self._billing.get(f"{self._url}/credits")).child("data")
-        left = credit.number("total_credits") - credit.number("total_usage")
+        left = await self._left()
         month = sum((self._spent(row, "usage_monthly") for row in keys), Decimal(0))
         day = sum((self._spent(row, "usage_daily") for row in keys), Decimal(0))
         problems = ("no key is seen in this workspace; name another by workspace_id",) if not keys else ()

@@ -92,7 +92,7 @@ def test_a_day_is_not_lost_between_midnight_and_its_activity() -> None:
         account.keys = [key(daily=0.5)]
         asked = len(server.asked)
         found.round(SINCE, datetime(2026, 11, 20, 0, 5, tzinfo=UTC))
-        assert [one.path.rpartition("/")[2] for one in server.asked[asked:]] == ["keys", "activity"]
+        assert [one.path.rpartition("/")[2] for one in server.asked[asked:]] == ["keys", "activity", "credits"]
         assert found.days() == {date(2026, 11, 19): Decimal(4), date(2026, 11, 20): Decimal("0.5")}
         account.did(used(dollars=4.25))
         found.round(SINCE, datetime(2026, 11, 20, 1, 5, tzinfo=UTC))

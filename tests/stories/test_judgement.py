@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertd.core.budgets import Amount, Override
+from alertd.core.money import Money
+from alertd.core.positions import SourceView
 from alertd.core.roles import Standing
 from tests.world import NOVEMBER, World, budget, said
 
@@ -260,6 +262,38 @@ def test_what_was_projected_is_compared_with_what_came_when_the_period_closes():
     (scored,) = world.notes["scored/research/"]
     assert scored["total"] == pytest.approx(145.01)
     assert sorted(map(int, scored["projected"])) == [3, 7, 14, 21]
+
+
+def test_a_credit_that_runs_low_is_told_once_with_when_it_is_gone_and_again_when_it_was_topped_up():
+    world = met(budget(thresholds=["balance 50 USD"]))
+    world.balances = {"gateway": Money(Decimal(200), "USD")}
+    for _ in range(8):
+        world.pass_time(days=1)
+        world.spend(20)
+        world.tick()
+    world.balances = {"gateway": Money(Decimal(40), "USD")}
+    (alert,) = world.tick()
+    assert (alert.event.basis, alert.event.details["balance"]) == ("balance", Decimal(40))
+    assert timedelta(days=1) < alert.event.exhausted_at - world.now < timedelta(days=4)
+    assert world.tick() == []
+    world.balances = {"gateway": Money(Decimal(240), "USD")}
+    assert [alert.event.kind for alert in world.tick()] == ["recovered"]
+
+
+def test_an_estimate_that_drifts_from_the_bill_is_told_once_a_month_with_both_sides():
+    world = met(budget())
+    world.standings = {"bill": Standing("check")}
+    world.sources["bill"] = SourceView("bill", world.now, timedelta(days=3))
+    for _ in range(9):
+        world.pass_time(days=1)
+        world.spend(10, at=world.now - timedelta(hours=12))
+        world.bill(12, at=world.now - timedelta(hours=12))
+        world.sources["bill"] = SourceView("bill", world.now, timedelta(days=3))
+        world.tick()
+    (alert,) = [alert for alert in world.alerts if alert.event.details.get("occasion") == "drift"]
+    assert alert.event.details["provider"] == "acme"
+    assert alert.event.details["estimated"] < alert.event.details["billed"]
+    assert alert.event.spent is None
 
 
 def test_a_closed_period_is_summed_up_once():

@@ -59,7 +59,7 @@ def within(stretches, at: datetime) -> bool:
 def told() -> list[str]:
     """What people were told, a line a message: when (Berlin), and each event's kind, place and reason to speak."""
     world = World(*house(), at=BEGIN.astimezone(UTC))
-    world.policy = Policy("off", None, BERLIN, STEP)
+    world.policy = Policy("off", None, BERLIN, interval=STEP)
     lines: list[str] = []
     while world.now < END:
         local = world.now.astimezone(BERLIN)
@@ -71,8 +71,9 @@ def told() -> list[str]:
                 world.spend(spent, team=team, at=world.now - timedelta(minutes=10))
         if not within(DOWN, local):
             alerts = world.tick(seen=not within(OUTAGES, local))
-            for message in route(alerts, {one.name: one for one in world.budgets}, OPS):
-                lines.append(f"{local:%Y-%m-%d %a %H:%M}  " + " | ".join(_said(event) for event in message.events))
+            messages = route(alerts, {one.name: one for one in world.budgets}, OPS)
+            said = (" | ".join(_said(event) for event in message.events) for message in messages)
+            lines += [f"{local:%Y-%m-%d %a %H:%M}  {words}" for words in said]
         world.now = (world.now + STEP).astimezone(UTC)
     return lines
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from alertd.core.events import Event
-from alertd.core.messages import details, evidence
+from alertd.core.messages import details, discrepancies, evidence
 from alertd.core.messages.actions import action
 from alertd.core.messages.blindness import seeing_again, source_stale
 from alertd.core.messages.dates import clock_time, period_name, possessive, zone_of
@@ -24,6 +24,9 @@ _BASES: Final = {
     "anomaly": "back to its usual spend",
     "balance": "topped up",
 }
+
+
+_DISCREPANCIES: Final = {"drift": discrepancies.drift, "alike": discrepancies.alike}
 
 
 def notice(event: Event, now: datetime) -> Said:
@@ -138,6 +141,8 @@ def _uncovered(event: Event, now: datetime) -> Said:
 def _summary(event: Event, now: datetime) -> Said:
     """November closed: research used 483.20 of 500.00 USD (97 %)"""
     period, occasion = period_name(event, now), details.words(event, "occasion")
+    if occasion in _DISCREPANCIES:
+        return _DISCREPANCIES[occasion](event)
     figures = (
         "" if event.spent is None or not event.amount else f": {used_of(event.spent, event.amount, event.currency)}"
     )
@@ -152,6 +157,7 @@ def _summary(event: Event, now: datetime) -> Said:
         joined([evidence.used(event)]) if closed else evidence.standing(event),
         () if closed else evidence.room(event),
         _against_previous(event, previous),
+        _as_projected(event) if closed else (),
         evidence.contributors(event),
         evidence.changed(event),
         () if told is None else (plain(f"{plural(int(told), 'alert was', 'alerts were')} told in this period"),),
@@ -161,6 +167,17 @@ def _summary(event: Event, now: datetime) -> Said:
     )  # fmt: skip
     head = heads.get(occasion, (*evidence.who(event), bold(figures or ": how it stands")))
     return head, lines, ("no action needed",) if event.severity == "information" else ()
+
+
+def _as_projected(event: Event) -> Line:
+    """How alertd's own projections came out: what was likely on some days of the period."""
+    known = event.details.get("projections") or {}
+    days = sorted(known, key=int)
+    if not days or event.spent is None:
+        return ()
+    said = ", ".join(f"day {day} {number(Decimal(str(known[day][1])), event.currency)}" for day in days)
+    held = sum(1 for low, _, high in known.values() if low <= float(event.spent) <= high)
+    return (plain(f"What was likely: {said}; inside its 80 % range {held} of {plural(len(days), 'time')}"),)
 
 
 def _against_previous(event: Event, previous: Decimal | None) -> Line:
