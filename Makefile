@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test browser check bench chaos format clean
+.PHONY: run test browser check bench chaos format docs sbom clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +28,11 @@ check: $(VENV)/.installed
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed  ## what is made from the code: docs/settings.md and the end of the env example
+	$(BIN)/alertd kinds --markdown > docs/settings.md
+	sed -n '1,/^# === Every kind/p' config/alertd.env.example > config/.example && echo >> config/.example
+	$(BIN)/alertd kinds --env >> config/.example && mv config/.example config/alertd.env.example
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -s tests/benchmarks -p no:cacheprovider --benchmark-run

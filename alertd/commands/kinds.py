@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("room", nargs="?", help=f"one of {rooms} ({_SETTINGS}: the keys that are no plug-in's)")
     parser.add_argument("kind", nargs="?", help="a kind of that room: every key of it")
     parser.add_argument("--json", action="store_true", help="JSON instead of text")
+    parser.add_argument("--markdown", action="store_true", help="every key there is as docs/settings.md")
     parser.add_argument("--env", action="store_true", help="as lines of an env file, what is optional commented out")
 
 
@@ -35,6 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     if room not in {None, _SETTINGS, *_SECTIONS}:
         sys.stderr.write(f"alertd kinds: no room {room!r}; {one_of(room, (*_SECTIONS, _SETTINGS))}\n")
         return _USAGE
+    if arguments.markdown:
+        print(_markdown())
+        return 0
     try:
         text = (
             _lines_of(room, arguments.kind) if arguments.env else _answer(room, arguments.kind, as_json=arguments.json)
@@ -57,6 +61,40 @@ def _answer(room: str | None, kind: str | None, *, as_json: bool) -> str:
     if as_json:
         return json.dumps(found, indent=2, ensure_ascii=False)
     return "\n\n".join(_room(name, sentences) for name, sentences in found.items())
+
+
+def _markdown() -> str:
+    """docs/settings.md: the keys that are no plug-in's, then those of each kind that only it has."""
+    keys = describe()
+    general = [key for key in keys if not key.kind]
+    known = {key.name for key in general}
+    blocks = [_MARKDOWN_HEAD, _table(general)]
+    for room, section in _SECTIONS.items():
+        blocks.append(f"## {room.capitalize()}")
+        for kind in kinds(room):
+            own = [key for key in options_of(section, kind) if key.name not in known]
+            blocks += [f"### `{kind}`", _sentence(room, kind), *([_table(own)] if own else [])]
+    return "\n\n".join(blocks)
+
+
+_MARKDOWN_HEAD: Final = """\
+# Every setting
+
+Made from the code by `make docs`; a test keeps it fresh. Every key may be given as `..._FILE`, naming a file that holds
+the value; `<NAME>` is a name of your own. [alertd.env.example](../config/alertd.env.example) is the same as an env file,
+`alertd kinds ROOM KIND` on a terminal."""
+
+
+def _table(keys: Iterable[Key]) -> str:
+    rows = ["| Key | Takes | Default | |", "|---|---|---|---|"]
+    return "\n".join([*rows, *map(_row, keys)])
+
+
+def _row(key: Key) -> str:
+    default = f"`{key.default}`" if key.default else "*required*" if key.required else ""
+    example = f" (`{key.examples[0]}`)" if key.examples and not key.default else ""
+    cells = (f"`{key.name}`", key.type, default, f"{key.description}{example}")
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def _lines_of(room: str | None, kind: str | None) -> str:

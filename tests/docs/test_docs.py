@@ -1,0 +1,133 @@
+"""The documentation holds: its settings load, its commands exist, its messages are the code's, its links lead."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from alertd.cli import command_names, main
+from alertd.settings import describe, load_settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").glob("*.md"))
+TROUBLE = ROOT / "docs" / "troubleshooting.md"
+HOSTS = ROOT / "docs" / "outbound-hosts.md"
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(text: str, kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def env_blocks() -> list[tuple[str, str]]:
+    found = ((named(page), block) for page in PAGES for block in blocks(page.read_text(), "sh"))
+    return [(name, block) for name, block in found if "ALERTD_" in block]
+
+
+@pytest.mark.parametrize(("page", "block"), env_blocks(), ids=lambda part: part if part.endswith(".md") else "")
+def test_every_configuration_that_is_shown_is_sound(
+    page: str, block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With secrets from files that are there, and with the elsewhere-shown rest that a part of one needs."""
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "database-url").write_text("postgresql://alertd@db/alertd")
+    for name in ("heartbeat-url", "slack-webhook"):
+        (tmp_path / name).write_text("https://example.com/x")
+    for name in re.findall(r"/run/secrets/([\w-]+)", block):
+        if not (tmp_path / name).exists():
+            (tmp_path / name).write_text("s3cret")
+    if "SOURCES__GATEWAY" in block and "GATEWAY__KIND" not in block:
+        block += "ALERTD_SOURCES__GATEWAY__KIND=prometheus\nALERTD_SOURCES__GATEWAY__URL=http://x\n"
+        block += "ALERTD_SOURCES__GATEWAY__PRESET=litellm\n"
+    (tmp_path / "alertd.env").write_text(block.replace("/run/secrets", str(tmp_path)))
+    assert load_settings({}, [tmp_path / "alertd.env"]) is not None, page
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every `alertd ...` that a page shows as typed."""
+    lines = (
+        (named(page), line) for page in PAGES for b in blocks(page.read_text(), "console") for line in b.splitlines()
+    )
+    typed = ((page, line.removeprefix("$ ").partition("  #")[0]) for page, line in lines if line.startswith("$ "))
+    return [(page, line) for page, line in typed if re.match(r"(\.venv/bin/)?alertd ", line)]
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    command = import_module(f"alertd.commands.{name.replace('-', '_')}")
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    command.add_arguments(parser)
+    return parser
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_every_command_that_is_shown_is_taken(page: str, line: str) -> None:
+    _, name, *words = shlex.split(line)
+    assert name in command_names(), f"{page}: {line}"
+    assert parser_of(name).parse_args(words) is not None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text())]
+    here = [target for target in targets if target and "://" not in target]
+    assert [target for target in here if not (page.parent / target).exists()] == []
+
+
+def source_text() -> str:
+    """The program's text, with strings that go on over lines joined, and what is filled in as `…`."""
+    text = "\n".join(file.read_text() for file in sorted((ROOT / "alertd").rglob("*.py")))
+    joined = re.sub(r'"\s*\n\s*f?"', "", text)
+    return re.sub(r"\{[^{}\n]*\}|%s|%d", "…", joined)
+
+
+def messages() -> list[str]:
+    """The messages of the troubleshooting page: the first column, but for paths and plain words."""
+    cells = re.findall(r"^\| `([^`]+)` \|", TROUBLE.read_text(), re.MULTILINE)
+    return [cell for cell in cells if not cell.startswith("/")]
+
+
+SOURCE = source_text()
+
+
+@pytest.mark.parametrize("message", messages())
+def test_every_message_of_the_troubleshooting_page_is_one_that_alertd_says(message: str) -> None:
+    parts = [part.strip() for part in re.split(r"…|; |: |\(schema|401|403|\(it|\(these|\)", message)]
+    wanted = [part for part in parts if len(part) > 7]
+    assert wanted, "a message has words of its own"
+    assert [part for part in wanted if part not in SOURCE] == []
+
+
+def test_every_host_that_the_code_calls_is_on_the_page_of_hosts() -> None:
+    text = HOSTS.read_text()
+    defaults = [key.default for key in describe()]
+    hosts = {urlsplit(default).hostname for default in defaults if default.startswith("https://")}
+    assert len(hosts) > 4
+    assert {host for host in hosts if host not in text} == set()
+
+
+def test_every_kind_is_on_the_page_of_hosts() -> None:
+    text = HOSTS.read_text()
+    kinds = {key.kind for key in describe() if key.kind and "__ACTIONS__" not in key.name and "ACTIONS" not in key.name}
+    assert {kind for kind in kinds if f"`{kind}`" not in text} == set()
+
+
+def test_the_page_of_settings_is_what_the_code_has(capsys: pytest.CaptureFixture[str]) -> None:
+    """To mend it: `make docs`."""
+    assert main(["kinds", "--markdown"]) == 0
+    assert (ROOT / "docs" / "settings.md").read_text() == capsys.readouterr().out
+
+
+def test_no_page_is_long() -> None:
+    """Task by task: whoever needs more than two screens has two tasks. What is made from code may be long."""
+    made = {"settings.md", "gallery.md", "sources.md"}
+    long = {named(page): len(page.read_text().splitlines()) for page in PAGES if page.name not in made}
+    assert {name: lines for name, lines in long.items() if lines > 130} == {}
