@@ -8,8 +8,13 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY alertd ./alertd
+# pip and the compiled files go: the image holds what runs, and an SBOM of it (CycloneDX) at /opt/alertd/sbom.json.
 RUN python -m venv /opt/alertd \
  && /opt/alertd/bin/pip install ".[postgres,charts]" \
+ && python -m venv /opt/sbom \
+ && /opt/sbom/bin/pip install "cyclonedx-bom>=7.5,<8" \
+ && /opt/alertd/bin/pip uninstall --yes pip \
+ && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o /opt/alertd/sbom.json /opt/alertd/bin/python \
  && find /opt/alertd -name '__pycache__' -prune -exec rm -rf {} +
 
 # hadolint ignore=DL3006
@@ -17,6 +22,11 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title="alertd" \
       org.opencontainers.image.description="Budget alerts for LLM usage" \
       org.opencontainers.image.licenses="Apache-2.0"
+# A font for the charts in mails.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends fonts-dejavu-core \
+ && rm -rf /var/lib/apt/lists/*
 # A named user with a fixed id owns the volume, so that a mounted folder can be prepared for it: chown 10001:10001.
 RUN groupadd --system --gid 10001 alertd \
  && useradd --system --uid 10001 --gid alertd --home-dir /var/lib/alertd --shell /usr/sbin/nologin alertd \

@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test browser check bench chaos format docs sbom clean
+.PHONY: run test browser check bench chaos format docs deploy sbom clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -18,6 +18,14 @@ test: $(VENV)/.installed
 browser: $(VENV)/.installed  ## the pages in Debian's chromium, the API under schemathesis
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
 	$(BIN)/python -m pytest -q tests/web/test_browser.py tests/web/test_schemathesis.py
+
+deploy: $(VENV)/.installed  ## Dockerfile, compose file and Helm chart: linted, rendered, against their schemas
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,deploy]'
+	$(BIN)/python -m pytest -q tests/deploy
+
+sbom: $(VENV)/.installed  ## sbom.json: what this environment holds, as CycloneDX
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7.5,<8'
+	$(BIN)/cyclonedx-py environment --output-reproducible --of JSON -o sbom.json $(BIN)/python
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

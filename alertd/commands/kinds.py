@@ -81,7 +81,7 @@ _MARKDOWN_HEAD: Final = """\
 # Every setting
 
 Made from the code by `make docs`; a test keeps it fresh. Every key may be given as `..._FILE`, naming a file that holds
-the value; `<NAME>` is a name of your own. [alertd.env.example](../config/alertd.env.example) is the same as an env file,
+the value; `<NAME>` is a name of yours. [alertd.env.example](../config/alertd.env.example) is the same as an env file,
 `alertd kinds ROOM KIND` on a terminal."""
 
 
