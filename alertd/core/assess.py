@@ -122,9 +122,9 @@ def _positions(facts: Facts, started: datetime) -> tuple[Survey, list[Position],
     before = {budget.name: budget.period.previous(budget.period.containing(now)) for budget in facts.budgets}
     earliest = min((period.start for period in before.values()), default=now)
     survey = Survey(facts.ledger, facts.around, earliest)
-    current = [position for budget in facts.budgets for position in survey.positions(budget)]
+    current = survey.all_positions((budget, None) for budget in facts.budgets)
     watched = [budget for budget in facts.budgets if before[budget.name].end > started]
-    previous = [position for budget in watched for position in survey.positions(budget, before[budget.name].start)]
+    previous = survey.all_positions((budget, before[budget.name].start) for budget in watched)
     return survey, current, previous
 
 
@@ -169,7 +169,8 @@ def _judged_budget(
 
 
 def _seen(facts: Facts, position: Position) -> bool:
-    return not position.stale_sources and not _feeding(facts, position.budget) & facts.catching_up
+    waits = facts.catching_up and _feeding(facts, position.budget) & facts.catching_up
+    return not (position.stale_sources or waits)
 
 
 def _strays(facts: Facts, positions: Sequence[Position], survey: Survey) -> Iterator[Alert]:
@@ -205,9 +206,12 @@ def _has_a_life(alert: Alert) -> bool:
 
 def _nearest(event: Event, facts: Facts, positions: Sequence[Position]) -> Event:
     """A source's event with the budgets that hang on it: how many, and the one nearest its limit."""
+    if event.kind != "source_stale":
+        return event
     name = event.details.get("source")
-    fed = [position for position in positions if name in _feeding(facts, position.budget)]
-    if event.kind != "source_stale" or not fed:
+    feeding = {budget.name: _feeding(facts, budget) for budget in facts.budgets}
+    fed = [position for position in positions if name in feeding[position.budget.name]]
+    if not fed:
         return event
     near = max(fed, key=lambda p: p.spent / p.amount.value if p.amount.value else Decimal(0))
     nearest = {
@@ -222,8 +226,8 @@ def _nearest(event: Event, facts: Facts, positions: Sequence[Position]) -> Event
 
 def _feeding(facts: Facts, budget: Budget) -> set[str]:
     """The sources that a budget's usage comes from; every source, while nothing is known of it."""
-    rows = zip(facts.ledger.series, facts.ledger.labels, strict=True)
-    return {row.source for row, labels in rows if budget.where.matches(labels)} or set(facts.around.sources)
+    known = facts.ledger.cover.by_value(budget.where, ("source",))
+    return {source for (source,) in known if source} or set(facts.around.sources)
 
 
 def _scores(

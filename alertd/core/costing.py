@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -65,8 +65,8 @@ class Costs:
     """The ledger in one unit (a currency, or tokens) over consecutive local days.
 
     days      the local days; borders, in Unix seconds, are one more
-    exact     [series] of the exact cost of each stretch asked for by `exact_between`
-    floats    [series, days] for curves and projections; 0 where unpriced
+    kind_of   [series]: series of one kind cost the same
+    segments  [kinds]: runs of days with one price; unit_prices are the same as floats [kinds, days], 0 where unpriced
     unpriced  by series index: why it has no price (a whole series is priced or not on a day; the newest reason stays)
     """
 
@@ -74,19 +74,58 @@ class Costs:
     days: tuple[date, ...]
     borders: tuple[float, ...]
     quantities: NDArray[np.int64]
-    floats: NDArray[np.float64]
-    prices: Sequence[Sequence[tuple[int, int, Decimal]]]
+    kind_of: NDArray[np.int64]
+    segments: Sequence[Sequence[tuple[int, int, Decimal]]]
+    unit_prices: NDArray[np.float64]
     unpriced: Mapping[int, NoPrice] = field(default_factory=dict)
     assumed: frozenset[int] = frozenset()
+    #: `kind_of` as a list, which is quicker one by one.
+    kinds: Sequence[int] = ()
+    _totals: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict)
+    _exact: dict[tuple[int, int], Sequence[Decimal]] = field(default_factory=dict)
+
+    def prices(self, index: int) -> Sequence[tuple[int, int, Decimal]]:
+        """What a unit of one series cost, by runs of days [begin, end)."""
+        return self.segments[self.kind_of[index]]
+
+    def totals(self, first: int, last: int) -> NDArray[np.int64]:
+        """The quantities of all series over the days [first, last)."""
+        if (first, last) not in self._totals:
+            self._totals[first, last] = self.quantities[:, first:last].sum(axis=1)
+        return self._totals[first, last]
+
+    def exact(self, first: int, last: int) -> Sequence[Decimal]:
+        """The exact cost of every series over the days [first, last)."""
+        if (first, last) not in self._exact:
+            found = [Decimal(0)] * len(self.kinds)
+            for low, high, of in self._runs(first, last):
+                for index, quantity in enumerate(self.totals(low, high).tolist()):
+                    if quantity and (price := of.get(self.kinds[index])) is not None:
+                        found[index] += quantity * price
+            self._exact[first, last] = found
+        return self._exact[first, last]
+
+    def _runs(self, first: int, last: int) -> Iterator[tuple[int, int, dict[int, Decimal]]]:
+        """Stretches of [first, last) with one price, and the kinds that have it there."""
+        runs: dict[tuple[int, int], dict[int, Decimal]] = {}
+        for kind, segments in enumerate(self.segments):
+            for begin, end, price in segments:
+                if max(first, begin) < min(last, end):
+                    runs.setdefault((max(first, begin), min(last, end)), {})[kind] = price
+        return ((low, high, of) for (low, high), of in runs.items())
 
     def exact_between(self, index: int, first: int, last: int) -> Decimal:
         """The exact cost of one series over the days [first, last)."""
         total = Decimal(0)
-        for begin, end, price in self.prices[index]:
+        for begin, end, price in self.segments[self.kind_of[index]]:
             low, high = max(first, begin), min(last, end)
             if low < high:
-                total += int(self.quantities[index, low:high].sum()) * price
+                total += int(self.totals(low, high)[index]) * price
         return total
+
+    def spends(self, indices: Sequence[int], first: int, last: int) -> NDArray[np.float64]:
+        """What some series cost on each of the days [first, last), as floats: [series, days]; 0 where unpriced."""
+        return self.quantities[indices, first:last] * self.unit_prices[self.kind_of[indices], first:last]
 
 
 def costs(
@@ -102,32 +141,38 @@ def costs(
     """The whole ledger in `unit` over the given local days, `borders` being their midnights in Unix seconds.
 
     Only series for which `counted` holds cost anything: what a second source reports of the same traffic does not.
+    Prices are looked up once for every kind of series.
     """
-    quantities = ledger.sums(borders)
+    quantities, kind_of = ledger.sums(borders), ledger.kind_of
     seen: dict[Line, tuple[list[tuple[int, int, Decimal]], NoPrice | None, bool]] = {}
-    prices: list[list[tuple[int, int, Decimal]]] = []
-    unpriced, assumed = {}, set()
-    for index, row in enumerate(ledger.series):
+    segments: list[list[tuple[int, int, Decimal]]] = []
+    missing: dict[int, NoPrice] = {}
+    guessed: list[int] = []
+    for kind, row in enumerate(ledger.kinds):
         if not counted(row):
-            prices.append([])
+            segments.append([])
             continue
         if row.billed or unit == TOKENS:
             flat = _flat(row, unit, days, exchange)
-            prices.append(flat)
-            if row.billed and unit != TOKENS and not flat and quantities[index].any():
-                unpriced[index] = _no_rate(row.billed, unit)
+            segments.append(flat)
+            if row.billed and unit != TOKENS and not flat:
+                missing[kind] = _no_rate(row.billed, unit)
             continue
         if row.line not in seen:
             seen[row.line] = _priced(row.line, unit, days, tariff, exchange)
-        segments, missing, guessed = seen[row.line]
-        prices.append(segments)
-        if missing is not None and quantities[index].any():
-            unpriced[index] = missing
-        if guessed:
-            assumed.add(index)
+        found, reason, assumed = seen[row.line]
+        segments.append(found)
+        if reason is not None:
+            missing[kind] = reason
+        if assumed:
+            guessed.append(kind)
+    lacking = np.flatnonzero(np.isin(kind_of, list(missing))) if missing else ()
     return Costs(
-        unit, tuple(days), tuple(borders), quantities, _floats(quantities, prices), prices, unpriced, frozenset(assumed)
-    )
+        unit, tuple(days), tuple(borders), quantities, kind_of, segments, _by_day(segments, len(days)),
+        {int(index): missing[kind_of[index]] for index in lacking if quantities[index].any()},
+        frozenset(np.flatnonzero(np.isin(kind_of, guessed)).tolist()) if guessed else frozenset(),
+        kind_of.tolist(),
+    )  # fmt: skip
 
 
 def _flat(row: SeriesRow, unit: str, days: Sequence[date], exchange: Exchange) -> list[tuple[int, int, Decimal]]:
@@ -175,11 +220,11 @@ def _append(segments: list[tuple[int, int, Decimal]], begin: int, end: int, pric
         segments.append((begin, end, price))
 
 
-def _floats(quantities: NDArray[np.int64], prices: Sequence[Sequence[tuple[int, int, Decimal]]]) -> NDArray[np.float64]:
-    out = np.zeros(quantities.shape)
-    for index, segments in enumerate(prices):
-        for begin, end, price in segments:
-            out[index, begin:end] = quantities[index, begin:end] * float(price)
+def _by_day(segments: Sequence[Sequence[tuple[int, int, Decimal]]], days: int) -> NDArray[np.float64]:
+    out = np.zeros((len(segments), days))
+    for kind, runs in enumerate(segments):
+        for begin, end, price in runs:
+            out[kind, begin:end] = float(price)
     return out
 
 

@@ -61,7 +61,7 @@ def stray_spend(budgets: Sequence[Budget], survey: Survey) -> dict[str, Any]:
     if not money:
         return {}
     ledger, around = survey.ledger, survey.around
-    strays = [i for i, labels in enumerate(ledger.labels) if not any(b.where.matches(labels) for b in budgets)]
+    strays = ledger.cover.uncovered(budget.where for budget in budgets)
     table = survey.costs(money[0].period.zone, money[0].amount.unit)
     first = len(table.days) - around.now.astimezone(money[0].period.zone).day
     spent = {index: table.exact_between(index, first, len(table.days)) for index in strays}

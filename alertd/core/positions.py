@@ -129,8 +129,10 @@ def scopes(budget: Budget, ledger: Ledger, counts: Callable[[SeriesRow], bool]) 
         found[()] = []
     for values in budget.table:
         found[tuple(zip(budget.per, values, strict=True))] = []
-    for index, labels in enumerate(ledger.labels):
-        if budget.where.matches(labels) and counts(ledger.series[index]):
-            scope = tuple((name, labels.get(name)) for name in budget.per)
-            found.setdefault(scope, []).append(index)
+    left_out = {kind for kind, row in enumerate(ledger.kinds) if not counts(row)}
+    kind_of = ledger.kind_of if left_out else ()
+    for scope, indices in ledger.cover.by_value(budget.where, budget.per).items():
+        kept = [index for index in indices if kind_of[index] not in left_out] if left_out else list(indices)
+        if kept:
+            found[tuple(zip(budget.per, scope, strict=True))] = kept
     return dict(sorted(found.items(), key=lambda item: scope_text(item[0])))

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from alertd.core.ledger import SeriesRow
+from alertd.core.ledger import CHARGE_LABEL, SeriesRow
 from alertd.core.model_names import PROVIDERS, provider_id, without_snapshot
 
 Role = Literal["auto", "authoritative", "check"]
-#: The label that tells what money is for; what has none is for the use of models.
-CHARGE: Final = "charge"
+CHARGE: Final = CHARGE_LABEL
 INFERENCE: Final = "inference"
 #: Money that a gateway worked out itself: shown beside the cost, never the cost.
 ESTIMATE: Final = "estimate"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alertd.core.anomaly import Unusual, unusual
 from alertd.core.budgets import TOKENS, Budget, Scope, scope_key
@@ -19,9 +21,10 @@ from alertd.core.ledger import Ledger, SeriesRow
 from alertd.core.linewise import linewise
 from alertd.core.periods import Period
 from alertd.core.positions import Burn, Circumstances, Position, SourceView, scopes
-from alertd.core.projection import DAY, HOUR, Commitment, Projection, Question, Series, project_many
+from alertd.core.projection import DAY, HOUR, Commitment, Projection, Question, Rate, Series, project_many
 from alertd.core.roles import counting
 from alertd.core.scoring import widened
+from alertd.core.usage import Line
 
 #: Days of history that a projection may look back over.
 HISTORY_DAYS: Final = 120
@@ -48,6 +51,9 @@ class Survey:
         reach = 0 if earliest is None else (around.now - earliest).days + 2
         self.days = max(HISTORY_DAYS, reach)
         self._costs: dict[tuple[str, str], Costs] = {}
+        self._used: dict[tuple[int, int, int], NDArray[np.bool_]] = {}
+        self._rates: dict[tuple[int, int], list[Decimal]] = {}
+        self._rules: dict[tuple[str, frozenset[int]], tuple[list[Line], Rate | None]] = {}
         self._counted: dict[bool, Callable[[SeriesRow], bool]] = {}
 
     def costs(self, zone: tzinfo, unit: str) -> Costs:
@@ -71,24 +77,40 @@ class Survey:
         """Which series count towards an amount in this unit: traffic that two sources see counts once."""
         tokens = unit == TOKENS
         if tokens not in self._counted:
-            self._counted[tokens] = counting(self.ledger.series, self.around.standings, tokens=tokens)
+            self._counted[tokens] = counting(self.ledger.kinds, self.around.standings, tokens=tokens)
         return self._counted[tokens]
+
+    def _active(self, table: Costs, first: int, last: int) -> NDArray[np.bool_]:
+        """Which series were used on any of the days [first, last)."""
+        key = (id(table), first, last)
+        if key not in self._used:
+            self._used[key] = (table.quantities[:, first:last] != 0).any(axis=1)
+        return self._used[key]
 
     def positions(self, budget: Budget, at: datetime | None = None) -> list[Position]:
         """The positions of a budget's scopes in the period that contains `at` (now, where absent), by scope."""
-        now = self.around.now
-        period = budget.period.containing(at or now)
-        table = self.costs(budget.period.zone, budget.amount.unit)
-        members = scopes(budget, self.ledger, self.counted(budget.amount.unit))
-        found = [self._figures(budget, scope, indices, period, table) for scope, indices in members.items()]
-        return self._projected(found, members, table)
+        return self.all_positions([(budget, at)])
+
+    def all_positions(self, asked: Iterable[tuple[Budget, datetime | None]]) -> list[Position]:
+        """The same of several budgets, one after the other; what they may come to is projected all at once."""
+        found: list[Position] = []
+        members: list[tuple[list[int], Costs]] = []
+        for budget, at in asked:
+            period = budget.period.containing(at or self.around.now)
+            table = self.costs(budget.period.zone, budget.amount.unit)
+            for scope, indices in scopes(budget, self.ledger, self.counted(budget.amount.unit)).items():
+                found.append(self._figures(budget, scope, indices, period, table))
+                members.append((indices, table))
+        return self._projected(found, members)
 
     def _figures(self, budget: Budget, scope: Scope, indices: list[int], period: Period, table: Costs) -> Position:
         first, last = _columns(table, period)
         now = self.around.now
-        spent = sum((table.exact_between(index, first, last) for index in indices), Decimal(0))
+        exact = table.exact(first, last)
+        spent = sum((exact[index] for index in indices), Decimal(0))
         current = now in period
-        used = [index for index in indices if table.quantities[index, first:last].any()]
+        active = self._active(table, first, last)
+        used = [index for index in indices if active[index]]
         feeding = {self.ledger.series[index].source for index in indices}
         views = [view for name, view in sorted(self.around.sources.items()) if name in feeding]
         untils = [view.until for view in views if view.until is not None]
@@ -123,53 +145,59 @@ class Survey:
         for index in used:
             groups.setdefault(self.ledger.labels[index].get(label, ""), []).append(index)
         today = _column(table, self.around.now)
-        each = (self._contributor(label, value, group, table, (first, last, today)) for value, group in groups.items())
-        contributors = sorted((one for one in each if one.spent), key=lambda item: (-item.spent, item.value))
+        curves = _curves(table, list(groups.values()))
+        contributors = self._contributors(label, groups, curves, table.exact(first, last), today)
         burns, culprit = self._burns(position, used, table, label)
-        seen = max(1, min(7, today - _first_used(table, used)))
-        week = table.floats[used, max(0, today - seen) : today].sum() / seen if today else 0.0
+        born = min(curves.born)
+        seen = max(1, min(7, today - born))
+        daily = curves.spent.sum(axis=0).tolist()
+        now = curves.spent[:, today].tolist()
         return replace(
             position,
-            used_since=datetime.fromtimestamp(table.borders[_first_used(table, used)], UTC),
+            used_since=datetime.fromtimestamp(table.borders[born], UTC),
             contributors=tuple(contributors[:5]),
             contributor_count=len(contributors),
-            pace=_rounded(week) if today > _first_used(table, used) else None,
+            pace=_rounded(sum(daily[max(0, today - seen) : today]) / seen) if today > born else None,
             burns=burns,
-            idle=not table.quantities[used, max(0, today - _IDLE_DAYS) : today + 1].any(),
-            culprit=culprit or self._today_culprit(label, groups, table),
+            idle=not curves.active[:, max(0, today - _IDLE_DAYS) : today + 1].any(),
+            culprit=culprit or (label, max(zip(now, groups, strict=True))[1]),
             today=self._today(position, used, table),
             daily=tuple(
-                (table.days[day].isoformat(), _rounded(float(table.floats[used, day].sum())))
-                for day in range(first, last)
+                (day.isoformat(), _rounded(spent))
+                for day, spent in zip(table.days[first:last], daily[first:last], strict=True)
             ),
         )
 
-    def _today_culprit(self, label: str, groups: Mapping[str, list[int]], table: Costs) -> tuple[str, str]:
-        """Who spent most today."""
-        today = _column(table, self.around.now)
-        return label, max(groups, key=lambda value: (float(table.floats[groups[value], today].sum()), value))
-
-    def _contributor(
-        self, label: str, value: str, group: list[int], table: Costs, span: tuple[int, int, int]
-    ) -> Contributor:
-        first, last, today = span
-        spent = sum((table.exact_between(index, first, last) for index in group), Decimal(0))
+    def _contributors(
+        self, label: str, groups: Mapping[str, list[int]], curves: Curves, exact: Sequence[Decimal], today: int
+    ) -> list[Contributor]:
+        """Who spent in the period, most first; with the pace of late and before, where that is long enough known."""
         recent = slice(max(0, today - _RECENT_DAYS), today)
         before = slice(max(0, today - _RECENT_DAYS - _BEFORE_DAYS), max(0, today - _RECENT_DAYS))
-        born = _first_used(table, group)
-        known = before.stop - max(before.start, born)
-        if known < _RECENT_DAYS:
-            return Contributor(label, value, spent)
-        now_volume = table.quantities[group, recent].sum() / _RECENT_DAYS
-        old_volume = table.quantities[group, before].sum() / known
-        return Contributor(
-            label,
-            value,
-            spent,
-            pace_now=_rounded(table.floats[group, recent].sum() / _RECENT_DAYS),
-            pace_before=_rounded(table.floats[group, before].sum() / known),
-            volume_change=float(now_volume / old_volume) if old_volume else None,
-        )
+        sums = [
+            part[:, days].sum(axis=1).tolist() for part in (curves.spent, curves.volume) for days in (recent, before)
+        ]
+        found = []
+        each = zip(groups.items(), curves.born, *sums, strict=True)
+        for (value, group), born, pace, old_pace, volume, old_volume in each:
+            spent = sum((exact[index] for index in group), Decimal(0))
+            known = before.stop - max(before.start, born)
+            if not spent:
+                continue
+            if known < _RECENT_DAYS:
+                found.append(Contributor(label, value, spent))
+                continue
+            found.append(
+                Contributor(
+                    label,
+                    value,
+                    spent,
+                    pace_now=_rounded(pace / _RECENT_DAYS),
+                    pace_before=_rounded(old_pace / known),
+                    volume_change=(volume / _RECENT_DAYS) / (old_volume / known) if old_volume else None,
+                )
+            )
+        return sorted(found, key=lambda item: (-item.spent, item.value))
 
     def _burns(
         self, position: Position, used: list[int], table: Costs, label: str
@@ -181,7 +209,8 @@ class Survey:
             return {}, None
         end = position.data_until.timestamp()
         today = _column(table, self.around.now)
-        rates = {index: _latest_price(table, index, today) for index in used}
+        prices = self._prices(table, today)
+        rates = {index: prices[table.kinds[index]] for index in used}
         length = position.period.end - position.period.start
         burns, culprit = {}, None
         for window in windows:
@@ -208,18 +237,25 @@ class Survey:
         for key, quantity in sorted(sums.items()):
             yield Unpriced(*key, quantity=quantity, reason=reasons[key].reason, nearest=reasons[key].nearest)
 
-    def _projected(self, found: list[Position], members: Mapping[Scope, list[int]], table: Costs) -> list[Position]:
+    def _prices(self, table: Costs, today: int) -> list[Decimal]:
+        """What a unit of each kind costs now."""
+        key = (id(table), today)
+        if key not in self._rates:
+            self._rates[key] = [_newest_price(runs, today) for runs in table.segments]
+        return self._rates[key]
+
+    def _projected(self, found: list[Position], members: Sequence[tuple[list[int], Costs]]) -> list[Position]:
         """The same positions with their projections, all asked for at once."""
         questions: dict[int, Question] = {}
         for place, position in enumerate(found):
             if self.around.now < position.period.end and position.data_until is not None:
-                question = self._question(position, members[position.scope], table)
+                question = self._question(position, *members[place])
                 if question is not None:
                     questions[place] = question
         answers = dict(zip(questions, project_many(list(questions.values())), strict=True))
         for place, linear in answers.items():
             position = found[place]
-            answer = self._linewise(position, questions[place], members[position.scope], table) or linear
+            answer = self._linewise(position, questions[place], *members[place]) or linear
             own = f"{position.budget.name}/{scope_key(position.scope)}"
             found[place] = replace(position, projection=widened(answer, self.around.widths.get(own, 1.0)))
         return found
@@ -229,11 +265,10 @@ class Survey:
         rule, unit, series = position.budget.period, position.amount.unit, question.series
         whole_month = (rule.kind, rule.start_day) == ("month", 1) and series.step == DAY
         plain = not (position.budget.opening or question.commitments or unit == TOKENS)
-        rated = [i for i in indices if table.prices[i] and not self.ledger.series[i].billed]
-        if not (whole_month and plain and rated):
+        kinds = frozenset(table.kinds[i] for i in indices)
+        if not (whole_month and plain):
             return None
-        lines = sorted({self.ledger.series[i].line for i in rated})
-        rate = self.around.tariff.rate_of(lines, self.around.now.date(), unit, self.around.exchange)
+        lines, rate = self._rule(kinds, table)
         if rate is None:
             return None
         first, last = _columns(table, position.period)
@@ -242,6 +277,17 @@ class Survey:
         sums = np.array([table.quantities[own].sum(axis=0) for own in rows.values()], dtype=float)
         before = sums[:, first : max(first, min(begin, last))].sum(axis=1)
         return linewise(question, sums[:, begin : begin + series.values.size], before, rate)
+
+    def _rule(self, kinds: frozenset[int], table: Costs) -> tuple[list[Line], Rate | None]:
+        """The lines with a price among some kinds of series, and how their provider rates them, if not linearly."""
+        key = (table.unit, kinds)
+        if key not in self._rules:
+            rows = self.ledger.kinds
+            lines = sorted({rows[kind].line for kind in kinds if table.segments[kind] and not rows[kind].billed})
+            around = self.around
+            rate = around.tariff.rate_of(lines, around.now.date(), table.unit, around.exchange) if lines else None
+            self._rules[key] = lines, rate
+        return self._rules[key]
 
     def _question(self, position: Position, indices: list[int], table: Costs) -> Question | None:
         """What the projection is asked: days since the first use, or hours where that is too short ago."""
@@ -258,7 +304,7 @@ class Survey:
         else:
             if start.timestamp() > table.borders[born]:
                 born += 1  # a first day that was seen in part would look like a quiet one
-            values = table.floats[indices, born:last].sum(axis=0)
+            values = table.spends(indices, born, last).sum(axis=0)
             begin = datetime.fromtimestamp(table.borders[born], zone)
             partial = until if until.timestamp() < table.borders[last] else None
             series = Series(begin, values, DAY, partial, position.name)
@@ -314,16 +360,35 @@ class Survey:
         return Series(begin, values, HOUR, partial)
 
 
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Groups of series by day, [groups, days] each; `born` is the first day on which it was active."""
+
+    spent: NDArray[np.float64]
+    volume: NDArray[np.int64]
+    active: NDArray[np.bool_]
+    born: Sequence[int]
+
+
+def _curves(table: Costs, groups: Sequence[list[int]]) -> Curves:
+    """The curves of groups none of which is empty."""
+    order = [index for group in groups for index in group]
+    begins = np.cumsum([0, *map(len, groups[:-1])])
+    quantities = table.quantities[order]
+    used = np.logical_or.reduceat(quantities != 0, begins)
+    spent = np.add.reduceat(quantities * table.unit_prices[table.kind_of[order]], begins)
+    return Curves(spent, np.add.reduceat(quantities, begins), used, used.argmax(axis=1).tolist())
+
+
 def _columns(table: Costs, period: Period) -> tuple[int, int]:
-    edges = np.asarray(table.borders)
-    first = int(np.searchsorted(edges, period.start.timestamp()))
-    last = int(np.searchsorted(edges, period.end.timestamp()))
+    first = bisect_left(table.borders, period.start.timestamp())
+    last = bisect_left(table.borders, period.end.timestamp())
     return min(first, len(table.days)), min(last, len(table.days))
 
 
 def _column(table: Costs, instant: datetime) -> int:
     """The local day an instant falls in, as a column."""
-    return int(np.clip(np.searchsorted(table.borders, instant.timestamp(), side="right") - 1, 0, len(table.days) - 1))
+    return max(0, min(bisect_right(table.borders, instant.timestamp()) - 1, len(table.days) - 1))
 
 
 def _first_used(table: Costs, indices: Sequence[int]) -> int:
@@ -333,8 +398,11 @@ def _first_used(table: Costs, indices: Sequence[int]) -> int:
 
 def _latest_price(table: Costs, index: int, today: int) -> Decimal:
     """What a unit cost today, or on the last day that it had a price."""
-    prices = [price for begin, _, price in table.prices[index] if begin <= today]
-    return prices[-1] if prices else Decimal(0)
+    return _newest_price(table.prices(index), today)
+
+
+def _newest_price(runs: Sequence[tuple[int, int, Decimal]], today: int) -> Decimal:
+    return next((price for begin, _, price in reversed(runs) if begin <= today), Decimal(0))
 
 
 def _spent_from(series: Series, position: Position, table: Costs, indices: list[int]) -> float:
@@ -344,7 +412,7 @@ def _spent_from(series: Series, position: Position, table: Costs, indices: list[
         return float(series.values[begins >= position.period.start.timestamp()].sum())
     first, last = _columns(table, position.period)
     begin = max(first, _column(table, series.start))
-    return float(table.floats[indices, begin:last].sum()) if begin < last else 0.0
+    return float(table.spends(indices, begin, last).sum()) if begin < last else 0.0
 
 
 def _complete_from(views: Sequence[SourceView], period: Period) -> datetime | None:

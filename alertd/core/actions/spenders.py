@@ -149,7 +149,7 @@ def _spender(
 def _money(facts: Facts, table: Costs, group: Sequence[int], start: datetime, end: datetime) -> Decimal:
     total = Decimal(0)
     for index in group:
-        prices = table.prices[index]
+        prices = table.prices(index)
         if prices:
             total += facts.ledger.sum_between(index, start.timestamp(), end.timestamp()) * prices[-1][2]
     return total
