@@ -84,6 +84,10 @@ def assess(facts: Facts) -> Decisions:
         notes |= {"first_run": started.isoformat()} if "first_run" not in facts.notes else {}
         hushed = list(silences(facts.notes))
         late = _absence(facts, now)
+        if "first_run" not in facts.notes:
+            placed = {position.budget.name for position in positions}
+            unseen = [budget for budget in facts.budgets if budget.name not in placed]
+            notes |= {f"met/{budget.name}": now.isoformat() for budget in unseen if _all_spoke(facts)}
         for of_budget in _by_budget(positions):
             new_alerts, new_notes = _judged_budget(facts, of_budget, late, hushed)
             alerts += new_alerts
@@ -138,6 +142,11 @@ def _ready(facts: Facts) -> bool:
     )
 
 
+def _all_spoke(facts: Facts) -> bool:
+    """Whether every source was read: what shows nothing then has nothing yet, and what it shows later is new."""
+    return all(view.until is not None for view in facts.around.sources.values())
+
+
 def _by_budget(positions: Iterable[Position]) -> Iterator[list[Position]]:
     groups: dict[str, list[Position]] = {}
     for position in positions:
@@ -150,9 +159,9 @@ def _judged_budget(
 ) -> tuple[list[Alert], dict[str, Any]]:
     """All scopes of one budget. The first time it is seen with data, people get one summary instead of a storm."""
     met = f"met/{positions[0].budget.name}"
-    if met not in facts.notes and not any(position.data_until for position in positions):
-        return [], {}
     now = facts.around.now
+    if met not in facts.notes and not any(position.data_until for position in positions):
+        return [], {met: now.isoformat()} if _all_spoke(facts) else {}
     alerts: list[Alert] = []
     notes: dict[str, Any] = {}
     for position in positions:

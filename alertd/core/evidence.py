@@ -50,7 +50,7 @@ def event_of(position: Position, kind: str, severity: str, key: str, now: dateti
         zone=zone_name(position.period),
         amount=amount,
         currency=position.amount.unit,
-        spent=position.spent,
+        spent=position.spent if position.matched or position.spent else None,
         projected=projected(position),
         probability_over=None if projection is None else projection.probability_over(float(amount)),
         exhausted_low=None if exhausted is None else exhausted.low,

@@ -22,8 +22,8 @@ _DAYS: Final = {"daily": 1, "weekly": 7}
 
 
 def state_of(position: Position) -> str:
-    """Ok | risk (a forecast at its default would alert now) | over | unknown (no data, or a source that is stale)."""
-    if position.stale_sources or position.data_until is None:
+    """Ok | risk (a forecast at its default would alert now) | over | unknown (nothing matches, no data, a stale source)."""
+    if position.stale_sources or position.data_until is None or not position.matched:
         return "unknown"
     if position.spent >= position.amount.value:
         return "over"

@@ -392,3 +392,18 @@ def test_a_free_tier_is_projected_by_its_rule_and_not_by_scaling_money():
     assert position.spent == 0
     assert 3.0 < position.projection.quantile(0.5) < 4.0
     assert [alert.event.basis for alert in world.alerts if alert.event.kind == "threshold"] == ["forecast"]
+
+
+def test_a_budget_that_was_watched_from_its_first_cent_is_told_of_its_levels_and_not_summed_up():
+    world = World(budget(thresholds=["actual 80%"]))
+    assert world.tick() == []
+    world.spend(450)
+    assert said(world.tick()) == [("threshold", "research", "actual 80%")]
+
+
+def test_a_source_that_was_down_at_the_first_start_brings_one_summary_when_it_comes():
+    world = World(budget(thresholds=["actual 80%"]))
+    world.sources["gateway"] = SourceView("gateway", None, timedelta(minutes=15), error="down", failing_since=world.now)
+    world.tick(seen=False)
+    world.spend(450)
+    assert [alert.audience for alert in world.tick() if alert.event.kind == "threshold"] == ["machines"]

@@ -1,0 +1,105 @@
+"""From the scrape that shows a level crossed to the receiver's accept, through the real process and a durable outbox.
+
+    PYTHONPATH=. python tests/benchmarks/bench_latency.py [LEVELS]
+
+A page is scraped every second by `alertd run`; its counter passes a level now and then, and the receiver notes when
+it was told. Aim: the poll interval and one second at the 99th percentile. The floor is the poll interval itself.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from statistics import quantiles
+from tempfile import TemporaryDirectory
+
+from tests.servers.recording import Received, Reply
+from tests.servers.webhook import WebhookServer
+from tests.system.daemon import Daemon, env_file, wait_for
+
+POLL = 1.0
+
+
+class Page:
+    """A counter that stands still until it is moved; `shown` is when each value was first scraped."""
+
+    def __init__(self) -> None:
+        self.value, self.moved_at = 0, time.monotonic()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                text = f'litellm_input_tokens_metric_total{{model="gpt-4o",team_alias="a"}} {outer.value}\n'
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def move(self) -> None:
+        """Pass the next level: a million tokens are 2.50 dollars of gpt-4o."""
+        self.value += 1_000_000
+        self.moved_at = time.monotonic()
+
+
+class Receiver(WebhookServer):
+    """Notes when each event was taken."""
+
+    def answer(self, received: Received) -> Reply:
+        reply = super().answer(received)
+        self.__dict__.setdefault("times", {}).setdefault(received.json["id"], time.monotonic())
+        return reply
+
+
+def main(levels: int) -> None:
+    page, taken = Page(), []
+    with TemporaryDirectory() as folder, Receiver() as hook:
+        thresholds = [f"actual {2.5 * n:.2f} USD" for n in range(1, levels + 2)]
+        file = env_file(
+            Path(folder) / "alertd.env",
+            {
+                "ALERTD_DATABASE": f"sqlite:///{folder}/alertd.db",
+                "ALERTD_POLL_INTERVAL": "1s",
+                "ALERTD_HTTP__LISTEN": "127.0.0.1:0",
+                "ALERTD_SOURCES__GATEWAY__KIND": "scrape",
+                "ALERTD_SOURCES__GATEWAY__URL": f"http://127.0.0.1:{page.server.server_address[1]}/metrics",
+                "ALERTD_SOURCES__GATEWAY__PRESET": "litellm",
+                "ALERTD_BUDGETS__ALL__AMOUNT": "100000 USD",
+                "ALERTD_BUDGETS__ALL__THRESHOLDS": json.dumps(thresholds),
+                "ALERTD_NOTIFIERS__HOOK__KIND": "webhook",
+                "ALERTD_NOTIFIERS__HOOK__URL": hook.url,
+            },
+        )
+        daemon = Daemon(file)
+        wait_for("the first look", lambda: any(e["event"] == "summary" for e in hook.events.values()))
+        page.move()
+        wait_for("the first level", lambda: _told(hook))
+        for number in range(levels):
+            known = len(_told(hook))
+            time.sleep(0.37 * (number % 3))
+            page.move()
+            moved = page.moved_at
+            wait_for("a level", lambda known=known: len(_told(hook)) > known, 30)
+            newest = max(hook.__dict__["times"].values())
+            taken.append(newest - moved)
+        daemon.stop()
+    cut = quantiles(taken, n=100)
+    print(f"{levels} levels, poll {POLL:.0f} s: from the page's change to the receiver's accept")
+    print(f"p50 {cut[49]:.2f} s   p99 {cut[98]:.2f} s   worst {max(taken):.2f} s   p99 is {cut[98] / POLL:.2f} polls")
+
+
+def _told(hook: WebhookServer) -> list[object]:
+    return [event for event in hook.events.values() if event["event"] == "threshold"]
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 40)
