@@ -40,12 +40,14 @@ class Daemon:
     file: Path
     lines: list[dict[str, Any]] = field(default_factory=list)
     port: int = 0
+    program: tuple[str, ...] = ("-m", "alertd")
+    house: Path = HOUSE
 
     def __post_init__(self) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ALERTD_")}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "alertd", "run", "--env-file", str(self.file)],
-            cwd=HOUSE,
+            [sys.executable, *self.program, "run", "--env-file", str(self.file)],
+            cwd=self.house,
             env=clean,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

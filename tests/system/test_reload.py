@@ -12,30 +12,9 @@ import pytest
 
 from alertd.cli import main
 from tests.servers.billing import Asked, Reply, Server, serving
+from tests.servers.gateway import serving_gateway
 from tests.servers.webhook import WebhookServer
 from tests.system.daemon import Daemon, env_file, wait_for
-
-
-class Gateway:
-    """A page of one counter, behind a token that may change; `tokens` is what it shows."""
-
-    def __init__(self) -> None:
-        self.tokens = 1_000_000
-        self.token = "first"
-        self.well = True
-
-    def answer(self, asked: Asked) -> Reply:
-        if asked.headers.get("authorization") != f"Bearer {self.token}" or not self.well:
-            return Reply("no", 401)
-        lines = f'vllm:prompt_tokens_total{{model_name="m"}} {self.tokens}\nprocess_start_time_seconds 1\n'
-        return Reply(lines, headers={"Content-Type": "text/plain; version=0.0.4"})
-
-
-@contextmanager
-def serving_gateway() -> Iterator[tuple[Gateway, Server]]:
-    gateway = Gateway()
-    with serving(gateway.answer) as server:
-        yield gateway, server
 
 
 def settings(folder: Path, server: Server, hook: WebhookServer, **more: str) -> dict[str, str]:

@@ -1,0 +1,103 @@
+"""`alertd check`: the configuration, then everything that it names, tried; each fault with its place and its remedy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from alertd.cli import main
+from tests.servers.billing import Asked, Reply, serving
+from tests.servers.gateway import serving_gateway
+
+GOOD = {
+    "DATABASE": "sqlite:///alertd.db",
+    "SOURCES__GATEWAY__KIND": "scrape",
+    "SOURCES__GATEWAY__PRESET": "vllm",
+    "SOURCES__GATEWAY__TOKEN": "first",
+    "BUDGETS__ALL__AMOUNT": "500 USD",
+    "NOTIFIERS__LOG__KIND": "console",
+}
+
+
+def check(**changed: str) -> int:
+    """The exit status over the good configuration with these keys otherwise; an empty one is left out."""
+    values = {**GOOD, **changed}
+    Path("my.env").write_text("".join(f"ALERTD_{name}={value}\n" for name, value in values.items() if value))
+    return main(["check", "--env-file", "my.env"])
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "500")
+
+
+def test_a_sound_configuration_is_ok_and_shows_what_its_budgets_match(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving_gateway() as (_, server):
+        assert check(SOURCES__GATEWAY__URL=f"{server.url}/metrics") == 0
+        assert main(["check", "--env-file", "my.env", "--json"]) == 0
+    said = capsys.readouterr().out
+    assert "ok   source gateway: 1 token counters of 1 models" in said
+    answer = json.loads(said[said.index("{\n") :])
+    assert (answer["ok"], [row["budget"] for row in answer["budgets"]]) == (True, ["all"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "place", "remedy"),
+    [
+        ({"BUDGETS__ALL__AMOUNT": "lots"}, "ALERTD_BUDGETS__ALL__AMOUNT (my.env:5)", "write it as 500 USD"),
+        ({"BUDGETS__ALL__AMOUNT": ""}, "ALERTD_BUDGETS__TEAM__...", "write ALERTD_BUDGETS__TEAM__AMOUNT=500 USD"),
+        ({"SOURCES__GATEWAY__KIND": "prometeus"}, "ALERTD_SOURCES__GATEWAY__KIND", "did you mean prometheus?"),
+        ({"BUDGETS__ALL__NOTIFY": "ops"}, "ALERTD_BUDGETS__ALL__NOTIFY", "there are: log"),
+        ({"TIMEZONE": "Berlin"}, "ALERTD_TIMEZONE", "write an IANA name such as Europe/Berlin"),
+        (
+            {"BUDGETS__ALL__TRESHOLDS": "x"},
+            "ALERTD_BUDGETS__ALL__TRESHOLDS",
+            "did you mean ALERTD_BUDGETS__ALL__THRESHOLDS",
+        ),
+    ],
+)
+def test_a_broken_configuration_names_the_key_and_the_remedy_and_reaches_nothing(
+    capsys: pytest.CaptureFixture[str], changed: dict[str, str], place: str, remedy: str
+) -> None:
+    with serving_gateway() as (_, server):
+        assert check(SOURCES__GATEWAY__URL=f"{server.url}/metrics", **changed) == 1
+        assert server.asked == []
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(place)
+    assert remedy in line
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"SOURCES__GATEWAY__TOKEN": "wrong"}, "FAIL source gateway: "),
+        ({"SOURCES__GATEWAY__PRESET": "litellm"}, "these look like token counters: vllm:prompt_tokens_total"),
+        ({"SOURCES__GATEWAY__URL": "http://127.0.0.1:9"}, "cannot be reached"),
+        ({"DATABASE": "sqlite:///no/such/folder/alertd.db"}, "create it, writable by alertd's user"),
+        ({"NOTIFIERS__LOG__KIND": ""}, "nobody would be told; set ALERTD_NOTIFIERS__OPS__KIND"),
+    ],
+)
+def test_what_cannot_be_reached_or_used_fails_and_says_why(
+    capsys: pytest.CaptureFixture[str], changed: dict[str, str], said: str
+) -> None:
+    with serving_gateway() as (_, server):
+        assert check(**{"SOURCES__GATEWAY__URL": f"{server.url}/metrics", **changed}) == 1
+    assert said in capsys.readouterr().out
+
+
+def test_one_that_is_down_does_not_hide_the_next(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(_: Asked) -> Reply:
+        return Reply("no", 503)
+
+    with serving(refuse) as server:
+        more = {"NOTIFIERS__HOOK__KIND": "slack", "NOTIFIERS__HOOK__BOT_TOKEN": "xoxb-secret-token",
+                "NOTIFIERS__HOOK__CHANNEL": "#x", "NOTIFIERS__HOOK__API_URL": f"{server.url}/api/"}  # fmt: skip
+        assert check(SOURCES__GATEWAY__URL=f"{server.url}/metrics", **more) == 1
+    said = capsys.readouterr().out
+    assert "FAIL source gateway: " in said
+    assert "FAIL notifier hook: " in said
+    assert "ok   notifier log: " in said
+    assert "xoxb-secret-token" not in said
