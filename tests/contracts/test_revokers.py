@@ -87,7 +87,7 @@ async def stopping(provider: Provider, **more: Any) -> AsyncIterator[Run]:
             "url": server.url,
             "token": "acting-token",
             "lever": provider.lever,
-            "timeout": "0.4s",
+            "timeout": "0.25s",
             "mode": "auto",
         }
         async with run(provider.kind, {**options, **provider.options, **more}) as found:

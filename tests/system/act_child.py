@@ -1,0 +1,155 @@
+"""The process that is killed while it stops keys: the real act loop over a real store, asking a real server for keys.
+
+It kills itself where `Death` says: before, inside (written, not committed) or after the nth transaction, before or
+after the nth request that changes a key. Time runs a hundred times as fast, so that a lease ends within a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from alertd.core.actions.act import acts
+from alertd.core.actions.terms import Terms
+from alertd.loops.act import Action, Actor, Orders, Seen
+from alertd.ports import Store, StoreError
+from alertd.revokers.anthropic import Anthropic, Options, build
+from alertd.stores import decisions
+from alertd.stores.sql import SqlStore
+from tests.system.crash_child import Death
+from tests.system.crash_child import build as store_of
+from tests.world import World, budget
+
+SUNDAY: Final = datetime(2026, 11, 15, 2, tzinfo=UTC)
+DECEMBER: Final = datetime(2026, 12, 1, 1, tzinfo=UTC)
+SPEED: Final = 100
+BOUND: Final = timedelta(seconds=0.4)
+LEASE: Final = timedelta(seconds=0.8 * SPEED)
+POINTS: Final = (
+    ("commit", "before"), ("commit", "inside"), ("commit", "after"), ("write", "before"), ("write", "after"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a child is to do: on which database, with how many keys of which provider, in which month, since when."""
+
+    kind: str
+    url: str
+    provider: str
+    count: int
+    december: bool
+    epoch: float
+
+
+class FastClock:
+    """A time in November, or in December for what the next period undoes; a hundred times as fast, the same for all."""
+
+    def __init__(self, task: Task) -> None:
+        self._begin, self._epoch = DECEMBER if task.december else SUNDAY, task.epoch
+
+    def now(self) -> datetime:
+        return self._begin + timedelta(seconds=(time.time() - self._epoch) * SPEED)
+
+
+def names(count: int) -> list[str]:
+    """The keys that run away."""
+    return [f"key-{number:03}" for number in range(count)]
+
+
+def run(task: Task, death: Death | None) -> None:
+    """The life of the child: until every key is where it belongs, or it dies."""
+    logging.disable(logging.CRITICAL)
+    die = _executioner(death)
+    _watch_commits(die)
+    asyncio.run(_live(store_of(task.kind, task.url), task, die))
+
+
+async def _live(store: Store, task: Task, die: Callable[[str, str], None]) -> None:
+    await store.open()
+    revoker = build("stop", Options.model_validate({"url": task.provider, "token": "acting-token"}))
+    _watch_writes(revoker, die)
+    terms = Terms("stop", revoker.lever.what, mode="auto", who="all", max_per_hour=10**6, expiry=timedelta(days=9999))
+    orders = Orders({"stop": Action(terms, revoker)})
+    seen = _seen(task.count)
+    turn = 0
+
+    def look() -> Seen:
+        return seen[turn % len(seen)]
+
+    actor = Actor(store, FastClock(task), orders, look, bound=BOUND, lease=LEASE)
+    wanted = "restored" if task.december else "verified"
+    while True:
+        turn += 1
+        with contextlib.suppress(StoreError):
+            await actor.tick()
+            notes = {name: value for name, (value, _) in (await store.memory()).items()}
+            if [act.state for act in acts(notes).values()] == [wanted] * task.count:
+                break
+        await asyncio.sleep(0.005)
+    await revoker.close()
+    await store.close()
+
+
+def _seen(count: int) -> list[Seen]:
+    """Two readings of the same runaway, five minutes apart."""
+    world = World(budget(thresholds=["burn_rate 2x over 1h and 5m"], actions=("stop",)), at=SUNDAY)
+    found = []
+    for _ in range(3):
+        world.pass_time(minutes=5)
+        for name in names(count):
+            world.spend(4, key=name)
+        world.tick()
+        found.append(Seen(world.facts(), world.judged().positions))
+    return found[1:]  # the first bucket was not over when it was read
+
+
+def _executioner(death: Death | None) -> Callable[[str, str], None]:
+    seen = 0
+
+    def die(at: str, moment: str) -> None:
+        nonlocal seen
+        if death is not None and (at, moment) == (death.at, death.moment):
+            seen += 1
+            if seen == death.nth:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return die
+
+
+def _watch_commits(die: Callable[[str, str], None]) -> None:
+    work, told = decisions.commit_decisions, SqlStore.commit_decisions
+
+    def watched(*args: Any, **named: Any) -> Any:
+        die("commit", "before")
+        answer = work(*args, **named)
+        die("commit", "inside")
+        return answer
+
+    async def after(*args: Any, **named: Any) -> Any:
+        answer = await told(*args, **named)
+        die("commit", "after")
+        return answer
+
+    decisions.commit_decisions = watched
+    SqlStore.commit_decisions = after
+
+
+def _watch_writes(revoker: Anthropic, die: Callable[[str, str], None]) -> None:
+    write = revoker._write
+
+    async def watched(*args: Any) -> Any:
+        die("write", "before")
+        answer = await write(*args)
+        die("write", "after")
+        return answer
+
+    revoker._write = watched
