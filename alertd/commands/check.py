@@ -19,7 +19,8 @@ from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.core.messages.figures import amount
 from alertd.core.positions import Position
 from alertd.core.prices import Unpriced
-from alertd.ports import DeliveryError, SourceError, StoreError
+from alertd.loops.act import Action
+from alertd.ports import DeliveryError, RevokerError, SourceError, StoreError
 from alertd.settings import Settings
 
 HELP: Final = "validate everything and reach every source, notifier and database; say what the budgets match now"
@@ -70,6 +71,8 @@ async def _check(settings: Settings) -> Report:
             await _source(report, name, source, app.clock.now())
         for name, notifier in app.parts.notifiers.items():
             await _try(report, "notifier", name, notifier.look)
+        for name, action in app.actor.orders.actions.items():
+            await _action(report, name, action)
         if report.rows[1 if settings.notifiers else 2][2]:
             await _budgets(app, report)
     finally:
@@ -81,8 +84,17 @@ async def _check(settings: Settings) -> Report:
 async def _try(report: Report, what: str, name: str, look: Callable[[], Awaitable[str]]) -> None:
     try:
         report.rows.append((what, name, True, await look()))
-    except (SourceError, DeliveryError, StoreError) as error:
+    except (SourceError, DeliveryError, RevokerError, StoreError) as error:
         report.rows.append((what, name, False, str(error)))
+
+
+async def _action(report: Report, name: str, action: Action) -> None:
+    """An action that could not act is a fault only where its mode is to act."""
+    terms = action.terms
+    if terms.lacks:
+        report.rows.append(("action", name, terms.mode == "dry_run", f"{terms.what}, mode {terms.mode}: {terms.lacks}"))
+    else:
+        await _try(report, "action", name, action.revoker.look)
 
 
 def _database(app: App, settings: Settings) -> Callable[[], Awaitable[str]]:

@@ -23,6 +23,7 @@ from alertd.ports import Done, Lever, Observed, RevokerError, Target
 _KEPT: Final = 1 << 16
 _CHUNK: Final = 1 << 14
 _SAID: Final = 300
+_LAST_WORDS: Final = 1.0
 #: EX_TEMPFAIL of sysexits.h.
 _LATER: Final = 75
 #: All that a command gets of the environment.
@@ -139,6 +140,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """Kill it with all that it started: what did not end in time must not go on behind our back."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):  # what left the session, and still holds the pipe, is not waited for
+        async with asyncio.timeout(_LAST_WORDS):
+            await asyncio.gather(*(_bounded(pipe) for pipe in (process.stdout, process.stderr) if pipe is not None))
     await process.wait()
 
 

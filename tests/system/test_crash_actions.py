@@ -40,6 +40,8 @@ class Keys:
             if not one:
                 rows = [{"id": f"id-{name}", "name": name, "status": "active"} for name in names(self.count)]
                 return Reply({"data": rows, "has_more": False, "last_id": rows[-1]["id"]})
+            if asked.method == "POST" and not asked.body:
+                return Reply({"type": "error"}, 400)  # the client was killed between the head and the body
             if asked.method == "POST":
                 self.status[one] = json.loads(asked.body)["status"]
                 self.written[one].append(self.status[one])
