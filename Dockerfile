@@ -8,14 +8,14 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY alertd ./alertd
-# pip and the compiled files go: the image holds what runs, and an SBOM of it (CycloneDX) at /opt/alertd/sbom.json.
+# pip, compiled files, the libraries' own tests and headers go: the image holds what runs, and an SBOM of it (CycloneDX) at /opt/alertd/sbom.json.
 RUN python -m venv /opt/alertd \
  && /opt/alertd/bin/pip install ".[postgres,charts]" \
  && python -m venv /opt/sbom \
  && /opt/sbom/bin/pip install "cyclonedx-bom>=7.5,<8" \
  && /opt/alertd/bin/pip uninstall --yes pip \
  && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o /opt/alertd/sbom.json /opt/alertd/bin/python \
- && find /opt/alertd -name '__pycache__' -prune -exec rm -rf {} +
+ && find /opt/alertd/lib -type d \( -name '__pycache__' -o -name 'tests' -o -name 'include' \) -prune -exec rm -rf {} +
 
 # hadolint ignore=DL3006
 FROM ${BASE}
