@@ -34,6 +34,8 @@ BOUND: Final = timedelta(seconds=120)
 LEASE: Final = timedelta(seconds=300)
 #: So many tries, at growing distances, before it is a person's turn.
 _TRIES: Final = 6
+#: A provider is asked about so many keys at once.
+_AT_ONCE: Final = 4
 _FIRST_WAIT: Final = timedelta(seconds=10)
 _LOOK_EVERY: Final = timedelta(minutes=15)
 _HOUR: Final = timedelta(hours=1)
@@ -93,6 +95,7 @@ class Actor:
         self._store, self._clock, self._seen, self._wake = store, clock, seen, wake_deliver
         self._bound, self._lease = bound, lease
         self._last: Facts | None = None
+        self._hands = asyncio.Semaphore(_AT_ONCE)
 
     async def tick(self) -> int:
         """One round; how many acts were worked on."""
@@ -106,7 +109,7 @@ class Actor:
         notes = await self._store.memory()
         if self.orders.dry_run:
             return 0
-        work = [self._one(act, notes, seen) for act in acts(_values(notes)).values() if self._due(act)]
+        work = [self._in_turn(act, notes, seen) for act in acts(_values(notes)).values() if self._due(act)]
         done = await asyncio.gather(*work, return_exceptions=True)
         for outcome_of_one in done:
             if isinstance(outcome_of_one, BaseException):
@@ -129,6 +132,10 @@ class Actor:
             return act.ours and act.reversible and (act.looked is None or now - act.looked >= _LOOK_EVERY)
         waits = any(at is not None and at > now for at in (act.lease_until, act.not_before))
         return act.state == APPROVED or (act.state in AT_WORK and not waits)
+
+    async def _in_turn(self, act: Act, notes: Notes, seen: Seen | None) -> None:
+        async with self._hands:
+            await self._one(act, notes, seen)
 
     async def _one(self, act: Act, notes: Notes, seen: Seen | None) -> None:
         action = self.orders.actions[act.action]

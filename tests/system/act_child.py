@@ -31,8 +31,8 @@ from tests.world import World, budget
 SUNDAY: Final = datetime(2026, 11, 15, 2, tzinfo=UTC)
 DECEMBER: Final = datetime(2026, 12, 1, 1, tzinfo=UTC)
 SPEED: Final = 100
-BOUND: Final = timedelta(seconds=0.4)
-LEASE: Final = timedelta(seconds=0.8 * SPEED)
+BOUND: Final = timedelta(seconds=1.0)
+LEASE: Final = timedelta(seconds=1.3 * SPEED)
 POINTS: Final = (
     ("commit", "before"), ("commit", "inside"), ("commit", "after"), ("write", "before"), ("write", "after"),
 )  # fmt: skip

@@ -82,7 +82,7 @@ class Story:
     def finish(self) -> None:
         """A child that may end its work."""
         child = self._start(None)
-        child.join(60)
+        child.join(180)
         ended = child.exitcode
         self._end(child)
         assert ended == 0
