@@ -35,8 +35,10 @@ def first_summary(position: Position, alerts: Sequence[Alert], now: datetime) ->
     """What people get instead of a storm when a budget is seen for the first time."""
     own = [a.event for a in alerts if (a.event.budget, a.event.scope) == (position.budget.name, position.scope)]
     passed = tuple(sorted({level for event in own if event.basis == "actual" for level in event.levels}))
-    worst = max((event.severity for event in own), key=SEVERITIES.index, default="information")
-    details = {"occasion": "first_start", "state": state_of(position), "alerts": len(own)}
+    state = state_of(position)
+    stands = {"risk": "warning", "over": "critical"}.get(state, "information")
+    worst = max((stands, *(event.severity for event in own)), key=SEVERITIES.index)
+    details = {"occasion": "first_start", "state": state, "alerts": len(own)}
     reason = "alertd sees this budget for the first time"
     key = f"{position.name}/summary/first"
     event = event_of(position, "summary", worst, key, now, levels=passed, reason=reason, details=details)
