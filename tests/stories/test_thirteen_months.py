@@ -16,7 +16,7 @@ from tests.world import World, budget
 
 BERLIN = ZoneInfo("Europe/Berlin")
 LIST = Path(__file__).with_name("thirteen_months.txt")
-STEP = timedelta(hours=6)
+STEP = timedelta(hours=12)
 OPS = {"ops": Receiver("ops", people=True, address=lambda event: event.channel)}
 
 BEGIN = datetime(2027, 10, 1, tzinfo=BERLIN)
@@ -66,7 +66,7 @@ def told() -> list[str]:
         if local == datetime(2028, 5, 20, tzinfo=BERLIN):
             world.budgets = house("380 USD")  # the configuration is reloaded with a higher amount
         for team in ("search", "support", "labs"):
-            spent = dollars_a_day(team, local) / 4
+            spent = dollars_a_day(team, local) / 2
             if spent:
                 world.spend(spent, team=team, at=world.now - timedelta(minutes=10))
         if not within(DOWN, local):
