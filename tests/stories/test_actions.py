@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from alertd.core.actions.guards import PAUSED
+from alertd.core.actions.hindsight import hindsight
+from alertd.core.actions.terms import Terms
 from alertd.core.budgets import Amount
 from alertd.core.positions import SourceView
+from alertd.loops.act import Action
 from alertd.ports import Lever, RevokerError
 from tests.keyring import Acting, Keyring
 from tests.world import World, budget
@@ -213,6 +218,14 @@ async def test_data_of_a_source_that_is_partial_act_on_nobody():
     assert (states(acting), acting.keyring.written) == (["held"], [])
 
 
+async def test_an_estimate_that_drifts_from_its_bill_acts_on_nobody():
+    acting = Acting(sunday(), mode="auto")
+    acting.world.told["drift/acme/2026-11"] = SUNDAY
+    acting = await runaway(acting.world, mode="auto")
+    assert (states(acting), acting.keyring.written) == (["held"], [])
+    assert "drifts from its bill" in acting.words()[0]
+
+
 async def test_a_pause_stops_everything_at_once_also_what_was_approved():
     acting = await runaway()
     await acting.answer("approve", expires=acting.clock.at + timedelta(hours=2))
@@ -353,3 +366,53 @@ async def test_two_replicas_act_once(place):
             await acting.round()
         assert acting.keyring.written == [("rag-indexer", "inactive")]
         await acting.sound_audit()
+
+
+async def test_two_replicas_at_the_same_moment_act_once(place):
+    async with place.open() as store, place.open() as other:
+        acting = Acting(sunday(), mode="auto", store=store)
+        second = acting.replica(acting.keyring, mode="auto")
+        second._store = other
+        await acting.round()
+        for _ in range(2):
+            acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
+            await acting.round()
+        acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
+        acting.actors, first = [], acting.actors[0]
+        await acting.round()
+        for _ in range(4):
+            await asyncio.gather(first.tick(), second.tick())
+        assert acting.keyring.written == [("rag-indexer", "inactive")]
+        await acting.sound_audit()
+
+
+async def test_a_harder_lever_comes_only_after_the_gentler_one_was_done_and_the_usage_went_on():
+    world = sunday()
+    world.budgets = (budget(thresholds=["actual 100%", BURN], actions=("stop", "slow")),)
+    slow = Keyring(lever=Lever("slow this key down", "let it go", "throttle"))
+    acting = Acting(world, mode="auto", max_per_hour=9)
+    gentle = Terms("slow", slow.lever.what, grade="throttle", mode="auto", max_per_hour=9)
+    orders = acting.actors[0].orders
+    acting.actors[0].orders = replace(orders, actions={**orders.actions, "slow": Action(gentle, slow)})
+    await acting.round()
+    done: list[tuple[int, int]] = []
+    for _ in range(9):
+        world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
+        await acting.round()
+        done.append((len(slow.written), len(acting.keyring.written)))
+    assert (1, 0) in done
+    assert done[-1] == (1, 1)
+    assert "GOES ON" in "".join(acting.words())
+
+
+@pytest.mark.parametrize(("goes_on", "verdict"), [(True, "right"), (False, "wrong")])
+async def test_hindsight_says_whether_a_dry_run_would_have_been_right(goes_on, verdict):
+    acting = await runaway(mode="dry_run")
+    for _ in range(24):
+        if goes_on:
+            acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
+        await acting.round(minutes=30)
+    (found,) = hindsight(await acting.acts(), acting.world.facts(), SUNDAY)
+    assert found.verdict == verdict
+    assert found.saved is not None
+    assert (found.saved > 50) == goes_on

@@ -135,13 +135,17 @@ def standing(position: Position, terms: Terms, notes: Mapping[str, Any], now: da
 def case_of(scene: Scene, terms: Terms, position: Position | None, basis: str, **more: Any) -> Case:
     """What the guards look at."""
     views: tuple[SourceView, ...] = ()
+    drifting: tuple[str, ...] = ()
     if position is not None:
-        feeding = {scene.facts.ledger.series[index].source for index in members_of(scene.facts, position)}
+        members = [scene.facts.ledger.series[index] for index in members_of(scene.facts, position)]
+        feeding = {row.source for row in members}
+        providers = sorted({row.provider for row in members})
+        drifting = tuple(one for one in providers if f"drift/{one}/{scene.now:%Y-%m}" in scene.facts.told)
         views = tuple(view for name, view in sorted(scene.facts.around.sources.items()) if name in feeding)
     rehearsing = terms.mode_in_force(dry_run=scene.dry_run) == "dry_run"
     return Case(
         scene.now, terms, position, basis, views, scene.facts.catching_up, notes=scene.notes, rehearsing=rehearsing,
-        **more,
+        drifting=drifting, **more,
     )  # fmt: skip
 
 

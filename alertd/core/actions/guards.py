@@ -28,7 +28,8 @@ class Case:
 
     `position` is None where its period or budget is gone. `readings` are the instants up to which data were complete
     when the threshold was seen to stand; `begun` when acts began lately, of any action; `own` says that the key is
-    alertd's, `rehearsing` that nothing would be done anyway (dry run).
+    alertd's, `rehearsing` that nothing would be done anyway (dry run); `drifting` names providers whose estimate was
+    found to differ from the bill this month.
     """
 
     now: datetime
@@ -44,6 +45,7 @@ class Case:
     begun: tuple[datetime, ...] = ()
     own: bool = False
     approved_by: str = ""
+    drifting: tuple[str, ...] = ()
     rehearsing: bool = False
 
 
@@ -96,6 +98,8 @@ def _complete(case: Case) -> str:
 
 
 def _steady(case: Case) -> str:
+    if case.drifting:
+        return f"the estimate for {clean(', '.join(case.drifting), 80)} drifts from its bill"
     loose = [view for view in case.views if view.degraded or view.error]
     if not loose:
         return ""
