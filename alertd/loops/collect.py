@@ -6,6 +6,7 @@ source.read(cursor) -> samples -> core.counters -> increments -> store.commit_co
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -97,7 +98,8 @@ class Collect:
             self._states = row.revision, await self._store.counter_states(self.source.name)
         states = self._states[1]
         now = self._clock.now()
-        counted: Counted = count(
+        counted: Counted = await asyncio.to_thread(
+            count,
             states,
             reading.samples,
             reading.scrapes,
