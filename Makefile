@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test browser check bench chaos format docs deploy sbom clean
+.PHONY: run test browser check bench security chaos format docs deploy sbom clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -42,8 +42,18 @@ docs: $(VENV)/.installed  ## what is made from the code: docs/settings.md and th
 	sed -n '1,/^# === Every kind/p' config/alertd.env.example > config/.example && echo >> config/.example
 	$(BIN)/alertd kinds --env >> config/.example && mv config/.example config/alertd.env.example
 
-bench: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -s tests/benchmarks -p no:cacheprovider --benchmark-run
+bench: $(VENV)/.installed  ## every benchmark at a small size, some minutes in all; docs/benchmarks.md says more
+	cd $(CURDIR) && export PYTHONPATH=. && set -e; \
+	for each in "tick --series 1000" "tick --series 10000" "counters 10000 1000" "outbox 300" "parts --teams 4" \
+		"projection" "rating 10000" "store 5000"; do \
+		set -- $$each; name=$$1; shift; echo "== bench_$$name $$*"; \
+		$(abspath $(BIN))/python tests/benchmarks/bench_$$name.py "$$@"; \
+	done
+
+security: $(VENV)/.installed  ## bandit (its exceptions are reasoned in pyproject.toml) and known faults of dependencies
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,security]'
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive alertd
+	$(BIN)/pip-audit --skip-editable --progress-spinner off
 
 chaos: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -s -m chaos

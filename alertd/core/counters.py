@@ -21,7 +21,7 @@ from math import inf
 from typing import Final, NamedTuple
 
 from alertd.core.stretches import LONGEST, WIDTH, Buckets
-from alertd.core.usage import Labels, Line
+from alertd.core.usage import LARGEST_EXPONENT, Labels, Line
 
 #: How long before this source's newest sample a counter may have begun and still be new: slow starts of a server.
 #: Older ones are old counters under new labels (a relabel), which would otherwise count twice.
@@ -137,8 +137,8 @@ def whole(value: str | float, scale: Decimal = Decimal(1)) -> int | None:
         raise ValueError(f"{value!r} is no number") from None
     if number.is_nan():
         return None
-    if number < 0 or not number.is_finite():
-        raise ValueError(f"{value} is no value of a counter")
+    if number < 0 or not number.is_finite() or number.adjusted() + scale.adjusted() >= LARGEST_EXPONENT:
+        raise ValueError(f"{str(value)[:40]} is no value of a counter")
     return int((number * scale).to_integral_value(ROUND_HALF_EVEN))
 
 
@@ -171,7 +171,11 @@ class _Tally:
         for instant, value in points:
             if instant <= at:
                 continue
-            number = int(value) if plain and isinstance(value, str) and value.isdecimal() else None
+            number = (
+                int(value)
+                if plain and isinstance(value, str) and len(value) <= LARGEST_EXPONENT and value.isdecimal()
+                else None
+            )
             if number is None and (number := self._number(series, instant, value)) is None:
                 continue
             if number != last or restarted:

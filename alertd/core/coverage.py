@@ -63,7 +63,7 @@ def stray_spend(budgets: Sequence[Budget], survey: Survey) -> dict[str, Any]:
     ledger, around = survey.ledger, survey.around
     strays = ledger.cover.uncovered(budget.where for budget in budgets)
     table = survey.costs(money[0].period.zone, money[0].amount.unit)
-    first = len(table.days) - around.now.astimezone(money[0].period.zone).day
+    first = max(0, len(table.days) - around.now.astimezone(money[0].period.zone).day)
     spent = {index: table.exact_between(index, first, len(table.days)) for index in strays}
     total = sum(spent.values(), Decimal(0))
     by_model: dict[str, Decimal] = {}

@@ -67,6 +67,7 @@ class Ledger:
         self._widths: list[array[int]] = []
         self._quantities: list[array[int]] = []
         self._widest = 0
+        self._earliest: int | None = None
         self.cover = Cover(self.labels)
         #: One series of every kind, and the kind of every series: of one kind cost the same and count alike.
         self.kinds: list[SeriesRow] = []
@@ -96,6 +97,8 @@ class Ledger:
         changes: list[tuple[int, int, int]] = []
         for row in rows:
             self._widest = max(self._widest, row.width)
+            if self._earliest is None or row.start < self._earliest:
+                self._earliest = row.start
             index = self._index[row.series]
             more = self._replace(index, row)
             if self._sums and more:
@@ -188,5 +191,4 @@ class Ledger:
 
     def earliest(self) -> int | None:
         """The start of the oldest bucket, in Unix seconds."""
-        firsts = [starts[0] for starts in self._starts if starts]
-        return min(firsts) if firsts else None
+        return self._earliest

@@ -9,6 +9,8 @@ from typing import Final
 
 _CODE: Final = re.compile(r"[A-Z]{3}\Z")
 _CENT: Final = Decimal("0.01")
+#: More than any line of a bill; the ledger keeps billionths, and a database whole numbers up to 9.2e18.
+LARGEST: Final = Decimal(9_000_000_000)
 
 
 @dataclass(frozen=True, slots=True, order=False)

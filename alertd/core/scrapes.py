@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import isfinite
 from statistics import median
 from typing import Final
 
@@ -28,7 +29,7 @@ class Starts:
         """
         seen: list[tuple[float, float]] = []
         for instant, text in points:
-            start = float(text)
+            start = seconds(text)
             if not start > 0:
                 continue
             if not seen or start > seen[-1][1] + _SAME_START:
@@ -50,6 +51,15 @@ class Starts:
                 parts.append((start, points[begin:end]))
             begin = end
         return parts
+
+
+def seconds(text: str) -> float:
+    """An instant as an exporter writes it, in Unix seconds; 0 where it is none."""
+    try:
+        found = float(text)
+    except ValueError:
+        return 0.0
+    return found if isfinite(found) else 0.0
 
 
 def _before(point: tuple[float, str]) -> float:
@@ -105,7 +115,7 @@ def targets_of(
         else:
             began.setdefault(target, []).extend(points)
             alive.setdefault(target, set()).update(map(_before, points))
-    scrapes = {target: sorted(up.get(target) or alive[target]) for target in up.keys() | alive.keys()}
+    scrapes = {target: sorted(up.get(target) or alive.get(target, set())) for target in up.keys() | alive.keys()}
     starts = {target: Starts.of(sorted(points)) for target, points in began.items()}
     unknown: dict[str, set[float]] = {}
     for target, points in samples:

@@ -49,7 +49,9 @@ class Survey:
         self.ledger = ledger
         self.around = around
         reach = 0 if earliest is None else (around.now - earliest).days + 2
-        self.days = max(HISTORY_DAYS, reach)
+        oldest = ledger.earliest()
+        known = HISTORY_DAYS if oldest is None else int(around.now.timestamp() - oldest) // 86400 + 2
+        self.days = max(min(HISTORY_DAYS, known), reach)
         self._costs: dict[tuple[str, str], Costs] = {}
         self._used: dict[tuple[int, int, int], NDArray[np.bool_]] = {}
         self._rates: dict[tuple[int, int], list[Decimal]] = {}

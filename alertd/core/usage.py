@@ -16,6 +16,9 @@ TOKEN_METERS: Final = frozenset(
 #: Everything that is counted. What the price book does not know under one of these is Unpriced.
 METERS: Final = TOKEN_METERS | {"requests", "minutes"}
 
+#: A quantity of 10 to this power and more is none: a database keeps whole numbers up to 9.2e18.
+LARGEST_EXPONENT: Final = 18
+
 Labels = Mapping[str, str]
 Modifiers = tuple[tuple[str, str], ...]
 

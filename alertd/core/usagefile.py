@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final, Literal
 
 from alertd.core.instanceid import instance_line, tokens_per
-from alertd.core.usage import METERS, Labels, Line, Modifiers, Usage
+from alertd.core.usage import LARGEST_EXPONENT, METERS, Labels, Line, Modifiers, Usage
 
 #: How a file's input tokens count cached ones: within, beside, or to be told row by row.
 Cached = Literal["auto", "included", "disjoint"]
@@ -248,7 +248,10 @@ class _Reader:
 def whole(text: str, scale: int = 1) -> int:
     """A quantity in the meter's own unit: a whole number, however it is written (3000000, 3e6, 1250.000 thousands)."""
     try:
-        amount = Decimal(text.replace("_", "")) * scale
+        amount = Decimal(text.replace("_", ""))
+        if amount.is_finite() and amount.adjusted() >= LARGEST_EXPONENT:
+            raise ValueError(f"{text[:40]!r} is larger than any quantity")
+        amount *= scale
     except InvalidOperation:
         raise ValueError(f"quantity is a whole number, not {text!r}") from None
     if not amount.is_finite() or amount != amount.to_integral_value():

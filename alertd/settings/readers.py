@@ -20,6 +20,8 @@ from alertd.options import canonical, read_json, read_list
 
 _LISTEN: Final = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[^:\s\[\]/]+)):(?P<port>\d{1,5})")
 _HIGHEST_PORT: Final = 65535
+#: No budget is written with so many digits; TOML's 1e999999999 would be a gigabyte of zeros.
+_MOST_DIGITS: Final = 30
 #: A comma before three digits groups thousands: `burn_rate 10x over 1h and 5m above 1,000 USD`.
 _BETWEEN: Final = re.compile(r"[,;](?!\d{3}(?!\d))")
 
@@ -109,6 +111,8 @@ def _threshold(text: str, unit: str | None) -> Threshold:
 
 def read_amount(value: Any, info: ValidationInfo) -> Amount:
     """An amount; a bare number is in the budget's own currency, or in that of the context (ALERTD_DEFAULTS)."""
+    if isinstance(value, Decimal) and not (value.is_finite() and abs(value.adjusted()) < _MOST_DIGITS):
+        raise ValueError(f"{str(value)[:40]!r} is no amount; write it as 500 USD")
     text = f"{value:f}" if isinstance(value, Decimal) else str(value)
     own, default = info.data.get("currency"), (info.context or {}).get("currency")
     if own is None and default is not None:

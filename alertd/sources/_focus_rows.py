@@ -16,7 +16,7 @@ from typing import Final
 
 from alertd.core.backlog import floored
 from alertd.core.model_names import provider_id
-from alertd.core.money import Money
+from alertd.core.money import LARGEST, Money
 from alertd.ports import SourceError
 
 _DAY: Final = timedelta(days=1)
@@ -136,6 +136,8 @@ class Row:
             cost = Decimal(self.text(column))
         except InvalidOperation:
             raise ValueError(f"{column} is {self.text(column)[:40]!r}, not a number") from None
+        if not cost.is_finite() or not -LARGEST < cost < LARGEST:
+            raise ValueError(f"{column} is {self.text(column)[:40]!r}, more than any bill")
         return cost
 
     def window(self) -> tuple[datetime, datetime]:

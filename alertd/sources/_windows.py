@@ -12,7 +12,8 @@ import msgspec
 from alertd.core.attribution import Attribution, Attributor, fingerprint
 from alertd.core.counters import CounterSamples
 from alertd.core.matchers import Matcher, any_of, selector
-from alertd.core.scrapes import Targets, target_of, targets_of
+from alertd.core.scrapes import Targets, seconds, target_of, targets_of
+from alertd.ports import SourceError
 from alertd.wire.promql import Prometheus, Raw, RawSeries
 
 #: Of two copies of one series the first by name is kept while it lags no more than this, in seconds.
@@ -81,7 +82,7 @@ class Windows:
         states, warnings = await self._states(window, begin, end)
         window.warnings = tuple(dict.fromkeys((*answer.warnings, *warnings)))
         window.targets = targets_of(
-            ((_LABELS.decode(series.metric), series.values) for series in states),
+            ((_labels(bytes(series.metric)), series.values) for series in states),
             ((counter.target, points) for _, counter, points in window.counters.values()),
         )
         if window.fresh:
@@ -142,7 +143,7 @@ class Windows:
         return window
 
     def _meaning(self, text: bytes) -> Counter:
-        labels = _LABELS.decode(text)
+        labels = _labels(text)
         metric = labels.get("__name__", "")
         return Counter(fingerprint(metric, labels), metric, target_of(labels), self._attributor.of(metric, labels))
 
@@ -162,11 +163,21 @@ class Windows:
         found: dict[str, float] = {}
         answer = await self._server.query(selector(conditions), end) if metrics else Raw([], (), 0)
         for series in answer.series:
-            labels = _LABELS.decode(series.metric)
-            name = fingerprint(metrics[labels["__name__"]], labels)
-            if series.value is not None and name in window.fresh and float(series.value[1]) > 0:
-                found[name] = float(series.value[1])
+            labels = _labels(bytes(series.metric))
+            metric = metrics.get(labels.get("__name__", ""))
+            if metric is None or series.value is None or not (began := seconds(series.value[1])) > 0:
+                continue
+            name = fingerprint(metric, labels)
+            if name in window.fresh:
+                found[name] = began
         return found
+
+
+def _labels(text: bytes) -> dict[str, str]:
+    try:
+        return _LABELS.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise SourceError(f"a series has labels that are none: {text[:80]!r}") from error
 
 
 def _created_name(metric: str) -> str:

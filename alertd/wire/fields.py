@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from alertd.core.messages.spans import clean
 from alertd.core.money import Money
+from alertd.core.usage import LARGEST_EXPONENT
 from alertd.ports import SourceError
 
 _SHOWN: Final = 40
@@ -63,7 +64,7 @@ class Fields:
             found = Decimal(value)
         except InvalidOperation:
             raise self._wrong(name, "a number") from None
-        if not found.is_finite():
+        if not found.is_finite() or found.adjusted() >= LARGEST_EXPONENT:
             raise self._wrong(name, "a number")
         return found
 

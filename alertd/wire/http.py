@@ -120,7 +120,7 @@ class Answer:
         """The body as the decoder's type. HttpProblem where it is not."""
         try:
             return decoder.decode(self.body)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise self.unreadable(f"is not as expected: {error}") from error
 
     def unreadable(self, what: str) -> HttpProblem:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from alertd.core.model_names import provider_id
-from alertd.core.money import Money
+from alertd.core.money import LARGEST, Money
 from alertd.core.usage import BilledCost, Usage
 from alertd.core.usagefile import MODIFIERS, WIDE, UsageFileError, has_time, read_usage, window_of
 from alertd.options import SourceOptions
@@ -138,9 +138,12 @@ def _placed(usage: Usage, defaults: Defaults) -> Usage:
 
 def _amount(text: str) -> Decimal:
     try:
-        return Decimal(text.translate(_SIGNS))
+        amount = Decimal(text.translate(_SIGNS))
     except InvalidOperation:
         raise ValueError(f"{text!r} is no amount; write it as 1234.50") from None
+    if not amount.is_finite() or not -LARGEST < amount < LARGEST:
+        raise ValueError(f"{text[:40]!r} is more than any bill; write it as 1234.50")
+    return amount
 
 
 def _raise(name: str, faults: Sequence[str]) -> None:

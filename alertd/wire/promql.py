@@ -90,7 +90,7 @@ class Prometheus:
         try:
             envelope = self._decoder.decode(answer.body)
             reason = f"{envelope.error_type}: {envelope.error}"
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             reason = "a web page" if answer.is_html() else answer.text()
         return HttpProblem(
             f"{answer.place} answers {answer.status}" + (f": {reason[:300]}" if reason else ""),

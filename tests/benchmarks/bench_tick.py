@@ -177,6 +177,11 @@ def budgets_of(count: int) -> list[Budget]:
     return [*single, Budget("jobs", amount, month, Where.of({"team": ("team-*",), "key": ("job-*",)}), per=("key",))]
 
 
+def resident() -> float:
+    """Megabytes that this process holds now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
 async def fill(store: Store, options: Options, series: int, days: int) -> None:
     """A ledger of `days` days, a bucket a day and series, complete from its first day on."""
     attributor = options.attributor()
@@ -254,7 +259,7 @@ async def measure(series: int, budgets: int, days: int, url: str, folder: str) -
     await source.close()
     best = {stage: min(tick[stage] for tick in ticks[1:]) for stage in ticks[1]}
     best["fetch+decode"] = min(floors)
-    best["resident"] = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    best["resident"] = resident()
     best["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return best
 
