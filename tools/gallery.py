@@ -25,8 +25,9 @@ from alertd.core.events import Event
 from alertd.core.messages import compose
 from alertd.core.messages.samples import NOW, SAMPLES
 from alertd.core.story import story
-from alertd.notifiers import teams
+from alertd.notifiers import discord, teams
 from alertd.notifiers._blocks import render as blocks
+from alertd.notifiers._buttons import Seal, buttons
 from alertd.notifiers._mail import html as mail_html
 from alertd.wire.pictures import png
 
@@ -36,6 +37,7 @@ _TITLES: Final = {
     "actual": "A level passed on pace", "ahead": "A level passed ahead of pace", "over": "The budget is used up",
     "forecast": "The forecast breaks the budget", "burn_rate": "A runaway", "anomaly": "Unusual spend",
     "balance": "A prepaid credit runs low", "recovered": "Back inside", "source_stale": "Blind",
+    "living": "The message that follows a budget",
     "source_back": "Seeing again", "unpriced": "A model without a price", "unmatched": "A budget that matches nothing",
     "uncovered": "Spend that no budget covers", "first_start": "The first start in mid-period",
     "period_closed": "A period has closed", "digest": "The digest", "proposed": "An action waits for an answer",
@@ -54,12 +56,25 @@ body {{ margin: 0; padding: 14px 18px; background: #fff; color: #1d1c1d;
 .app {{ background: #e8e8e8; border-radius: 2px; font-size: 10px; padding: 1px 3px; color: #616061; }}
 .time {{ color: #616061; font-size: 12px; }}
 .section {{ margin: 4px 0 8px; }}
+.actions {{ margin: 4px 0 8px; }} img {{ display: block; border: 1px solid #ddd; border-radius: 6px; margin: 4px 0; }}
+.button {{ display: inline-block; border: 1px solid #bbb; border-radius: 4px; padding: 3px 10px; margin: 0 8px 6px 0;
+  font-weight: 700; font-size: 13px; }} .primary {{ background: #007a5a; border-color: #007a5a; color: #fff; }}
+.danger {{ background: #e01e5a; border-color: #e01e5a; color: #fff; }}
+.reply {{ border-left: 3px solid #ddd; padding-left: 12px; margin: 12px 0; }}
 .context {{ font-size: 13px; color: #616061; }}
 a {{ color: #1264a3; text-decoration: none; }}
 code {{ color: #e01e5a; background: #f6f6f6; border: 1px solid #ddd; border-radius: 3px; padding: 1px 3px;
   font-size: 12px; }}
 </style><div class="who"><div class="face">a</div><div><b>alertd</b> <span class="app">APP</span>
 <span class="time">8:05 AM</span>{blocks}</div></div>"""
+_DISCORD: Final = """<!DOCTYPE html><meta charset="utf-8"><style>
+body {{ margin: 0; padding: 14px 18px; background: #313338; color: #dbdee1;
+  font: 15px/1.4 "gg sans", "Liberation Sans", sans-serif; }}
+.embed {{ background: #2b2d31; border-left: 4px solid #{colour:06x}; border-radius: 4px; padding: 10px 14px;
+  margin-top: 6px; font-size: 14px; }} .foot {{ font-size: 12px; color: #b5bac1; margin-top: 8px; }}
+a {{ color: #00a8fc; text-decoration: none; }} code {{ background: #1e1f22; padding: 1px 4px; border-radius: 3px;
+  font-size: 13px; }}
+</style><b>alertd</b><div>{content}</div><div class="embed">{lines}<div class="foot">{foot}</div></div>"""
 _TEAMS: Final = """<!DOCTYPE html><meta charset="utf-8"><style>
 body {{ margin: 0; padding: 16px; background: #f5f5f5; color: #242424;
   font: 14px/1.4 "Segoe UI", "Liberation Sans", sans-serif; }}
@@ -74,6 +89,7 @@ iframe {{ border: 0; width: {width}px; display: inline-block; }}
   this.style.height = height + 'px';
   document.documentElement.dataset.height = height;
 "></iframe>"""
+_SEAL: Final = Seal.of("gallery")
 _FIXED: Final = re.compile(r' onload="[^"]*"')
 
 
@@ -118,6 +134,9 @@ def pictures() -> Iterator[Picture]:
             yield Picture(f"mail-{kind}-dark", page, 680, dark=True)
             yield Picture(f"mail-{kind}-phone", page, 390)
             yield Picture(f"teams-{kind}", teams_page(teams.render(message)), 640)
+            yield Picture(f"discord-{kind}", discord_page(discord.render(message)), 640)
+    yield Picture("slack-follows", follows_page(), 720)
+    yield Picture("slack-thread", thread_page(), 720)
     for name, event in _states().items():
         drawn_state = story(event, NOW)
         if drawn_state is not None:
@@ -136,14 +155,58 @@ def _states() -> dict[str, Event]:
     }
 
 
-def slack_page(found: list[dict[str, Any]]) -> str:
+def slack_page(found: list[dict[str, Any]], below: str = "") -> str:
     """A page that shows blocks much as Slack does."""
-    parts = []
-    for block in found:
-        texts = [block["text"]] if "text" in block else block.get("elements", [])
-        inner = "<br>".join(_mrkdwn(text["text"]) for text in texts)
-        parts.append(f'<div class="{block["type"]}">{inner}</div>')
-    return _dotted(_SLACK.format(blocks="".join(parts)))
+    return _dotted(_SLACK.format(blocks="".join(map(_block, found)) + below))
+
+
+def follows_page() -> str:
+    """The message that follows a budget, with its chart and buttons."""
+    living = SAMPLES["living"](NOW)
+    chart = b64encode(png(story(living[0], NOW))).decode()
+    return slack_page(blocks(compose(living, NOW), picture=chart, buttons=buttons(living, _SEAL))["blocks"])
+
+
+def thread_page() -> str:
+    """What stands in its thread."""
+    told = [SAMPLES[kind](NOW) for kind in ("forecast", "burn_rate", "proposed")]
+    thread = [blocks(compose(one, NOW), buttons=buttons(one, _SEAL))["blocks"] for one in told]
+    return slack_page([], "".join(f'<div class="reply">{"".join(map(_block, one))}</div>' for one in thread))
+
+
+def _block(block: dict[str, Any]) -> str:
+    match block["type"]:
+        case "image":
+            source = f"data:image/png;base64,{block['slack_file']['id']}"
+            return f'<img src="{source}" width="360" alt="{html.escape(block["alt_text"])}">'
+        case "actions":
+            inner = "".join(_slack_button(one) for one in block["elements"])
+        case _:
+            texts = [block["text"]] if "text" in block else block.get("elements", [])
+            inner = "<br>".join(_mrkdwn(text["text"]) for text in texts)
+    return f'<div class="{block["type"]}">{inner}</div>'
+
+
+def _slack_button(found: dict[str, Any]) -> str:
+    return f'<span class="button {found.get("style", "")}">{html.escape(found["text"]["text"])}</span>'
+
+
+def discord_page(body: dict[str, Any]) -> str:
+    """A page that shows a message and its embed much as Discord does."""
+    (embed,) = body["embeds"]
+    lines = _discord(embed["description"]).replace("\n", "<br>")
+    foot = html.escape(embed.get("footer", {}).get("text", ""))
+    return _dotted(_DISCORD.format(content=_discord(body["content"]), lines=lines, foot=foot, colour=embed["color"]))
+
+
+def _discord(text: str) -> str:
+    """Discord's Markdown as HTML: code, links, bold, italic; what is escaped stays as it is."""
+    text = html.escape(text, quote=False)
+    text = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", text)
+    text = re.sub(r"(?<!\\)\[((?:\\.|[^\]\\])+)\]\(&lt;(.+?)&gt;\)", r'<a href="#">\1</a>', text)
+    text = re.sub(r"(?<!\\)\*\*(.+?)(?<!\\)\*\*", r"<b>\1</b>", text)
+    text = re.sub(r"(?<![\\*])\*([^*]+?)(?<!\\)\*", r"<i>\1</i>", text)
+    return re.sub(r"\\([^\w\s])", r"\1", text)
 
 
 def teams_page(body: dict[str, Any]) -> str:
@@ -211,15 +274,22 @@ def _output(command: list[str]) -> str:
 def _index(folder: str) -> str:
     lines = ["# What alertd says", "",
              "Every kind of message with made-up figures, written by `python tools/gallery.py`.",
-             "The words are composed in one place; every channel says the same.", ""]  # fmt: skip
+             "The words are composed in one place; every channel says the same.",
+             "[How it reads](gallery-reading.md): what somebody understood who was told nothing, and what was changed.",
+             ""]  # fmt: skip
     for kind in SAMPLES:
         lines += [f"## {_TITLES[kind]}", "", f"![Slack: {_TITLES[kind]}]({folder}/slack-{kind}.png)", ""]
+        if kind == "living":
+            lines += ["With its chart and buttons, and what stands in its thread:", ""]
+            lines += [f"![the message]({folder}/slack-follows.png) ![its thread]({folder}/slack-thread.png)", ""]
         if kind in MAILED:
             ways = " ".join(f"![mail, {way}]({folder}/mail-{kind}-{way}.png)" for way in ("light", "dark", "phone"))
             lines += [
                 f"The same as a mail, in light, in dark and on a telephone: {ways}",
                 "",
                 f"The same in Teams: ![Teams: {_TITLES[kind]}]({folder}/teams-{kind}.png)",
+                "",
+                f"The same in Discord: ![Discord: {_TITLES[kind]}]({folder}/discord-{kind}.png)",
                 "",
             ]
     charts = " ".join(f"![chart, {name}]({folder}/chart-{name}.png)" for name in _states())
