@@ -2,6 +2,7 @@
 
     settings -> sources, notifiers, store, price book
              -> Collect (one a source) -> Judge -> Deliver and Act, run by APScheduler through one Runner
+             -> Follow (messages that move with a budget), Presses (buttons below them)
              -> the web side, which only looks
 
 A source or a notifier that is down at the start is said and tried again; SIGTERM ends the daemon with 0 within 10 s;
@@ -38,7 +39,9 @@ from alertd.loops.act import Actor, Orders, Seen
 from alertd.loops.collect import Collect, earliest_needed
 from alertd.loops.deliver import Deliver
 from alertd.loops.judge import Judge, Terms
+from alertd.loops.living import Follow, Scene
 from alertd.loops.orders import action_of, secrets_of
+from alertd.loops.presses import Presses, Switchboard
 from alertd.loops.runner import Rounds, Runner
 from alertd.options import RevokerOptions
 from alertd.ports import Clock, NewMessage, Notifier, Revoker, Source, Store
@@ -59,6 +62,9 @@ _PRUNE_EVERY: Final = timedelta(hours=6)
 _STUCK_AFTER: Final = timedelta(minutes=10)
 #: One round of a source that still reads the past may take so long.
 _BACKFILL: Final = timedelta(hours=6)
+#: How often living messages are looked at; what is shown in them changes less often.
+_FOLLOW_EVERY: Final = timedelta(seconds=30)
+_FOLLOW: Final = "follow"
 _WATCH_EVERY: Final = timedelta(seconds=5)
 #: Usage older than this is kept by the quarter of an hour, the finest border that a zone's midnight falls on.
 _FINE: Final = timedelta(days=2)
@@ -111,6 +117,8 @@ class App:
         self.judge = Judge(self.store, self.clock, self._terms(), self._wake_deliver)
         self.deliver = self._deliverer()
         self.actor = Actor(self.store, self.clock, self._orders(), self._seen, self._wake_deliver)
+        self.follow = Follow(self.store, self.clock, self._scene)
+        self.presses = Presses(self.store, self.clock, self._switchboard(), self._hasten_following)
         self._load = load
         self._progress = progress
         self._stop = asyncio.Event()
@@ -133,6 +141,7 @@ class App:
         self._schedule()
         self._scheduler.start()
         delivering = asyncio.create_task(self.deliver.run(self._stop), name="deliver")
+        hearing = asyncio.create_task(self.presses.run(self._stop), name="presses")
         try:
             await self._stop.wait()
         finally:
@@ -140,7 +149,8 @@ class App:
             self._scheduler.pause()
             await self.runner.drain(_DRAIN_SECONDS)
             delivering.cancel()
-            await asyncio.wait([delivering], timeout=1)
+            hearing.cancel()
+            await asyncio.wait([delivering, hearing], timeout=1)
             self._scheduler.shutdown(wait=False)
             if server is not None:
                 await server.stop()
@@ -293,6 +303,28 @@ class App:
             reasons=seen.reasons,
         )
 
+    def _scene(self) -> Scene:
+        """What living messages show; nothing in dry run."""
+        latest, settings = self.judge.latest, self.parts.settings
+        if latest is None or settings.dry_run:
+            return Scene((), {})
+        return Scene(latest.positions, self.parts.notifiers, settings.public_url)
+
+    def _switchboard(self) -> Switchboard:
+        return Switchboard(
+            notifiers=lambda: self.parts.notifiers,
+            terms=lambda: {name: action.terms for name, action in self.actor.orders.actions.items()},
+            write=self.actor.write,
+        )
+
+    def _hasten_following(self) -> None:
+        """Somebody pressed a button: what it changed is shown at once."""
+        if self._scheduler.get_job(_FOLLOW) is not None:
+            self._scheduler.modify_job(_FOLLOW, next_run_time=self.clock.now())
+
+    async def _follow(self) -> None:
+        await self.runner.run(_FOLLOW, self.follow.tick)
+
     def _wake_deliver(self) -> None:
         self.deliver.wake()
 
@@ -303,6 +335,7 @@ class App:
         self._every(self.parts.settings.poll_interval, "judge", self._judge)
         if self.parts.settings.actions:
             self._every(_ACT_EVERY, "act", self._act)
+        self._every(_FOLLOW_EVERY, _FOLLOW, self._follow)
         self._every(_PRUNE_EVERY, "upkeep", self._prune)
         self._every(_WATCH_EVERY, "watch", self._watch)
 

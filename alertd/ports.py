@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
@@ -13,6 +13,7 @@ from alertd.core.events import Event
 from alertd.core.ledger import SeriesRow as SeriesRow
 from alertd.core.ledger import UsageRow as UsageRow
 from alertd.core.money import Money
+from alertd.core.presses import Press as Press
 from alertd.core.roles import Standing
 from alertd.core.usage import BilledCost, Committed, Usage
 
@@ -171,6 +172,28 @@ class Notifier(Protocol):
     async def look(self) -> str: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Living(Protocol):
+    """A notifier that keeps one message a conversation up to date.
+
+    `refresh` shows how things stand (a summary of the occasion "standing") where `memory` says that there is such a
+    message, and gives what to remember instead. Doing it twice shows the same. Raises DeliveryError.
+    """
+
+    async def refresh(self, event: Event, memory: Mapping[str, str]) -> Mapping[str, str]: ...
+
+
+@runtime_checkable
+class Hearing(Protocol):
+    """A notifier under whose messages people press buttons.
+
+    `listen` hands on what was pressed by whoever may, tells that person what came of it, and ends only by being
+    cancelled: an outage is waited out.
+    """
+
+    async def listen(self, take: Callable[[Press], Awaitable[str]]) -> None: ...
 
 
 # --- revokers ---
@@ -406,6 +429,16 @@ class Store(Protocol):
     async def give_up(self, row: OutboxRow, at: datetime, reason: str, fallback: NewMessage | None) -> bool: ...
     async def outbox_depth(self) -> dict[str, tuple[int, datetime | None]]:
         """Per notifier, how many messages wait and since when the oldest."""
+        ...
+
+    async def conversations(self, notifier: str) -> dict[str, dict[str, str]]:
+        """What a notifier remembers of each of its conversations."""
+        ...
+
+    async def remember(
+        self, notifier: str, conversation: str, before: Mapping[str, str], after: Mapping[str, str], at: datetime
+    ) -> bool:
+        """Put `after` in the place of `before`, as `conversations` gave it; False where it has changed meanwhile."""
         ...
 
     # upkeep

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
 from typing import Any, Final
 
 from alertd.app import App
@@ -17,12 +16,11 @@ from alertd.core.actions.hindsight import hindsight
 from alertd.core.actions.telling import told
 from alertd.core.budgets import parse_duration
 from alertd.core.messages.spans import clean
+from alertd.core.presses import BEGINS_WITHIN
 from alertd.loops.act import Seen
 from alertd.ports import RevokerError, SourceError
 
 HELP: Final = "list, plan, approve, refuse, restore or pause what is done to keys"
-#: A person has so long at least to see an approved act begin, where the limit of an hour makes it wait.
-_BEGINS_WITHIN: Final = timedelta(hours=2)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +112,7 @@ async def _approve(app: App, args: argparse.Namespace) -> int:
         raise refusal("--by", refused, f"approvers are: {', '.join(action.terms.approvers) or 'anybody with a name'}")
     if found.expires is not None and found.state == AWAITING and app.clock.now() >= found.expires:
         raise refusal(args.handle, "it has expired", "alertd actions plan says what would be done now")
-    begins = app.clock.now() + max(action.terms.expiry, _BEGINS_WITHIN)
+    begins = app.clock.now() + max(action.terms.expiry, BEGINS_WITHIN)
     return await _moved(app, args, "approve", approved_by=args.by, expires=begins)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from alertd.core.messages import BOLD, CODE, ITALIC, LINK, Line, Message, Span
@@ -19,17 +19,27 @@ _IN_CODE: Final = str.maketrans({"`": "\u02cb"})
 _IN_LINK: Final = str.maketrans({"|": "%7C", "<": "%3C", ">": "%3E", " ": "%20"})
 
 
-def render(message: Message) -> dict[str, Any]:
-    """`text` (for notifications and old clients) and `blocks` of a chat.postMessage or an incoming webhook."""
+def render(message: Message, *, picture: str = "", buttons: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """`text` (for notifications and old clients) and `blocks` of a chat.postMessage or an incoming webhook.
+
+    `picture` is the id of an uploaded chart; `buttons` are blocks that stand below the evidence.
+    """
     headline = f"{message.icon} {mrkdwn(message.headline)}"
     lines, footer = [mrkdwn(line) for line in message.lines], mrkdwn(message.footer)
     blocks = [_section(text) for text in _sections(_whole_lines([headline, *lines], len(footer)))]
+    if picture:
+        blocks.append({"type": "image", "slack_file": {"id": picture}, "alt_text": _alternative(message)})
+    blocks += buttons
     if footer:
         blocks.append(
             {"type": "context", "elements": [{"type": "mrkdwn", "text": _cut(footer, _CONTEXT), "verbatim": True}]}
         )
     fallback = "\n".join([f"{message.icon} {_escaped(message.subject)}", *lines[:1]])
     return {"text": _cut(fallback, _FALLBACK), "blocks": blocks}
+
+
+def _alternative(message: Message) -> str:
+    return f"Spend, likely range and budget of the period. {message.subject}"[:_CONTEXT]
 
 
 def mrkdwn(line: Line) -> str:

@@ -57,7 +57,9 @@ def render(message: Message) -> dict[str, Any]:
 
 
 def _line(line: Line) -> str:
-    return "".join(_span(span) for span in line)
+    text = "".join(_span(span) for span in line)
+    inner = text.lstrip(" ")
+    return "\u2003" * ((len(text) - len(inner)) // 3) + inner  # Discord drops blanks at a line's start
 
 
 def _span(span: Span) -> str:

@@ -1,14 +1,16 @@
-"""Messages in Slack, by incoming webhook or by bot token; with a token, a budget's messages of a period are one thread.
+"""Messages in Slack, by incoming webhook or by bot token.
 
-Rendering is pure: a Message in, blocks within Slack's limits out. What is from outside is escaped, so that no label can
-mention a channel, open a link or change a style.
+With a token, a budget, scope and period has one message that follows it, its alerts are that message's thread, and with
+an app token people answer by buttons. What is from outside is escaped, so that no label can mention a channel, open a
+link or change a style.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Self
@@ -18,24 +20,39 @@ from pydantic import Field, model_validator
 
 from alertd.core.addresses import fill, labels_of
 from alertd.core.events import Event
+from alertd.core.living import PLACE, SHOWN, SHOWN_AT
 from alertd.core.messages import compose
+from alertd.core.routing import conversation
 from alertd.notifiers._blocks import render
-from alertd.options import NotifierOptions, Secret
-from alertd.ports import Delivery, DeliveryError, Receipt
+from alertd.notifiers._buttons import Seal, buttons
+from alertd.notifiers._slack_charts import PICTURE, Charts
+from alertd.notifiers._slack_ears import Ears
+from alertd.options import NotifierOptions, Secret, TextList
+from alertd.ports import Delivery, DeliveryError, Press, Receipt
 from alertd.wire.posting import find_host
 from alertd.wire.slack import API_URL, SlackBot, SlackError, SlackWebhook
+
+log = logging.getLogger(__name__)
 
 _METADATA: Final = "alertd_message"
 _HISTORY: Final = 100
 _PAGE: Final = 1000
 #: A name or an id; a budget's channel may also be an address of another notifier's kind.
 _CHANNEL: Final = re.compile(r"#|[CGD][A-Z0-9]{8,}\Z")
+_PERSON: Final = re.compile(r"[UWS][A-Z0-9]{6,}\Z")
 #: A thread whose first message someone deleted: the message is posted on its own.
 _THREAD_GONE: Final = frozenset({"thread_not_found", "message_not_found", "cannot_reply_to_message"})
+#: The message that followed a budget is not there to be changed any more.
+_MESSAGE_GONE: Final = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
+#: Slack is still looking at the picture, or somebody removed it.
+_PICTURE_NOT_READY: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "file_not_found"})
+#: What the thread of a new message still lacks, as JSON.
+_OWED: Final = "living.owed"
 _NEEDED_SCOPE: Final = "chat:write"
 _USEFUL_SCOPES: Final = {
     "chat:write.public": "post to public channels that it was not invited to",
     "channels:read": "find a channel by its name to look there",
+    "files:write": "show a chart in its messages",
     "channels:history": "look for a message whose sending was cut off, before sending it again",
 }
 
@@ -47,6 +64,12 @@ class Options(NotifierOptions):
     bot_token: Secret | None = Field(None, description="A bot token, xoxb-..., with the scope chat:write")
     channel: str = Field("", description="With a bot token: #name or an id; #llm-{team} is filled from the labels")
     default_channel: str = Field("", description="Where a message goes for which `channel` names a label it lacks")
+    app_token: Secret | None = Field(
+        None, description="With a bot token: an app-level token, xapp-..., for buttons by Socket Mode"
+    )
+    users: TextList = Field(
+        default_factory=list, description="Who may press buttons: ids of members (U...) and of user groups (S...)"
+    )
     api_url: str = Field(API_URL, description="Slack's Web API; another only for a gateway of one's own")
 
     @model_validator(mode="after")
@@ -59,6 +82,11 @@ class Options(NotifierOptions):
             raise ValueError("a webhook posts to the channel it was made for; channel needs bot_token")
         if self.webhook_url is not None and urlsplit(self.webhook_url.get_secret_value()).hostname is None:
             raise ValueError("webhook_url is no URL; it looks like https://hooks.slack.com/services/...")
+        if self.app_token is not None and (self.bot_token is None or not self.users):
+            raise ValueError("app_token is for buttons: it needs bot_token, and users who may press them")
+        strange = [one for one in self.users if not _PERSON.match(one)]
+        if strange:
+            raise ValueError(f"{strange[0]!r} is no id; in Slack: a profile, then Copy member ID (U...; groups: S...)")
         return self
 
 
@@ -111,8 +139,14 @@ class Slack:
         self.name = name
         self._now = now
         self._options = options
-        self._bot = SlackBot(name, options.bot_token.get_secret_value() if options.bot_token else "",
-                             options.api_url, options)  # fmt: skip
+        token = options.bot_token.get_secret_value() if options.bot_token else ""
+        self._bot = SlackBot(name, token, options.api_url, options)
+        self._charts = Charts(self._bot)
+        self._seal = Seal.of(token) if options.app_token else None
+        self._ears: Ears | None = None
+        if options.app_token is not None:
+            spoken = options.app_token.get_secret_value()
+            self._ears = Ears(self._bot, spoken, options, users=options.users, seal=Seal.of(token))
 
     def address(self, event: Event) -> str:
         """The budget's own channel, else the notifier's filled from the labels, else its default; "" for none."""
@@ -128,13 +162,42 @@ class Slack:
                 "set default_channel", permanent=True,
             )  # fmt: skip
         known, _, thread = delivery.memory.get(channel, "").partition("/")
-        if delivery.uncertain:
-            found = await self._found(known or channel, thread, delivery.key)
-            if found:
-                return Receipt("found in the channel: an earlier try had arrived", {**delivery.memory, channel: found})
-        answer = await self._post(known or channel, thread, delivery)
-        there = f"{answer.get('channel', channel)}/{thread or answer.get('ts', '')}"
-        return Receipt(f"posted to {channel} at {answer.get('ts', '?')}", {**delivery.memory, channel: there})
+        follows = not thread and _is_followed(delivery)
+        there = await self._found(known or channel, thread, delivery.key) if delivery.uncertain else ""
+        said = "found in the channel: an earlier try had arrived" if there else ""
+        if not there:
+            answer = await self._post(known or channel, thread, delivery)
+            there = f"{answer.get('channel', channel)}/{thread or answer.get('ts', '')}"
+            said = f"posted to {channel} at {answer.get('ts', '?')}"
+        memory = {**delivery.memory, channel: there}
+        if follows:
+            memory |= {PLACE: there, SHOWN: "", SHOWN_AT: "", _OWED: await self._told_below(there, delivery)}
+        elif _is_close(delivery.events[-1]):
+            memory |= await self._closed(delivery.events[-1], memory)
+        return Receipt(said, memory)
+
+    async def refresh(self, event: Event, memory: Mapping[str, str]) -> Mapping[str, str]:
+        """Show how `event` stands in the conversation's message. Where someone deleted it, there is none any more."""
+        place, after = memory.get(PLACE, ""), dict(memory)
+        if not place:
+            return after
+        if after.get(_OWED):
+            owed = tuple(Event.from_json(one) for one in json.loads(after[_OWED]))
+            after[_OWED] = await self._told_below(place, Delivery(owed[0].id, self.name, "", owed))
+        after |= await self._charts.drawn(event, memory, self._now())
+        try:
+            await self._show(place, event, after)
+        except SlackError as error:
+            if error.code not in _MESSAGE_GONE:
+                raise
+            log.warning("%s: the message of %s is gone: what comes is posted on its own", self.name, event.budget)
+            after[PLACE] = ""
+        return after
+
+    async def listen(self, take: Callable[[Press], Awaitable[str]]) -> None:
+        """Hand on what is pressed, for ever; at once nothing more where there is no app token."""
+        if self._ears is not None:
+            await self._ears.listen(take)
 
     async def look(self) -> str:
         """Who the token is, in which workspace, and what its scopes lack. Posts nothing."""
@@ -146,16 +209,19 @@ class Slack:
         without = [f"without {scope} it cannot {use}" for scope, use in _USEFUL_SCOPES.items() if scope not in scopes]
         channel = self._options.channel or self._options.default_channel
         who = f"{answer.get('user', 'the app')} in {answer.get('team', 'a workspace')}, posts to {channel}"
-        return "; ".join([who, *without])
+        hears = [await self._ears.look()] if self._ears is not None else []
+        return "; ".join([who, *hears, *without])
 
     async def close(self) -> None:
         self._bot.close()
+        if self._ears is not None:
+            self._ears.close()
 
-    async def _post(self, channel: str, thread: str, delivery: Delivery) -> dict[str, Any]:
-        body = render(compose(delivery.events, self._now()))
+    async def _post(self, channel: str, thread: str, delivery: Delivery, *, loud: bool | None = None) -> dict[str, Any]:
+        body = self._body(delivery.events)
         body["metadata"] = {"event_type": _METADATA, "event_payload": {"key": delivery.key}}
-        loud = any(event.severity != "information" for event in delivery.events)
-        reply = {"thread_ts": thread, "reply_broadcast": loud} if thread else {}
+        heard = any(event.severity != "information" for event in delivery.events) if loud is None else loud
+        reply = {"thread_ts": thread, "reply_broadcast": heard} if thread else {}
         try:
             return await self._bot.ask("chat.postMessage", channel=channel, unfurl_links=False, **body, **reply)
         except SlackError as error:
@@ -163,8 +229,47 @@ class Slack:
                 raise
             return await self._bot.ask("chat.postMessage", channel=channel, unfurl_links=False, **body)
 
-    async def _found(self, channel: str, thread: str, key: str) -> str:
-        """`channel/ts` of the message with this key among the channel's latest; "" where it is not, or cannot be read.
+    def _body(self, events: Sequence[Event], picture: str = "") -> dict[str, Any]:
+        below = buttons(events, self._seal) if self._seal is not None else []
+        return render(compose(events, self._now()), picture=picture, buttons=below)
+
+    async def _told_below(self, place: str, delivery: Delivery) -> str:
+        """Begin the thread with what the message was posted for, as the message itself will move on.
+
+        "" when that is done; else the events, to be told there with the next refresh: people have read them above.
+        """
+        channel, _, thread = place.partition("/")
+        try:
+            told = delivery.uncertain and await self._found(channel, thread, delivery.key, but=thread)
+            if not told:
+                await self._post(channel, thread, delivery, loud=False)
+        except DeliveryError as error:
+            log.info("%s: the thread of a message waits: %s", self.name, error)
+            return json.dumps([event.to_json() for event in delivery.events])
+        return ""
+
+    async def _closed(self, event: Event, memory: Mapping[str, str]) -> Mapping[str, str]:
+        """Leave the message as its period ended; where that fails, the thread says it all the same."""
+        try:
+            return await self.refresh(event, memory)
+        except DeliveryError as error:
+            log.info("%s: a message keeps its last figures: %s", self.name, error)
+            return memory
+
+    async def _show(self, place: str, event: Event, memory: Mapping[str, str]) -> None:
+        channel, _, stamp = place.partition("/")
+        picture = memory.get(PICTURE, "")
+        try:
+            await self._bot.ask("chat.update", channel=channel, ts=stamp, **self._body([event], picture))
+        except SlackError as error:
+            if not picture or error.code not in _PICTURE_NOT_READY:
+                raise
+            await self._bot.ask("chat.update", channel=channel, ts=stamp, **self._body([event]))
+
+    async def _found(self, channel: str, thread: str, key: str, *, but: str = "") -> str:
+        """`channel/ts` of the message with this key (`but` that one) among the channel's latest.
+
+        "" where it is not, or cannot be read.
 
         An app that may not read sends again rather than not at all.
         """
@@ -178,7 +283,7 @@ class Slack:
                 return ""
             raise
         messages = [one for one in answer.get("messages") or [] if isinstance(one, dict)]
-        stamps = [str(one.get("ts", "")) for one in messages if _key(one) == key]
+        stamps = [str(one.get("ts", "")) for one in messages if _key(one) == key and one.get("ts") != but]
         return f"{where}/{thread or stamps[0]}" if stamps else ""
 
     async def _id_of(self, channel: str) -> str:
@@ -191,6 +296,15 @@ class Slack:
             if ids or not cursor:
                 return str(ids[0]) if ids else channel
         return channel
+
+
+def _is_followed(delivery: Delivery) -> bool:
+    """Whether a delivery begins the message of a budget, scope and period; a group of budgets is none's."""
+    return all(event.budget and conversation(event) == delivery.conversation for event in delivery.events)
+
+
+def _is_close(event: Event) -> bool:
+    return event.kind == "summary" and event.details.get("occasion") == "period_closed"
 
 
 def _key(message: dict[str, Any]) -> str:

@@ -200,6 +200,18 @@ class MemoryStore:
             self._conversations[message.notifier, message.conversation] = memory, at
         return True
 
+    async def conversations(self, notifier: str) -> dict[str, dict[str, str]]:
+        return {name: dict(kept) for (owner, name), (kept, _) in self._conversations.items() if owner == notifier}
+
+    async def remember(
+        self, notifier: str, conversation: str, before: Mapping[str, str], after: Mapping[str, str], at: datetime
+    ) -> bool:
+        held = self._conversations.get((notifier, conversation))
+        if held is None or held[0] != before:
+            return False
+        self._conversations[notifier, conversation] = dict(after), at
+        return True
+
     async def retry_later(self, row: OutboxRow, at: datetime, reason: str, *, uncertain: bool) -> bool:
         message = self._held(row)
         if message is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, Final
@@ -99,6 +99,29 @@ def depth(tx: Transaction) -> dict[str, tuple[int, datetime | None]]:
     """Per notifier, how many messages wait, and since when the oldest."""
     rows = tx.rows("SELECT notifier, count(*), min(created) FROM outbox WHERE done_at IS NULL GROUP BY notifier")
     return {notifier: (count, instant(oldest)) for notifier, count, oldest in rows}
+
+
+def conversations(tx: Transaction, notifier: str) -> dict[str, dict[str, str]]:
+    """What is remembered of each conversation of one notifier."""
+    rows = tx.rows("SELECT conversation, memory FROM conversation WHERE notifier = ?", notifier)
+    return {conversation: msgspec.json.decode(memory) for conversation, memory in rows}
+
+
+def remember(
+    tx: Transaction,
+    notifier: str,
+    conversation: str,
+    *,
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+    at: datetime,
+) -> bool:
+    """Remember something else; False where what was remembered is not `before` any more."""
+    old, new = (msgspec.json.encode(dict(memory)).decode() for memory in (before, after))
+    return tx.run(
+        "UPDATE conversation SET memory = ?, at = ? WHERE notifier = ? AND conversation = ? AND memory = ?",
+        new, micros(at), notifier, conversation, old,
+    ) == 1  # fmt: skip
 
 
 def prune(tx: Transaction, now: datetime) -> int:

@@ -112,6 +112,16 @@ class SqlStore:
     async def outbox_depth(self) -> dict[str, tuple[int, datetime | None]]:
         return await self._database.read(outbox.depth)
 
+    async def conversations(self, notifier: str) -> dict[str, dict[str, str]]:
+        return await self._database.read(lambda tx: outbox.conversations(tx, notifier))
+
+    async def remember(
+        self, notifier: str, conversation: str, before: Mapping[str, str], after: Mapping[str, str], at: datetime
+    ) -> bool:
+        return await self._database.write(
+            lambda tx: outbox.remember(tx, notifier, conversation, before=before, after=after, at=at), small=True
+        )
+
     async def writable(self) -> None:
         await self._database.write(_probe)
 

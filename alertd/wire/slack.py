@@ -153,7 +153,7 @@ class SlackBot(_Door):
     def __init__(self, name: str, token: str, api_url: str, connection: Connection) -> None:
         super().__init__(name, connection, token)
         self._token = token
-        self._api_url = api_url
+        self.api_url = api_url
 
     async def ask(self, method: str, **arguments: Any) -> dict[str, Any]:
         """What a method answers, with its headers (lower case) under `headers`. SlackError for `ok: false`."""
@@ -166,7 +166,7 @@ class SlackBot(_Door):
 
     def _ask(self, method: str, arguments: dict[str, Any], line: Line) -> dict[str, Any]:
         given = {name: value for name, value in arguments.items() if value is not None}
-        client = _Web(self, self._token, self._api_url, line)
+        client = _Web(self, self._token, self.api_url, line)
         answer = client.api_call(method, json=given) if method in _JSON_METHODS else client.api_call(method, data=given)
         data = answer.data if isinstance(answer.data, dict) else {}
         return {**data, "headers": {name.lower(): value for name, value in answer.headers.items()}}
@@ -186,7 +186,7 @@ class SlackBot(_Door):
 
 
 #: Methods that write take JSON; those that read take a form.
-_JSON_METHODS: Final = frozenset({"chat.postMessage", "chat.update"})
+_JSON_METHODS: Final = frozenset({"chat.postMessage", "chat.update", "chat.postEphemeral"})
 
 
 class _Webhook(WebhookClient):

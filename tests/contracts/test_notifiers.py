@@ -34,6 +34,7 @@ STAGES: Final[Mapping[str, Callable[[str], dict[str, Any]]]] = {
 }
 #: Kinds that talk no HTTP, with options that build.
 QUIET: Final[Mapping[str, dict[str, Any]]] = {
+    "apprise": {"url": f"json://127.0.0.1:9/{SECRET}"},
     "console": {},
     "email": {
         "host": "localhost", "sender": "alertd@example.com", "to": "ana@example.com",

@@ -555,6 +555,20 @@ async def test_what_a_channel_said_is_remembered_for_its_conversation_only(place
         }
 
 
+async def test_what_a_conversation_remembers_is_replaced_only_as_it_was_read(place: Place) -> None:
+    async with place.open() as store:
+        await written(store, message("1"), message("2", "mail"))
+        for row in await store.claim(NOON, LEASE, ["ops", "mail"], 9):
+            assert await store.delivered(row, NOON, Receipt("ok", {"ts": "1", "ch": "ü"}))
+        ((name, before),) = (await store.conversations("ops")).items()
+        assert (name, before) == ("c", {"ts": "1", "ch": "ü"})
+        assert await store.remember("ops", name, before, {**before, "shown": "x"}, NOON)
+        assert not await store.remember("ops", name, before, {**before, "shown": "y"}, NOON)
+        assert not await store.remember("ops", "another", {}, {"shown": "y"}, NOON)
+        assert await store.conversations("ops") == {"c": {**before, "shown": "x"}}
+        assert await store.conversations("mail") == {"c": before}
+
+
 async def test_claimers_that_race_get_each_message_once(place: Place) -> None:
     async def take(store: Store, got: list[str]) -> None:
         while rows := await store.claim(NOON, LEASE, ["ops"], 7):

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 from tests.servers.recording import Received, RecordingServer, Reply
 
 TOKEN: Final = "xoxb-1234-the-right-token"
+APP_TOKEN: Final = "xapp-1-the-right-app-token"
 WEBHOOK: Final = "/services/T0000/B0000/webhooksecret"
 _BLOCKS: Final = 50
 _SECTION_TEXT: Final = 3000
@@ -40,6 +41,16 @@ class SlackServer(RecordingServer):
     scopes: set[str] = field(default_factory=lambda: {"chat:write", "channels:history", "channels:read"})
     token: str = TOKEN
     messages: list[dict[str, Any]] = field(default_factory=list)
+    #: Told to one person only: those of chat.postEphemeral.
+    whispers: list[dict[str, Any]] = field(default_factory=list)
+    #: Every text and blocks that a message was changed to, with its `ts`, in order.
+    updates: list[dict[str, Any]] = field(default_factory=list)
+    #: Uploaded files by id: None until the bytes came; `ready` are those that Slack has looked at.
+    files: dict[str, bytes | None] = field(default_factory=dict)
+    ready: set[str] = field(default_factory=set)
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    app_token: str = APP_TOKEN
+    socket_url: str = ""
     mentions: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -49,6 +60,9 @@ class SlackServer(RecordingServer):
     def answer(self, received: Received) -> Reply:
         if received.path.startswith("/services/"):
             return self._webhook(received)
+        if received.path.startswith("/upload/"):
+            self.files[received.path.removeprefix("/upload/")] = received.body
+            return Reply(200, "OK")
         method = received.path.removeprefix("/api/")
         refusal = self._refusal(received)
         known = getattr(self, f"_{method.replace('.', '_')}", None)
@@ -82,18 +96,67 @@ class SlackServer(RecordingServer):
         given = received.headers.get("authorization", "").removeprefix("Bearer ")
         if not given:
             return self._no("not_authed")
-        return None if given == self.token else self._no("invalid_auth")
+        wanted = self.app_token if received.path.endswith("apps.connections.open") else self.token
+        return None if given == wanted else self._no("invalid_auth")
 
     def _auth_test(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"ok": True, "url": "https://example.slack.com/", "team": "Example", "user": "alertd", "bot_id": "B1"}
 
     def _chat_postMessage(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 - Slack's own name
         channel = self._channel(str(body.get("channel", "")))
-        refusal = self._not_there(channel) or _content_fault(body) or self._no_thread(body.get("thread_ts"))
+        refusal = self._not_there(channel) or self._fault(body) or self._no_thread(body.get("thread_ts"))
         if refusal or channel is None:
             return self._no(refusal, needed="chat:write" if refusal == "missing_scope" else "")
         kept = self._keep(channel, body)
         return {"ok": True, "channel": channel, "ts": kept["ts"], "message": {"text": body["text"]}}
+
+    def _chat_update(self, body: dict[str, Any]) -> dict[str, Any]:
+        channel = str(body.get("channel", ""))
+        if channel not in self.channels:
+            return self._no("channel_not_found")  # updating takes ids, never names
+        refusal = self._not_there(channel) or self._fault(body)
+        found = [one for one in self.messages if (one["channel"], one["ts"]) == (channel, body.get("ts"))]
+        if refusal or not found:
+            return self._no(refusal or "message_not_found")
+        found[0].update(text=body["text"], blocks=body["blocks"])
+        self.updates.append(body)
+        self.mentions += [mention for text in _texts(body) for mention in _MENTION.findall(text)]
+        return {"ok": True, "channel": channel, "ts": body["ts"], "text": body["text"]}
+
+    def _chat_postEphemeral(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 - Slack's own name
+        if body.get("channel") not in self.channels or not body.get("user") or not body.get("text"):
+            return self._no("invalid_arguments")
+        self.whispers.append(body)
+        return {"ok": True, "message_ts": f"1763719{next(self._ticks)}.000200"}
+
+    def _files_getUploadURLExternal(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 - Slack's own name
+        if "files:write" not in self.scopes:
+            return self._no("missing_scope", needed="files:write", provided=",".join(self.scopes))
+        file = f"F{next(self._ticks)}"
+        self.files[file] = None
+        return {"ok": True, "upload_url": f"{self.url}/upload/{file}", "file_id": file}
+
+    def _files_completeUploadExternal(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 - Slack's own name
+        named = [one["id"] for one in json.loads(body["files"])]
+        whole = all(self.files.get(one) for one in named)
+        return {"ok": True, "files": [{"id": one} for one in named]} if whole else self._no("file_not_found")
+
+    def _files_delete(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {"ok": True} if self.files.pop(str(body.get("file")), None) else self._no("file_not_found")
+
+    def _usergroups_users_list(self, body: dict[str, Any]) -> dict[str, Any]:
+        if "usergroups:read" not in self.scopes:
+            return self._no("missing_scope", needed="usergroups:read")
+        users = self.groups.get(str(body.get("usergroup")))
+        return self._no("no_such_subteam") if users is None else {"ok": True, "users": users}
+
+    def _apps_connections_open(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"ok": True, "url": self.socket_url} if self.socket_url else self._no("internal_error")
+
+    def _fault(self, body: dict[str, Any]) -> str:
+        """Slack's word for what is wrong with a message; a picture that it has not looked at yet is no block."""
+        shown = [block["slack_file"]["id"] for block in body.get("blocks", []) if block.get("type") == "image"]
+        return _content_fault(body) or ("" if set(shown) <= self.ready else "invalid_blocks")
 
     def _not_there(self, channel: str | None) -> str:
         if "chat:write" not in self.scopes:
@@ -194,10 +257,33 @@ def _context(block: dict[str, Any]) -> bool:
     return 0 < len(elements) <= _ELEMENTS and all(_text_object(one, _FIELD_TEXT) for one in elements)
 
 
+def _button(found: dict[str, Any]) -> bool:
+    allowed = {"type", "action_id", "text", "value", "url", "style", "confirm"}
+    texts = [(found.get("text"), 75)]
+    confirm = found.get("confirm", {})
+    texts += [(confirm[name], longest) for name, longest in _CONFIRM.items() if confirm]
+    good = all(_text_object(text, longest, ("plain_text",)) for text, longest in texts)
+    short = len(found.get("value", "")) <= 2000 and 0 < len(found.get("action_id", "")) <= _BLOCK_ID
+    return good and short and found.get("type") == "button" and set(found) <= allowed and _style(found)
+
+
+def _style(found: dict[str, Any]) -> bool:
+    return found.get("style", "primary") in {"primary", "danger"}
+
+
+def _actions(block: dict[str, Any]) -> bool:
+    elements = block.get("elements", [])
+    names = [one.get("action_id") for one in elements]
+    return 0 < len(elements) <= 25 and len(names) == len(set(names)) and all(_button(one) for one in elements)
+
+
+_CONFIRM: Final = {"title": 100, "text": 300, "confirm": 30, "deny": 30}
 _CHECKS: Final[dict[Any, Any]] = {
     "section": _section,
     "context": _context,
     "header": lambda block: _text_object(block.get("text"), _HEADER_TEXT, ("plain_text",)),
+    "actions": _actions,
+    "image": lambda block: set(block) <= {"type", "slack_file", "alt_text"} and 0 < len(block["alt_text"]) <= 2000,
     "divider": lambda block: set(block) <= {"type", "block_id"},
 }
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from alertd.core.events import Event
-from alertd.core.messages import details
+from alertd.core.messages import details, living
 from alertd.core.messages.freshness import footer
 from alertd.core.messages.groups import merged, several
 from alertd.core.messages.notices import notice
@@ -21,6 +21,7 @@ __all__ = ["BOLD", "CODE", "ITALIC", "LINK", "PLAIN", "Line", "Message", "Span",
 
 _ICONS: Final = {"information": "🔵", "warning": "🟠", "critical": "🔴"}
 _ICONS_OF_KINDS: Final = {"source_stale": "⚫", "recovered": "🟢", "test": "🔵"}
+_ICONS_OF_STATES: Final = {"over": "🔴", "risk": "🟠", "unknown": "⚫", "ok": "🟢"}
 _SUBJECT_LENGTH: Final = 150
 
 
@@ -31,16 +32,18 @@ def compose(events: Sequence[Event], now: datetime) -> Message:
     if len(events) == 1:
         event = events[0]
         headline, lines, extra = again(event, notice(event, now), now)
+        ending = living.footer(event, now) if details.words(event, "occasion") == "standing" else ()
     else:
         event = merged(events)
         headline, lines, extra = several(events, now)
+        ending = ()
     subject = text_of(headline)
     return Message(
         icon=_icon(event, alone=len(events) == 1),
         severity=event.severity,
         headline=tidy(headline),
         lines=tuple(filter(None, map(tidy, lines))),
-        footer=tidy(footer(event, now, *extra)),
+        footer=tidy(ending or footer(event, now, *extra)),
         subject=subject if len(subject) <= _SUBJECT_LENGTH else subject[: _SUBJECT_LENGTH - 1] + "…",
     )
 
@@ -48,5 +51,8 @@ def compose(events: Sequence[Event], now: datetime) -> Message:
 def _icon(event: Event, *, alone: bool) -> str:
     if alone and event.kind == "action":
         return "🛑" if details.words(event, "state") in {"executed", "verified"} else "✋"
+    if alone and details.words(event, "occasion") == "standing":
+        own = _ICONS_OF_STATES.get(details.words(event, "state"), "🔵")
+        return _ICONS["critical"] if event.severity == "critical" else own
     usual = _ICONS.get(event.severity, "🔵")
     return _ICONS_OF_KINDS.get(event.kind, usual) if alone else usual

@@ -43,7 +43,7 @@ def action(event: Event, now: datetime) -> Said:
     target: Line = (bold(": "), name(details.words(event, "target"), "code")) if event.details.get("target") else ()
     error, restore = clean(details.words(event, "error")), clean(details.words(event, "restore"))
     impact = clean(details.words(event, "impact")) if state_name in _ASKED else ""
-    because: Line = (plain(clean(event.reason)),) if event.reason else ()
+    because: Line = (plain("Why: "), plain(clean(event.reason))) if event.reason else ()
     actor: Line = (plain("By "), name(by)) if by else ()
     answer = _answer(event.details, event, now) if state_name == "proposed" else ()
     lines = (

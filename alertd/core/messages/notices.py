@@ -13,6 +13,7 @@ from alertd.core.messages.actions import action
 from alertd.core.messages.blindness import seeing_again, source_stale
 from alertd.core.messages.dates import clock_time, period_name, possessive, zone_of
 from alertd.core.messages.figures import amount, number, percent, plural, share_percent, tokens, used_of
+from alertd.core.messages.living import standing
 from alertd.core.messages.spans import Line, Said, bold, clean, code, joined, name, plain
 from alertd.core.messages.thresholds import threshold
 
@@ -143,6 +144,8 @@ def _summary(event: Event, now: datetime) -> Said:
     period, occasion = period_name(event, now), details.words(event, "occasion")
     if occasion in _DISCREPANCIES:
         return _DISCREPANCIES[occasion](event)
+    if occasion == "standing":
+        return standing(event, now)
     figures = (
         "" if event.spent is None or not event.amount else f": {used_of(event.spent, event.amount, event.currency)}"
     )
@@ -154,7 +157,7 @@ def _summary(event: Event, now: datetime) -> Said:
     previous = details.decimal(event, "previous")
     closed = occasion == "period_closed"
     lines = (
-        joined([evidence.used(event)]) if closed else evidence.standing(event),
+        () if closed and figures else evidence.standing(event),
         () if closed else evidence.room(event),
         _against_previous(event, previous),
         _as_projected(event) if closed else (),

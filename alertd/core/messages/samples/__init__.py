@@ -25,6 +25,7 @@ SAMPLES: Final[Mapping[str, Callable[[datetime], tuple[Event, ...]]]] = {
     "anomaly": lambda now: (standing.anomaly(now),),
     "balance": lambda now: (standing.balance(now),),
     "recovered": lambda now: (standing.recovered(now),),
+    "living": lambda now: (standing.living(now),),
     "source_stale": lambda now: (told.source_stale(now),),
     "source_back": lambda now: (told.source_back(now),),
     "unpriced": lambda now: (told.unpriced(now),),

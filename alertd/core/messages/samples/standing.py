@@ -189,3 +189,27 @@ def recovered(now: datetime) -> Event:
         exhausted_high=None,
         details={"since": now - timedelta(days=3)},
     )
+
+
+def living(now: datetime) -> Event:
+    """How it stands a few hours after the forecast was told: taken on by somebody, a proposal waiting."""
+    return sample(
+        now,
+        "summary",
+        "critical",
+        spent=Decimal("338.90"),
+        details={
+            "occasion": "standing",
+            "state": "risk",
+            "lives": [
+                {"id": "b81" + "0" * 21, "threshold": "runaway, 10× even pace", "severity": "critical",
+                 "state": "firing", "by": "alertd", "at": now - timedelta(minutes=9)},
+                {"id": "4f2" + "0" * 21, "threshold": "forecast above 100 %", "severity": "warning",
+                 "state": "acknowledged", "by": "ana", "at": now - timedelta(hours=2)},
+            ],
+            "acts": [
+                {"id": "a7f" + "0" * 21, "handle": "a7f000", "what": "block this key", "target": "rag-indexer",
+                 "state": "awaiting", "reversible": True, "expires": now + timedelta(minutes=51)},
+            ],
+        },
+    )  # fmt: skip

@@ -1,0 +1,81 @@
+"""Living: the messages that follow a budget through its period are brought up to how it stands. Announces nothing.
+
+store.conversations -> core.living (is what is shown old?) -> notifier.refresh -> store.remember
+Showing twice shows the same, so replicas need not agree; what fails is tried again in a later round.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from alertd.core.events import Event
+from alertd.core.living import PLACE, SHOWN, SHOWN_AT, is_due, shown, standing_of
+from alertd.core.positions import Position
+from alertd.core.routing import conversation
+from alertd.ports import Clock, DeliveryError, Living, Notifier, Store
+
+log = logging.getLogger(__name__)
+
+#: A notifier that could not show something is left alone for so long, or for as long as it asks.
+_PATIENCE: Final = timedelta(minutes=5)
+#: So many messages of one notifier a round: chats take about one update a second.
+_A_ROUND: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the judge saw last, which notifiers there are, and where the pages are."""
+
+    positions: Sequence[Position]
+    notifiers: Mapping[str, Notifier]
+    public_url: str = ""
+
+
+class Follow:
+    """Keeps living messages up to date. `tick` is one round; how many were brought up to date."""
+
+    def __init__(self, store: Store, clock: Clock, scene: Callable[[], Scene]) -> None:
+        self._store, self._clock, self._scene = store, clock, scene
+        self._not_before: dict[str, datetime] = {}
+
+    async def tick(self) -> int:
+        scene, now = self._scene(), self._clock.now()
+        lively = {name: one for name, one in scene.notifiers.items() if isinstance(one, Living)}
+        if not lively or not scene.positions:
+            return 0
+        notes = {name: value for name, (value, _) in (await self._store.memory()).items()}
+        standings = [standing_of(position, notes, now, scene.public_url) for position in scene.positions]
+        events = {conversation(event): event for event in standings}
+        total = 0
+        for name, notifier in lively.items():
+            if now >= self._not_before.get(name, now):
+                total += await self._round(name, notifier, events)
+        return total
+
+    async def _round(self, name: str, notifier: Living, events: Mapping[str, Event]) -> int:
+        """One notifier's messages, those that were shown longest ago first."""
+        now, count = self._clock.now(), 0
+        known = await self._store.conversations(name)
+        told = [(memory, where) for where, memory in known.items() if where in events and memory.get(PLACE)]
+        for memory, where in sorted(told, key=lambda one: one[0].get(SHOWN_AT, "")):
+            event = events[where]
+            showing = shown(event, now)
+            if not is_due(memory, showing, now):
+                continue
+            try:
+                after = await notifier.refresh(event, memory)
+            except DeliveryError as error:
+                self._not_before[name] = now + max(error.retry_after or _PATIENCE, timedelta(seconds=1))
+                log.warning("%s: a message could not be brought up to date: %s", name, error)
+                return count
+            seen = {**after, SHOWN: showing, SHOWN_AT: now.isoformat()}
+            if seen != memory:
+                await self._store.remember(name, where, memory, seen, now)
+            count += 1
+            if count == _A_ROUND:
+                break
+        return count

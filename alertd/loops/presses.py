@@ -1,0 +1,90 @@
+"""Presses: what people press below messages is answered, by whichever replica hears it, once. It lets nobody in.
+
+notifier.listen -> core.presses (too late? done before? can it happen?) -> Switchboard.write  (compare-and-set)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from alertd.core.actions.terms import Terms
+from alertd.core.events import Event
+from alertd.core.presses import answered
+from alertd.ports import Clock, Hearing, Notifier, Press, Step, Store, StoreError
+
+log = logging.getLogger(__name__)
+
+#: A press that other replicas were quicker with is looked at again so often.
+_TRIES: Final = 8
+_LOOK_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Switchboard:
+    """What a press reaches: who hears it, what is configured of actions, and what writes its answer in one go."""
+
+    notifiers: Callable[[], Mapping[str, Notifier]]
+    terms: Callable[[], Mapping[str, Terms]]
+    write: Callable[[Sequence[Event], Sequence[Step], Mapping[str, tuple[Any, int]]], Awaitable[bool]]
+
+
+class Presses:
+    """Answers presses. `run` listens to every notifier that hears, also those that a reload adds."""
+
+    def __init__(
+        self, store: Store, clock: Clock, switchboard: Switchboard, wake: Callable[[], None] = lambda: None
+    ) -> None:
+        self._store, self._clock, self._to, self._wake = store, clock, switchboard, wake
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; a notifier that a reload replaced is not listened to any more."""
+        listening: dict[int, asyncio.Task[None]] = {}
+        try:
+            while not stop.is_set():
+                wanted = {id(one): one for one in self._to.notifiers().values() if isinstance(one, Hearing)}
+                for number in [n for n, task in listening.items() if n not in wanted or _broke(task)]:
+                    listening.pop(number).cancel()
+                for number in wanted.keys() - listening.keys():
+                    listening[number] = asyncio.create_task(wanted[number].listen(self.take), name="listen")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
+        finally:
+            for task in listening.values():
+                task.cancel()
+            await asyncio.gather(*listening.values(), return_exceptions=True)
+
+    async def take(self, press: Press) -> str:
+        """What to tell whoever pressed; "" where that was told before."""
+        try:
+            return await self._answered(press)
+        except StoreError as error:
+            log.warning("a press of %s could not be written: %s", press.by, error)
+            return "alertd cannot write to its database; nothing was done. Press again later."
+
+    async def _answered(self, press: Press) -> str:
+        for _ in range(_TRIES):
+            notes = await self._store.memory()
+            values = {name: value for name, (value, _) in notes.items()}
+            answer = answered(press, values, self._clock.now(), self._to.terms())
+            revised = {name: (value, notes.get(name, (None, 0))[1]) for name, value in answer.notes.items()}
+            if not revised:
+                log.info("%s pressed %s: %s", press.by, press.what, answer.said or "heard before")
+                return answer.said
+            if await self._to.write(answer.events, answer.steps, revised):
+                log.info("%s pressed %s: %s", press.by, press.what, answer.said)
+                self._wake()
+                return answer.said
+        return "alertd was too busy; nothing was done. Press again."
+
+
+def _broke(task: asyncio.Task[None]) -> bool:
+    """Whether it ended by a surprise, which is told; it is begun anew."""
+    if not task.done() or task.cancelled() or task.exception() is None:
+        return False
+    log.error("listening for presses broke", exc_info=task.exception())
+    return True
