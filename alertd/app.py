@@ -63,7 +63,7 @@ _STUCK_AFTER: Final = timedelta(minutes=10)
 #: One round of a source that still reads the past may take so long.
 _BACKFILL: Final = timedelta(hours=6)
 #: How often living messages are looked at; what is shown in them changes less often.
-_FOLLOW_EVERY: Final = timedelta(seconds=30)
+_FOLLOW_EVERY: Final = timedelta(seconds=15)
 _FOLLOW: Final = "follow"
 _WATCH_EVERY: Final = timedelta(seconds=5)
 #: Usage older than this is kept by the quarter of an hour, the finest border that a zone's midnight falls on.

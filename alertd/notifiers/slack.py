@@ -27,6 +27,7 @@ from alertd.notifiers._blocks import render
 from alertd.notifiers._buttons import Seal, buttons
 from alertd.notifiers._slack_charts import PICTURE, Charts
 from alertd.notifiers._slack_ears import Ears
+from alertd.notifiers._slack_search import KEY, Search
 from alertd.options import NotifierOptions, Secret, TextList
 from alertd.ports import Delivery, DeliveryError, Press, Receipt
 from alertd.wire.posting import find_host
@@ -35,8 +36,6 @@ from alertd.wire.slack import API_URL, SlackBot, SlackError, SlackWebhook
 log = logging.getLogger(__name__)
 
 _METADATA: Final = "alertd_message"
-_HISTORY: Final = 100
-_PAGE: Final = 1000
 #: A name or an id; a budget's channel may also be an address of another notifier's kind.
 _CHANNEL: Final = re.compile(r"#|[CGD][A-Z0-9]{8,}\Z")
 _PERSON: Final = re.compile(r"[UWS][A-Z0-9]{6,}\Z")
@@ -142,6 +141,7 @@ class Slack:
         token = options.bot_token.get_secret_value() if options.bot_token else ""
         self._bot = SlackBot(name, token, options.api_url, options)
         self._charts = Charts(self._bot)
+        self._search = Search(self._bot)
         self._seal = Seal.of(token) if options.app_token else None
         self._ears: Ears | None = None
         if options.app_token is not None:
@@ -163,7 +163,7 @@ class Slack:
             )  # fmt: skip
         known, _, thread = delivery.memory.get(channel, "").partition("/")
         follows = not thread and _is_followed(delivery)
-        there = await self._found(known or channel, thread, delivery.key) if delivery.uncertain else ""
+        there = await self._search.found(known or channel, thread, delivery.key) if delivery.uncertain else ""
         said = "found in the channel: an earlier try had arrived" if there else ""
         if not there:
             answer = await self._post(known or channel, thread, delivery)
@@ -219,7 +219,7 @@ class Slack:
 
     async def _post(self, channel: str, thread: str, delivery: Delivery, *, loud: bool | None = None) -> dict[str, Any]:
         body = self._body(delivery.events)
-        body["metadata"] = {"event_type": _METADATA, "event_payload": {"key": delivery.key}}
+        body["metadata"] = {"event_type": _METADATA, "event_payload": {KEY: delivery.key}}
         heard = any(event.severity != "information" for event in delivery.events) if loud is None else loud
         reply = {"thread_ts": thread, "reply_broadcast": heard} if thread else {}
         try:
@@ -240,7 +240,7 @@ class Slack:
         """
         channel, _, thread = place.partition("/")
         try:
-            told = delivery.uncertain and await self._found(channel, thread, delivery.key, but=thread)
+            told = delivery.uncertain and await self._search.found(channel, thread, delivery.key, but=thread)
             if not told:
                 await self._post(channel, thread, delivery, loud=False)
         except DeliveryError as error:
@@ -266,37 +266,6 @@ class Slack:
                 raise
             await self._bot.ask("chat.update", channel=channel, ts=stamp, **self._body([event]))
 
-    async def _found(self, channel: str, thread: str, key: str, *, but: str = "") -> str:
-        """`channel/ts` of the message with this key (`but` that one) among the channel's latest.
-
-        "" where it is not, or cannot be read.
-
-        An app that may not read sends again rather than not at all.
-        """
-        method = "conversations.replies" if thread else "conversations.history"
-        place = {"ts": thread} if thread else {}
-        try:
-            where = await self._id_of(channel)
-            answer = await self._bot.ask(method, channel=where, limit=_HISTORY, include_all_metadata=True, **place)
-        except SlackError as error:
-            if error.permanent:
-                return ""
-            raise
-        messages = [one for one in answer.get("messages") or [] if isinstance(one, dict)]
-        stamps = [str(one.get("ts", "")) for one in messages if _key(one) == key and one.get("ts") != but]
-        return f"{where}/{thread or stamps[0]}" if stamps else ""
-
-    async def _id_of(self, channel: str) -> str:
-        """A channel's id; reading takes no names. The name itself where no such channel is seen."""
-        cursor = ""
-        while channel.startswith("#"):
-            answer = await self._bot.ask("conversations.list", limit=_PAGE, exclude_archived=True, cursor=cursor)
-            ids = [one["id"] for one in answer.get("channels", []) if one.get("name") == channel[1:]]
-            cursor = (answer.get("response_metadata") or {}).get("next_cursor", "")
-            if ids or not cursor:
-                return str(ids[0]) if ids else channel
-        return channel
-
 
 def _is_followed(delivery: Delivery) -> bool:
     """Whether a delivery begins the message of a budget, scope and period; a group of budgets is none's."""
@@ -305,8 +274,3 @@ def _is_followed(delivery: Delivery) -> bool:
 
 def _is_close(event: Event) -> bool:
     return event.kind == "summary" and event.details.get("occasion") == "period_closed"
-
-
-def _key(message: dict[str, Any]) -> str:
-    metadata = message.get("metadata") or {}
-    return str((metadata.get("event_payload") or {}).get("key", "")) if isinstance(metadata, dict) else ""
