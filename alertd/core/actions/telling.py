@@ -33,6 +33,8 @@ TOLD: Final[Mapping[str, tuple[str, str]]] = {
     "drift": ("drifted", "warning"),
     "restored": ("restored", "warning"),
 }
+#: States whose message says why it was proposed; the others say what happened.
+_AS_PROPOSED: Final = frozenset({"proposed", "rehearsed", "approved", "failed", "not_restored"})
 #: A restore that failed is told in words of its own.
 _STUCK: Final = ("not_restored", "critical")
 
@@ -52,7 +54,8 @@ def told(act: Act, step: Step) -> Event | None:
         "error": act.error if state in {"failed", "not_restored"} else "",
         "restore": f"alertd actions restore {act.handle}" if _undoable(act, state) else "",
     }
-    reason = base.reason if state in {"proposed", "rehearsed", "approved"} else step.reason or base.reason
+    reason = base.reason if state in _AS_PROPOSED else step.reason or base.reason
+    reason = reason[:1].upper() + reason[1:]
     key = f"action/{act.id}/{step.number}"
     return replace(
         base, id=event_id(key), severity=severity, at=step.at, reason=reason,
@@ -80,7 +83,7 @@ def base_event(terms: Terms, position: Position, one: Spender, key: str, now: da
     unit = position.amount.unit
     share = round(one.share * 100)
     usual = f", usual {number(one.usual, unit)}" if one.usual else ""
-    reason = f"it spent {number(one.recent, unit)} {unit} in the last {window}{usual}: {share} % of this budget's pace"
+    reason = f"Spent {number(one.recent, unit)} {unit} in the last {window}{usual}: {share} % of this budget's pace"
     details = {
         "action": terms.name,
         "what": terms.what,
