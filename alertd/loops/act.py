@@ -171,7 +171,7 @@ class Actor:
             await self._held(work, block)
             return False
         turn = {BEGUN: ([*recent, [now.isoformat(), act.id]], revision)}
-        await work.record("begin", lease_until=now + self._lease, attempts=1, notes=turn)
+        await work.record("begin", lease_until=now + self._lease, notes=turn)
         return True
 
     async def _held(self, work: _Work, block: Block) -> None:
@@ -187,9 +187,7 @@ class Actor:
         act, now = work.act, self._clock.now()
         what = "take over" if act.lease_until is not None else "retry" if act.attempts else "begin"
         reason = "its worker did not come back" if what == "take over" else act.error
-        await work.record(
-            what, reason=reason, lease_until=now + self._lease, not_before=None, attempts=act.attempts + 1
-        )
+        await work.record(what, reason=reason, lease_until=now + self._lease, not_before=None)
 
     async def _carried_out(self, work: _Work, action: Action) -> None:
         try:
@@ -207,13 +205,15 @@ class Actor:
             await self._failed(work, RevokerError(f"{action.revoker.name}: no end within {seconds:g} s"))
 
     async def _failed(self, work: _Work, error: RevokerError) -> None:
-        act, now = work.act, self._clock.now()
-        if error.permanent or act.attempts >= _TRIES:
-            tries = "" if error.permanent else f" (after {act.attempts} tries)"
-            await work.record("fail", reason=f"{error}{tries}", error=str(error), lease_until=None)
+        tries, now = work.act.attempts + 1, self._clock.now()
+        if error.permanent or tries >= _TRIES:
+            why = f"{error}" if error.permanent else f"{error} (after {tries} tries)"
+            await work.record("fail", reason=why, error=str(error), lease_until=None, attempts=tries)
             return
-        wait = error.retry_after or _FIRST_WAIT * 2 ** (act.attempts - 1)
-        await work.record("retry", reason=str(error), error=str(error), lease_until=None, not_before=now + wait)
+        wait = error.retry_after or _FIRST_WAIT * 2**work.act.attempts
+        await work.record(
+            "retry", reason=str(error), error=str(error), lease_until=None, not_before=now + wait, attempts=tries
+        )
 
     async def _look(self, work: _Work, revoker: Revoker) -> None:
         """Whether what was done still holds. What somebody else changed is said, not fought."""

@@ -70,7 +70,7 @@ async def run(kind: str, options: dict[str, Any]) -> AsyncIterator[Run]:
               revoker.lever.reversible, revoker.lever.grade, event.to_json())  # fmt: skip
     steps = []
     for what in ("propose", "permit", "begin"):
-        act, step = act.after(what, clock.now(), attempts=int(what == "begin"))
+        act, step = act.after(what, clock.now(), **({"lease_until": clock.now()} if what == "begin" else {}))
         steps.append(step)
     found = Run(revoker, actor, store, clock)
     await found.put(act, *steps)

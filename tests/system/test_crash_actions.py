@@ -82,7 +82,7 @@ class Story:
     def finish(self) -> None:
         """A child that may end its work."""
         child = self._start(None)
-        child.join(180)
+        child.join(300)
         ended = child.exitcode
         self._end(child)
         assert ended == 0
@@ -155,7 +155,7 @@ async def test_two_replicas_at_the_same_keys_stop_each_once(durable: Place) -> N
 async def test_killed_more_than_two_hundred_times(durable: Place) -> None:
     """On each database: while keys are stopped and while they are started again, at points and at random."""
     dice = random.Random(time.time_ns())
-    with story(durable, 100) as told:
+    with story(durable, 90) as told:
         for december in (False, True):
             told.december = december
             for number in range(110):

@@ -96,7 +96,8 @@ class Act:
     """One act on one key. `target` is the label's value as usage has it, `there` the provider's id once it is known.
 
     `before` is the state that was read before anything was done, `ours` whether alertd changed it; `sent` is written
-    before a request leaves, so that whoever comes after a crash knows that it may have been carried out.
+    before a request leaves, so that whoever comes after a crash knows that it may have been carried out. `attempts` are
+    the tries that failed; a worker that did not come back is none.
     """
 
     id: str
