@@ -47,7 +47,7 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MODELS = ("gpt-5", "gpt-5-mini", "gpt-4o", "gpt-4o-mini", "gpt-4.1")
 METERS = ("input", "output")
 A_KEY = len(MODELS) * len(METERS)
-SIZES = ((1_000, 100), (10_000, 1_000), (100_000, 10_000))
+SIZES = ((1_000, 100), (10_000, 1_000), (50_000, 5_000))
 
 
 def labels_of(number: int) -> dict[str, str]:
@@ -286,7 +286,8 @@ def size(series: int, budgets: int, days: int) -> dict[str, float]:
     for stage in ("fetch+decode", "labels", "count", "ledger", "refresh", "assess", "commit"):
         print(f"  {stage:14}{found[stage]:8.3f} s")
     print(
-        f"  {'whole tick':14}{total:8.3f} s = {total / floor:.1f} x fetch+decode; {found['megabytes']:.0f} MB at most"
+        f"  {'whole tick':14}{total:8.3f} s = {total / floor:.1f} x fetch+decode; "
+        f"{found['resident']:.0f} MB resident, {found['megabytes']:.0f} at most"
     )
     return {"total": total, **found}
 
@@ -302,7 +303,8 @@ def main() -> None:
         size(args.series, args.budgets or args.series // A_KEY, args.days)
         return
     for series, budgets in SIZES:
-        size(series, budgets, args.days)
+        once, twice = size(series, budgets, args.days), size(2 * series, 2 * budgets, args.days)
+        print(f"  twice the series: {twice['total'] / once['total']:.2f} x the time")
 
 
 if __name__ == "__main__":
