@@ -25,16 +25,16 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from starlette.types import ASGIApp
 
 from alertd import __version__, registry, web
-from alertd.core import configuration
-from alertd.core.assess import Policy
 from alertd.core.events import Event
 from alertd.core.faults import SettingsError
-from alertd.core.fx import Rate
-from alertd.core.pricefile import PriceFileError
-from alertd.core.routing import Receiver, route
-from alertd.core.silences import quiet_until
-from alertd.core.tariffs import exchange_of
-from alertd.core.verdicts import Alert
+from alertd.core.judgement import configuration
+from alertd.core.judgement.assess import Policy
+from alertd.core.judgement.routing import Receiver, route
+from alertd.core.judgement.silences import quiet_until
+from alertd.core.judgement.verdicts import Alert
+from alertd.core.pricing.fx import Rate
+from alertd.core.pricing.pricefile import PriceFileError
+from alertd.core.pricing.tariffs import exchange_of
 from alertd.loops.act import Actor, Orders, Seen
 from alertd.loops.collect import Collect, earliest_needed
 from alertd.loops.deliver import Deliver

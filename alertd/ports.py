@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
 from alertd.core.actions.act import Step as Step
-from alertd.core.counters import CounterSamples, CounterState, Increment
+from alertd.core.billing.roles import Standing
+from alertd.core.counting.counters import CounterSamples, CounterState, Increment
 from alertd.core.events import Event
+from alertd.core.judgement.presses import Press as Press
 from alertd.core.ledger import SeriesRow as SeriesRow
 from alertd.core.ledger import UsageRow as UsageRow
 from alertd.core.money import Money
-from alertd.core.presses import Press as Press
-from alertd.core.roles import Standing
 from alertd.core.usage import BilledCost, Committed, Usage
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from alertd.core.counters import CounterState, Increment, count
+from alertd.core.counting.counters import CounterState, Increment, count
 from alertd.ports import Reading, Source
 
 

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
 
-from alertd.core.followups import lives
-from alertd.core.life import Life
-from alertd.core.routing import Receiver, route
+from alertd.core.judgement.followups import lives
+from alertd.core.judgement.life import Life
+from alertd.core.judgement.routing import Receiver, route
 from alertd.loops.deliver import Deliver
 from alertd.loops.living import Follow, Scene
 from alertd.loops.presses import Presses, Switchboard

@@ -6,18 +6,18 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from alertd.core.assess import Decisions, Facts, Policy, assess
+from alertd.core.billing.roles import Standing
 from alertd.core.budgets import Amount, Budget, Where, parse_threshold
-from alertd.core.fx import Rates
+from alertd.core.judgement.assess import Decisions, Facts, Policy, assess
+from alertd.core.judgement.positions import Circumstances, SourceView
+from alertd.core.judgement.verdicts import Alert
 from alertd.core.ledger import Ledger, SeriesRow, UsageRow
 from alertd.core.money import Money
 from alertd.core.periods import PeriodRule
-from alertd.core.positions import Circumstances, SourceView
-from alertd.core.pricefile import read_price_file
-from alertd.core.prices import PriceBook
-from alertd.core.roles import Standing
-from alertd.core.tariffs import LedgerTariff, exchange_of
-from alertd.core.verdicts import Alert
+from alertd.core.pricing.fx import Rates
+from alertd.core.pricing.pricefile import read_price_file
+from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.tariffs import LedgerTariff, exchange_of
 
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
 #: One model at a dollar for a million tokens of input: tokens read as micro-dollars.

@@ -24,7 +24,7 @@ from typing import Any, Final
 from alertd.core.events import Event
 from alertd.core.messages import compose
 from alertd.core.messages.samples import NOW, SAMPLES
-from alertd.core.story import story
+from alertd.core.pictures.story import story
 from alertd.notifiers import discord, teams
 from alertd.notifiers._blocks import render as blocks
 from alertd.notifiers._buttons import Seal, buttons

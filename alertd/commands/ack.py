@@ -11,8 +11,8 @@ from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._state import change_note, refusal, who, with_app
 from alertd.core.budgets import parse_duration
-from alertd.core.followups import NOTE, lives
-from alertd.core.life import ACKNOWLEDGED, CannotHappenError, Life
+from alertd.core.judgement.followups import NOTE, lives
+from alertd.core.judgement.life import ACKNOWLEDGED, CannotHappenError, Life
 
 HELP: Final = "acknowledge an alert by its handle, or snooze it"
 

@@ -16,9 +16,9 @@ from rich.table import Table
 
 from alertd.app import App, database_warning
 from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.core.judgement.positions import Position
 from alertd.core.messages.figures import amount
-from alertd.core.positions import Position
-from alertd.core.prices import Unpriced
+from alertd.core.pricing.prices import Unpriced
 from alertd.loops.act import Action
 from alertd.ports import DeliveryError, RevokerError, SourceError, StoreError
 from alertd.settings import Settings

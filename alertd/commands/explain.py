@@ -11,7 +11,7 @@ from rich.console import Console
 from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._state import budget_of, with_app
-from alertd.core.explain import Explanation, explain
+from alertd.core.judgement.explain import Explanation, explain
 from alertd.core.messages.figures import used_of
 
 HELP: Final = "say why a budget fired, or did not"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from alertd.commands._asking import Asking, Keys
-from alertd.core.presets import PRESETS
+from alertd.core.counting.presets import PRESETS
 from alertd.ports import Look, SourceError
 from alertd.registry import load
 from alertd.settings import load_settings

@@ -10,7 +10,7 @@ from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._state import budget_of, change_note, refusal, scope_of, who, with_app
 from alertd.core.budgets import Amount, Budget, Scope
-from alertd.core.positions import Position
+from alertd.core.judgement.positions import Position
 
 HELP: Final = "raise a budget's amount for its current period; re-arms its thresholds"
 

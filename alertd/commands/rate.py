@@ -20,13 +20,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from alertd.core.fx import NoRate
 from alertd.core.money import Money
-from alertd.core.pricefile import PriceFileError
-from alertd.core.prices import PriceBook
+from alertd.core.pricing.fx import NoRate
+from alertd.core.pricing.pricefile import PriceFileError
+from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.usagefile import UsageFile, UsageFileError, has_time, month_of, read_usage
 from alertd.core.rating import MICRO, Bill, BillLine, rate, share
 from alertd.core.usage import Line, Usage
-from alertd.core.usagefile import UsageFile, UsageFileError, has_time, month_of, read_usage
 from alertd.wire.pricebook import price_book, rates_of
 
 HELP: Final = "Price a usage file as the provider would bill it: each line, its rule, and why."

@@ -11,9 +11,9 @@ from typing import Any, Final
 from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._state import with_app
-from alertd.core.drift import compared
-from alertd.core.lookalikes import Alike
-from alertd.core.reconcile import AGREES, Reconciled, report
+from alertd.core.billing.lookalikes import Alike
+from alertd.core.billing.reconcile import AGREES, Reconciled, report
+from alertd.core.judgement.drift import compared
 from alertd.ports import StoreError
 
 HELP: Final = "what was estimated beside what was billed, and why they differ"

@@ -21,14 +21,14 @@ from rich.table import Table
 
 from alertd.commands._state import refusal
 from alertd.core.budgets import Amount, Budget, Threshold, parse_threshold, scope_text
-from alertd.core.fx import Rate
+from alertd.core.judgement.replay import Record, Told, replay, tried
 from alertd.core.messages.figures import amount
 from alertd.core.periods import PeriodRule
-from alertd.core.replay import Record, Told, replay, tried
-from alertd.core.tariffs import exchange_of
-from alertd.core.timeline import timeline
+from alertd.core.pictures.timeline import timeline
+from alertd.core.pricing.fx import Rate
+from alertd.core.pricing.tariffs import exchange_of
+from alertd.core.pricing.usagefile import UsageFileError, read_usage
 from alertd.core.usage import Usage
-from alertd.core.usagefile import UsageFileError, read_usage
 from alertd.settings import Settings, load_settings
 from alertd.wire.pricebook import price_book, rates_of
 

@@ -12,7 +12,7 @@ from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._state import change_note, refusal, who, with_app
 from alertd.core.budgets import Where, parse_duration
-from alertd.core.silences import Silence, note_of, silences
+from alertd.core.judgement.silences import Silence, note_of, silences
 
 HELP: Final = "hold back the alerts that match, until an end, for a reason; or list and end silences"
 

@@ -16,11 +16,11 @@ from rich.text import Text
 from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._state import budget_of, with_app
+from alertd.core.judgement.occasions import state_of
+from alertd.core.judgement.positions import Position
 from alertd.core.messages import evidence, text_of
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import estimate, used_of
-from alertd.core.occasions import state_of
-from alertd.core.positions import Position
 from alertd.ports import StoreError
 from alertd.web.answers import Notes, budget_json, instant_text, worst_first
 from alertd.web.wording import STATES, event_for

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alertd.core.cover import Cover
+from alertd.core.judgement.cover import Cover
 from alertd.core.usage import Line
 
 #: Labels by these names are what the series itself knows; they can be used in `where` and `per` like any label.

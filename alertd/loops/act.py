@@ -22,9 +22,9 @@ from alertd.core.actions.guards import BEGUN, Block, Case, blocked
 from alertd.core.actions.own import is_own
 from alertd.core.actions.telling import held_act, told
 from alertd.core.actions.terms import Terms
-from alertd.core.assess import Facts
 from alertd.core.events import Event
-from alertd.core.positions import Position
+from alertd.core.judgement.assess import Facts
+from alertd.core.judgement.positions import Position
 from alertd.ports import Clock, NewMessage, Observed, Revoker, RevokerError, SourceError, Store, Target
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from alertd.core.counters import Counted, CounterState, Increment, count
+from alertd.core.counting.counters import Counted, CounterState, Increment, count
 from alertd.core.money import Money
 from alertd.core.usage import Committed
 from alertd.ports import Clock, Reading, Source, SourceError, SourceRow, Store

@@ -13,22 +13,22 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core import restored
 from alertd.core.addresses import page_of
-from alertd.core.assess import Decisions, Facts, Policy, assess
 from alertd.core.budgets import Amount, Budget
-from alertd.core.costing import Exchange
+from alertd.core.judgement import restored
+from alertd.core.judgement.assess import Decisions, Facts, Policy, assess
+from alertd.core.judgement.positions import Circumstances, SourceView
+from alertd.core.judgement.routing import Receiver, route
+from alertd.core.judgement.scoring import width
+from alertd.core.judgement.silences import quiet_until
+from alertd.core.judgement.survey import HISTORY_DAYS
+from alertd.core.judgement.verdicts import Alert
 from alertd.core.ledger import Ledger
 from alertd.core.money import Money
-from alertd.core.positions import Circumstances, SourceView
-from alertd.core.prices import PriceBook
-from alertd.core.routing import Receiver, route
-from alertd.core.scoring import width
-from alertd.core.silences import quiet_until
-from alertd.core.survey import HISTORY_DAYS
-from alertd.core.tariffs import LedgerTariff
+from alertd.core.pricing.costing import Exchange
+from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.tariffs import LedgerTariff
 from alertd.core.usage import Committed
-from alertd.core.verdicts import Alert
 from alertd.ports import AlertRow, Clock, NewMessage, Source, SourceRow, Store, standing_of
 
 log = logging.getLogger(__name__)

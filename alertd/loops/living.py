@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from alertd.core.events import Event
-from alertd.core.living import PLACE, SHOWN, SHOWN_AT, is_due, shown, standing_of
-from alertd.core.positions import Position
-from alertd.core.routing import conversation
+from alertd.core.judgement.living import PLACE, SHOWN, SHOWN_AT, is_due, shown, standing_of
+from alertd.core.judgement.positions import Position
+from alertd.core.judgement.routing import conversation
 from alertd.ports import Clock, DeliveryError, Living, Notifier, Store
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from alertd.core.actions.terms import Terms
 from alertd.core.events import Event
-from alertd.core.presses import answered
+from alertd.core.judgement.presses import answered
 from alertd.ports import Clock, Hearing, Notifier, Press, Step, Store, StoreError
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from alertd.core.events import Event
+from alertd.core.judgement.presses import ACKNOWLEDGE, APPROVE, REFUSE, SNOOZE, Press
 from alertd.core.messages import details
 from alertd.core.messages.spans import clean
-from alertd.core.presses import ACKNOWLEDGE, APPROVE, REFUSE, SNOOZE, Press
 
 #: How long a button lives that no period ends.
 _LONGEST: Final = timedelta(days=35)

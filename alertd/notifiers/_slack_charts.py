@@ -12,7 +12,7 @@ from typing import Final
 
 from alertd.core.events import Event
 from alertd.core.messages import details
-from alertd.core.story import story
+from alertd.core.pictures.story import story
 from alertd.ports import DeliveryError
 from alertd.wire.pictures import png
 from alertd.wire.slack import SlackBot

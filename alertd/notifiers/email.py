@@ -23,7 +23,7 @@ from pydantic import Field, field_validator, model_validator
 from alertd.core.addresses import fill
 from alertd.core.events import Event
 from alertd.core.messages import Message, compose
-from alertd.core.story import story
+from alertd.core.pictures.story import story
 from alertd.notifiers._mail import html, text
 from alertd.options import NotifierOptions, Secret, TextList
 from alertd.ports import Delivery, DeliveryError, Receipt

@@ -20,9 +20,9 @@ from pydantic import Field, model_validator
 
 from alertd.core.addresses import fill, labels_of
 from alertd.core.events import Event
-from alertd.core.living import PLACE, SHOWN, SHOWN_AT
+from alertd.core.judgement.living import PLACE, SHOWN, SHOWN_AT
+from alertd.core.judgement.routing import conversation
 from alertd.core.messages import compose
-from alertd.core.routing import conversation
 from alertd.notifiers._blocks import render
 from alertd.notifiers._buttons import Seal, buttons
 from alertd.notifiers._slack_charts import PICTURE, Charts

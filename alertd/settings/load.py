@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from alertd.core.budgets import Budget
 from alertd.core.faults import Fault, SettingsError, shortened
-from alertd.core.pricefile import PriceFileError, read_price_file
+from alertd.core.pricing.pricefile import PriceFileError, read_price_file
 from alertd.registry import HOUSE
 from alertd.settings.budgets import read_budget, with_defaults
 from alertd.settings.checking import Model, Part

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta, tzinfo
 from fnmatch import fnmatch
 from typing import Final
 
-from alertd.core.backlog import midnight, next_midnight, next_month
-from alertd.core.instanceid import instance_line, tokens_per
+from alertd.core.billing.backlog import midnight, next_midnight, next_month
+from alertd.core.pricing.instanceid import instance_line, tokens_per
 from alertd.core.usage import TOKEN_METERS, BilledCost, Usage
 from alertd.options import SourceOptions
 from alertd.ports import SourceError

@@ -10,10 +10,10 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from alertd.core.attribution import Attributor, Terms
-from alertd.core.counters import CounterSamples
+from alertd.core.counting.attribution import Attributor, Terms
+from alertd.core.counting.counters import CounterSamples
+from alertd.core.counting.presets import ANY, PRESETS, Preset, Rule
 from alertd.core.faults import one_of
-from alertd.core.presets import ANY, PRESETS, Preset, Rule
 from alertd.core.usage import METERS
 from alertd.options import Duration, Secret, SourceOptions, TextList
 from alertd.wire.http import Access

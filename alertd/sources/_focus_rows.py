@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from alertd.core.backlog import floored
-from alertd.core.model_names import provider_id
+from alertd.core.billing.backlog import floored
 from alertd.core.money import LARGEST, Money
+from alertd.core.pricing.model_names import provider_id
 from alertd.ports import SourceError
 
 _DAY: Final = timedelta(days=1)

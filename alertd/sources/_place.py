@@ -8,7 +8,7 @@ from typing import Final, Self
 
 import msgspec
 
-from alertd.core.scrapes import Targets
+from alertd.core.counting.scrapes import Targets
 
 #: A window begins so many scrapes earlier than it must, so that a birth has a scrape before it; and a little more.
 _OVERLAP_SCRAPES: Final = 2

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.lives import Seen
+from alertd.core.billing.lives import Seen
+from alertd.core.billing.roles import CHARGE
 from alertd.core.rating.endpoints import per_minute
-from alertd.core.roles import CHARGE
 from alertd.ports import SourceError
 from alertd.wire.billing import Billing, every_page
 from alertd.wire.fields import Fields

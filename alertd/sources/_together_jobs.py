@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from alertd.core.billing.roles import CHARGE
 from alertd.core.rating.amounts import from_nanos
-from alertd.core.roles import CHARGE
 from alertd.core.usage import BilledCost, Committed
 from alertd.wire.billing import Billing
 from alertd.wire.fields import Fields

@@ -9,10 +9,10 @@ from typing import Final
 
 import msgspec
 
-from alertd.core.attribution import Attribution, Attributor, fingerprint
-from alertd.core.counters import CounterSamples
-from alertd.core.matchers import Matcher, any_of, selector
-from alertd.core.scrapes import Targets, seconds, target_of, targets_of
+from alertd.core.counting.attribution import Attribution, Attributor, fingerprint
+from alertd.core.counting.counters import CounterSamples
+from alertd.core.counting.matchers import Matcher, any_of, selector
+from alertd.core.counting.scrapes import Targets, seconds, target_of, targets_of
 from alertd.ports import SourceError
 from alertd.wire.promql import Prometheus, Raw, RawSeries
 

@@ -12,8 +12,8 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
 
-from alertd.core.backlog import Stretch, midnight, stretches
-from alertd.core.roles import CHARGE, Standing
+from alertd.core.billing.backlog import Stretch, midnight, stretches
+from alertd.core.billing.roles import CHARGE, Standing
 from alertd.core.usage import BilledCost
 from alertd.options import Secret, SourceOptions
 from alertd.ports import Look, Reading, SourceError

@@ -14,10 +14,10 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import Field
 
-from alertd.core.backlog import Stretch, midnight, stretches
-from alertd.core.model_names import provider_id
+from alertd.core.billing.backlog import Stretch, midnight, stretches
+from alertd.core.billing.roles import CHARGE, ESTIMATE, Standing
 from alertd.core.money import Money
-from alertd.core.roles import CHARGE, ESTIMATE, Standing
+from alertd.core.pricing.model_names import provider_id
 from alertd.core.usage import BilledCost, Line, Usage
 from alertd.options import Secret, SourceOptions
 from alertd.ports import Look, Reading, SourceError

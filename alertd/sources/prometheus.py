@@ -16,8 +16,8 @@ from typing import Final
 
 from pydantic import Field, field_validator
 
-from alertd.core.matchers import Matcher, any_of, parse_matchers, parse_selector
-from alertd.core.presets import REPLICAS, TOKEN_WORDS
+from alertd.core.counting.matchers import Matcher, any_of, parse_matchers, parse_selector
+from alertd.core.counting.presets import REPLICAS, TOKEN_WORDS
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions, labels_of
 from alertd.sources._place import Place

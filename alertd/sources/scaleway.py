@@ -18,12 +18,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
 
-from alertd.core.backlog import midnight, month_of, months
-from alertd.core.buckets import nanos
+from alertd.core.billing.backlog import midnight, month_of, months
+from alertd.core.billing.monthtodate import Key, Month, remembered, to_remember
+from alertd.core.billing.roles import Standing
+from alertd.core.counting.buckets import nanos
 from alertd.core.money import Money
-from alertd.core.monthtodate import Key, Month, remembered, to_remember
 from alertd.core.rating.amounts import from_nanos, from_units_and_nanos
-from alertd.core.roles import Standing
 from alertd.core.usage import BilledCost
 from alertd.options import Secret, SourceOptions, TextList, ZoneName
 from alertd.ports import Look, Reading, SourceError

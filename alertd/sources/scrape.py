@@ -16,9 +16,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.samples import Sample
 
-from alertd.core.attribution import Attribution, fingerprint
-from alertd.core.counters import CounterSamples
-from alertd.core.presets import TOKEN_WORDS
+from alertd.core.counting.attribution import Attribution, fingerprint
+from alertd.core.counting.counters import CounterSamples
+from alertd.core.counting.presets import TOKEN_WORDS
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions, labels_of
 from alertd.wire.http import Answer, Http

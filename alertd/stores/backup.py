@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from alertd.core.buckets import micros
-from alertd.core.restored import NOTE
+from alertd.core.counting.buckets import micros
+from alertd.core.judgement.restored import NOTE
 from alertd.ports import StoreError
 from alertd.stores.transaction import Transaction
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from alertd.core.buckets import instant, micros
+from alertd.core.counting.buckets import instant, micros
 from alertd.core.events import Event
 from alertd.ports import AlertRow, NewMessage, Step
 from alertd.stores.outbox import insert

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from alertd.core.buckets import Bucket, identity, instant, micros, record_buckets, replaced
-from alertd.core.counters import CounterState, Increment
+from alertd.core.counting.buckets import Bucket, identity, instant, micros, record_buckets, replaced
+from alertd.core.counting.counters import CounterState, Increment
 from alertd.ports import Reading, SourceRow, UsageRow
 from alertd.stores.rollup import ADD, SET, closed, take_turn
 from alertd.stores.series import SeriesIds, digest_of, identify
@@ -73,7 +73,7 @@ def commit_counters(
 
 
 def commit_records(tx: Transaction, known: SeriesIds, row: SourceRow, reading: Reading) -> SeriesIds | None:
-    """Replace the reading's window and move the cursor, as `alertd.core.buckets.replaced` says; None as above."""
+    """Replace the reading's window and move the cursor, as `counting.buckets.replaced` says; None as above."""
     if not _move(tx, row):
         return None
     revision = take_turn(tx)

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from alertd.core.buckets import Bucket, Closed, Identity, identity, instant, micros, record_buckets, replaced
-from alertd.core.counters import CounterState, Increment
+from alertd.core.counting.buckets import Bucket, Closed, Identity, identity, instant, micros, record_buckets, replaced
+from alertd.core.counting.counters import CounterState, Increment
 from alertd.core.events import Event
 from alertd.ports import (
     AlertRow,

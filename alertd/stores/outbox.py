@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from alertd.core.buckets import instant, micros
+from alertd.core.counting.buckets import instant, micros
 from alertd.core.events import Event
 from alertd.ports import Delivery, NewMessage, OutboxRow, Receipt
 from alertd.stores.transaction import Transaction

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from alertd.core.buckets import Closed, micros
+from alertd.core.counting.buckets import Closed, micros
 from alertd.stores.transaction import Transaction, Upsert
 
 #: How much one transaction does: some 0.1 s, so that a commit of usage never waits long.

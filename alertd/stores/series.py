@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from alertd.core.buckets import Identity
+from alertd.core.counting.buckets import Identity
 from alertd.core.usage import Labels, Line
 from alertd.ports import SeriesRow
 from alertd.stores.transaction import Transaction, Upsert

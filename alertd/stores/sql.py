@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from alertd.core.counters import CounterState, Increment
+from alertd.core.counting.counters import CounterState, Increment
 from alertd.ports import (
     AlertRow,
     NewMessage,

@@ -9,11 +9,11 @@ from typing import Final
 from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
 from alertd.core.events import Event
-from alertd.core.evidence import handle_of
-from alertd.core.markup import Markup, element
+from alertd.core.judgement.evidence import handle_of
 from alertd.core.messages import Message, compose
 from alertd.core.messages.dates import clock_time, zone_of
 from alertd.core.messages.spans import clean
+from alertd.core.pictures.markup import Markup, element
 from alertd.ports import AlertRow
 from alertd.web.answers import Notes, alert_state, life_of
 from alertd.web.wording import html, time

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from alertd.core.budgets import Threshold
 from alertd.core.events import Contributor, Event
-from alertd.core.evidence import event_of, handle_of, zone_name
-from alertd.core.followups import NOTE
-from alertd.core.life import FIRING, RESOLVED, Life
-from alertd.core.occasions import state_of
-from alertd.core.positions import Position
-from alertd.core.thresholds import stands, thresholds_of
+from alertd.core.judgement.evidence import event_of, handle_of, zone_name
+from alertd.core.judgement.followups import NOTE
+from alertd.core.judgement.life import FIRING, RESOLVED, Life
+from alertd.core.judgement.occasions import state_of
+from alertd.core.judgement.positions import Position
+from alertd.core.judgement.thresholds import stands, thresholds_of
 from alertd.ports import AlertRow
 from alertd.web.view import Records
 

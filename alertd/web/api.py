@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from alertd.core.occasions import state_of
+from alertd.core.judgement.occasions import state_of
 from alertd.ports import StoreError
 from alertd.web.answers import alerts_json, budget_json, instant_text, notes_of, worst_first
 from alertd.web.metrics import Snapshot, registry_of

@@ -9,17 +9,17 @@ from typing import Any, Final
 
 from alertd.core.budgets import Threshold, duration_text
 from alertd.core.events import Contributor, Event
-from alertd.core.fan import fan, spent_curve
-from alertd.core.markup import Markup, element, fragment
+from alertd.core.judgement.occasions import state_of
+from alertd.core.judgement.positions import Position
+from alertd.core.judgement.silences import silenced, silences
+from alertd.core.judgement.thresholds import thresholds_of
 from alertd.core.messages import evidence, freshness
 from alertd.core.messages.dates import clock_time, period_name, place
 from alertd.core.messages.figures import amount, chance, number
 from alertd.core.messages.spans import clean
 from alertd.core.messages.spans import name as safe_name
-from alertd.core.occasions import state_of
-from alertd.core.positions import Position
-from alertd.core.silences import silenced, silences
-from alertd.core.thresholds import thresholds_of
+from alertd.core.pictures.fan import fan, spent_curve
+from alertd.core.pictures.markup import Markup, element, fragment
 from alertd.ports import AlertRow
 from alertd.web.alert_list import alert_list
 from alertd.web.answers import standing

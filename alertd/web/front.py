@@ -10,13 +10,13 @@ from urllib.parse import urlencode
 
 from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
-from alertd.core.chart import bar, trend
-from alertd.core.markup import Content, Markup, element, fragment
+from alertd.core.judgement.occasions import state_of
+from alertd.core.judgement.positions import Position
 from alertd.core.messages import evidence, freshness
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import number, plural
-from alertd.core.occasions import state_of
-from alertd.core.positions import Position
+from alertd.core.pictures.chart import bar, trend
+from alertd.core.pictures.markup import Content, Markup, element, fragment
 from alertd.web.wording import STATES, badge, event_for, html, outlook, used
 
 #: So many rows are open even where all is well, and no more than so many where nothing is.

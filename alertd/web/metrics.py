@@ -20,10 +20,10 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from alertd.core.budgets import scope_text
-from alertd.core.evidence import projected
-from alertd.core.occasions import state_of
-from alertd.core.positions import Position, SourceView
-from alertd.core.thresholds import thresholds_of
+from alertd.core.judgement.evidence import projected
+from alertd.core.judgement.occasions import state_of
+from alertd.core.judgement.positions import Position, SourceView
+from alertd.core.judgement.thresholds import thresholds_of
 from alertd.web.answers import standing, worst_first
 from alertd.web.view import Loop, Standings
 

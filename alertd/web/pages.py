@@ -13,10 +13,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from alertd.core.budgets import scope_text
-from alertd.core.markup import Content, Markup, element, fragment
+from alertd.core.judgement.positions import Position
 from alertd.core.messages.dates import age
 from alertd.core.messages.spans import clean
-from alertd.core.positions import Position
+from alertd.core.pictures.markup import Content, Markup, element, fragment
 from alertd.ports import AlertRow, StoreError
 from alertd.web.alert_list import alert_list
 from alertd.web.answers import notes_of, worst_first

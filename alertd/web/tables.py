@@ -8,12 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from alertd.core.budgets import duration_text
-from alertd.core.markup import Content, Markup, element, fragment
+from alertd.core.judgement.positions import Position, SourceView
 from alertd.core.messages.dates import age, clock_time
 from alertd.core.messages.figures import plural, tokens
 from alertd.core.messages.spans import clean
-from alertd.core.positions import Position, SourceView
-from alertd.core.prices import Price, PriceBook, Unpriced
+from alertd.core.pictures.markup import Content, Markup, element, fragment
+from alertd.core.pricing.prices import Price, PriceBook, Unpriced
 from alertd.core.usage import Line
 from alertd.web.layout import grid
 from alertd.web.view import Loop

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from alertd.core.positions import Position, SourceView
-from alertd.core.prices import PriceBook
+from alertd.core.judgement.positions import Position, SourceView
+from alertd.core.pricing.prices import PriceBook
 from alertd.core.usage import Line
 from alertd.ports import AlertRow, Clock
 

@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Final
 
 from alertd.core.events import Event
-from alertd.core.evidence import event_of
-from alertd.core.markup import Markup, element, fragment
+from alertd.core.judgement.evidence import event_of
+from alertd.core.judgement.occasions import state_of
+from alertd.core.judgement.positions import Position
 from alertd.core.messages import BOLD, CODE, ITALIC, LINK, Line, evidence
 from alertd.core.messages.figures import used_of
 from alertd.core.messages.spans import bold, capital, plain
-from alertd.core.occasions import state_of
-from alertd.core.positions import Position
+from alertd.core.pictures.markup import Markup, element, fragment
 
 #: A state in two words; its sign says it again without a colour.
 STATES: Final = {

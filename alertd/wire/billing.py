@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from alertd.core.backlog import Stretch
+from alertd.core.billing.backlog import Stretch
 from alertd.core.messages.spans import clean
 from alertd.core.usage import BilledCost, Labels, Usage
 from alertd.options import SourceOptions

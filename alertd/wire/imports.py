@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, tzinfo
 from hashlib import blake2b
 from pathlib import Path
 
-from alertd.core.backlog import month_of
+from alertd.core.billing.backlog import month_of
 from alertd.core.usage import BilledCost, Usage
 from alertd.ports import Look, Reading, SourceError
 from alertd.wire.billing import ago

@@ -12,10 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from alertd.core.model_names import provider_id
 from alertd.core.money import LARGEST, Money
+from alertd.core.pricing.model_names import provider_id
+from alertd.core.pricing.usagefile import MODIFIERS, WIDE, UsageFileError, has_time, read_usage, window_of
 from alertd.core.usage import BilledCost, Usage
-from alertd.core.usagefile import MODIFIERS, WIDE, UsageFileError, has_time, read_usage, window_of
 from alertd.options import SourceOptions
 from alertd.ports import SourceError
 from alertd.wire.billing import attributed

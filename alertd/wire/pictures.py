@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alertd.core.markup import Markup
+from alertd.core.pictures.markup import Markup
 
 try:
     import resvg_py

@@ -7,10 +7,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from alertd import prices
-from alertd.core.fx import Rate, Rates
-from alertd.core.pricefile import PriceFileError, read_price_file
-from alertd.core.pricelayer import Layer
-from alertd.core.prices import PriceBook
+from alertd.core.pricing.fx import Rate, Rates
+from alertd.core.pricing.pricefile import PriceFileError, read_price_file
+from alertd.core.pricing.pricelayer import Layer
+from alertd.core.pricing.prices import PriceBook
 from alertd.wire.pricelist import GenaiPrices
 
 

@@ -25,7 +25,7 @@ from genai_prices.types import (
     TieredPrices,
 )
 
-from alertd.core.prices import Price, Unpriced
+from alertd.core.pricing.prices import Price, Unpriced
 from alertd.core.usage import Modifiers
 
 #: A meter's keys in the order of preference: tokens without a price of their own cost what their class costs.

@@ -13,7 +13,7 @@ from time import process_time
 
 import msgspec
 
-from alertd.core.counters import count
+from alertd.core.counting.counters import count
 from alertd.sources._windows import Windows
 from alertd.sources.prometheus import Options
 from alertd.wire.promql import Raw, RawSeries

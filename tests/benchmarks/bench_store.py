@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import pytest
 
-from alertd.core.counters import CounterState, Increment
+from alertd.core.counting.counters import CounterState, Increment
 from alertd.core.usage import Line
 from alertd.ports import Store
 from tests.databases import Place, postgres_server, schema

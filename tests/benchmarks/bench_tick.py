@@ -29,13 +29,13 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from alertd import registry
-from alertd.core.assess import assess
 from alertd.core.budgets import Amount, Budget, Where
-from alertd.core.counters import Increment
-from alertd.core.fx import Rates
-from alertd.core.matchers import selector
+from alertd.core.counting.counters import Increment
+from alertd.core.counting.matchers import selector
+from alertd.core.judgement.assess import assess
 from alertd.core.periods import PeriodRule
-from alertd.core.tariffs import exchange_of
+from alertd.core.pricing.fx import Rates
+from alertd.core.pricing.tariffs import exchange_of
 from alertd.loops.collect import Collect
 from alertd.loops.judge import Judge, Terms
 from alertd.ports import Reading, Source, Store

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from alertd.cli import main
-from alertd.core.counters import CounterState, Increment
+from alertd.core.counting.counters import CounterState, Increment
 from alertd.core.events import Event
 from alertd.core.money import Money
 from alertd.core.usage import BilledCost, Line, Usage

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from alertd import registry
 from alertd.commands import status
-from alertd.core.counters import Increment
+from alertd.core.counting.counters import Increment
 from alertd.core.faults import SettingsError
 from alertd.core.usage import Line
 from alertd.ports import SourceRow

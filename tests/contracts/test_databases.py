@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from alertd.core.counters import Increment
+from alertd.core.counting.counters import Increment
 from alertd.core.usage import Line
 from alertd.ports import SourceRow, StoreError
 from alertd.stores import sqlite

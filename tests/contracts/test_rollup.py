@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alertd.core.buckets import Bucket, Closed, open_window, replaced
-from alertd.core.counters import Increment
+from alertd.core.counting.buckets import Bucket, Closed, open_window, replaced
+from alertd.core.counting.counters import Increment
 from alertd.core.usage import Line, Usage
 from alertd.ports import Reading, Store, UsageRow
 from tests.databases import Place

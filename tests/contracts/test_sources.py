@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from alertd.core.roles import Standing
+from alertd.core.billing.roles import Standing
 from alertd.ports import Source, SourceError, standing_of
 from alertd.registry import kinds, load
 from alertd.wire.http import may_retry

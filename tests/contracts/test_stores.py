@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from alertd.core.counters import CounterState, Increment
+from alertd.core.counting.counters import CounterState, Increment
 from alertd.core.events import Contributor, Event, Unpriced
 from alertd.core.money import Money
 from alertd.core.usage import BilledCost, Line, Usage

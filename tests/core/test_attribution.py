@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from alertd.core.attribution import Attributor, Terms, fingerprint
-from alertd.core.presets import PRESETS
+from alertd.core.counting.attribution import Attributor, Terms, fingerprint
+from alertd.core.counting.presets import PRESETS
 from alertd.core.usage import METERS
 
 HASH = "88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b"

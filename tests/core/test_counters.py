@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.counters import CounterSamples, CounterState, count, whole
-from alertd.core.stretches import WIDTH, bucket, spread
+from alertd.core.counting.counters import CounterSamples, CounterState, count, whole
+from alertd.core.counting.stretches import WIDTH, bucket, spread
 from alertd.core.usage import Line
 
 INPUT, CACHED = Line("openai", "gpt-5", "input"), Line("openai", "gpt-5", "cached_input")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
-from alertd.core.fx import NoRate, Rate, Rates
 from alertd.core.money import Money
+from alertd.core.pricing.fx import NoRate, Rate, Rates
 
 DAY = date(2026, 6, 1)
 RATES = Rates(

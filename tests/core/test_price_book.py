@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from alertd.core.pricefile import PriceFileError, read_price_file
-from alertd.core.prices import Price, PriceBook, Unpriced
+from alertd.core.pricing.pricefile import PriceFileError, read_price_file
+from alertd.core.pricing.prices import Price, PriceBook, Unpriced
 from alertd.core.usage import Line
 
 PUBLIC = read_price_file(

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.pricefile import read_price_file
-from alertd.core.pricelayer import Entry
-from alertd.core.prices import PriceBook, Tariff, Unpriced
+from alertd.core.pricing.pricefile import read_price_file
+from alertd.core.pricing.pricelayer import Entry
+from alertd.core.pricing.prices import PriceBook, Tariff, Unpriced
+from alertd.core.pricing.usagefile import read_usage
 from alertd.core.rating import allocate, cost_paths, effective_prices, rate, share
 from alertd.core.usage import TOKEN_METERS, Line, Usage
-from alertd.core.usagefile import read_usage
 from alertd.wire.pricebook import built_in_layers
 
 LAYERS = built_in_layers()

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.costing import costs, midnights
+from alertd.core.billing.lookalikes import Alike, alike
+from alertd.core.billing.reconcile import Reconciled, reconcile, report
+from alertd.core.billing.roles import Standing
 from alertd.core.ledger import Ledger, SeriesRow, UsageRow
-from alertd.core.lookalikes import Alike, alike
-from alertd.core.pricefile import read_price_file
-from alertd.core.prices import PriceBook
-from alertd.core.reconcile import Reconciled, reconcile, report
-from alertd.core.roles import Standing
-from alertd.core.tariffs import LedgerTariff
+from alertd.core.pricing.costing import costs, midnights
+from alertd.core.pricing.pricefile import read_price_file
+from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.tariffs import LedgerTariff
 
 FIRST = date(2026, 11, 1)
 PRICES = """

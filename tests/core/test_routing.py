@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alertd.core.routing import conversation
+from alertd.core.judgement.routing import conversation
 from tests.servers.deliveries import sample
 from tests.world import World, budget
 

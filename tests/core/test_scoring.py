@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alertd.core.judgement.scoring import widened, width
 from alertd.core.projection import project
 from alertd.core.projection.series import Series
-from alertd.core.scoring import widened, width
 from tests.world import NOVEMBER
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from alertd.core.events import Event
 from alertd.core.messages.samples import NOW, SAMPLES
-from alertd.core.story import HEIGHT, WIDTH, state, story
+from alertd.core.pictures.story import HEIGHT, WIDTH, state, story
 from alertd.wire.pictures import png
 from tests.servers.deliveries import sample
 

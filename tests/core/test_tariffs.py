@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from alertd.core.costing import UnitPrice
 from alertd.core.ledger import Ledger, SeriesRow, UsageRow
-from alertd.core.prices import PriceBook
-from alertd.core.tariffs import LedgerTariff
+from alertd.core.pricing.costing import UnitPrice
+from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.tariffs import LedgerTariff
 from alertd.wire.pricebook import built_in_layers
 
 LLAMA, MISTRAL = "llama-3.3-70b-instruct", "mistral-small-3.1-24b-instruct-2503"

@@ -8,8 +8,8 @@ from io import StringIO
 
 import pytest
 
+from alertd.core.pricing.usagefile import UsageFile, UsageFileError, month_of, read_usage, whole, window_of
 from alertd.core.usage import Line
-from alertd.core.usagefile import UsageFile, UsageFileError, month_of, read_usage, whole, window_of
 
 MARCH = date(2026, 3, 1)
 

@@ -22,11 +22,11 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from alertd.core.budgets import Amount, parse_duration, parse_threshold
-from alertd.core.counters import count
+from alertd.core.counting.counters import count
+from alertd.core.counting.matchers import parse_matchers, parse_selector
 from alertd.core.faults import SettingsError
-from alertd.core.matchers import parse_matchers, parse_selector
-from alertd.core.pricefile import PriceFileError, read_price_file
-from alertd.core.usagefile import UsageFileError, read_usage
+from alertd.core.pricing.pricefile import PriceFileError, read_price_file
+from alertd.core.pricing.usagefile import UsageFileError, read_usage
 from alertd.ports import SourceError
 from alertd.registry import load
 from alertd.settings import load_settings

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alertd.core.counters import CounterSamples, CounterState, Increment
+from alertd.core.counting.counters import CounterSamples, CounterState, Increment
 from alertd.core.usage import Line
 from alertd.loops.collect import Collect
 from alertd.ports import Look, Reading, SourceRow, Store, StoreError

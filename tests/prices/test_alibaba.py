@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from alertd.core.instanceid import instance_line, tokens_per
-from alertd.core.prices import PriceBook, Unpriced
+from alertd.core.pricing.instanceid import instance_line, tokens_per
+from alertd.core.pricing.prices import PriceBook, Unpriced
 from alertd.core.rating import rate
 from alertd.core.usage import Line, Usage
 

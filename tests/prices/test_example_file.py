@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from alertd.core.fx import NoRate
 from alertd.core.money import Money
-from alertd.core.prices import Price
+from alertd.core.pricing.fx import NoRate
+from alertd.core.pricing.prices import Price
 from alertd.core.rating.training import TrainingJob
 from alertd.core.usage import Line
 from alertd.wire.pricebook import price_book, rates_of

@@ -9,7 +9,7 @@ import pytest
 from genai_prices import Usage as ListUsage
 from genai_prices import calc_price
 
-from alertd.core.prices import PriceBook, Unpriced
+from alertd.core.pricing.prices import PriceBook, Unpriced
 from alertd.core.usage import Line
 
 DAY = date(2026, 11, 1)

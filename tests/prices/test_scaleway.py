@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from alertd.core.pricefile import read_price_file
-from alertd.core.prices import PriceBook
+from alertd.core.pricing.pricefile import read_price_file
+from alertd.core.pricing.prices import PriceBook
 from alertd.core.rating import allocate, rate, share
 from alertd.core.usage import Line, Usage
 

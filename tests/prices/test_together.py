@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from alertd.core.modelsize import size_band, size_band_of_name
 from alertd.core.money import Money
-from alertd.core.pricefile import read_price_file
-from alertd.core.prices import PriceBook, Unpriced
+from alertd.core.pricing.modelsize import size_band, size_band_of_name
+from alertd.core.pricing.pricefile import read_price_file
+from alertd.core.pricing.prices import PriceBook, Unpriced
 from alertd.core.rating import rate
 from alertd.core.rating.amounts import from_cents, from_nanos, from_units_and_nanos
 from alertd.core.rating.endpoints import Run, endpoint_usage, replica_minutes, runs_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from alertd.core.buckets import Bucket, Identity, micros, record_buckets, replaced
+from alertd.core.counting.buckets import Bucket, Identity, micros, record_buckets, replaced
 from alertd.core.ledger import Ledger, SeriesRow, UsageRow
 from alertd.ports import Reading, Source, SourceError
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from alertd.core.monthtodate import Month, remembered, to_remember
+from alertd.core.billing.monthtodate import Month, remembered, to_remember
 from alertd.sources.scaleway import Options, build
 from tests.servers.billing import Asked, Reply, serving
 from tests.servers.held import Held

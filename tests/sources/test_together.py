@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.lives import Life, Seen, from_json, looked, to_json
+from alertd.core.billing.lives import Life, Seen, from_json, looked, to_json
 from alertd.sources.together import Options, build
 from tests.servers.billing import Asked, Reply, serving
 from tests.servers.held import Held

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.assess import Policy
 from alertd.core.budgets import Amount, Where
-from alertd.core.followups import lives
-from alertd.core.life import TRANSITIONS, CannotHappenError, Life
+from alertd.core.judgement.assess import Policy
+from alertd.core.judgement.followups import lives
+from alertd.core.judgement.life import TRANSITIONS, CannotHappenError, Life
+from alertd.core.judgement.routing import Receiver, route
+from alertd.core.judgement.silences import Silence, note_of, quiet_until
 from alertd.core.quiet import QuietHours
-from alertd.core.routing import Receiver, route
-from alertd.core.silences import Silence, note_of, quiet_until
 from tests.world import NOVEMBER, World, budget
 
 NIGHT = QuietHours(time(22), time(7))

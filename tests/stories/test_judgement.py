@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alertd.core.billing.roles import Standing
 from alertd.core.budgets import Amount, Override
+from alertd.core.judgement.positions import SourceView
 from alertd.core.money import Money
-from alertd.core.positions import SourceView
-from alertd.core.roles import Standing
 from tests.world import NOVEMBER, World, budget, said
 
 LEVELS = ["actual 50%", "actual 80%", "actual 95%", "actual 100%"]

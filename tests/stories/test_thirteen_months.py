@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from alertd.core.assess import Policy
+from alertd.core.judgement.assess import Policy
+from alertd.core.judgement.routing import Receiver, route
 from alertd.core.periods import PeriodRule
-from alertd.core.routing import Receiver, route
 from tests.world import World, budget
 
 BERLIN = ZoneInfo("Europe/Berlin")

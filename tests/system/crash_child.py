@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
-from alertd.core.counters import CounterSamples
+from alertd.core.counting.counters import CounterSamples
 from alertd.core.events import Event
 from alertd.core.usage import Line
 from alertd.loops.collect import Collect

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from alertd.core.budgets import Override
-from alertd.core.positions import SourceView
+from alertd.core.judgement.positions import SourceView
 from alertd.ports import AlertRow, StoreError
 from alertd.web import Loop, Standings, View, build
 from tests.world import NOVEMBER, World, budget

@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from alertd.core.pricefile import read_price_file
-from alertd.core.prices import PriceBook
+from alertd.core.pricing.pricefile import read_price_file
+from alertd.core.pricing.prices import PriceBook
 from alertd.web import Standings, View
 from tests.web.house import HOSTILE, SHOUT, Browser, Kept, browser, november, view_of
 

@@ -17,12 +17,12 @@ from alertd.core.actions.guards import PAUSED, Block, Case, blocked
 from alertd.core.actions.spenders import Spender, chosen, fitting, members_of, spenders, spent_between
 from alertd.core.actions.telling import base_event, evidence_of, held_event, told
 from alertd.core.actions.terms import GRADES, Terms
-from alertd.core.assess import Facts
 from alertd.core.budgets import duration_text, parse_threshold
 from alertd.core.events import Event
-from alertd.core.evidence import event_id
-from alertd.core.positions import Position, SourceView
-from alertd.core.thresholds import Standing, stands, thresholds_of
+from alertd.core.judgement.assess import Facts
+from alertd.core.judgement.evidence import event_id
+from alertd.core.judgement.positions import Position, SourceView
+from alertd.core.judgement.thresholds import Standing, stands, thresholds_of
 
 _DAY: Final = timedelta(days=1)
 #: Usage may trickle on while a change propagates; so much later the data must show that it stopped.

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from alertd.core.actions.terms import Terms
 from alertd.core.budgets import duration_text
+from alertd.core.judgement.positions import Position, SourceView
 from alertd.core.messages.spans import clean
-from alertd.core.positions import Position, SourceView
 
 PAUSED: Final = "actions/paused"
 BEGUN: Final = "actions/begun"

@@ -15,9 +15,9 @@ from typing import Final
 
 from alertd.core.actions.act import REHEARSED, Act
 from alertd.core.actions.spenders import spent_between
-from alertd.core.assess import Facts
-from alertd.core.positions import Position
-from alertd.core.survey import Survey
+from alertd.core.judgement.assess import Facts
+from alertd.core.judgement.positions import Position
+from alertd.core.judgement.survey import Survey
 
 _SETTLES: Final = timedelta(hours=1)
 _LOOKS: Final = timedelta(hours=24)

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.assess import Facts
-from alertd.core.costing import Costs
-from alertd.core.positions import Position, scopes
-from alertd.core.survey import Survey
+from alertd.core.judgement.assess import Facts
+from alertd.core.judgement.positions import Position, scopes
+from alertd.core.judgement.survey import Survey
+from alertd.core.pricing.costing import Costs
 
 _USUAL: Final = timedelta(days=7)
 #: Who has less than this share of what is too much is not its cause.

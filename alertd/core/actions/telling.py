@@ -15,9 +15,9 @@ from alertd.core.actions.act import Act, Step
 from alertd.core.actions.spenders import Spender
 from alertd.core.actions.terms import Terms
 from alertd.core.events import Event
-from alertd.core.evidence import event_id, event_of
+from alertd.core.judgement.evidence import event_id, event_of
+from alertd.core.judgement.positions import Position
 from alertd.core.messages.figures import number
-from alertd.core.positions import Position
 
 #: What happened -> the state that the message names, and how grave it is.
 TOLD: Final[Mapping[str, tuple[str, str]]] = {

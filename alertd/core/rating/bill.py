@@ -15,8 +15,8 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from alertd.core.prices import Price, PriceBook, Tariff, Unpriced
-from alertd.core.rules import FreeAllowance, Rule
+from alertd.core.pricing.prices import Price, PriceBook, Tariff, Unpriced
+from alertd.core.pricing.rules import FreeAllowance, Rule
 from alertd.core.usage import TOKEN_METERS, Line, Modifiers, Usage
 
 #: What counts for the size of a request.

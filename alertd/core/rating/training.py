@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from alertd.core.modelsize import size_band, size_band_of_name
+from alertd.core.pricing.modelsize import size_band, size_band_of_name
 from alertd.core.usage import Line
 
 Method = Literal["sft", "dpo"]

@@ -1,0 +1,1 @@
+"""What sources of records share: which days to read, running figures as days, whose figure counts. Asks nobody."""

@@ -1,0 +1,1 @@
+"""From raw samples of counters to usage: presets, labels, resets, births, buckets. Reads no source."""

@@ -1,0 +1,86 @@
+"""From the labels of a raw series to the ledger series that it feeds. What belongs to no rule feeds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final
+
+from alertd.core.counting.presets import ANY, PLACES, REPLICAS, Preset, Rule
+from alertd.core.pricing.model_names import PROVIDERS, provider_id
+from alertd.core.usage import Labels, Line
+
+#: What exporters write where they have nothing to say.
+_NOTHING: Final = frozenset({"", "None", "none", "null", "N/A", "unknown"})
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """The ledger series that a raw series feeds, and the line that counts the same tokens too, if one does."""
+
+    line: Line
+    labels: Labels
+    within: Line | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the operator adds to a preset: fixed values, further labels, labels never to be stored."""
+
+    provider: str = ""
+    model: str = ""
+    account: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    scope_labels: tuple[str, ...] = ()
+    drop_labels: frozenset[str] = frozenset()
+
+
+class Attributor:
+    """Reads labels by a preset. Equal ledger series come as the same objects, which makes counting fast."""
+
+    def __init__(self, preset: Preset, terms: Terms) -> None:
+        self._preset, self._terms = preset, terms
+        self._rules: dict[str, list[Rule]] = {}
+        for rule in preset.rules:
+            for metric in rule.metrics:
+                self._rules.setdefault(metric, []).append(rule)
+        kept = {**{name: (name,) for name in (*PLACES, *terms.scope_labels)}, **preset.labels}
+        self._labels = {name: origins for name, origins in kept.items() if name not in terms.drop_labels}
+        self._lines: dict[Line, Line] = {}
+        self._known: dict[frozenset[tuple[str, str]], Labels] = {}
+
+    def of(self, metric: str, raw: Mapping[str, str]) -> Attribution | None:
+        """The series that `metric` with these labels feeds, or None."""
+        for rule in self._rules.get(metric, self._rules.get(ANY, [])):
+            if all(raw.get(label) in values for label, values in rule.where.items()):
+                labels = self._scope(raw)
+                within = self._line(raw, rule.within) if rule.within else None
+                return Attribution(self._line(raw, rule.meter), labels, within)
+        return None
+
+    def _line(self, raw: Mapping[str, str], meter: str) -> Line:
+        model = self._terms.model or _first(raw, self._preset.model)
+        provider = self._terms.provider or _first(raw, self._preset.providers)
+        prefix, slash, rest = model.partition("/")
+        prefixed = slash and prefix.lower() in PROVIDERS and not self._preset.provider
+        if prefixed and provider_id(provider or prefix) == provider_id(prefix):
+            provider, model = prefix, rest
+        line = Line(provider_id(provider or self._preset.provider), model, meter, account=self._terms.account)
+        return self._lines.setdefault(line, line)
+
+    def _scope(self, raw: Mapping[str, str]) -> Labels:
+        found = {name: value for name, origins in self._labels.items() if (value := _first(raw, origins))}
+        found |= self._terms.labels
+        return self._known.setdefault(frozenset(found.items()), found)
+
+
+def fingerprint(metric: str, raw: Mapping[str, str]) -> str:
+    """What tells a raw series from every other of its source; the copies of one Prometheus are one series."""
+    named = {name: value for name, value in raw.items() if name not in REPLICAS and name != "__name__"}
+    text = "\x00".join([metric, *(f"{name}\x01{value}" for name, value in sorted(named.items()))])
+    return blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def _first(raw: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((value for name in names if (value := raw.get(name, "")) not in _NOTHING), "")

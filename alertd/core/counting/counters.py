@@ -1,0 +1,246 @@
+"""From raw samples of cumulative counters, what was used: resets, births, gaps. Nothing here reads a source.
+
+    samples of one reading -> per raw series: differences -> per ledger series: buckets -> increments
+
+First sight (what a sample without a predecessor counts):
+
+    seen                                                     counts
+    its counter began in the period, on a first read         the whole value
+    its counter began since this source was last read        the whole value
+    an earlier scrape of the same target lacked the series   the whole value (born)
+    anything else (a first read, new labels on old series)   0: the base
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from math import inf
+from typing import Final, NamedTuple
+
+from alertd.core.counting.stretches import LONGEST, WIDTH, Buckets
+from alertd.core.usage import LARGEST_EXPONENT, Labels, Line
+
+#: How long before this source's newest sample a counter may have begun and still be new: slow starts of a server.
+#: Older ones are old counters under new labels (a relabel), which would otherwise count twice.
+_SLOW_START: Final = 3600.0
+#: How far the clocks of a target and of who scrapes it may differ.
+_SKEW: Final = 60.0
+#: An idle series' state is written again after so long, so that what is gone can be told from what is idle.
+_REFRESH: Final = 3600.0
+#: So many tokens that should be part of an input counter, and still are not, are no matter of a scrape's instant.
+_MUCH_OWED: Final = 100_000
+_UNPAID: Final = (
+    "input counters hold fewer tokens than the cached ones that they should include;"
+    " if this gateway counts cached tokens apart, set CACHED_APART=true"
+)
+
+
+# The first three are named tuples because a poll makes 100,000 of each.
+
+
+class CounterSamples(NamedTuple):
+    """The samples of one raw series in one reading, and the ledger series that it feeds.
+
+    `fingerprint` identifies the raw series (all its labels) within its source. `points` are (Unix seconds, value as
+    text or number), oldest first, cumulative; value x `scale`, rounded, is in the meter's own unit. `target` is the one
+    whose other scrapes tell a birth from a first sight. `created` is the counter's start (`_created`, or the process
+    start) in Unix seconds, None where unknown; a series that restarted within the reading comes as several
+    CounterSamples of one fingerprint, in order of time. `within` is the line that counts these tokens too (an input
+    counter that includes cached ones): they are taken off it. `period`, in seconds, says that the values are
+    no running total: each stands for its own period.
+    """
+
+    fingerprint: str
+    line: Line
+    labels: Labels
+    points: Sequence[tuple[float, str | float]]
+    target: str = ""
+    created: float | None = None
+    within: Line | None = None
+    scale: Decimal = Decimal(1)
+    period: float = 0.0
+
+
+class CounterState(NamedTuple):
+    """Where a raw series stands: its last sample. Kept in the ledger beside the cursor.
+
+    `owed` is what a series that is `within` another has still to take off it: the two are not counted in one instant.
+    """
+
+    at: float
+    value: int
+    created: float | None = None
+    owed: int = 0
+
+
+class Increment(NamedTuple):
+    """A quantity to be added to one ledger series in the bucket [start, start + width), in Unix seconds."""
+
+    line: Line
+    labels: Labels
+    start: int
+    width: int
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What one reading adds, the states that changed (to be merged into the old ones), and the samples refused."""
+
+    increments: tuple[Increment, ...]
+    states: dict[str, CounterState]
+    refused: tuple[str, ...] = ()
+
+
+def count(
+    states: Mapping[str, CounterState],
+    samples: Iterable[CounterSamples],
+    scrapes: Mapping[str, Sequence[float]],
+    *,
+    first_read: bool,
+    period_start: float,
+) -> Counted:
+    """The increments of one reading and the states after it; reading a window twice adds nothing.
+
+    `scrapes` are the instants of each target's successful scrapes that the reading knows of, the last one before it
+    among them where there was one. `first_read`: nothing of this source was read before. `period_start`, in Unix
+    seconds: from when on a counter's beginning lies in a period that a budget needs.
+    """
+    tally = _Tally(states, scrapes, first_read=first_read, period_start=period_start)
+    for series in samples:
+        if series.period:
+            tally.add_periods(series)
+        else:
+            tally.add(series)
+    booked, debts = tally.buckets.settled()
+    for fingerprint, owed in debts.items():
+        state = tally.changed.get(fingerprint) or states[fingerprint]
+        if state.owed != owed:
+            tally.changed[fingerprint] = state._replace(owed=owed)
+        if owed > _MUCH_OWED and owed > state.owed > 0:
+            tally.refused.append(_UNPAID)
+    increments = tuple(Increment(line, labels, start, WIDTH, quantity) for line, labels, start, quantity in booked)
+    return Counted(increments, tally.changed, tuple(tally.refused))
+
+
+def whole(value: str | float, scale: Decimal = Decimal(1)) -> int | None:
+    """A sample's value times `scale` as a whole number, half to even; None for NaN. ValueError for inf and negatives.
+
+    The running total is rounded, not the difference, so that the differences still sum to the total.
+    """
+    try:
+        number = Decimal(value) if isinstance(value, str) else Decimal(repr(value))
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is no number") from None
+    if number.is_nan():
+        return None
+    if number < 0 or not number.is_finite() or number.adjusted() + scale.adjusted() >= LARGEST_EXPONENT:
+        raise ValueError(f"{str(value)[:40]} is no value of a counter")
+    return int((number * scale).to_integral_value(ROUND_HALF_EVEN))
+
+
+class _Tally:
+    """The one pass over a reading's samples."""
+
+    def __init__(
+        self,
+        states: Mapping[str, CounterState],
+        scrapes: Mapping[str, Sequence[float]],
+        *,
+        first_read: bool,
+        period_start: float,
+    ) -> None:
+        self.states, self.scrapes = states, {target: sorted(instants) for target, instants in scrapes.items()}
+        self.changed: dict[str, CounterState] = {}
+        self.refused: list[str] = []
+        self.buckets = Buckets()
+        self._begun_since = (
+            period_start if first_read or not states else max(state.at for state in states.values()) - _SLOW_START
+        )
+
+    def add(self, series: CounterSamples) -> None:
+        """The differences of a running total."""
+        name, points, created = series.fingerprint, series.points, series.created
+        old = self.changed.get(name) or self.states.get(name)
+        at, last, moved = (-inf, -1, True) if old is None else (old.at, old.value, False)
+        restarted = old is not None and created != old.created and _restarted(old, created)
+        plain = series.scale == 1
+        for instant, value in points:
+            if instant <= at:
+                continue
+            number = (
+                int(value)
+                if plain and isinstance(value, str) and len(value) <= LARGEST_EXPONENT and value.isdecimal()
+                else None
+            )
+            if number is None and (number := self._number(series, instant, value)) is None:
+                continue
+            if number != last or restarted:
+                moved = True
+                if last < 0:
+                    self._first(series, instant, number)
+                else:
+                    anew = restarted or number < last
+                    begin = at if instant - at <= LONGEST else self._begin(series, at, instant, anew=anew)
+                    self._book(series, number if anew else number - last, begin, instant)
+                    restarted = False
+            at, last = instant, number
+        if last >= 0:
+            self._remember(series, old, at, last, moved=moved)
+
+    def add_periods(self, series: CounterSamples) -> None:
+        """The sum of values that each stand for a period; one value a period, however often it was scraped."""
+        old = self.changed.get(series.fingerprint) or self.states.get(series.fingerprint)
+        at, last = (-inf, -1) if old is None else (old.at, old.value)
+        for instant, value in series.points:
+            if instant >= at + series.period / 2 and (number := self._number(series, instant, value)) is not None:
+                self._book(series, number, instant - series.period, instant)
+                at, last = instant, number
+        if last >= 0:
+            self._remember(series, old, at, last, moved=old is None or at > old.at)
+
+    def _number(self, series: CounterSamples, instant: float, value: str | float) -> int | None:
+        try:
+            return whole(value, series.scale)
+        except ValueError as error:
+            self.refused.append(f"{series.line.model} {series.line.meter} at {instant:.0f}: {error}")
+            return None
+
+    def _first(self, series: CounterSamples, instant: float, number: int) -> None:
+        created, earlier = series.created, self._scrape_before(series.target, instant)
+        if created is not None and self._begun_since <= created <= instant + _SKEW:
+            self._book(series, number, min(created, instant), instant)
+        elif earlier is not None:
+            self._book(series, number, earlier, instant)
+
+    def _begin(self, series: CounterSamples, at: float, instant: float, *, anew: bool) -> float:
+        """From when a difference after a gap was used: since the last look at the target, or the counter's start."""
+        looked = self._scrape_before(series.target, instant)
+        created = series.created if anew else None
+        return max(at, at if looked is None else looked, at if created is None else min(created, instant))
+
+    def _scrape_before(self, target: str, instant: float) -> float | None:
+        instants = self.scrapes.get(target, ())
+        place = bisect_left(instants, instant)
+        return instants[place - 1] if place else None
+
+    def _book(self, series: CounterSamples, quantity: int, begin: float, end: float) -> None:
+        if quantity:
+            self.buckets.book(quantity, begin, end, line=series.line, labels=series.labels, within=series.within)
+
+    def _remember(self, series: CounterSamples, old: CounterState | None, at: float, last: int, *, moved: bool) -> None:
+        owed, created = (0, series.created) if old is None else (old.owed, series.created or old.created)
+        if series.within is not None and (moved or owed):
+            self.buckets.owe(series.fingerprint, owed, series.labels, series.within)
+        if moved or old is None or created != old.created or at - old.at >= _REFRESH:
+            self.changed[series.fingerprint] = CounterState(at, last, created, owed)
+
+
+def _restarted(old: CounterState, created: float | None) -> bool:
+    """Whether the counter began anew since its last sample, though it may stand higher by now."""
+    if created is None:
+        return False
+    return created > old.at and (old.created is None or created > old.created + 1)

@@ -1,0 +1,159 @@
+"""From a position to an event: every figure that a message needs, with its absence kept. It has no words for it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from alertd.core.budgets import Threshold, duration_text
+from alertd.core.events import Event
+from alertd.core.judgement.positions import Position
+from alertd.core.periods import Period
+
+_HANDLE: Final = 6
+_QUANTILES: Final = (0.1, 0.5, 0.9)
+#: Significant digits of a projected figure: a projection is never surer than this.
+_DIGITS: Final = 6
+
+
+def event_id(key: str) -> str:
+    """A stable name for what is told under a key: the same on every try, in every replica."""
+    return hashlib.sha256(key.encode()).hexdigest()[:24]
+
+
+def handle_of(identity: str) -> str:
+    """What people type to acknowledge an event."""
+    return identity[:_HANDLE]
+
+
+def event_of(position: Position, kind: str, severity: str, key: str, now: datetime, **more: Any) -> Event:
+    """The event of one position, told under `key`, with all its evidence."""
+    identity = event_id(key)
+    projection = position.projection
+    amount = position.amount.value
+    exhausted = projection.exhausted_at(float(amount)) if projection is not None else None
+    daily = [[day, spent] for day, spent in position.daily]
+    details = {"handle": handle_of(identity), "daily": daily, **more.pop("details", {})}
+    return Event(
+        id=identity,
+        kind=kind,
+        severity=severity,
+        at=now,
+        budget=position.budget.name,
+        scope=position.scope,
+        period_start=position.period.start,
+        period_end=position.period.end,
+        zone=zone_name(position.period),
+        amount=amount,
+        currency=position.amount.unit,
+        spent=position.spent if position.matched or position.spent else None,
+        projected=projected(position),
+        probability_over=None if projection is None else projection.probability_over(float(amount)),
+        exhausted_low=None if exhausted is None else exhausted.low,
+        exhausted_at=None if exhausted is None else exhausted.likely,
+        exhausted_high=None if exhausted is None else exhausted.high,
+        pace=position.pace,
+        pace_allowed=_allowed(position, now),
+        contributors=position.contributors[:3],
+        contributor_count=position.contributor_count,
+        data_until=position.data_until,
+        complete_from=position.complete_from,
+        unpriced=position.unpriced,
+        assumed_prices=position.assumed,
+        owner=position.override.owner or position.budget.owner,
+        runbook_url=position.budget.runbook_url,
+        channel=position.override.channel or position.budget.channel,
+        details=details,
+        **more,
+    )
+
+
+def projected(position: Position) -> dict[str, Decimal]:
+    """The quantiles of the contract, as exact as a projection deserves; empty where nothing can be said."""
+    if position.projection is None:
+        return {}
+    found = {str(q): max(position.spent, _significant(position.projection.quantile(q))) for q in _QUANTILES}
+    return found if position.data_until is not None else {}
+
+
+def zone_name(period: Period) -> str:
+    """The IANA name of a period's zone."""
+    return getattr(period.zone, "key", None) or "UTC"
+
+
+def burn_details(position: Position, threshold: Threshold) -> dict[str, Any]:
+    """What a burn-rate alert shows: the longest window, what it saw, what is usual, who it was."""
+    window = max(threshold.windows)
+    burn = position.burns[window]
+    details: dict[str, Any] = {
+        "window": duration_text(window),
+        "window_spent": burn.spent,
+        "factor": round(burn.factor, 1),
+        "readings": [position.data_until],
+    }
+    if position.pace is not None:
+        details["window_usual"] = position.pace * Decimal(str(window.total_seconds())) / 86400
+    shortest = position.burns[min(threshold.windows)]
+    details["rising"] = shortest.factor > burn.factor
+    if position.culprit is not None:
+        label, value = position.culprit
+        details["culprit"] = {"label": label, "value": value}
+    return details
+
+
+def gone_about(position: Position, threshold: Threshold) -> datetime | None:
+    """When the budget is used up if the pace of the shortest window goes on; None beyond the period's end."""
+    burn = position.burns[min(threshold.windows)]
+    left = position.amount.value - position.spent
+    if position.data_until is None or burn.spent <= 0 or left <= 0:
+        return None
+    gone = position.data_until + burn.window * float(left / burn.spent)
+    return gone if gone < position.period.end else None
+
+
+def lasts_until(position: Position) -> datetime | None:
+    """When the credit is gone at the pace of the last seven days."""
+    if position.balance is None or not position.pace or position.pace <= 0 or position.data_until is None:
+        return None
+    return position.data_until + timedelta(days=max(0.0, float(position.balance / position.pace)))
+
+
+def with_level(event: Event, threshold: Threshold, levels: Sequence[Decimal]) -> Event:
+    """The same event, saying on which threshold and levels it stands."""
+    return replace(
+        event, basis=threshold.basis, threshold=str(threshold), level=max(levels), levels=tuple(sorted(levels))
+    )
+
+
+def anomaly_details(position: Position) -> dict[str, Any]:
+    """What an anomaly shows: the day so far, what is usual by this hour, who spent most."""
+    if position.today is None:
+        return {}
+    today = position.today
+    figures = {"window_spent": today.spent, "usual_low": today.low, "usual_high": today.high}
+    details: dict[str, Any] = {"window": "1d", **{name: _significant(value) for name, value in figures.items()}}
+    if position.culprit is not None:
+        details["culprit"] = {"label": position.culprit[0], "value": position.culprit[1]}
+    return details
+
+
+def found_late(event: Event, how: str, since: datetime | None) -> Event:
+    """The same event, saying that it was found late: alertd was down, or data were corrected."""
+    more: Mapping[str, Any] = {"found_late": how, "found_late_since": since}
+    return replace(event, details={**event.details, **more})
+
+
+def _allowed(position: Position, now: datetime) -> Decimal | None:
+    """What may be spent a day so that the budget just holds."""
+    left = (position.period.end - now).total_seconds() / 86400
+    if left <= 0 or position.spent >= position.amount.value:
+        return None
+    return (position.amount.value - position.spent) / Decimal(repr(max(left, 1e-6)))
+
+
+def _significant(value: float) -> Decimal:
+    return Decimal(f"{value:.{_DIGITS}g}")

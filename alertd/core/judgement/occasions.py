@@ -1,0 +1,131 @@
+"""What is said besides thresholds: the first look, a period's close, digests, what has no price. Sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, Final
+
+from alertd.core.budgets import SEVERITIES
+from alertd.core.judgement.evidence import event_of, found_late
+from alertd.core.judgement.positions import Position
+from alertd.core.judgement.verdicts import Alert, levels
+from alertd.core.ledger import Ledger
+
+#: Digests are sent at nine in the morning, weekly ones on Mondays; one that is this late is left out.
+_DIGEST_HOUR: Final = 9
+_DIGEST_LATE: Final = timedelta(hours=20)
+#: A period is summed up so long after its end, though a source has not told all of it.
+_GIVEN_UP: Final = timedelta(days=7)
+_DAYS: Final = {"daily": 1, "weekly": 7}
+
+
+def state_of(position: Position) -> str:
+    """Ok | risk (a forecast at its default would alert now) | over | unknown (nothing matches, or nothing is seen)."""
+    if position.stale_sources or position.data_until is None or not position.matched:
+        return "unknown"
+    if position.spent >= position.amount.value:
+        return "over"
+    bound = position.projection.fires_below() if position.projection is not None else 0.0
+    return "risk" if float(position.amount.value) < bound else "ok"
+
+
+def first_summary(position: Position, alerts: Sequence[Alert], now: datetime) -> Alert:
+    """What people get instead of a storm when a budget is seen for the first time."""
+    own = [a.event for a in alerts if (a.event.budget, a.event.scope) == (position.budget.name, position.scope)]
+    passed = tuple(sorted({level for event in own if event.basis == "actual" for level in event.levels}))
+    state = state_of(position)
+    stands = {"risk": "warning", "over": "critical"}.get(state, "information")
+    worst = max((stands, *(event.severity for event in own)), key=SEVERITIES.index)
+    details = {"occasion": "first_start", "state": state, "alerts": len(own)}
+    reason = "alertd sees this budget for the first time"
+    key = f"{position.name}/summary/first"
+    event = event_of(position, "summary", worst, key, now, levels=passed, reason=reason, details=details)
+    return Alert((key,), event, audience="people" if own else "all")
+
+
+def corrections(previous: Iterable[Position], told: Mapping[str, datetime], now: datetime) -> Iterator[Alert]:
+    """Levels that a period which is over turns out to have reached, by data that came late."""
+    for position in previous:
+        for alert in levels(position, told, now):
+            yield replace(alert, event=found_late(alert.event, "correction", position.period.end))
+
+
+def closings(
+    previous: Iterable[Position], told: Mapping[str, datetime], notes: Mapping[str, Any], now: datetime
+) -> Iterator[Alert]:
+    """One summary a budget and scope when its period has closed and its data have come."""
+    for position in previous:
+        key = f"{position.name}/summary/closed"
+        if _all_seen(position, now) and key not in told and (position.spent or not position.scope):
+            own = [name for name in told if name.startswith(f"{position.name}/") and "/summary/" not in name]
+            details: dict[str, Any] = {"occasion": "period_closed", "state": state_of(position), "alerts": len(own)}
+            if projections := notes.get(f"projected/{position.name}"):
+                details["projections"] = projections
+            reason = "the period closed"
+            yield Alert((key,), event_of(position, "summary", "information", key, now, reason=reason, details=details))
+
+
+def _all_seen(position: Position, now: datetime) -> bool:
+    """Whether a period's data have come; a source that stays silent holds its summary up for a week at the most."""
+    seen = position.data_until is not None and position.data_until >= position.period.end
+    return position.closed and (seen or now - position.period.end > _GIVEN_UP)
+
+
+def digest(
+    positions: Iterable[Position], told: Mapping[str, datetime], now: datetime, often: str, zone: tzinfo
+) -> Iterator[Alert]:
+    """Every budget and scope in one message for people, daily or weekly; told once."""
+    due = _due(now, often, zone)
+    if due is None:
+        return
+    since = due - timedelta(days=_DAYS[often])
+    for position in positions:
+        key = f"{position.name}/digest/{due:%Y-%m-%d}"
+        if key not in told and (position.spent or not position.scope):
+            own = [n for n, at in told.items() if n.startswith(f"{position.name}/") and at >= since and _is_level(n)]
+            details = {"occasion": "digest", "state": state_of(position), "since": since, "alerts": len(own)}
+            event = event_of(position, "summary", "information", key, now, reason=f"{often} digest", details=details)
+            yield Alert((key,), event, audience="people")
+
+
+def unpriced(positions: Sequence[Position], told: Mapping[str, datetime], ledger: Ledger, now: datetime) -> list[Alert]:
+    """What no price list knows, told once a model and meter, all that is new in one alert."""
+    found = {(item.provider, item.model, item.meter): item for p in positions for item in p.unpriced}
+    new = {f"unpriced/{'/'.join(kind)}": item for kind, item in sorted(found.items())}
+    new = {key: item for key, item in new.items() if key not in told}
+    if not new:
+        return []
+    owner = next(p for p in positions if any(item in new.values() for item in p.unpriced))
+    details: dict[str, Any] = {"share": _share(ledger, {(item.model, item.meter) for item in new.values()})}
+    reason = "usage was seen that no price list knows; it counts in no figure"
+    shown = replace(owner, unpriced=tuple(new.values()))
+    event = event_of(shown, "unpriced", "warning", next(iter(new)), now, reason=reason, details=details)
+    return [Alert(tuple(new), event)]
+
+
+def _due(now: datetime, often: str, zone: tzinfo) -> datetime | None:
+    """The last time a digest was due, where that is not long ago."""
+    if often not in _DAYS:
+        return None
+    local = now.astimezone(zone)
+    due = local.replace(hour=_DIGEST_HOUR, minute=0, second=0, microsecond=0)
+    if often == "weekly":
+        due -= timedelta(days=local.weekday())
+    if due > local:
+        due -= timedelta(days=_DAYS[often])
+    return due if local - due < _DIGEST_LATE else None
+
+
+def _is_level(key: str) -> bool:
+    return "/summary/" not in key and "/digest/" not in key
+
+
+def _share(ledger: Ledger, kinds: set[tuple[str, str]]) -> float | None:
+    """The share of all tokens that is of these models and meters."""
+    sums = ledger.sums([0, 2**40])[:, 0] if ledger.series else None
+    if sums is None or not sums.sum():
+        return None
+    wanted = [index for index, row in enumerate(ledger.series) if (row.model, row.meter) in kinds]
+    return float(sums[wanted].sum() / sums.sum())

@@ -1,0 +1,138 @@
+"""Where a budget and scope stands, as values: spent, projected, by whom, how fresh. Nothing here works them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from alertd.core.billing.roles import Standing
+from alertd.core.budgets import Amount, Budget, Override, Scope, scope_key, scope_text
+from alertd.core.events import Contributor, Unpriced
+from alertd.core.judgement.anomaly import Unusual
+from alertd.core.ledger import Ledger, SeriesRow
+from alertd.core.money import Money
+from alertd.core.periods import Period
+from alertd.core.pricing.costing import Exchange, Tariff
+from alertd.core.projection import Projection
+from alertd.core.usage import Committed
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """What the judge knows of a source: up to when its data go, how late it may be, and what is wrong with it."""
+
+    name: str
+    until: datetime | None
+    stale_after: timedelta
+    delay: timedelta = timedelta(0)
+    interval: timedelta = timedelta(minutes=1)
+    complete_from: datetime | None = None
+    failing_since: datetime | None = None
+    last_ok: datetime | None = None
+    error: str = ""
+    degraded: str = ""
+
+    def stale(self, now: datetime) -> bool:
+        """Whether what it last saw is too old to speak for the present."""
+        return self.until is not None and now - self.until > self.stale_after + self.delay
+
+
+@dataclass(frozen=True, slots=True)
+class Burn:
+    """What was spent in one window that ends where the data end."""
+
+    window: timedelta
+    spent: Decimal
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One budget, scope and period with its figures, in the unit of `amount`.
+
+    `projection` is None where nothing can be said (no data, or a period that has ended). `burns` are by window.
+    """
+
+    budget: Budget
+    scope: Scope
+    period: Period
+    amount: Amount
+    spent: Decimal
+    projection: Projection | None
+    data_until: datetime | None
+    complete_from: datetime | None
+    stale_sources: tuple[str, ...] = ()
+    contributors: tuple[Contributor, ...] = ()
+    contributor_count: int = 0
+    unpriced: tuple[Unpriced, ...] = ()
+    assumed: tuple[str, ...] = ()
+    pace: Decimal | None = None
+    burns: Mapping[timedelta, Burn] = field(default_factory=dict)
+    culprit: tuple[str, str] | None = None
+    matched: bool = True
+    closed: bool = False
+    #: Nothing was used for a week: what is to come is anybody's guess.
+    idle: bool = True
+    #: What is left of the prepaid credit that it draws on, in the unit of `amount`.
+    balance: Decimal | None = None
+    #: The local day so far, where a threshold asks whether it is unusual.
+    today: Unusual | None = None
+    #: The start of the first day on which it was used, as far as history reaches.
+    used_since: datetime | None = None
+    daily: tuple[tuple[str, Decimal], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The budget and scope, as keys and conversations name it."""
+        return self.name_of(self.budget.name, self.scope, self.period)
+
+    @staticmethod
+    def name_of(budget: str, scope: Scope, period: Period) -> str:
+        """`budget/scope/first day`: what the keys of its alerts begin with."""
+        return f"{budget}/{scope_key(scope)}/{period.key}"
+
+    @property
+    def override(self) -> Override:
+        values = tuple(value or "" for _, value in self.scope)
+        return self.budget.table.get(values, Override()) if self.scope else Override()
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Everything but the usage that a position depends on."""
+
+    now: datetime
+    tariff: Tariff
+    exchange: Exchange
+    sources: Mapping[str, SourceView] = field(default_factory=dict)
+    #: Amounts raised by hand, by `budget/scope/period`.
+    raised: Mapping[str, Amount] = field(default_factory=dict)
+    #: What is certain to be billed later, with the source that says so.
+    commitments: Sequence[tuple[str, Committed]] = ()
+    #: What is left of the prepaid credit of each source that told.
+    balances: Mapping[str, Money] = field(default_factory=dict)
+    #: By `budget/scope`: by how much its projections are widened, from how earlier ones came out.
+    widths: Mapping[str, float] = field(default_factory=dict)
+    #: What each source says of itself: who counts where several see the same traffic.
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+
+
+def scopes(budget: Budget, ledger: Ledger, counts: Callable[[SeriesRow], bool]) -> dict[Scope, list[int]]:
+    """The series of each of a budget's scopes. Scopes that only the table knows are there too, without series.
+
+    Series for which `counts` does not hold are a check on others that see the same traffic; they are in no scope.
+    """
+    found: dict[Scope, list[int]] = {}
+    if not budget.per:
+        found[()] = []
+    for values in budget.table:
+        found[tuple(zip(budget.per, values, strict=True))] = []
+    left_out = {kind for kind, row in enumerate(ledger.kinds) if not counts(row)}
+    kind_of = ledger.kind_of if left_out else ()
+    for scope, indices in ledger.cover.by_value(budget.where, budget.per).items():
+        kept = [index for index in indices if kind_of[index] not in left_out] if left_out else list(indices)
+        if kept:
+            found[tuple(zip(budget.per, scope, strict=True))] = kept
+    return dict(sorted(found.items(), key=lambda item: scope_text(item[0])))

@@ -1,0 +1,215 @@
+"""The whole judgement over history, on a stopped clock: which alerts would have come, when, and which were right.
+
+usage, by when it was known -> ledger -> assess, step by step -> alerts -> crossings: caught, missed, false
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import groupby
+from statistics import median
+from typing import Any, Final
+
+from alertd.core.budgets import Budget, Scope, Threshold
+from alertd.core.judgement.assess import Facts, assess, remembered
+from alertd.core.judgement.positions import Circumstances, Position, SourceView
+from alertd.core.judgement.verdicts import Alert
+from alertd.core.ledger import Ledger, SeriesRow, UsageRow
+from alertd.core.pricing.costing import Exchange
+from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.tariffs import LedgerTariff
+from alertd.core.usage import Usage
+
+_SOURCE: Final = "file"
+_NEVER: Final = timedelta(days=36_500)
+#: Of a forecast: what it was about to happen is the whole amount.
+_WHOLE: Final = Decimal(100)
+
+#: One budget and scope in one period.
+Place = tuple[str, Scope, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An alert that would have come."""
+
+    at: datetime
+    budget: str
+    scope: Scope
+    period: str
+    basis: str
+    level: Decimal
+    spent: Decimal
+    projected: Decimal | None
+    exhausted_at: datetime | None
+    threshold: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Where one budget and scope stood at one step: for pictures."""
+
+    at: datetime
+    place: Place
+    spent: Decimal
+    amount: Decimal
+    low: float | None
+    likely: float | None
+    high: float | None
+
+
+@dataclass(slots=True)
+class Record:
+    """All that a replay came to."""
+
+    told: list[Told] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+    crossings: dict[Place, datetime] = field(default_factory=dict)
+    unpriced: dict[tuple[str, str, str], str] = field(default_factory=dict)
+
+    @property
+    def periods(self) -> int:
+        return len({look.place for look in self.looks})
+
+    def summary(self) -> dict[str, Any]:
+        """The last line of the contract: crossings caught by an earlier forecast, or missed, and false forecasts.
+
+        The lead is of each caught crossing: days from its first forecast alert.
+        """
+        first: dict[Place, datetime] = {}
+        for one in self.told:
+            if one.basis == "forecast" and one.level >= _WHOLE:
+                first.setdefault((one.budget, one.scope, one.period), one.at)
+        caught = {place: at for place, at in self.crossings.items() if place in first and first[place] < at}
+        leads = [(at - first[place]) / timedelta(days=1) for place, at in caught.items()]
+        return {
+            "periods": self.periods,
+            "crossings": len(self.crossings),
+            "caught": len(caught),
+            "missed": len(self.crossings) - len(caught),
+            "false": len([place for place in first if place not in self.crossings]),
+            "median_lead_days": round(median(leads), 2) if leads else None,
+        }
+
+
+def replay(
+    usage: Iterable[Usage],
+    budgets: Sequence[Budget],
+    book: PriceBook,
+    exchange: Exchange,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Record:
+    """Judge history as the daemon would have: a row is known at its window's end, and each such instant is a step."""
+    record = Record()
+    history = _History(usage)
+    told: dict[str, datetime] = {}
+    notes: dict[str, Any] = {}
+    for share, now in history.steps():
+        around = Circumstances(now, LedgerTariff(book, history.ledger), exchange, {_SOURCE: _view(now)})
+        decisions = assess(Facts(budgets, history.ledger, around, told, notes))
+        told.update({key: now for alert in decisions.alerts for key in alert.keys})
+        notes = remembered(notes, decisions.notes)
+        _keep(record, decisions.alerts, decisions.positions, now)
+        progress(share)
+    return record
+
+
+def tried(budgets: Iterable[Budget], threshold: Threshold) -> tuple[Budget, ...]:
+    """The budgets with this threshold instead of those of its basis; for comparing rules side by side."""
+
+    def with_it(thresholds: tuple[Threshold, ...]) -> tuple[Threshold, ...]:
+        return (*(one for one in thresholds if one.basis != threshold.basis), threshold)
+
+    return tuple(replace(budget, thresholds=with_it(budget.thresholds)) for budget in budgets)
+
+
+class _History:
+    """Usage in the order in which it became known, put into a ledger step by step."""
+
+    def __init__(self, usage: Iterable[Usage]) -> None:
+        self.ledger = Ledger()
+        self._usage = sorted(usage, key=lambda used: used.end)
+        self._ids: dict[Any, int] = {}
+        self._held: dict[tuple[int, int, int], int] = {}
+
+    def steps(self) -> Iterator[tuple[float, datetime]]:
+        """Each instant at which something became known, after the ledger has it, and the share of all so far."""
+        done, total = 0, max(1, len(self._usage))
+        for end, rows in groupby(self._usage, key=lambda used: used.end):
+            known = list(rows)
+            self._add(known)
+            done += len(known)
+            yield done / total, end.astimezone(UTC)
+
+    def _add(self, rows: Iterable[Usage]) -> None:
+        for used in rows:
+            identity = (used.line, tuple(sorted(used.labels.items())))
+            number = self._ids.get(identity)
+            if number is None:
+                number = self._ids[identity] = len(self._ids) + 1
+                self.ledger.add_series([_series(number, used)])
+            start, width = int(used.start.timestamp()), int((used.end - used.start).total_seconds())
+            key = (number, start, width)
+            self._held[key] = self._held.get(key, 0) + used.quantity
+            self.ledger.apply([UsageRow(number, start, width, self._held[key])])
+
+
+def _series(number: int, used: Usage) -> SeriesRow:
+    line = used.line
+    return SeriesRow(
+        number, _SOURCE, line.provider, line.model, line.meter, line.modifiers, line.account, dict(used.labels)
+    )
+
+
+def _view(now: datetime) -> SourceView:
+    return SourceView(_SOURCE, now, _NEVER)
+
+
+def _keep(record: Record, alerts: Sequence[Alert], positions: Sequence[Position], now: datetime) -> None:
+    for position in positions:
+        place = (position.budget.name, position.scope, position.period.key)
+        projection = position.projection
+        low, likely, high = (projection.quantile(q) for q in (0.1, 0.5, 0.9)) if projection else (None, None, None)
+        record.looks.append(Look(now, place, position.spent, position.amount.value, low, likely, high))
+        if position.spent >= position.amount.value:
+            record.crossings.setdefault(place, now)
+        record.unpriced.update({(u.provider, u.model, u.meter): u.reason for u in position.unpriced})
+    record.told.extend(told for alert in alerts if (told := _told(alert, positions)) is not None)
+
+
+def _told(alert: Alert, positions: Sequence[Position]) -> Told | None:
+    """A threshold's alert as a line of the contract; None for what is no threshold, or for people only."""
+    event = alert.event
+    if event.kind != "threshold" or alert.audience == "people" or "repeat" in event.details:
+        return None
+    period = _period_key(event.budget, event.scope, event.period_start, positions)
+    return Told(
+        at=event.at,
+        budget=event.budget,
+        scope=event.scope,
+        period=period,
+        basis=event.basis,
+        level=event.level or Decimal(0),
+        spent=event.spent or Decimal(0),
+        projected=event.projected.get("0.5"),
+        exhausted_at=event.exhausted_at,
+        threshold=event.threshold,
+    )
+
+
+def _period_key(budget: str, scope: Scope, start: datetime | None, positions: Sequence[Position]) -> str:
+    for position in positions:
+        if (position.budget.name, position.scope, position.period.start) == (budget, scope, start):
+            return position.period.key
+    return start.date().isoformat() if start is not None else ""
+
+
+def by_place(looks: Iterable[Look]) -> Mapping[tuple[str, Scope], list[Look]]:
+    """The looks of each budget and scope, in order of time."""
+    found: dict[tuple[str, Scope], list[Look]] = {}
+    for look in looks:
+        found.setdefault(look.place[:2], []).append(look)
+    return found

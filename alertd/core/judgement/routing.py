@@ -1,0 +1,113 @@
+"""Who is told: from an alert to the messages that carry it, one a conversation, grouped for people. Sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from alertd.core.budgets import Budget, scope_text
+from alertd.core.events import Event
+from alertd.core.judgement.evidence import event_id
+from alertd.core.judgement.verdicts import Alert
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A notifier as the router sees it: whether people read it, and where an event would go (a channel's name)."""
+
+    name: str
+    people: bool
+    address: Callable[[Event], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one notifier is to say at one address: one event for machines, one or more for people."""
+
+    key: str
+    notifier: str
+    conversation: str
+    events: tuple[Event, ...]
+    not_before: datetime | None = None
+
+
+def route(
+    alerts: Iterable[Alert],
+    budgets: Mapping[str, Budget],
+    receivers: Mapping[str, Receiver],
+    quiet_until: datetime | None = None,
+) -> tuple[Message, ...]:
+    """The messages of one judgement. People get one message an address for what passes together.
+
+    Until the end of quiet hours people get only what is critical; the rest waits for the morning.
+    """
+    single: list[Message] = []
+    together: dict[tuple[str, str, str], list[Event]] = {}
+    for alert in alerts:
+        for name in _names(alert, budgets, receivers):
+            receiver = receivers[name]
+            if receiver.people:
+                group = (name, receiver.address(alert.event), _sort(alert.event))
+                together.setdefault(group, []).append(alert.event)
+            else:
+                single.append(Message(alert.event.id, name, conversation(alert.event), (alert.event,)))
+    grouped = (_grouped(name, events) for (name, _, _), events in together.items())
+    return (*single, *(_held(message, quiet_until) for message in grouped))
+
+
+def conversation(event: Event) -> str:
+    """What belongs together: a budget, scope and period; else the source or the kind.
+
+    What has no price is told apart, though a budget's figures come with it: it is about the price book.
+    """
+    if not event.budget or event.kind == "unpriced":
+        return f"{event.kind}/{event.details.get('source', '')}"
+    start = "" if event.period_start is None else event.period_start.isoformat()
+    return f"{event.budget}/{scope_text(event.scope)}/{start}"
+
+
+def _held(message: Message, quiet_until: datetime | None) -> Message:
+    critical = any(event.severity == "critical" for event in message.events)
+    return message if critical or quiet_until is None else replace(message, not_before=quiet_until)
+
+
+def _grouped(name: str, events: Sequence[Event]) -> Message:
+    if len(events) == 1:
+        return Message(events[0].id, name, conversation(events[0]), (events[0],))
+    key = event_id("+".join(sorted(event.id for event in events)))
+    same = {conversation(event) for event in events}
+    return Message(key, name, same.pop() if len(same) == 1 else f"group/{key}", tuple(events))
+
+
+def _sort(event: Event) -> str:
+    """What may stand in one message: thresholds with thresholds, summaries with summaries; the rest alone."""
+    if event.kind in {"threshold", "recovered"} and event.budget:
+        return "thresholds" if event.basis != "burn_rate" else event.id
+    return str(event.details.get("occasion")) if event.kind == "summary" else event.id
+
+
+def _names(alert: Alert, budgets: Mapping[str, Budget], receivers: Mapping[str, Receiver]) -> list[str]:
+    """The notifiers of an alert: those its budget names for its severity, all where it names none."""
+    event = alert.event
+    if alert.to:
+        return [name for name in alert.to if name in receivers]
+    budget = budgets.get(event.budget)
+    named: Sequence[str] | None = None
+    if budget is not None:
+        override = budget.table.get(tuple(value or "" for _, value in event.scope)) if event.scope else None
+        notify = override.notify if override is not None and override.notify is not None else budget.notify
+        named = notify.get(event.severity)
+    wanted = receivers if named is None else [name for name in named if name in receivers]
+    return [name for name in wanted if _hears(receivers[name], alert, budget)]
+
+
+def _hears(receiver: Receiver, alert: Alert, budget: Budget | None) -> bool:
+    """Machines hear everything; people no level passed on pace, unless the budget lists its thresholds itself."""
+    if not receiver.people:
+        return alert.audience != "people"
+    if alert.audience == "machines":
+        return False
+    event = alert.event
+    passed_on_pace = event.kind == "threshold" and event.severity == "information"
+    return not passed_on_pace or budget is None or budget.listed

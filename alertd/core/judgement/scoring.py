@@ -1,0 +1,96 @@
+"""How alertd's own projections of a budget came out, and what it learns from that: wider or narrower, never surer.
+
+On days 3, 7, 14 and 21 of a period its projection is noted; when the period closes they are compared with what came.
+The width of later projections of that budget is multiplied by what would have held 80 % of the totals, drawn towards 1
+while few are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+
+from alertd.core.budgets import scope_key
+from alertd.core.judgement.positions import Position
+from alertd.core.projection import Projection
+
+DAYS: Final = (3, 7, 14, 21)
+_NOTED: Final = "projected/"
+_SCORED: Final = "scored/"
+#: Periods whose scores are remembered.
+_KEPT: Final = 12
+#: So many comparisons weigh as much as the belief that the width is right.
+_BELIEF: Final = 8
+_NARROWEST: Final = 0.7
+_WIDEST: Final = 2.5
+_HELD: Final = 0.8
+_LOW, _LIKELY, _HIGH = 0.1, 0.5, 0.9
+
+
+def noted(position: Position, notes: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """The note of today's projection, where the period is on one of DAYS and it has none yet."""
+    day = (now - position.period.start) // timedelta(days=1) + 1
+    if day not in DAYS or position.projection is None or position.stale_sources:
+        return {}
+    name = f"{_NOTED}{position.name}"
+    known = notes.get(name) or {}
+    if str(day) in known:
+        return {}
+    figures = [round(position.projection.quantile(q), 6) for q in (_LOW, _LIKELY, _HIGH)]
+    return {name: {**known, str(day): figures}}
+
+
+def scored(position: Position, notes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a closed period taught: its projections beside its total, appended to the budget's scores."""
+    projections = notes.get(f"{_NOTED}{position.name}")
+    if not projections:
+        return {}
+    entry = {"period": position.period.key, "total": float(position.spent), "projected": projections}
+    kept = [*(notes.get(_score_note(position)) or []), entry][-_KEPT:]
+    return {_score_note(position): kept, f"{_NOTED}{position.name}": None}
+
+
+def scores(position: Position, notes: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The remembered periods of a budget and scope, oldest first: period, total, and the projections of each day."""
+    return notes.get(_score_note(position)) or []
+
+
+def width(known: Sequence[Mapping[str, Any]]) -> float:
+    """By how much to widen (over 1) or narrow a projection, from how earlier ones came out."""
+    ratios = [ratio for entry in known for ratio in _ratios(entry)]
+    if not ratios:
+        return 1.0
+    wanted = float(np.clip(np.quantile(ratios, _HELD), _NARROWEST, _WIDEST))
+    return (wanted * len(ratios) + _BELIEF) / (len(ratios) + _BELIEF)
+
+
+def widened(projection: Projection, factor: float) -> Projection:
+    """The same projection with its runs drawn apart (or together) around their median; never below what is spent."""
+    if factor == 1.0:
+        return projection
+    middle = projection.quantile(_LIKELY)
+    fan_middle = projection.fan[:, projection.fan.shape[1] // 2 : projection.fan.shape[1] // 2 + 1]
+    return replace(
+        projection,
+        totals=np.maximum(projection.spent, middle + (projection.totals - middle) * factor),
+        fan=np.maximum(projection.spent, fan_middle + (projection.fan - fan_middle) * factor),
+        method=f"{projection.method}, width x{factor:.2f}",
+    )
+
+
+def _ratios(entry: Mapping[str, Any]) -> list[float]:
+    """How far out each total lay, in half-widths of its projection on its own side: 1 is the edge of the 80 %."""
+    found = []
+    for low, likely, high in entry["projected"].values():
+        half = (high - likely) if entry["total"] >= likely else (likely - low)
+        if half > 0:
+            found.append(abs(entry["total"] - likely) / half)
+    return found
+
+
+def _score_note(position: Position) -> str:
+    return f"{_SCORED}{position.budget.name}/{scope_key(position.scope)}"

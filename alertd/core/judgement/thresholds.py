@@ -1,0 +1,180 @@
+"""Which thresholds a position stands on now, and which of them nobody was told of. Nothing here says it to anyone."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from alertd.core.budgets import Threshold
+from alertd.core.judgement.positions import Position
+
+#: A forecast needs this much data behind it, or half of its level spent: what began yesterday says little of a month.
+_SEEN_ENOUGH: Final = timedelta(hours=72)
+#: A standing forecast ends when the projection has fallen this far below where it fired, a burn rate likewise.
+_CLEARED: Final = 0.9
+_COOLED: Final = 0.5
+#: It must stay there so long before it counts as ended, and is told again at the earliest after the gap.
+_SETTLE: Final = timedelta(hours=6)
+_LEAST_GAP: Final = timedelta(hours=24)
+_LEAST_GAPS: Final = {"burn_rate": timedelta(hours=1), "balance": timedelta(0)}
+_FULL: Final = Decimal(100)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A threshold that a position stands on, with the key under which it is told once."""
+
+    threshold: Threshold
+    level: Decimal
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is remembered of one forecast, burn-rate or anomaly threshold of one position: its episodes."""
+
+    episode: int = 0
+    open: bool = False
+    since: datetime | None = None
+    clear_since: datetime | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` gives the same back."""
+        return {
+            "episode": self.episode,
+            "open": self.open,
+            "since": self.since and self.since.isoformat(),
+            "clear_since": self.clear_since and self.clear_since.isoformat(),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any] | None) -> Standing:
+        if not data:
+            return cls()
+        since, clear = (data.get(name) for name in ("since", "clear_since"))
+        return cls(
+            int(data["episode"]),
+            bool(data["open"]),
+            datetime.fromisoformat(since) if since else None,
+            datetime.fromisoformat(clear) if clear else None,
+        )
+
+
+def thresholds_of(position: Position) -> tuple[Threshold, ...]:
+    """The thresholds in force for a position: its table row's, else its budget's."""
+    return position.override.thresholds or position.budget.thresholds
+
+
+def key_of(position: Position, threshold: Threshold, last: object) -> str:
+    """budget/scope/period/basis/level/amount or episode: what an alert is told once under."""
+    level = threshold.level(position.amount).normalize()
+    return f"{position.name}/{threshold.basis}/{level:f}/{last}"
+
+
+def newly_reached(position: Position, told: Container[str]) -> tuple[Reached, ...]:
+    """The `actual` levels stood on now that nobody was told of, lowest first. A level told stays told."""
+    reached = []
+    for threshold in thresholds_of(position):
+        if threshold.basis == "actual" and position.spent >= threshold.reached_at(position.amount):
+            level = threshold.level(position.amount)
+            key = key_of(position, threshold, f"{position.amount.value.normalize():f}")
+            if key not in told:
+                reached.append(Reached(threshold, level, key))
+    return tuple(sorted(reached, key=lambda item: item.level))
+
+
+def stands(position: Position, threshold: Threshold, now: datetime) -> bool | None:
+    """Whether a forecast or burn-rate threshold stands: True, False once it has clearly ended, None in between."""
+    if threshold.basis == "forecast":
+        return _forecast(position, threshold, now)
+    if threshold.basis == "burn_rate":
+        return _burning(position, threshold)
+    if threshold.basis == "anomaly":
+        return _unusual(position, threshold)
+    if threshold.basis == "balance":
+        return _runs_low(position, threshold)
+    return None
+
+
+def _forecast(position: Position, threshold: Threshold, now: datetime) -> bool | None:
+    level = float(threshold.reached_at(position.amount))
+    if position.projection is None or position.spent >= threshold.reached_at(position.amount):
+        return None  # the actual level says it
+    bound = position.projection.fires_below(threshold.probability)
+    if level >= bound:
+        return False if level * _CLEARED >= bound else None
+    begins = [at for at in (position.complete_from, position.used_since) if at is not None]
+    seen = position.projection.instants[0] - max(begins) if begins else _SEEN_ENOUGH
+    enough = seen >= _SEEN_ENOUGH or position.spent * 2 >= threshold.reached_at(position.amount)
+    return True if enough and not position.idle and now < position.period.end else None
+
+
+def _burning(position: Position, threshold: Threshold) -> bool | None:
+    burns = [position.burns[window] for window in threshold.windows if window in position.burns]
+    if len(burns) < len(threshold.windows):
+        return None
+    factor = float(threshold.factor or 1)
+    longest = max(burns, key=lambda burn: burn.window)
+    floor = threshold.floor
+    above = floor is None or floor.unit != position.amount.unit or longest.spent >= floor.value
+    if above and all(burn.factor >= factor for burn in burns):
+        return True
+    return False if longest.factor < factor * _COOLED else None
+
+
+def _unusual(position: Position, threshold: Threshold) -> bool | None:
+    today = position.today
+    if today is None or threshold.probability is None:
+        return None
+    floor = threshold.floor
+    above = floor is None or floor.unit != position.amount.unit or today.spent >= float(floor.value)
+    if above and today.probability >= threshold.probability and today.spent > today.high:
+        return True
+    return False if today.probability < threshold.probability * _CLEARED else None
+
+
+def _runs_low(position: Position, threshold: Threshold) -> bool | None:
+    if position.balance is None or threshold.amount is None:
+        return None
+    if position.balance <= threshold.amount.value:
+        return True
+    return False if position.balance * Decimal(str(_CLEARED)) > threshold.amount.value else None
+
+
+def advance(standing: Standing, threshold: Threshold, *, stood: bool | None, now: datetime) -> tuple[Standing, str]:
+    """The standing after one look, and what is to be said: "fired", "recovered" or nothing ("").
+
+    It fires when it stands and no episode is open (after a least gap since the last began); it ends when it was
+    clearly below for a while, so that a projection near its level neither flaps nor cries wolf.
+    """
+    gap = _LEAST_GAPS.get(threshold.basis, _LEAST_GAP)
+    if stood:
+        if standing.open:
+            return Standing(standing.episode, open=True, since=standing.since), ""
+        if standing.since is not None and now - standing.since < gap:
+            return standing, ""
+        return Standing(standing.episode + 1, open=True, since=now), "fired"
+    if stood is None or not standing.open:
+        return standing, ""
+    clear = standing.clear_since or now
+    settle = timedelta(0) if threshold.basis in _LEAST_GAPS else _SETTLE
+    if now - clear >= settle:
+        return Standing(standing.episode, open=False, since=standing.since), "recovered"
+    return Standing(standing.episode, open=True, since=standing.since, clear_since=clear), ""
+
+
+def severity(position: Position, level: Decimal) -> str:
+    """Of an `actual` level: critical from 100 % on, below it information on pace and a warning ahead of it."""
+    if level >= _FULL:
+        return "critical"
+    return "information" if on_pace(position) else "warning"
+
+
+def on_pace(position: Position) -> bool:
+    """Whether the projection sees the whole period inside the budget."""
+    if position.projection is None:
+        return False
+    return position.projection.fires_below() <= float(position.amount.value)

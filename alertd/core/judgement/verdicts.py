@@ -1,0 +1,130 @@
+"""What one position comes to: levels newly reached, episodes that begin and end. Pure, and sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from alertd.core.budgets import Threshold
+from alertd.core.events import Event
+from alertd.core.judgement.evidence import (
+    anomaly_details,
+    burn_details,
+    event_of,
+    found_late,
+    gone_about,
+    lasts_until,
+    with_level,
+)
+from alertd.core.judgement.positions import Position
+from alertd.core.judgement.thresholds import Standing, advance, key_of, newly_reached, severity, stands, thresholds_of
+
+#: Thresholds that stand in episodes, and how grave one is.
+EPISODIC: Final[Mapping[str, str]] = {
+    "forecast": "warning",
+    "burn_rate": "critical",
+    "anomaly": "warning",
+    "balance": "warning",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What is announced: the keys under which it is told once, its event, and who it is for.
+
+    `audience` is all, people (what they get instead of a storm) or machines; `to` names notifiers instead of the route.
+    """
+
+    keys: tuple[str, ...]
+    event: Event
+    audience: str = "all"
+    to: tuple[str, ...] = ()
+
+
+def judged(
+    position: Position, told: Mapping[str, datetime], notes: Mapping[str, Any], now: datetime, late: datetime | None
+) -> tuple[list[Alert], dict[str, Any]]:
+    """The alerts of one position, and the notes of its episodes. `late`: since when nobody had looked."""
+    alerts = list(levels(position, told, now))
+    changed: dict[str, Any] = {}
+    for threshold in thresholds_of(position):
+        if threshold.basis not in EPISODIC:
+            continue
+        note = f"standing/{position.name}/{threshold}"
+        before = Standing.from_json(notes.get(note))
+        after, said = advance(before, threshold, stood=stands(position, threshold, now), now=now)
+        if after != before:
+            changed[note] = after.to_json()
+        if said == "fired":
+            alerts.append(_fired(position, threshold, after, now))
+        elif said == "recovered" and threshold.basis in {"forecast", "balance"}:
+            alerts.append(_recovered(position, threshold, after, now))
+    if late is not None:
+        alerts = [replace(alert, event=found_late(alert.event, "down", late)) for alert in alerts]
+    return alerts, changed
+
+
+def levels(position: Position, told: Mapping[str, datetime], now: datetime) -> Iterator[Alert]:
+    """The `actual` levels newly reached, as one alert of the highest."""
+    reached = newly_reached(position, told)
+    if not reached:
+        return
+    top = reached[-1]
+    spent = position.spent.quantize(Decimal("0.01"))
+    reason = f"spent {spent} of {position.amount} reached {top.threshold}"
+    event = event_of(position, "threshold", severity(position, top.level), top.key, now, reason=reason)
+    yield Alert(tuple(item.key for item in reached), with_level(event, top.threshold, [i.level for i in reached]))
+
+
+def said_again(position: Position, threshold: Threshold, key: str, now: datetime, **details: Any) -> Event:
+    """The event of a threshold that was told before, as it stands now."""
+    level = threshold.level(position.amount)
+    grave = EPISODIC.get(threshold.basis) or severity(position, level)
+    more = {**_details(position, threshold), **details}
+    event = event_of(position, "threshold", grave, key, now, reason=f"{threshold} still stands", details=more)
+    return with_level(event, threshold, [level])
+
+
+def _fired(position: Position, threshold: Threshold, standing: Standing, now: datetime) -> Alert:
+    key = key_of(position, threshold, standing.episode)
+    burning = threshold.basis == "burn_rate"
+    details = _details(position, threshold)
+    reason = _reason(position, threshold)
+    event = event_of(position, "threshold", EPISODIC[threshold.basis], key, now, reason=reason, details=details)
+    if threshold.basis == "balance" and threshold.amount is not None:
+        event = replace(event, amount=threshold.amount.value, exhausted_at=lasts_until(position), exhausted_low=None)
+        event = replace(event, exhausted_high=None)
+    if burning:
+        event = replace(event, exhausted_at=gone_about(position, threshold), exhausted_low=None, exhausted_high=None)
+    return Alert((key,), with_level(event, threshold, [threshold.level(position.amount)]))
+
+
+def _recovered(position: Position, threshold: Threshold, standing: Standing, now: datetime) -> Alert:
+    key = key_of(position, threshold, f"{standing.episode}/recovered")
+    reason = f"{threshold} no longer stands"
+    details = {"since": standing.since, "fired": EPISODIC[threshold.basis]}
+    event = event_of(position, "recovered", "information", key, now, reason=reason, details=details)
+    return Alert((key,), with_level(event, threshold, [threshold.level(position.amount)]))
+
+
+def _details(position: Position, threshold: Threshold) -> dict[str, Any]:
+    """What only a burn rate or an anomaly shows."""
+    if threshold.basis == "burn_rate" and all(window in position.burns for window in threshold.windows):
+        return burn_details(position, threshold)
+    if threshold.basis == "balance":
+        return {"balance": position.balance}
+    return anomaly_details(position) if threshold.basis == "anomaly" else {}
+
+
+def _reason(position: Position, threshold: Threshold) -> str:
+    if threshold.basis == "forecast" and position.projection is not None:
+        chance = position.projection.probability_over(float(threshold.reached_at(position.amount)))
+        return f"{threshold}: the period's total exceeds it with a probability of {chance:.0%}"
+    if threshold.basis == "balance":
+        return f"{threshold}: {position.balance} is left"
+    if threshold.basis == "anomaly" and position.today is not None:
+        return f"{threshold}: fewer than one day in {1 / max(1e-9, 1 - position.today.probability):,.0f} is like today"
+    return f"{threshold}: every window is above it"

@@ -1,0 +1,217 @@
+"""The price book: dated unit prices in their own currency, found by provider, model, meter, modifiers and day of use.
+
+The user's own files win over the built-in book, which wins over the price list of a library. What none of them knows
+is Unpriced with its reason, never 0. Nothing here rounds, sums or converts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from typing import Final, Protocol
+
+from alertd.core.pricing.dated import in_force, is_assumed
+from alertd.core.pricing.model_names import SELF_HOSTED, Candidate, candidates, without_snapshot
+from alertd.core.pricing.modifiers import normalised, of_training
+from alertd.core.pricing.pricehistory import (
+    History,
+    Price,
+    Unpriced,
+    discounted,
+    from_entries,
+    in_part,
+    joined,
+    supposing,
+)
+from alertd.core.pricing.pricelayer import Layer
+from alertd.core.pricing.rules import Rule, rules_for
+from alertd.core.usage import Line, Modifiers
+
+__all__ = ["Price", "PriceBook", "PriceList", "Tariff", "Unpriced"]
+
+#: A ratio of a ratio of a price is the deepest that any provider publishes; more is a loop in a file.
+_DEEPEST: Final = 4
+#: A model that is sold has a price for one of these.
+_TELLING: Final = ("input", "output", "minutes", "training")
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """A line with the price and the billing rule of one day."""
+
+    line: Line
+    price: Price
+    rule: Rule
+
+    @property
+    def linear(self) -> bool:
+        """Whether quantity times unit price is the cost."""
+        return self.rule.linear
+
+
+class PriceList(Protocol):
+    """A library's prices, asked after the book: a meter's whole history, oldest first, or why there is none."""
+
+    @property
+    def version(self) -> str: ...
+
+    def history(self, provider: str, model: str, meter: str, modifiers: Modifiers) -> History | Unpriced: ...
+
+    def names(self) -> Iterator[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBook:
+    """Immutable layers, the first wins; answers are remembered, so that a lookup costs a dictionary's."""
+
+    layers: tuple[Layer, ...] = ()
+    price_list: PriceList | None = None
+    _histories: dict[tuple[str, str, str, Modifiers], History | Unpriced] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _rules: dict[tuple[str, str], tuple[Rule, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def version(self) -> str:
+        """A digest of every price file and the list's version: the same string, the same prices."""
+        parts = [layer.digest for layer in self.layers] + [self.price_list.version if self.price_list else ""]
+        return sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+    def price(self, line: Line, day: date) -> Price | Unpriced:
+        """The price of a line on a day of use (in the provider's zone); the earliest known is assumed before it."""
+        history = self.history(line)
+        if isinstance(history, Unpriced):
+            return history
+        price = in_force(history, day)
+        if is_assumed(price, day):
+            return replace(price, assumed=f"the earliest known price ({price.since}) is assumed for {day}")
+        return price
+
+    def tariff(self, line: Line, day: date) -> Tariff | Unpriced:
+        """The price and the billing rule of a line on a day."""
+        price = self.price(line, day)
+        if isinstance(price, Unpriced):
+            return price
+        return Tariff(line, price, in_force(self.rules(price.provider, line.meter), day))
+
+    def history(self, line: Line) -> History | Unpriced:
+        """Every price that a line ever had, oldest first."""
+        key = (line.provider, line.model, line.meter, line.modifiers)
+        if key not in self._histories:
+            meter, modifiers = normalised(line.meter, line.modifiers)
+            if meter == "training":
+                modifiers = of_training(line.model, modifiers)
+            found = self._find(line.provider, line.model, meter, modifiers) or self._not_billed(line, meter)
+            self._histories[key] = found or self._why_not(line, meter, modifiers)
+        return self._histories[key]
+
+    def rules(self, provider: str, meter: str) -> tuple[Rule, ...]:
+        """The billing rules of a provider's meter, oldest first; pro rata where no file has one."""
+        key = (provider, meter)
+        if key not in self._rules:
+            patches = [patch for layer in reversed(self.layers) for seller, patch in layer.rules if seller == provider]
+            self._rules[key] = rules_for(patches, meter)
+        return self._rules[key]
+
+    def zone(self, provider: str) -> str:
+        """The IANA zone of a provider's billing days and months; UTC where no file says otherwise."""
+        named = next(iter(candidates(provider, "")), None)
+        seller = named.provider if named else provider
+        return next((layer.zones[seller] for layer in self.layers if seller in layer.zones), "UTC")
+
+    def zone_of(self, line: Line) -> str:
+        """The zone of the provider that a line is billed by, however its name is written."""
+        history = self.history(line)
+        return self.zone(line.provider if isinstance(history, Unpriced) else history[0].provider)
+
+    def nearest(self, model: str, count: int = 3) -> tuple[str, ...]:
+        """The known models whose names are most like this one: for a message about one that has no price."""
+        short = without_snapshot(model.lower().rsplit("/", 1)[-1])
+        names: dict[str, None] = {}
+        for layer in self.layers:
+            names.update(dict.fromkeys(layer.names()))
+        names.update(dict.fromkeys(self.price_list.names() if self.price_list else ()))
+        return tuple(get_close_matches(short, list(names), n=count, cutoff=0.55))
+
+    def _find(self, provider: str, model: str, meter: str, modifiers: Modifiers, depth: int = 0) -> History | None:
+        return joined(self._histories_of(provider, model, meter, modifiers, depth))
+
+    def _histories_of(
+        self, provider: str, model: str, meter: str, modifiers: Modifiers, depth: int
+    ) -> Iterator[History]:
+        """What each source knows, the strongest first."""
+        ways = self._ways(provider, model, depth)
+        for rank in range(len(self.layers)):
+            for way in ways:
+                for history in self._in_layer(rank, way, meter, modifiers, depth):
+                    yield supposing(history, way.assumed)
+        if (listed := self._in_list(ways, meter, modifiers)) is not None:
+            yield listed
+
+    def _ways(self, provider: str, model: str, depth: int) -> tuple[Candidate, ...]:
+        """How to read a name: another provider is asked only where the named one does not know the model at all."""
+        ways = candidates(provider, model)
+        own = tuple(way for way in ways if not way.elsewhere)
+        if len(own) == len(ways) or depth > 0:
+            return own
+        known = any(self._find(way.provider, way.model, meter, (), 1) for way in own for meter in _TELLING)
+        return own if known else ways
+
+    def _in_layer(self, rank: int, way: Candidate, meter: str, modifiers: Modifiers, depth: int) -> Iterator[History]:
+        """A file's own price, then what its ratio makes of another price."""
+        layer = self.layers[rank]
+        if entries := layer.prices(way.provider, way.model, meter, modifiers):
+            yield self._discounted(rank, from_entries(entries, layer.name, way.provider, way.model))
+        ratios = layer.ratios_of(way.provider, way.model, meter, modifiers)
+        if not ratios or depth >= _DEEPEST:
+            return
+        first = ratios[0]
+        rest = tuple(pair for pair in modifiers if pair[0] not in dict(first.modifiers))
+        base = self._find(way.provider, way.model, first.of or meter, rest, depth + 1)
+        if base and fnmatchcase(base[0].provider, first.provider):
+            yield in_part(base, ratios)
+
+    def _in_list(self, ways: Sequence[Candidate], meter: str, modifiers: Modifiers) -> History | None:
+        if self.price_list is None:
+            return None
+        for way in ways:
+            if way.provider in SELF_HOSTED:
+                continue
+            found = self.price_list.history(way.provider, way.model, meter, modifiers)
+            if not isinstance(found, Unpriced):
+                return supposing(self._discounted(len(self.layers), found), way.assumed)
+        return None
+
+    def _discounted(self, rank: int, prices: History) -> History:
+        """Prices of a layer after the discounts of the layers above it."""
+        for layer in self.layers[:rank]:
+            if discounts := layer.discounts_of(prices[0].provider, prices[0].model):
+                prices = discounted(prices, discounts)
+        return prices
+
+    def _not_billed(self, line: Line, meter: str) -> History | None:
+        """Calls of a model that is sold by the token cost nothing of their own: that is known, not unpriced."""
+        by_token = self._find(line.provider, line.model, "input", ()) if meter == "requests" else None
+        if by_token is None:
+            return None
+        price = by_token[-1]
+        return (
+            replace(price, amount=Decimal(0), per=1, since=None, ceiling=None, note="calls are not billed, tokens are"),
+        )
+
+    def _why_not(self, line: Line, meter: str, modifiers: Modifiers) -> Unpriced:
+        """Why there is no price, as narrowly as the book knows."""
+        name = f"{line.provider}/{line.model}" if line.provider else line.model
+        if any(way.provider in SELF_HOSTED for way in candidates(line.provider, line.model)):
+            return Unpriced(f"{name} is self-hosted: put your own rate into a price file")
+        if modifiers and self._find(line.provider, line.model, meter, ()):
+            said = ", ".join(f"{key}={value}" for key, value in modifiers)
+            return Unpriced(f"{name} has a price for {meter}, but none is known for {said}")
+        if any(self._find(line.provider, line.model, other, ()) for other in _TELLING):
+            return Unpriced(f"{name} is known, but has no price for {meter}")
+        return Unpriced(f"no price is known for {name}: add one to a price file")

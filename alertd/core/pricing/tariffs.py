@@ -1,0 +1,137 @@
+"""The price book as the judge reads it: what a unit of a ledger's line costs on a day, account-level rules included.
+
+A linear price is the book's own. Where a rule binds a whole account (a free tier, billing units), the account's month
+is rated as a whole and each unit carries what it came to: the parts add up, and no scope gets the free tier twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+from alertd.core.billing.roles import Standing, counting
+from alertd.core.ledger import Ledger
+from alertd.core.money import Money
+from alertd.core.pricing.costing import Exchange, NoPrice, Rate, UnitPrice
+from alertd.core.pricing.dated import days_of_change
+from alertd.core.pricing.fx import NoRate, Rates
+from alertd.core.pricing.linewise import rate_of
+from alertd.core.pricing.prices import PriceBook, Tariff, Unpriced
+from alertd.core.rating import effective_prices, rate
+from alertd.core.usage import Line, Usage
+
+
+class LedgerTariff:
+    """What a unit costs, for the usage of one ledger as it stands."""
+
+    def __init__(self, book: PriceBook, ledger: Ledger, standings: Mapping[str, Standing] | None = None) -> None:
+        """`standings` say who counts where several sources see the same traffic: a free tier is used up once."""
+        self._book = book
+        self._ledger = ledger
+        self._counted = counting(ledger.series, standings or {})
+        self._months: dict[tuple[str, str, date], Mapping[tuple[Line, date], Fraction]] = {}
+        self._nearest: dict[str, str] = {}
+
+    @property
+    def version(self) -> str:
+        """A digest of every price: the same string, the same prices."""
+        return self._book.version
+
+    def rate_of(self, lines: Sequence[Line], day: date, unit: str, exchange: Exchange) -> Rate | None:
+        """How these lines are billed together where that is not linear and they are their accounts' only ones."""
+        found = rate_of(self._book, lines, day, unit, exchange)
+        if found is None:
+            return None
+        own, sellers = set(lines), {self._seller(line, day) for line in lines}
+        others = {row.line for row in self._ledger.series if not row.billed and self._counted(row)} - own
+        return None if any(self._seller(line, day) in sellers for line in others) else found
+
+    def zone(self, provider: str) -> str:
+        """The IANA zone of a provider's billing days and months."""
+        return self._book.zone(provider)
+
+    def runs(self, line: Line, first: date, last: date) -> list[tuple[date, UnitPrice | NoPrice]]:
+        """What a unit costs from each day on that something changes: a price, a rule, or the account's month."""
+        history = self._book.history(line)
+        if isinstance(history, Unpriced):
+            return [(first, self.unit_price(line, first))]
+        rules = self._book.rules(history[0].provider, line.meter)
+        changes = {step for step in days_of_change(history, rules) if step is not None}
+        if not all(rule.linear for rule in rules):
+            month = first.replace(day=1)
+            while month <= last:
+                changes.add(month)
+                month = _next(month)
+        days = sorted({first, *(day for day in changes if first < day <= last)})
+        return [(day, self.unit_price(line, day)) for day in days]
+
+    def unit_price(self, line: Line, day: date) -> UnitPrice | NoPrice:
+        """The price of one unit on a day of use, or why there is none and what is nearest."""
+        tariff = self._book.tariff(line, day)
+        if isinstance(tariff, Unpriced):
+            return NoPrice(tariff.reason, self._near(line.model))
+        price = tariff.price
+        if tariff.linear:
+            return UnitPrice(price.unit, price.currency, assumed=bool(price.assumed))
+        return UnitPrice(self._effective(tariff, day), price.currency, assumed=bool(price.assumed))
+
+    def _effective(self, tariff: Tariff, day: date) -> Decimal:
+        """What a unit came to in the account's month; before any use, the price itself."""
+        month = day.replace(day=1)
+        key = (tariff.line.account, tariff.price.provider, month)
+        if key not in self._months:
+            self._months[key] = self._rated(*key)
+        found = self._months[key].get((tariff.line, month))
+        return tariff.price.unit if found is None else Decimal(found.numerator) / Decimal(found.denominator)
+
+    def _rated(self, account: str, provider: str, month: date) -> Mapping[tuple[Line, date], Fraction]:
+        """The account's whole month as its provider bills it, by line; each day by its own price and rule."""
+        zone = ZoneInfo(self._book.zone(provider))
+        length = (_next(month) - month).days
+        days = [_midnight(month + timedelta(days=number), zone) for number in range(length + 1)]
+        sums = self._ledger.sums([day.timestamp() for day in days])
+        used = [
+            Usage(row.line, start, end, int(count))
+            for row, counts in zip(self._ledger.series, sums, strict=True)
+            if not row.billed
+            and row.account == account
+            and self._counted(row)
+            and self._sold_by(row.line, provider, month)
+            for (start, end), count in zip(pairwise(days), counts, strict=True)
+            if count
+        ]
+        return effective_prices(rate(used, self._book))
+
+    def _sold_by(self, line: Line, provider: str, day: date) -> bool:
+        return self._seller(line, day) == (line.account, provider)
+
+    def _seller(self, line: Line, day: date) -> tuple[str, str]:
+        tariff = self._book.tariff(line, day)
+        return line.account, "" if isinstance(tariff, Unpriced) else tariff.price.provider
+
+    def _near(self, model: str) -> str:
+        if model not in self._nearest:
+            self._nearest[model] = next(iter(self._book.nearest(model, 1)), "")
+        return self._nearest[model]
+
+
+def exchange_of(rates: Rates) -> Exchange:
+    """One unit of a currency in another on a day, by the configured rates; None where there is none."""
+
+    def exchange(base: str, quote: str, day: date) -> Decimal | None:
+        found = rates.convert(Money(Decimal(1), base), quote, day)
+        return None if isinstance(found, NoRate) else found.amount
+
+    return exchange
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+def _next(month: date) -> date:
+    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
