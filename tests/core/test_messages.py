@@ -301,7 +301,7 @@ def test_budgets_that_may_overlap_are_not_added() -> None:
 
 
 def test_a_first_start_says_that_it_is_not_told_again() -> None:
-    assert "is not told again" in said(*digest(NOW, "first_start"))
+    assert "are listed here only" in said(*digest(NOW, "first_start"))
 
 
 def test_no_events_are_no_message() -> None:

@@ -22,6 +22,8 @@ __all__ = ["BOLD", "CODE", "ITALIC", "LINK", "PLAIN", "Line", "Message", "Span",
 _ICONS: Final = {"information": "🔵", "warning": "🟠", "critical": "🔴"}
 _ICONS_OF_KINDS: Final = {"source_stale": "⚫", "recovered": "🟢", "test": "🔵"}
 _ICONS_OF_STATES: Final = {"over": "🔴", "risk": "🟠", "unknown": "⚫", "ok": "🟢"}
+#: What was done and read back is no alarm; what still waits for somebody is a raised hand.
+_ICONS_OF_ACTS: Final = {"executed": "🛑", "verified": "✅", "restored": "✅"}
 _SUBJECT_LENGTH: Final = 150
 
 
@@ -50,7 +52,7 @@ def compose(events: Sequence[Event], now: datetime) -> Message:
 
 def _icon(event: Event, *, alone: bool) -> str:
     if alone and event.kind == "action":
-        return "🛑" if details.words(event, "state") in {"executed", "verified"} else "✋"
+        return _ICONS_OF_ACTS.get(details.words(event, "state"), "✋")
     if alone and details.words(event, "occasion") == "standing":
         own = _ICONS_OF_STATES.get(details.words(event, "state"), "🔵")
         return _ICONS["critical"] if event.severity == "critical" else own

@@ -180,7 +180,7 @@ def _why(event: Event) -> list[Line]:
 def _occasion_note(events: Sequence[Event]) -> Line:
     occasion = details.words(events[0], "occasion")
     if occasion == "first_start":
-        return (plain("What was passed before this start is in this message and is not told again."),)
+        return (plain("Levels that were passed before this start are listed here only."),)
     sums = _together(events)
     return (plain(sums),) if sums else ()
 
