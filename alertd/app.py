@@ -214,6 +214,7 @@ class App:
             dry_run=settings.dry_run,
             public_url=settings.public_url,
             policy=_policy(settings),
+            correct=settings.correct_estimates,
             balances=lambda: {name: one.balance for name, one in collects.items() if one.balance is not None},
             committed=lambda: [(name, item) for name, one in collects.items() for item in one.committed],
             catching_up=lambda: frozenset(name for name, one in collects.items() if one.catching_up),
@@ -440,7 +441,7 @@ def database_warning(settings: Settings) -> str | None:
     """What to say where a container's database would be gone with it: the file lies on the container's own layer."""
     if not settings.database.startswith("sqlite:///") or not Path("/.dockerenv").exists():
         return None
-    folder = Path(settings.database.removeprefix("sqlite:///")).parent
+    folder = Path(settings.database.removeprefix("sqlite:///")).resolve().parent
     if folder.exists() and folder.stat().st_dev == Path("/").stat().st_dev:
         return f"{folder} is not on a volume: what alertd remembers is gone with this container; mount one there"
     return None

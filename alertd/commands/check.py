@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from rich.table import Table
 
 from alertd.app import App, database_warning
 from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.core.budgets import duration_text
 from alertd.core.judgement.positions import Position
 from alertd.core.messages.figures import amount
 from alertd.core.pricing.prices import Unpriced
@@ -101,7 +102,8 @@ def _database(app: App, settings: Settings) -> Callable[[], Awaitable[str]]:
     async def look() -> str:
         await app.store.open()
         await app.store.writable()
-        return database_warning(settings) or "opened, migrated and writable"
+        warning = database_warning(settings)
+        return f"warning: {warning}" if warning else "opened, migrated and writable"
 
     return look
 
@@ -112,16 +114,23 @@ async def _source(report: Report, name: str, source: Any, now: datetime) -> None
     except SourceError as error:
         report.rows.append(("source", name, False, str(error)))
         return
-    age = f"; newest data {(now - look.latest).total_seconds():.0f} s old" if look.latest is not None else ""
-    report.rows.append(("source", name, True, look.summary + age))
+    seconds = max(0.0, (now - look.latest).total_seconds()) if look.latest is not None else 0.0
+    age = f"; newest data {duration_text(timedelta(seconds=int(seconds)))} old" if look.latest is not None else ""
+    if not look.problems:
+        report.rows.append(("source", name, True, look.summary + age))
     report.rows.extend(("source", name, False, problem) for problem in look.problems)
     for label, values in sorted(look.labels.items()):
+        if not any(values):
+            continue
         shown = ", ".join(list(values)[:6]) + (f" and {len(values) - 6} more" if len(values) > 6 else "")  # noqa: PLR2004
         report.rows.append(("source", name, True, f"  label {label}: {shown}"))
 
 
 async def _budgets(app: App, report: Report) -> None:
     _, decisions = await app.judge.preview()
+    if not app.judge.ledger.series:
+        said = "what each matches is shown once alertd run has read the sources"
+        report.rows.append(("budgets", "", True, said))
     for position in decisions.positions:
         report.budgets.append(_resolved(position, app))
     for line in {row.line for row in app.judge.ledger.series if not row.billed}:

@@ -220,7 +220,7 @@ def _tell(args: argparse.Namespace, found: Found, asking: Asking) -> None:
         return
     asking.say(f"\nWrote {args.out}, readable by you alone. Next:")
     for command, what in (
-        ("check", "reaches everything, shows what the budget matches"),
+        ("check", "reaches everything"),
         ("test-notify ops", "sends a sample message"),
         ("run", "watches"),
     ):

@@ -25,7 +25,8 @@ from alertd.core.judgement.survey import HISTORY_DAYS
 from alertd.core.judgement.verdicts import Alert
 from alertd.core.ledger import Ledger
 from alertd.core.money import Money
-from alertd.core.pricing.costing import Exchange
+from alertd.core.pricing.corrected import CorrectedTariff, corrections
+from alertd.core.pricing.costing import Exchange, Tariff
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.pricing.tariffs import LedgerTariff
 from alertd.core.usage import Committed
@@ -51,6 +52,8 @@ class Terms:
     dry_run: bool = False
     #: Where people reach the daemon's pages; "" where nobody said.
     public_url: str = ""
+    #: Whether what the bill came to corrects the prices of the days that are not billed yet.
+    correct: bool = False
     policy: Policy = field(default_factory=Policy)
     catching_up: Callable[[], frozenset[str]] = frozenset
     #: What is certain to be billed later, with the source that says so.
@@ -137,9 +140,12 @@ class Judge:
         stored = {row.name: row for row in await self._store.sources()}
         self.views = {name: view_of(source, stored.get(name)) for name, source in terms.sources.items()}
         standings = {name: standing_of(source) for name, source in terms.sources.items()}
+        tariff: Tariff = LedgerTariff(terms.book, self.ledger, standings)
+        if terms.correct and (known := corrections(notes.get("correction"))):
+            tariff = CorrectedTariff(tariff, known)
         around = Circumstances(
             now=now,
-            tariff=LedgerTariff(terms.book, self.ledger, standings),
+            tariff=tariff,
             standings=standings,
             exchange=terms.exchange,
             sources=self.views,

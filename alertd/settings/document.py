@@ -154,6 +154,9 @@ class Document(BaseSettings):
         "", description="Called after every good round, so that somebody notices when alertd is gone"
     )
     digest: Literal["weekly", "daily", "off"] = Field("weekly", description="How often a summary is sent")
+    correct_estimates: bool = Field(
+        default=False, description="Correct the prices of days that are not billed yet by what the bill came to"
+    )
     drift_level: Decimal = Field(
         Decimal(10), ge=0, description="By how many percent of the bill an estimate may differ before it is said"
     )

@@ -96,6 +96,7 @@ class _Reading:
             heartbeat_url=document.heartbeat_url,
             digest=document.digest,
             drift_level=document.drift_level,
+            correct_estimates=document.correct_estimates,
             quiet_hours=document.quiet_hours,
             budgets=budgets,
             prices=prices,

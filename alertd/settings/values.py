@@ -46,6 +46,7 @@ class Settings:
     digest: str
     #: In percent of the bill.
     drift_level: Decimal
+    correct_estimates: bool
     quiet_hours: QuietHours | None
     sources: Mapping[str, Configured]
     budgets: Mapping[str, Budget]

@@ -54,7 +54,17 @@ def drifting(
         return [], {}
     found, pairs = compared(ledger, around, _LOOK_BACK)
     events = [*_drifts(found, around.now, level), *_alikes(pairs, around.now)]
-    return [(key, event) for key, event in events if key not in told], {"reconciled": around.now.isoformat()}
+    changed = {"reconciled": around.now.isoformat(), "correction": _corrections(found)}
+    return [(key, event) for key, event in events if key not in told], changed
+
+
+def _corrections(found: Sequence[Reconciled]) -> dict[str, dict[str, str]]:
+    """By provider, what one unit of the estimate came to, and the first day that is not billed yet."""
+    return {
+        one.provider: {"factor": str(one.factor), "since": (one.days[-1].day + timedelta(days=1)).isoformat()}
+        for one in found
+        if one.factor is not None and len(one.days) >= _LEAST_DAYS
+    }
 
 
 def _drifts(found: Sequence[Reconciled], now: datetime, level: Decimal) -> Iterator[tuple[str, Event]]:

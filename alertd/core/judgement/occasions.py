@@ -10,6 +10,7 @@ from typing import Any, Final
 from alertd.core.budgets import SEVERITIES
 from alertd.core.judgement.evidence import event_of, found_late
 from alertd.core.judgement.positions import Position
+from alertd.core.judgement.thresholds import is_burning
 from alertd.core.judgement.verdicts import Alert, levels
 from alertd.core.ledger import Ledger
 
@@ -28,7 +29,7 @@ def state_of(position: Position) -> str:
     if position.spent >= position.amount.value:
         return "over"
     bound = position.projection.fires_below() if position.projection is not None else 0.0
-    return "risk" if float(position.amount.value) < bound else "ok"
+    return "risk" if float(position.amount.value) < bound or is_burning(position) else "ok"
 
 
 def first_summary(position: Position, alerts: Sequence[Alert], now: datetime) -> Alert:

@@ -29,6 +29,8 @@ from alertd.core.usage import Line
 #: Days of history that a projection may look back over.
 HISTORY_DAYS: Final = 120
 #: Under so many days of data a projection reads hours instead of days.
+#: Where watching began within a day, nothing is projected before so much was seen.
+_TOO_EARLY: Final = timedelta(hours=24)
 _YOUNG: Final = timedelta(days=3)
 #: Labels that say who spends, the most telling first; then what: the model.
 _WHO: Final = ("key", "user", "service", "project", "workspace", "team")
@@ -301,6 +303,8 @@ class Survey:
         start = datetime.fromtimestamp(table.borders[born], UTC)
         if position.complete_from is not None:
             start = max(start, position.complete_from.astimezone(UTC))
+        if start.timestamp() > table.borders[born] and until - start < _TOO_EARLY:
+            return None  # a day that began unseen says nothing of days to come
         if until - start < _YOUNG:
             series = self._hours(indices, table, start, until)
         else:
@@ -424,12 +428,13 @@ def _complete_from(views: Sequence[SourceView], period: Period) -> datetime | No
 
 
 def _telling_label(ledger: Ledger, used: Sequence[int], scope: Scope) -> str:
-    """The label that best tells who spends: the first of the known ones with several values, else the model."""
+    """The label that best tells who spends: the first with several values; else the model, or the one key of one."""
     taken = {name for name, _ in scope}
     for name in _WHO:
         if name not in taken and len({ledger.labels[index].get(name) for index in used}) > 1:
             return name
-    return "model"
+    keyed = "key" not in taken and all(ledger.labels[index].get("key") for index in used)
+    return "key" if keyed and len({ledger.series[index].model for index in used}) == 1 else "model"
 
 
 def _kind(row: SeriesRow) -> tuple[str, str, str]:

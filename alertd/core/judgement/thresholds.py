@@ -144,6 +144,12 @@ def _runs_low(position: Position, threshold: Threshold) -> bool | None:
     return False if position.balance * Decimal(str(_CLEARED)) > threshold.amount.value else None
 
 
+def is_burning(position: Position) -> bool:
+    """Whether one of its burn-rate thresholds stands now."""
+    burning = (threshold for threshold in thresholds_of(position) if threshold.basis == "burn_rate")
+    return any(_burning(position, threshold) is True for threshold in burning)
+
+
 def advance(standing: Standing, threshold: Threshold, *, stood: bool | None, now: datetime) -> tuple[Standing, str]:
     """The standing after one look, and what is to be said: "fired", "recovered" or nothing ("").
 
