@@ -40,11 +40,13 @@ def period_of(world: World) -> tuple[datetime, int]:
     return first, first.day
 
 
-def visible(world: World, since: datetime) -> Counter[tuple[str, str]]:
-    """Tokens by model and disjoint meter from an instant on, without those that no scrape could see."""
+def visible(world: World, since: datetime, key: str = "") -> Counter[tuple[str, str]]:
+    """Tokens by model and disjoint meter from an instant on (of one key), without those that no scrape could see."""
     first = int((since - world.start).total_seconds()) // trace.STEP
     found: Counter[tuple[str, str]] = Counter()
     for one in world.series["gateway"]:
+        if key and one.labels["api_key_alias"] != key:
+            continue
         lost = sum(int(one.used[s]) - one._kept(s, share) for s, share in trace.RESTARTS if s >= first)
         quantity = int(one.used[first:].sum()) - lost
         found[one.labels["model"], one.meter] += quantity
@@ -182,11 +184,10 @@ def test_killed_again_and_again_with_a_receiver_that_refuses_a_third_nothing_is_
     world: World, tmp_path: Path, kills: int
 ) -> None:
     since, start_day = period_of(world)
-    spent = visible(world, since)
-    dearest = cost(Counter({key: count for key, count in spent.items() if key[0] == "gpt-5.4"}))
-    amount = dearest / 2
+    keys = {one.labels["api_key_alias"] for one in world.series["gateway"]}
+    amount = max(cost(visible(world, since, key)) for key in keys) / 2
     # Levels that the month has passed, and a row of them that live traffic passes while the daemon dies and comes back.
-    levels = [1, 5, 10, 25, 50, 75, 100, *(float((200 + step * Decimal("0.01")).normalize()) for step in range(120))]
+    levels = [1, 5, 10, 25, 50, 75, 100, *(200 + step / 500 for step in range(1, 60))]
     chance = random.Random(7)
     with WebhookServer(refuse_every=3) as hook:
         file = env_file(
