@@ -104,14 +104,19 @@ class Deliver:
         return total
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`: every notifier's lane goes on by itself, also those that a reload adds."""
+        """Until `stop`: every notifier's lane goes on by itself, also those that a reload adds.
+
+        What is being sent at the stop is finished and recorded. To cancel this cuts it; what is cut may have arrived.
+        """
         lanes: dict[str, asyncio.Task[None]] = {}
         try:
             while not stop.is_set():
                 for name in self._notifiers.keys() - {name for name, task in lanes.items() if not task.done()}:
-                    lanes[name] = asyncio.create_task(self._keep_going(name), name=f"deliver {name}")
+                    lanes[name] = asyncio.create_task(self._keep_going(name, stop), name=f"deliver {name}")
                 await self._runner.run("deliver orphans", self._orphans)
                 await _either(stop, timedelta(seconds=_LOOK_SECONDS))
+            self.wake()
+            await asyncio.gather(*lanes.values())
         finally:
             for task in lanes.values():
                 task.cancel()
@@ -134,15 +139,15 @@ class Deliver:
         self._orphans_said.clear()
         self.wake()
 
-    async def _keep_going(self, name: str) -> None:
+    async def _keep_going(self, name: str, stop: asyncio.Event) -> None:
         lane = self._lane(name)
-        while name in self._notifiers and not self._runner.closing:
+        while name in self._notifiers and not stop.is_set():
             lane.woken.clear()
             before = lane.totals.delivered
             await self._runner.run(f"deliver {name}", partial(self._round, name))
             free = (lane.free_at or self._clock.now()) - self._clock.now()
             if lane.totals.delivered > before:
-                await asyncio.sleep(max(0.0, free.total_seconds()))
+                await _either(stop, max(free, timedelta()))
             else:
                 await _either(lane.woken, timedelta(seconds=_LOOK_SECONDS))
 
@@ -165,7 +170,11 @@ class Deliver:
         """One message of a claim: sent, and recorded under its fence."""
         if self._clock.now() + self._send > lease_ends:  # this process slept: the row may be another's by now
             return Sent(overtaken=1)
-        outcome = await _sent(notifier, row, self._send)
+        try:
+            outcome = await _sent(notifier, row, self._send)
+        except asyncio.CancelledError:  # the daemon ends: whoever goes on need not wait for the lease to run out
+            await self._store.retry_later(row, self._clock.now(), "stopped while it was sent", uncertain=True)
+            raise
         now = self._clock.now()
         if isinstance(outcome, Receipt):
             lane.circuit, lane.last_error = after_try(lane.circuit, None, now, self._jitter()), ""

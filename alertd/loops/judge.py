@@ -83,12 +83,14 @@ class Judge:
     async def tick(self) -> int:
         """One judgement of what the ledger holds now; the number of alerts announced."""
         for _ in range(_TRIES):
+            # Asked before the ledger is read: what is up to the present then is in the ledger.
+            behind = self.terms.catching_up()
             await self._refresh()
             notes = await self._store.memory()
-            facts = await self._facts({name: value for name, (value, _) in notes.items()})
+            facts = await self._facts({name: value for name, (value, _) in notes.items()}, behind)
             decisions = await asyncio.to_thread(assess, facts)
             self.latest, self.facts, self.judged = decisions, facts, facts.around.now
-            if await self._commit(decisions, notes):
+            if await self._commit(decisions, notes, behind):
                 return len(decisions.alerts)
             self._told = None
         log.warning("another replica was quicker with its judgement; this one is left to the next round")
@@ -108,9 +110,10 @@ class Judge:
 
     async def preview(self) -> tuple[Facts, Decisions]:
         """What a judgement would come to now, and from what; nothing is written."""
+        behind = self.terms.catching_up()
         await self._refresh()
         notes = await self._store.memory()
-        facts = await self._facts({name: value for name, (value, _) in notes.items()})
+        facts = await self._facts({name: value for name, (value, _) in notes.items()}, behind)
         return facts, await asyncio.to_thread(assess, facts)
 
     async def _refresh(self) -> None:
@@ -131,7 +134,7 @@ class Judge:
         starts = [b.period.previous(b.period.containing(now)).start for b in self.terms.budgets]
         return min([now - timedelta(days=HISTORY_DAYS + 1), *starts])
 
-    async def _facts(self, notes: Mapping[str, Any]) -> Facts:
+    async def _facts(self, notes: Mapping[str, Any], behind: frozenset[str]) -> Facts:
         now = self._clock.now()
         terms = self.terms
         if self._told is None:
@@ -154,12 +157,14 @@ class Judge:
             balances=terms.balances(),
             widths={name.removeprefix("scored/"): width(value) for name, value in notes.items() if _is_score(name)},
         )
-        return Facts(terms.budgets, self.ledger, around, self._told, notes, terms.catching_up(), terms.policy)
+        return Facts(terms.budgets, self.ledger, around, self._told, notes, behind, terms.policy)
 
-    async def _commit(self, decisions: Decisions, notes: Mapping[str, tuple[Any, int]]) -> bool:
+    async def _commit(
+        self, decisions: Decisions, notes: Mapping[str, tuple[Any, int]], behind: frozenset[str] | None = None
+    ) -> bool:
+        """`behind` names the sources that the judged ledger lacked; None where it was no judgement of the ledger."""
         now = self._clock.now()
-        behind = restored.catching_up(notes, self.terms.catching_up(), self.views)
-        untold = self.terms.dry_run or behind is not None
+        untold = self.terms.dry_run or restored.NOTE in notes
         alerts = [_with_page(alert, self.terms.public_url) for alert in decisions.alerts]
         rows = [row for alert in alerts for row in _rows(alert, now, dry_run=untold)]
         budgets = {budget.name: budget for budget in self.terms.budgets}
@@ -172,7 +177,7 @@ class Judge:
                 log.info("%s: %s would get %s", why, message.notifier, [event.reason for event in message.events])
             messages = ()
         changed = {**decisions.notes, **_outlived(notes, now)}
-        if behind is False:
+        if behind is not None and restored.caught_up(notes, behind, self.views):
             changed[restored.NOTE] = None
         if not (rows or changed):
             return True

@@ -268,6 +268,38 @@ async def test_a_fresh_message_leaves_at_once_when_deliver_is_woken() -> None:
     assert ops.keys == ["a", "b"]
 
 
+async def sending(ops: Hanging, outbox: Outbox, stop: asyncio.Event) -> asyncio.Task[None]:
+    """Deliver, in the middle of its first send."""
+    await outbox.write("a")
+    running = asyncio.create_task(outbox.deliver.run(stop))
+    async with asyncio.timeout(60):
+        while not ops.taken:
+            await asyncio.sleep(0)
+    return running
+
+
+async def test_what_is_being_sent_when_the_daemon_stops_is_finished_and_recorded() -> None:
+    ops, stop = Hanging(), asyncio.Event()
+    outbox = Outbox(ops)
+    running = await sending(ops, outbox, stop)
+    stop.set()
+    asyncio.get_running_loop().call_later(0.05, ops.let_go.set)
+    await running
+    assert (ops.cut, await outbox.store.outbox_depth()) == (0, {})
+
+
+async def test_what_is_cut_by_the_end_of_the_daemon_is_tried_at_once_by_the_next_as_uncertain() -> None:
+    ops, stop = Hanging(), asyncio.Event()
+    outbox = Outbox(ops)
+    running = await sending(ops, outbox, stop)
+    running.cancel()
+    await asyncio.wait([running])
+    assert ops.cut == 1
+    ops.let_go.set()
+    assert await outbox.rounds(1) == Sent(delivered=1)
+    assert [(d.key, d.uncertain) for d in ops.taken] == [("a", False), ("a", True)]
+
+
 def test_a_lease_that_ends_before_a_send_is_refused() -> None:
     with pytest.raises(ValueError, match="a lease of 0:00:10 ends before a send of 0:01:00 is cut"):
         Deliver(MemoryStore(), {}, StoppedClock(), {}, lease=timedelta(seconds=10))

@@ -15,11 +15,9 @@ from alertd.core.judgement.positions import SourceView
 NOTE: Final = "restored"
 
 
-def catching_up(notes: Mapping[str, Any], behind: Collection[str], views: Mapping[str, SourceView]) -> bool | None:
-    """Whether a restored database is still behind the world (`behind` names sources being read up to it).
+def caught_up(notes: Mapping[str, Any], behind: Collection[str], views: Mapping[str, SourceView]) -> bool:
+    """Whether a restored database has seen the present; `behind` names sources that were being read up to it.
 
-    None where it was never restored. A source that fails is not waited for.
+    A source that fails is not waited for. False where nothing was restored.
     """
-    if NOTE not in notes:
-        return None
-    return any(not (view := views.get(name)) or not view.error for name in behind)
+    return NOTE in notes and all((view := views.get(name)) is not None and view.error for name in behind)
