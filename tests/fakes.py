@@ -67,10 +67,12 @@ class Hanging(Channel):
     """Takes a message and never answers, until it is let go."""
 
     let_go: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
     cut: int = 0
 
     async def send(self, delivery: Delivery) -> Receipt:
         self.taken.append(delivery)
+        self.begun.set()
         try:
             await self.let_go.wait()
         except asyncio.CancelledError:

@@ -273,8 +273,7 @@ async def sending(ops: Hanging, outbox: Outbox, stop: asyncio.Event) -> asyncio.
     await outbox.write("a")
     running = asyncio.create_task(outbox.deliver.run(stop))
     async with asyncio.timeout(60):
-        while not ops.taken:
-            await asyncio.sleep(0)
+        await ops.begun.wait()
     return running
 
 
