@@ -81,7 +81,7 @@ class Room:
             yield
         finally:
             stop.set()
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, 60)
 
     async def close(self) -> None:
         await self.slack.close()

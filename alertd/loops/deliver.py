@@ -29,7 +29,7 @@ SEND: Final = timedelta(seconds=60)
 #: Twice the send: time enough to record it on a busy database before another may take the row over.
 LEASE: Final = timedelta(seconds=120)
 #: How often a lane looks for what fell due, or was written by another replica. A message of one's own wakes it at once.
-_LOOK_SECONDS: Final = 2.0
+LOOK: Final = timedelta(seconds=2)
 #: How long a send that was cut may take to end.
 _CUT_SECONDS: Final = 1.0
 _ORPHANS_A_ROUND: Final = 50
@@ -79,6 +79,7 @@ class Deliver:
         jitter: Callable[[], float] = random.random,
         send: timedelta = SEND,
         lease: timedelta = LEASE,
+        look: timedelta = LOOK,
     ) -> None:
         if lease <= send:
             raise ValueError(f"a lease of {lease} ends before a send of {send} is cut")
@@ -93,6 +94,7 @@ class Deliver:
         self.held = held
         self._send = send
         self._lease = lease
+        self._look = look
         self._orphans_said: set[str] = set()
 
     async def tick(self) -> Sent:
@@ -114,7 +116,7 @@ class Deliver:
                 for name in self._notifiers.keys() - {name for name, task in lanes.items() if not task.done()}:
                     lanes[name] = asyncio.create_task(self._keep_going(name, stop), name=f"deliver {name}")
                 await self._runner.run("deliver orphans", self._orphans)
-                await _either(stop, timedelta(seconds=_LOOK_SECONDS))
+                await _either(stop, self._look)
             self.wake()
             await asyncio.gather(*lanes.values())
         finally:
@@ -149,7 +151,7 @@ class Deliver:
             if lane.totals.delivered > before:
                 await _either(stop, max(free, timedelta()))
             else:
-                await _either(lane.woken, timedelta(seconds=_LOOK_SECONDS))
+                await _either(lane.woken, self._look)
 
     async def _round(self, name: str) -> Sent:
         """Claim what this notifier may send now, send it, record each as soon as it is known."""

@@ -131,7 +131,7 @@ def test_ctrl_c_is_no_traceback(tmp_path: Path) -> None:
     )
     with jobs.open("w"):  # opens when the command opens it to read, so it waits in there from now on
         command.send_signal(signal.SIGINT)
-        out, err = command.communicate(timeout=20)
+        out, err = command.communicate(timeout=120)
     assert (command.returncode, out, err) == (INTERRUPTED, b"", b"")
 
 

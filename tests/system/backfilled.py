@@ -55,7 +55,7 @@ class Exporter:
 
     def wait(self, scrapes: int) -> None:
         """Until it was scraped so many times more."""
-        wanted, deadline = self.scrapes + scrapes, time.monotonic() + 30
+        wanted, deadline = self.scrapes + scrapes, time.monotonic() + 180
         while self.scrapes < wanted:
             assert time.monotonic() < deadline, "Prometheus does not scrape the exporter"
             time.sleep(0.05)
@@ -147,7 +147,7 @@ def _prometheus(config: Path, data: Path) -> tuple[subprocess.Popen[bytes], str]
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={data}", "--log.level=error",
                "--storage.tsdb.retention.time=90d", f"--web.listen-address=127.0.0.1:{port}"]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 60
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 180
     while time.monotonic() < deadline:
         try:
             if httpx.get(f"{url}/-/ready", trust_env=False).status_code == 200:

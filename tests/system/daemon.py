@@ -19,7 +19,7 @@ import httpx
 HOUSE = Path(__file__).parents[2]
 
 
-def wait_for(what: str, found: Callable[[], Any], seconds: float = 60.0) -> Any:
+def wait_for(what: str, found: Callable[[], Any], seconds: float = 180.0) -> Any:
     """The first answer of `found` that is true; fails, naming what was awaited, when it takes too long."""
     deadline = time.monotonic() + seconds
     while not (answer := found()):
@@ -72,12 +72,12 @@ class Daemon:
         if not self.port:
             assert self._process.poll() is None, self.lines
             return None
-        answer = httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=10)
+        answer = httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=60)
         return answer.json() if answer.status_code == 200 else None
 
     def text(self, path: str) -> str:
         """One of its pages as text."""
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=10).text
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=60).text
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -85,13 +85,13 @@ class Daemon:
     def kill(self) -> None:
         """SIGKILL: no goodbye."""
         self._process.kill()
-        self._end(10)
+        self._end(60)
 
     def stop(self) -> tuple[int, float]:
         """SIGTERM; its exit status, and the seconds that it took."""
         begin = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
-        status = self._end(15)
+        status = self._end(60)
         return status, time.monotonic() - begin
 
     def _end(self, seconds: float) -> int:

@@ -184,7 +184,7 @@ async def test_two_replicas_one_killed_one_stopped_beyond_its_lease_and_every_co
 def _wait_for(told: Story, more: int) -> None:
     """Until the receiver took so many posts more."""
     wanted = len(told.receiver.taken) + more
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while len(told.receiver.taken) < wanted:
         assert time.monotonic() < deadline, f"{len(told.receiver.taken)} posts, {wanted} awaited"
         time.sleep(0.01)

@@ -31,7 +31,7 @@ def test_the_demonstration_tells_of_a_level_within_a_minute_and_leaves_cleanly_a
             reader.start()
             wait_for("the 80 % level on the console", lambda: any("80 % of" in line for line in said), 60)
             seconds = time.monotonic() - begun
-            wait_for("the same in Slack", lambda: any("80 % of" in str(one) for one in slack.messages), 20)
+            wait_for("the same in Slack", lambda: any("80 % of" in str(one) for one in slack.messages))
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 0
             reader.join(5)

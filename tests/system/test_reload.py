@@ -96,7 +96,7 @@ def test_a_changed_file_is_read_anew_without_a_signal_secrets_included(tmp_path:
             gateway.token = "second"
             wait_for("the refusal of the old token", lambda: logged(daemon, "answers 401"))
             (tmp_path / "token").write_text("second\n")
-            wait_for("the reload", lambda: logged(daemon, "configuration re-read"), 30)
+            wait_for("the reload", lambda: logged(daemon, "configuration re-read"))
             gateway.tokens = 7_000_000
             wait_for("usage by the new token", lambda: judged(daemon)[0]["spent"] == "6000000")
             assert "second" not in str(daemon.lines)
