@@ -70,7 +70,7 @@ def test_a_key_that_uses_up_a_budget_is_turned_off_once_somebody_approved(tmp_pa
         )
         daemon = Daemon(file)
         try:
-            wait_for("the proposal", lambda: "awaiting" in alertd(file), 60)
+            wait_for("the proposal", lambda: "awaiting" in alertd(file))
             acts = json.loads(alertd(file, "list", "--json"))
             (handle,) = [act["id"][:6] for act in acts if act["target"] == "rag-indexer"]
             assert provider.written == []

@@ -29,7 +29,7 @@ def test_the_demonstration_tells_of_a_level_within_a_minute_and_leaves_cleanly_a
             assert process.stdout is not None
             reader = threading.Thread(target=lambda: said.extend(process.stdout or ()), daemon=True)
             reader.start()
-            wait_for("the 80 % level on the console", lambda: any("80 % of" in line for line in said), 60)
+            wait_for("the 80 % level on the console", lambda: any("80 % of" in line for line in said))
             seconds = time.monotonic() - begun
             wait_for("the same in Slack", lambda: any("80 % of" in str(one) for one in slack.messages))
             process.send_signal(signal.SIGINT)
