@@ -27,7 +27,7 @@ from starlette.types import ASGIApp
 from alertd import __version__, registry, web
 from alertd.core.events import Event
 from alertd.core.faults import SettingsError
-from alertd.core.judgement import configuration
+from alertd.core.judgement import configuration, damaged
 from alertd.core.judgement.assess import Policy
 from alertd.core.judgement.routing import Receiver, route
 from alertd.core.judgement.silences import quiet_until
@@ -44,7 +44,7 @@ from alertd.loops.orders import action_of, secrets_of
 from alertd.loops.presses import Presses, Switchboard
 from alertd.loops.runner import Rounds, Runner
 from alertd.options import RevokerOptions
-from alertd.ports import Clock, NewMessage, Notifier, Revoker, Source, Store
+from alertd.ports import Clock, NewMessage, Notifier, Revoker, Source, Store, StoreDamagedError
 from alertd.settings import Settings
 from alertd.web.server import ListenError, WebServer
 from alertd.web.view import Loop, Standings, View
@@ -112,7 +112,8 @@ class App:
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self.store: Store = registry.store(settings.database)
-        self.runner = Runner(self.clock)
+        self.runner = Runner(self.clock, damaged=self._damaged)
+        self._damage: StoreDamagedError | None = None
         self.parts = self._build(settings, progress)
         self.judge = Judge(self.store, self.clock, self._terms(), self._wake_deliver)
         self.deliver = self._deliverer()
@@ -133,11 +134,15 @@ class App:
         self._intervals: dict[str, timedelta] = {}
 
     async def run(self) -> None:
-        """Until SIGTERM or SIGINT (or `stop`); what is under way is finished first."""
+        """Until SIGTERM or SIGINT (or `stop`); what is under way is finished first.
+
+        Raises StoreDamagedError where the database's file turns out to be broken.
+        """
         await self.store.open()
         self._listen_to_signals()
         self._web = server = await self._serve()
         await self.runner.run("reload", self._tell_faults)
+        await self.runner.run("reload", self._tell_damage)
         self._schedule()
         self._scheduler.start()
         delivering = asyncio.create_task(self.deliver.run(self._stop), name="deliver")
@@ -156,6 +161,12 @@ class App:
                 await server.stop()
             await self.parts.close()
             await self.store.close()
+        if self._damage is not None:
+            raise self._damage
+
+    def _damaged(self, error: StoreDamagedError) -> None:
+        self._damage = error
+        self._stop.set()
 
     def stop(self) -> None:
         """End `run`."""
@@ -191,6 +202,10 @@ class App:
     async def _tell_faults(self) -> None:
         """Announce that the configuration was refused, or is sound again: once each."""
         await self.judge.tell(lambda notes: configuration.told(self._faults, notes, self.clock.now()))
+
+    async def _tell_damage(self) -> None:
+        """Announce that the database was damaged and made anew."""
+        await self.judge.tell(lambda notes: damaged.told(notes, self.clock.now()))
 
     def _build(self, settings: Settings, progress: Callable[[str, float], None]) -> Parts:
         parts = Parts(settings, sources_of(settings), notifiers_of(settings), revokers_of(settings))

@@ -310,6 +310,10 @@ class StoreError(Exception):
     """
 
 
+class StoreDamagedError(StoreError):
+    """The database's own file is broken: trying again does not help."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceRow:
     """What the store knows of a source: its cursor, its watermark, since when its figures are complete, its health."""

@@ -20,16 +20,16 @@ from alertd import registry
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.options import without_password
 from alertd.ports import StoreError
-from alertd.stores import backup
+from alertd.stores import backup, salvage
 from alertd.stores.moving import Held, move
 from alertd.stores.sql import SqlStore
 
-HELP: Final = "move the database to another, back it up while it is in use, and restore it without alerting again"
+HELP: Final = "move the database to another, back it up while it is in use, restore it, or save what is left of it"
 _FILE: Final = "sqlite:///"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Move FROM TO, backup FILE, restore FILE, restored."""
+    """Move FROM TO, backup FILE, restore FILE, recover, restored."""
     parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
     moving = parts.add_parser("move", help="copy everything into another, empty database; alertd is stopped meanwhile")
     moving.add_argument("source", metavar="FROM", help="sqlite:///... or postgresql://..., or - for ALERTD_DATABASE")
@@ -38,8 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     saving.add_argument("file", type=Path, metavar="FILE")
     restoring = parts.add_parser("restore", help="put a copy in the place of a SQLite database that is not there")
     restoring.add_argument("file", type=Path, metavar="FILE")
+    mending = parts.add_parser("recover", help="set a damaged SQLite database aside and save what can be read of it")
     told = parts.add_parser("restored", help="after a restore by other means (pg_restore): do not alert again")
-    for part in (moving, saving, restoring, told):
+    for part in (moving, saving, restoring, mending, told):
         add_settings_arguments(part)
         part.add_argument("--json", action="store_true", help="one JSON object")
 
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         "move": _move,
         "backup": _backup,
         "restore": _restore,
+        "recover": _recover,
         "restored": _restored,
     }
     try:
@@ -101,6 +103,25 @@ def _restore(args: argparse.Namespace) -> dict[str, Any]:
     with bar() as progress:
         size = backup.copy(args.file, _file(database), progress)
     return {"bytes": size, **_restored(args)}
+
+
+def _recover(args: argparse.Namespace) -> dict[str, Any]:
+    file = _file(settings_of(args).database)
+    salvage.finish(file)
+    _must_be_there(settings_of(args).database)
+    fault = salvage.fault_of(file, foreign=True)
+    if not fault:
+        return {"ok": True, "damaged": False, "said": f"{file}: is sound, nothing was done"}
+    found = salvage.recover(file, fault, datetime.now(UTC))
+    return {
+        "ok": True,
+        "damaged": True,
+        "fault": fault,
+        "aside": str(found.aside),
+        "rows": found.kept,
+        "lost": list(found.lost),
+        "said": f"{found.told()}. alertd run reads what is missing again and tells nobody twice.",
+    }
 
 
 def _restored(args: argparse.Namespace) -> dict[str, Any]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -14,7 +17,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from alertd import logs
 from alertd.app import App, database_warning
 from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.ports import StoreDamagedError, StoreError
 from alertd.settings import Settings
+from alertd.stores import salvage, sqlite
+
+log = logging.getLogger(__name__)
 
 HELP: Final = "run the daemon: poll, judge, alert, until it is stopped"
 
@@ -26,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when it was stopped by a signal."""
+    """0 when it was stopped by a signal, 1 where its database cannot be had."""
     logs.set_up(verbose=args.verbose)
 
     def load() -> Settings:
@@ -35,13 +42,42 @@ def run(args: argparse.Namespace) -> int:
     settings = load()
     if warning := database_warning(settings):
         print(f"warning: {warning}", file=sys.stderr)
-    asyncio.run(_run(settings, load))
+    try:
+        _run(settings, load)
+    except StoreError as error:
+        log.error("%s", error)  # noqa: TRY400 - one line says all
+        return 1
     return 0
 
 
-async def _run(settings: Settings, load: Callable[[], Settings]) -> None:
+def _run(settings: Settings, load: Callable[[], Settings]) -> None:
+    """The daemon; once more where its database turned out to be damaged, and could be made anew."""
+    file = sqlite.file_of(settings.database)
+    if file is None:
+        asyncio.run(_live(settings, load))
+        return
+    _mended(file)
+    try:
+        asyncio.run(_live(settings, load))
+    except StoreDamagedError as error:
+        log.error("%s", error)  # noqa: TRY400 - as above
+        if not _mended(file):
+            raise
+        asyncio.run(_live(load(), load))
+
+
+async def _live(settings: Settings, load: Callable[[], Settings]) -> None:
     app = App(settings, load, progress=BackfillBar())
     await app.run()
+
+
+def _mended(file: Path) -> bool:
+    """Whether the database's file was damaged; it is set aside then, and a new one is in its place."""
+    salvage.finish(file)
+    fault = salvage.fault_of(file)
+    if fault:
+        log.error("%s", salvage.recover(file, fault, datetime.now(UTC)).told())
+    return bool(fault)
 
 
 class BackfillBar:

@@ -23,6 +23,7 @@ from alertd.core.actions.own import is_own
 from alertd.core.actions.telling import held_act, told
 from alertd.core.actions.terms import Terms
 from alertd.core.events import Event
+from alertd.core.judgement import restored
 from alertd.core.judgement.assess import Facts
 from alertd.core.judgement.positions import Position
 from alertd.ports import Clock, NewMessage, Observed, Revoker, RevokerError, SourceError, Store, Target
@@ -100,8 +101,10 @@ class Actor:
     async def tick(self) -> int:
         """One round; how many acts were worked on."""
         seen = self._seen()
+        notes = await self._store.memory()
+        if restored.NOTE in notes:
+            return 0  # what was done to keys since the backup, or in what was lost of the database, is not known yet
         if seen is not None:
-            notes = await self._store.memory()
             scene = replace(self._scene(seen, notes), judged=seen.facts is not self._last)
             for move in consider(scene).moves:
                 await self._commit(move, notes)

@@ -162,9 +162,12 @@ class Judge:
     async def _commit(
         self, decisions: Decisions, notes: Mapping[str, tuple[Any, int]], behind: frozenset[str] | None = None
     ) -> bool:
-        """`behind` names the sources that the judged ledger lacked; None where it was no judgement of the ledger."""
+        """`behind` names the sources that the judged ledger lacked; None where it was no judgement of the ledger.
+
+        What is no judgement of the ledger is news: no backup can have told it.
+        """
         now = self._clock.now()
-        untold = self.terms.dry_run or restored.NOTE in notes
+        untold = self.terms.dry_run or (restored.NOTE in notes and behind is not None)
         alerts = [_with_page(alert, self.terms.public_url) for alert in decisions.alerts]
         rows = [row for alert in alerts for row in _rows(alert, now, dry_run=untold)]
         budgets = {budget.name: budget for budget in self.terms.budgets}

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from alertd.ports import Clock, SourceError, StoreError
+from alertd.ports import Clock, SourceError, StoreDamagedError, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,8 @@ class Runner:
     _running: set[str] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     closing: bool = False
+    #: Told that the database's file is broken, which no further round mends.
+    damaged: Callable[[StoreDamagedError], None] = lambda _: None
 
     async def run(self, name: str, tick: Callable[[], Awaitable[object]]) -> bool:
         """One round; True where it went well. Never raises but to be cancelled."""
@@ -59,6 +61,8 @@ class Runner:
             if seen.last_error != str(error):
                 log.warning("%s: %s", name, error)
             seen.last_error = str(error)
+            if isinstance(error, StoreDamagedError):
+                self.damaged(error)
             return False
         except Exception as error:
             seen.failures += 1

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from alertd.ports import Store, StoreError
+from alertd.ports import Store, StoreDamagedError, StoreError
 from alertd.stores.jobs import Job, started
 from alertd.stores.migrations import migrate
 from alertd.stores.sql import SqlStore
@@ -49,17 +49,28 @@ _REMEDIES: Final = (
     ("SQLITE_PERM", "it cannot be written; give alertd's user write access to the file and its directory"),
     ("SQLITE_CANTOPEN", "it cannot be opened; the directory must exist and be writable by alertd's user"),
     ("SQLITE_NOTADB", "it is no SQLite database; name another file in ALERTD_DATABASE, or restore a backup"),
-    ("SQLITE_CORRUPT", "it is damaged; stop alertd and restore a backup (sqlite3 FILE .recover saves what is left)"),
+    ("SQLITE_CORRUPT", "it is damaged; alertd run sets it aside and saves what can be read, or restore a backup"),
     ("SQLITE_BUSY", "another program keeps it locked; end it (one SQLite file serves one alertd)"),
     ("SQLITE_IOERR", "the disk does not read or write; check it and its mount"),
 )
 
 
+#: What says that the file itself is broken.
+_DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+
+
 def build(url: str) -> Store:
     """The store in the file of `sqlite:////absolute/path` or `sqlite:///relative/path`; ValueError for another URL."""
-    if not url.startswith(_SCHEME) or not url[len(_SCHEME) :]:
+    file = file_of(url)
+    if file is None:
         raise ValueError(f"{url!r} names no file; write sqlite:////var/lib/alertd/alertd.db")
-    return SqlStore(SqliteDatabase(Path(url[len(_SCHEME) :])))
+    return SqlStore(SqliteDatabase(file))
+
+
+def file_of(url: str) -> Path | None:
+    """The file that a URL names; None where it names none."""
+    name = url.removeprefix(_SCHEME)
+    return Path(name) if name and name != url else None
 
 
 class SqliteDatabase:
@@ -163,6 +174,17 @@ class _Connection:
             raise _explained(self.place, error) from error
 
 
+def make(path: Path) -> None:
+    """A new, empty database in one file, with nothing beside it."""
+    connection = _opened(path)
+    try:
+        connection.run("BEGIN IMMEDIATE")
+        migrate(connection, _WORDS)
+        connection.run("COMMIT")
+    finally:
+        connection.close()
+
+
 class SchemaTable(NamedTuple):
     """A table as the migrations make it: columns with SQLite's types, the primary key, whether it numbers its rows."""
 
@@ -235,6 +257,7 @@ def _statement(into: Upsert) -> str:
 def _explained(place: str, error: BaseException) -> StoreError:
     name = getattr(error, "sqlite_errorname", "")
     remedy = next((remedy for start, remedy in _REMEDIES if name.startswith(start)), f"{name} {error}".strip())
-    failure = StoreError(f"{place}: {remedy}")
+    damaged = name.startswith(_DAMAGE)
+    failure = (StoreDamagedError if damaged else StoreError)(f"{place}: {remedy}")
     failure.__cause__ = error
     return failure

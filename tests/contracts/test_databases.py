@@ -177,7 +177,7 @@ async def test_a_damaged_file_is_said_with_the_remedy(tmp_path: Path) -> None:
     content = bytearray(file.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     file.write_bytes(content)
-    with pytest.raises(StoreError, match="it is damaged; stop alertd and restore a backup"):
+    with pytest.raises(StoreError, match="it is damaged; alertd run sets it aside"):
         await sqlite.build(f"sqlite:///{file}").open()
 
 

@@ -21,6 +21,8 @@ def source_stale(event: Event, now: datetime) -> Said:
     """Cannot see spend from `gateway` since 13:58 (22 min)"""
     if "faults" in event.details:
         return _refused(event)
+    if "aside" in event.details:
+        return _damaged(event)
     since, error = details.instant(event, "since"), clean(details.words(event, "error"))
     every = _every(details.words(event, "retry_every"))
     when = "" if since is None else f" since {clock_time(since, zone_of(event), now)} ({age(now - since)})"
@@ -76,6 +78,20 @@ def _refused(event: Event) -> Said:
     )
     count = plural(len(faults), "fault")
     return (bold(f"The new configuration is refused ({count})"), plain("; the old one stays in force")), lines, ()
+
+
+def _damaged(event: Event) -> Said:
+    """alertd's database was damaged and was made anew"""
+    lost = [str(what) for what in details.rows(event, "lost")]
+    lines: tuple[Line, ...] = (
+        (code(clean(details.words(event, "fault"), _FAULT_LENGTH)),),
+        (plain("Lost, at least in part: "), bold(", ".join(lost))) if lost else (plain("Nothing else is lost."),),
+        ()
+        if event.details.get("ledger")
+        else (plain("Usage is read again as far as the sources still have it; until then nothing is announced."),),
+        (plain("The old file is "), code(details.words(event, "aside")), plain("; look at its disk.")),
+    )
+    return (bold("alertd's database was damaged"), plain(" and was made anew")), lines, ()
 
 
 def _unknown(event: Event) -> Line:

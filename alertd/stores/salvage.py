@@ -1,0 +1,213 @@
+"""A damaged SQLite file: set aside, never deleted, and a new one made of what can still be read of the old.
+
+    sound? -> each table, from both its ends up to the damage -> new file -> old one renamed -> new one in its place
+
+The ledger is taken over whole or not at all: one with a hole would be a smaller figure. What was told and done is taken
+over row by row; where a row of it is lost, the judge is told that it cannot know what it announced.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from alertd.core.judgement import damaged, restored
+from alertd.ports import StoreError
+from alertd.stores.sqlite import SchemaTable, make, model_of_schema
+
+#: Above this a file is not read as a whole at each start, which takes about a second for each GB.
+_CHECKED: Final = 4 << 30
+_DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_MAGIC: Final = b"SQLite format 3\x00"
+#: What counts only as a whole, and what is worth every row of it.
+_LEDGER: Final = ("turn", "rolled", "source", "series", "counter", "usage")
+_DECISIONS: Final = ("alert", "note", "outbox", "conversation")
+#: Written by the migrations themselves.
+_BORN_FILLED: Final = "turn"
+#: Columns that hold JSON: a row whose text is none is lost.
+_JSON: Final = {"alert": "event", "note": "value", "outbox": "events", "conversation": "memory", "series": "labels"}
+_TYPES: Final[Mapping[str, type]] = {"INTEGER": int, "REAL": float, "TEXT": str}
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """What became of a damaged file: why it was one, where it lies now, the rows kept by table, which tables lost some.
+
+    `ledger`: usage and cursors were kept; without, the sources are read again.
+    """
+
+    fault: str
+    aside: Path
+    kept: dict[str, int]
+    lost: tuple[str, ...]
+    ledger: bool
+
+    def told(self) -> str:
+        """One sentence for a log."""
+        lost = f"parts of {', '.join(self.lost)} are lost" if self.lost else "nothing is lost"
+        again = "" if self.ledger else "; usage is read again from the sources"
+        return f"the database was damaged ({self.fault}) and was made anew: {lost}{again}. The old file is {self.aside}"
+
+
+def fault_of(path: Path, *, foreign: bool = False) -> str:
+    """What is wrong with a file that should be a database; "" where it is sound, or not there, or not to be had.
+
+    Raises StoreError where the file is no SQLite database at all, for it may be somebody else's: unless `foreign`
+    says that it is not.
+    """
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        head = file.read(100)
+    if not head:
+        return "it is empty"
+    if any(head) and not head.startswith(_MAGIC[: len(head)]):
+        if foreign:
+            return "it is no SQLite database"
+        raise StoreError(
+            f"{path}: it is no SQLite database; name another file in ALERTD_DATABASE or restore a backup."
+            " If it was alertd's own, alertd db recover sets it aside and begins anew"
+        )
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as found:
+            check = "PRAGMA quick_check(1)" if path.stat().st_size < _CHECKED else "SELECT count(*) FROM sqlite_master"
+            said = found.execute(check).fetchone()[0]
+    except sqlite3.Error as error:
+        return str(error) if _is_damage(error) else ""
+    return said if isinstance(said, str) and said != "ok" else ""
+
+
+def recover(path: Path, fault: str, now: datetime) -> Salvaged:
+    """Make a new database of what can be read of a damaged one, which is set aside. Nobody else may use it meanwhile.
+
+    Killed at any moment it is gone on with, or begun anew, by the next call of `finish` and `recover`.
+    """
+    new, aside = _new(path), path.with_name(f"{path.name}.corrupt-{now:%Y%m%dT%H%M%SZ}")
+    if aside.exists():
+        raise StoreError(f"{aside}: is there already and is left as it is; move it away")
+    try:
+        _remove(new)
+        make(new)
+        with closing(sqlite3.connect(new, isolation_level=None)) as target:
+            found = _salvage(path, target, fault, aside, now)
+        for ending in ("-wal", "-shm", ""):  # the journal first: beside a new database it would be taken for its own
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + ending).rename(f"{aside}{ending}")
+        new.rename(path)
+    except OSError as error:
+        raise StoreError(f"{path}: is damaged ({fault}) and cannot be set aside: {error.strerror}") from error
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: is damaged ({fault}) and no new one can be made: {error}") from error
+    return found
+
+
+def finish(path: Path) -> None:
+    """Put a recovered database in its place where the one who made it was killed before that."""
+    new = _new(path)
+    if new.exists() and not path.exists():
+        for ending in ("-wal", "-shm"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        new.rename(path)
+
+
+def _new(path: Path) -> Path:
+    return path.with_name(f"{path.name}.recovered")
+
+
+def _remove(file: Path) -> None:
+    for ending in ("", "-wal", "-shm", "-journal"):
+        file.with_name(file.name + ending).unlink(missing_ok=True)
+
+
+def _salvage(path: Path, target: sqlite3.Connection, fault: str, aside: Path, now: datetime) -> Salvaged:
+    tables = {table.name: table for table in model_of_schema()}
+    read = {name: _Read(path, table) for name, table in tables.items()}
+    target.execute("BEGIN IMMEDIATE")
+    kept = {name: _write(target, read[name], from_both_ends=True) for name in tables if name not in _LEDGER}
+    target.execute("SAVEPOINT ledger")
+    ledger = {name: _write(target, read[name]) for name in _LEDGER}
+    whole = all(read[name].whole for name in _LEDGER)
+    if not whole:
+        target.execute("ROLLBACK TO ledger")
+    target.execute("RELEASE ledger")
+    lost = tuple(name for name in tables if not read[name].whole)
+    _note(target, damaged.NOTE, damaged.note(now, fault, str(aside), lost, ledger=whole))
+    if not whole or any(name in lost for name in _DECISIONS):
+        _note(target, restored.NOTE, now.isoformat())
+    target.execute("COMMIT")
+    return Salvaged(fault, aside, kept | ledger if whole else kept, lost, whole)
+
+
+class _Read:
+    """One table of a damaged file. `whole` until something could not be read; `given` counts the rows that could."""
+
+    def __init__(self, path: Path, table: SchemaTable) -> None:
+        self._path, self.table = path, table
+        self.whole = True
+        self.given = 0
+        self._json = [place for place, (name, _) in enumerate(table.columns) if name == _JSON.get(table.name)]
+        self._types = [_TYPES[kind] for _, kind in table.columns]
+
+    def rows(self, way: str) -> Iterator[Row]:
+        """The rows from one end (ASC or DESC of the key), up to where it breaks off."""
+        columns = ", ".join(name for name, _ in self.table.columns)
+        order = ", ".join(f"{name} {way}" for name in self.table.key)
+        try:
+            with closing(sqlite3.connect(f"file:{self._path}?mode=rw", uri=True)) as old:
+                old.execute("PRAGMA query_only = ON")
+                for row in old.execute(f"SELECT {columns} FROM {self.table.name} ORDER BY {order}"):  # noqa: S608 - names of the own schema
+                    if self._sound(row):
+                        self.given += 1
+                        yield row
+                    else:
+                        self.whole = False
+        except (sqlite3.Error, ValueError, OverflowError):
+            self.whole = False
+
+    def _sound(self, row: Row) -> bool:
+        typed = all(value is None or isinstance(value, kind) for value, kind in zip(row, self._types, strict=True))
+        return typed and all(_is_json(row[place]) for place in self._json)
+
+
+def _write(target: sqlite3.Connection, read: _Read, *, from_both_ends: bool = False) -> int:
+    """Copy a table, the second time from its end where the first broke off; how many rows there are now."""
+    table = read.table
+    names, places = ", ".join(name for name, _ in table.columns), ", ".join("?" * len(table.columns))
+    verb = "REPLACE" if table.name == _BORN_FILLED else "IGNORE"
+    sql = f"INSERT OR {verb} INTO {table.name} ({names}) VALUES ({places})"  # noqa: S608 - names of the own schema
+    target.executemany(sql, read.rows("ASC"))
+    # What the new table refuses (a NULL, a key that came twice) is no row that alertd wrote.
+    read.whole = read.whole and _count(target, table) == read.given
+    if from_both_ends and not read.whole:
+        target.executemany(sql, read.rows("DESC"))
+    return _count(target, table)
+
+
+def _count(target: sqlite3.Connection, table: SchemaTable) -> int:
+    return int(target.execute(f"SELECT count(*) FROM {table.name}").fetchone()[0])  # noqa: S608 - as above
+
+
+def _note(target: sqlite3.Connection, name: str, value: Any) -> None:
+    text = msgspec.json.encode(value).decode()
+    target.execute("INSERT OR REPLACE INTO note (name, value, revision) VALUES (?, ?, 1)", (name, text))
+
+
+def _is_json(text: Any) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.MsgspecError, TypeError, UnicodeError):
+        return False
+    return True
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith(_DAMAGE)

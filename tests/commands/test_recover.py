@@ -1,0 +1,172 @@
+"""A damaged SQLite file: found, said, set aside, made anew of what can be read; a ledger is whole or gone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alertd.cli import main
+from alertd.ports import StoreError
+from alertd.stores import salvage
+from tests.commands.test_db import content, fill
+from tests.databases import Place
+
+NOW = datetime(2026, 11, 21, 22, 15, tzinfo=UTC)
+LEDGER = {"usage", "series", "source", "counter", "rolled"}
+PAGE = 4096
+
+
+def filled(folder: Path) -> Path:
+    """A database with something in every table, closed, so that all of it is in one file."""
+
+    async def make() -> None:
+        async with Place("sqlite", f"sqlite:///{folder}/alertd.db").open() as store:
+            await fill(store)
+
+    asyncio.run(make())
+    return folder / "alertd.db"
+
+
+def held(file: Path) -> dict[str, set[Any]]:
+    """Every row of every table; opening it proves that alertd can go on with it."""
+
+    async def read() -> dict[str, set[Any]]:
+        async with Place("sqlite", f"sqlite:///{file}").open() as store:
+            await store.writable()
+            return await content(store)
+
+    return asyncio.run(read())
+
+
+def half(body: bytes) -> bytes:
+    return body[: len(body) // 2]
+
+
+def a_bit(body: bytes) -> bytes:
+    return body[: len(body) - 100]
+
+
+def zeros(body: bytes) -> bytes:
+    return bytes(len(body))
+
+
+def nothing(_: bytes) -> bytes:
+    return b""
+
+
+def first_page_but_its_head(body: bytes) -> bytes:
+    return body[:100] + random.Random(1).randbytes(PAGE - 100) + body[PAGE:]
+
+
+@pytest.mark.parametrize("damage", [half, a_bit, zeros, nothing, first_page_but_its_head])
+def test_a_damaged_file_is_found_and_a_sound_one_takes_its_place(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    file = filled(tmp_path)
+    broken = damage(file.read_bytes())
+    file.write_bytes(broken)
+    fault = salvage.fault_of(file)
+    assert fault
+    found = salvage.recover(file, fault, NOW)
+    assert found.aside.read_bytes() == broken, "the old file is kept as it was"
+    assert salvage.fault_of(file) == ""
+    notes = {row[0]: json.loads(row[1]) for row in held(file)["note"]}
+    assert notes["damaged"]["aside"] == str(found.aside) == f"{file}.corrupt-20261121T221500Z"
+    lost = set(found.lost)
+    assert ("restored" in notes) == bool(lost), "what was told is not known for certain"
+    assert str(found.aside) in found.told()
+
+
+def test_a_sound_file_or_none_is_left_alone(tmp_path: Path) -> None:
+    file = filled(tmp_path)
+    assert salvage.fault_of(file) == ""
+    assert salvage.fault_of(tmp_path / "none.db") == ""
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_file_that_is_somebody_elses_is_refused_and_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "alertd.env"
+    file.write_text("ALERTD_POLL_INTERVAL=60s\n" * 20)
+    before = file.read_bytes()
+    with pytest.raises(StoreError, match=r"alertd\.env: it is no SQLite database; name another file"):
+        salvage.fault_of(file)
+    settings = tmp_path / "run.env"
+    settings.write_text(
+        f"ALERTD_DATABASE=sqlite:///{file}\nALERTD_SOURCES__A__KIND=csv\nALERTD_SOURCES__A__PATH={tmp_path}/*.csv\n"
+        "ALERTD_BUDGETS__A__AMOUNT=1 USD\n"
+    )
+    assert main(["run", "--env-file", str(settings)]) == 1
+    assert "it is no SQLite database" in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
+def test_whatever_page_is_overwritten_the_new_database_holds_nothing_that_the_old_one_did_not(tmp_path: Path) -> None:
+    file = filled(tmp_path)
+    whole, before = file.read_bytes(), held(file)
+    chance = random.Random(20261121)
+    kept_all = 0
+    for page in range(len(whole) // PAGE):
+        place = page * PAGE + (100 if page == 0 else 0)
+        file.write_bytes(whole[:place] + chance.randbytes((page + 1) * PAGE - place) + whole[(page + 1) * PAGE :])
+        fault = salvage.fault_of(file)
+        assert fault, f"page {page}"
+        found = salvage.recover(file, fault, NOW)
+        after = held(file)
+        assert salvage.fault_of(file) == ""
+        for table in before.keys() - {"turn", "note"}:
+            assert after[table] <= before[table], f"page {page}, {table}"
+        if any(after[table] for table in LEDGER):
+            assert all(after[table] == before[table] for table in LEDGER), f"page {page}: a ledger with a hole"
+        lost = {table for table in before if table != "turn" and not before[table] <= after[table]}
+        assert lost <= LEDGER | set(found.lost), f"page {page}: lost without a word"
+        kept_all += not lost
+        found.aside.unlink()
+    assert kept_all > 0, "a page of an index costs nothing"
+
+
+def test_where_only_an_index_is_damaged_nothing_is_lost_and_nothing_is_hushed(tmp_path: Path) -> None:
+    file = filled(tmp_path)
+    before = held(file)
+    with closing(sqlite3.connect(file)) as db:
+        ((page,),) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'alert_at'").fetchall()
+    body = bytearray(file.read_bytes())
+    body[(page - 1) * PAGE : page * PAGE] = b"\xff" * PAGE
+    file.write_bytes(body)
+    found = salvage.recover(file, salvage.fault_of(file), NOW)
+    after = held(file)
+    assert (found.lost, found.ledger) == ((), True)
+    assert "nothing is lost" in found.told()
+    assert all(after[table] == before[table] for table in before if table not in {"note", "turn"})
+    assert {row[0] for row in after["note"]} == {row[0] for row in before["note"]} | {"damaged"}
+
+
+def test_one_who_was_killed_before_the_new_file_was_in_its_place_is_gone_on_with(tmp_path: Path) -> None:
+    file = filled(tmp_path)
+    file.with_name("alertd.db-wal").write_bytes(b"a journal of the old one")
+    file.rename(tmp_path / "alertd.db.recovered")
+    salvage.finish(file)
+    assert salvage.fault_of(file) == ""
+    assert held(file)["usage"]
+
+
+def test_the_command_says_what_it_saved_and_leaves_a_sound_one_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = filled(tmp_path)
+    monkeypatch.setenv("ALERTD_DATABASE", f"sqlite:///{file}")
+    assert main(["db", "recover"]) == 0
+    assert "is sound, nothing was done" in capsys.readouterr().out
+    file.write_bytes(b"no database at all" * 1000)
+    assert main(["db", "recover", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["damaged"] is True
+    assert Path(told["aside"]).read_bytes().startswith(b"no database")
