@@ -18,7 +18,7 @@ from alertd.app import App, database_warning
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.core.budgets import duration_text
 from alertd.core.judgement.positions import Position
-from alertd.core.messages.figures import amount
+from alertd.core.messages.figures import amount, plural
 from alertd.core.pricing.prices import Unpriced
 from alertd.loops.act import Action
 from alertd.ports import DeliveryError, RevokerError, SourceError, StoreError
@@ -60,7 +60,10 @@ def run(args: argparse.Namespace) -> int:
 async def _check(settings: Settings) -> Report:
     app = App(settings, lambda: settings)
     report = Report()
-    count = f"{len(settings.budgets)} budgets, {len(settings.sources)} sources, {len(settings.notifiers)} notifiers"
+    count = ", ".join(
+        plural(len(part), one)
+        for part, one in ((settings.budgets, "budget"), (settings.sources, "source"), (settings.notifiers, "notifier"))
+    )
     report.rows.append(("configuration", "", True, count))
     if not settings.notifiers:
         report.rows.append(

@@ -39,13 +39,16 @@ async def _run(env_files: list[Path], database: str) -> None:
 
     try:
         settings = load()
-        _say(settings)
-        await App(settings, load).run()
+        _say()
+        await App(settings, load, served=_page).run()
     finally:
         await server.stop()
 
 
-def _say(settings: Settings) -> None:
+def _say() -> None:
     print("alertd on a small built-in gateway whose traffic runs in haste; no model is called, nothing is spent.")
-    print("A first summary comes at once, a level is crossed within a minute, a key runs away after two.")
-    print(f"Page: http://{settings.http.host}:{settings.http.port}/   Stop: Ctrl-C\n", flush=True)
+    print("A first summary comes at once, a level is crossed within a minute, a key runs away after two.", flush=True)
+
+
+def _page(address: str) -> None:
+    print(f"Page: {address}/   Stop: Ctrl-C\n", flush=True)

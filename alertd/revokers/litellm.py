@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
 
+from alertd.core.messages.figures import plural
 from alertd.options import RevokerOptions
 from alertd.ports import Done, Lever, Observed, Target
 from alertd.wire.fields import Fields
@@ -109,7 +110,7 @@ class LiteLLM:
     async def look(self) -> str:
         """How many keys its credential sees."""
         told = await self._levers.ask("GET", f"{self._url}/key/list", params={"size": "1", "page": "1"})
-        return f"{told.fields.whole('total_count')} keys; nothing was changed"
+        return f"{plural(told.fields.whole('total_count'), 'key')}; nothing was changed"
 
     async def close(self) -> None:
         """Let the connections go."""

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
+from alertd.core.messages.figures import plural
 from alertd.options import RevokerOptions, TextList
 from alertd.ports import Done, Lever, Observed, Target
 from alertd.wire.fields import Fields
@@ -136,7 +137,7 @@ class OpenAI:
 
     async def look(self) -> str:
         """How many projects its credential sees."""
-        return f"{len(await self._every(self._projects))} projects; nothing was changed"
+        return f"{plural(len(await self._every(self._projects)), 'project')}; nothing was changed"
 
     async def close(self) -> None:
         """Let the connections go."""

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
+from alertd.core.messages.figures import plural
 from alertd.options import RevokerOptions
 from alertd.ports import Done, Lever, Observed, Target
 from alertd.wire.fields import Fields
@@ -98,7 +99,7 @@ class OpenRouter:
 
     async def look(self) -> str:
         """How many keys its credential sees."""
-        return f"{len(await self._all())} keys; nothing was changed"
+        return f"{plural(len(await self._all()), 'key')}; nothing was changed"
 
     async def close(self) -> None:
         """Let the connections go."""

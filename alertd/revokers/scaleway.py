@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
+from alertd.core.messages.figures import plural
 from alertd.options import RevokerOptions
 from alertd.ports import Done, Lever, Observed, Target
 from alertd.wire.fields import Fields
@@ -105,7 +106,7 @@ class Scaleway:
         own = await self._levers.ask("GET", f"{self._iam}/api-keys/{quote(self._options.access_key, safe='')}")
         if not own.found:
             raise self._levers.refused("there is no API key of ACCESS_KEY: alertd cannot tell its own")
-        return f"{len(self._options.targets)} targets are named; nothing was changed"
+        return f"{plural(len(self._options.targets), 'target')} named; nothing was changed"
 
     async def close(self) -> None:
         """Let the connections go."""

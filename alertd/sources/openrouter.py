@@ -17,6 +17,7 @@ from pydantic import Field
 
 from alertd.core.billing.backlog import floored, midnight
 from alertd.core.billing.roles import Standing
+from alertd.core.messages.figures import plural
 from alertd.core.money import Money
 from alertd.core.usage import BilledCost, Line, Usage
 from alertd.options import Secret, SourceOptions
@@ -131,8 +132,8 @@ class OpenRouter:
         day = sum((self._spent(row, "usage_daily") for row in keys), Decimal(0))
         problems = ("no key is seen in this workspace; name another by workspace_id",) if not keys else ()
         said = (
-            f"{left:.2f} USD of credit left{self._lasts(keys, left, now)}; {len(keys)} keys spent {month:.2f} USD"
-            f" this month, {day:.2f} today"
+            f"{left:.2f} USD of credit left{self._lasts(keys, left, now)};"
+            f" {plural(len(keys), 'key')} spent {month:.2f} USD this month, {day:.2f} today"
         )
         return Look(said, now, problems, {"key": sorted(row.text("name") or row.text("label") for row in keys)})
 

@@ -18,6 +18,7 @@ from pydantic import Field, field_validator
 
 from alertd.core.counting.matchers import Matcher, any_of, parse_matchers, parse_selector
 from alertd.core.counting.presets import REPLICAS, TOKEN_WORDS
+from alertd.core.messages.figures import plural
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions, labels_of
 from alertd.sources._place import Place
@@ -138,7 +139,7 @@ class Prometheus:
         copies = (_copies(window),) if window.copies else ()
         models = {series.line.model for series in samples}
         latest = datetime.fromtimestamp(max(series.points[-1][0] for series in samples), UTC)
-        summary = f"{len(samples)} token counters of {len(models)} models"
+        summary = f"{plural(len(samples), 'token counter')} of {plural(len(models), 'model')}"
         return Look(summary, latest, (*window.warnings, *copies), labels_of(samples))
 
     async def close(self) -> None:

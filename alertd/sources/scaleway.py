@@ -22,6 +22,7 @@ from alertd.core.billing.backlog import midnight, month_of, months
 from alertd.core.billing.monthtodate import Key, Month, remembered, to_remember
 from alertd.core.billing.roles import Standing
 from alertd.core.counting.buckets import nanos
+from alertd.core.messages.figures import plural
 from alertd.core.money import Money
 from alertd.core.rating.amounts import from_nanos, from_units_and_nanos
 from alertd.core.usage import BilledCost
@@ -133,7 +134,7 @@ class Scaleway:
         latest = min(refreshed, default=None)
         age = f", refreshed {ago(latest, now)} ago" if latest else ""
         total = from_nanos(sum(lines.values()), next((e.currency for e in lines), "EUR"))
-        summary = f"bill of {month_of(now, self._zone):%B %Y}: {len(lines)} lines, {total} untaxed{age}"
+        summary = f"bill of {month_of(now, self._zone):%B %Y}: {plural(len(lines), 'line')}, {total} untaxed{age}"
         problems = [f"left out of the bill: {_sums(left)}; `products` says what is taken"] if left and not lines else []
         labels = {"project": sorted({e.project for e in lines if e.project}),
                   "product": sorted({e.product for e in lines})}  # fmt: skip

@@ -19,6 +19,7 @@ from prometheus_client.samples import Sample
 from alertd.core.counting.attribution import Attribution, fingerprint
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.presets import TOKEN_WORDS
+from alertd.core.messages.figures import plural
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions, labels_of
 from alertd.wire.http import Answer, Http
@@ -83,7 +84,9 @@ class Scrape:
         samples = list(self._samples(parsed(answer, self._metrics), now.timestamp()))
         if samples:
             lines = {(series.line.model, series.line.meter) for series in samples}
-            summary = f"{len(samples)} token counters of {len({model for model, _ in lines})} models"
+            summary = (
+                f"{plural(len(samples), 'token counter')} of {plural(len({model for model, _ in lines}), 'model')}"
+            )
             return Look(summary, latest=now, labels=labels_of(samples))
         similar = sorted({name for name in names_on(answer) if any(word in name for word in TOKEN_WORDS)})
         found = f"; these look like token counters: {', '.join(similar[:10])}" if similar else ""

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 from alertd.core.billing.backlog import floored, midnight, month_of, months, next_month
 from alertd.core.billing.lives import Life, from_json, looked, to_json
 from alertd.core.billing.roles import CHARGE, INFERENCE, Standing
+from alertd.core.messages.figures import plural
 from alertd.core.money import Money
 from alertd.core.rating.amounts import from_cents
 from alertd.core.usage import BilledCost, Committed
@@ -158,7 +159,7 @@ class Together:
         parts = [
             "has the bill's interface, which is read" if bill else "has no bill's interface: inference cannot be read",
             f"{len(rows)} fine-tuning jobs" + (f", the newest changed {ago(newest, now)} ago" if newest else ""),
-            f"{len(state.lives)} endpoints run at {from_cents(hourly)} an hour",
+            f"{plural(len(state.lives), 'endpoint')} running at {from_cents(hourly)} an hour",
         ]
         return Look("; ".join(parts), newest, (), {"job": sorted(row.text("id") for row in rows)})
 

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from alertd.core.billing.backlog import month_of
+from alertd.core.messages.figures import plural
 from alertd.core.usage import BilledCost, Usage
 from alertd.ports import Look, Reading, SourceError
 from alertd.wire.billing import ago
@@ -102,7 +103,11 @@ async def look_at_files(pattern: str, read: Callable[[Sequence[Path]], Imported]
     first = min((record.start for record in imported.records), default=None)
     span = f" from {first:%Y-%m-%d} to {latest:%Y-%m-%d}" if first and latest else ""
     age = f", the newest written {ago(files.newest, now)} ago" if files.newest else ""
-    said = [f"{len(files.paths)} files{age}", f"{len(imported.records)} records{span}", *imported.notes]
+    said = [
+        f"{plural(len(files.paths), 'file')}{age}",
+        f"{plural(len(imported.records), 'record')}{span}",
+        *imported.notes,
+    ]
     return Look("; ".join(said), latest, imported.faults, _labels(imported.records))
 
 

@@ -39,7 +39,7 @@ def test_a_sound_configuration_is_ok_and_shows_what_its_budgets_match(capsys: py
         assert check(SOURCES__GATEWAY__URL=f"{server.url}/metrics") == 0
         assert main(["check", "--env-file", "my.env", "--json"]) == 0
     said = capsys.readouterr().out
-    assert "ok   source gateway: 1 token counters of 1 models" in said
+    assert "ok   source gateway: 1 token counter of 1 model" in said
     answer = json.loads(said[said.index("{\n") :])
     assert (answer["ok"], [row["budget"] for row in answer["budgets"]]) == (True, ["all"])
 

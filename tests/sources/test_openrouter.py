@@ -173,6 +173,6 @@ def test_a_look_says_what_is_left_of_the_credit() -> None:
 
         said = asyncio.run(look())
     assert said == (
-        "74.75 USD of credit left, which lasts about 34 days at this week's pace; 1 keys spent 25.50 USD this month,"
+        "74.75 USD of credit left, which lasts about 34 days at this week's pace; 1 key spent 25.50 USD this month,"
         " 1.25 today"
     )

@@ -35,5 +35,8 @@ def test_the_demonstration_tells_of_a_level_within_a_minute_and_leaves_cleanly_a
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 0
             reader.join(5)
+    (page,) = (line for line in said if line.startswith("Page: "))
+    port = int(page.split(":")[3].partition("/")[0])
+    assert port > 0, "port 0 is what was asked for, not where it is"
     assert any("used 240" in line and "of 300.00 USD (80 %)" in line for line in said)
     print(f"\nfirst level told after {seconds:.0f} s")
