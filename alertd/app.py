@@ -32,6 +32,7 @@ from alertd.core.judgement.assess import Policy
 from alertd.core.judgement.routing import Receiver, route
 from alertd.core.judgement.silences import quiet_until
 from alertd.core.judgement.verdicts import Alert
+from alertd.core.messages.figures import plural
 from alertd.core.pricing.fx import Rate
 from alertd.core.pricing.pricefile import PriceFileError
 from alertd.core.pricing.tariffs import exchange_of
@@ -47,7 +48,7 @@ from alertd.options import RevokerOptions
 from alertd.ports import Clock, NewMessage, Notifier, Revoker, Source, Store, StoreDamagedError
 from alertd.settings import Settings
 from alertd.web.server import ListenError, WebServer
-from alertd.web.view import Loop, Standings, View
+from alertd.web.view import Lane, Loop, Standings, View
 from alertd.wire.heartbeat import Heartbeat
 from alertd.wire.pricebook import price_book, rates_of
 
@@ -109,7 +110,9 @@ class App:
         load: Callable[[], Settings],
         clock: Clock | None = None,
         progress: Callable[[str, float], None] = lambda _name, _share: None,
+        served: Callable[[str], None] = lambda _address: None,
     ) -> None:
+        """`served` is told where the page is, once it is."""
         self.clock: Clock = clock or SystemClock()
         self.store: Store = registry.store(settings.database)
         self.runner = Runner(self.clock, damaged=self._damaged)
@@ -122,6 +125,8 @@ class App:
         self.presses = Presses(self.store, self.clock, self._switchboard(), self._hasten_following)
         self._load = load
         self._progress = progress
+        self._served = served
+        self._closing: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(self._overrun, EVENT_JOB_MAX_INSTANCES)
@@ -159,6 +164,8 @@ class App:
             self._scheduler.shutdown(wait=False)
             if server is not None:
                 await server.stop()
+            if self._closing:  # the rounds that they waited for have ended
+                await asyncio.wait(self._closing, timeout=1)
             await self.parts.close()
             await self.store.close()
         if self._damage is not None:
@@ -193,11 +200,23 @@ class App:
         self._scheduler.remove_all_jobs()
         self._schedule()
         self._files = _marks(parts.settings.watched)
-        await old.close()
+        self._close_later(old)
         await self._tell_faults()
         if parts.settings.database != old.settings.database:
             log.warning("ALERTD_DATABASE has changed: that takes a restart")
-        log.info("configuration re-read: %d budgets, %d sources", len(parts.settings.budgets), len(parts.sources))
+        budgets, sources = plural(len(parts.settings.budgets), "budget"), plural(len(parts.sources), "source")
+        log.info("configuration re-read: %s, %s", budgets, sources)
+
+    def _close_later(self, old: Parts) -> None:
+        """Close what was replaced once the rounds that may still use it have ended."""
+
+        async def close() -> None:
+            await self.runner.outlast()
+            await old.close()
+
+        closing = asyncio.create_task(close(), name="close what was replaced")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def _tell_faults(self) -> None:
         """Announce that the configuration was refused, or is sound again: once each."""
@@ -269,10 +288,12 @@ class App:
         http = self.parts.settings.http
         server = WebServer(self._application(http.host), http.host, http.port)
         try:
-            log.info("page, API and probes at %s", await server.start())
+            address = await server.start()
         except ListenError as error:
             log.error("%s", error)  # noqa: TRY400 - one line says all
             return None
+        log.info("page, API and probes at %s", address)
+        self._served(address)
         return server
 
     def _application(self, host: str) -> ASGIApp:
@@ -292,6 +313,8 @@ class App:
             book=lambda: self.judge.terms.book,
             lines=lambda: {row.line for row in self.judge.ledger.series if not row.billed},
             faults=lambda: self._faults,
+            lanes=self._lanes,
+            actions=lambda: [action.terms for _, action in sorted(self.actor.orders.actions.items())],
             public_url=self.parts.settings.public_url,
             dry_run=self.parts.settings.dry_run,
         )
@@ -312,12 +335,28 @@ class App:
             runs=seen.runs,
             skipped=seen.skipped,
             failures=seen.failures,
-            seconds=seen.seconds,
+            durations=seen.durations,
             last_seconds=seen.last_seconds,
             last_end=datetime.fromtimestamp(seen.last_end, UTC) if seen.last_end else None,
             last_error=seen.last_error,
             reasons=seen.reasons,
+            source=name.removeprefix("collect ") if name.startswith("collect ") else "",
         )
+
+    def _lanes(self) -> list[Lane]:
+        return [
+            Lane(
+                notifier=name,
+                delivered=lane.totals.delivered,
+                retried=lane.totals.retried,
+                given_up=lane.totals.given_up,
+                overtaken=lane.totals.overtaken,
+                failures=lane.failures,
+                durations=lane.durations,
+                last_error=lane.last_error,
+            )
+            for name, lane in sorted(self.deliver.lanes.items())
+        ]
 
     def _scene(self) -> Scene:
         """What living messages show; nothing in dry run."""

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
@@ -43,24 +43,11 @@ def run(args: argparse.Namespace) -> int:
         return 1
     if args.json:
         print(
-            json.dumps({"reconciled": [_json(one) for one in found], "alike": [pair.said for pair in pairs]}, indent=2)
+            json.dumps(
+                {"reconciled": [one.to_json() for one in found], "alike": [pair.said for pair in pairs]}, indent=2
+            )
         )
     else:
         lines = list(report(found, pairs))
         print("\n".join(lines) if lines else "No provider has both usage and a bill over days that are final.")
     return int(bool(pairs) or any(one.drifts(args.level / 100) for one in found))
-
-
-def _json(one: Reconciled) -> dict[str, Any]:
-    return {
-        "provider": one.provider,
-        "scope": dict(one.scope),
-        "currency": one.unit,
-        "from": str(one.days[0].day) if one.days else None,
-        "to": str(one.days[-1].day) if one.days else None,
-        "estimated": f"{one.estimated:f}",
-        "billed": f"{one.billed:f}",
-        "drift_percent": None if one.drift is None else f"{one.drift * 100:.2f}",
-        "factor": None if one.factor is None else str(one.factor),
-        "causes": [{"kind": cause.kind, "said": cause.said} for cause in one.causes],
-    }

@@ -36,6 +36,12 @@ class Failure:
     unexpected: bool = False
     retry_after: timedelta | None = None
 
+    @property
+    def word(self) -> str:
+        """What kind of failure, for counting: broken, refused, uncertain or unavailable."""
+        kinds = (("broken", self.unexpected), ("refused", self.permanent), ("uncertain", self.uncertain))
+        return next((word for word, holds in kinds if holds), "unavailable")
+
 
 @dataclass(frozen=True, slots=True)
 class Circuit:

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from functools import partial
 from typing import Final, Self
 
 from alertd.core.delivery import ORPHANED_AFTER, PEOPLE_INTERVAL, Circuit, Failure, after_try, retry_at, room
+from alertd.core.durations import Durations
 from alertd.loops.runner import Runner
 from alertd.ports import Clock, DeliveryError, NewMessage, Notifier, OutboxRow, Receipt, Store
 
@@ -60,6 +62,9 @@ class Lane:
     circuit: Circuit = field(default_factory=Circuit)
     free_at: datetime | None = None
     totals: Sent = field(default_factory=Sent)
+    #: How long the sends took, and how many failed, by a small, fixed set of words.
+    durations: Durations = field(default_factory=Durations)
+    failures: Counter[str] = field(default_factory=Counter)
     last_error: str = ""
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -172,17 +177,20 @@ class Deliver:
         """One message of a claim: sent, and recorded under its fence."""
         if self._clock.now() + self._send > lease_ends:  # this process slept: the row may be another's by now
             return Sent(overtaken=1)
+        begin = self._clock.now()
         try:
             outcome = await _sent(notifier, row, self._send)
         except asyncio.CancelledError:  # the daemon ends: whoever goes on need not wait for the lease to run out
             await self._store.retry_later(row, self._clock.now(), "stopped while it was sent", uncertain=True)
             raise
         now = self._clock.now()
+        lane.durations.add((now - begin).total_seconds())
         if isinstance(outcome, Receipt):
             lane.circuit, lane.last_error = after_try(lane.circuit, None, now, self._jitter()), ""
             recorded = await self._store.delivered(row, now, outcome)
             return Sent(delivered=1) if recorded else self._overtaken(notifier.name, row)
         lane.circuit, lane.last_error = after_try(lane.circuit, outcome, now, self._jitter()), outcome.reason
+        lane.failures[outcome.word] += 1
         again = retry_at(outcome, row.delivery.attempt, row.first_tried, now, self._jitter())
         if again is None:
             return await self._give_up(notifier.name, row, outcome.reason)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from alertd.core.durations import Durations
 from alertd.ports import Clock, SourceError, StoreDamagedError, StoreError
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 class Rounds:
     """What is known of one loop: how often it ran and failed, how long that took, when it last ended.
 
-    `seconds` is the sum over all rounds; `reasons` counts the failed ones by the kind of their error.
+    `durations` are those of all rounds; `reasons` counts the failed ones by the kind of their error.
     """
 
     runs: int = 0
@@ -26,7 +27,7 @@ class Rounds:
     last_seconds: float = 0.0
     last_end: float = 0.0
     last_error: str = ""
-    seconds: float = 0.0
+    durations: Durations = field(default_factory=Durations)
     reasons: Counter[str] = field(default_factory=Counter)
 
 
@@ -36,7 +37,8 @@ class Runner:
 
     clock: Clock
     rounds: dict[str, Rounds] = field(default_factory=dict)
-    _running: set[str] = field(default_factory=set)
+    #: The rounds under way, by name, each with what is set when it ends.
+    _running: dict[str, asyncio.Event] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     closing: bool = False
     #: Told that the database's file is broken, which no further round mends.
@@ -49,7 +51,7 @@ class Runner:
             seen.skipped += 1
             return False
         task = asyncio.current_task()
-        self._running.add(name)
+        self._running[name] = asyncio.Event()
         if task is not None:
             self._tasks.add(task)
         begin = self.clock.now()
@@ -74,14 +76,19 @@ class Runner:
             seen.last_error = ""
             return True
         finally:
-            self._running.discard(name)
+            self._running.pop(name).set()
             if task is not None:
                 self._tasks.discard(task)
             seen.runs += 1
             end = self.clock.now()
             seen.last_seconds = (end - begin).total_seconds()
-            seen.seconds += seen.last_seconds
+            seen.durations.add(seen.last_seconds)
             seen.last_end = end.timestamp()
+
+    async def outlast(self) -> None:
+        """Wait for the rounds that are under way now; not for those that begin meanwhile."""
+        for ended in list(self._running.values()):
+            await ended.wait()
 
     async def drain(self, seconds: float) -> None:
         """Take no more rounds and wait for those under way; after `seconds` they are cancelled."""

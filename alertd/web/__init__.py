@@ -12,9 +12,9 @@ from alertd.web.layout import POLICY
 from alertd.web.login import form
 from alertd.web.pages import Pages
 from alertd.web.server import ListenError, WebServer
-from alertd.web.view import Loop, Standings, View
+from alertd.web.view import Lane, Loop, Standings, View
 
-__all__ = ["ListenError", "Loop", "Standings", "View", "WebServer", "build", "is_loopback"]
+__all__ = ["Lane", "ListenError", "Loop", "Standings", "View", "WebServer", "build", "is_loopback"]
 
 
 def build(view: View, *, token: str | None, open_metrics: bool, loopback: bool) -> Starlette:

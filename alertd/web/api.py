@@ -13,11 +13,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from alertd.core.actions.act import STATES as ACT_STATES
 from alertd.core.judgement.occasions import state_of
 from alertd.ports import StoreError
+from alertd.web.acts import actions_json, event_of_act, newest_first
 from alertd.web.answers import alerts_json, budget_json, instant_text, notes_of, worst_first
 from alertd.web.metrics import Snapshot, registry_of
 from alertd.web.openapi import DOCUMENT, STATES
+from alertd.web.sources import sources_json
 from alertd.web.view import View
 
 #: A database that takes longer for one row is not writable.
@@ -44,6 +47,8 @@ class Api:
             Route("/metrics", self.metrics),
             Route("/api/v1/budgets", self.budgets),
             Route("/api/v1/alerts", self.alerts),
+            Route("/api/v1/actions", self.actions),
+            Route("/api/v1/sources", self.sources),
             Route("/openapi.json", self.openapi),
         ]
 
@@ -87,6 +92,8 @@ class Api:
             started=view.started,
             standings=view.standings(),
             loops=view.loops(),
+            lanes=view.lanes(),
+            actions=view.actions(),
             outbox=outbox,
             notes=notes,
             book_version=view.book().version,
@@ -123,10 +130,36 @@ class Api:
         try:
             rows, notes = await self.view.records.alerts(since), await notes_of(self.view.records)
         except StoreError:
-            return JSONResponse({"error": "the database does not answer; see the log"}, 503)
+            return _no_database()
         name = query.get("budget")
         found = alerts_json([row for row in rows if name in (None, row.event.budget)], notes, limit)
         return JSONResponse({"version": 1, "alerts": found})
+
+    async def actions(self, request: Request) -> Response:
+        """What was done to keys, or proposed, with its audit; `?budget=`, `?state=` and `?limit=` narrow it."""
+        query, state = request.query_params, request.query_params.get("state")
+        if state is not None and state not in ACT_STATES:
+            return _refused(f"state: one of {', '.join(ACT_STATES)}")
+        try:
+            limit = _count(query.get("limit"), _MOST_ALERTS)
+        except BadRequestError as error:
+            return _refused(str(error))
+        try:
+            notes, steps = await notes_of(self.view.records), await self.view.records.audit()
+        except StoreError:
+            return _no_database()
+        wanted = [act for act in newest_first(notes) if state in (None, act.state)]
+        name = query.get("budget")
+        of_budget = [act for act in wanted if name in (None, event_of_act(act).budget)]
+        return JSONResponse(actions_json(of_budget[:limit], steps, notes, self.view.actions()))
+
+    async def sources(self, request: Request) -> Response:
+        """How fresh what is known of each source is, and how the estimate compares with the bill."""
+        try:
+            notes = await notes_of(self.view.records)
+        except StoreError:
+            return _no_database()
+        return JSONResponse(sources_json(self.view.standings(), notes, self.view.clock.now()))
 
     async def openapi(self, request: Request) -> Response:
         return JSONResponse(DOCUMENT)
@@ -148,6 +181,10 @@ def _count(text: str | None, most: int) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
         raise BadRequestError(f"limit: a whole number from 1 to {most}")
     return int(text[:9])
+
+
+def _no_database() -> Response:
+    return JSONResponse({"error": "the database does not answer; see the log"}, 503)
 
 
 def _refused(said: str) -> Response:

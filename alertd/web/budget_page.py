@@ -30,8 +30,14 @@ _STANDS: Final = {True: "stands", False: "does not stand", None: "not known"}
 _NARROW: Final = (360, 260)
 
 
-def budget_page(position: Position, notes: Mapping[str, Any], alerts: Sequence[AlertRow], now: datetime) -> Markup:
-    """Everything that is known of one budget, scope and period."""
+def budget_page(
+    position: Position,
+    notes: Mapping[str, Any],
+    alerts: Sequence[AlertRow],
+    now: datetime,
+    acted: Markup | None = None,
+) -> Markup:
+    """Everything that is known of one budget, scope and period; `acted` is its section of actions."""
     event = event_for(position, now)
     return fragment(
         element("h1", html(evidence.who(event, "plain"))),
@@ -44,6 +50,7 @@ def budget_page(position: Position, notes: Mapping[str, Any], alerts: Sequence[A
         _thresholds(position, notes, now),
         _contributors(position),
         _days(position),
+        acted,
         element("h2", "Announced"),
         alert_list(alerts, notes, now, empty="Nothing was announced for this budget in this period."),
     )

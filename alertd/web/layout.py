@@ -14,7 +14,13 @@ from alertd.core.pictures.markup import Content, Markup, element, fragment, verb
 
 _STYLE: Final = files(__package__).joinpath("page.css").read_text("utf-8")
 _SCRIPT: Final = files(__package__).joinpath("page.js").read_text("utf-8")
-_PLACES: Final = (("/", "Budgets"), ("/alerts", "Alerts"), ("/sources", "Sources"), ("/prices", "Prices"))
+_PLACES: Final = (
+    ("/", "Budgets"),
+    ("/alerts", "Alerts"),
+    ("/actions", "Actions"),
+    ("/sources", "Sources"),
+    ("/prices", "Prices"),
+)
 
 
 def _hash(text: str) -> str:

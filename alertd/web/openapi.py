@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from alertd.core.actions.act import STATES as ACT_STATES
 from alertd.core.budgets import BASES, SEVERITIES
 from alertd.core.events import KINDS
+from alertd.web.sources import STATES as SOURCE_STATES
 
 STATES: Final = ("ok", "risk", "over", "unknown")
 _RFC3339: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$"
@@ -41,6 +43,7 @@ _NUMBER: Final = {"type": "number"}
 _BOOL: Final = {"type": "boolean"}
 _DECIMAL: Final = _ref("Decimal")
 _INSTANT: Final = _ref("Instant")
+_DATE: Final = {"type": "string", "format": "date"}
 _QUANTILES: Final = {
     "type": "object",
     "description": "The period's total at a quantile; empty where no projection was made.",
@@ -122,6 +125,102 @@ _SCHEMAS: Final[dict[str, Any]] = {
         unpriced=_list(_ref("Unpriced")),
         reason=_TEXT,
     ),
+    "Evidence": {"type": "object", "description": "What it rests on; money as text, without any secret."},
+    "Step": _closed(
+        number={"type": "integer", "minimum": 1},
+        at=_INSTANT,
+        what=_TEXT,
+        state=_ref("ActState"),
+        by=_TEXT,
+        reason=_TEXT,
+        request=_TEXT,
+        evidence=_ref("Evidence"),
+    ),
+    "ActState": {
+        "enum": list(ACT_STATES),
+        "description": "rehearsed: dry run; verified: done, and read back; drifted: somebody else changed it.",
+    },
+    "ConfiguredAction": _closed(
+        name=_TEXT,
+        what=_TEXT,
+        undo=_TEXT,
+        mode={"enum": ["dry_run", "approve", "auto"]},
+        grade=_TEXT,
+        reversible=_BOOL,
+        label=_TEXT,
+        on=_list(_TEXT),
+        approvers=_list(_TEXT),
+        lacks=_TEXT,
+    ),
+    "Action": _closed(
+        id=_TEXT,
+        handle=_TEXT,
+        action=_TEXT,
+        what=_TEXT,
+        grade=_TEXT,
+        reversible=_BOOL,
+        label=_TEXT,
+        target=_TEXT,
+        provider_id=_TEXT,
+        budget=_TEXT,
+        scope=_ref("Scope"),
+        amount=_or_null(_DECIMAL),
+        currency=_TEXT,
+        basis=_TEXT,
+        state=_ref("ActState"),
+        since=_or_null(_INSTANT),
+        expires=_or_null(_INSTANT),
+        approved_by=_TEXT,
+        done_by_alertd=_BOOL,
+        usage_after=_TEXT,
+        held=_TEXT,
+        error=_TEXT,
+        reason=_TEXT,
+        evidence=_ref("Evidence"),
+        audit=_list(_ref("Step")),
+    ),
+    "Actions": _closed(
+        version={"const": 1},
+        paused=_or_null(_closed(at=_TEXT, by=_TEXT, reason=_TEXT)),
+        configured=_list(_ref("ConfiguredAction")),
+        actions=_list(_ref("Action")),
+    ),
+    "Source": _closed(
+        name=_TEXT,
+        state={"enum": list(SOURCE_STATES)},
+        data_until=_or_null(_INSTANT),
+        complete_from=_or_null(_INSTANT),
+        interval_seconds=_NUMBER,
+        stale_after_seconds=_NUMBER,
+        last_ok=_or_null(_INSTANT),
+        failing_since=_or_null(_INSTANT),
+        error=_TEXT,
+        partial=_TEXT,
+    ),
+    "Reconciled": {
+        **_closed(
+            provider=_TEXT,
+            scope=_ref("Scope"),
+            currency=_TEXT,
+            **{"from": _or_null(_DATE), "to": _or_null(_DATE)},
+            estimated=_DECIMAL,
+            billed=_DECIMAL,
+            drift_percent=_or_null(_DECIMAL),
+            factor=_or_null(_DECIMAL),
+            used_by=_list(_TEXT),
+            billed_by=_list(_TEXT),
+            causes=_list(_closed(kind=_TEXT, said=_TEXT)),
+        ),
+        "description": "Estimate and bill over days that are final; drift is in percent of the bill.",
+    },
+    "Sources": _closed(
+        version={"const": 1},
+        judged_at=_or_null(_INSTANT),
+        sources=_list(_ref("Source")),
+        compared_at=_or_null(_INSTANT),
+        reconciled=_list(_ref("Reconciled")),
+        alike=_list(_TEXT),
+    ),
     "Budgets": _closed(version={"const": 1}, judged_at=_or_null(_INSTANT), budgets=_list(_ref("Budget"))),
     "Alerts": _closed(version={"const": 1}, alerts=_list(_ref("Alert"))),
     "Error": {"type": "object", "required": ["error"], "properties": {"error": _TEXT}},
@@ -164,7 +263,7 @@ DOCUMENT: Final[dict[str, Any]] = {
     "info": {
         "title": "alertd",
         "version": "1",
-        "description": "Where every budget stands, and what was announced. Money is text: an exact decimal.",
+        "description": "Where every budget stands, what was announced, what was done. Money is text: an exact decimal.",
     },
     "paths": {
         "/api/v1/budgets": _get(
@@ -187,6 +286,21 @@ DOCUMENT: Final[dict[str, Any]] = {
                 {"type": "string", "format": "date-time"},
             ),
             _parameter("limit", "At most so many", {"type": "integer", "minimum": 1, "maximum": 1000}),
+        ),
+        "/api/v1/actions": _get(
+            "What was done to keys or proposed, with its audit, the newest first",
+            {
+                "200": _answer("Actions", "Actions"),
+                "400": _answer("A parameter cannot be read", "Error"),
+                "503": _answer("The database does not answer", "Error"),
+            },
+            _BUDGET,
+            _parameter("state", "Only those in this state", {"enum": list(ACT_STATES)}),
+            _parameter("limit", "At most so many", {"type": "integer", "minimum": 1, "maximum": 1000}),
+        ),
+        "/api/v1/sources": _get(
+            "How fresh each source is, and how estimates compare with bills",
+            {"200": _answer("Sources", "Sources"), "503": _answer("The database does not answer", "Error")},
         ),
         "/healthz": _get(
             "Whether every loop ticks",

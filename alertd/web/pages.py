@@ -18,6 +18,7 @@ from alertd.core.messages.dates import age
 from alertd.core.messages.spans import clean
 from alertd.core.pictures.markup import Content, Markup, element, fragment
 from alertd.ports import AlertRow, StoreError
+from alertd.web.action_list import actions_page, budget_actions
 from alertd.web.alert_list import alert_list
 from alertd.web.answers import notes_of, worst_first
 from alertd.web.budget_page import budget_page
@@ -42,6 +43,7 @@ class Pages:
             Route("/", self.front),
             Route("/budgets/{name}", self.budget),
             Route("/alerts", self.alerts),
+            Route("/actions", self.actions),
             Route("/sources", self.sources),
             Route("/prices", self.prices),
         ]
@@ -89,10 +91,12 @@ class Pages:
     async def _one_budget(self, position: Position, now: datetime) -> Markup:
         try:
             notes, rows = await notes_of(self.view.records), await self.view.records.alerts(position.period.start)
+            steps = await self.view.records.audit()
         except StoreError:
             return fragment(_no_database(), budget_page(position, {}, (), now))
         own = [row for row in rows if _is_about(row, position)]
-        return await asyncio.to_thread(budget_page, position, notes, own, now)
+        acted = budget_actions(position, self.view.actions(), notes, steps, now)
+        return await asyncio.to_thread(budget_page, position, notes, own, now, acted)
 
     async def alerts(self, request: Request) -> Response:
         """What was announced in the last weeks, about anything."""
@@ -106,9 +110,24 @@ class Pages:
         )
         return self._page("Alerts", "/alerts", element("h1", "Alerts"), shown)
 
+    async def actions(self, request: Request) -> Response:
+        """What may be done to keys, and what was, with who, when and why."""
+        now = self.view.clock.now()
+        try:
+            notes, steps = await notes_of(self.view.records), await self.view.records.audit()
+        except StoreError:
+            return self._page("Actions", "/actions", element("h1", "Actions"), _no_database(), status=503)
+        shown = await asyncio.to_thread(actions_page, self.view.actions(), notes, steps, now)
+        return self._page("Actions", "/actions", shown)
+
     async def sources(self, request: Request) -> Response:
-        """Where usage is read, how old it is, and the daemon's loops."""
-        shown = sources_page(self.view.standings().sources, self.view.loops(), self.view.clock.now())
+        """Where usage is read, how old it is, how it compares with the bill; notifiers, and the daemon's loops."""
+        view = self.view
+        try:
+            notes = await notes_of(view.records)
+        except StoreError:
+            notes = None
+        shown = sources_page(view.standings().sources, view.loops(), view.lanes(), notes, view.clock.now())
         return self._page("Sources", "/sources", shown)
 
     async def prices(self, request: Request) -> Response:

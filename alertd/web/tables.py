@@ -1,22 +1,27 @@
-"""The pages of sources and prices: how fresh what alertd knows is, and what it cannot price."""
+"""The pages of sources and prices: how fresh and how right what alertd knows is, and what it cannot price."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from decimal import Decimal
+from typing import Any, Final
 
+from alertd.core.billing.reconcile import AGREES
 from alertd.core.budgets import duration_text
+from alertd.core.judgement.drift import comparisons
 from alertd.core.judgement.positions import Position, SourceView
 from alertd.core.messages.dates import age, clock_time
-from alertd.core.messages.figures import plural, tokens
+from alertd.core.messages.figures import amount, plural, tokens
 from alertd.core.messages.spans import clean
 from alertd.core.pictures.markup import Content, Markup, element, fragment
 from alertd.core.pricing.prices import Price, PriceBook, Unpriced
 from alertd.core.usage import Line
+from alertd.web.answers import Notes
 from alertd.web.layout import grid
-from alertd.web.view import Loop
+from alertd.web.sources import COLOURS, alikes, compared_at, state_of_source
+from alertd.web.view import Lane, Loop
 
 #: A price that nobody looked at for so long may have changed.
 _OLD: Final = timedelta(days=270)
@@ -24,14 +29,25 @@ _DAY: Final = re.compile(r"\b20\d\d-[01]\d-[0-3]\d\b")
 _MOST_LINES: Final = 500
 
 
-def sources_page(sources: Mapping[str, SourceView], loops: Sequence[Loop], now: datetime) -> Markup:
-    """Every source with its age and what is wrong with it, then the daemon's own loops."""
+def sources_page(
+    sources: Mapping[str, SourceView],
+    loops: Sequence[Loop],
+    lanes: Sequence[Lane],
+    notes: Notes | None,
+    now: datetime,
+) -> Markup:
+    """Every source with its age and what is wrong with it, estimate and bill, notifiers, then the daemon's own loops.
+
+    `notes` are None where the database does not answer.
+    """
     rows = [_source(view, now) for _, view in sorted(sources.items())]
     return fragment(
         element("h1", "Sources"),
         grid("Sources", ("Source", "State", "Data to", "Read every", "Figures complete from"), rows)
         if rows
         else element("p", "No source has been read yet.", class_="quiet"),
+        _reconciled(notes, now),
+        _notifiers(lanes),
         element("h2", "Loops"),
         grid(
             "Loops",
@@ -41,28 +57,64 @@ def sources_page(sources: Mapping[str, SourceView], loops: Sequence[Loop], now: 
     )
 
 
+def _reconciled(notes: Notes | None, now: datetime) -> Markup:
+    """Estimate and bill side by side, the largest difference first."""
+    head = element("h2", "Estimate and bill")
+    if notes is None:
+        said = "The database does not answer: how they compare is not known."
+        return fragment(head, element("p", said, class_="notice over", role="alert"))
+    alike = [element("p", said, class_="notice risk") for said in alikes(notes)]
+    rows = [_comparison(one) for one in comparisons(notes)]
+    if not rows:
+        said = "No provider has both usage and a bill over days that are final: nothing can be compared."
+        return fragment(head, alike, element("p", said, class_="quiet"))
+    columns = ("Provider", "Days", "Estimated", "Billed", "Estimate against bill", "Why")
+    at = compared_at(notes)
+    when = element("p", f"Compared {age(now - at)} ago.", class_="quiet") if at else None
+    return fragment(head, alike, grid("Estimate and bill", columns, rows), when)
+
+
+def _comparison(one: Mapping[str, Any]) -> Markup:
+    drift = None if one["drift_percent"] is None else Decimal(one["drift_percent"])
+    far = drift is None or abs(drift) > AGREES * 100
+    said = "nothing billed" if drift is None else f"{drift:+.1f} %"
+    sides = f"{', '.join(one['used_by'])} against {', '.join(one['billed_by'])}"
+    days = f"{one['from']} to {one['to']}" if one["from"] else "no final day"
+    return element(
+        "tr",
+        element("th", clean(one["provider"]), element("p", clean(sides), class_="quiet"), scope="row"),
+        element("td", days),
+        element("td", amount(Decimal(one["estimated"]), one["currency"]), class_="figure"),
+        element("td", amount(Decimal(one["billed"]), one["currency"]), class_="figure"),
+        element("td", element("span", said, class_=f"state {'risk' if far else 'ok'}")),
+        element("td", [element("p", clean(cause["said"])) for cause in one["causes"]]),
+    )
+
+
+def _notifiers(lanes: Sequence[Lane]) -> Markup | None:
+    if not lanes:
+        return None
+    columns = ("Notifier", "Delivered", "Tried again", "Given up", "Last error")
+    return fragment(element("h2", "Notifiers"), grid("Notifiers", columns, [_lane(lane) for lane in lanes]))
+
+
+def _lane(lane: Lane) -> Markup:
+    cells = (f"{lane.delivered:,}", f"{lane.retried:,}", f"{lane.given_up:,}", clean(lane.last_error) or "–")
+    return element("tr", element("th", lane.notifier, scope="row"), [element("td", cell) for cell in cells])
+
+
 def _source(view: SourceView, now: datetime) -> Markup:
-    state, said = _source_state(view, now)
+    state, said = state_of_source(view, now)
     until = "never" if view.until is None else f"{clock_time(view.until, UTC, now)} UTC ({age(now - view.until)} old)"
     complete = "the period's start" if view.complete_from is None else f"{clock_time(view.complete_from, UTC, now)} UTC"
     return element(
         "tr",
         element("th", view.name, scope="row"),
-        element("td", element("span", said, class_=f"state {state}"), _fault(view)),
+        element("td", element("span", said, class_=f"state {COLOURS[state]}"), _fault(view)),
         element("td", until),
         element("td", duration_text(view.interval)),
         element("td", complete),
     )
-
-
-def _source_state(view: SourceView, now: datetime) -> tuple[str, str]:
-    if view.stale(now):
-        return "over", f"blind: nothing newer than {age(view.stale_after)} allowed"
-    if view.failing_since is not None:
-        return "risk", f"failing for {age(now - view.failing_since)}"
-    if view.until is None:
-        return "unknown", "not read yet"
-    return ("risk", "answers in part") if view.degraded else ("ok", "read")
 
 
 def _fault(view: SourceView) -> Markup | None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
+from alertd.core.actions.terms import Terms
+from alertd.core.durations import Durations
 from alertd.core.judgement.positions import Position, SourceView
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.usage import Line
-from alertd.ports import AlertRow, Clock
+from alertd.ports import AlertRow, Clock, Step
 
 
 class Records(Protocol):
@@ -19,6 +21,7 @@ class Records(Protocol):
     async def alerts(self, since: datetime) -> list[AlertRow]: ...
     async def memory(self) -> dict[str, tuple[Any, int]]: ...
     async def outbox_depth(self) -> dict[str, tuple[int, datetime | None]]: ...
+    async def audit(self, act: str = "") -> list[Step]: ...
     async def writable(self) -> None: ...
 
 
@@ -26,7 +29,8 @@ class Records(Protocol):
 class Loop:
     """One loop of the daemon. It counts as stuck when no round has ended for `allowed` (None: it may take for ever).
 
-    `seconds` is the sum over all rounds; `reasons` counts the failed ones by a small, fixed set of words.
+    `durations` are those of all rounds; `reasons` counts the failed ones by a small, fixed set of words. `source` is
+    the source that it reads, "" for what reads none.
     """
 
     name: str
@@ -34,15 +38,30 @@ class Loop:
     runs: int = 0
     skipped: int = 0
     failures: int = 0
-    seconds: float = 0.0
+    durations: Durations = field(default_factory=Durations)
     last_seconds: float = 0.0
     last_end: datetime | None = None
     last_error: str = ""
     reasons: Mapping[str, int] = field(default_factory=dict)
+    source: str = ""
 
     def stuck(self, started: datetime, now: datetime) -> bool:
         """Whether no round has ended for too long, counted from the daemon's start before the first."""
         return self.allowed is not None and now - (self.last_end or started) > self.allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One notifier's way out, since the daemon's start. `failures` counts tries by a small, fixed set of words."""
+
+    notifier: str
+    delivered: int = 0
+    retried: int = 0
+    given_up: int = 0
+    overtaken: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    durations: Durations = field(default_factory=Durations)
+    last_error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +84,21 @@ def _no_faults() -> Sequence[str]:
     return ()
 
 
+def _no_lanes() -> Sequence[Lane]:
+    return ()
+
+
+def _no_actions() -> Sequence[Terms]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """The daemon as it is seen from outside. The callables answer with what holds at the moment and never block.
 
-    `lines` are the lines of usage in the ledger; `book` prices them. `faults` are those of a changed configuration that
-    was refused. `public_url` is where people reach the daemon, "" where nobody said.
+    `lines` are the lines of usage in the ledger; `book` prices them. `actions` are those that are configured. `faults`
+    are those of a changed configuration that was refused. `public_url` is where people reach the daemon, "" where
+    nobody said.
     """
 
     clock: Clock
@@ -82,5 +110,7 @@ class View:
     book: Callable[[], PriceBook] = PriceBook
     lines: Callable[[], Iterable[Line]] = _no_lines
     faults: Callable[[], Sequence[str]] = _no_faults
+    lanes: Callable[[], Sequence[Lane]] = _no_lanes
+    actions: Callable[[], Sequence[Terms]] = _no_actions
     public_url: str = ""
     dry_run: bool = False

@@ -301,3 +301,14 @@ async def test_what_is_cut_by_the_end_of_the_daemon_is_tried_at_once_by_the_next
 def test_a_lease_that_ends_before_a_send_is_refused() -> None:
     with pytest.raises(ValueError, match="a lease of 0:00:10 ends before a send of 0:01:00 is cut"):
         Deliver(MemoryStore(), {}, StoppedClock(), {}, lease=timedelta(seconds=10))
+
+
+async def test_every_try_is_counted_with_how_long_it_took_and_why_it_failed() -> None:
+    gone = DeliveryError("ops: no such channel", permanent=True)
+    outbox = Outbox(Channel(story=[DOWN, DeliveryError("ops: no answer", uncertain=True), gone]))
+    await outbox.write("a", "b")
+    await outbox.rounds(20, seconds=30)
+    lane = outbox.deliver.lanes["ops"]
+    assert lane.totals == Sent(delivered=1, retried=2, given_up=1)
+    assert lane.failures == {"unavailable": 1, "uncertain": 1, "refused": 1}
+    assert lane.durations.count == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 
 from tests.servers.billing import Asked, Reply, Server, serving
 
@@ -17,8 +18,14 @@ class Gateway:
         self.well = True
         #: What every look at the page adds: live traffic.
         self.step = 0
+        #: While it is clear, whoever asks waits for the answer; `waiting` tells that somebody does.
+        self.open, self.waiting = Event(), Event()
+        self.open.set()
 
     def answer(self, asked: Asked) -> Reply:
+        if not self.open.is_set():
+            self.waiting.set()
+            self.open.wait(300)
         if asked.headers.get("authorization") != f"Bearer {self.token}" or not self.well:
             return Reply("no", 401)
         self.tokens += self.step

@@ -89,7 +89,7 @@ def test_the_published_sample_becomes_a_month_of_the_ledger(sample: Path) -> Non
 def test_a_look_tells_the_quirks_too(sample: Path) -> None:
     said = asyncio.run(held(sample).source.look(NOW)).summary
     assert "spelled Usage-Based (992)" in said
-    assert "1 files" in said
+    assert "1 file, " in said
 
 
 @pytest.mark.parametrize(

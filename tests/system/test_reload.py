@@ -102,6 +102,21 @@ def test_a_changed_file_is_read_anew_without_a_signal_secrets_included(tmp_path:
             assert "second" not in str(daemon.lines)
 
 
+def test_a_poll_that_is_under_way_at_a_reload_ends_well_and_only_then_is_its_source_closed(tmp_path: Path) -> None:
+    with serving_gateway() as (gateway, server), WebhookServer() as hook:
+        file = env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook))
+        with running(file) as daemon:
+            wait_for("figures", lambda: judged(daemon))
+            gateway.open.clear()
+            wait_for("a poll under way", gateway.waiting.is_set)
+            daemon.signal(signal.SIGHUP)
+            wait_for("the reload", lambda: logged(daemon, "configuration re-read"))
+            gateway.tokens = 7_000_000
+            gateway.open.set()
+            wait_for("usage by the old or the new poll", lambda: judged(daemon)[0]["spent"] == "6000000")
+            assert "alertd_polls_failed_total{" not in daemon.text("/metrics")
+
+
 def test_the_heart_beats_after_good_rounds_only(tmp_path: Path) -> None:
     beats: list[Asked] = []
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from alertd.web import View
-from tests.web.house import Browser, browser, november, view_of
+from tests.web.house import Browser, browser, november, view_of, with_acts
 
 
 @pytest.fixture(scope="session")
 def view() -> View:
-    return view_of(*november())
+    world, kept = november()
+    with_acts(world, kept)
+    return view_of(world, kept)
 
 
 @pytest.fixture(scope="session")

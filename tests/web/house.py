@@ -11,10 +11,14 @@ from typing import Any
 
 import httpx
 
+from alertd.core.actions.act import Act
+from alertd.core.actions.terms import Terms
 from alertd.core.budgets import Override
-from alertd.core.judgement.positions import SourceView
-from alertd.ports import AlertRow, StoreError
-from alertd.web import Loop, Standings, View, build
+from alertd.core.durations import Durations
+from alertd.core.judgement.evidence import event_of
+from alertd.core.judgement.positions import Position, SourceView
+from alertd.ports import AlertRow, Step, StoreError
+from alertd.web import Lane, Loop, Standings, View, build
 from tests.world import NOVEMBER, World, budget
 
 NOW = datetime(2026, 11, 17, 9, 40, tzinfo=UTC)
@@ -41,6 +45,11 @@ class Kept:
     notes: Mapping[str, Any] = field(default_factory=dict)
     waiting: Mapping[str, tuple[int, datetime | None]] = field(default_factory=dict)
     dead: bool = False
+    steps: list[Step] = field(default_factory=list)
+
+    async def audit(self, act: str = "") -> list[Step]:
+        self._answer()
+        return [step for step in self.steps if act in {"", step.act}]
 
     async def alerts(self, since: datetime) -> list[AlertRow]:
         self._answer()
@@ -107,10 +116,79 @@ def _remember(world: World, kept: Kept) -> None:
     kept.notes = dict(world.notes)
 
 
+def lasted(*seconds: float) -> Durations:
+    found = Durations()
+    for one in seconds:
+        found.add(one)
+    return found
+
+
+STOP = Terms("stop-research", "turn this key off", "turn it on again", mode="approve", approvers=("ana",))
+LATER = Terms("stop-teams", "turn this key off", lacks="a token of its own: ALERTD_ACTIONS__STOP_TEAMS__TOKEN_FILE")
+
+
+def with_acts(world: World, kept: Kept) -> None:
+    """One key was stopped with an approval, one proposal of a hostile name waits, and bill and estimate differ."""
+    named = {position.budget.name: position for position in world.judged().positions if not position.scope}
+    team = next(one for one in world.judged().positions if ("team", HOSTILE) in one.scope)
+    stopped = proposed("a1b2c3d4e5", "stop-research", "rag-indexer", named["research"], NOW - timedelta(hours=3))
+    held = {"values": {"status": "active", "api_token": SECRET}, "said": "status active"}
+    steps = [
+        ("ask", "alertd", ""), ("approve", "ana", "looks wrong"), ("begin", "alertd", ""),
+        ("read", "alertd", "status active"), ("send", "alertd", ""), ("verify", "alertd", "status inactive"),
+    ]  # fmt: skip
+    acts = [
+        _through(kept, stopped, steps, {"read": held}),
+        _through(
+            kept, proposed("ffee00aa11", "stop-teams", SHOUT, team, NOW - timedelta(minutes=5)), [("ask", "alertd", "")]
+        ),
+    ]
+    kept.notes = {**kept.notes, **{act.note: act.to_json() for act in acts}, "drift": COMPARED}
+
+
+#: What a provider's answer might hold; it must never be shown.
+SECRET = "sk-very-secret-0123456789"
+COMPARED = {
+    "at": (NOW - timedelta(minutes=20)).isoformat(),
+    "compared": [
+        {
+            "provider": "openai", "scope": {}, "currency": "USD", "from": "2026-11-01", "to": "2026-11-14",
+            "estimated": "412.50", "billed": "330.00", "drift_percent": "25.00", "factor": "0.8000",
+            "used_by": ["gateway"], "billed_by": ["bill"],
+            "causes": [{"kind": "price_differs", "said": "gpt-4o: billed 0.80 times the estimate on every day"}],
+        }
+    ],
+    "alike": [f"{SHOUT} and gateway look like the same traffic"],
+}  # fmt: skip
+
+
+def proposed(number: str, action: str, target: str, position: Position, at: datetime) -> tuple[Act, Step]:
+    event = event_of(position, "action", "critical", number, at, reason="Spent 12.50 USD in the last hour: 62 %")
+    act = Act(
+        number, action, target, "key", position.name, "threshold/actual 50%", "actual", "turn this key off",
+        reversible=True, grade="disable", event=event.to_json(), evidence={"share": "0.62", "spent": "12.50"},
+    )  # fmt: skip
+    return act.after("propose", at, audited=dict(act.evidence))
+
+
+def _through(
+    kept: Kept, begun: tuple[Act, Step], steps: list[tuple[str, str, str]], evidence: Mapping[str, Any] | None = None
+) -> Act:
+    act, step = begun
+    kept.steps.append(step)
+    for number, (what, by, reason) in enumerate(steps, 1):
+        audited = (evidence or {}).get(what, {})
+        act, step = act.after(what, step.at + timedelta(minutes=number), by, reason, audited=audited)
+        kept.steps.append(step)
+    return act
+
+
 def view_of(world: World, kept: Kept, **more: Any) -> View:
     decisions = world.judged()
     standings = Standings(world.now, decisions.positions, world.sources)
-    loops = more.pop("loops", [Loop("judge", timedelta(minutes=10), runs=3, seconds=0.3, last_end=world.now)])
+    loops = more.pop(
+        "loops", [Loop("judge", timedelta(minutes=10), runs=3, durations=lasted(0.1, 0.1, 0.1), last_end=world.now)]
+    )
     view = View(
         clock=StoppedClock(world.now),
         started=world.now - timedelta(days=2),
@@ -120,6 +198,8 @@ def view_of(world: World, kept: Kept, **more: Any) -> View:
         loops=lambda: loops,
         book=lambda: world.book,
         lines=lambda: {row.line for row in world.ledger.series},
+        lanes=lambda: [Lane("ops", delivered=5, retried=1, failures={"unavailable": 1}, durations=lasted(0.2, 12))],
+        actions=lambda: [STOP, LATER],
     )
     return replace(view, **more)
 

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from alertd.core.billing.roles import Standing
+from alertd.core.judgement.positions import SourceView
 from alertd.web import Loop, Standings, View
 from alertd.web.openapi import DOCUMENT
-from tests.web.house import HOSTILE, NOW, SHOUT, Browser, Kept, browser, november, view_of
+from tests.web.house import HOSTILE, NOW, SECRET, SHOUT, Browser, Kept, browser, november, view_of
+from tests.world import World, budget
 
 
 def conforms(answer: Any, path: str) -> None:
@@ -189,8 +192,103 @@ def test_a_dead_database_is_a_503_for_alerts_while_budgets_still_answer(view: Vi
     assert one(house, "evaluation")["state"] == "over"
 
 
+# --- actions and sources ---
+
+
+def test_an_act_shows_every_step_with_who_when_and_on_what_evidence(open_house: Browser):
+    answer = open_house.get("/api/v1/actions", params={"budget": "research"})
+    conforms(answer, "/api/v1/actions")
+    (act,) = answer.json()["actions"]
+    assert (act["target"], act["state"], act["handle"]) == ("rag-indexer", "verified", "a1b2c3")
+    told = [(step["what"], step["by"], step["at"], step["reason"]) for step in act["audit"]]
+    assert told[0] == ("propose", "alertd", "2026-11-17T06:40:00Z", "")
+    assert told[2] == ("approve", "ana", "2026-11-17T06:43:00Z", "looks wrong")
+    assert [what for what, *_ in told] == ["propose", "ask", "approve", "begin", "read", "send", "verify"]
+    assert act["audit"][0]["evidence"] == {"share": "0.62", "spent": "12.50"}
+    assert act["audit"][4]["evidence"]["values"]["status"] == "active"
+
+
+def test_what_is_configured_is_told_with_what_it_lacks(open_house: Browser):
+    answer = open_house.get("/api/v1/actions").json()
+    assert [(one["name"], one["mode"]) for one in answer["configured"]] == [
+        ("stop-research", "approve"), ("stop-teams", "dry_run")
+    ]  # fmt: skip
+    assert "TOKEN_FILE" in answer["configured"][1]["lacks"]
+    assert answer["paused"] is None
+
+
+@pytest.mark.parametrize("path", ["/api/v1/actions", "/actions", "/budgets/research", "/metrics"])
+def test_no_secret_of_a_providers_answer_is_shown(open_house: Browser, path: str):
+    text = open_house.get(path).text
+    assert SECRET not in text
+    assert "research" in text
+
+
+def test_acts_are_narrowed_by_their_state_and_the_newest_come_first(open_house: Browser):
+    targets = [act["target"] for act in open_house.get("/api/v1/actions").json()["actions"]]
+    assert targets == [SHOUT, "rag-indexer"]
+    waiting = open_house.get("/api/v1/actions", params={"state": "awaiting"}).json()["actions"]
+    assert [act["target"] for act in waiting] == [SHOUT]
+    refused = open_house.get("/api/v1/actions", params={"state": "done"})
+    assert refused.status_code == 400
+    conforms(refused, "/api/v1/actions")
+
+
+def test_a_pause_says_since_when_by_whom_and_why(view: View):
+    note = {"at": "2026-11-17T09:00:00+00:00", "by": "ana", "reason": "release"}
+    kept = Kept(notes={"actions/paused": note})
+    answer = browser(replace(view, records=kept)).get("/api/v1/actions")
+    conforms(answer, "/api/v1/actions")
+    assert answer.json()["paused"] == note
+
+
+def test_sources_say_how_fresh_they_are_and_how_estimate_and_bill_compare(open_house: Browser, blind: View):
+    answer = open_house.get("/api/v1/sources")
+    conforms(answer, "/api/v1/sources")
+    (one,) = answer.json()["reconciled"]
+    assert (one["provider"], one["drift_percent"], one["used_by"], one["billed_by"]) == (
+        "openai", "25.00", ["gateway"], ["bill"]
+    )  # fmt: skip
+    assert answer.json()["compared_at"] == "2026-11-17T09:20:00Z"
+    silent = browser(blind).get("/api/v1/sources")
+    conforms(silent, "/api/v1/sources")
+    assert [(one["name"], one["state"], one["error"]) for one in silent.json()["sources"]] == [
+        ("gateway", "stale", "Prometheus answers 503")
+    ]
+    assert silent.json()["reconciled"] == []
+
+
+def test_what_the_judge_compared_is_what_the_api_and_the_metrics_tell():
+    world = World(budget())
+    world.standings = {"bill": Standing("check")}
+    for _ in range(9):
+        world.now += timedelta(days=1)
+        world.spend(10, at=world.now - timedelta(hours=12))
+        world.bill(12, at=world.now - timedelta(hours=12))
+        world.sources["bill"] = SourceView("bill", world.now, timedelta(days=3))
+        world.tick()
+    house = browser(view_of(world, Kept(notes=dict(world.notes))))
+    answer = house.get("/api/v1/sources")
+    conforms(answer, "/api/v1/sources")
+    (one,) = answer.json()["reconciled"]
+    assert (one["provider"], one["used_by"], one["billed_by"]) == ("acme", ["gateway"], ["bill"])
+    drift = Decimal(one["estimated"]) / Decimal(one["billed"]) - 1
+    assert drift < 0
+    assert Decimal(one["drift_percent"]) == round(drift * 100, 2)
+    assert f'source="bill",unit="USD"}} {float(one["billed"])}' in house.get("/metrics").text
+
+
+@pytest.mark.parametrize("path", ["/api/v1/actions", "/api/v1/sources"])
+def test_a_dead_database_is_503_for_what_lies_in_it(view: View, path: str):
+    answer = browser(replace(view, records=Kept(dead=True))).get(path)
+    assert answer.status_code == 503
+    conforms(answer, path)
+
+
 def test_the_document_describes_every_endpoint_of_machines_and_no_other(open_house: Browser):
     document = open_house.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/api/v1/budgets", "/api/v1/alerts", "/healthz", "/readyz", "/metrics"}
+    assert set(document["paths"]) == {
+        "/api/v1/budgets", "/api/v1/alerts", "/api/v1/actions", "/api/v1/sources", "/healthz", "/readyz", "/metrics"
+    }  # fmt: skip
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)

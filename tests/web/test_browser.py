@@ -20,7 +20,7 @@ CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
     pytest.skip("needs Debian's chromium: apt-get install chromium", allow_module_level=True)
 
-PAGES = ["/", "/budgets/research", "/budgets/teams", "/alerts", "/sources", "/prices"]
+PAGES = ["/", "/budgets/research", "/budgets/teams", "/alerts", "/actions", "/sources", "/prices"]
 WIDE, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
 #: Where to keep pictures to look at; none are kept where it is not set.
 PICTURES = os.environ.get("TEST_PICTURES")

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from alertd.web import Loop, View
-from tests.web.house import NOW, Kept, browser
+from tests.web.house import COMPARED, NOW, Kept, browser, lasted
 
 FOLDER = Path(__file__).parents[2] / "config" / "grafana"
 METRIC = re.compile(r"\b(?:alertd|process|python)_[a-z_]+\b")
@@ -25,11 +25,12 @@ OF_PROMETHEUS = {"job", "instance"}
 @pytest.fixture(scope="module")
 def known(view: View) -> dict[str, set[str]]:
     """Every sample of a page on which everything happens, with the labels it may have."""
-    loop = Loop("judge", None, runs=1, seconds=0.1, reasons={"StoreError": 1}, last_end=NOW)
-    kept = Kept(waiting={"ops": (1, NOW - timedelta(minutes=1))})
+    judge = Loop("judge", None, runs=1, durations=lasted(0.1), reasons={"StoreError": 1}, last_end=NOW)
+    collect = replace(judge, name="collect gateway", source="gateway")
+    kept = Kept(waiting={"ops": (1, NOW - timedelta(minutes=1))}, notes={"drift": COMPARED})
     standings = view.standings()
     read = replace(standings, sources={"gateway": replace(standings.sources["gateway"], last_ok=NOW)})
-    busy = replace(view, loops=lambda: [loop], records=kept, standings=lambda: read)
+    busy = replace(view, loops=lambda: [judge, collect], records=kept, standings=lambda: read)
     text = browser(busy).get("/metrics").text
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):

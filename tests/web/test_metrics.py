@@ -10,9 +10,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from alertd.web import Loop, Standings, View
+from alertd.web import Lane, Loop, Standings, View
 from alertd.web.metrics import MOST_SCOPES
-from tests.web.house import HOSTILE, NOW, Kept, browser
+from tests.web.house import HOSTILE, NOW, Kept, browser, lasted
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -75,13 +75,57 @@ def test_a_silent_source_is_down_stale_and_says_how_old_its_data_are(blind: View
 
 
 def test_loops_show_durations_and_errors_by_reason(view: View):
-    loop = Loop("collect gateway", None, runs=4, skipped=1, failures=2, seconds=1.5, reasons={"SourceError": 2})
+    took = lasted(0.3, 0.3, 0.3, 0.6)
+    loop = Loop("collect gateway", None, runs=4, skipped=1, failures=2, durations=took, reasons={"SourceError": 2})
     samples = scraped(replace(view, loops=lambda: [loop]))
     name = {"loop": "collect gateway"}
     assert value(samples, "alertd_loop_duration_seconds_sum", **name) == 1.5
     assert value(samples, "alertd_loop_duration_seconds_count", **name) == 4
     assert value(samples, "alertd_loop_rounds_skipped_total", **name) == 1
     assert value(samples, "alertd_errors_total", **name, reason="SourceError") == 2
+
+
+def test_polls_show_their_durations_by_source_in_buckets_and_their_failures_by_reason(view: View):
+    took = lasted(0.3, 0.3, 4, 400)
+    loop = Loop("collect gateway", None, durations=took, reasons={"SourceError": 2}, source="gateway")
+    samples = scraped(replace(view, loops=lambda: [loop, Loop("judge", None, durations=lasted(1))]))
+    buckets = {le: value(samples, "alertd_poll_duration_seconds_bucket", source="gateway", le=le)
+               for le in ("0.25", "0.5", "5.0", "300.0", "+Inf")}  # fmt: skip
+    assert buckets == {"0.25": 0, "0.5": 2, "5.0": 3, "300.0": 3, "+Inf": 4}
+    assert value(samples, "alertd_poll_duration_seconds_sum", source="gateway") == pytest.approx(404.6)
+    assert value(samples, "alertd_polls_failed_total", source="gateway", reason="SourceError") == 2
+    sources = {dict(labels)["source"] for name, labels in samples if name == "alertd_poll_duration_seconds_count"}
+    assert sources == {"gateway"}
+
+
+def test_notifiers_show_what_became_of_messages_how_long_it_took_and_why_it_failed(view: View):
+    lane = Lane("ops", 7, 3, 1, failures={"refused": 1, "unavailable": 3}, durations=lasted(0.2, 12))
+    samples = scraped(replace(view, lanes=lambda: [lane]))
+    outcomes = {one: value(samples, "alertd_messages_total", notifier="ops", outcome=one)
+                for one in ("delivered", "retried", "given_up", "overtaken")}  # fmt: skip
+    assert outcomes == {"delivered": 7, "retried": 3, "given_up": 1, "overtaken": 0}
+    assert value(samples, "alertd_deliveries_failed_total", notifier="ops", reason="refused") == 1
+    assert value(samples, "alertd_delivery_duration_seconds_bucket", notifier="ops", le="10.0") == 1
+    assert value(samples, "alertd_delivery_duration_seconds_count", notifier="ops") == 2
+
+
+def test_acts_are_counted_by_action_and_state_the_empty_ones_too(view: View):
+    samples = scraped(view)
+    states = {one: value(samples, "alertd_actions", action="stop-research", state=one)
+              for one in ("verified", "awaiting", "stuck")}  # fmt: skip
+    assert states == {"verified": 1, "awaiting": 0, "stuck": 0}
+    assert value(samples, "alertd_actions", action="stop-teams", state="awaiting") == 1
+    assert value(samples, "alertd_actions_paused") == 0
+    dead = scraped(replace(view, records=Kept(dead=True)))
+    assert not [name for name, _ in dead if name == "alertd_actions"]
+
+
+def test_the_drift_of_each_estimate_from_its_bill_is_told_by_source(view: View):
+    samples = scraped(view)
+    of = {"provider": "openai", "source": "bill", "unit": "USD"}
+    assert value(samples, "alertd_estimate_drift_ratio", **of) == 0.25
+    assert value(samples, "alertd_reconciled_estimated", **of) == 412.5
+    assert value(samples, "alertd_reconciled_billed", **of) == 330
 
 
 def test_the_outbox_shows_its_depth_and_the_age_of_its_oldest_message(view: View):

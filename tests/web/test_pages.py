@@ -15,7 +15,7 @@ from alertd.core.pricing.prices import PriceBook
 from alertd.web import Standings, View
 from tests.web.house import HOSTILE, SHOUT, Browser, Kept, browser, november, view_of
 
-PAGES = ["/", "/budgets/research", "/budgets/teams", "/alerts", "/sources", "/prices"]
+PAGES = ["/", "/budgets/research", "/budgets/teams", "/alerts", "/actions", "/sources", "/prices"]
 OLD_PRICES = """
 [[price]]
 provider = "acme"
@@ -249,3 +249,41 @@ def test_the_style_answers_to_dark_mode_small_screens_and_the_keyboard(open_hous
     style = open_house.get("/").text.partition("<style>")[2].partition("</style>")[0]
     for rule in ("prefers-color-scheme: dark", "max-width: 46rem", ":focus-visible"):
         assert rule in style
+
+
+# --- actions, and the bill against the estimate ---
+
+
+def test_the_page_of_actions_shows_who_did_what_when_and_why_and_offers_no_button(open_house: Browser):
+    page = read(open_house, "/actions")
+    for words in ("waits for an answer", "done and verified", "turn this key off: rag-indexer", "approve → approved",
+                  "ana", "looks wrong", "values status active", "values api token **********", "share 0.62",
+                  "a token of its own"):  # fmt: skip
+        assert words in page.words, words
+    assert not [form for form in page.all("form") if form.get("method") == "post"]
+
+
+def test_a_budget_shows_its_own_acts_and_no_others(open_house: Browser):
+    own = read(open_house, "/budgets/research").words
+    assert "turn this key off: rag-indexer" in own
+    assert "ffee00" not in own
+    other = read(open_house, f"/budgets/teams?scope=team={HOSTILE}").words
+    assert "ffee00" in other
+    assert "rag-indexer" not in other
+    assert "turn this key off" not in read(open_house, "/budgets/platform").words
+
+
+def test_the_sources_page_compares_estimate_and_bill_and_says_why_they_differ(open_house: Browser, blind: View):
+    words = read(open_house, "/sources").words
+    for said in ("gateway against bill", "2026-11-01 to 2026-11-14", "412.50 USD", "330.00 USD", "+25.0 %",
+                 "gpt-4o: billed 0.80 times", "Compared 20 min ago", "look like the same traffic"):  # fmt: skip
+        assert said in words, said
+    assert "nothing can be compared" in read(browser(blind), "/sources").words
+
+
+def test_a_dead_database_hides_no_source(view: View):
+    house = browser(replace(view, records=Kept(dead=True)))
+    words = read(house, "/sources").words
+    assert "gateway" in words
+    assert "how they compare is not known" in words
+    assert "The database does not answer" in read(house, "/actions", 503).words

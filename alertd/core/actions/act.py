@@ -66,6 +66,8 @@ TRANSITIONS: Final[Mapping[tuple[str, str], str]] = {
 OPEN: Final = frozenset({PROPOSED, AWAITING, APPROVED, EXECUTING, VERIFIED, RESTORING, STUCK})
 #: States in which a process is at work on the key, under a lease.
 AT_WORK: Final = frozenset({EXECUTING, RESTORING})
+#: Every state that an act can be in, in the order of a life.
+STATES: Final = tuple(dict.fromkeys(TRANSITIONS.values()))
 NOTE: Final = "action/"
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Final
+from typing import Any, Final
 
 from alertd.core.billing.lookalikes import Alike, alike, plain_model
 from alertd.core.billing.roles import CHARGE, ESTIMATE, INFERENCE, Standing, sellers
@@ -57,7 +57,10 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """One provider and scope over its final days, in `unit`. `factor` corrects the estimate of days not billed yet."""
+    """One provider and scope over its final days, in `unit`. `factor` corrects the estimate of days not billed yet.
+
+    `used_by` and `billed_by` are the sources of the two sides.
+    """
 
     provider: str
     scope: Scope
@@ -65,6 +68,8 @@ class Reconciled:
     days: tuple[Day, ...]
     causes: tuple[Cause, ...]
     factor: Decimal | None
+    used_by: tuple[str, ...] = ()
+    billed_by: tuple[str, ...] = ()
 
     @property
     def estimated(self) -> Decimal:
@@ -82,6 +87,23 @@ class Reconciled:
     def drifts(self, level: Decimal = AGREES) -> bool:
         """Whether the sides differ by more than a level, or one of them has nothing."""
         return self.estimated != self.billed and (self.drift is None or abs(self.drift) > level)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the command, the API and the daemon's memory say of it: money as text, days as dates."""
+        return {
+            "provider": self.provider,
+            "scope": dict(self.scope),
+            "currency": self.unit,
+            "from": str(self.days[0].day) if self.days else None,
+            "to": str(self.days[-1].day) if self.days else None,
+            "estimated": f"{self.estimated:f}",
+            "billed": f"{self.billed:f}",
+            "drift_percent": None if self.drift is None else f"{self.drift * 100:.2f}",
+            "factor": None if self.factor is None else str(self.factor),
+            "used_by": list(self.used_by),
+            "billed_by": list(self.billed_by),
+            "causes": [{"kind": cause.kind, "said": cause.said} for cause in self.causes],
+        }
 
 
 @dataclass(slots=True)
@@ -153,7 +175,9 @@ class _Table:
         self.ledger, self.costs, self.side = ledger, costs, side
         sources = {ledger.series[index].source for index in (*side.usage, *side.bills)}
         border = min(final_until[source] for source in sources)
-        self.usage_sources = {ledger.series[index].source for index in side.usage}
+        self.usage_sources, self.bill_sources = (
+            {ledger.series[index].source for index in part} for part in (side.usage, side.bills)
+        )
         last = sum(day < border for day in costs.days)
         first = next((place for place in range(last) if self._used(place)), last)
         self.places = range(first, last)
@@ -207,7 +231,8 @@ def _reconciled(provider: str, scope: Scope, table: _Table, pairs: Sequence[Alik
     if not causes:
         kind, said = ("unclear", "no single cause shows") if whole.drifts() else ("agrees", "estimate and bill agree")
         causes = (Cause(kind, said),)
-    return Reconciled(provider, scope, whole.unit, days, causes, _factor(whole))
+    used_by, billed_by = tuple(sorted(table.usage_sources)), tuple(sorted(table.bill_sources))
+    return Reconciled(provider, scope, whole.unit, days, causes, _factor(whole), used_by, billed_by)
 
 
 def _unpriced(_whole: Reconciled, table: _Table, _: Sequence[Alike]) -> Iterator[Cause]:

@@ -25,6 +25,8 @@ _LOOK_BACK: Final = 35
 _EVERY: Final = timedelta(hours=1)
 #: Fewer final days than this say nothing yet.
 _LEAST_DAYS: Final = 3
+#: The note that keeps the last comparison, for who shows it.
+NOTE: Final = "drift"
 
 
 def compared(
@@ -54,8 +56,16 @@ def drifting(
         return [], {}
     found, pairs = compared(ledger, around, _LOOK_BACK)
     events = [*_drifts(found, around.now, level), *_alikes(pairs, around.now)]
-    changed = {"reconciled": around.now.isoformat(), "correction": _corrections(found)}
+    at = around.now.isoformat()
+    kept = {"at": at, "compared": [one.to_json() for one in found], "alike": [pair.said for pair in pairs]}
+    changed = {"reconciled": at, "correction": _corrections(found), NOTE: kept}
     return [(key, event) for key, event in events if key not in told], changed
+
+
+def comparisons(notes: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The last comparison of every provider that has both usage and a bill, as `Reconciled.to_json` has it."""
+    found: Sequence[Mapping[str, Any]] = (notes.get(NOTE) or {}).get("compared", ())
+    return found
 
 
 def _corrections(found: Sequence[Reconciled]) -> dict[str, dict[str, str]]:

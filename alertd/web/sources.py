@@ -1,0 +1,69 @@
+"""Sources as JSON and in words: how fresh each is, what is wrong with it, how its estimate compares with the bill."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from alertd.core.judgement.drift import NOTE, comparisons
+from alertd.core.judgement.positions import SourceView
+from alertd.core.messages.dates import age
+from alertd.core.messages.spans import clean
+from alertd.web.answers import Notes, instant_text
+from alertd.web.view import Standings
+
+STATES: Final = ("ok", "partial", "failing", "stale", "unread")
+#: The colour of each state on the page.
+COLOURS: Final[Mapping[str, str]] = {
+    "ok": "ok", "partial": "risk", "failing": "risk", "stale": "over", "unread": "unknown"
+}  # fmt: skip
+
+
+def state_of_source(view: SourceView, now: datetime) -> tuple[str, str]:
+    """One of the states, and the same in words."""
+    if view.stale(now):
+        return "stale", f"blind: nothing newer than {age(view.stale_after)} allowed"
+    if view.failing_since is not None:
+        return "failing", f"failing for {age(now - view.failing_since)}"
+    if view.until is None:
+        return "unread", "not read yet"
+    return ("partial", "answers in part") if view.degraded else ("ok", "read")
+
+
+def compared_at(notes: Notes) -> datetime | None:
+    """When estimate and bill were compared last; None where there never were both."""
+    note = notes.get(NOTE)
+    return datetime.fromisoformat(note["at"]).astimezone(UTC) if note else None
+
+
+def alikes(notes: Notes) -> list[str]:
+    """Pairs of sources that look like one, in words."""
+    return [clean(said) for said in (notes.get(NOTE) or {}).get("alike", ())]
+
+
+def sources_json(standings: Standings, notes: Notes, now: datetime) -> dict[str, Any]:
+    """The API's answer."""
+    return {
+        "version": 1,
+        "judged_at": instant_text(standings.judged),
+        "sources": [_source(view, now) for _, view in sorted(standings.sources.items())],
+        "compared_at": instant_text(compared_at(notes)),
+        "reconciled": list(comparisons(notes)),
+        "alike": alikes(notes),
+    }
+
+
+def _source(view: SourceView, now: datetime) -> dict[str, Any]:
+    return {
+        "name": view.name,
+        "state": state_of_source(view, now)[0],
+        "data_until": instant_text(view.until),
+        "complete_from": instant_text(view.complete_from),
+        "interval_seconds": view.interval.total_seconds(),
+        "stale_after_seconds": (view.stale_after + view.delay).total_seconds(),
+        "last_ok": instant_text(view.last_ok),
+        "failing_since": instant_text(view.failing_since),
+        "error": clean(view.error),
+        "partial": clean(view.degraded),
+    }
