@@ -1,21 +1,28 @@
-"""`alertd status`: where every budget stands, worked out from the database, with or without a running daemon."""
+"""`alertd status`: where every budget stands, worked out from the database, with or without a running daemon.
+
+With `--watch` the table is drawn anew until Ctrl-C; where nobody watches a terminal, one table follows the other.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._state import budget_of, with_app
+from alertd.core.budgets import duration_text, parse_duration
 from alertd.core.judgement.occasions import state_of
 from alertd.core.judgement.positions import Position
 from alertd.core.messages import evidence, text_of
@@ -25,11 +32,13 @@ from alertd.ports import StoreError
 from alertd.web.answers import Notes, budget_json, instant_text, worst_first
 from alertd.web.wording import STATES, event_for
 
-HELP: Final = "a table of the budgets: spent, projected low-likely-high, used up on, data age"
+HELP: Final = "a table of the budgets: spent, projected low-likely-high, used up on, data age; --watch keeps it fresh"
 _STYLES: Final = {"over": "bold red", "risk": "bold yellow", "unknown": "dim", "ok": "green"}
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
 _DAYS: Final = 14
 _SHOWN: Final = 50
+#: Lines of the screen that are not a budget's: head, foot, and one to type on.
+_FRAME: Final = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +47,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("budget", nargs="?", help="only this budget, with all of its scopes")
     parser.add_argument("--all", action="store_true", help=f"every scope, not only the {_SHOWN} worst")
     parser.add_argument("--json", action="store_true", help="one JSON object, as GET /api/v1/budgets has it")
+    parser.add_argument("--watch", action="store_true", help="draw it anew until Ctrl-C; with --json, a line each time")
+    parser.add_argument("--every", type=_pace, default="5s", metavar="5s", help="how often --watch does (%(default)s)")
+
+
+def _pace(text: str) -> timedelta:
+    try:
+        found = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if found < timedelta(seconds=1):
+        raise argparse.ArgumentTypeError(f"{text} is too short; write 1s or longer")
+    return found
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,36 +66,84 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     only = budget_of(settings, args.budget).name if args.budget is not None else None
     try:
-        positions, notes, now = with_app(settings, _standings)
+        return with_app(settings, lambda app: _watched(app, args, only) if args.watch else _once(app, args, only))
     except StoreError as error:
         print(f"alertd status: {error}", file=sys.stderr)
         return 1
-    wanted = [position for position in worst_first(positions) if only in (None, position.budget.name)]
+    except KeyboardInterrupt:
+        if not args.watch:
+            raise
+        return 0
+
+
+async def _once(app: App, args: argparse.Namespace, only: str | None) -> int:
+    wanted, notes, now = await _standings(app, only)
     if args.json:
-        found = [budget_json(position, notes, now) for position in wanted]
-        print(json.dumps({"version": 1, "judged_at": instant_text(now), "budgets": found}, indent=2))
+        print(json.dumps(_answer(wanted, notes, now), indent=2))
     else:
         show(wanted if args.all else wanted[:_SHOWN], len(wanted), now, Console())
     return 0
 
 
-async def _standings(app: App) -> tuple[Sequence[Position], Notes, datetime]:
-    """The positions of this moment and the judge's notes, from the database alone."""
+async def _watched(app: App, args: argparse.Namespace, only: str | None) -> int:
+    """Draws until it is cancelled. A database that does not answer is said in the table's place, and asked again."""
+    console = Console()
+    with drawn(console) as draw:
+        while True:
+            try:
+                wanted, notes, now = await _standings(app, only)
+            except StoreError as error:
+                draw(Text(f"alertd status: {error}", "red"))
+            else:
+                if args.json:
+                    print(json.dumps(_answer(wanted, notes, now)), flush=True)
+                else:
+                    most = len(wanted) if args.all or not console.is_terminal else max(1, console.height - _FRAME)
+                    draw(Group(table(wanted[:most], len(wanted), now), _foot(now, args.every)))
+            await asyncio.sleep(args.every.total_seconds())
+
+
+@contextmanager
+def drawn(console: Console) -> Iterator[Callable[[RenderableType], None]]:
+    """What draws one picture in the place of the last: on a terminal that can; elsewhere one below the other."""
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield console.print
+        return
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        yield lambda picture: live.update(picture, refresh=True)
+
+
+def _foot(now: datetime, every: timedelta) -> Text:
+    return Text(f"As of {now:%d %b %H:%M:%S} UTC, every {duration_text(every)}; Ctrl-C leaves", "dim")
+
+
+def _answer(wanted: Sequence[Position], notes: Notes, now: datetime) -> dict[str, object]:
+    found = [budget_json(position, notes, now) for position in wanted]
+    return {"version": 1, "judged_at": instant_text(now), "budgets": found}
+
+
+async def _standings(app: App, only: str | None) -> tuple[Sequence[Position], Notes, datetime]:
+    """The positions of this moment, the worst first, and the judge's notes, from the database alone."""
     facts, decisions = await app.judge.preview()
-    return decisions.positions, facts.notes, facts.around.now
+    wanted = [position for position in worst_first(decisions.positions) if only in (None, position.budget.name)]
+    return wanted, facts.notes, facts.around.now
 
 
 def show(positions: Sequence[Position], count: int, now: datetime, console: Console) -> None:
-    """The table; a name from outside is text, never mark-up."""
+    """Print the table."""
+    console.print(table(positions, count, now))
+
+
+def table(positions: Sequence[Position], count: int, now: datetime) -> RenderableType:
+    """The table of the positions, of so many in all; a name from outside is text, never mark-up."""
     if not positions:
-        console.print("No budget is configured: set ALERTD_BUDGETS__NAME__AMOUNT.")
-        return
-    table = Table("Budget", "", "Used", "Likely total (80 %)", "Used up", "Last days", "Data", box=None, pad_edge=False)
+        return Text("No budget is configured: set ALERTD_BUDGETS__NAME__AMOUNT.")
+    found = Table("Budget", "", "Used", "Likely total (80 %)", "Used up", "Last days", "Data", box=None, pad_edge=False)
     for position in positions:
-        table.add_row(*_row(position, now))
-    console.print(table)
-    if count > len(positions):
-        console.print(f"and {count - len(positions):,} more, all further from their limits; --all shows them")
+        found.add_row(*_row(position, now))
+    if count <= len(positions):
+        return found
+    return Group(found, Text(f"and {count - len(positions):,} more, all further from their limits; --all shows them"))
 
 
 def _row(position: Position, now: datetime) -> list[Text]:

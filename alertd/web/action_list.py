@@ -37,6 +37,13 @@ _STATES: Final[Mapping[str, tuple[str, str]]] = {
     "expired": ("expired without an answer", "information"),
     "refused": ("refused", "information"),
 }
+#: What people can answer to an act in this state.
+_ANSWERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "awaiting": ("approve", "refuse"),
+    "approved": ("refuse",),
+    "verified": ("restore",),
+    "stuck": ("restore",),
+}
 
 
 def actions_page(terms: Sequence[Terms], notes: Notes, steps: Iterable[Step], now: datetime) -> Markup:
@@ -115,9 +122,18 @@ def _entry(act: Act, steps: Sequence[Step], now: datetime) -> Markup:
         element("p", element("a", name, href=budget_path(event.budget, event.scope)),
                 f" · {clean(act.action)} · ", element("code", act.handle)),
         [element("p", html(capital((plain(clean(str(text))),)))) for text in said if text],
+        _answers(act),
         _audit(act, steps, now),
         class_=grave,
     )  # fmt: skip
+
+
+def _answers(act: Act) -> Markup | None:
+    """What a person can type now."""
+    verbs = _ANSWERS.get(act.state, ())
+    if not verbs or (verbs == ("restore",) and not (act.ours and act.reversible)):
+        return None
+    return element("p", [element("code", f"alertd actions {verb} {act.handle}", " ") for verb in verbs])
 
 
 def _after(act: Act) -> str:

@@ -68,9 +68,10 @@ def _reconciled(notes: Notes | None, now: datetime) -> Markup:
     if not rows:
         said = "No provider has both usage and a bill over days that are final: nothing can be compared."
         return fragment(head, alike, element("p", said, class_="quiet"))
-    columns = ("Provider", "Days", "Estimated", "Billed", "Estimate against bill", "Why")
+    columns = ("Provider", "Drift", "Estimated", "Billed", "Days", "Why")
     at = compared_at(notes)
-    when = element("p", f"Compared {age(now - at)} ago.", class_="quiet") if at else None
+    meaning = "Drift is by how much the estimate is above the bill, over days that are billed for good."
+    when = element("p", meaning, f" Compared {age(now - at)} ago." if at else None, class_="quiet")
     return fragment(head, alike, grid("Estimate and bill", columns, rows), when)
 
 
@@ -83,10 +84,10 @@ def _comparison(one: Mapping[str, Any]) -> Markup:
     return element(
         "tr",
         element("th", clean(one["provider"]), element("p", clean(sides), class_="quiet"), scope="row"),
-        element("td", days),
+        element("td", element("span", said, class_=f"state {'risk' if far else 'ok'}")),
         element("td", amount(Decimal(one["estimated"]), one["currency"]), class_="figure"),
         element("td", amount(Decimal(one["billed"]), one["currency"]), class_="figure"),
-        element("td", element("span", said, class_=f"state {'risk' if far else 'ok'}")),
+        element("td", days),
         element("td", [element("p", clean(cause["said"])) for cause in one["causes"]]),
     )
 
@@ -139,8 +140,9 @@ def prices_page(book: PriceBook, lines: Iterable[Line], positions: Sequence[Posi
     known = [(line, price) for line, price in priced if isinstance(price, Price)]
     old = sum(_is_old(price, today) for _, price in known)
     assumed = sorted({model for position in positions for model in position.assumed})
+    were = "was" if old == 1 else "were"
     warning = (
-        f"{plural(old, 'price')} here were last confirmed over {age(_OLD)} ago: compare them with the provider's page, "
+        f"{plural(old, 'price')} here {were} last confirmed over {age(_OLD)} ago: compare with the provider's page, "
         "and put what changed into a file of ALERTD_PRICES__FILES."
     )
     missing = [

@@ -207,8 +207,8 @@ def test_what_has_no_price_is_told_with_its_reason(open_house: Browser):
 
 def test_old_prices_are_warned_of(view: View, open_house: Browser):
     old = replace(view, book=lambda: PriceBook((read_price_file("prices", OLD_PRICES),)))
-    assert "1 price here were last confirmed" not in read(open_house, "/prices").words
-    assert "last confirmed over 270 days ago" in read(browser(old), "/prices").words
+    assert "last confirmed" not in read(open_house, "/prices").words
+    assert "1 price here was last confirmed over 270 days ago" in read(browser(old), "/prices").words
 
 
 def test_a_refused_configuration_and_a_dry_run_are_on_every_page(view: View):
@@ -258,8 +258,10 @@ def test_the_page_of_actions_shows_who_did_what_when_and_why_and_offers_no_butto
     page = read(open_house, "/actions")
     for words in ("waits for an answer", "done and verified", "turn this key off: rag-indexer", "approve → approved",
                   "ana", "looks wrong", "values status active", "values api token **********", "share 0.62",
+                  "alertd actions approve ffee00", "alertd actions refuse ffee00",
                   "a token of its own"):  # fmt: skip
         assert words in page.words, words
+    assert "alertd actions restore" not in page.words, "it was so before alertd came"
     assert not [form for form in page.all("form") if form.get("method") == "post"]
 
 
