@@ -175,7 +175,7 @@ def test_the_wait_that_a_receiver_asks_for_is_handed_on(stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_receiver_from_hell_ends_as_a_retry_that_may_have_arrived(stage: str, deed: str) -> None:
     with Hell(DEEDS[deed]) as hell:
-        error = refusal(staged(stage, hell.url, timeout="300ms"))
+        error = refusal(staged(stage, hell.url, timeout="1s"))
         assert hell.visits == 1
     assert (error.permanent, error.uncertain) == (False, True)
     assert SECRET not in str(error)

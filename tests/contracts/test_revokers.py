@@ -87,11 +87,16 @@ async def stopping(provider: Provider, **more: Any) -> AsyncIterator[Run]:
             "url": server.url,
             "token": "acting-token",
             "lever": provider.lever,
-            "timeout": "0.25s",
+            "timeout": "60s",
             "mode": "auto",
         }
         async with run(provider.kind, {**options, **provider.options, **more}) as found:
             yield found
+
+
+def patience(trouble: str) -> str:
+    """How long a request may take: short where one is never answered, else as long as a busy machine may need."""
+    return "1s" if trouble == "no answer though done" else "60s"
 
 
 #: What may happen to a write, and what then becomes of the act, and how often the key is written.
@@ -116,7 +121,7 @@ async def test_whatever_happens_to_the_request_the_key_is_written_once_at_most_a
     provider.troubles.extend([trouble] if trouble else [])
     if trouble == "gone" and provider.kind == "openai" and provider.lever != "delete":
         state = "failed"  # a project is archived, never deleted: there is none where one was found is no success
-    async with stopping(provider) as going:
+    async with stopping(provider, timeout=patience(trouble)) as going:
         act = await going.rounds()
         await going.sound()
     assert (act.state, len(provider.written)) == (state, written * provider.moves)
@@ -139,8 +144,8 @@ async def test_what_is_so_already_is_not_written_and_is_not_ours_to_undo(make):
 @pytest.mark.parametrize("trouble", ["", "429", "500 though done", "no answer though done"])
 async def test_a_restore_gives_back_exactly_what_was_there_before(make, trouble):
     provider = make()
-    async with stopping(provider) as going:
-        await going.rounds(1)
+    async with stopping(provider, timeout=patience(trouble)) as going:
+        await going.rounds()
         provider.troubles.extend([trouble] if trouble else [])
         act = await going.restored()
         await going.sound()

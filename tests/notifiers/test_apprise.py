@@ -45,8 +45,8 @@ def test_a_refusal_is_tried_again_and_says_what_apprise_knows_without_the_addres
 
 def test_a_service_that_never_answers_is_given_up_in_time_as_uncertain() -> None:
     with Hell(DEEDS["hangs"]) as hell:
-        error = refusal(Apprise("far", Options(url=f"json://127.0.0.1:{hell.url.rpartition(':')[2]}/{SECRET}?rto=1",
-                                               timeout="300ms"), now=now))  # fmt: skip
+        error = refusal(Apprise("far", Options(url=f"json://127.0.0.1:{hell.url.rpartition(':')[2]}/{SECRET}?rto=9",
+                                               timeout="2s"), now=now))  # fmt: skip
     assert (error.permanent, error.uncertain) == (False, True)
 
 

@@ -46,7 +46,7 @@ def server() -> Iterator[SmtpServer]:
 
 def mailer(port: int, **options: Any) -> Email:
     given = {"host": "localhost", "port": port, "security": "none", "sender": "alertd@example.com",
-             "to": "ana@example.com", "timeout": "2s", **options}  # fmt: skip
+             "to": "ana@example.com", "timeout": "60s", **options}  # fmt: skip
     return Email("mail", Options(**given), now=now)
 
 
@@ -158,14 +158,14 @@ def test_a_refusal_is_final_from_500_on(code: int, permanent: bool, step: str) -
 def test_a_server_that_hangs_or_breaks_off_is_a_retry_that_may_have_arrived(step: str) -> None:
     for told in ({"hang_at": step}, {"break_at": step}):
         with SmtpServer(**told) as server:  # type: ignore[arg-type]
-            error = refusal(mailer(server.port, timeout="300ms"))
+            error = refusal(mailer(server.port, timeout="1s"))
         assert (error.permanent, error.uncertain) == (False, True)
 
 
 @pytest.mark.parametrize("deed", DEEDS)
 def test_what_is_no_mail_server_is_a_retry(deed: str) -> None:
     with Hell(DEEDS[deed]) as hell:
-        error = refusal(mailer(hell.port, timeout="300ms"))
+        error = refusal(mailer(hell.port, timeout="1s"))
     assert (error.permanent, error.uncertain) == (False, False)
 
 

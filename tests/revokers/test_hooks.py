@@ -24,12 +24,12 @@ TARGET = Target("id-1", "rag-indexer")
 
 def hook(url: str, **more: Any) -> Revoker:
     return webhook.build(
-        "stop", webhook.Options.model_validate({"url": url, "secret": SECRET, "timeout": "0.3s", **more})
+        "stop", webhook.Options.model_validate({"url": url, "secret": SECRET, "timeout": "60s", **more})
     )
 
 
 def script(body: str, **more: Any) -> Revoker:
-    given = {"command": [sys.executable, "-c", body], "timeout": "5s", **more}
+    given = {"command": [sys.executable, "-c", body], "timeout": "60s", **more}
     return command.build("stop", command.Options.model_validate(given))
 
 
@@ -112,7 +112,7 @@ async def test_a_hook_that_redirects_to_another_host_is_not_followed_and_the_sig
 @pytest.mark.parametrize("deed", DEEDS.values(), ids=DEEDS.keys())
 async def test_a_hook_from_hell_ends_as_an_error_that_may_have_been_carried_out(deed):
     with Hell(deed) as hell, pytest.raises(RevokerError) as told:
-        await act(hook(f"{hell.url}/secret-path"))
+        await act(hook(f"{hell.url}/secret-path", timeout="1s"))
     assert told.value.uncertain
     assert "secret-path" not in str(told.value)
 
@@ -204,9 +204,9 @@ async def test_a_command_that_prints_10_mb_is_read_up_to_a_bound():
 async def test_a_command_that_never_ends_is_killed_with_all_that_it_started(body: str, tmp_path: Path):
     child = tmp_path / "child"
     argv = ["/bin/sh", "-c", f"sleep 99 & echo $! > {child}; {body}"]
-    revoker = command.build("stop", command.Options.model_validate({"command": argv, "timeout": "1s"}))
+    revoker = command.build("stop", command.Options.model_validate({"command": argv, "timeout": "3s"}))
     begin = time.monotonic()
-    with pytest.raises(RevokerError, match="did not end within 1 s") as told:
+    with pytest.raises(RevokerError, match="did not end within 3 s") as told:
         await act(revoker)
     assert told.value.uncertain
     assert time.monotonic() - begin < 60
@@ -216,8 +216,8 @@ async def test_a_command_that_never_ends_is_killed_with_all_that_it_started(body
 
 async def test_a_command_that_was_cut_off_is_not_run_a_second_time(tmp_path: Path):
     runs = tmp_path / "runs"
-    body = f"open({str(runs)!r},'a').write('x'); import time; time.sleep(9)"
-    options = {"command": [sys.executable, "-c", body], "timeout": "0.5s"}
+    body = f"open({str(runs)!r},'a').write('x'); import time; time.sleep(99)"
+    options = {"command": [sys.executable, "-c", body], "timeout": "3s"}
     async with run("command", options) as going:
         act_now = await going.rounds()
         await going.sound()
@@ -230,9 +230,9 @@ async def test_a_command_that_tells_the_state_is_run_again_only_where_it_is_as_b
     body = (
         "import json,os,sys,time; asked=json.load(sys.stdin); path=" + repr(str(state)) + "\n"
         "if asked['do']=='read': print(json.dumps({'acted': os.path.exists(path)}))\n"
-        "else: open(path,'a').write('x'); time.sleep(9)"
+        "else: open(path,'a').write('x'); time.sleep(99)"
     )
-    options = {"command": [sys.executable, "-c", body], "timeout": "0.5s", "reads": True}
+    options = {"command": [sys.executable, "-c", body], "timeout": "3s", "reads": True}
     async with run("command", options) as going:
         act_now = await going.rounds()
     assert (act_now.state, state.read_text()) == ("verified", "x")

@@ -71,7 +71,7 @@ class Provider:
         if trouble == "500 though done":
             return self.error(500)
         if trouble == "no answer though done":
-            self.over.wait(5)
+            self.over.wait(60)
         return reply
 
     @contextmanager

@@ -73,7 +73,7 @@ def test_an_answer_that_never_ends_is_cut_off_at_the_limit():
 
 def test_a_server_that_drips_costs_one_timeout():
     with hell.Hell(hell.hang) as server:
-        error = problem(server.url, Access(timeout=timedelta(seconds=0.2)))
+        error = problem(server.url, Access(timeout=timedelta(seconds=1)))
     assert (error.permanent, error.uncertain, error.status) == (False, True, None)
 
 
