@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -22,14 +22,18 @@ from pydantic import (
     SecretStr,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 
-from alertd.core.billing.roles import Role
+from alertd.core.billing.roles import CHARGE, Role
 from alertd.core.budgets import duration_text, parse_duration, parse_threshold
+from alertd.core.counting.pseudonyms import Pseudonyms
 
 _SECRET_NAME: Final = re.compile(r"token|password|passwd|secret|webhook_url|key|credential|authorization|headers|dsn")
 _JSON: Final = 'a list is written ["a","b"], a map {"a":"b"}'
+#: Fewer characters can be tried one by one.
+_LEAST_SECRET: Final = 16
 _USER_INFO: Final = re.compile(r"://[^/@\s]+@")
 
 
@@ -193,6 +197,12 @@ class SourceOptions(Connection):
     delay: Duration | None = Field(None, description="How late its data arrive; the source's own figure where absent")
     stale_after: Limit | None = Field(None, description="How old the newest data may be before its budgets are unknown")
     drop_labels: TextList = Field(default_factory=list, description="Labels that are never stored, such as end_user")
+    hash_labels: TextList = Field(
+        default_factory=list, description="Labels that are stored as a keyed hash only, such as user"
+    )
+    hash_secret: Secret | None = Field(
+        None, description="The key of these hashes, 16 characters or more; the same for all sources: HASH_SECRET_FILE"
+    )
     role: Role = Field(
         "auto",
         description="authoritative or check, where two sources see the same traffic: only the authoritative one counts."
@@ -200,6 +210,20 @@ class SourceOptions(Connection):
     )
     account: str = Field("", description="The billing account that its usage belongs to, where free tiers are shared")
     labels: TextMap = Field(default_factory=dict, description="Labels added to all its usage, such as team=search")
+
+    @model_validator(mode="after")
+    def _can_hash(self) -> Self:
+        secret = self.hash_secret.get_secret_value() if self.hash_secret is not None else ""
+        if self.hash_labels and len(secret) < _LEAST_SECRET:
+            raise ValueError("hash_labels wants a hash_secret of 16 characters or more; openssl rand -hex 16 makes one")
+        if CHARGE in self.hash_labels:
+            raise ValueError(f"hash_labels names {CHARGE}, which is alertd's own and names nobody; leave it out")
+        return self
+
+    def pseudonyms(self) -> Pseudonyms:
+        """What hashes its labels."""
+        secret = self.hash_secret.get_secret_value() if self.hash_secret is not None else ""
+        return Pseudonyms(frozenset(self.hash_labels), secret)
 
 
 class NotifierOptions(Connection):

@@ -17,10 +17,12 @@ from rich.table import Table
 from alertd.app import App, database_warning
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.core.budgets import duration_text
+from alertd.core.counting.pseudonyms import Pseudonyms
 from alertd.core.judgement.positions import Position
 from alertd.core.messages.figures import amount, plural
 from alertd.core.pricing.prices import Unpriced
 from alertd.loops.act import Action
+from alertd.options import SourceOptions
 from alertd.ports import DeliveryError, RevokerError, SourceError, StoreError
 from alertd.settings import Settings
 
@@ -72,7 +74,9 @@ async def _check(settings: Settings) -> Report:
     try:
         await _try(report, "database", "", _database(app, settings))
         for name, source in app.parts.sources.items():
-            await _source(report, name, source, app.clock.now())
+            options = settings.sources[name].options
+            hashes = options.pseudonyms() if isinstance(options, SourceOptions) else Pseudonyms()
+            await _source(report, name, source, app.clock.now(), hashes)
         for name, notifier in app.parts.notifiers.items():
             await _try(report, "notifier", name, notifier.look)
         for name, action in app.actor.orders.actions.items():
@@ -111,7 +115,7 @@ def _database(app: App, settings: Settings) -> Callable[[], Awaitable[str]]:
     return look
 
 
-async def _source(report: Report, name: str, source: Any, now: datetime) -> None:
+async def _source(report: Report, name: str, source: Any, now: datetime, hashes: Pseudonyms) -> None:
     try:
         look = await source.look(now)
     except SourceError as error:
@@ -125,6 +129,8 @@ async def _source(report: Report, name: str, source: Any, now: datetime) -> None
     for label, values in sorted(look.labels.items()):
         if not any(values):
             continue
+        if label in hashes.names:
+            values = sorted(map(hashes.of, values))  # noqa: PLW2901 - as the ledger has them
         shown = ", ".join(list(values)[:6]) + (f" and {len(values) - 6} more" if len(values) > 6 else "")  # noqa: PLR2004
         report.rows.append(("source", name, True, f"  label {label}: {shown}"))
 

@@ -17,7 +17,7 @@ from alertd.settings.budgets import read_budget, with_defaults
 from alertd.settings.checking import Model, Part
 from alertd.settings.document import BudgetKeys, Document, HttpOptions, PricesOptions, written
 from alertd.settings.layers import FILE, KeyPath, Layers, Leaf, read_text
-from alertd.settings.plugins import check_fallbacks, read_plugin
+from alertd.settings.plugins import check_fallbacks, check_hashed, read_plugin
 from alertd.settings.values import Configured, Http, Settings
 
 _ROOMS: Final = {"sources": "sources", "notifiers": "notifiers", "actions": "revokers"}
@@ -82,6 +82,7 @@ class _Reading:
         prices = self._prices()
         fx = self._fx()
         rooms = {section: self._plugins(section, room) for section, room in _ROOMS.items()}
+        self._hashed(rooms["actions"], rooms["sources"])
         budgets, tables = self._budgets(document.timezone if document else ZoneInfo("UTC"))
         self._needed(need)
         if self.faults or document is None or http is None:
@@ -130,6 +131,11 @@ class _Reading:
             check_fallbacks(parts)
         self.faults += [fault for part in parts.values() for fault in part.faults]
         return found
+
+    def _hashed(self, acting: Mapping[str, Configured], sources: Mapping[str, Configured]) -> None:
+        parts = self._parts("actions")
+        check_hashed(parts, acting, sources)
+        self.faults += [fault for part in parts.values() for fault in part.faults]
 
     def _budgets(self, zone: ZoneInfo) -> tuple[dict[str, Budget], tuple[Path, ...]]:
         defaults = self._part(("defaults",))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from alertd.core.faults import one_of
-from alertd.options import canonical
+from alertd.options import RevokerOptions, SourceOptions, canonical
 from alertd.registry import Plugin, UnknownKindError, kinds, load
 from alertd.settings.checking import Part
 from alertd.settings.values import Configured
@@ -34,6 +34,30 @@ def _load(room: str, kind: str, part: Part, place: str, house: Path) -> Plugin |
     except ModuleNotFoundError as error:
         part.fault_at(place, f"{kind} needs the package {error.name}", "install it beside alertd")
     return None
+
+
+def check_hashed(
+    actions: Mapping[str, Part], acting: Mapping[str, Configured], sources: Mapping[str, Configured]
+) -> None:
+    """No action looks for a key by a label, or spares one by a label, of which a source tells the hash only."""
+    hashing = {
+        label: name
+        for name, (_, options) in sources.items()
+        if isinstance(options, SourceOptions)
+        for label in options.hash_labels
+    }
+    for name, (_, options) in acting.items():
+        if not isinstance(options, RevokerOptions):
+            continue
+        if options.label in hashing and not options.targets:
+            problem = f"{hashing[options.label]} tells {options.label} as a hash, by which no provider finds anything"
+            remedy = f"leave {options.label} out of its HASH_LABELS, or map hashes to ids in TARGETS"
+            actions[name].fault("label", problem, remedy)
+        for pattern in options.protect:
+            label, sign, value = pattern.partition("=")
+            if sign and label.strip() in hashing and not value.strip().startswith("h-"):
+                problem = f"{pattern} spares nobody: {hashing[label.strip()]} tells {label.strip()} as a hash"
+                actions[name].fault("protect", problem, "write the hash, which alertd check shows")
 
 
 def check_fallbacks(parts: Mapping[str, Part]) -> None:

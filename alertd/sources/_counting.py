@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from alertd.core.counting.attribution import Attributor, Terms
 from alertd.core.counting.counters import CounterSamples
-from alertd.core.counting.presets import ANY, PRESETS, Preset, Rule
+from alertd.core.counting.presets import ANY, PLACES, PRESETS, Preset, Rule
 from alertd.core.faults import one_of
 from alertd.core.usage import METERS
 from alertd.options import Duration, Secret, SourceOptions, TextList
@@ -99,6 +99,15 @@ class CounterOptions(SourceOptions):
             raise ValueError("gauge_per_period wants `period`: how long each value stands for, such as 5m")
         return self
 
+    @model_validator(mode="after")
+    def _hashes_what_it_keeps(self) -> Self:
+        """A label that is misspelt would be kept as it is: that is no place for silence."""
+        kept = {*PLACES, *self.scope_labels, *self.labels, *self.counters().labels}
+        for name in self.hash_labels:
+            if name not in kept:
+                raise ValueError(f"hash_labels names {name!r}, which is no label of this source; {one_of(name, kept)}")
+        return self
+
     def _selected(self) -> bool:
         return bool(self.preset or self.metric)
 
@@ -127,6 +136,7 @@ class CounterOptions(SourceOptions):
             labels=self.labels,
             scope_labels=tuple(self.scope_labels),
             drop_labels=frozenset(self.drop_labels),
+            pseudonyms=self.pseudonyms(),
         )
         return Attributor(self.counters(), terms)
 

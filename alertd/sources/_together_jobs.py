@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from alertd.core.billing.roles import CHARGE
+from alertd.core.counting.pseudonyms import Pseudonyms
 from alertd.core.rating.amounts import from_nanos
 from alertd.core.usage import BilledCost, Committed
 from alertd.wire.billing import Billing
@@ -49,7 +50,14 @@ class Job:
 
 
 async def ended_jobs(
-    billing: Billing, url: str, rows: list[Fields], known: Mapping[str, Job], *, since: datetime, booked: str
+    billing: Billing,
+    url: str,
+    rows: list[Fields],
+    known: Mapping[str, Job],
+    *,
+    since: datetime,
+    booked: str,
+    pseudonyms: Pseudonyms,
 ) -> dict[str, Job]:
     """The jobs that ended since, by id. A known one stays as it was booked, even where it is deleted meanwhile."""
     jobs = {key: job for key, job in known.items() if job.at >= since}
@@ -64,7 +72,7 @@ async def ended_jobs(
             continue
         at = row.instant("created_at" if booked == "created" else "updated_at")
         if at >= since:
-            jobs[key] = Job(at, await _cost(billing, url, row), row.text("model"), _labels(row))
+            jobs[key] = Job(at, await _cost(billing, url, row), row.text("model"), pseudonyms.applied(_labels(row)))
     return jobs
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -129,14 +129,21 @@ class Together:
         state = State.of(cursor, start)
         rows = await self._jobs() if "jobs" in self._options.parts else []
         await self._look_at_endpoints(state, now)
-        commitments = (*running_jobs(rows, now), *self._endpoints_ahead(state, now))
+        running = (replace(one, labels=attributed(self._options, one.labels)) for one in running_jobs(rows, now))
+        commitments = (*running, *self._endpoints_ahead(state, now))
         if await self._has_bill(state, now):
             state.billed = True
             async for reading in self._bills(state, start, now, commitments):
                 yield reading
             return
         state.jobs = await ended_jobs(
-            self._billing, f"{self._url}/v1", rows, state.jobs, since=start, booked=self._options.booked
+            self._billing,
+            f"{self._url}/v1",
+            rows,
+            state.jobs,
+            since=start,
+            booked=self._options.booked,
+            pseudonyms=self._options.pseudonyms(),
         )
         first = cursor is None and bool(state.lives)
         yield Reading(

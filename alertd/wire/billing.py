@@ -142,8 +142,8 @@ async def by_stretches(
 
 
 def attributed(options: SourceOptions, found: Mapping[str, str]) -> Labels:
-    """The labels of a record: what the source knows, what the configuration adds, without what is never stored."""
-    labels = {**found, **options.labels}
+    """The labels of a record: what the source knows and the configuration adds, nothing dropped, hashes where asked."""
+    labels = options.pseudonyms().applied({**found, **options.labels})
     return {name: value for name, value in sorted(labels.items()) if value and name not in options.drop_labels}
 
 

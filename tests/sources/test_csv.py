@@ -59,6 +59,16 @@ def test_amounts_are_read_as_people_write_them_and_labels_are_added_and_dropped(
     assert dict(key.labels) == {"team": "a", "env": "prod"}
 
 
+def test_a_hashed_label_is_stored_as_its_hash_alone(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("date,provider,cost,user,team\n2026-11-18,x,1,bob,a\n2026-11-19,x,1,bob,a\n")
+    found = held(tmp_path, hash_labels="user", hash_secret="0123456789abcdef").round(SINCE, NOW)
+    (key,) = {key for key, _, _ in found.buckets}
+    labels = dict(key.labels)
+    assert labels["team"] == "a"
+    assert labels["user"].startswith("h-")
+    assert "bob" not in str(found.buckets)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -198,3 +198,16 @@ def test_ten_days_of_hours_are_asked_for_in_weeks_and_nothing_is_left_out() -> N
     assert found.tokens("output") == 150_000
     assert len(spans) == 2
     assert [reading.progress for reading in found.readings] == [0.5, 1.0]
+
+
+def test_a_hashed_key_has_one_hash_in_usage_and_costs_and_its_name_is_nowhere() -> None:
+    organization = Organization(usage(), costs=(cost(api_key_id="key_1"),))
+    with serving(organization) as server:
+        options = {"hash_labels": "key,key_id", "hash_secret": "0123456789abcdef"}
+        found = held(server.url, **options).round(SINCE, NOW)
+    for label in ("key", "key_id"):
+        (hashed,) = found.labels(label)
+        assert hashed.startswith("h-")
+    assert {bool(key.billed) for key, _, _ in found.buckets} == {True, False}
+    assert "key_1" not in str(found.buckets)
+    assert found.labels("project") == {"search"}

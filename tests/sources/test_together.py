@@ -291,3 +291,17 @@ def test_a_life_seen_in_pieces_costs_the_same_by_days_as_at_once(counts: list[in
     days = [NOW.replace(hour=0) + timedelta(days=number) for number in range(20)]
     assert whole == sum(life.cents(day, day + timedelta(days=1), at) for day in days for life in lives.values())
     assert whole == sum(c * Decimal("5.42") * step for c, step in zip(counts, minutes, strict=False))
+
+
+def test_a_hashed_user_is_neither_in_the_ledger_nor_in_what_is_committed_nor_in_the_cursor() -> None:
+    jobs = [job(user_id="user-ana"), job(id="ft-2", status="running", user_id="user-ana")]
+    options = {"hash_labels": "user", "hash_secret": "0123456789abcdef", "drop_labels": "suffix"}
+    with serving(Cloud(jobs)) as server:
+        found = held(server.url, **options).round(SINCE, NOW)
+        again = found.round(SINCE, NOW + timedelta(hours=1))
+    (hashed,) = again.labels("user")
+    assert hashed.startswith("h-")
+    (committed,) = again.readings[-1].commitments
+    assert committed.labels["user"] == hashed
+    assert "suffix" not in committed.labels
+    assert "user-ana" not in str(again.cursor)

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Final
 
 from alertd.core.counting.presets import ANY, PLACES, REPLICAS, Preset, Rule
+from alertd.core.counting.pseudonyms import Pseudonyms
 from alertd.core.pricing.model_names import PROVIDERS, provider_id
 from alertd.core.usage import Labels, Line
 
@@ -26,7 +27,7 @@ class Attribution:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the operator adds to a preset: fixed values, further labels, labels never to be stored."""
+    """What the operator adds to a preset: fixed values, further labels, labels never stored, or hashed only."""
 
     provider: str = ""
     model: str = ""
@@ -34,6 +35,7 @@ class Terms:
     labels: Mapping[str, str] = field(default_factory=dict)
     scope_labels: tuple[str, ...] = ()
     drop_labels: frozenset[str] = frozenset()
+    pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
 
 
 class Attributor:
@@ -71,7 +73,7 @@ class Attributor:
 
     def _scope(self, raw: Mapping[str, str]) -> Labels:
         found = {name: value for name, origins in self._labels.items() if (value := _first(raw, origins))}
-        found |= self._terms.labels
+        found = self._terms.pseudonyms.applied({**found, **self._terms.labels})
         return self._known.setdefault(frozenset(found.items()), found)
 
 
