@@ -48,7 +48,7 @@ def test_every_configuration_that_is_shown_is_sound(
         (tmp_path / name).write_text("https://example.com/x")
     for name in re.findall(r"/run/secrets/([\w-]+)", block):
         if not (tmp_path / name).exists():
-            (tmp_path / name).write_text("s3cret")
+            (tmp_path / name).write_text("s3cret-of-enough-characters")
     if "SOURCES__GATEWAY" in block and "GATEWAY__KIND" not in block:
         block += "ALERTD_SOURCES__GATEWAY__KIND=prometheus\nALERTD_SOURCES__GATEWAY__URL=http://x\n"
         block += "ALERTD_SOURCES__GATEWAY__PRESET=litellm\n"
