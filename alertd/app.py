@@ -144,6 +144,8 @@ class App:
         Raises StoreDamagedError where the database's file turns out to be broken.
         """
         await self.store.open()
+        if inherited := await self.store.inherit():
+            log.warning("%d messages were being sent when alertd ended; they may arrive twice", inherited)
         self._listen_to_signals()
         self._web = server = await self._serve()
         await self.runner.run("reload", self._tell_faults)

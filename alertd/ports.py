@@ -427,6 +427,13 @@ class Store(Protocol):
     #
     # `claim` leases what is due, of each (notifier, conversation) only the oldest unfinished; a row whose lease ran
     # out comes back `uncertain`. What follows works only with the fence of the last claim, and answers False otherwise.
+    async def inherit(self) -> int:
+        """What a predecessor that died was sending is due again at once, as uncertain; the number of messages.
+
+        Only where no other daemon can be at work on it; elsewhere 0, and leases run out.
+        """
+        ...
+
     async def claim(self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]: ...
     async def delivered(self, row: OutboxRow, at: datetime, receipt: Receipt) -> bool: ...
     async def retry_later(self, row: OutboxRow, at: datetime, reason: str, *, uncertain: bool) -> bool: ...

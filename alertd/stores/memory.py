@@ -182,6 +182,9 @@ class MemoryStore:
     async def audit(self, act: str = "") -> list[Step]:
         return [step for step in self._steps if act in {"", step.act}]
 
+    async def inherit(self) -> int:
+        return 0
+
     async def claim(self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]:
         heads: dict[tuple[str, str], _Message] = {}
         for message in self._open():

@@ -31,6 +31,11 @@ def insert(tx: Transaction, message: NewMessage, at: datetime) -> bool:
     ) == 1  # fmt: skip
 
 
+def release(tx: Transaction) -> int:
+    """Every lease ends now: its message is due and uncertain. The number of messages."""
+    return tx.run("UPDATE outbox SET lease_until = 0 WHERE state = 'leased' AND done_at IS NULL")
+
+
 def claim(tx: Transaction, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]:
     """Lease what is due for these notifiers, oldest first, and of each conversation only the oldest unfinished.
 

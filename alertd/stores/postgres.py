@@ -102,6 +102,9 @@ class PostgresDatabase:
             connection.close()
         self._open.clear()
 
+    async def alone(self) -> bool:
+        return False
+
     async def write(self, work: Work[Answer], *, small: bool = False) -> Answer:
         if not small:
             return await self._run(lambda: self._transacted(work))

@@ -42,6 +42,9 @@ class SqlStore:
     async def close(self) -> None:
         await self._database.close()
 
+    async def inherit(self) -> int:
+        return await self._database.write(outbox.release) if await self._database.alone() else 0
+
     async def source(self, name: str) -> SourceRow:
         found = await self._database.read(lambda tx: ledger.sources(tx, name))
         return found[0] if found else SourceRow(name)

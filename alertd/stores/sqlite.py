@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import sqlite3
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 from alertd.ports import Store, StoreDamagedError, StoreError
 from alertd.stores.jobs import Job, started
@@ -81,6 +82,7 @@ class SqliteDatabase:
         self._waiting: deque[Job[Any]] = deque()
         self._threads = [ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{what}") for what in ("write", "read")]
         self._connections: list[_Connection] = []
+        self._sign: IO[str] | None = None
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
@@ -98,6 +100,16 @@ class SqliteDatabase:
         for thread in self._threads:
             thread.shutdown()
         self._connections.clear()
+        if self._sign is not None:
+            self._sign.close()
+
+    async def alone(self) -> bool:
+        try:
+            self._sign = self._sign or self._path.with_name(f"{self._path.name}-run").open("w")
+            fcntl.flock(self._sign, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
 
     async def write(self, work: Work[Answer], *, small: bool = False) -> Answer:
         job = Job(work)

@@ -48,6 +48,10 @@ class Database(Protocol):
 
     async def close(self) -> None: ...
 
+    async def alone(self) -> bool:
+        """Whether this process is the only daemon on it, from now until it closes or dies."""
+        ...
+
     async def write(self, work: Work[Answer], *, small: bool = False) -> Answer:
         """The answer of `work`, once what it wrote is on disk. Work may be run again where the database asks.
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from alertd.core.counting.counters import Increment
+from alertd.core.events import Event
 from alertd.core.usage import Line
-from alertd.ports import SourceRow, StoreError
+from alertd.ports import NewMessage, SourceRow, StoreError
 from alertd.stores import sqlite
 from alertd.stores.migrations import MIGRATIONS, Migration, migrate
 from alertd.stores.sql import SqlStore
 from alertd.stores.transaction import Transaction
-from tests.databases import Place
+from tests.databases import Place, schema
 
+NOW = datetime(2026, 11, 12, 9, tzinfo=UTC)
+MESSAGE = NewMessage("a", "ops", "a", (Event("a", "threshold", "warning", NOW),))
 LINE = Line("openai", "gpt-5", "input")
 
 
@@ -246,3 +249,28 @@ async def test_connections_that_the_server_ended_are_opened_again(durable: Place
             other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'alertd'")
         assert await store.commit_counters(SourceRow("a"), used(3), {})
         assert len(await asyncio.gather(*(store.sources() for _ in range(12)))) == 12
+
+
+async def test_what_a_dead_daemon_was_sending_is_free_at_once_where_nobody_else_works_on_the_file(
+    tmp_path: Path,
+) -> None:
+    place = Place("sqlite", f"sqlite:///{tmp_path}/alertd.db")
+    async with place.open() as first, place.open() as second:
+        assert await first.inherit() == 0
+        await first.commit_decisions([], [MESSAGE], {})
+        await first.claim(NOW, timedelta(minutes=2), ["ops"], 1)
+        assert await second.inherit() == 0, "the first one lives, and is sending it"
+        assert await second.claim(NOW, timedelta(minutes=2), ["ops"], 1) == []
+    async with place.open() as third:
+        assert await third.inherit() == 1
+        (row,) = await third.claim(NOW, timedelta(minutes=2), ["ops"], 1)
+    assert (row.delivery.key, row.delivery.uncertain, row.delivery.attempt) == ("a", True, 2)
+
+
+async def test_on_a_server_leases_run_out_because_another_daemon_may_be_at_work(postgres_url: str) -> None:
+    with schema(postgres_url) as url:
+        async with Place("postgres", url).open() as store:
+            await store.commit_decisions([], [MESSAGE], {})
+            await store.claim(NOW, timedelta(minutes=2), ["ops"], 1)
+            assert await store.inherit() == 0
+            assert await store.claim(NOW + timedelta(seconds=119), timedelta(minutes=2), ["ops"], 1) == []
