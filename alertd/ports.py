@@ -391,12 +391,20 @@ class Store(Protocol):
 
     # judge
     async def series(self, after: int = 0) -> list[SeriesRow]: ...
-    async def usage(self, since: datetime, after: int = 0) -> tuple[list[UsageRow], int]:
+    async def usage(
+        self, since: datetime, after: int = 0, narrow_since: datetime | None = None
+    ) -> tuple[list[UsageRow], int]:
         """The buckets that end after `since` and changed after revision `after`, and the revision to go on from.
+
+        With `narrow_since`, and from the beginning, buckets of at most an hour only if they start then or later.
 
         A row takes the place of what the reader holds of the same series, start and width. A roll-up shows as the wider
         bucket with its sum and the narrower ones at 0, all in one answer; those zeros go away a day later.
         """
+        ...
+
+    async def usage_within(self, begin: int, end: int) -> list[UsageRow]:
+        """What each series used in buckets of at most an hour that start in [begin, end), as one row of that width."""
         ...
 
     async def alerts(self, since: datetime) -> list[AlertRow]: ...

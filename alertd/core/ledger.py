@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from alertd.core.blocks import Blocks, Buckets
 from alertd.core.judgement.cover import Cover
 from alertd.core.usage import Line
 
@@ -19,6 +20,8 @@ DIMENSIONS: Final = ("provider", "model", "meter", "account", "source")
 
 #: The label that tells what money is for; what has none is for the use of models.
 CHARGE_LABEL: Final = "charge"
+#: The widest bucket that is folded, in seconds; what is wider stays as it came.
+FOLDED_WIDTH: Final = 3600
 #: Borders whose sums are kept: the zones of some budgets, and the months of some accounts.
 _KEPT_SUMS: Final = 6
 
@@ -57,28 +60,38 @@ class UsageRow(NamedTuple):
 
 
 class Ledger:
-    """All series with their buckets, in order of time. A row takes the place of the same series, start and width."""
+    """All series with their buckets. A row takes the place of the same series, start and width."""
 
     def __init__(self) -> None:
         self.series: list[SeriesRow] = []
         self.labels: list[dict[str, str]] = []
-        self._index: dict[int, int] = {}
-        self._starts: list[array[int]] = []
-        self._widths: list[array[int]] = []
-        self._quantities: list[array[int]] = []
-        self._widest = 0
-        self._earliest: int | None = None
         self.cover = Cover(self.labels)
         #: One series of every kind, and the kind of every series: of one kind cost the same and count alike.
         self.kinds: list[SeriesRow] = []
+        #: Folded stretches of which a bucket was changed since: what they hold is to be read anew.
+        self.torn: set[tuple[int, int]] = set()
+        self._index: dict[int, int] = {}
+        self._blocks = Blocks()
+        self._edges: NDArray[np.int64] = np.empty(0, np.int64)
+        self._earliest: int | None = None
         self._kind_of: array[int] = array("q")
         self._kind_index: dict[tuple[object, ...], int] = {}
         self._sums: dict[tuple[int, ...], NDArray[np.int64]] = {}
+        self._places: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
     @property
     def kind_of(self) -> NDArray[np.int64]:
         """The kind of every series, as a place in `kinds`."""
         return np.array(self._kind_of, dtype=np.int64)
+
+    def kind_at(self, index: int) -> int:
+        """The kind of one series."""
+        return self._kind_of[index]
+
+    @property
+    def size(self) -> int:
+        """Bytes that the buckets take."""
+        return self._blocks.size
 
     def add_series(self, rows: Iterable[SeriesRow]) -> None:
         """Learn of series; known ones are left as they are."""
@@ -88,23 +101,85 @@ class Ledger:
                 self.series.append(row)
                 self.labels.append(row.all_labels())
                 self._kind_of.append(self._kind(row))
-                self._starts.append(array("q"))
-                self._widths.append(array("q"))
-                self._quantities.append(array("q"))
+                self._places = None
 
     def apply(self, rows: Iterable[UsageRow]) -> None:
-        """Take over changed buckets, in the order in which they were changed. KeyError for an unknown series."""
-        changes: list[tuple[int, int, int]] = []
-        for row in rows:
-            self._widest = max(self._widest, row.width)
-            if self._earliest is None or row.start < self._earliest:
-                self._earliest = row.start
-            index = self._index[row.series]
-            more = self._replace(index, row)
-            if self._sums and more:
-                changes.append((index, row.start, more))
-        if changes:
-            self._add_up(np.array(changes, dtype=np.int64))
+        """Take over changed buckets, in the order in which they were changed. KeyError for an unknown series.
+
+        A bucket that was folded away cannot be changed alone: its stretch is `torn` until it is folded anew.
+        """
+        found = self._columns(rows)
+        if self._edges.size:
+            found = self._whole(found)
+        if found.series.size:
+            self._begins(int(found.starts.min()))
+            self._add_up(self._blocks.put(found))
+
+    def fold(self, edges: Sequence[int]) -> None:
+        """Fold buckets of at most an hour between every two edges into one, and forget what lies before the first.
+
+        From then on sums are right for borders that are edges or lie behind the last. Edges may go away, none may come.
+        """
+        self._edges = np.array(edges, dtype=np.int64)
+        self._blocks.fold(self._edges, FOLDED_WIDTH)
+        if self._earliest is not None and self._earliest < edges[0]:
+            self._earliest = edges[0]
+            self._sums.clear()
+        self._sums = {borders: sums for borders, sums in self._sums.items() if borders[0] >= edges[0]}
+
+    def folds(self, edges: Sequence[int]) -> bool:
+        """Whether it can be folded at these edges: what is folded already does not come apart again."""
+        if not (self._edges.size and edges):
+            return not self._edges.size
+        last = int(self._edges[-1])
+        return edges[-1] >= last and set(self._edges.tolist()).issuperset(edge for edge in edges if edge <= last)
+
+    def refold(self, begin: int, end: int, rows: Iterable[UsageRow]) -> None:
+        """Take over what all buckets of at most an hour sum to that start in a folded stretch, as rows of it."""
+        found = self._columns(rows)
+        self.torn.discard((begin, end))
+        if found.series.size:
+            self._begins(begin)
+        more = self._blocks.set_folded(begin, end, found.series, found.quantities)
+        places = np.flatnonzero(more)
+        same = np.full(len(places), begin, np.int64)
+        self._add_up(Buckets(places, same, same, more[places]))
+
+    def sums(self, borders: Sequence[float]) -> NDArray[np.int64]:
+        """Quantities by series and stretch: [series, len(borders) - 1]; buckets count where they start.
+
+        For the few borders asked for last the sums are kept and follow every change. What was given stays as it is.
+        """
+        edges = tuple(int(border) for border in borders)
+        known = self._sums.pop(edges, None)
+        if known is None:
+            known = self._blocks.summed(np.array(edges, dtype=np.int64), len(self.series))
+        self._sums[edges] = known = _grown(known, len(self.series))
+        if len(self._sums) > _KEPT_SUMS:
+            del self._sums[next(iter(self._sums))]
+        view = known.view()
+        view.flags.writeable = False
+        return view
+
+    def between(self, start: float, end: float) -> NDArray[np.int64]:
+        """The quantities of all series in [start, end), where `end` is as far as was seen.
+
+        A bucket that reaches past `end` holds what was used up to it; one that begins before `start` counts by its
+        share of time.
+        """
+        return self._blocks.between(start, end, len(self.series))
+
+    def sum_between(self, index: int, start: float, end: float) -> int:
+        """The same of one series."""
+        return int(self.between(start, end)[index])
+
+    def last_used(self, index: int) -> int | None:
+        """The end of the newest bucket of one series that is not empty, in Unix seconds."""
+        return self._blocks.newest(index)
+
+    def earliest(self) -> int | None:
+        """The start of the oldest bucket, in Unix seconds."""
+        return self._earliest
 
     def _kind(self, row: SeriesRow) -> int:
         """Which kind a series is of: what its price and whether it counts depend on."""
@@ -114,81 +189,44 @@ class Ledger:
             self.kinds.append(row)
         return found
 
-    def _replace(self, index: int, row: UsageRow) -> int:
-        """Put a bucket in its place; by how much it grew."""
-        starts, widths, quantities = self._starts[index], self._widths[index], self._quantities[index]
-        place = bisect_left(starts, row.start)
-        while place < len(starts) and starts[place] == row.start:
-            if widths[place] == row.width:
-                more = row.quantity - quantities[place]
-                quantities[place] = row.quantity
-                return more
-            place += 1
-        starts.insert(place, row.start)
-        widths.insert(place, row.width)
-        quantities.insert(place, row.quantity)
-        return row.quantity
+    def _columns(self, rows: Iterable[UsageRow]) -> Buckets:
+        """Rows as columns, their series by place."""
+        table = np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(-1, 4)
+        ids = table[:, 0]
+        if self._places is None:
+            known = np.fromiter(self._index, np.int64, len(self._index))
+            order = np.argsort(known)
+            self._places = known[order], order
+        known, order = self._places
+        found = np.minimum(np.searchsorted(known, ids), max(0, len(known) - 1))
+        if len(ids) and not (len(known) and (known[found] == ids).all()):
+            raise KeyError(next(number for number in ids.tolist() if number not in self._index))
+        return Buckets(order[found], table[:, 1], table[:, 2], table[:, 3])
 
-    def _add_up(self, changes: NDArray[np.int64]) -> None:
-        """Carry changes, as rows of (index, start, more), into the sums that are kept."""
-        for edges, sums in self._sums.items():
-            columns = np.searchsorted(np.array(edges), changes[:, 1], side="right") - 1
-            inside = (columns >= 0) & (columns < sums.shape[1]) & (changes[:, 0] < len(sums))
-            np.add.at(sums, (changes[inside, 0], columns[inside]), changes[inside, 2])
+    def _begins(self, start: int) -> None:
+        self._earliest = start if self._earliest is None else min(self._earliest, start)
 
-    def sums(self, borders: Sequence[float]) -> NDArray[np.int64]:
-        """Quantities by series and stretch: [series, len(borders) - 1]; buckets count where they start.
+    def _whole(self, rows: Buckets) -> Buckets:
+        """The rows that can be changed alone; the stretches of the others are torn, but for what is forgotten."""
+        folded = (rows.widths <= FOLDED_WIDTH) & (rows.starts < self._edges[-1])
+        places = np.unique(np.searchsorted(self._edges, rows.starts[folded], side="right") - 1).tolist()
+        self.torn |= {(int(self._edges[place]), int(self._edges[place + 1])) for place in places if place >= 0}
+        return Buckets(*(column[~folded] for column in rows))
 
-        For the few borders asked for last the sums are kept and follow every change: read them before the next one.
-        """
-        edges = tuple(int(border) for border in borders)
-        known = self._sums.pop(edges, None)
-        begun = 0 if known is None else len(known)
-        if known is None or begun < len(self.series):
-            more = self._summed(np.array(edges, dtype=np.int64), begun)
-            known = more if known is None else np.concatenate([known, more])
-        self._sums[edges] = known
-        if len(self._sums) > _KEPT_SUMS:
-            del self._sums[next(iter(self._sums))]
-        view = known.view()
-        view.flags.writeable = False
-        return view
+    def _add_up(self, more: Buckets) -> None:
+        """Carry changes into the sums that are kept; those given before stay as they are."""
+        changed = more.quantities != 0
+        series, starts, quantities = more.series[changed], more.starts[changed], more.quantities[changed]
+        for edges, known in self._sums.items():
+            sums = _grown(known, len(self.series), copied=True)
+            columns = np.searchsorted(np.array(edges), starts, side="right") - 1
+            inside = (columns >= 0) & (columns < sums.shape[1])
+            np.add.at(sums, (series[inside], columns[inside]), quantities[inside])
+            self._sums[edges] = sums
 
-    def _summed(self, edges: NDArray[np.int64], begun: int) -> NDArray[np.int64]:
-        """The sums of all series from the one at `begun` on."""
-        out = np.zeros((len(self.series) - begun, max(0, len(edges) - 1)), dtype=np.int64)
-        for index in range(begun, len(self.series)):
-            starts = self._starts[index]
-            if not starts or starts[-1] < edges[0]:
-                continue
-            totals = np.concatenate(([0], np.cumsum(np.frombuffer(self._quantities[index], dtype=np.int64))))
-            places = np.searchsorted(np.frombuffer(starts, dtype=np.int64), edges, side="left")
-            out[index - begun] = np.diff(totals[places])
-        return out
 
-    def sum_between(self, index: int, start: float, end: float) -> int:
-        """The quantity of one series in [start, end), where `end` is as far as was seen.
-
-        A bucket that reaches past `end` holds what was used up to it; one that begins before `start` counts by its
-        share of time.
-        """
-        starts, widths, quantities = self._starts[index], self._widths[index], self._quantities[index]
-        place = bisect_left(starts, start - self._widest)
-        total = 0
-        while place < len(starts) and starts[place] < end:
-            begin, last = starts[place], min(end, starts[place] + widths[place])
-            if begin >= start:
-                total += quantities[place]
-            elif last > start:
-                total += round(quantities[place] * (last - start) / (last - begin))
-            place += 1
-        return total
-
-    def last_used(self, index: int) -> int | None:
-        """The end of the newest bucket of one series that is not empty, in Unix seconds."""
-        starts, widths, quantities = self._starts[index], self._widths[index], self._quantities[index]
-        return next((starts[i] + widths[i] for i in reversed(range(len(starts))) if quantities[i]), None)
-
-    def earliest(self) -> int | None:
-        """The start of the oldest bucket, in Unix seconds."""
-        return self._earliest
+def _grown(sums: NDArray[np.int64], count: int, *, copied: bool = False) -> NDArray[np.int64]:
+    """Sums of so many series: those that came since have none yet."""
+    if len(sums) < count:
+        return np.concatenate([sums, np.zeros((count - len(sums), sums.shape[1]), np.int64)])
+    return sums.copy() if copied else sums

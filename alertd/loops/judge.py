@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Final
 
 from alertd.core.addresses import page_of
 from alertd.core.budgets import Amount, Budget
-from alertd.core.judgement import restored
+from alertd.core.judgement import folding, restored
 from alertd.core.judgement.assess import Decisions, Facts, Policy, assess
 from alertd.core.judgement.positions import Circumstances, SourceView
 from alertd.core.judgement.routing import Receiver, route
@@ -78,6 +79,7 @@ class Judge:
         self._revision = 0
         self._last_series = 0
         self._loaded: date | None = None
+        self._folded: Sequence[int] = ()
         self._told: dict[str, datetime] | None = None
 
     async def tick(self) -> int:
@@ -117,17 +119,51 @@ class Judge:
         return facts, await asyncio.to_thread(assess, facts)
 
     async def _refresh(self) -> None:
-        """Bring the ledger in memory up to the store's; once a day it is read anew, so that it never grows old."""
+        """Bring the ledger in memory up to the store's. Old buckets are folded there, so that it never grows old."""
         now = self._clock.now()
         if self._loaded != now.date():
-            self.ledger, self._revision, self._last_series, self._told = Ledger(), 0, 0, None
-            self._loaded = now.date()
+            self._loaded, self._told = now.date(), None
+        await self._learn()
+        edges = self._edges(now)
+        if not (self._folded and self.ledger.folds(edges)):
+            await self._read_anew(now)
+            return
+        if edges != self._folded:
+            self._folded = edges
+            self.ledger.fold(edges)
+        rows, self._revision = await self._store.usage(self.reach(now), self._revision)
+        await self._learn()
+        self.ledger.apply(rows)
+        for begin, end in sorted(self.ledger.torn):
+            self.ledger.refold(begin, end, await self._store.usage_within(begin, end))
+
+    async def _learn(self) -> None:
+        """The series that came since."""
         series = await self._store.series(self._last_series)
         if series:
             self.ledger.add_series(series)
             self._last_series = max(row.id for row in series)
-        rows, self._revision = await self._store.usage(self.reach(now), self._revision)
+
+    async def _read_anew(self, now: datetime) -> None:
+        """The whole ledger, a stretch at a time, so that little is held at once; what is old is folded by the store."""
+        self.ledger, self._last_series, self._revision = Ledger(), 0, 0
+        await self._learn()
+        edges = self._folded = self._edges(now)
+        fine = datetime.fromtimestamp(edges[-1], UTC)
+        rows, revision = await self._store.usage(self.reach(now), 0, fine)
+        await self._learn()
+        self.ledger.fold(edges)
         self.ledger.apply(rows)
+        for begin, end in pairwise(edges):
+            within = await self._store.usage_within(begin, end)
+            await self._learn()
+            self.ledger.refold(begin, end, within)
+        self._revision = revision
+
+    def _edges(self, now: datetime) -> Sequence[int]:
+        """Where old buckets are folded: at the midnights of every zone that anything is summed by."""
+        zones = folding.zones_of(self.terms.budgets, self.terms.book, self.ledger.kinds)
+        return folding.edges(zones, self.reach(now), now - folding.fine_buckets(self.terms.budgets))
 
     def reach(self, now: datetime) -> datetime:
         """How far back the ledger is needed: for history, and for the period before the longest current one."""

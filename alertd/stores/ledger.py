@@ -99,22 +99,36 @@ def source_health(tx: Transaction, row: SourceRow) -> None:
     )  # fmt: skip
 
 
-def usage(tx: Transaction, since: datetime, after: int) -> tuple[list[UsageRow], int]:
-    """The buckets that reach beyond `since` and changed after a revision, and the revision to go on from."""
-    start = micros(since) // 1_000_000
+def usage(tx: Transaction, since: datetime, after: int, narrow_since: datetime) -> tuple[list[UsageRow], int]:
+    """The buckets that reach beyond `since` and changed after a revision, and the revision to go on from.
+
+    From the beginning those of at most an hour only where they reach beyond `since` and start from `narrow_since` on.
+    """
+    start, narrow = micros(since) // 1_000_000, micros(narrow_since) // 1_000_000
     revision = tx.rows("SELECT number FROM turn WHERE name = 'ledger'")[0][0]
     if after:
         rows = tx.rows(
             "SELECT series, start, width, quantity FROM usage WHERE revision > ? AND start + width > ?", after, start
         )
     else:
+        fine = start - _DAY if narrow <= start else narrow
         rows = tx.rows(
             "SELECT series, start, width, quantity FROM usage WHERE start > ? AND start + width > ?"
+            " AND (width > 3600 OR start >= ?)"
             " UNION ALL SELECT series, start, width, quantity FROM usage"
             " WHERE width > 86400 AND start <= ? AND start + width > ?",
-            start - _DAY, start, start - _DAY, start,
+            start - _DAY, start, fine, start - _DAY, start,
         )  # fmt: skip
     return list(map(UsageRow._make, rows)), revision
+
+
+def usage_within(tx: Transaction, begin: int, end: int) -> list[UsageRow]:
+    """What each series used in buckets of at most an hour that start in [begin, end), as one row of that width."""
+    rows = tx.rows(
+        "SELECT series, SUM(quantity) FROM usage WHERE start >= ? AND start < ? AND width <= 3600 GROUP BY series",
+        begin, end,
+    )  # fmt: skip
+    return [UsageRow(series, begin, end - begin, int(quantity)) for series, quantity in rows]
 
 
 def _move(tx: Transaction, row: SourceRow) -> bool:

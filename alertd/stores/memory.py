@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -26,6 +26,9 @@ from alertd.ports import (
     UsageRow,
 )
 from alertd.stores.outbox import KEEP_DELIVERED, KEEP_REST
+
+#: A reader that folds what is old folds buckets of at most so many seconds.
+_NARROW: Final = 3600
 
 
 def build(url: str) -> Store:
@@ -133,14 +136,26 @@ class MemoryStore:
     async def series(self, after: int = 0) -> list[SeriesRow]:
         return self._series[after:]
 
-    async def usage(self, since: datetime, after: int = 0) -> tuple[list[UsageRow], int]:
+    async def usage(
+        self, since: datetime, after: int = 0, narrow_since: datetime | None = None
+    ) -> tuple[list[UsageRow], int]:
         start = micros(since) // 10**6
+        fine = start if narrow_since is None or after else micros(narrow_since) // 10**6
         changed = (
             UsageRow(b.series, b.start, b.width, n)
             for b, (n, revision) in self._usage.items()
-            if revision > after and b.start + b.width > start
+            if revision > after
+            and b.start + b.width > start
+            and (b.width > _NARROW or fine <= start or b.start >= fine)
         )
         return list(changed), self._revision
+
+    async def usage_within(self, begin: int, end: int) -> list[UsageRow]:
+        sums: dict[int, int] = {}
+        for b, (n, _) in self._usage.items():
+            if begin <= b.start < end and b.width <= _NARROW:
+                sums[b.series] = sums.get(b.series, 0) + n
+        return [UsageRow(series, begin, end - begin, n) for series, n in sums.items()]
 
     async def alerts(self, since: datetime) -> list[AlertRow]:
         return sorted((a for a in self._alerts.values() if a.at >= since), key=lambda a: (a.at, a.key))

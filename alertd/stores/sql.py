@@ -73,8 +73,13 @@ class SqlStore:
     async def series(self, after: int = 0) -> list[SeriesRow]:
         return await self._database.read(lambda tx: series.series(tx, after))
 
-    async def usage(self, since: datetime, after: int = 0) -> tuple[list[UsageRow], int]:
-        return await self._database.read(lambda tx: ledger.usage(tx, since, after))
+    async def usage(
+        self, since: datetime, after: int = 0, narrow_since: datetime | None = None
+    ) -> tuple[list[UsageRow], int]:
+        return await self._database.read(lambda tx: ledger.usage(tx, since, after, narrow_since or since))
+
+    async def usage_within(self, begin: int, end: int) -> list[UsageRow]:
+        return await self._database.read(lambda tx: ledger.usage_within(tx, begin, end))
 
     async def alerts(self, since: datetime) -> list[AlertRow]:
         return await self._database.read(lambda tx: decisions.alerts(tx, since))

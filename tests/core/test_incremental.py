@@ -80,3 +80,36 @@ def test_series_of_one_kind_have_one_price_and_count_alike(steps):
     for index, one in enumerate(ledger.series):
         kind = ledger.kinds[ledger.kind_of[index]]
         assert (kind.line, kind.billed, kind.source) == (one.line, one.billed, one.source)
+
+
+@given(batches, st.integers(1, 2), st.integers(0, 4), st.integers(0, 3))
+def test_a_ledger_that_folds_old_buckets_sums_by_its_edges_as_one_that_keeps_them(steps, step, most, after):
+    """It folds further after every change; what changes in a folded stretch is read anew, as the judge does."""
+    grid = [-3600 + 3600 * step * place for place in range(6)]
+    rows, held, folded, plain = [], {}, Ledger(), Ledger()
+    for number, (more, changes) in enumerate(steps):
+        rows += [row(len(rows) + place + 1, one) for place, one in enumerate(more)]
+        made = [UsageRow(which % len(rows) + 1, start, 900, n) for which, start, n in changes] if rows else []
+        held |= {(one.series, one.start): one.quantity for one in made}
+        for ledger in (folded, plain):
+            ledger.add_series(rows)
+            ledger.apply(made)
+            ledger.sums(grid)
+        for begin, end in sorted(folded.torn):
+            folded.refold(begin, end, within(held, begin, end))
+        last = grid[min(most, number)]
+        if number >= after and last > grid[0]:
+            folded.fold([edge for edge in grid if edge <= last])
+        assert (folded.sums(grid) == plain.sums(grid)).all()
+        assert (folded.between(last + 1200, 14_400) == plain.between(last + 1200, 14_400)).all()
+    assert not folded.torn
+    assert (folded.sums([*grid, 2**40]) == plain.sums([*grid, 2**40])).all(), "and so does one that kept no sums"
+
+
+def within(held, begin, end):
+    """What a store says of a stretch: one row a series."""
+    sums = {}
+    for (which, start), quantity in held.items():
+        if begin <= start < end:
+            sums[which] = sums.get(which, 0) + quantity
+    return [UsageRow(which, begin, end - begin, quantity) for which, quantity in sums.items()]

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alertd.core.projection import DAY, HOUR, LEVELS, Question, Series, project, project_lines, project_many
+from alertd.core.projection import (
+    DAY,
+    HOUR,
+    LEVELS,
+    Question,
+    Series,
+    project,
+    project_alike,
+    project_lines,
+    project_many,
+)
 
 MONTH = (dt.datetime(2026, 3, 1, tzinfo=dt.UTC), dt.datetime(2026, 4, 1, tzinfo=dt.UTC))
 amounts = st.one_of(st.just(0.0), st.floats(0.01, 1e6), st.floats(1.0, 100.0))
@@ -65,6 +75,39 @@ def test_many_at_once_are_answered_as_each_alone(some):
         alone = project(question.series, *MONTH)
         assert together.quantiles == pytest.approx(alone.quantiles, rel=1e-9)
         assert together.fires_below() == pytest.approx(alone.fires_below(), rel=1e-9)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 70), st.integers(0, 31), st.sampled_from([None, 0.01, 0.3, 0.9]), st.integers(1, 8), st.data())
+def test_series_of_one_calendar_are_answered_together_as_each_alone(length, day, seen, count, data):
+    """Weekly rhythms, levels that moved, idle weeks, corrections: whatever a series is like."""
+    shapes = st.sampled_from(
+        [
+            lambda at, n: 5.0 * ((at + n) % 7 < 5),
+            lambda at, n: 100.0 if at > 20 + n else 2.0 + at % 3,
+            lambda at, n: (3.0 + n) * (at <= 30 - n),
+            lambda at, n: float((at * 7919 + n * 31) % 13),
+            lambda at, n: (-4.0 if at % 19 == 18 else 2.0) + n,
+            lambda at, n: 0.0 * (at + n),
+        ]
+    )
+    rows = [data.draw(shapes) for _ in range(count)]
+    values = np.array([[shape(at, n) for at in range(length)] for n, shape in enumerate(rows)]).reshape(count, length)
+    openings = np.arange(count) * 3.0
+    start = MONTH[0] + (day - length) * DAY
+    until = start + (length - 1 + seen) * DAY if seen is not None and length else None
+
+    def question(number):
+        return Question(Series(start, values[number], DAY, until), *MONTH, opening=float(openings[number]))
+
+    together = list(project_alike(question(0), values, openings))
+    assert len(together) == count
+    for number, one in enumerate(together):
+        alone = project_many([question(number)])[0]
+        assert one.totals == pytest.approx(alone.totals, rel=1e-9, abs=1e-9)
+        assert one.alert_level == pytest.approx(alone.alert_level, rel=1e-9, abs=1e-9)
+        assert one.spent == pytest.approx(alone.spent)
+        assert one.fan.tolist() == alone.fan.tolist()
 
 
 @given(st.floats(0.1, 1e4), st.integers(7, 60))

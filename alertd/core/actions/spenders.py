@@ -73,10 +73,10 @@ def spenders(facts: Facts, position: Position, label: str, window: timedelta, en
     return sorted(with_share, key=lambda one: (-one.recent, one.name))
 
 
-def members_of(facts: Facts, position: Position) -> list[int]:
+def members_of(facts: Facts, position: Position) -> Sequence[int]:
     """The series that a position is made of, as the judge counts them."""
     counts = Survey(facts.ledger, facts.around).counted(position.budget.amount.unit)
-    return scopes(position.budget, facts.ledger, counts).get(position.scope, [])
+    return scopes(position.budget, facts.ledger, counts).get(position.scope, ())
 
 
 def chosen(found: Sequence[Spender], basis: str, who: str, fits: Decimal) -> tuple[Spender, ...]:

@@ -34,7 +34,7 @@ def compared(
 ) -> tuple[tuple[Reconciled, ...], tuple[Alike, ...]]:
     """Every provider with usage and a bill, in the zone and currency of its bill; and sources that look alike."""
     final = {n: (v.until - _SETTLE).astimezone(UTC).date() for n, v in around.sources.items() if v.until is not None}
-    bills = {(provider_id(row.provider), row.billed) for row in ledger.series if row.billed}
+    bills = {(provider_id(row.provider), row.billed) for row in ledger.kinds if row.billed}
     found: list[Reconciled] = []
     tariff, exchange = around.tariff, around.exchange
     for zone, unit in sorted({(tariff.zone(provider), unit) for provider, unit in bills}):
@@ -51,7 +51,7 @@ def drifting(
 ) -> tuple[list[tuple[str, Event]], dict[str, Any]]:
     """Events, with their keys, for what drifts beyond `level` or looks alike; looked at once an hour."""
     last = notes.get("reconciled")
-    sources = {row.source for row in ledger.series}
+    sources = {row.source for row in ledger.kinds}
     if len(sources) < 2 or (last and around.now - datetime.fromisoformat(last) < _EVERY):  # noqa: PLR2004 two sides
         return [], {}
     found, pairs = compared(ledger, around, _LOOK_BACK)

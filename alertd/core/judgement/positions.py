@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from alertd.core.billing.roles import Standing
 from alertd.core.budgets import Amount, Budget, Override, Scope, scope_key, scope_text
+from alertd.core.deferred import Deferred
 from alertd.core.events import Contributor, Unpriced
 from alertd.core.judgement.anomaly import Unusual
 from alertd.core.ledger import Ledger, SeriesRow
@@ -49,6 +51,24 @@ class Burn:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a message or a page shows of a position, and no judgement depends on.
+
+    `culprit` is the label and value that spent most of late; `daily` the spend by local day of the period.
+    """
+
+    contributors: tuple[Contributor, ...] = ()
+    contributor_count: int = 0
+    pace: Decimal | None = None
+    culprit: tuple[str, str] | None = None
+    daily: tuple[tuple[str, Decimal], ...] = ()
+
+
+NO_EVIDENCE: Final = Deferred(Evidence)
+_AS_THE_BUDGET: Final = Override()
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """One budget, scope and period with its figures, in the unit of `amount`.
 
@@ -64,13 +84,9 @@ class Position:
     data_until: datetime | None
     complete_from: datetime | None
     stale_sources: tuple[str, ...] = ()
-    contributors: tuple[Contributor, ...] = ()
-    contributor_count: int = 0
     unpriced: tuple[Unpriced, ...] = ()
     assumed: tuple[str, ...] = ()
-    pace: Decimal | None = None
     burns: Mapping[timedelta, Burn] = field(default_factory=dict)
-    culprit: tuple[str, str] | None = None
     matched: bool = True
     closed: bool = False
     #: Nothing was used for a week: what is to come is anybody's guess.
@@ -81,7 +97,33 @@ class Position:
     today: Unusual | None = None
     #: The start of the first day on which it was used, as far as history reaches.
     used_since: datetime | None = None
-    daily: tuple[tuple[str, Decimal], ...] = ()
+    #: Worked out where somebody is told or looks: nothing is decided by it.
+    evidence: Deferred[Evidence] = field(default=NO_EVIDENCE, compare=False)
+
+    @property
+    def contributors(self) -> tuple[Contributor, ...]:
+        """Who spent in the period, most first."""
+        return self.evidence.value.contributors
+
+    @property
+    def contributor_count(self) -> int:
+        """How many there are in all."""
+        return self.evidence.value.contributor_count
+
+    @property
+    def pace(self) -> Decimal | None:
+        """What was spent a day in the last seven whole days; None on the first day."""
+        return self.evidence.value.pace
+
+    @property
+    def culprit(self) -> tuple[str, str] | None:
+        """The label and value that spent most of late."""
+        return self.evidence.value.culprit
+
+    @property
+    def daily(self) -> tuple[tuple[str, Decimal], ...]:
+        """The spend of each local day of the period."""
+        return self.evidence.value.daily
 
     @property
     def name(self) -> str:
@@ -95,8 +137,14 @@ class Position:
 
     @property
     def override(self) -> Override:
-        values = tuple(value or "" for _, value in self.scope)
-        return self.budget.table.get(values, Override()) if self.scope else Override()
+        return override_of(self.budget, self.scope)
+
+
+def override_of(budget: Budget, scope: Scope) -> Override:
+    """What a scope has of its own, by its budget's table."""
+    if not (scope and budget.table):
+        return _AS_THE_BUDGET
+    return budget.table.get(tuple(value or "" for _, value in scope), _AS_THE_BUDGET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +167,26 @@ class Circumstances:
     standings: Mapping[str, Standing] = field(default_factory=dict)
 
 
-def scopes(budget: Budget, ledger: Ledger, counts: Callable[[SeriesRow], bool]) -> dict[Scope, list[int]]:
+def scopes(budget: Budget, ledger: Ledger, counts: Callable[[SeriesRow], bool]) -> dict[Scope, Sequence[int]]:
     """The series of each of a budget's scopes. Scopes that only the table knows are there too, without series.
 
     Series for which `counts` does not hold are a check on others that see the same traffic; they are in no scope.
     """
-    found: dict[Scope, list[int]] = {}
-    if not budget.per:
-        found[()] = []
+    return scopes_without(budget, ledger, left_out(ledger, counts))
+
+
+def left_out(ledger: Ledger, counts: Callable[[SeriesRow], bool]) -> frozenset[int]:
+    """The kinds of series that count towards nothing."""
+    return frozenset(kind for kind, row in enumerate(ledger.kinds) if not counts(row))
+
+
+def scopes_without(budget: Budget, ledger: Ledger, kinds: frozenset[int]) -> dict[Scope, Sequence[int]]:
+    """As `scopes`, without the series of some kinds."""
+    found: dict[Scope, Sequence[int]] = {} if budget.per else {(): ()}
     for values in budget.table:
-        found[tuple(zip(budget.per, values, strict=True))] = []
-    left_out = {kind for kind, row in enumerate(ledger.kinds) if not counts(row)}
-    kind_of = ledger.kind_of if left_out else ()
+        found[tuple(zip(budget.per, values, strict=True))] = ()
     for scope, indices in ledger.cover.by_value(budget.where, budget.per).items():
-        kept = [index for index in indices if kind_of[index] not in left_out] if left_out else list(indices)
+        kept = [index for index in indices if ledger.kind_at(index) not in kinds] if kinds else indices
         if kept:
             found[tuple(zip(budget.per, scope, strict=True))] = kept
-    return dict(sorted(found.items(), key=lambda item: scope_text(item[0])))
+    return dict(sorted(found.items(), key=lambda item: scope_text(item[0]))) if budget.per else found

@@ -15,8 +15,10 @@ from typing import Any, Final
 import numpy as np
 
 from alertd.core.budgets import scope_key
+from alertd.core.deferred import Deferred
 from alertd.core.judgement.positions import Position
 from alertd.core.projection import Projection
+from alertd.core.projection.series import Floats
 
 DAYS: Final = (3, 7, 14, 21)
 _NOTED: Final = "projected/"
@@ -73,11 +75,15 @@ def widened(projection: Projection, factor: float) -> Projection:
     if factor == 1.0:
         return projection
     middle = projection.quantile(_LIKELY)
-    fan_middle = projection.fan[:, projection.fan.shape[1] // 2 : projection.fan.shape[1] // 2 + 1]
+
+    def fan() -> Floats:
+        fan_middle = projection.fan[:, projection.fan.shape[1] // 2 : projection.fan.shape[1] // 2 + 1]
+        return np.maximum(projection.spent, fan_middle + (projection.fan - fan_middle) * factor)
+
     return replace(
         projection,
         totals=np.maximum(projection.spent, middle + (projection.totals - middle) * factor),
-        fan=np.maximum(projection.spent, fan_middle + (projection.fan - fan_middle) * factor),
+        fans=Deferred(fan),
         method=f"{projection.method}, width x{factor:.2f}",
     )
 

@@ -16,6 +16,7 @@ from alertd.core.ledger import Ledger, SeriesRow
 from alertd.core.usage import TOKEN_METERS, Line
 
 NANO: Final = Decimal("1e-9")
+_NOTHING: Final = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Costs:
     #: `kind_of` as a list, which is quicker one by one.
     kinds: Sequence[int] = ()
     _totals: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict)
-    _exact: dict[tuple[int, int], Sequence[Decimal]] = field(default_factory=dict)
+    _used: dict[tuple[int, int], NDArray[np.bool_]] = field(default_factory=dict)
 
     def prices(self, index: int) -> Sequence[tuple[int, int, Decimal]]:
         """What a unit of one series cost, by runs of days [begin, end)."""
@@ -94,16 +95,21 @@ class Costs:
             self._totals[first, last] = self.quantities[:, first:last].sum(axis=1)
         return self._totals[first, last]
 
-    def exact(self, first: int, last: int) -> Sequence[Decimal]:
-        """The exact cost of every series over the days [first, last)."""
-        if (first, last) not in self._exact:
-            found = [Decimal(0)] * len(self.kinds)
-            for low, high, of in self._runs(first, last):
-                for index, quantity in enumerate(self.totals(low, high).tolist()):
-                    if quantity and (price := of.get(self.kinds[index])) is not None:
-                        found[index] += quantity * price
-            self._exact[first, last] = found
-        return self._exact[first, last]
+    def used(self, first: int, last: int) -> NDArray[np.bool_]:
+        """Which series were used on any of the days [first, last)."""
+        if (first, last) not in self._used:
+            self._used[first, last] = (self.quantities[:, first:last] != 0).any(axis=1)
+        return self._used[first, last]
+
+    def exact(self, series: NDArray[np.int64], first: int, last: int) -> tuple[NDArray[np.object_], int]:
+        """The exact cost of some series over the days [first, last), as whole numbers of 10 to the second's power."""
+        found = np.zeros(len(series), np.object_)
+        runs = list(self._runs(first, last))
+        power = min((power_of(price) for _, _, of in runs for price in of.values()), default=0)
+        for low, high, of in runs:
+            prices = np.array([times_ten(of.get(kind, _NOTHING), -power) for kind in range(len(self.segments))], object)
+            found += self.totals(low, high)[series].astype(object) * prices[self.kind_of[series]]
+        return found, power
 
     def _runs(self, first: int, last: int) -> Iterator[tuple[int, int, dict[int, Decimal]]]:
         """Stretches of [first, last) with one price, and the kinds that have it there."""
@@ -123,7 +129,7 @@ class Costs:
                 total += int(self.totals(low, high)[index]) * price
         return total
 
-    def spends(self, indices: Sequence[int], first: int, last: int) -> NDArray[np.float64]:
+    def spends(self, indices: Sequence[int] | NDArray[np.int64], first: int, last: int) -> NDArray[np.float64]:
         """What some series cost on each of the days [first, last), as floats: [series, days]; 0 where unpriced."""
         return self.quantities[indices, first:last] * self.unit_prices[self.kind_of[indices], first:last]
 
@@ -173,6 +179,19 @@ def costs(
         frozenset(np.flatnonzero(np.isin(kind_of, guessed)).tolist()) if guessed else frozenset(),
         kind_of.tolist(),
     )  # fmt: skip
+
+
+def power_of(price: Decimal) -> int:
+    """The power of ten of an exact amount's last digit."""
+    exponent = price.as_tuple().exponent
+    return exponent if isinstance(exponent, int) else 0
+
+
+def times_ten(price: Decimal, power: int) -> int:
+    """An exact amount times 10 to a power that makes it a whole number, however many digits it has."""
+    sign, digits, exponent = price.as_tuple()
+    whole: int = int("".join(map(str, digits))) * 10 ** max(0, int(exponent) + power)
+    return -whole if sign else whole
 
 
 def _flat(row: SeriesRow, unit: str, days: Sequence[date], exchange: Exchange) -> list[tuple[int, int, Decimal]]:

@@ -32,7 +32,7 @@ class LedgerTariff:
         """`standings` say who counts where several sources see the same traffic: a free tier is used up once."""
         self._book = book
         self._ledger = ledger
-        self._counted = counting(ledger.series, standings or {})
+        self._counted = counting(ledger.kinds, standings or {})
         self._months: dict[tuple[str, str, date], Mapping[tuple[Line, date], Fraction]] = {}
         self._nearest: dict[str, str] = {}
 
@@ -47,7 +47,7 @@ class LedgerTariff:
         if found is None:
             return None
         own, sellers = set(lines), {self._seller(line, day) for line in lines}
-        others = {row.line for row in self._ledger.series if not row.billed and self._counted(row)} - own
+        others = {row.line for row in self._ledger.kinds if not row.billed and self._counted(row)} - own
         return None if any(self._seller(line, day) in sellers for line in others) else found
 
     def zone(self, provider: str) -> str:

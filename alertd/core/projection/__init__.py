@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alertd.core.projection.alike import project_alike
 from alertd.core.projection.lines import Rate, project_lines
 from alertd.core.projection.method import METHOD, project, project_each, project_many
 from alertd.core.projection.mix import at_todays_mix, unit_prices
@@ -23,6 +24,7 @@ __all__ = [
     "Series",
     "at_todays_mix",
     "project",
+    "project_alike",
     "project_each",
     "project_lines",
     "project_many",

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from alertd.core.deferred import Deferred
 from alertd.core.projection import drift, learnt, rates, shifts, weekdays
 from alertd.core.projection.outcome import FAN_LEVELS, Projection
 from alertd.core.projection.past import Past, Pasts, past_of, stacked
@@ -124,7 +125,7 @@ def _answer(past: Past, totals: Floats, fan: Floats, alert: float) -> Projection
     return Projection(
         spent=past.spent,
         totals=totals,
-        fan=fan,
+        fans=Deferred(lambda: fan),
         alert_level=alert,
         method=METHOD,
         grid=past.grid,

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from alertd.core.deferred import Deferred
 from alertd.core.projection.grid import Grid
 from alertd.core.projection.series import Floats
 
@@ -34,7 +35,7 @@ class Projection:
 
     spent     spent in the period so far
     totals    the total of each run, least first
-    fan       [instants x FAN_LEVELS] quantiles of what is spent by then
+    fans      the fan, worked out when it is asked for
     alert_level  the largest budget for which the forecast threshold at its default would alert now
     method    how it was found
     grid, steps, opening, period_start  what was spent when: each step of the past and where it lies
@@ -42,13 +43,23 @@ class Projection:
 
     spent: float
     totals: Floats
-    fan: Floats
+    fans: Deferred[Floats]
     alert_level: float
     method: str
     grid: Grid
     steps: Floats
     opening: float
     period_start: dt.datetime
+
+    @property
+    def fan(self) -> Floats:
+        """[instants x FAN_LEVELS] quantiles of what is spent by then."""
+        return self.fans.value
+
+    @property
+    def seen_until(self) -> dt.datetime:
+        """The end of what was seen."""
+        return self.grid.instant(self.grid.seen_until)
 
     @property
     def instants(self) -> tuple[dt.datetime, ...]:

@@ -145,6 +145,34 @@ class Pasts:
         return days
 
 
+def alike(grid: Grid, values: Floats) -> Pasts:
+    """The pasts of series with steps of a day that share a calendar: `values` [series x steps], nothing committed."""
+    remembered = values[:, grid.oldest :]
+    if remembered.size and remembered.min() < 0.0:
+        remembered = np.array([_settled(row, _MONTH_DAYS) for row in remembered])
+    weights = np.where(grid.seen < _LEAST_SEEN, 0.0, grid.seen)
+    kept = slice(None) if weights.size < 2 or weights[-1] > 0 else slice(None, -1)  # noqa: PLR2004 one day is all there is
+    count, many = len(values), weights[kept].size
+    days, coming = max(1, many), max(1, grid.shares.size)
+    found = Pasts(
+        rates=np.zeros((count, days)),
+        weights=np.zeros((count, days)),
+        shares=np.zeros((count, coming)),
+        known=np.zeros((count, coming)),
+        newest=np.full(count, grid.past_weekdays[-1] if many else 0, np.intp),
+        coming=np.zeros((count, coming), np.intp),
+        today=np.zeros(count),
+    )
+    found.rates[:, :many] = (remembered[:, : grid.seen.size] / np.maximum(grid.seen, _LEAST_SEEN))[:, kept][:, ::-1]
+    found.weights[:, :many] = np.maximum(weights[kept][::-1], _LEAST_SEEN)
+    found.shares[:, : grid.shares.size] = grid.shares
+    found.coming[:, : grid.shares.size] = grid.coming_weekdays
+    if many and found.weights[0, 0] < 1.0 and grid.begins.size and grid.begins[0] == grid.seen_until:
+        found.today[:] = found.weights[0, 0]
+    found.weights[np.cumsum(found.rates[:, ::-1], 1)[:, ::-1] <= 0.0] = 0.0
+    return found
+
+
 def stacked(pasts: Sequence[Past], *, together: bool = False) -> Pasts:
     """Several series as matrices; `together` lets them all begin where the first of them does."""
     days, coming = (max(1, *(sizes)) for sizes in zip(*((p.rates.size, p.shares.size) for p in pasts), strict=True))

@@ -12,7 +12,7 @@ from alertd.core.projection.series import Floats
 _WEEKS: Final = 8
 _LEAST_WEEKS: Final = 3
 #: The order in which runs begin to heed weekdays as the evidence grows.
-_TURN: Final = (np.arange(RUNS) * 0.7548776662466927 + 0.5) % 1.0
+TURN: Final = (np.arange(RUNS) * 0.7548776662466927 + 0.5) % 1.0
 
 
 def strength(rates: Floats, weights: Floats) -> Floats:
@@ -75,5 +75,5 @@ def matched(ages: Ages, weights: Floats, heed: Floats, newest: Ages, coming: Age
     near = np.where(apart <= 3, ages - apart, ages + 7 - apart)  # noqa: PLR2004 half a week
     near = np.where(near < 0, near + 7, near)
     near = np.where(near > oldest_day(weights)[:, None, None], near - 7, near)
-    moved = (near >= 0) & (heed[:, None] > _TURN)[:, :, None]
+    moved = (near >= 0) & (heed[:, None] > TURN)[:, :, None]
     return np.where(moved, near, ages)

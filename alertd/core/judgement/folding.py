@@ -1,0 +1,54 @@
+"""Which part of the ledger the judge needs in fine buckets, and where old ones may be folded: at local midnights.
+
+What reads the ledger reads whole local days of the budgets' zones and of the providers' billing zones, but for the
+windows of burn rates, the hours of what is younger than three days, and the days that an anomaly is held against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from alertd.core.budgets import Budget
+from alertd.core.ledger import SeriesRow
+from alertd.core.pricing.costing import midnights
+from alertd.core.pricing.model_names import provider_id
+from alertd.core.pricing.prices import PriceBook
+
+#: What is younger than three days is read by the hour; usage is rolled up in the store after two.
+_FINE: Final = timedelta(days=4)
+#: What is usual on a day is told by the four weeks before it.
+_USUAL: Final = timedelta(days=30)
+
+
+def fine_buckets(budgets: Iterable[Budget]) -> timedelta:
+    """How long ago usage is still needed as it came."""
+    thresholds = [
+        threshold
+        for budget in budgets
+        for listed in (budget.thresholds, *(row.thresholds or () for row in budget.table.values()))
+        for threshold in listed
+    ]
+    windows = [2 * window for threshold in thresholds for window in threshold.windows]
+    usual = [_USUAL for threshold in thresholds if threshold.basis == "anomaly"]
+    return max(_FINE, *windows, *usual) if windows or usual else _FINE
+
+
+def zones_of(budgets: Iterable[Budget], book: PriceBook, kinds: Iterable[SeriesRow]) -> list[tzinfo]:
+    """The zones by whose days anything is summed: budgets', providers', and UTC."""
+    named = {name for row in kinds for name in (book.zone_of(row.line), book.zone(provider_id(row.provider)))}
+    zones: dict[str, tzinfo] = {"UTC": UTC, **{name: ZoneInfo(name) for name in named}}
+    zones |= {str(budget.period.zone): budget.period.zone for budget in budgets}
+    return [zones[name] for name in sorted(zones)]
+
+
+def edges(zones: Iterable[tzinfo], since: datetime, until: datetime) -> Sequence[int]:
+    """The midnights of all zones, in Unix seconds, from the last one before `since` to the last one before `until`."""
+    found: set[int] = set()
+    for zone in zones:
+        first = since.astimezone(zone).date()
+        days = (until.astimezone(zone).date() - first).days
+        found.update(int(at) for at in midnights(zone, first, days)[1] if at <= until.timestamp())
+    return sorted(found)

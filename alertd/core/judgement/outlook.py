@@ -1,0 +1,204 @@
+"""How the periods of a sheet's scopes may end: each asks one question, and those of one calendar are asked together."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+
+from alertd.core.budgets import TOKENS, scope_key
+from alertd.core.judgement.positions import Circumstances, Position
+from alertd.core.judgement.scoring import widened
+from alertd.core.judgement.sheet import Sheet, newest_price
+from alertd.core.ledger import Ledger
+from alertd.core.pricing.costing import Costs, Rate
+from alertd.core.pricing.linewise import linewise
+from alertd.core.projection import (
+    DAY,
+    HOUR,
+    Commitment,
+    Projection,
+    Question,
+    Series,
+    project_alike,
+    project_many,
+)
+from alertd.core.usage import Line
+
+#: Where watching began within a day, nothing is projected before so much was seen.
+_TOO_EARLY: Final = timedelta(hours=24)
+#: Under so much data a projection reads hours instead of days.
+_YOUNG: Final = timedelta(days=3)
+
+#: What scopes of one calendar have in common: from which day their history counts, and up to when it goes.
+_Calendar = tuple[int, datetime]
+
+
+class Outlook:
+    """The projections of the positions of one sheet. `number` is always a scope's place in the sheet."""
+
+    def __init__(self, ledger: Ledger, around: Circumstances, sheet: Sheet) -> None:
+        self._ledger, self._around, self._sheet, self._table = ledger, around, sheet, sheet.table
+        self._rules: dict[frozenset[int], tuple[list[Line], Rate | None]] = {}
+
+    def projected(self, positions: Sequence[Position]) -> Iterator[tuple[int, Projection]]:
+        """Of every position of which something can be said, by its number."""
+        together: dict[_Calendar, list[int]] = {}
+        alone: dict[int, Question] = {}
+        for number, position in enumerate(positions):
+            if self._around.now >= position.period.end or position.data_until is None or not self._members(number):
+                continue
+            begun = self._begun(number, position, position.data_until)
+            if begun is None:
+                continue
+            commitments = self._committed(position) if self._around.commitments else []
+            lines, rate = self._rule(number, position, commitments)
+            if isinstance(begun, datetime) or commitments or rate is not None:
+                alone[number] = self._question(number, position, begun, commitments)
+                if rate is not None and alone[number].series.step == DAY:
+                    yield number, self._linewise(number, alone.pop(number), lines, rate)
+            else:
+                together.setdefault((begun, position.data_until), []).append(number)
+        yield from zip(alone, project_many(list(alone.values())), strict=True)
+        for (born, _), numbers in together.items():
+            yield from zip(numbers, self._alike(born, numbers, positions), strict=True)
+
+    def _members(self, number: int) -> bool:
+        return bool(self._sheet.members[number])
+
+    def _begun(self, number: int, position: Position, until: datetime) -> int | datetime | None:
+        """The day from which a scope's history counts; an instant where hours are read; None: too early to say."""
+        borders = self._table.borders
+        born = min(self._sheet.born_ever[number], self._last(until) - 1)
+        begun = borders[born]
+        if position.complete_from is not None:
+            begun = max(begun, position.complete_from.timestamp())
+        since = until.timestamp() - begun
+        if begun > borders[born] and since < _TOO_EARLY.total_seconds():
+            return None  # a day that began unseen says nothing of days to come
+        if since < _YOUNG.total_seconds():
+            return datetime.fromtimestamp(begun, UTC)
+        return born + 1 if begun > borders[born] else born  # a first day seen in part would look like a quiet one
+
+    def _last(self, until: datetime) -> int:
+        """The day behind the one in which the data end."""
+        return column(self._table, until - timedelta(microseconds=1)) + 1
+
+    def _alike(self, born: int, numbers: list[int], positions: Sequence[Position]) -> Iterator[Projection]:
+        first, last = self._sheet.days
+        any_one = positions[numbers[0]]
+        question = self._question(numbers[0], any_one, born, ())
+        rows = self._sheet.curves[numbers]
+        inside = rows[:, max(first, born) : last].sum(axis=1)
+        spent = np.array([float(positions[number].spent) for number in numbers])
+        values = rows[:, born : born + question.series.values.size]
+        return project_alike(question, values, spent - inside)
+
+    def _question(
+        self, number: int, position: Position, begun: int | datetime, commitments: list[Commitment] | tuple[()]
+    ) -> Question:
+        """What is asked of one scope: its days, or its hours where it is younger than three days."""
+        until, zone = position.data_until or self._around.now, position.period.zone
+        first, last = self._sheet.days
+        if isinstance(begun, datetime):
+            series = self._hours(number, begun, until)
+            inside = _inside_hours(series, position.period.start)
+        else:
+            end = self._last(until)
+            begin = datetime.fromtimestamp(self._table.borders[begun], zone)
+            partial = until if until.timestamp() < self._table.borders[end] else None
+            curve = self._sheet.curves[number]
+            series = Series(begin, curve[begun:end], DAY, partial, position.name)
+            inside = float(curve[max(first, begun) : last].sum())
+        return Question(
+            series,
+            position.period.start.astimezone(zone),
+            position.period.end.astimezone(zone),
+            commitments,
+            float(position.spent) - inside,
+        )
+
+    def _hours(self, number: int, start: datetime, until: datetime) -> Series:
+        begin = start.replace(minute=0, second=0, microsecond=0)
+        count = max(1, -int(-(until - begin) // HOUR))
+        # One grid for all: the sums of a few days' hours are kept and follow each change.
+        oldest = until.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - _YOUNG - HOUR
+        hours = int((until - oldest) // HOUR) + 1
+        sums = self._ledger.sums([(oldest + HOUR * number).timestamp() for number in range(hours + 1)])
+        place = (begin - oldest) // HOUR
+        values = np.zeros(count)
+        for index in self._sheet.members[number]:
+            price = float(newest_price(self._table.prices(index), self._sheet.today))
+            values += sums[index, place : place + count] * price
+        return Series(begin, values, HOUR, until if until < begin + HOUR * count else None)
+
+    def _rule(self, number: int, position: Position, commitments: list[Commitment]) -> tuple[list[Line], Rate | None]:
+        """The lines of a scope with a price, and how their provider rates them together, where that is not linear.
+
+        None where the period is not the provider's billing month.
+        """
+        rule = position.budget.period
+        whole_month = (rule.kind, rule.start_day) == ("month", 1)
+        if not whole_month or position.budget.opening or commitments or position.amount.unit == TOKENS:
+            return [], None
+        kinds = self._sheet.kinds[number]
+        if kinds not in self._rules:
+            rows, segments = self._ledger.kinds, self._table.segments
+            lines = sorted({rows[kind].line for kind in kinds if segments[kind] and not rows[kind].billed})
+            self._rules[kinds] = lines, self._rate(lines)
+        return self._rules[kinds]
+
+    def _rate(self, lines: list[Line]) -> Rate | None:
+        around = self._around
+        return around.tariff.rate_of(lines, around.now.date(), self._table.unit, around.exchange) if lines else None
+
+    def _linewise(self, number: int, question: Question, lines: list[Line], rate: Rate) -> Projection:
+        first, last = self._sheet.days
+        begin, table, series = column(self._table, question.series.start), self._table, self._ledger.series
+        rows = [[i for i in self._sheet.members[number] if series[i].line == line] for line in lines]
+        sums = np.array([table.quantities[own].sum(axis=0) for own in rows], dtype=float)
+        before = sums[:, first : max(first, min(begin, last))].sum(axis=1)
+        return linewise(question, sums[:, begin : begin + question.series.values.size], before, rate)
+
+    def _committed(self, position: Position) -> list[Commitment]:
+        """What is certain to come in a position's scope, in its unit; what has no rate of exchange is left out."""
+        found = []
+        for source, one in self._around.commitments:
+            own = {"provider": one.provider, "model": one.model, "source": source}
+            labels = {**one.labels, **{name: value for name, value in own.items() if value}}
+            if not position.budget.where.matches(labels) or any(labels.get(n) != v for n, v in position.scope):
+                continue
+            today, unit = self._around.now.date(), position.amount.unit
+            same = one.cost.currency == unit
+            rate = Decimal(1) if same else self._around.exchange(one.cost.currency, unit, today)
+            if rate is not None and unit != TOKENS:
+                found.append(Commitment(float(one.cost.amount * rate), one.start, one.end, in_series=one.counted))
+        return found
+
+
+def with_width(projection: Projection, position: Position, around: Circumstances) -> Projection:
+    """The projection as wide as earlier ones of this scope should have been."""
+    if not around.widths:
+        return projection
+    return widened(projection, around.widths.get(f"{position.budget.name}/{scope_key(position.scope)}", 1.0))
+
+
+def columns(table: Costs, start: datetime, end: datetime) -> tuple[int, int]:
+    """The local days from `start` to `end` as columns of a table."""
+    first, last = (bisect_left(table.borders, at.timestamp()) for at in (start, end))
+    return min(first, len(table.days)), min(last, len(table.days))
+
+
+def column(table: Costs, instant: datetime) -> int:
+    """The local day an instant falls in, as a column."""
+    return max(0, min(bisect_right(table.borders, instant.timestamp()) - 1, len(table.days) - 1))
+
+
+def _inside_hours(series: Series, start: datetime) -> float:
+    """What of the period's spend lies inside the hours of a series; the rest is its opening."""
+    begins = np.array([series.start.timestamp() + 3600 * k for k in range(series.values.size)])
+    return float(series.values[begins >= start.timestamp()].sum())

@@ -1,0 +1,142 @@
+"""The scopes of one period side by side, as columns: what each spent, since when, how idle it is. It judges nothing.
+
+Amounts are exact: quantities times prices are added up as whole numbers of the prices' last digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import cached_property
+from itertools import chain
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alertd.core.pricing.costing import Costs, power_of, times_ten
+
+#: A scope counts as idle after so many days without any use.
+_IDLE_DAYS: Final = 7
+#: Scopes whose curves are worked out at a time.
+_AT_ONCE: Final = 2048
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class Sheet:
+    """The scopes of one table over the days [first, last), in the order of `members`: the series of each."""
+
+    def __init__(self, table: Costs, days: tuple[int, int], today: int, members: Sequence[Sequence[int]]) -> None:
+        self.table, self.days, self.today = table, days, today
+        self.members = members
+        sizes = np.fromiter(map(len, members), np.intp, len(members))
+        self._flat = np.fromiter(chain.from_iterable(members), np.int64, int(sizes.sum()))
+        self._begins = np.cumsum(sizes) - sizes
+        self._filled = np.flatnonzero(sizes)
+        self._used = table.used(*days)[self._flat]
+
+    def used_of(self, scope: int) -> list[int]:
+        """The series of a scope that were used in the period."""
+        part = slice(self._begins[scope], self._begins[scope] + len(self.members[scope]))
+        found: list[int] = self._flat[part][self._used[part]].tolist()
+        return found
+
+    @cached_property
+    def used(self) -> list[bool]:
+        """Whether anything of a scope was used in the period."""
+        found: list[bool] = (self._added(self._used.astype(np.int64)) > 0).tolist()
+        return found
+
+    @cached_property
+    def spent(self) -> list[Decimal]:
+        """What each scope spent."""
+        worth, power = self.table.exact(self._flat, *self.days)
+        return _amounts(self._added(worth), power)
+
+    @cached_property
+    def born(self) -> list[int]:
+        """The first day of history on which one of the series was used that were used in the period."""
+        first = np.where(self._used, self._first_used[self._flat], len(self.table.days))
+        return self._least(first, len(self.table.days))
+
+    @cached_property
+    def born_ever(self) -> list[int]:
+        """The first day of history on which any series was used; the last where none was."""
+        return self._least(self._first_used[self._flat], len(self.table.days) - 1)
+
+    @cached_property
+    def idle(self) -> list[bool]:
+        """Whether what was used in the period was not used for a week."""
+        recent = self.table.used(max(0, self.today - _IDLE_DAYS), self.today + 1)[self._flat]
+        found: list[bool] = (self._added((recent & self._used).astype(np.int64)) == 0).tolist()
+        return found
+
+    @cached_property
+    def curves(self) -> Floats:
+        """What each scope spent on each day of history: [scopes, days]; 0 where unpriced."""
+        out = np.zeros((len(self.members), len(self.table.days)))
+        for begin in range(0, len(self._filled), _AT_ONCE):
+            scopes = self._filled[begin : begin + _AT_ONCE]
+            low, high = self._begins[scopes[0]], self._begins[scopes[-1]] + len(self.members[scopes[-1]])
+            spends = self.table.spends(self._flat[low:high], 0, len(self.table.days))
+            out[scopes] = np.add.reduceat(spends, self._begins[scopes] - low, axis=0)
+        return out
+
+    @cached_property
+    def kinds(self) -> list[frozenset[int]]:
+        """The kinds of series that each scope is made of."""
+        of = self.table.kind_of[self._flat].tolist()
+        begins = self._begins.tolist()
+        return [frozenset(of[at : at + len(own)]) for at, own in zip(begins, self.members, strict=True)]
+
+    def marks(self, bits: NDArray[Any]) -> list[int]:
+        """The bits of all series of each scope together."""
+        found = np.zeros(len(self.members), bits.dtype)
+        if self._filled.size:
+            found[self._filled] = np.bitwise_or.reduceat(bits[self._flat], self._begins[self._filled])
+        return [int(mark) for mark in found.tolist()]
+
+    def with_any(self, series: Sequence[int]) -> list[int]:
+        """The scopes in which one of these series was used in the period."""
+        asked = np.zeros(len(self.table.kind_of), np.bool_)
+        asked[series] = True
+        found: list[int] = np.flatnonzero(self._added((asked[self._flat] & self._used).astype(np.int64))).tolist()
+        return found
+
+    def spent_of(self, counts: Ints, day: int) -> list[Decimal]:
+        """What so much of every series costs each scope, at the newest prices of a day; of what the period used."""
+        newest = [newest_price(runs, day) for runs in self.table.segments]
+        power = min(map(power_of, newest), default=0)
+        prices = np.array([times_ten(price, -power) for price in newest], object)
+        own = np.where(self._used, counts[self._flat], 0).astype(object)
+        return _amounts(self._added(own * prices[self.table.kind_of[self._flat]]), power)
+
+    @cached_property
+    def _first_used(self) -> Ints:
+        used = self.table.quantities != 0
+        return np.where(used.any(axis=1), used.argmax(axis=1), len(self.table.days) - 1)
+
+    def _added(self, values: NDArray[Any]) -> NDArray[Any]:
+        """One value a series, added up by scope."""
+        out = np.zeros(len(self.members), values.dtype)
+        if self._filled.size:
+            out[self._filled] = np.add.reduceat(values, self._begins[self._filled])
+        return out
+
+    def _least(self, values: Ints, none: int) -> list[int]:
+        out = np.full(len(self.members), none, np.int64)
+        if self._filled.size:
+            out[self._filled] = np.minimum.reduceat(values, self._begins[self._filled])
+        found: list[int] = out.tolist()
+        return found
+
+
+def newest_price(runs: Sequence[tuple[int, int, Decimal]], day: int) -> Decimal:
+    """What a unit cost on a day, or on the last one before it that had a price."""
+    return next((price for begin, _, price in reversed(runs) if begin <= day), Decimal(0))
+
+
+def _amounts(whole: NDArray[Any], power: int) -> list[Decimal]:
+    return [Decimal(number).scaleb(power) for number in whole.tolist()]

@@ -1,0 +1,156 @@
+"""The judge's ledger folds what is old, and says of every day what the store says: late usage, new zones, a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from tempfile import TemporaryDirectory
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alertd.core.budgets import Amount, Budget, parse_threshold
+from alertd.core.counting.counters import Increment
+from alertd.core.judgement import folding
+from alertd.core.ledger import Ledger
+from alertd.core.periods import PeriodRule
+from alertd.core.pricing.fx import Rates
+from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.tariffs import exchange_of
+from alertd.core.usage import Line
+from alertd.loops.judge import Judge, Terms
+from tests.databases import Place
+from tests.fakes import StoppedClock
+
+NOW = datetime(2026, 9, 20, 12, tzinfo=UTC)
+KOLKATA = ZoneInfo("Asia/Kolkata")
+changes = st.lists(
+    st.builds(
+        lambda series, ago, width, n: (series, ago, width, n),
+        st.integers(0, 4),
+        st.integers(0, 16 * 96),
+        st.sampled_from([300, 900, 3600, 86400]),
+        st.integers(1, 10**9),
+    ),
+    max_size=25,
+)
+steps = st.lists(st.tuples(changes, st.sampled_from([0, 1, 30, 49, 24 * 6])), min_size=1, max_size=5)
+
+
+def budget(zone, *thresholds):
+    found = Budget("all", Amount(Decimal(100), "USD"), PeriodRule("month", zone))
+    return replace(found, thresholds=tuple(map(parse_threshold, thresholds))) if thresholds else found
+
+
+def terms(*budgets):
+    return Terms(budgets, PriceBook(()), exchange_of(Rates()), {})
+
+
+def increment(now, series, ago, width, n):
+    start = int(now.timestamp()) - ago * 900
+    return Increment(Line("openai", "gpt-5", "input"), {"n": str(series)}, start - start % width, width, n)
+
+
+async def plain(store):
+    """Every bucket of the store as it is."""
+    ledger = Ledger()
+    ledger.add_series(await store.series())
+    rows, _ = await store.usage(NOW - timedelta(days=400))
+    ledger.apply(rows)
+    return ledger
+
+
+def midnights(zone, now):
+    first = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=30)
+    return [(first + timedelta(days=day)).timestamp() for day in range(32)]
+
+
+async def same(judge, store, zones, now):
+    expected = await plain(store)
+    for zone in zones:
+        assert (judge.ledger.sums(midnights(zone, now)) == expected.sums(midnights(zone, now))).all()
+    for hours in (1, 24, 72):
+        span = (now - timedelta(hours=hours, minutes=7)).timestamp(), now.timestamp()
+        assert (judge.ledger.between(*span) == expected.between(*span)).all()
+
+
+@given(steps)
+@settings(max_examples=25, deadline=None)
+def test_whatever_comes_late_the_folded_ledger_says_of_every_day_what_the_store_says(story):
+    async def run(place):
+        async with place.open() as store:
+            clock = StoppedClock(NOW)
+            judge = Judge(store, clock, terms(budget(UTC), budget(KOLKATA)), lambda: None)
+            for made, hours in story:
+                rows = [increment(clock.at, *one) for one in made]
+                assert await store.commit_counters(await store.source("gateway"), rows, {})
+                await judge._refresh()
+                await same(judge, store, (UTC, KOLKATA), clock.at)
+                clock.at += timedelta(hours=hours)
+                await store.roll_up(clock.at - timedelta(days=2), 900)
+            await judge._refresh()
+            await same(judge, store, (UTC, KOLKATA), clock.at)
+
+    for kind in ("memory", "sqlite"):
+        with TemporaryDirectory() as folder:
+            asyncio.run(run(Place(kind, f"sqlite:///{folder}/a.db")))
+
+
+async def test_a_zone_or_a_longer_window_that_is_new_is_read_anew_from_the_store(place):
+    async with place.open() as store:
+        rows = [increment(NOW, n, 90 * n + 7, 300, 1000 + n) for n in range(12)]
+        assert await store.commit_counters(await store.source("gateway"), rows, {})
+        judge = Judge(store, StoppedClock(NOW), terms(budget(UTC)), lambda: None)
+        await judge._refresh()
+        before = judge.ledger
+        judge.terms = terms(budget(KOLKATA))
+        await judge._refresh()
+        await same(judge, store, (UTC, KOLKATA), NOW)
+        between, judge.terms = judge.ledger, terms(budget(KOLKATA, "anomaly p99"))
+        await judge._refresh()
+        await same(judge, store, (UTC, KOLKATA), NOW)
+        week = (NOW - timedelta(days=9, minutes=7)).timestamp(), (NOW - timedelta(days=9)).timestamp()
+        assert (judge.ledger.between(*week) == (await plain(store)).between(*week)).all()
+        assert before is not between is not judge.ledger
+
+
+async def test_a_series_that_is_always_active_takes_a_bucket_a_day_once_it_is_four_days_old(place):
+    async with place.open() as store:
+        clock = StoppedClock(NOW)
+        judge = Judge(store, clock, terms(budget(UTC)), lambda: None)
+        rows = [increment(NOW, 0, ago, 900, 7) for ago in range(10 * 96)]
+        assert await store.commit_counters(await store.source("gateway"), rows, {})
+        await judge._refresh()
+        read = judge.ledger.size
+        clock.at += timedelta(days=4)
+        await judge._refresh()
+        assert read == 16 * (433 + 6), "four days and a half by the quarter of an hour, six by the day"
+        assert judge.ledger.size == 16 * (49 + 10)
+
+
+@given(st.lists(st.sampled_from(["1h and 5m", "3d and 6h", "2w and 1d"]), max_size=3), st.booleans())
+def test_what_a_threshold_looks_back_over_stays_fine(windows, anomaly):
+    texts = [f"burn_rate 2x over {text}" for text in windows] + ["anomaly p99"] * anomaly
+    fine = folding.fine_buckets([budget(UTC, *texts)] if texts else [])
+    assert fine >= timedelta(days=4)
+    assert all(fine > max(parse_threshold(text).windows, default=timedelta(0)) for text in texts)
+    assert fine >= timedelta(days=29) or not anomaly
+
+
+def test_edges_are_the_midnights_of_all_zones_and_only_go_on():
+    zones = [UTC, KOLKATA, ZoneInfo("Europe/Berlin")]
+    since, until = datetime(2026, 10, 20, 5, tzinfo=UTC), datetime(2026, 10, 27, 3, tzinfo=UTC)
+    found = folding.edges(zones, since, until)
+    assert found == sorted(found)
+    assert found[0] <= since.timestamp()
+    assert found[-1] <= until.timestamp()
+    local = {zone: {datetime.fromtimestamp(at, zone).hour for at in found} for zone in zones}
+    assert all(0 in hours for hours in local.values())
+    assert np.diff(found).max() <= 86400
+    for earlier, later in pairwise(folding.edges(zones, since, until + timedelta(hours=n)) for n in range(60)):
+        assert later[: len(earlier)] == earlier
