@@ -170,7 +170,7 @@ class Judge:
         starts = [b.period.previous(b.period.containing(now)).start for b in self.terms.budgets]
         return min([now - timedelta(days=HISTORY_DAYS + 1), *starts])
 
-    async def _facts(self, notes: Mapping[str, Any], behind: frozenset[str]) -> Facts:
+    async def _facts(self, notes: Mapping[str, Any], behind: frozenset[str] = frozenset()) -> Facts:
         now = self._clock.now()
         terms = self.terms
         if self._told is None:

@@ -116,13 +116,13 @@ def backfilled(folder: Path) -> Iterator[World]:
         text = folder / f"{job}.om"
         with text.open("w", encoding="utf-8") as out:
             out.writelines(f"{line}\n" for line in trace.exposition(members, start, place))
-        _promtool(text, folder / "data")
+        promtool(text, folder / "data")
         shown = {one.name("").replace(",}", "}"): int(one.shown[-1]) for one in members if one.shown[-1]}
         exporters[job].pages = shown
         jobs.append(f"- {{job_name: {job}, static_configs: [{{targets: ['{instance}']}}]}}")
     config = folder / "prometheus.yml"
     config.write_text("global: {scrape_interval: 1s}\nscrape_configs:\n" + "\n".join(jobs) + "\n", encoding="utf-8")
-    process, url = _prometheus(config, folder / "data")
+    process, url = prometheus(config, folder / "data")
     try:
         for exporter in exporters.values():
             exporter.wait(2)
@@ -135,17 +135,19 @@ def backfilled(folder: Path) -> Iterator[World]:
             server.server_close()
 
 
-def _promtool(text: Path, data: Path) -> None:
+def promtool(text: Path, data: Path, *, seconds: float = 240) -> None:
+    """Blocks of what an OpenMetrics text says, in Prometheus's folder."""
     command = ["promtool", "tsdb", "create-blocks-from", "--max-block-duration=744h", "openmetrics", text, data]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def _prometheus(config: Path, data: Path) -> tuple[subprocess.Popen[bytes], str]:
+def prometheus(config: Path, data: Path, *more: str) -> tuple[subprocess.Popen[bytes], str]:
+    """A Prometheus that serves the folder, and its address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={data}", "--log.level=error",
-               "--storage.tsdb.retention.time=90d", f"--web.listen-address=127.0.0.1:{port}"]  # fmt: skip
+               "--storage.tsdb.retention.time=90d", f"--web.listen-address=127.0.0.1:{port}", *more]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 180
     while time.monotonic() < deadline:
