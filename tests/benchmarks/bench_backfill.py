@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import multiprocessing
-import os
 import resource
 import signal
 import time
@@ -143,7 +142,7 @@ def once(url: str, database: str, since: datetime, size: tuple[int, int]) -> Non
         total, cpu, memory = told.recv()
     took = time.perf_counter() - began
     queries, sent = (measured(url, name) - before[name] for name in FIGURES)
-    size_now = os.path.getsize(database.removeprefix("sqlite:///"))
+    size_now = Path(database.removeprefix("sqlite:///")).stat().st_size
     print(f"{series} series, {scrapes} scrapes each: {series * scrapes:,} samples; limits {' '.join(LIMITS)}")
     disk = size_now / 2**20
     print(f"read in {took:.0f} s ({cpu:.0f} CPU s), {memory:.0f} MB resident at most, {disk:.1f} MB on disk")

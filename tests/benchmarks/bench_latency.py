@@ -43,6 +43,7 @@ class Page:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *_: None  # type: ignore[method-assign] # a killed client is no news
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def move(self) -> None:

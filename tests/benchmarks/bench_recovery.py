@@ -52,6 +52,7 @@ class Receiver(WebhookServer):
 
 
 def settings(folder: str, url: str, page: Page, hook: Receiver) -> Path:
+    budget = f"ALERTD_BUDGETS__{url.partition(':')[0].upper()}"  # an event's id names its budget
     thresholds = [f"actual {2.5 * n:.2f} USD" for n in range(1, LEVELS)]
     return env_file(
         Path(folder) / "alertd.env",
@@ -62,8 +63,8 @@ def settings(folder: str, url: str, page: Page, hook: Receiver) -> Path:
             "ALERTD_SOURCES__GATEWAY__KIND": "scrape",
             "ALERTD_SOURCES__GATEWAY__URL": f"http://127.0.0.1:{page.server.server_address[1]}/metrics",
             "ALERTD_SOURCES__GATEWAY__PRESET": "litellm",
-            "ALERTD_BUDGETS__ALL__AMOUNT": "100000 USD",
-            "ALERTD_BUDGETS__ALL__THRESHOLDS": json.dumps(thresholds),
+            f"{budget}__AMOUNT": "100000 USD",
+            f"{budget}__THRESHOLDS": json.dumps(thresholds),
             "ALERTD_NOTIFIERS__HOOK__KIND": "webhook",
             "ALERTD_NOTIFIERS__HOOK__URL": hook.url,
             "ALERTD_NOTIFIERS__HOOK__TIMEOUT": "50s",
@@ -91,6 +92,7 @@ def survived(file: Path, page: Page, hook: Receiver, kills: int) -> tuple[list[f
     level(page, hook)
     for turn in range(kills):
         undisturbed.append(level(page, hook))
+        time.sleep(0.37 * (turn % 4))  # not always just after a send
         daemons[turn % 2].kill()
         killed.append(level(page, hook))
         daemons[turn % 2] = started(file)
