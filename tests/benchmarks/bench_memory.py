@@ -136,7 +136,7 @@ def settings(folder: str, name: str, url: str, hook: str, *, scopes: bool) -> Pa
     )
 
 
-def main(budgets: int, hours: float, speed: float) -> None:
+def main(budgets: int, *, hours: float, speed: float) -> None:
     with TemporaryDirectory() as folder, WebhookServer() as hook, ExitStack() as stack:
         for name, keys in (("idle", 0), ("busy", budgets)):
             gateway = Gateway(keys)
@@ -148,13 +148,13 @@ def main(budgets: int, hours: float, speed: float) -> None:
                 daemon.look("/")
                 print(f"idle                 {daemon.resident():6.0f} MB")
             else:
-                wait_for("every budget", lambda: f'"key-{keys - 1}"' in daemon.look("/api/v1/budgets"))
-                day(daemon, gateway, hook, hours, speed)
+                day(daemon, gateway, hook, budgets, hours=hours, speed=speed)
             daemon.stop()
 
 
-def day(daemon: Daemon, gateway: Gateway, hook: WebhookServer, hours: float, speed: float) -> None:
+def day(daemon: Daemon, gateway: Gateway, hook: WebhookServer, budgets: int, *, hours: float, speed: float) -> None:
     """The hours by the fast clock, a line for some of them."""
+    wait_for("every budget", lambda: f'"key-{budgets - 1}"' in daemon.look("/api/v1/budgets"))
     daemon.pipe.send(speed)
     print(f"after the first look {daemon.resident():6.0f} MB")
     began, seen, looks = time.monotonic(), [], gateway.looks
