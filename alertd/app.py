@@ -445,8 +445,20 @@ class App:
             left = 1
             while left:
                 left = await self.store.roll_up(now - _FINE, _COARSE_SECONDS)
+            await self._forget(now)
 
         await self.runner.run("upkeep", upkeep)
+
+    async def _forget(self, now: datetime) -> None:
+        """Delete usage that is older than it is to be kept; what a judgement reads stays."""
+        retention, deleted = self.parts.settings.retention, 0
+        if retention is None:
+            return
+        before = self.judge.needless_before(now, retention)
+        while gone := await self.store.forget(before):
+            deleted += gone
+        if deleted:
+            log.info("deleted %d rows of usage and series: what ended before %s", deleted, f"{before:%Y-%m-%d}")
 
     async def _watch(self) -> None:
         """Read the configuration anew when one of its files has changed, and has then been left alone for a round."""

@@ -469,6 +469,13 @@ class Store(Protocol):
         """Forget messages delivered over 35 days ago (given up: 400), and give how many; usage and alerts stay."""
         ...
 
+    async def forget(self, before: datetime) -> int:
+        """Delete usage that ends by `before`, some at a time, then the series that have none; 0 once there is no more.
+
+        A series that is used again is a new one. Whoever holds what was deleted keeps it until it reads afresh.
+        """
+        ...
+
     async def roll_up(self, before: datetime, width: int) -> int:
         """Merge usage before `before` into buckets of `width` seconds, some at a time; 0 once there is no more.
 

@@ -67,6 +67,9 @@ async def _check(settings: Settings) -> Report:
         for part, one in ((settings.budgets, "budget"), (settings.sources, "source"), (settings.notifiers, "notifier"))
     )
     report.rows.append(("configuration", "", True, count))
+    if settings.retention is not None:
+        before = app.judge.needless_before(app.clock.now(), settings.retention)
+        report.rows.append(("retention", "", True, f"usage that ended before {before:%Y-%m-%d} is deleted"))
     if not settings.notifiers:
         report.rows.append(
             ("configuration", "notifiers", False, "nobody would be told; set ALERTD_NOTIFIERS__OPS__KIND")
@@ -81,7 +84,7 @@ async def _check(settings: Settings) -> Report:
             await _try(report, "notifier", name, notifier.look)
         for name, action in app.actor.orders.actions.items():
             await _action(report, name, action)
-        if report.rows[1 if settings.notifiers else 2][2]:
+        if all(row[2] for row in report.rows if row[0] == "database"):
             await _budgets(app, report)
     finally:
         await app.parts.close()

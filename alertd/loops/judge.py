@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 _TRIES: Final = 3
 #: Notes of episodes are forgotten so long after their period began.
 _FORGET: Final = timedelta(days=400)
+#: So much before what is read is spared: the midnights of some zone, of a bill's month.
+_SPARED: Final = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,10 @@ class Judge:
         """How far back the ledger is needed: for history, and for the period before the longest current one."""
         starts = [b.period.previous(b.period.containing(now)).start for b in self.terms.budgets]
         return min([now - timedelta(days=HISTORY_DAYS + 1), *starts])
+
+    def needless_before(self, now: datetime, retention: timedelta) -> datetime:
+        """Before when usage may be deleted: older than `retention`, and than all that a judgement reads."""
+        return min(now - retention, self.reach(now) - _SPARED)
 
     async def _facts(self, notes: Mapping[str, Any], behind: frozenset[str] = frozenset()) -> Facts:
         now = self._clock.now()

@@ -163,6 +163,11 @@ class Document(BaseSettings):
     quiet_hours: Annotated[QuietHours | None, PlainValidator(readers.read_quiet_hours)] = Field(
         None, description="When only what is critical is sent at once", examples=["22:00-07:00"]
     )
+    retention: Duration | None = Field(
+        None,
+        description="How long usage is kept, at least what forecasts need (121 days); for good where absent",
+        examples=["400d"],
+    )
     config: Path | None = Field(None, description="A TOML file with the same keys; the environment wins")
     secrets_dir: Path | None = Field(None, description="A folder of files named like variables, each holding one value")
     http: HttpOptions = Field(HttpOptions(), description="The status page, its API, health and metrics")

@@ -99,6 +99,7 @@ class _Reading:
             drift_level=document.drift_level,
             correct_estimates=document.correct_estimates,
             quiet_hours=document.quiet_hours,
+            retention=document.retention,
             budgets=budgets,
             prices=prices,
             fx=fx,

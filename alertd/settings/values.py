@@ -48,6 +48,8 @@ class Settings:
     drift_level: Decimal
     correct_estimates: bool
     quiet_hours: QuietHours | None
+    #: How long usage is kept; None for good.
+    retention: timedelta | None
     sources: Mapping[str, Configured]
     budgets: Mapping[str, Budget]
     notifiers: Mapping[str, Configured]

@@ -52,7 +52,7 @@ def commit_counters(
 ) -> SeriesIds | None:
     """Add the increments, keep the states and move the cursor; None where the cursor was moved meanwhile.
 
-    Answers with the ids of series that were not known, to be remembered once this is committed.
+    Answers with the ids of series that are known now, to be remembered once this is committed.
     """
     if not _move(tx, row):
         return None
@@ -64,12 +64,11 @@ def commit_counters(
         first.setdefault(digest, increment)
         place = digest, increment.start, increment.width
         sums[place] = sums.get(place, 0) + increment.quantity
-    unknown = first.keys() - known.keys()
-    fresh = identify(tx, known, {d: identity(row.name, first[d].line, first[d].labels) for d in unknown})
-    ids = known | fresh if fresh else known
+    found = identify(tx, known, first.keys(), lambda d: identity(row.name, first[d].line, first[d].labels))
+    ids = found.ids
     tx.upsert(ADD, sorted((start, ids[digest], width, n, revision) for (digest, start, width), n in sums.items()))
     tx.upsert(_COUNTER, [(row.name, name, s.at, s.value, s.created, s.owed) for name, s in states.items()])
-    return fresh
+    return found
 
 
 def commit_records(tx: Transaction, known: SeriesIds, row: SourceRow, reading: Reading) -> SeriesIds | None:
@@ -81,13 +80,14 @@ def commit_records(tx: Transaction, known: SeriesIds, row: SourceRow, reading: R
         (digest_of(*series), series, start, width): n
         for (series, start, width), n in record_buckets(row.name, reading.records).items()
     }
-    fresh = identify(tx, known, {digest: series for digest, series, _, _ in digests})
-    ids = known | fresh if fresh else known
+    named = {digest: series for digest, series, _, _ in digests}
+    found = identify(tx, known, named.keys(), named.__getitem__)
+    ids = found.ids
     read = {Bucket(ids[digest], start, width): n for (digest, _, start, width), n in digests.items()}
     window = None if reading.window is None else _seconds(*reading.window)
     changes = replaced(_held(tx, row.name, read, window), read, window, closed(tx), partial=bool(reading.warnings))
     tx.upsert(SET, sorted((b.start, b.series, b.width, n, revision) for b, n in changes.items()))
-    return fresh
+    return found
 
 
 def source_health(tx: Transaction, row: SourceRow) -> None:

@@ -72,7 +72,8 @@ class MemoryStore:
     _sources: dict[str, SourceRow] = field(default_factory=dict)
     _counters: dict[str, dict[str, CounterState]] = field(default_factory=dict)
     _ids: dict[Identity, int] = field(default_factory=dict)
-    _series: list[SeriesRow] = field(default_factory=list)
+    _series: dict[int, SeriesRow] = field(default_factory=dict)
+    _last_series: int = 0
     _usage: dict[Bucket, tuple[int, int]] = field(default_factory=dict)
     _revision: int = 0
     _closed: dict[int, int] = field(default_factory=dict)
@@ -116,7 +117,7 @@ class MemoryStore:
             return False
         found = record_buckets(row.name, reading.records)
         read = {Bucket(self._identify(series), start, width): n for (series, start, width), n in found.items()}
-        held = {b: n for b, (n, _) in self._usage.items() if self._series[b.series - 1].source == row.name}
+        held = {b: n for b, (n, _) in self._usage.items() if self._series[b.series].source == row.name}
         window = reading.window and (micros(reading.window[0]) // 10**6, micros(reading.window[1]) // 10**6)
         closed = [Closed(until, width) for width, until in sorted(self._closed.items())]
         for bucket, n in replaced(held, read, window, closed, partial=bool(reading.warnings)).items():
@@ -134,7 +135,7 @@ class MemoryStore:
         )
 
     async def series(self, after: int = 0) -> list[SeriesRow]:
-        return self._series[after:]
+        return [row for number, row in self._series.items() if number > after]
 
     async def usage(
         self, since: datetime, after: int = 0, narrow_since: datetime | None = None
@@ -267,6 +268,18 @@ class MemoryStore:
             del self._conversations[key]
         return len(gone) + len(silent)
 
+    async def forget(self, before: datetime) -> int:
+        border = micros(before) // 10**6
+        gone = [bucket for bucket in self._usage if bucket.start + bucket.width <= border]
+        for bucket in gone:
+            del self._usage[bucket]
+        kept = {bucket.series for bucket in self._usage}
+        unused = self._series.keys() - kept if gone else set()
+        self._ids = {of: number for of, number in self._ids.items() if number not in unused}
+        for number in unused:
+            del self._series[number]
+        return len(gone)
+
     async def roll_up(self, before: datetime, width: int) -> int:
         until = micros(before) // 10**6 // width * width
         narrow = [b for b, (n, _) in self._usage.items() if n and b.width < width and b.start < until]
@@ -294,11 +307,12 @@ class MemoryStore:
         return True
 
     def _identify(self, of: Identity) -> int:
-        number = self._ids.setdefault(of, len(self._series) + 1)
-        if number > len(self._series):
+        number = self._ids.setdefault(of, self._last_series + 1)
+        if number > self._last_series:
+            self._last_series = number
             line = of.line
             kind = line.provider, line.model, line.meter, line.modifiers, line.account
-            self._series.append(SeriesRow(number, of.source, *kind, dict(of.labels), of.billed))
+            self._series[number] = SeriesRow(number, of.source, *kind, dict(of.labels), of.billed)
         return number
 
     def _insert(self, message: NewMessage, at: datetime) -> None:

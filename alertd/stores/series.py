@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -13,8 +14,13 @@ from alertd.core.usage import Labels, Line
 from alertd.ports import SeriesRow
 from alertd.stores.transaction import Transaction, Upsert
 
-#: The ids of series by digest: all that were committed up to the newest among them.
-SeriesIds = dict[str, int]
+
+class SeriesIds(NamedTuple):
+    """The ids of series by digest: all that were committed up to the newest among them, and deleted up to an epoch."""
+
+    epoch: int = 0
+    ids: Mapping[str, int] = {}
+
 
 _COLUMNS: Final = ("digest", "source", "provider", "model", "meter", "modifiers", "account", "labels", "billed")
 _INSERT: Final = Upsert("series", tuple((name, "text") for name in _COLUMNS), "ON CONFLICT (digest) DO NOTHING")
@@ -44,18 +50,32 @@ def series(tx: Transaction, after: int) -> list[SeriesRow]:
     ]
 
 
-def identify(tx: Transaction, known: SeriesIds, wanted: Mapping[str, Identity]) -> SeriesIds:
-    """The ids that are not known, written where nobody did. The ledger's turn is held, so ids appear in order."""
-    missing = wanted.keys() - known.keys()
+def identify(
+    tx: Transaction, known: SeriesIds, wanted: AbstractSet[str], identity_of: Callable[[str], Identity]
+) -> SeriesIds:
+    """The ids with those of the digests that were not known, written where nobody did.
+
+    The ledger's turn is held: ids appear in order, and none goes away meanwhile. What was known before series were
+    deleted is learnt anew.
+    """
+    epochs = tx.rows("SELECT number FROM turn WHERE name = 'series'")
+    epoch = epochs[0][0] if epochs else 0
+    ids = known.ids if epoch == known.epoch else {}
+    missing = wanted - ids.keys()
     if not missing:
-        return {}
-    newest = max(known.values(), default=0)
-    fresh: SeriesIds = dict(tx.rows("SELECT digest, id FROM series WHERE id > ?", newest))
+        return SeriesIds(epoch, ids)
+    newest = max(ids.values(), default=0)
+    fresh = dict(tx.rows("SELECT digest, id FROM series WHERE id > ?", newest))
     unseen = sorted(missing - fresh.keys())
     if unseen:
-        tx.upsert(_INSERT, [_row(digest, wanted[digest]) for digest in unseen])
+        tx.upsert(_INSERT, [_row(digest, identity_of(digest)) for digest in unseen])
         fresh = dict(tx.rows("SELECT digest, id FROM series WHERE id > ?", newest))
-    return fresh
+    return SeriesIds(epoch, {**ids, **fresh})
+
+
+def newer(one: SeriesIds, other: SeriesIds) -> SeriesIds:
+    """What two transactions learnt: of the later epoch, the one that knows more (ids appear in order)."""
+    return max(one, other, key=lambda known: (known.epoch, len(known.ids)))
 
 
 def _row(digest: str, of: Identity) -> tuple[str, ...]:

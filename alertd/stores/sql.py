@@ -19,8 +19,8 @@ from alertd.ports import (
     Step,
     UsageRow,
 )
-from alertd.stores import decisions, ledger, outbox, rollup, series
-from alertd.stores.series import SeriesIds
+from alertd.stores import decisions, ledger, outbox, retention, rollup, series
+from alertd.stores.series import SeriesIds, newer
 from alertd.stores.transaction import Database, Transaction
 
 
@@ -29,7 +29,9 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._series: SeriesIds = {}
+        self._series = SeriesIds()
+        #: Whether usage was deleted since series without any were looked for.
+        self._deleted = False
 
     @property
     def database(self) -> Database:
@@ -139,11 +141,25 @@ class SqlStore:
     async def roll_up(self, before: datetime, width: int) -> int:
         return await self._database.write(lambda tx: rollup.roll_up(tx, before, width))
 
-    def _remember(self, fresh: SeriesIds | None) -> bool:
+    async def forget(self, before: datetime) -> int:
+        gone = await self._database.write(lambda tx: retention.delete_usage(tx, before))
+        if gone or not self._deleted:
+            self._deleted = self._deleted or gone > 0
+            return gone
+        self._deleted = False
+        found = await self._database.read(retention.inventory)
+        unused = found.series
+        for start, end in found.days():
+            if not unused:
+                return 0
+            unused -= await self._database.read(partial(retention.used, start=start, end=end))
+        return await self._database.write(lambda tx: retention.delete_series(tx, unused, found.revision))
+
+    def _remember(self, found: SeriesIds | None) -> bool:
         """Only ids that are committed are kept: what a transaction found that was undone may belong to another."""
-        if fresh:
-            self._series = self._series | fresh
-        return fresh is not None
+        if found is not None:
+            self._series = newer(self._series, found)
+        return found is not None
 
 
 def _probe(tx: Transaction) -> None:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pytest
+
+from alertd.core.counting.counters import Increment
 from alertd.core.judgement.restored import NOTE
+from alertd.core.periods import PeriodRule
 from alertd.core.pricing.fx import Rates
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.pricing.tariffs import exchange_of
+from alertd.core.usage import Line
 from alertd.loops.judge import Judge, Terms
+from alertd.ports import SeriesRow
 from alertd.stores.memory import MemoryStore
 from tests.fakes import StoppedClock
+from tests.world import budget
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 class CaughtUpMeanwhile(MemoryStore):
@@ -34,3 +44,43 @@ async def test_a_restored_database_stays_quiet_until_a_judgement_has_the_spend_s
     assert NOTE in await store.memory(), "what it judged was read before the source had caught up"
     await judge.tick()
     assert NOTE not in await store.memory()
+
+
+class NewSeriesMeanwhile(MemoryStore):
+    """A new series is committed just after the judge has asked which there are."""
+
+    async def series(self, after: int = 0) -> list[SeriesRow]:
+        found = await super().series(after)
+        if not self._series:
+            start = int(NOW.timestamp()) - 3600
+            increments = [Increment(Line("acme", "plain", "input"), {"team": "new"}, start, 300, 7)]
+            row = replace(await self.source("gateway"), until=NOW)
+            assert await self.commit_counters(row, increments, {})
+        return found
+
+
+async def test_usage_of_a_series_that_appears_while_the_ledger_is_read_is_in_the_next_judgement() -> None:
+    book = PriceBook(())
+    terms = Terms((), book, exchange_of(Rates()), {})
+    judge = Judge(NewSeriesMeanwhile(), StoppedClock(NOW), terms, lambda: None)
+    for _ in range(2):
+        await judge.tick()
+    assert [row.labels["team"] for row in judge.ledger.series] == ["new"]
+    assert judge.ledger.sum_between(0, 0, NOW.timestamp()) == 7
+
+
+@pytest.mark.parametrize(
+    ("keep", "period", "first_kept"),
+    [
+        (timedelta(days=400), "month", date(2025, 10, 17)),
+        (timedelta(days=7), "month", date(2026, 7, 21)),
+        (timedelta(days=7), "year", date(2024, 12, 30)),
+    ],
+    ids=["as long as it says", "what a forecast learns from", "the period before the current"],
+)
+def test_nothing_is_deleted_that_a_judgement_reads(keep: timedelta, period: str, first_kept: date) -> None:
+    terms = Terms((budget(period=PeriodRule(period, UTC)),), PriceBook(()), exchange_of(Rates()), {})
+    judge = Judge(MemoryStore(), StoppedClock(NOW), terms, lambda: None)
+    before = judge.needless_before(NOW, keep)
+    assert before.date() == first_kept
+    assert before <= judge.reach(NOW)
