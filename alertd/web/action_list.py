@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,6 +13,7 @@ from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
 from alertd.core.judgement.positions import Position
 from alertd.core.messages.dates import clock_time
+from alertd.core.messages.figures import plural
 from alertd.core.messages.spans import capital, clean, plain
 from alertd.core.pictures.markup import Markup, element, fragment
 from alertd.ports import Step
@@ -37,6 +39,10 @@ _STATES: Final[Mapping[str, tuple[str, str]]] = {
     "expired": ("expired without an answer", "information"),
     "refused": ("refused", "information"),
 }
+_UNANSWERED: Final = (
+    ("awaiting", "waits for an answer", "wait for an answer"),
+    ("stuck", "could not be undone", "could not be undone"),
+)
 #: What people can answer to an act in this state.
 _ANSWERS: Final[Mapping[str, tuple[str, ...]]] = {
     "awaiting": ("approve", "refuse"),
@@ -79,6 +85,19 @@ def budget_actions(
         _paused(notes),
         act_list(own, steps, now, empty="Nothing was proposed, and nothing was done."),
     )
+
+
+def unanswered(notes: Notes) -> Markup | None:
+    """That a person has to answer; None where nobody has to."""
+    states = Counter(act.state for act in newest_first(notes))
+    said = [
+        f"{plural(states[state], 'act')} on a key {one if states[state] == 1 else many}"
+        for state, one, many in _UNANSWERED
+        if states[state]
+    ]
+    if not said:
+        return None
+    return element("p", f"{'; '.join(said)}: ", element("a", "see Actions", href="/actions"), class_="notice over")
 
 
 def act_list(found: Sequence[Act], steps: Iterable[Step], now: datetime, *, empty: str) -> Markup:

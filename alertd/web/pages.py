@@ -18,7 +18,7 @@ from alertd.core.messages.dates import age
 from alertd.core.messages.spans import clean
 from alertd.core.pictures.markup import Content, Markup, element, fragment
 from alertd.ports import AlertRow, StoreError
-from alertd.web.action_list import actions_page, budget_actions
+from alertd.web.action_list import actions_page, budget_actions, unanswered
 from alertd.web.alert_list import alert_list
 from alertd.web.answers import notes_of, worst_first
 from alertd.web.budget_page import budget_page
@@ -69,7 +69,15 @@ class Pages:
         now = self.view.clock.now()
         found = chosen(positions, state, words)
         shown = await asyncio.to_thread(table, found, now) if found else _nothing(self.view, positions)
-        return self._page("Budgets", "/", element("h1", "Budgets"), summary(positions, state=state, words=words), shown)
+        head = element("h1", "Budgets"), summary(positions, state=state, words=words)
+        return self._page("Budgets", "/", await self._unanswered(), *head, shown)
+
+    async def _unanswered(self) -> Markup | None:
+        """That acts wait for a person; nothing where the database does not answer, which other pages tell."""
+        try:
+            return unanswered(await notes_of(self.view.records))
+        except StoreError:
+            return None
 
     async def budget(self, request: Request) -> Response:
         """One budget and scope; a budget of many scopes without `?scope=` lists them."""

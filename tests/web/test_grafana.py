@@ -95,3 +95,53 @@ def test_prometheus_takes_the_rules_the_expressions_and_the_page(view: View, tmp
     complaints = set(linted.stderr.decode().splitlines())
     # A projection has quantiles without being a summary: nothing was observed that could be counted.
     assert complaints <= {'alertd_budget_projected non-summary metrics should not have "quantile" label'}
+
+
+SERIES = """
+- series: 'alertd_messages_total{notifier="ops",outcome="given_up"}'
+  values: '0x30 1x90'
+- series: 'alertd_messages_total{notifier="ops",outcome="delivered"}'
+  values: '0+1x120'
+- series: 'alertd_actions{action="stop-research",state="stuck"}'
+  values: '0x30 1x90'
+- series: 'alertd_actions{action="stop-teams",state="stuck"}'
+  values: '0x120'
+- series: 'alertd_estimate_drift_ratio{provider="openai",source="bill",unit="USD"}'
+  values: '-0.2x500'
+- series: 'alertd_estimate_drift_ratio{provider="together",source="bill",unit="USD"}'
+  values: '0.05x500'
+"""
+#: Minute, rule, the labels of those that fire then.
+FIRING = [
+    ("29m", "AlertdMessagesGivenUp", []),
+    ("40m", "AlertdMessagesGivenUp", [{"notifier": "ops", "outcome": "given_up", "severity": "critical"}]),
+    ("33m", "AlertdActionStuck", []),
+    ("40m", "AlertdActionStuck", [{"action": "stop-research", "severity": "critical"}]),
+    ("5h", "AlertdEstimateDrifts", []),
+    ("7h", "AlertdEstimateDrifts",
+     [{"provider": "openai", "source": "bill", "unit": "USD", "severity": "warning"}]),
+]  # fmt: skip
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool: apt-get install prometheus")
+def test_the_rules_fire_on_what_they_are_for_and_on_nothing_else(tmp_path: Path):
+    expected = [
+        {"eval_time": at, "alertname": name, "exp_alerts": [{"exp_labels": labels} for labels in firing]}
+        for at, name, firing in FIRING
+    ]
+    rules = (FOLDER / "alerts.yml").read_text("utf-8")
+    # Only which fire is asked: their words may change.
+    (tmp_path / "alerts.yml").write_text(re.sub(r"^ +annotations:\n(?:^ {10}.*\n)+", "", rules, flags=re.MULTILINE))
+    series = re.sub("^", "    ", SERIES.strip(), flags=re.MULTILINE)
+    story = f"""rule_files: [alerts.yml]
+evaluation_interval: 1m
+tests:
+- interval: 1m
+  input_series:
+{series}
+  alert_rule_test: {json.dumps(expected)}
+"""
+    (tmp_path / "test.yml").write_text(story)
+    done = subprocess.run(["promtool", "test", "rules", "test.yml"], capture_output=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -289,3 +289,8 @@ def test_a_dead_database_hides_no_source(view: View):
     assert "gateway" in words
     assert "how they compare is not known" in words
     assert "The database does not answer" in read(house, "/actions", 503).words
+
+
+def test_the_front_page_says_that_an_act_waits_for_a_person(open_house: Browser, blind: View):
+    assert "1 act on a key waits for an answer" in read(open_house, "/").words
+    assert "on a key" not in read(browser(blind), "/").words
