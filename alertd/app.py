@@ -47,6 +47,7 @@ from alertd.loops.runner import Rounds, Runner
 from alertd.options import RevokerOptions
 from alertd.ports import Clock, NewMessage, Notifier, Revoker, Source, Store, StoreDamagedError
 from alertd.settings import Settings
+from alertd.stores.volume import unmounted
 from alertd.web.server import ListenError, WebServer
 from alertd.web.view import Lane, Loop, Standings, View
 from alertd.wire.heartbeat import Heartbeat
@@ -506,13 +507,10 @@ def revokers_of(settings: Settings) -> dict[str, Revoker]:
 
 
 def database_warning(settings: Settings) -> str | None:
-    """What to say where a container's database would be gone with it: the file lies on the container's own layer."""
-    if not settings.database.startswith("sqlite:///") or not Path("/.dockerenv").exists():
+    """What to say where a container's database would be gone with it."""
+    if (folder := unmounted(settings.database)) is None:
         return None
-    folder = Path(settings.database.removeprefix("sqlite:///")).resolve().parent
-    if folder.exists() and folder.stat().st_dev == Path("/").stat().st_dev:
-        return f"{folder} is not on a volume: what alertd remembers is gone with this container; mount one there"
-    return None
+    return f"{folder} is not on a volume: what alertd remembers is gone with this container; mount one there"
 
 
 def _marks(files: Iterable[Path]) -> dict[Path, tuple[int, ...] | None]:

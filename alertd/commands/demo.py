@@ -35,7 +35,7 @@ async def _run(env_files: list[Path], database: str) -> None:
     given = {"ALERTD_DATABASE": database, "ALERTD_SOURCES__GATEWAY__URL": f"{await server.start()}/metrics"}
 
     def load() -> Settings:
-        return load_settings({**given, **os.environ}, env_files, need=("sources", "budgets"))
+        return load_settings({**os.environ, **given}, env_files, need=("sources", "budgets"))
 
     try:
         settings = load()

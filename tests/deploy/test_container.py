@@ -43,15 +43,22 @@ def test_hadolint_would_find_something(tmp_path: Path) -> None:
         ("its base can be chosen", r"^ARG BASE="),
         ("it runs as a user with a number", r"^USER 10001:10001$"),
         ("it is told of SIGTERM", r"^STOPSIGNAL SIGTERM$"),
-        ("its state is on a volume", r"^VOLUME /var/lib/alertd$"),
+        ("its state has a place that a volume may take", r"^WORKDIR /var/lib/alertd$"),
         ("it says how it feels", r"^HEALTHCHECK "),
         ("its commands are lists, so that signals arrive", r'^ENTRYPOINT \["alertd"\]$'),
         ("charts find a font", r"fonts-dejavu-core"),
         ("it carries an SBOM", r"sbom\.json"),
+        ("what it is built with stays behind", r"^FROM scratch$"),
+        ("what it is built with is asked for", r"install .*python3-venv ca-certificates"),
     ],
 )
 def test_the_image_is_as_the_docs_say(what: str, line: str) -> None:
     assert re.search(line, DOCKERFILE, re.MULTILINE), what
+
+
+def test_no_volume_without_a_name_is_made_for_it() -> None:
+    """Docker would keep the state in it, until the container is replaced and nobody knows where the state is."""
+    assert not re.search("^VOLUME", DOCKERFILE, re.MULTILINE)
 
 
 def test_the_dockerfile_s_stages_take_only_what_the_context_has() -> None:
