@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -23,8 +24,10 @@ from typing import IO, Any, Final
 #: The Dockerfile's own base, and what debootstrap makes in its place where no registry is to be had.
 BASE: Final = "docker.io/library/debian:trixie-slim"
 SUITE: Final = "trixie"
-#: Whoever waits longer for Debian or for packages has no network worth the name.
-PATIENCE: Final = 420.0
+#: Who waits longer has no network worth the name, or a machine too busy: then no image is built, and that is said.
+PULL_SECONDS: Final = 45.0
+BASE_SECONDS: Final = 150.0
+BUILD_SECONDS: Final = 300.0
 #: What a build says whose network failed it: apt's words, then pip's.
 NETWORK: Final = (
     r"Could not resolve|Failed to fetch|Unable to fetch|Temporary failure|Connection failed|no such host"
@@ -39,11 +42,15 @@ class UnavailableError(Exception):
 def run(*words: str | Path, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
     """What a program said, both outputs in one; `UnavailableError` where it takes too long."""
     command = [str(word) for word in words]
-    outputs: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    try:
-        return subprocess.run(command, check=False, timeout=seconds, **outputs)
-    except subprocess.TimeoutExpired:
-        raise UnavailableError(f"`{' '.join(command[:6])} ...` takes more than {seconds:.0f} s here") from None
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it started
+            raise UnavailableError(f"{command[0]} takes more than {seconds:.0f} s here") from None
+    return subprocess.CompletedProcess(command, process.returncode, said)
 
 
 def needed(done: subprocess.CompletedProcess[str], what: str) -> str:
@@ -87,13 +94,16 @@ class Builder:
 
     def base(self) -> str:
         """The name of an image to build upon."""
-        if self.buildah("pull", "--quiet", BASE, seconds=120).returncode == 0:
+        if self.buildah("pull", "--quiet", BASE, seconds=PULL_SECONDS).returncode == 0:
             return BASE
         if shutil.which("debootstrap") is None:
             raise UnavailableError("the base's registry is not to be reached, and there is no debootstrap")
         empty = needed(self.buildah("from", "scratch"), "no working container")
         root = needed(self.buildah("mount", empty), "nothing can be mounted")
-        needed(run("debootstrap", "--variant=minbase", SUITE, root, seconds=PATIENCE), "debootstrap gives no base")
+        # In a room of its own, so that what it mounts is gone with it.
+        made = run("unshare", "--mount", "debootstrap", "--variant=minbase", SUITE, root, seconds=BASE_SECONDS)
+        needed(made, "debootstrap gives no base")
+        shutil.rmtree(Path(root, "var/cache/apt/archives"))
         needed(self.buildah("commit", "--rm", "--quiet", empty, "localhost/base"), "no base image")
         return "localhost/base"
 
@@ -106,7 +116,7 @@ class Builder:
         volumes = [word for volume in pip_settings(self.folder) for word in ("--volume", volume)]
         done = self.buildah(
             "build", "--isolation", "chroot", "--format", "docker", "--build-arg", f"BASE={base}", *volumes,
-            "--tag", name, source, seconds=PATIENCE,
+            "--tag", name, source, seconds=BUILD_SECONDS,
         )  # fmt: skip
         if done.returncode != 0 and (words := re.search(NETWORK, done.stdout)):
             raise UnavailableError(f"the build did not reach its packages ({words[0]})")

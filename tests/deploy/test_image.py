@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,9 @@ print([one[:4] == b'\\x89PNG' for one in drawn], len(drawn[0]) > len(drawn[1]) >
 """  # noqa: E501 - a program that draws
 
 
+pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]  # the first test waits for the build
+
+
 @dataclass(frozen=True)
 class Image:
     """The image as its manifest tells of it, its files, and a way to start it."""
@@ -77,7 +81,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
         pytest.skip(f"no image is built: {why}")
     builder = Builder(folder)
     try:
+        begun = time.monotonic()
         builder.build(ROOT, "localhost/alertd")
+        print(f"\nbase and image built in {time.monotonic() - begun:.0f} s")
         root, about = builder.unpacked("localhost/alertd"), builder.inspect("localhost/alertd")
         count = iter(range(100))
 
@@ -102,14 +108,24 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def daemon(image: Image, volume: Path, tmp_path: Path) -> Iterator[Container]:
+@pytest.fixture(scope="module", autouse=True)
+def demonstration(image: Image) -> Iterator[Container]:
+    """`docker run --env-file config/demo.env alertd demo`, which takes most of a minute to tell something."""
+    with running(image.start(command=["demo"], environment=env_file(ROOT / "config/demo.env"))) as container:
+        yield container
+
+
+@pytest.fixture(scope="module")
+def daemon(image: Image, volume: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     """`docker run --env-file my.env -v alertd:/var/lib/alertd --read-only --cap-drop ALL alertd`, and it is ready."""
-    (tmp_path / "my.env").write_text("".join(f"{name}={value}\n" for name, value in CONFIGURED.items()))
-    environment = env_file(tmp_path / "my.env")
+    file = tmp_path_factory.mktemp("settings") / "my.env"
+    file.write_text("".join(f"{name}={value}\n" for name, value in CONFIGURED.items()))
+    environment = env_file(file)
+    begun = time.monotonic()
     with running(image.start(environment=environment, mounts=[(volume, STATE)])) as container:
         wait_for("the page", lambda: container.ended() is not None or status(container, "/readyz") == "200")
         assert container.ended() is None, container.said()
+        print(f"\nready {time.monotonic() - begun:.1f} s after its start")
         yield container
 
 
@@ -191,13 +207,6 @@ def test_the_health_check_fails_where_nobody_answers(image: Image, daemon: Conta
     assert daemon.execute(*elsewhere).returncode == 1
 
 
-def test_sigterm_ends_it_with_0(daemon: Container) -> None:
-    """As process 1, to which the kernel delivers nothing that it does not handle. The seconds are told, not judged."""
-    code, seconds = daemon.stop()
-    print(f"\nended {seconds:.1f} s after SIGTERM")
-    assert code == 0, daemon.said()
-
-
 def test_what_is_kept_on_no_volume_is_said(image: Image) -> None:
     root = image.another()
     (root / ".dockerenv").touch()
@@ -255,7 +264,14 @@ def test_a_month_is_replayed_and_drawn_with_letters(
     assert daemon.execute("python", "-c", DRAWN, f"{STATE}/spend.svg").stdout == "[True, True, True] True\n"
 
 
-def test_the_demonstration_tells_of_a_level(image: Image) -> None:
-    with running(image.start(command=["demo"], environment=env_file(ROOT / "config/demo.env"))) as container:
-        wait_for("the 80 % level on the console", lambda: container.tells("80 % of"))
-        assert container.stop()[0] == 0
+def test_the_demonstration_tells_of_a_level_and_keeps_nothing(demonstration: Container) -> None:
+    """On a read-only root without a volume: its database is its own, in /tmp, whatever the image names."""
+    wait_for("the 80 % level on the console", lambda: demonstration.tells("80 % of"))
+    assert demonstration.stop()[0] == 0
+
+
+def test_sigterm_ends_it_with_0(daemon: Container) -> None:
+    """As process 1, to which the kernel delivers nothing that it does not handle. The seconds are told, not judged."""
+    code, seconds = daemon.stop()
+    print(f"\nended {seconds:.1f} s after SIGTERM")
+    assert code == 0, daemon.said()
