@@ -3,59 +3,32 @@
 from __future__ import annotations
 
 import platform
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from math import isinf
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.core import (
-    CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
     InfoMetricFamily,
     Metric,
-    SummaryMetricFamily,
 )
 from prometheus_client.registry import Collector
 
-from alertd.core.actions.act import STATES, acts
-from alertd.core.actions.guards import PAUSED
-from alertd.core.actions.terms import Terms
 from alertd.core.budgets import scope_text
-from alertd.core.durations import Durations
-from alertd.core.judgement.drift import comparisons
 from alertd.core.judgement.evidence import projected
 from alertd.core.judgement.occasions import state_of
 from alertd.core.judgement.positions import Position, SourceView
 from alertd.core.judgement.thresholds import thresholds_of
+from alertd.web import workings
 from alertd.web.answers import standing, worst_first
-from alertd.web.view import Lane, Loop, Standings
+from alertd.web.snapshot import Snapshot
 
 #: No more budget scopes than these have series of their own; those nearest their limit come first.
 MOST_SCOPES: Final = 2000
 _SCOPE: Final = ("budget", "scope")
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Everything that one scrape shows. `outbox` and `notes` are None where the database did not answer."""
-
-    now: datetime
-    version: str
-    started: datetime
-    standings: Standings
-    loops: Sequence[Loop]
-    lanes: Sequence[Lane] = ()
-    actions: Sequence[Terms] = ()
-    outbox: Mapping[str, tuple[int, datetime | None]] | None = None
-    notes: Mapping[str, Any] | None = None
-    book_version: str = ""
-    refused: bool = False
-    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,12 +41,12 @@ class _Figures(Collector):
         yield from _build(self.snapshot)
         yield from _budgets(self.snapshot)
         yield from _sources(self.snapshot)
-        yield from _loops(self.snapshot)
-        yield from _polls(self.snapshot)
-        yield from _lanes(self.snapshot)
-        yield from _outbox(self.snapshot)
-        yield from _drift(self.snapshot)
-        yield from _actions(self.snapshot)
+        yield from workings.loops(self.snapshot)
+        yield from workings.polls(self.snapshot)
+        yield from workings.deliveries(self.snapshot)
+        yield from workings.outbox(self.snapshot)
+        yield from workings.drift(self.snapshot)
+        yield from workings.actions(self.snapshot)
 
 
 def registry_of(snapshot: Snapshot) -> CollectorRegistry:
@@ -186,132 +159,6 @@ def _up(source: SourceView) -> bool | None:
     if source.last_ok is None and source.failing_since is None:
         return None
     return source.failing_since is None
-
-
-def _loops(snapshot: Snapshot) -> Iterator[Metric]:
-    duration = SummaryMetricFamily(
-        "alertd_loop_duration_seconds", "How long the rounds of a loop took: polls, judgements, deliveries.",
-        labels=("loop",),
-    )  # fmt: skip
-    skipped = CounterMetricFamily(
-        "alertd_loop_rounds_skipped", "Rounds left out because one was under way.", labels=("loop",)
-    )
-    errors = CounterMetricFamily("alertd_errors", "Rounds that failed, by reason.", labels=("loop", "reason"))
-    last = GaugeMetricFamily("alertd_loop_last_round_timestamp_seconds", "When the last round ended.", labels=("loop",))
-    for loop in snapshot.loops:
-        duration.add_metric((loop.name,), loop.durations.count, loop.durations.seconds)
-        skipped.add_metric((loop.name,), loop.skipped)
-        for reason, count in (loop.reasons or {"failed": loop.failures}).items():
-            errors.add_metric((loop.name, reason), count)
-        if loop.last_end is not None:
-            last.add_metric((loop.name,), loop.last_end.timestamp())
-    yield from (duration, skipped, errors, last)
-
-
-def _polls(snapshot: Snapshot) -> Iterator[Metric]:
-    duration = HistogramMetricFamily(
-        "alertd_poll_duration_seconds", "How long it took to read what a source had since the last time.",
-        labels=("source",),
-    )  # fmt: skip
-    failed = CounterMetricFamily(
-        "alertd_polls_failed", "Tries to read a source that failed, by reason.", labels=("source", "reason")
-    )
-    for loop in snapshot.loops:
-        if loop.source:
-            _observed(duration, loop.source, loop.durations)
-            for reason, count in loop.reasons.items():
-                failed.add_metric((loop.source, reason), count)
-    yield from (duration, failed)
-
-
-def _lanes(snapshot: Snapshot) -> Iterator[Metric]:
-    duration = HistogramMetricFamily(
-        "alertd_delivery_duration_seconds", "How long the tries to send a message took.", labels=("notifier",)
-    )
-    messages = CounterMetricFamily(
-        "alertd_messages",
-        "What became of tries to send: delivered, retried (to be tried again), given_up (the fallback tells it), "
-        "overtaken (recorded too late: another replica had it).",
-        labels=("notifier", "outcome"),
-    )
-    failed = CounterMetricFamily(
-        "alertd_deliveries_failed",
-        "Tries that failed: refused (for good), unavailable, uncertain (it may have arrived), broken (the notifier).",
-        labels=("notifier", "reason"),
-    )
-    for lane in snapshot.lanes:
-        _observed(duration, lane.notifier, lane.durations)
-        for outcome in ("delivered", "retried", "given_up", "overtaken"):
-            messages.add_metric((lane.notifier, outcome), getattr(lane, outcome))
-        for reason, count in lane.failures.items():
-            failed.add_metric((lane.notifier, reason), count)
-    yield from (duration, messages, failed)
-
-
-def _observed(family: HistogramMetricFamily, label: str, durations: Durations) -> None:
-    buckets = [(_bound(bound), count) for bound, count in durations.cumulative()]
-    family.add_metric((label,), buckets, durations.seconds)
-
-
-def _bound(seconds: float) -> str:
-    """As Prometheus writes it: `0.05`, `60.0`, `+Inf`."""
-    return "+Inf" if isinf(seconds) else str(seconds)
-
-
-def _drift(snapshot: Snapshot) -> Iterator[Metric]:
-    labels = ("provider", "source", "unit")
-    families = {
-        "estimated": GaugeMetricFamily(
-            "alertd_reconciled_estimated", "What was estimated for the days that are billed for good.", labels=labels
-        ),
-        "billed": GaugeMetricFamily("alertd_reconciled_billed", "What was billed for the same days.", labels=labels),
-        "drift": GaugeMetricFamily(
-            "alertd_estimate_drift_ratio",
-            "By which part of the bill the estimate is above it; absent where nothing was billed.",
-            labels=labels,
-        ),
-    }
-    for one in comparisons(snapshot.notes or {}):
-        key = (one["provider"], ",".join(one["billed_by"]), one["currency"])
-        families["estimated"].add_metric(key, float(one["estimated"]))
-        families["billed"].add_metric(key, float(one["billed"]))
-        if one["drift_percent"] is not None:
-            families["drift"].add_metric(key, float(one["drift_percent"]) / 100)
-    yield from families.values()
-
-
-def _actions(snapshot: Snapshot) -> Iterator[Metric]:
-    if snapshot.notes is None:
-        return
-    counted: dict[str, Counter[str]] = {terms.name: Counter() for terms in snapshot.actions}
-    for act in acts(snapshot.notes).values():
-        counted.setdefault(act.action, Counter())[act.state] += 1
-    family = GaugeMetricFamily(
-        "alertd_actions", "Acts on keys that are remembered, by the state that they are in.", labels=("action", "state")
-    )
-    for action, states in sorted(counted.items()):
-        for state in STATES:
-            family.add_metric((action, state), states[state])
-    yield family
-    yield GaugeMetricFamily(
-        "alertd_actions_paused", "1 while a person has paused all actions.", PAUSED in snapshot.notes
-    )
-
-
-def _outbox(snapshot: Snapshot) -> Iterator[Metric]:
-    up = snapshot.outbox is not None
-    yield GaugeMetricFamily("alertd_database_up", "1 where the database answered this scrape.", up)
-    if snapshot.outbox is None:
-        return
-    depth = GaugeMetricFamily("alertd_outbox_messages", "Messages that wait to be delivered.", labels=("notifier",))
-    oldest = GaugeMetricFamily(
-        "alertd_outbox_oldest_age_seconds", "How long the oldest of them has waited.", labels=("notifier",)
-    )
-    for notifier, (count, since) in snapshot.outbox.items():
-        depth.add_metric((notifier,), count)
-        age = 0.0 if since is None else max(0.0, (snapshot.now - since).total_seconds())
-        oldest.add_metric((notifier,), age)
-    yield from (depth, oldest)
 
 
 def _build(snapshot: Snapshot) -> Iterator[Metric]:

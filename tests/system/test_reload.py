@@ -103,8 +103,9 @@ def test_a_changed_file_is_read_anew_without_a_signal_secrets_included(tmp_path:
 
 
 def test_a_poll_that_is_under_way_at_a_reload_ends_well_and_only_then_is_its_source_closed(tmp_path: Path) -> None:
+    patient = {"ALERTD_SOURCES__GATEWAY__TIMEOUT": "600s"}
     with serving_gateway() as (gateway, server), WebhookServer() as hook:
-        file = env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook))
+        file = env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook, **patient))
         with running(file) as daemon:
             wait_for("figures", lambda: judged(daemon))
             gateway.open.clear()

@@ -1,0 +1,29 @@
+"""Everything that one scrape of /metrics shows, taken at once: what is unknown is None, never 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from alertd.core.actions.terms import Terms
+from alertd.web.view import Lane, Loop, Standings
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that one scrape shows. `outbox` and `notes` are None where the database did not answer."""
+
+    now: datetime
+    version: str
+    started: datetime
+    standings: Standings
+    loops: Sequence[Loop]
+    lanes: Sequence[Lane] = ()
+    actions: Sequence[Terms] = ()
+    outbox: Mapping[str, tuple[int, datetime | None]] | None = None
+    notes: Mapping[str, Any] | None = None
+    book_version: str = ""
+    refused: bool = False
+    dry_run: bool = False
