@@ -31,6 +31,7 @@ CONFIGURED = {
     "ALERTD_NOTIFIERS__LOG__KIND": "console",
     "ALERTD_HTTP__TOKEN": "sesame",
 }
+LOOPBACK = "import socket; own = socket.create_server(('127.0.0.1', 0)); socket.create_connection(own.getsockname())"
 STATUS_OF = """
 import sys, urllib.request as r, urllib.error
 try: print(r.urlopen(r.Request('http://127.0.0.1:9480' + sys.argv[1], headers=dict([a.split('=') for a in sys.argv[2:]]))).status)
@@ -93,7 +94,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
             given = {"root": root, "image": about["Docker"]["config"], **more}
             return Container(name=name, bundle=folder / name, **given)
 
-        prove(start(image={**about["Docker"]["config"], "Entrypoint": ["true"]}))
+        prove(start(image={**about["Docker"]["config"], "Entrypoint": ["sleep"]}, command=["600"]))
         yield Image(about, root, start, lambda: builder.unpacked("localhost/alertd"))
     except UnavailableError as lack:
         pytest.skip(f"no image is built or run: {lack}")
@@ -131,11 +132,18 @@ def daemon(image: Image, volume: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def prove(first: Container) -> None:
-    """Ends with an UnavailableError where runc cannot even start a program that does nothing."""
+    """Ends with an UnavailableError where the machine lets runc start nothing, enter nothing, or have a loopback."""
+
+    def entered() -> bool:
+        return first.ended() is not None or first.execute("python", "-c", LOOPBACK).returncode == 0
+
     with running(first):
-        wait_for("the first container's end", lambda: first.ended() is not None)
-    if first.ended() != 0:
-        raise UnavailableError(f"runc starts nothing here: {first.said()[-300:]}")
+        try:
+            wait_for("a process in a container", entered, 60)
+        except AssertionError as lack:
+            raise UnavailableError(f"runc enters no container here: {lack}") from None
+        if first.ended() is not None:
+            raise UnavailableError(f"runc starts nothing here: {first.said()[-300:]}")
 
 
 def status(container: Container, path: str, **headers: str) -> str:
@@ -225,6 +233,12 @@ def test_a_read_only_container_without_a_volume_says_what_it_lacks(image: Image)
 def test_every_module_is_there_with_its_byte_code(daemon: Container) -> None:
     """A root that cannot be written to would have every command compile anew."""
     assert re.fullmatch(r"\d{3,} \[\]\n", daemon.execute("python", "-c", NOT_COMPILED).stdout)
+
+
+def test_a_command_of_one_s_own_finds_a_shell(daemon: Container) -> None:
+    written = r"printf '#!/bin/sh\nread asked; echo done: $asked\n' > /tmp/mine && chmod +x /tmp/mine"
+    assert daemon.execute("sh", "-c", written).returncode == 0
+    assert daemon.execute("sh", "-c", "echo it | /tmp/mine").stdout == "done: it\n"
 
 
 def test_connections_find_whom_to_trust(daemon: Container) -> None:
