@@ -41,7 +41,9 @@ class Receiver(WebhookServer):
         self.asked.append((received.json["id"], time.monotonic()))
         if self.hold.is_set():
             self.hold.clear()
+            self._lock.release()  # others are answered meanwhile
             self.let_go.wait(300)
+            self._lock.acquire()
             return Reply(503, "too late")
         return super().answer(received)
 
@@ -121,6 +123,7 @@ def in_the_middle(file: Path, page: Page, hook: Receiver, replicas: int) -> floa
     """Seconds from the kill of whoever was sending until the message is asked to be taken again."""
     daemons = [started(file) for _ in range(replicas)]
     level(page, hook)
+    hook.let_go.clear()
     hook.hold.set()
     page.move()
     wait_for("the send", lambda: not hook.hold.is_set())
