@@ -147,12 +147,12 @@ def _entry(act: Act, steps: Sequence[Step], now: datetime) -> Markup:
     )  # fmt: skip
 
 
-def _answers(act: Act) -> Markup | None:
+def _answers(act: Act) -> list[Markup]:
     """What a person can type now."""
     verbs = _ANSWERS.get(act.state, ())
     if not verbs or (verbs == ("restore",) and not (act.ours and act.reversible)):
-        return None
-    return element("p", [element("code", f"alertd actions {verb} {act.handle}", " ") for verb in verbs])
+        return []
+    return [element("p", element("code", f"alertd actions {verb} {act.handle}")) for verb in verbs]
 
 
 def _after(act: Act) -> str:
@@ -166,22 +166,27 @@ def _audit(act: Act, steps: Sequence[Step], now: datetime) -> Markup | None:
     return element(
         "details",
         element("summary", f"Audit: {len(steps)} steps"),
-        grid(f"Audit of {act.handle}", ("When", "What", "By", "Why", "Evidence"), [_step(one, now) for one in steps]),
+        grid(
+            f"Audit of {act.handle}",
+            ("When", "What", "By", "Why", "Evidence"),
+            [_step(one, now) for one in steps],
+            stacked=True,
+        ),
         id=f"act-{act.handle}",
     )
 
 
 def _step(step: Step, now: datetime) -> Markup:
     state = f" → {step.state}"
-    why = clean(step.reason) or "–"
+    why = clean(step.reason)
     evidence = _pairs(open_values(step.evidence)) + ([f"request {step.request}"] if step.request else [])
     return element(
         "tr",
         element("td", time(step.at, f"{clock_time(step.at, UTC, now)} UTC")),
         element("td", step.what, element("span", state, class_="quiet")),
         element("td", clean(step.by)),
-        element("td", why),
-        element("td", [element("p", clean(pair)) for pair in evidence] or "–"),
+        element("td", why or "–", class_=None if why else "none"),
+        element("td", [element("p", clean(pair)) for pair in evidence] or "–", class_=None if evidence else "none"),
     )
 
 

@@ -38,11 +38,16 @@ _ICON: Final = (
 )
 
 
-def grid(name: str, columns: Sequence[str], rows: Sequence[Markup]) -> Markup:
-    """A table that scrolls by itself where it is too wide, by keyboard too; `name` is what it shows."""
+def grid(name: str, columns: Sequence[str], rows: Sequence[Markup], *, stacked: bool = False) -> Markup:
+    """A table that scrolls by itself where it is too wide, by keyboard too; `name` is what it shows.
+
+    One that is `stacked` has the cells of a row below one another on a narrow screen.
+    """
     head = element("tr", [element("th", column, scope="col") for column in columns])
     whole = element("table", element("thead", head), element("tbody", rows))
-    return element("div", whole, class_="scroll", tabindex=0, role="region", aria_label=name)
+    return element(
+        "div", whole, class_="scroll stacked" if stacked else "scroll", tabindex=0, role="region", aria_label=name
+    )
 
 
 def page(title: str, *content: Content, here: str = "", signed_in: bool = False, status: int = 200) -> Response:
