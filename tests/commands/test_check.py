@@ -101,3 +101,19 @@ def test_one_that_is_down_does_not_hide_the_next(capsys: pytest.CaptureFixture[s
     assert "FAIL notifier hook: " in said
     assert "ok   notifier log: " in said
     assert "xoxb-secret-token" not in said
+
+
+def test_hashed_labels_are_shown_as_the_ledger_has_them_and_a_retention_with_its_day(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "usage.csv").write_text("date,provider,model,meter,quantity,user\n2026-11-18,x,m,input,5,bob\n")
+    given = {
+        "SOURCES__GATEWAY__KIND": "csv", "SOURCES__GATEWAY__PATH": "usage.csv", "SOURCES__GATEWAY__PRESET": "",
+        "SOURCES__GATEWAY__TOKEN": "", "SOURCES__GATEWAY__HASH_LABELS": "user",
+        "SOURCES__GATEWAY__HASH_SECRET": "0123456789abcdef", "RETENTION": "400d",
+    }  # fmt: skip
+    assert check(**given) == 0
+    said = capsys.readouterr().out
+    assert "label user: h-" in said
+    assert "bob" not in said
+    assert "ok   retention: usage that ended before 20" in said
