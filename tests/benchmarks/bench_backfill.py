@@ -76,8 +76,8 @@ def read(url: str, database: str, since: datetime, half: float, told: Any) -> No
                 signal.pause()
 
         await Collect(source, store, SystemClock(), lambda _: since, progress).tick()
-        rows, _ = await store.usage(since)
         used = resource.getrusage(resource.RUSAGE_SELF)
+        rows, _ = await store.usage(since)
         told.send((sum(row.quantity for row in rows), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024))
         await source.close()
         await store.close()
