@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when it was stopped by a signal, 1 where its database cannot be had."""
     logs.set_up(verbose=args.verbose)
+    collect_seldom()
 
     def load() -> Settings:
         return settings_of(args, need=("sources", "budgets"))
@@ -64,6 +66,14 @@ def _run(settings: Settings, load: Callable[[], Settings]) -> None:
         if not _mended(file):
             raise
         asyncio.run(_live(load(), load))
+
+
+def collect_seldom() -> None:
+    """Let Python look for cycles of garbage less often: a poll of many series is all small objects and no cycle.
+
+    With its own thresholds a third of a tick of 100,000 series goes into looking through them again and again.
+    """
+    gc.set_threshold(50_000, 20, 20)
 
 
 async def _live(settings: Settings, load: Callable[[], Settings]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final
 
 from alertd.core.periods import PeriodRule
@@ -134,6 +135,12 @@ class Threshold:
         if self.floor is not None:
             words.append(f"above {self.floor}")
         return " ".join(words)
+
+
+@lru_cache(maxsize=1024)
+def threshold_text(threshold: Threshold) -> str:
+    """`str` of a threshold, kept: thousands of scopes share a few."""
+    return str(threshold)
 
 
 _GRAMMAR: Final = re.compile(

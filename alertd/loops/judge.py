@@ -125,6 +125,8 @@ class Judge:
         now = self._clock.now()
         if self._loaded != now.date():
             self._loaded, self._told = now.date(), None
+            if len(await self._store.series()) < len(self.ledger.series):
+                self._folded = ()  # some were deleted: they are let go here, too
         await self._learn()
         edges = self._edges(now)
         if not (self._folded and self.ledger.folds(edges)):

@@ -29,6 +29,7 @@ _LABELS: Final = msgspec.json.Decoder(dict[str, str])
 class Counter:
     """What the labels of a series mean; kept from poll to poll under the bytes that they came in."""
 
+    text: bytes
     fingerprint: str
     metric: str
     target: str
@@ -42,7 +43,7 @@ class Window:
     `created` is when a fresh counter began, where its exporter says so. `copies`: so many series came more than once.
     """
 
-    counters: dict[str, tuple[bytes, Counter, Sequence[tuple[float, str]]]] = field(default_factory=dict)
+    counters: dict[str, tuple[Counter, Sequence[tuple[float, str]]]] = field(default_factory=dict)
     fresh: set[str] = field(default_factory=set)
     targets: Targets = field(default_factory=Targets)
     created: dict[str, float] = field(default_factory=dict)
@@ -70,6 +71,7 @@ class Windows:
         self._server, self._conditions, self._attributor = server, conditions, attributor
         self._scale, self._period = scale, period
         self._known: dict[bytes, Counter] = {}
+        self._texts: dict[str, str] = {}
 
     def ever(self) -> bool:
         """Whether any counter was seen so far."""
@@ -78,12 +80,13 @@ class Windows:
     async def raw(self, begin: float, end: float) -> Window:
         """The raw samples in (begin, end], with the scrapes and starts of their targets."""
         answer = await self._server.samples(selector(self._conditions), begin, end)
-        window = self._sorted(answer)
+        window, said = self._sorted(answer), answer.warnings
+        del answer  # tens of megabytes
         states, warnings = await self._states(window, begin, end)
-        window.warnings = tuple(dict.fromkeys((*answer.warnings, *warnings)))
+        window.warnings = tuple(dict.fromkeys((*said, *warnings)))
         window.targets = targets_of(
             ((_labels(bytes(series.metric)), series.values) for series in states),
-            ((counter.target, points) for _, counter, points in window.counters.values()),
+            ((counter.target, points) for counter, points in window.counters.values()),
         )
         if window.fresh:
             window.created = await self._created(window, end)
@@ -103,23 +106,18 @@ class Windows:
 
     def samples(self, window: Window, *, familiar_only: bool = False) -> Iterator[CounterSamples]:
         """The window's counters for counting; with `familiar_only` without those that no earlier window had."""
-        for name, (_, counter, points) in window.counters.items():
-            fresh = name in window.fresh
-            if counter.found is None or not points or (fresh and familiar_only):
+        fresh, processes = window.fresh, window.targets.starts
+        for name, (counter, points) in window.counters.items():
+            found = counter.found
+            if found is None or not points or (familiar_only and name in fresh):
                 continue
-            created = window.created.get(name) if fresh else None
-            starts = window.targets.starts.get(counter.target)
-            for start, part in starts.split(points) if starts is not None else [(None, points)]:
+            created = window.created.get(name) if name in fresh else None
+            starts = processes.get(counter.target) if processes else None
+            for start, part in ((None, points),) if starts is None else starts.split(points):
+                began = created if created is not None and (start is None or created > start) else start
+                # By place: 100,000 of these are made in a poll.
                 yield CounterSamples(
-                    fingerprint=name,
-                    line=counter.found.line,
-                    labels=counter.found.labels,
-                    points=part,
-                    target=counter.target,
-                    created=created if created is not None and (start is None or created > start) else start,
-                    within=counter.found.within,
-                    scale=self._scale,
-                    period=self._period,
+                    name, found.line, found.labels, part, counter.target, began, found.within, self._scale, self._period
                 )
 
     def _sorted(self, answer: Raw) -> Window:
@@ -136,20 +134,26 @@ class Windows:
             other = window.counters.get(counter.fingerprint)
             if other is not None:
                 window.copies += 1
-            if other is None or _is_ahead((labels, points), (other[0], other[2])):
-                window.counters[counter.fingerprint] = labels, counter, points
+            if other is None or _is_ahead((counter.text, points), (other[0].text, other[1])):
+                window.counters[counter.fingerprint] = counter, points
         if len(self._known) > 2 * len(answer.series) + 1000:
-            self._known = {labels: counter for labels, counter, _ in window.counters.values()}
+            self._known = {counter.text: counter for counter, _ in window.counters.values()}
         return window
 
     def _meaning(self, text: bytes) -> Counter:
         labels = _labels(text)
-        metric = labels.get("__name__", "")
-        return Counter(fingerprint(metric, labels), metric, target_of(labels), self._attributor.of(metric, labels))
+        metric = self._same(labels.get("__name__", ""))
+        found = self._attributor.of(metric, labels)
+        return Counter(text, fingerprint(metric, labels), metric, self._same(target_of(labels)), found)
+
+    def _same(self, text: str) -> str:
+        """One text for the many series of a target or a metric."""
+        return self._texts.setdefault(text, text)
 
     async def _states(self, window: Window, begin: float, end: float) -> tuple[Sequence[RawSeries], tuple[str, ...]]:
         """`up` and the process starts of the counters' targets; of those configured where there is no counter yet."""
-        jobs = {counter.target.partition(" ")[0] for _, counter, _ in window.counters.values() if counter.target}
+        targets = {counter.target for counter, _ in window.counters.values()}
+        jobs = {target.partition(" ")[0] for target in targets if target}
         asked = (any_of("job", jobs),) if jobs else tuple(m for m in self._conditions if m.label in _TARGET_LABELS)
         if not asked:
             return (), ()
@@ -158,7 +162,7 @@ class Windows:
 
     async def _created(self, window: Window, end: float) -> dict[str, float]:
         """When the fresh counters began, by the `_created` that OpenMetrics exporters give."""
-        metrics = {_created_name(counter.metric): counter.metric for _, counter, _ in window.counters.values()}
+        metrics = {_created_name(counter.metric): counter.metric for counter, _ in window.counters.values()}
         conditions = (any_of("__name__", metrics), *(m for m in self._conditions if m.label != "__name__"))
         found: dict[str, float] = {}
         answer = await self._server.query(selector(conditions), end) if metrics else Raw([], (), 0)

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from alertd.core.counting.buckets import Bucket, identity, instant, micros, record_buckets, replaced
+from alertd.core.counting.buckets import Bucket, Identity, identity, instant, micros, record_buckets, replaced
 from alertd.core.counting.counters import CounterState, Increment
 from alertd.ports import Reading, SourceRow, UsageRow
 from alertd.stores.rollup import ADD, SET, closed, take_turn
-from alertd.stores.series import SeriesIds, digest_of, identify
+from alertd.stores.series import SeriesIds, SeriesObjects, current, digest_of, identify, known_digests
 from alertd.stores.transaction import Transaction, Upsert
 
 _SOURCE: Final = "name, revision, cursor_text, until_at, complete_from, last_ok, failing_since, error, degraded"
@@ -45,7 +45,7 @@ def counter_states(tx: Transaction, source: str) -> dict[str, CounterState]:
 
 def commit_counters(
     tx: Transaction,
-    known: SeriesIds,
+    before: tuple[SeriesIds, SeriesObjects],
     row: SourceRow,
     increments: Sequence[Increment],
     states: Mapping[str, CounterState],
@@ -57,18 +57,23 @@ def commit_counters(
     if not _move(tx, row):
         return None
     revision = take_turn(tx)
-    first: dict[str, Increment] = {}
-    sums: dict[tuple[str, int, int], int] = {}
-    for increment in increments:
-        digest = digest_of(row.name, increment.line, increment.labels)
-        first.setdefault(digest, increment)
-        place = digest, increment.start, increment.width
-        sums[place] = sums.get(place, 0) + increment.quantity
-    found = identify(tx, known, first.keys(), lambda d: identity(row.name, first[d].line, first[d].labels))
-    ids = found.ids
-    tx.upsert(ADD, sorted((start, ids[digest], width, n, revision) for (digest, start, width), n in sums.items()))
-    tx.upsert(_COUNTER, [(row.name, name, s.at, s.value, s.created, s.owed) for name, s in states.items()])
+    known, objects = current(tx, before[0]), before[1]
+    ids, unknown = known_digests(objects, known, row.name, increments)
+    found = identify(tx, known, unknown.keys(), lambda d: _identity(row, increments[unknown[d][0]]))
+    for digest, places in unknown.items():
+        for place in places:
+            ids[place] = found.ids[digest]
+    sums: dict[tuple[int, int, int], int] = {}
+    for number, increment in zip(ids, increments, strict=True):
+        bucket = increment.start, number, increment.width
+        sums[bucket] = sums.get(bucket, 0) + increment.quantity
+    tx.upsert(ADD, sorted((*bucket, n, revision) for bucket, n in sums.items()))
+    tx.upsert(_COUNTER, sorted((row.name, name, *state) for name, state in states.items()))
     return found
+
+
+def _identity(row: SourceRow, one: Increment) -> Identity:
+    return identity(row.name, one.line, one.labels)
 
 
 def commit_records(tx: Transaction, known: SeriesIds, row: SourceRow, reading: Reading) -> SeriesIds | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
 import msgspec
 
 from alertd.core.counting.buckets import Identity
+from alertd.core.counting.counters import Increment
 from alertd.core.usage import Labels, Line
 from alertd.ports import SeriesRow
 from alertd.stores.transaction import Transaction, Upsert
@@ -22,6 +24,8 @@ class SeriesIds(NamedTuple):
     ids: Mapping[str, int] = {}
 
 
+#: Sets of labels that are known by identity; a source that makes new ones in every reading fills it for nothing.
+_MOST_OBJECTS: Final = 200_000
 _COLUMNS: Final = ("digest", "source", "provider", "model", "meter", "modifiers", "account", "labels", "billed")
 _INSERT: Final = Upsert("series", tuple((name, "text") for name in _COLUMNS), "ON CONFLICT (digest) DO NOTHING")
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
@@ -35,6 +39,62 @@ def digest_of(source: str, line: Line, labels: Labels | tuple[tuple[str, str], .
     return blake2b(_encode((source, line, named, billed)), digest_size=16).hexdigest()
 
 
+class SeriesObjects:
+    """Ids by the very objects that a source hands out for a series in every reading: a digest costs more than a row.
+
+    It holds what it knows, so that no other object can have the same identity.
+    """
+
+    def __init__(self) -> None:
+        self._epoch = 0
+        self._lines: dict[int, Line] = {}
+        self._known: dict[int, tuple[Labels, str, dict[int, int]]] = {}
+
+    def turn_to(self, epoch: int) -> None:
+        """Forget what was known before series were deleted, or where it has become too much."""
+        if epoch != self._epoch or len(self._known) > _MOST_OBJECTS:
+            self._epoch = epoch
+            self._known.clear()
+            self._lines.clear()
+
+    def id_of(self, source: str, line: Line, labels: Labels) -> int:
+        """The id of a series; 0 where these objects are not known."""
+        found = self._known.get(id(labels))
+        if found is None or found[0] is not labels or found[1] != source:
+            return 0
+        return found[2].get(id(line), 0) if self._lines.get(id(line)) is line else 0
+
+    def keep(self, source: str, line: Line, labels: Labels, number: int) -> None:
+        """Know a series, and forget what another source hands out as the same objects."""
+        if self._lines.setdefault(id(line), line) is not line:
+            return
+        found = self._known.get(id(labels))
+        if found is None or found[1] != source:
+            found = self._known[id(labels)] = labels, source, {}
+        found[2][id(line)] = number
+
+
+def known_digests(
+    objects: SeriesObjects, known: SeriesIds, source: str, increments: Sequence[Increment]
+) -> tuple[list[int], dict[str, list[int]]]:
+    """The ids of increments' series, 0 where one is not committed; the digests of these, with their places."""
+    ids: list[int] = []
+    unknown: dict[str, list[int]] = {}
+    objects.turn_to(known.epoch)
+    for increment in increments:
+        line, labels = increment.line, increment.labels
+        number = objects.id_of(source, line, labels)
+        if not number:
+            digest = digest_of(source, line, labels)
+            number = known.ids.get(digest, 0)
+            if number:
+                objects.keep(source, line, labels, number)
+            else:
+                unknown.setdefault(digest, []).append(len(ids))
+        ids.append(number)
+    return ids, unknown
+
+
 def series(tx: Transaction, after: int) -> list[SeriesRow]:
     """The series with an id above `after`, in the order in which they appeared."""
     rows = tx.rows(
@@ -42,12 +102,39 @@ def series(tx: Transaction, after: int) -> list[SeriesRow]:
         " WHERE id > ? ORDER BY id",
         after,
     )
+    shared: dict[str, str] = {}
+    modifiers = lru_cache(maxsize=None)(_MODIFIERS.decode)
+    labelled = lru_cache(maxsize=None)(partial(_labels, shared))
+
+    def same(text: str) -> str:
+        return shared.setdefault(text, text)
+
     return [
         SeriesRow(
-            number, source, provider, model, meter, _MODIFIERS.decode(kind), account, _LABELS.decode(labels), billed
+            number,
+            same(source),
+            same(provider),
+            same(model),
+            same(meter),
+            modifiers(kind),
+            same(account),
+            labelled(labels),
+            same(billed),
         )
         for number, source, provider, model, meter, kind, account, labels, billed in rows
     ]
+
+
+def _labels(shared: dict[str, str], text: str) -> Labels:
+    """Series of one key have the same labels: one dictionary serves them all, and one text each value."""
+    return {shared.setdefault(n, n): shared.setdefault(v, v) for n, v in _LABELS.decode(text).items()}
+
+
+def current(tx: Transaction, known: SeriesIds) -> SeriesIds:
+    """What is still so of what was known: nothing, where series were deleted since."""
+    epochs = tx.rows("SELECT number FROM turn WHERE name = 'series'")
+    epoch = epochs[0][0] if epochs else 0
+    return known if epoch == known.epoch else SeriesIds(epoch)
 
 
 def identify(
@@ -58,9 +145,7 @@ def identify(
     The ledger's turn is held: ids appear in order, and none goes away meanwhile. What was known before series were
     deleted is learnt anew.
     """
-    epochs = tx.rows("SELECT number FROM turn WHERE name = 'series'")
-    epoch = epochs[0][0] if epochs else 0
-    ids = known.ids if epoch == known.epoch else {}
+    epoch, ids = current(tx, known)
     missing = wanted - ids.keys()
     if not missing:
         return SeriesIds(epoch, ids)

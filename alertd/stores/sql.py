@@ -20,7 +20,7 @@ from alertd.ports import (
     UsageRow,
 )
 from alertd.stores import decisions, ledger, outbox, retention, rollup, series
-from alertd.stores.series import SeriesIds, newer
+from alertd.stores.series import SeriesIds, SeriesObjects, newer
 from alertd.stores.transaction import Database, Transaction
 
 
@@ -30,6 +30,7 @@ class SqlStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._series = SeriesIds()
+        self._objects = SeriesObjects()
         #: Whether usage was deleted since series without any were looked for.
         self._deleted = False
 
@@ -60,7 +61,7 @@ class SqlStore:
     async def commit_counters(
         self, row: SourceRow, increments: Sequence[Increment], states: Mapping[str, CounterState]
     ) -> bool:
-        known = self._series
+        known = self._series, self._objects
         return self._remember(
             await self._database.write(lambda tx: ledger.commit_counters(tx, known, row, increments, states))
         )

@@ -18,6 +18,7 @@ import resource
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -29,6 +30,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from alertd import registry
+from alertd.commands.run import collect_seldom
 from alertd.core.budgets import Amount, Budget, Where
 from alertd.core.counting.counters import Increment
 from alertd.core.counting.matchers import selector
@@ -75,7 +77,7 @@ class Answers(BaseHTTPRequestHandler):
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         at, query = float(form["time"][0]), form["query"][0]
         last = int(at) // 60 * 60
-        if "up|" in query or '"up"' in query:
+        if "process_start_time_seconds" in query:
             result = ",".join(
                 f'{{"metric":{{"__name__":"up","job":"gateway","instance":"10.0.0.{n}:4000"}},'
                 f'"values":[[{last - 60},"1"],[{last},"1"]]}}'
@@ -182,41 +184,40 @@ def resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
-async def fill(store: Store, options: Options, series: int, days: int) -> None:
-    """A ledger of `days` days, a bucket a day and series, complete from its first day on."""
+async def fill(store: Store, options: Options, series: int, days: int, daily: int) -> None:
+    """A ledger of `days` days, `daily` buckets a day and series, complete from its first day on."""
     attributor = options.attributor()
     found = [attributor.of(labels["__name__"], labels) for labels in map(labels_of, range(series))]
     midnight = int(NOW.replace(hour=0).timestamp())
-    for day in range(days, 0, -1):
-        start = midnight - 86400 * day + 43200
+    for number in range(days * daily, 0, -1):
+        start = midnight - 86400 // daily * number + (43200 if daily == 1 else 0)
         rows = [
-            Increment(one.line, one.labels, start, 900, 20_000 + (n * 7919 + day * 104_729) % 9973)
+            Increment(one.line, one.labels, start, 900, (20_000 + (n * 7919 + number * 104_729) % 9973) // daily)
             for n, one in enumerate(found)
             if one is not None
         ]
         row = await store.source("gateway")
         since = NOW.replace(hour=0) - timedelta(days=days)
-        ended = row.__class__(**{**{n: getattr(row, n) for n in row.__slots__}, "complete_from": since})
-        assert await store.commit_counters(ended, rows, {})
+        assert await store.commit_counters(replace(row, complete_from=since), rows, {})
 
 
-def filled(folder: str, options: Options, series: int, days: int) -> None:
+def filled(folder: str, options: Options, series: int, days: int, daily: int) -> None:
     """Fill it, in a process of its own."""
 
     async def run() -> None:
         store = registry.store(f"sqlite:///{folder}/tick.db")
         await store.open()
-        await fill(store, options, series, days)
+        await fill(store, options, series, days, daily)
         await store.close()
 
     asyncio.run(run())
 
 
-async def measure(series: int, budgets: int, days: int, url: str, folder: str) -> dict[str, float]:
+async def measure(series: int, budgets: int, days: int, url: str, folder: str, *, daily: int = 1) -> dict[str, float]:
     """CPU seconds by stage, the best of three ticks; megabytes at the end."""
     options = Options(url=url, preset="litellm", interval="60s")
     watch = Watch()
-    filling = multiprocessing.get_context("spawn").Process(target=filled, args=(folder, options, series, days))
+    filling = multiprocessing.get_context("spawn").Process(target=filled, args=(folder, options, series, days, daily))
     filling.start()
     filling.join()
     store = registry.store(f"sqlite:///{folder}/tick.db")
@@ -245,7 +246,7 @@ async def measure(series: int, budgets: int, days: int, url: str, folder: str) -
         with watch.on("refresh"):
             await judge._refresh()
             notes = {name: value for name, (value, _) in (await store.memory()).items()}
-            facts = await judge._facts(notes)
+            facts = await judge._facts(notes, frozenset())
         with watch.on("assess"):
             decisions = assess(facts)
         with watch.on("commit"):
@@ -264,10 +265,11 @@ async def measure(series: int, budgets: int, days: int, url: str, folder: str) -
     return best
 
 
-def child(series: int, budgets: int, days: int, pipe: Connection) -> None:
-    """One size in a process of its own."""
+def child(series: int, budgets: int, days: int, pipe: Connection, daily: int = 1) -> None:
+    """One size in a process of its own, set up as `alertd run` does."""
+    collect_seldom()
     with prometheus(series) as url, TemporaryDirectory() as folder:
-        pipe.send(asyncio.run(measure(series, budgets, days, url, folder)))
+        pipe.send(asyncio.run(measure(series, budgets, days, url, folder, daily=daily)))
 
 
 def size(series: int, budgets: int, days: int) -> dict[str, float]:

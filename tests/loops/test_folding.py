@@ -154,3 +154,23 @@ def test_edges_are_the_midnights_of_all_zones_and_only_go_on():
     assert np.diff(found).max() <= 86400
     for earlier, later in pairwise(folding.edges(zones, since, until + timedelta(hours=n)) for n in range(60)):
         assert later[: len(earlier)] == earlier
+
+
+async def test_series_that_were_deleted_are_let_go_the_next_day(place):
+    async with place.open() as store:
+        clock = StoppedClock(NOW)
+        judge = Judge(store, clock, terms(budget(UTC)), lambda: None)
+        rows = [increment(NOW, 0, 60 * 96, 900, 7), increment(NOW, 1, 4, 900, 5)]
+        assert await store.commit_counters(await store.source("gateway"), rows, {})
+        await judge._refresh()
+        assert len(judge.ledger.series) == 2
+        while await store.forget(NOW - timedelta(days=30)):
+            pass
+        clock.at += timedelta(days=1)
+        await judge._refresh()
+        assert [labels["n"] for labels in judge.ledger.labels] == ["1"]
+        again = [increment(clock.at, 0, 1, 900, 3)]
+        assert await store.commit_counters(await store.source("gateway"), again, {})
+        await judge._refresh()
+        assert [labels["n"] for labels in judge.ledger.labels] == ["1", "0"]
+        await same(judge, store, (UTC,), clock.at)

@@ -20,7 +20,7 @@ from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from math import inf
 from typing import Final, NamedTuple
 
-from alertd.core.counting.stretches import LONGEST, WIDTH, Buckets
+from alertd.core.counting.stretches import LONGEST, Buckets
 from alertd.core.usage import LARGEST_EXPONENT, Labels, Line
 
 #: How long before this source's newest sample a counter may have begun and still be new: slow starts of a server.
@@ -36,6 +36,9 @@ _UNPAID: Final = (
     "input counters hold fewer tokens than the cached ones that they should include;"
     " if this gateway counts cached tokens apart, set CACHED_APART=true"
 )
+
+
+_ONE: Final = Decimal(1)
 
 
 # The first three are named tuples because a poll makes 100,000 of each.
@@ -60,7 +63,7 @@ class CounterSamples(NamedTuple):
     target: str = ""
     created: float | None = None
     within: Line | None = None
-    scale: Decimal = Decimal(1)
+    scale: Decimal = _ONE
     period: float = 0.0
 
 
@@ -122,11 +125,10 @@ def count(
             tally.changed[fingerprint] = state._replace(owed=owed)
         if owed > _MUCH_OWED and owed > state.owed > 0:
             tally.refused.append(_UNPAID)
-    increments = tuple(Increment(line, labels, start, WIDTH, quantity) for line, labels, start, quantity in booked)
-    return Counted(increments, tally.changed, tuple(tally.refused))
+    return Counted(tuple(map(Increment._make, booked)), tally.changed, tuple(tally.refused))
 
 
-def whole(value: str | float, scale: Decimal = Decimal(1)) -> int | None:
+def whole(value: str | float, scale: Decimal = _ONE) -> int | None:
     """A sample's value times `scale` as a whole number, half to even; None for NaN. ValueError for inf and negatives.
 
     The running total is rounded, not the difference, so that the differences still sum to the total.
@@ -163,11 +165,11 @@ class _Tally:
 
     def add(self, series: CounterSamples) -> None:
         """The differences of a running total."""
-        name, points, created = series.fingerprint, series.points, series.created
+        name, _, _, points, _, created, _, scale, _ = series
         old = self.changed.get(name) or self.states.get(name)
         at, last, moved = (-inf, -1, True) if old is None else (old.at, old.value, False)
         restarted = old is not None and created != old.created and _restarted(old, created)
-        plain = series.scale == 1
+        plain = scale is _ONE or scale == 1
         for instant, value in points:
             if instant <= at:
                 continue
@@ -229,7 +231,7 @@ class _Tally:
 
     def _book(self, series: CounterSamples, quantity: int, begin: float, end: float) -> None:
         if quantity:
-            self.buckets.book(quantity, begin, end, line=series.line, labels=series.labels, within=series.within)
+            self.buckets.book(quantity, (begin, end), series.line, series.labels, series.within)
 
     def _remember(self, series: CounterSamples, old: CounterState | None, at: float, last: int, *, moved: bool) -> None:
         owed, created = (0, series.created) if old is None else (old.owed, series.created or old.created)

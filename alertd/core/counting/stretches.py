@@ -59,9 +59,10 @@ class Buckets:
         self._owers: dict[_Name, dict[str, int]] = {}
 
     def book(
-        self, quantity: int, begin: float, end: float, *, line: Line, labels: Labels, within: Line | None = None
+        self, quantity: int, stretch: tuple[float, float], line: Line, labels: Labels, within: Line | None = None
     ) -> None:
-        """Add `quantity`, used in (begin, end], to a ledger series; take it off that of `within`."""
+        """Add `quantity`, used in the `stretch` (begin, end], to a ledger series; take it off that of `within`."""
+        begin, end = stretch
         one, two = id(line), id(labels)
         self._lines[one], self._labels[two] = line, labels
         if within is not None:
@@ -82,8 +83,8 @@ class Buckets:
         self._lines[id(within)], self._labels[id(labels)] = within, labels
         self._owers.setdefault((id(within), id(labels)), {})[ower] = owed
 
-    def settled(self) -> tuple[list[tuple[Line, Labels, int, int]], dict[str, int]]:
-        """The (line, labels, bucket, quantity) that are not 0, none of them negative, and what each ower now owes."""
+    def settled(self) -> tuple[list[tuple[Line, Labels, int, int, int]], dict[str, int]]:
+        """The (line, labels, bucket, width, quantity) that are not 0, none negative, and what each ower now owes."""
         self._spread_long()
         same = self._same()
         more, less = _merged(self._more, same), _merged(self._less, same)
@@ -97,7 +98,7 @@ class Buckets:
             debts |= dict.fromkeys(owers[name], 0) | {next(reversed(owers[name])): debt}
         lines, labelled = self._lines, self._labels
         found = [
-            (lines[line], labelled[labels], start, quantity)
+            (lines[line], labelled[labels], start, WIDTH, quantity)
             for (line, labels, start), quantity in more.items()
             if quantity
         ]

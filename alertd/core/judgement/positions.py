@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from alertd.core.billing.roles import Standing
@@ -133,11 +134,16 @@ class Position:
     @staticmethod
     def name_of(budget: str, scope: Scope, period: Period) -> str:
         """`budget/scope/first day`: what the keys of its alerts begin with."""
-        return f"{budget}/{scope_key(scope)}/{period.key}"
+        return f"{budget}/{scope_key(scope)}/{_key_of(period)}"
 
     @property
     def override(self) -> Override:
         return override_of(self.budget, self.scope)
+
+
+@lru_cache(maxsize=1024)
+def _key_of(period: Period) -> str:
+    return period.key
 
 
 def override_of(budget: Budget, scope: Scope) -> Override:

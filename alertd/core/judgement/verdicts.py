@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.budgets import Threshold
+from alertd.core.budgets import Threshold, threshold_text
 from alertd.core.events import Event
 from alertd.core.judgement.evidence import (
     anomaly_details,
@@ -53,9 +53,12 @@ def judged(
     for threshold in thresholds_of(position):
         if threshold.basis not in EPISODIC:
             continue
-        note = f"standing/{position.name}/{threshold}"
-        before = Standing.from_json(notes.get(note))
-        after, said = advance(before, threshold, stood=stands(position, threshold, now), now=now)
+        note = f"standing/{position.name}/{threshold_text(threshold)}"
+        known, stood = notes.get(note), stands(position, threshold, now)
+        if not (known or stood):
+            continue
+        before = Standing.from_json(known)
+        after, said = advance(before, threshold, stood=stood, now=now)
         if after != before:
             changed[note] = after.to_json()
         if said == "fired":
