@@ -25,6 +25,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from starlette.types import ASGIApp
 
 from alertd import __version__, registry, web
+from alertd.core.delivery import Circuit
 from alertd.core.events import Event
 from alertd.core.faults import SettingsError
 from alertd.core.judgement import configuration, damaged
@@ -68,6 +69,9 @@ _BACKFILL: Final = timedelta(hours=6)
 _FOLLOW_EVERY: Final = timedelta(seconds=15)
 _FOLLOW: Final = "follow"
 _WATCH_EVERY: Final = timedelta(seconds=5)
+#: How often the clock is looked at, and by how much it may go back unremarked.
+_CLOCK_EVERY: Final = timedelta(seconds=1)
+_CLOCK_SLACK: Final = timedelta(seconds=2)
 #: Usage older than this is kept by the quarter of an hour, the finest border that a zone's midnight falls on.
 _FINE: Final = timedelta(days=2)
 _COARSE_SECONDS: Final = 900
@@ -155,6 +159,7 @@ class App:
         self._scheduler.start()
         delivering = asyncio.create_task(self.deliver.run(self._stop), name="deliver")
         hearing = asyncio.create_task(self.presses.run(self._stop), name="presses")
+        minding = asyncio.create_task(self._mind_the_clock(), name="clock")
         try:
             await self._stop.wait()
         finally:
@@ -163,6 +168,7 @@ class App:
             await self.runner.drain(_DRAIN_SECONDS)
             delivering.cancel()
             hearing.cancel()
+            minding.cancel()
             await asyncio.wait([delivering, hearing], timeout=1)
             self._scheduler.shutdown(wait=False)
             if server is not None:
@@ -469,6 +475,22 @@ class App:
         if changed and still:
             self._files = marks
             await self._reload()
+
+    async def _mind_the_clock(self) -> None:
+        """Where the clock was set back, what is planned for a time to come is planned anew: it would wait as long."""
+        last = self.clock.now()
+        while True:
+            await asyncio.sleep(_CLOCK_EVERY.total_seconds())
+            now = self.clock.now()
+            if last - now > _CLOCK_SLACK:
+                log.warning("the clock was set back by %s: everything is looked at anew", last - now)
+                self._next_beat = now
+                self._scheduler.remove_all_jobs()
+                self._schedule()
+                for lane in self.deliver.lanes.values():
+                    lane.free_at, lane.circuit = None, Circuit()
+                self.deliver.wake()
+            last = now
 
     async def _reload(self) -> None:
         await self.runner.run("reload", self.reload)

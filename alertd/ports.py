@@ -45,6 +45,10 @@ class Reading:
     records: Sequence[Usage | BilledCost] = ()
     window: tuple[datetime, datetime] | None = None
     warnings: tuple[str, ...] = ()
+    #: So many counters of this source are followed; new ones beyond are left out, which makes the reading partial.
+    most_counters: int | None = None
+    #: The clock was set back since the last reading: what is known of counters is of a time to come.
+    set_back: bool = False
     #: For a back-fill of several steps: how far it is, 0 to 1.
     progress: float | None = None
     #: What is certain to be billed later; replaces what the source said of it before.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -74,7 +74,8 @@ class Collect:
             self.catching_up = True
             self._progress(self.source.name, reading.progress)
         self._warn(reading)
-        until = reading.until if row.until is None else max(reading.until, row.until)
+        # A watermark in the future is of a clock that was set back: it would hide for long that nothing is seen.
+        until = reading.until if row.until is None or row.until > now else max(reading.until, row.until)
         after = replace(
             row,
             cursor=reading.cursor,
@@ -84,20 +85,22 @@ class Collect:
             degraded="; ".join(reading.warnings),
         )
         if reading.window is not None:
-            taken = await self._store.commit_records(after, reading)
+            taken = after if await self._store.commit_records(after, reading) else None
         else:
             taken = await self._count(row, after, reading)
-        if not taken:
+        if taken is None:
             return None
         self.committed = reading.commitments
         self.balance = reading.balance or self.balance
-        return replace(after, revision=row.revision + 1)
+        return replace(taken, revision=row.revision + 1)
 
-    async def _count(self, row: SourceRow, after: SourceRow, reading: Reading) -> bool:
+    async def _count(self, row: SourceRow, after: SourceRow, reading: Reading) -> SourceRow | None:
+        """The row that was committed with what the samples add; None where another replica was first."""
         if self._states is None or self._states[0] != row.revision:
             self._states = row.revision, await self._store.counter_states(self.source.name)
-        states = self._states[1]
         now = self._clock.now()
+        moved_back = set_back(self._states[1], now) if reading.set_back else {}
+        states = {**self._states[1], **moved_back} if moved_back else self._states[1]
         counted: Counted = await asyncio.to_thread(
             count,
             states,
@@ -105,16 +108,21 @@ class Collect:
             reading.scrapes,
             first_read=row.cursor is None,
             period_start=self._since(now).timestamp(),
+            most=reading.most_counters,
         )
+        if counted.left_out:
+            after = replace(after, degraded="; ".join(filter(None, (after.degraded, _too_many(reading)))))
+            self._once(f"{self.source.name}: {_too_many(reading)}")
         for refused in counted.refused:
             self._once(f"{self.source.name}: refused a sample: {refused}")
         fine_from = (now - _FINE).timestamp()
         increments = coarsened(counted.increments, fine_from)
-        if not await self._store.commit_counters(after, increments, counted.states):
-            return False
-        states.update(counted.states)
+        changed = {**moved_back, **counted.states}
+        if not await self._store.commit_counters(after, increments, changed):
+            return None
+        states.update(changed)
         self._states = row.revision + 1, states
-        return True
+        return after
 
     async def _failed(self, row: SourceRow, error: SourceError) -> None:
         now = self._clock.now()
@@ -131,6 +139,19 @@ class Collect:
         if text not in self._said:
             self._said.add(text)
             log.warning(text)
+
+
+def set_back(states: Mapping[str, CounterState], now: datetime) -> dict[str, CounterState]:
+    """The states that are of a time to come, as of the moment before now: what their counters gain since is counted."""
+    at = now.timestamp() - 1
+    return {name: state._replace(at=at) for name, state in states.items() if state.at > at}
+
+
+def _too_many(reading: Reading) -> str:
+    return (
+        f"it has more than {reading.most_counters:,} counters, and new ones are left out: figures are a lower bound."
+        " Keep labels of many values out of the exporter, or raise MAX_SERIES"
+    )
 
 
 def coarsened(increments: tuple[Increment, ...], fine_from: float) -> list[Increment]:

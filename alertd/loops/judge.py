@@ -135,9 +135,10 @@ class Judge:
         if edges != self._folded:
             self._folded = edges
             self.ledger.fold(edges)
-        rows, self._revision = await self._store.usage(self.reach(now), self._revision)
+        rows, revision = await self._store.usage(self.reach(now), self._revision)
         await self._learn()
         self.ledger.apply(rows)
+        self._revision = revision  # not before they are applied: what fails in between is read again
         for begin, end in sorted(self.ledger.torn):
             self.ledger.refold(begin, end, await self._store.usage_within(begin, end))
 

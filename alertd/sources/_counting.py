@@ -67,6 +67,9 @@ class CounterOptions(SourceOptions):
     scope_labels: TextList = Field(
         default_factory=list, description="Further labels that budgets may be cut by, such as project"
     )
+    max_series: int = Field(
+        100_000, gt=0, description="How many counters are followed at most; further ones are left out, which is said"
+    )
     scale: Decimal = Field(Decimal(1), gt=0, description="What one unit of the counter is worth: 1000 for thousands")
 
     @field_validator("url")

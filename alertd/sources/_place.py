@@ -40,6 +40,10 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
         """The place that a cursor names; the period's beginning where there is none."""
         return cls(since.timestamp()) if cursor is None else msgspec.json.decode(cursor, type=cls)
 
+    def not_after(self, now: float) -> Place:
+        """The same where the clock was not set back; else from now on: what was read before is not counted again."""
+        return self if self.at <= now else msgspec.structs.replace(self, at=now, seen=min(self.seen, now), held=0.0)
+
     def text(self) -> str:
         """As it is stored."""
         return msgspec.json.encode(self).decode()

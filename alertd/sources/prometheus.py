@@ -97,7 +97,8 @@ class Prometheus:
 
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
         """The windows from the cursor to now. A window that is too much is halved; a partial one holds the cursor."""
-        place, end, delay = Place.read(cursor, since), now.timestamp(), self.delay.total_seconds()
+        end, delay = now.timestamp(), self.delay.total_seconds()
+        place = Place.read(cursor, since).not_after(end)
         self._most = _LONGEST
         if self._nothing and not place.begun:
             await self._probe(end)
@@ -160,6 +161,7 @@ class Prometheus:
             samples=samples,
             scrapes={} if held else before.with_last(window.targets.scrapes),
             warnings=window.warnings or self._unnamed(window),
+            most_counters=self._options.max_series,
             progress=progress,
             complete_from=complete_from,
         )

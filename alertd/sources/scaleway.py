@@ -158,7 +158,7 @@ class Scaleway:
             at = bill.at or max(start, min(end, now - self.delay))
             if not month.tell(scope, at, bill.lines, self._zone):
                 self._billing.once(f"an answer of {at:%Y-%m-%d %H:%M} is older than the one before and is left out")
-        return max(start, min(end, *(month.told[scope] for scope in bills)))
+        return max(start, min(end, *(month.told.get(scope, start) for scope in bills)))
 
     async def _bill(self, scope: str, month: date) -> Bill:
         """All pages of one scope's month, or SourceError: never a part of them."""

@@ -6,6 +6,7 @@ process start, or by the page that was read before
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -26,6 +27,8 @@ from alertd.wire.http import Answer, Http
 
 _ACCEPT: Final = "application/openmetrics-text;version=1.0.0;q=0.9,text/plain;version=0.0.4;q=0.5"
 _START: Final = "process_start_time_seconds"
+#: A line of a page of metrics: a name, perhaps labels, a number.
+_SAMPLE: Final = re.compile(r"^[A-Za-z_:][\w:.]*(?:\{.*\})?[ \t]+[-+]?(?:\d|Inf|NaN)", re.MULTILINE)
 _ENDINGS: Final = ("_total", "_sum", "_created", "_bucket", "_count")
 
 
@@ -53,6 +56,7 @@ class Scrape:
         self.delay = options.delay or timedelta(0)
         self.stale_after = options.stale_after or max(5 * self.interval, timedelta(minutes=5))
         self._url, self._scale, self._period = options.url, options.scale, options.seconds_per_value()
+        self._most = options.max_series
         self._target = str(httpx.URL(options.url).copy_with(query=None, userinfo=b""))
         self._attributor = options.attributor()
         self._metrics = options.counters().metrics()
@@ -63,6 +67,8 @@ class Scrape:
         page = parsed(await self._page(), self._metrics)
         before = msgspec.json.decode(cursor, type=Cursor).at if cursor else None
         at = now.timestamp()
+        set_back = before is not None and before > at
+        before = None if set_back else before
         samples = list(self._samples(page, at))
         yield Reading(
             cursor=msgspec.json.encode(Cursor(at)).decode(),
@@ -72,6 +78,8 @@ class Scrape:
             warnings=()
             if samples
             else (f"{self._target} has none of {', '.join(self._metrics[:4])}: no zero, but absent",),
+            most_counters=self._most,
+            set_back=set_back,
             complete_from=None if cursor else _complete_from(samples, since, now),
         )
 
@@ -129,6 +137,8 @@ class Scrape:
 def parsed(answer: Answer, metrics: Iterable[str]) -> list[Sample]:
     """The samples of these metrics, their `_created` and the process start. SourceError for a page that is none."""
     text = answer.body.decode(errors="replace")
+    if not _SAMPLE.search(text):
+        raise SourceError(f"{answer.place}: there is not one metric on the page; is the address right?")
     openmetrics = "openmetrics" in answer.headers.get("content-type", "")
     stems = tuple({_stem(metric) for metric in metrics} | {_START})
     headings = tuple(f"# {word} {stem}" for word in ("TYPE", "HELP", "UNIT") for stem in stems)

@@ -18,6 +18,8 @@ from alertd.stores.transaction import Transaction
 KEEP_DELIVERED: Final = timedelta(days=35)
 #: What was given up, and what a conversation remembers, outlive a yearly budget.
 KEEP_REST: Final = timedelta(days=400)
+#: No try is put off for longer, in microseconds.
+_LONGEST: Final = 2 * 3600 * 10**6
 
 
 def insert(tx: Transaction, message: NewMessage, at: datetime) -> bool:
@@ -39,20 +41,22 @@ def release(tx: Transaction) -> int:
 def claim(tx: Transaction, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]:
     """Lease what is due for these notifiers, oldest first, and of each conversation only the oldest unfinished.
 
-    A row whose lease ran out is due again and uncertain: whoever held it may have sent it.
+    A row whose lease ran out is due again and uncertain: whoever held it may have sent it. So is one whose lease or
+    next try is further away than either can be: the clock was set back since.
     """
     if not notifiers:
         return []
     at, places = micros(now), ", ".join("?" * len(notifiers))
     due = tx.rows(
         "SELECT id FROM outbox AS waiting WHERE done_at IS NULL"  # noqa: S608  question marks only
-        f" AND notifier IN ({places}) AND not_before <= ? AND (lease_until IS NULL OR lease_until <= ?)"
+        f" AND notifier IN ({places}) AND (not_before <= ? OR (attempts > 0 AND not_before > ?))"
+        " AND (lease_until IS NULL OR lease_until <= ? OR lease_until > ?)"
         # A scalar, so that rows are looked at in order, by the index, until there are enough: no join of all with all.
         " AND id = (SELECT min(earlier.id) FROM outbox AS earlier WHERE earlier.notifier = waiting.notifier"
         " AND earlier.conversation = waiting.conversation AND earlier.done_at IS NULL"
         " AND (earlier.attempts > 0 OR earlier.not_before <= ?))"
         f" ORDER BY id LIMIT ? {tx.skip_locked}",
-        *notifiers, at, at, at, limit,
+        *notifiers, at, at + _LONGEST, at, at + 2 * micros_of(lease), at, limit,
     )  # fmt: skip
     if not due:
         return []

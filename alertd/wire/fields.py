@@ -16,6 +16,8 @@ from alertd.core.money import Money
 from alertd.core.usage import LARGEST_EXPONENT
 from alertd.ports import SourceError
 
+#: Nothing was used or billed in another year; what is near the end of the calendar cannot be added to.
+_YEARS: Final = range(1970, 2200)
 _SHOWN: Final = 40
 
 
@@ -95,15 +97,20 @@ class Fields:
             found = datetime.fromisoformat(value)
         except (ValueError, OverflowError, OSError):
             raise self._wrong(name, "a time") from None
+        if found.year not in _YEARS:
+            raise self._wrong(name, "a time")
         return found if found.tzinfo is not None else found.replace(tzinfo=zone)
 
     def day(self, name: str) -> date:
         """A calendar day; a time behind it is left out. SourceError where it is absent."""
         text = self.text(name)
         try:
-            return date.fromisoformat(text[:8] if text[:8].isdigit() else text[:10])
+            found = date.fromisoformat(text[:8] if text[:8].isdigit() else text[:10])
         except ValueError:
             raise self._wrong(name, "a day") from None
+        if found.year not in _YEARS:
+            raise self._wrong(name, "a day")
+        return found
 
     def child(self, name: str) -> Fields:
         """The object under a name; an empty one where it is absent or null."""

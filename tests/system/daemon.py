@@ -42,13 +42,15 @@ class Daemon:
     port: int = 0
     program: tuple[str, ...] = ("-m", "alertd")
     house: Path = HOUSE
+    #: Variables of its own, such as a clock that is not the machine's.
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ALERTD_")}
         self._process = subprocess.Popen(
             [sys.executable, *self.program, "run", "--env-file", str(self.file)],
             cwd=self.house,
-            env=clean,
+            env={**clean, **self.environment},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -66,6 +68,14 @@ class Daemon:
             self.lines.append(said)
             if said["message"].startswith("page, API and probes at "):
                 self.port = int(said["message"].rsplit(":", 1)[1])
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ended(self) -> int | None:
+        """Its exit status, None while it runs."""
+        return self._process.poll()
 
     def get(self, path: str) -> Any:
         """The JSON of one of its pages, None until it serves."""

@@ -16,6 +16,10 @@ from alertd.core.usage import Labels, Line
 _NOTHING: Final = frozenset({"", "None", "none", "null", "N/A", "unknown"})
 
 
+#: A longer value is no name: somebody put a prompt, or worse, into a label.
+_LONGEST: Final = 200
+
+
 @dataclass(frozen=True, slots=True)
 class Attribution:
     """The ledger series that a raw series feeds, and the line that counts the same tokens too, if one does."""
@@ -85,4 +89,10 @@ def fingerprint(metric: str, raw: Mapping[str, str]) -> str:
 
 
 def _first(raw: Mapping[str, str], names: tuple[str, ...]) -> str:
-    return next((value for name in names if (value := raw.get(name, "")) not in _NOTHING), "")
+    found = next((value for name in names if (value := raw.get(name, "")) not in _NOTHING), "")
+    return found if len(found) <= _LONGEST else _shortened(found)
+
+
+def _shortened(value: str) -> str:
+    """The beginning of a value that is no name, and what tells it from others that begin alike."""
+    return f"{value[:_LONGEST]}…{blake2b(value.encode(), digest_size=4).hexdigest()}"

@@ -9,6 +9,8 @@ First sight (what a sample without a predecessor counts):
     its counter began since this source was last read        the whole value
     an earlier scrape of the same target lacked the series   the whole value (born)
     anything else (a first read, new labels on old series)   0: the base
+
+A value lower than before is a reset and counts whole; unless the counter's start is known and still the same.
 """
 
 from __future__ import annotations
@@ -32,6 +34,12 @@ _SKEW: Final = 60.0
 _REFRESH: Final = 3600.0
 #: So many tokens that should be part of an input counter, and still are not, are no matter of a scrape's instant.
 _MUCH_OWED: Final = 100_000
+#: So long a counter may stand lower than before without a restart that anything tells of: a cache or a copy that lags
+#: answers for it. After that it was cleared.
+_HELD: Final = 3600.0
+_WENT_BACK: Final = (
+    "it went back though its process did not restart: an old page, from a cache or another replica, is not counted"
+)
 _UNPAID: Final = (
     "input counters hold fewer tokens than the cached ones that they should include;"
     " if this gateway counts cached tokens apart, set CACHED_APART=true"
@@ -91,11 +99,15 @@ class Increment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What one reading adds, the states that changed (to be merged into the old ones), and the samples refused."""
+    """What one reading adds, the states that changed (to be merged into the old ones), and the samples refused.
+
+    `left_out`: so many new counters were not followed, because there are too many.
+    """
 
     increments: tuple[Increment, ...]
     states: dict[str, CounterState]
     refused: tuple[str, ...] = ()
+    left_out: int = 0
 
 
 def count(
@@ -105,16 +117,20 @@ def count(
     *,
     first_read: bool,
     period_start: float,
+    most: int | None = None,
 ) -> Counted:
     """The increments of one reading and the states after it; reading a window twice adds nothing.
 
     `scrapes` are the instants of each target's successful scrapes that the reading knows of, the last one before it
     among them where there was one. `first_read`: nothing of this source was read before. `period_start`, in Unix
-    seconds: from when on a counter's beginning lies in a period that a budget needs.
+    seconds: from when on a counter's beginning lies in a period that a budget needs. `most` counters are followed.
     """
     tally = _Tally(states, scrapes, first_read=first_read, period_start=period_start)
+    left_out: set[str] = set()
     for series in samples:
-        if series.period:
+        if most is not None and tally.is_beyond(series.fingerprint, most):
+            left_out.add(series.fingerprint)
+        elif series.period:
             tally.add_periods(series)
         else:
             tally.add(series)
@@ -125,7 +141,8 @@ def count(
             tally.changed[fingerprint] = state._replace(owed=owed)
         if owed > _MUCH_OWED and owed > state.owed > 0:
             tally.refused.append(_UNPAID)
-    return Counted(tuple(map(Increment._make, booked)), tally.changed, tuple(tally.refused))
+    increments = tuple(map(Increment._make, booked))
+    return Counted(increments, tally.changed, tuple(dict.fromkeys(tally.refused)), len(left_out))
 
 
 def whole(value: str | float, scale: Decimal = _ONE) -> int | None:
@@ -162,6 +179,14 @@ class _Tally:
         self._begun_since = (
             period_start if first_read or not states else max(state.at for state in states.values()) - _SLOW_START
         )
+        self._fresh = 0
+
+    def is_beyond(self, fingerprint: str, most: int) -> bool:
+        """Whether this is a new counter, and there are as many as may be."""
+        if fingerprint in self.states or fingerprint in self.changed:
+            return False
+        self._fresh += 1
+        return len(self.states) + self._fresh > most
 
     def add(self, series: CounterSamples) -> None:
         """The differences of a running total."""
@@ -178,7 +203,10 @@ class _Tally:
                 if plain and isinstance(value, str) and len(value) <= LARGEST_EXPONENT and value.isdecimal()
                 else None
             )
-            if number is None and (number := self._number(series, instant, value)) is None:
+            if number is None and (number := self._number(series, value)) is None:
+                continue
+            if number < last and not restarted and self._is_doubtful(series, old, instant - at):
+                self.refused.append(f"{series.line.model} {series.line.meter}: {_WENT_BACK}")
                 continue
             if number != last or restarted:
                 moved = True
@@ -198,18 +226,25 @@ class _Tally:
         old = self.changed.get(series.fingerprint) or self.states.get(series.fingerprint)
         at, last = (-inf, -1) if old is None else (old.at, old.value)
         for instant, value in series.points:
-            if instant >= at + series.period / 2 and (number := self._number(series, instant, value)) is not None:
+            if instant >= at + series.period / 2 and (number := self._number(series, value)) is not None:
                 self._book(series, number, instant - series.period, instant)
                 at, last = instant, number
         if last >= 0:
             self._remember(series, old, at, last, moved=old is None or at > old.at)
 
-    def _number(self, series: CounterSamples, instant: float, value: str | float) -> int | None:
+    def _number(self, series: CounterSamples, value: str | float) -> int | None:
         try:
             return whole(value, series.scale)
         except ValueError as error:
-            self.refused.append(f"{series.line.model} {series.line.meter} at {instant:.0f}: {error}")
+            self.refused.append(f"{series.line.model} {series.line.meter}: {error}")
             return None
+
+    @staticmethod
+    def _is_doubtful(series: CounterSamples, old: CounterState | None, passed: float) -> bool:
+        """Whether a lower value is no reset: its start is known, and nothing says that there was another."""
+        if old is None or old.created is None or passed > _HELD:
+            return False
+        return series.created is None or series.created <= old.created + 1
 
     def _first(self, series: CounterSamples, instant: float, number: int) -> None:
         created, earlier = series.created, self._scrape_before(series.target, instant)

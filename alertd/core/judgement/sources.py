@@ -36,8 +36,11 @@ def blind(
 
 
 def _dark_since(view: SourceView, now: datetime) -> datetime | None:
-    """Since when the source shows nothing, where that is longer than it may; None while it is seen."""
-    if view.stale(now):
+    """Since when the source shows nothing, where that is longer than it may; None while it is seen.
+
+    None also where nobody has looked since: the clock was set forward, or this machine slept.
+    """
+    if view.stale(now) and (view.error or view.last_ok is None or view.stale(view.last_ok)):
         return view.until
     if view.until is None and view.failing_since is not None and now - view.failing_since > view.stale_after:
         return view.failing_since
