@@ -39,16 +39,18 @@ class Daemon:
 
     file: Path
     lines: list[dict[str, Any]] = field(default_factory=list)
+    raw: list[str] = field(default_factory=list)
     port: int = 0
     program: tuple[str, ...] = ("-m", "alertd")
     house: Path = HOUSE
+    words: tuple[str, ...] = ()
     #: Variables of its own, such as a clock that is not the machine's.
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ALERTD_")}
         self._process = subprocess.Popen(
-            [sys.executable, *self.program, "run", "--env-file", str(self.file)],
+            [sys.executable, *self.program, "run", "--env-file", str(self.file), *self.words],
             cwd=self.house,
             env={**clean, **self.environment},
             stdout=subprocess.DEVNULL,
@@ -65,6 +67,7 @@ class Daemon:
                 said = json.loads(line)
             except ValueError:
                 said = {"message": line}
+            self.raw.append(line)
             self.lines.append(said)
             if said["message"].startswith("page, API and probes at "):
                 self.port = int(said["message"].rsplit(":", 1)[1])

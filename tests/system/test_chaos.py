@@ -38,8 +38,8 @@ def storm(place: Place, folder: Path, seed: int, replicas: int = 1) -> Iterator[
         begun = time.monotonic()
         try:
             yield found
-        except BaseException:
-            print(f"\nseed {seed}, {place.kind}, {replicas} replicas:")
+        except BaseException as error:
+            print(f"\nseed {seed}, {place.kind}, {replicas} replicas: {str(error)[:3000]}")
             print("\n".join(found.log))
             for line in found.everything[-40:]:
                 print(line.get("time", ""), line.get("level", ""), line["message"][:300])
