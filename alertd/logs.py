@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 _OWN: Final = frozenset(vars(logging.makeLogRecord({})))
-#: Libraries whose every request would be a line.
-_CHATTY: Final = ("apscheduler", "httpx", "httpcore", "urllib3", "slack_sdk", "uvicorn")
+#: Libraries whose every round would be a line.
+_CHATTY: Final = ("apscheduler", "uvicorn")
+#: Libraries that write whole URLs and headers, in which there are secrets; wire/http.py says what it asks instead.
+_INDISCREET: Final = ("aiosmtplib", "apprise", "httpcore", "httpx", "requests", "slack_sdk", "urllib3", "websockets")
 
 
 class JsonLines(logging.Formatter):
@@ -37,4 +39,6 @@ def set_up(*, verbose: bool = False) -> None:
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[lines], force=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
+    for name in _INDISCREET:
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # its skips are counted, see App

@@ -137,8 +137,6 @@ class Scrape:
 def parsed(answer: Answer, metrics: Iterable[str]) -> list[Sample]:
     """The samples of these metrics, their `_created` and the process start. SourceError for a page that is none."""
     text = answer.body.decode(errors="replace")
-    if not _SAMPLE.search(text):
-        raise SourceError(f"{answer.place}: there is not one metric on the page; is the address right?")
     openmetrics = "openmetrics" in answer.headers.get("content-type", "")
     stems = tuple({_stem(metric) for metric in metrics} | {_START})
     headings = tuple(f"# {word} {stem}" for word in ("TYPE", "HELP", "UNIT") for stem in stems)
@@ -147,9 +145,12 @@ def parsed(answer: Answer, metrics: Iterable[str]) -> list[Sample]:
         lines = [line for line in lines if not line.startswith("#") and "_bucket{" not in line]
     try:
         families = (parse_openmetrics if openmetrics else parse_text)("\n".join([*lines, ""]))
-        return [sample for family in families for sample in family.samples]
+        found = [sample for family in families for sample in family.samples]
     except (ValueError, KeyError, IndexError) as error:
         raise SourceError(f"{answer.place}: the page is cut short or no page of metrics: {error}") from error
+    if not found and not _SAMPLE.search(text):
+        raise SourceError(f"{answer.place}: there is not one metric on the page; is the address right?")
+    return found
 
 
 def names_on(answer: Answer) -> Iterator[str]:

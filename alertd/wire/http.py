@@ -6,6 +6,7 @@ send -> bounded answer, or HttpProblem (a SourceError): what happened, whether t
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import ssl
@@ -17,6 +18,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
+from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 import msgspec
@@ -27,6 +29,8 @@ from alertd.wire.trust import trust
 #: httpx writes whole URLs to the log, and a webhook's URL is a secret.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 MEGABYTE: Final = 1 << 20
@@ -47,6 +51,9 @@ _MEANING: Final[Mapping[int, str]] = MappingProxyType(
 )
 _LONGEST_WAIT: Final = timedelta(minutes=15)
 _REDIRECTS: Final = 3
+#: What is this short is no secret; and of an address, what is shorter than this.
+_NO_SECRET: Final = 3
+_SECRET_PART: Final = 6
 _TEXT: Final = 200
 
 
@@ -89,9 +96,11 @@ class Access:
 
     def secrets(self) -> tuple[str, ...]:
         """Everything that must not be shown, the longest first."""
-        userinfo = (self.proxy or "").rpartition("@")[0].rpartition("/")[2]
+        userinfo = unquote((self.proxy or "").rpartition("@")[0].rpartition("/")[2])
         given = {self.bearer, self.password, userinfo.partition(":")[2], *self.headers.values(), *self.hidden}
-        return tuple(sorted((secret for secret in given if len(secret) > 3), key=len, reverse=True))  # noqa: PLR2004 - shorter ones are no secrets
+        encoded = {_basic(login) for login in (userinfo, f"{self.username}:{self.password}") if login.strip(":")}
+        return _longest_first(given | {form for secret in given for form in (quote(secret), quote(secret, safe=""))}
+                              | encoded)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +241,8 @@ class Http:
                 self._client.stream(request.method, url, **request.parts) as response,
             ):
                 body = await _bounded(response, request.limit, place)
-                answer = Answer(response.status_code, response.headers, body, place, self._access.secrets())
+                log.debug("%s %s -> %d, %d bytes", request.method, place, response.status_code, len(body))
+                answer = Answer(response.status_code, response.headers, body, place, self._secrets(url))
                 return answer, response.next_request.url if response.next_request else None
         except (TimeoutError, httpx.TimeoutException) as error:
             reached = not isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
@@ -281,6 +291,11 @@ class Http:
         host = f"{parsed.scheme}://{parsed.netloc.decode().rpartition('@')[2]}"
         return host if self._access.secret_path else self._clean(host + parsed.path)
 
+    def _secrets(self, url: str) -> tuple[str, ...]:
+        """What must not be shown of a conversation at this address."""
+        known = self._access.secrets()
+        return _longest_first({*known, *_parts_of(url)}) if self._access.secret_path else known
+
     def _clean(self, text: str) -> str:
         return _without(self._access.secrets(), text)
 
@@ -308,6 +323,23 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
 def wait_before(attempt: int, asked: timedelta | None, jitter: float) -> timedelta:
     """How long to wait after try number `attempt`: as asked, else 1, 2, 4 ... 60 s, times 0.5 to 1.5 by `jitter`."""
     return asked if asked is not None else timedelta(seconds=min(2.0 ** (attempt - 1), 60.0) * (0.5 + jitter))
+
+
+def _basic(login: str) -> str:
+    """What Basic authentication sends: a secret in another writing."""
+    return base64.b64encode(login.encode()).decode()
+
+
+def _parts_of(url: str) -> set[str]:
+    """The path and the query of an address that is a secret, whole and in parts, as they are sent and as they read."""
+    parts = urlsplit(url)
+    found = {parts.path.strip("/"), parts.query, *parts.path.split("/")}
+    found |= {pair.partition("=")[2] for pair in parts.query.split("&")}
+    return {form for part in found if len(part) >= _SECRET_PART for form in (part, unquote(part))}
+
+
+def _longest_first(secrets: set[str]) -> tuple[str, ...]:
+    return tuple(sorted((secret for secret in secrets if len(secret) > _NO_SECRET), key=len, reverse=True))
 
 
 def _without(secrets: tuple[str, ...], text: str) -> str:

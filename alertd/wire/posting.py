@@ -44,6 +44,7 @@ class Poster:
                 bearer=bearer,
                 username=login[0],
                 password=login[1],
+                hidden=self._secrets,
             )
         )
 

@@ -195,6 +195,8 @@ class Receiver:
     mood: str = ""
     posts: Counter[str] = field(default_factory=Counter)
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: When each event came first, in seconds of the machine.
+    heard: dict[str, float] = field(default_factory=dict)
     faulty: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -209,6 +211,7 @@ class Receiver:
             if headers.get("idempotency-key") != event["id"]:
                 self.faulty.append(f"Idempotency-Key {headers.get('idempotency-key')} is not {event['id']}")
             self.events.setdefault(event["id"], event)
+            self.heard.setdefault(event["id"], time.monotonic())
             if self.mood == "500 though taken":
                 return Said(500, b"oops")
             return Said(204, wait=1.5 if self.mood == "slow" else 0.0)

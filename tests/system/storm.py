@@ -34,7 +34,14 @@ LEVELS: Final = range(1, 400)
 MOST: Final = 400_000
 #: So many counters are followed at most: an explosion of labels is to end there.
 MOST_SERIES: Final = 2_000
-PATIENCE: Final = 120.0
+PATIENCE: Final = 240.0
+#: What keeps the daemons from reading the source, or from writing down that they did.
+BLINDING: Final = frozenset({"lie", "outage", "no_name", "expired_source", "no_room", "read_only", "held", "locked"})
+#: Seconds of the machine after which a silent source is announced (five minutes of the daemons' clock), and some slack.
+STALE_SECONDS: Final = 15 * 0.8
+
+
+Level = tuple[str, str, float]
 
 
 @dataclass
@@ -44,20 +51,20 @@ class Truth:
     seen: Counter[str] = field(default_factory=Counter)
     hidden: int = 0
     highest: Counter[str] = field(default_factory=Counter)
+    highest_total: int = 0
 
     def add(self, tokens: Counter[str]) -> None:
         self.seen.update(tokens)
+        self.highest_total = max(self.highest_total, self.seen.total())
         self.highest = self.seen | self.highest
 
     def begin_anew(self, seen: Counter[str]) -> None:
         """The ledger is lost: the page shows what was used since its process began, and nothing else does."""
         self.seen = Counter(seen)
 
-    def due(self) -> set[tuple[str, str, float]]:
+    def due(self) -> set[Level]:
         """Every level that was passed, at one time or another."""
-        total = self.highest.total()
-        passed = {("all", "", float(level)) for level in LEVELS if total * 100 >= AMOUNT * level}
-        return passed | {("keys", key, 100.0) for key in KEYS if self.highest[key] >= OF_A_KEY}
+        return passed(self.highest, self.highest_total)
 
 
 @dataclass
@@ -77,6 +84,11 @@ class Storm:
     outages: int = 0
     recoveries: int = 0
     everything: list[dict[str, Any]] = field(default_factory=list)
+    #: When the source could not be read, in seconds of the machine: from, to.
+    troubles: list[tuple[float, float]] = field(default_factory=list)
+    #: What earlier databases had kept back, and how often a level was forgotten with one: it may be told again.
+    kept_back: set[Level] = field(default_factory=set)
+    forgotten: Counter[Level] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.town.certificates.authority.cert_pem.write_to_path(str(self.folder / "ca.pem"))
@@ -126,12 +138,14 @@ class Storm:
 
     def step(self, name: str, misfortune: Callable[[], None]) -> None:
         begun = time.monotonic()
-        self.counted[name.split(" ", 1)[-1]] += 1
+        self.counted[kind := name.split(" ", 1)[-1]] += 1
         self.log.append(name)
         self.emit()
         misfortune()
         self.emit()
         self.settle()
+        if kind in BLINDING:
+            self.troubles.append((begun, time.monotonic()))
         self.log[-1] += f" ({time.monotonic() - begun:.1f} s)"
 
     def misfortunes(self) -> list[str]:
@@ -321,6 +335,8 @@ class Storm:
     def _damage(self) -> None:
         """The file is damaged while nobody uses it."""
         self.settle()
+        self.all_told()
+        self.kept_back |= self.hushed()
         self.kill(self.daemons[0])
         file, chance = self.database_file, self.chance
         how = chance.choice(("page", "page", "half", "zeros", "empty"))
@@ -345,7 +361,8 @@ class Storm:
         self.recoveries += 1
         if self.said("usage is read again from the sources", since):
             self.truth.begin_anew(self.town.gateway.used)
-        self.town.receiver.said("source_stale")
+        now = self.truth.seen
+        self.forgotten.update(self.truth.due() - passed(now, now.total()))
         time.sleep(1.1)  # two files that are set aside have names that differ by the second
 
     def _no_room(self) -> None:
@@ -411,19 +428,19 @@ class Storm:
     def finish(self) -> None:
         """What is due arrives; then everything that was told and done is held against the truth."""
         receiver, hook = self.town.receiver, self.town.hook
-        hushed = self.hushed()
-        due = self.truth.due()
-        wait_for("every due level", lambda: due <= receiver.told().keys() | hushed, PATIENCE)
+        self.all_told()
+        hushed, due = self.hushed() | self.kept_back, self.truth.due()
         ran_away = {key for key in KEYS if self.truth.highest[key] >= OF_A_KEY}
         if not self.recoveries:
             wait_for("every runaway to be stopped", lambda: ran_away <= hook.stopped, PATIENCE)
         told = receiver.told()
         self.rows = self.figures(told)
-        assert {key: ids for key, ids in told.items() if len(ids) > 1} == {}, "told under two keys"
+        twice = {key: ids for key, ids in told.items() if len(ids) > 1 + self.forgotten[key]}
+        assert twice == {}, f"told under two keys: {twice}"
         assert told.keys() <= due, "told, and not true"
-        assert hushed <= due
+        assert hushed <= due, f"kept back, and not due: {sorted(hushed - due)}"
         assert bool(hushed) <= bool(self.recoveries), "kept back, and nothing was restored"
-        assert receiver.faulty == []
+        assert receiver.faulty == [], receiver.faulty
         assert {key: ids for key, ids in hook.acted.items() if len(set(ids)) > 1} == {}, "acted twice"
         assert hook.stopped <= ran_away, "stopped, and it had not run away"
         self.outages_match()
@@ -434,15 +451,31 @@ class Storm:
         while self.daemons:
             assert self.daemons.pop().stop()[0] == 0
 
+    def all_told(self) -> None:
+        """Until every level that is due was told, or is kept back by the rule."""
+        due = self.truth.due()
+
+        def missing() -> set[Level]:
+            return due - self.town.receiver.told().keys() - self.hushed() - self.kept_back
+
+        begun = time.monotonic()
+        while missing():
+            assert time.monotonic() - begun < PATIENCE, f"never told: {sorted(missing())}"
+            pause(0.2)
+
     def outages_match(self) -> None:
-        """Every word of blindness has its word of return, and there are no more than there was reason for."""
+        """Every word of blindness has its word of return, and a reason; every outage that was made has its word."""
         stale = [e for e in self.town.receiver.said("source_stale") if "was damaged" not in e["reason"]]
         back = self.town.receiver.said("recovered")
         damaged = len(self.town.receiver.said("source_stale")) - len(stale)
-        assert len(stale) == len(back) == self.outages, [e["reason"] for e in (*stale, *back)]
+        assert len(stale) == len(back) >= self.outages, [e["reason"] for e in (*stale, *back)]
+        for event in stale:
+            at = self.town.receiver.heard[event["id"]]
+            reason = any(end - begin > STALE_SECONDS and begin <= at < end + 60 for begin, end in self.troubles)
+            assert reason, f"blind without a reason: {event['reason']}"
         assert damaged == self.recoveries
 
-    def hushed(self) -> set[tuple[str, str, float]]:
+    def hushed(self) -> set[Level]:
         """The levels that a restored database took for told: the rule of docs/backup.md."""
         sql = "SELECT event FROM alert WHERE state = 'dry_run'"
         if self.is_sqlite:
@@ -455,7 +488,7 @@ class Storm:
         return {
             (event["budget"], dict(event["scope"]).get("key", ""), float(level))
             for event in events
-            if event["kind"] in {"threshold", "summary"}
+            if event["kind"] in {"threshold", "summary"} and event["basis"] == "actual"
             for level in event["levels"]
         }
 
@@ -470,6 +503,12 @@ class Storm:
             "tokens": self.truth.seen.total(),
             "tokens that nobody could see": self.truth.hidden,
         }
+
+
+def passed(used: Counter[str], total: int) -> set[Level]:
+    """The levels that stand at these figures."""
+    whole = {("all", "", float(level)) for level in LEVELS if total * 100 >= AMOUNT * level}
+    return whole | {("keys", key, 100.0) for key in KEYS if used[key] >= OF_A_KEY}
 
 
 class Lines(list[dict[str, Any]]):

@@ -134,6 +134,21 @@ def test_waits_grow_and_stay_between_half_a_second_and_ninety(attempt, jitter):
     assert timedelta(seconds=0.5) <= wait_before(attempt, None, jitter) <= timedelta(seconds=90)
 
 
+@pytest.mark.parametrize(
+    ("access", "secret"),
+    [
+        (Access(username="ana", password="pa55word"), "YW5hOnBhNTV3b3Jk"),
+        (Access(bearer="a/b+c=d&e"), "a%2Fb%2Bc%3Dd%26e"),
+        (Access(secret_path=True), "t1cket-of-the-hook"),
+    ],
+)
+def test_a_secret_is_cut_out_in_every_writing_that_a_server_may_tell_it_back_in(access, secret):
+    with serving(lambda asked: Reply(f"{asked.headers} {asked.path} a%2Fb%2Bc%3Dd%26e", 401)) as server:
+        error = problem(f"{server.url}/hook/t1cket-of-the-hook", access)
+    assert secret not in str(error)
+    assert "***" in str(error)
+
+
 def test_a_secret_is_cut_out_of_what_a_server_says():
     with serving(lambda _: Reply("bad key s3cret-key for ana:pa55word", 403)) as server:
         access = Access(username="ana", password="pa55word", headers={"X-Api-Key": "s3cret-key"})

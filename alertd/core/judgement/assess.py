@@ -138,7 +138,7 @@ def _ready(facts: Facts) -> bool:
         return True
     views = facts.around.sources.values()
     return bool(views) and all(
-        view.name not in facts.catching_up and (view.until is not None or view.error) for view in views
+        view.error or (view.name not in facts.catching_up and view.until is not None) for view in views
     )
 
 
@@ -178,7 +178,8 @@ def _judged_budget(
 
 
 def _seen(facts: Facts, position: Position) -> bool:
-    waits = facts.catching_up and _feeding(facts, position.budget) & facts.catching_up
+    behind = {name for name in facts.catching_up if not ((view := facts.around.sources.get(name)) and view.error)}
+    waits = behind and _feeding(facts, position.budget) & behind
     return not (position.stale_sources or waits)
 
 
