@@ -6,15 +6,20 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
+import h11
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 #: A request line with all its headers is smaller than this.
 _MOST_HEADER_BYTES: Final = 16 * 1024
 _MOST_CONNECTIONS: Final = 200
 _KEEP_ALIVE_SECONDS: Final = 15
+_REQUEST_SECONDS: Final = 10.0
 
 
 class ListenError(Exception):
@@ -37,12 +42,46 @@ class _QuietServer(Server):
         self.listening.set()
 
 
+class _Impatient(H11Protocol):
+    """Lets a client go that does not finish its request in time: many of those would keep everybody else out."""
+
+    def __init__(self, *args: Any, patience: float, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._patience = patience
+        self._bound: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        super().connection_made(transport)
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        self._expect()
+        super().data_received(data)
+        if self.conn.their_state not in {h11.IDLE, h11.SEND_BODY}:
+            self._be_patient()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._be_patient()
+        super().connection_lost(exc)
+
+    def _expect(self) -> None:
+        """From its first byte on, or from the connection on, a request has so long to be whole."""
+        if self._bound is None:
+            self._bound = self.loop.call_later(self._patience, self.transport.abort)
+
+    def _be_patient(self) -> None:
+        if self._bound is not None:
+            self._bound.cancel()
+            self._bound = None
+
+
 class WebServer:
     """One listening socket. `start` gives the address with the real port; `stop` ends within the seconds given."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
-        """Port 0 takes a free one."""
+    def __init__(self, app: ASGIApp, host: str, port: int, *, patience: float = _REQUEST_SECONDS) -> None:
+        """Port 0 takes a free one. A request has `patience` seconds to arrive."""
         self.host = host
+        self._patience = patience
         self._app = app
         self._port = port
         self._server: _QuietServer | None = None
@@ -54,7 +93,7 @@ class WebServer:
         config = Config(
             self._answer,
             interface="asgi3",
-            http="h11",
+            http=partial(_Impatient, patience=self._patience),  # type: ignore[arg-type] # whatever makes a protocol
             ws="none",
             lifespan="off",
             log_config=None,
@@ -76,7 +115,8 @@ class WebServer:
         self._app = app
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        with contextlib.suppress(ClientDisconnect):  # who hung up before the end of a form is no fault of anybody's
+            await self._app(scope, receive, send)
 
     async def stop(self, seconds: float = 2.0) -> None:
         """Take no more requests, finish those under way, and cut what is left after `seconds`."""

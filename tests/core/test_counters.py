@@ -38,6 +38,44 @@ def known(value, at=NOON, created=None):
     return {"a": CounterState(at, value, created)}
 
 
+# an old page
+
+
+@pytest.mark.parametrize(
+    ("seen", "created", "before", "after", "counts"),
+    [
+        ("lower, and nothing is known of its start", None, None, 60, 300),
+        ("lower, the start is the same: an old page", NOON - 900, NOON - 900, 60, 0),
+        ("lower, the start is not told any more: a page cut short", NOON - 900, None, 60, 0),
+        ("lower, it began anew since", NOON - 900, NOON + 30, 60, 300),
+        ("lower for more than an hour, the start is the same: it was cleared", NOON - 900, NOON - 900, 3700, 300),
+        ("higher, the start is the same", NOON - 900, NOON - 900, 60, 100),
+    ],
+)
+def test_a_counter_that_went_back_counts_whole_only_where_it_may_have_begun_anew(seen, created, before, after, counts):
+    value = "600" if seen.startswith("higher") else "300"
+    result = counted([series((NOON + after, value), created=before)], known(500, created=created))
+    assert total(result) == counts, seen
+    assert bool(result.refused) == (counts == 0), seen
+
+
+def test_what_an_old_page_hid_is_counted_once_the_truth_is_back():
+    start = NOON - 900
+    states = known(500, created=start)
+    old = counted([series((NOON + 60, "300"), created=start)], states)
+    back = counted([series((NOON + 120, "700"), created=start)], {**states, **old.states})
+    assert (total(old), total(back)) == (0, 200)
+
+
+def test_beyond_the_most_counters_new_ones_are_left_out_and_known_ones_go_on():
+    scrapes = {"gateway": [NOON]}
+    samples = [series((NOON + 60, "9"), name=name) for name in ("a", "b", "c", "d")]
+    result = count(known(5), samples, scrapes, first_read=False, period_start=MONTH, most=2)
+    assert total(result) == 4 + 9
+    assert result.states.keys() == {"a", "b"}
+    assert result.left_out == 2
+
+
 # first sight
 
 

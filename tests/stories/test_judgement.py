@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -83,6 +84,28 @@ def test_a_first_start_in_mid_month_is_one_summary_for_people_and_every_event_fo
     assert alerts[1].event.levels == (Decimal(50), Decimal(80))
     assert alerts[1].event.details["occasion"] == "first_start"
     assert world.tick() == []
+
+
+def test_a_source_that_fails_from_the_first_start_on_keeps_nobody_elses_budget_from_being_judged():
+    world = World(budget())
+    world.sources["bill"] = SourceView(
+        "bill", None, timedelta(hours=9), error="it answers 401", failing_since=world.now
+    )
+    world.catching_up = frozenset({"bill"})
+    world.spend(1)
+    world.tick()
+    world.pass_time(minutes=5)
+    world.spend(600)
+    assert ("threshold", "research", "actual 100%") in said(world.tick())
+
+
+def test_where_nobody_looked_since_the_clock_was_set_forward_no_blindness_is_told():
+    world = met(budget())
+    asleep = replace(world.sources["gateway"], last_ok=world.now)
+    world.pass_time(hours=2)
+    for error, told in (("", []), ("it answers 503", [("source_stale", "", "")])):
+        world.sources["gateway"] = replace(asleep, error=error)
+        assert said(world.tick(seen=False)) == told
 
 
 def test_nothing_is_judged_while_a_source_is_catching_up():

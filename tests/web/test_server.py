@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -60,6 +61,33 @@ def test_a_taken_port_is_one_error_that_names_the_key_and_the_remedy(view: View)
     said = served(view, story)
     assert "ALERTD_HTTP__LISTEN=127.0.0.1:" in said
     assert "port 0" in said
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HT", b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nx"])
+def test_clients_that_never_finish_their_request_are_let_go_and_keep_nobody_out(view: View, begun: bytes):
+    async def run() -> int:
+        server = WebServer(build(view, token=None, open_metrics=False, loopback=True), "127.0.0.1", 0, patience=0.5)
+        address = await server.start()
+        try:
+            slow = [await asyncio.open_connection("127.0.0.1", urlsplit(address).port) for _ in range(220)]
+            for _, writer in slow:
+                writer.write(begun)
+            await asyncio.gather(*(asyncio.wait_for(ended(*one), 60) for one in slow))
+            async with httpx.AsyncClient(trust_env=False) as client:
+                return (await client.get(f"{address}/healthz")).status_code
+        finally:
+            await server.stop(1)
+
+    assert asyncio.run(run()) == 200
+
+
+async def ended(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Until the server has let this client go, however it does that."""
+    with contextlib.suppress(ConnectionError):
+        await reader.read()
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 def test_the_signals_stay_the_daemons(view: View):
