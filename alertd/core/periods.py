@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Final
 
 _MONTHS: Final = {"month": 1, "quarter": 3, "year": 12}
@@ -64,14 +65,18 @@ class PeriodRule:
 
     def containing(self, instant: datetime) -> Period:
         """The period that `instant` (aware) falls in."""
-        first = self._first_day(instant.astimezone(self.zone).date())
-        return Period(self._midnight(first), self._midnight(self._next(first)), self.zone)
+        return _period(self, instant.astimezone(self.zone).date())
 
     def previous(self, period: Period) -> Period:
         return self.containing(period.start - timedelta(hours=1))
 
     def following(self, period: Period) -> Period:
         return self.containing(period.end)
+
+    def of_day(self, day: date) -> Period:
+        """The period that a local day falls in."""
+        first = self._first_day(day)
+        return Period(self._midnight(first), self._midnight(self._next(first)), self.zone)
 
     def _first_day(self, day: date) -> date:
         if self.kind == "day":
@@ -93,6 +98,12 @@ class PeriodRule:
 
     def _midnight(self, day: date) -> datetime:
         return datetime(day.year, day.month, day.day, tzinfo=self.zone).astimezone(UTC)
+
+
+@lru_cache(maxsize=4096)
+def _period(rule: PeriodRule, day: date) -> Period:
+    """The same periods are asked for thousands of budgets in every round."""
+    return rule.of_day(day)
 
 
 def day_borders(period: Period) -> list[datetime]:

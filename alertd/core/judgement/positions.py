@@ -100,6 +100,8 @@ class Position:
     used_since: datetime | None = None
     #: Worked out where somebody is told or looks: nothing is decided by it.
     evidence: Deferred[Evidence] = field(default=NO_EVIDENCE, compare=False)
+    #: Its name, where that was needed before.
+    named: str = ""
 
     @property
     def contributors(self) -> tuple[Contributor, ...]:
@@ -129,7 +131,7 @@ class Position:
     @property
     def name(self) -> str:
         """The budget and scope, as keys and conversations name it."""
-        return self.name_of(self.budget.name, self.scope, self.period)
+        return self.named or self.name_of(self.budget.name, self.scope, self.period)
 
     @staticmethod
     def name_of(budget: str, scope: Scope, period: Period) -> str:

@@ -194,9 +194,8 @@ class _Look:
     def _figures(self, number: int, asked: _Asked, feed: _Feed) -> Position:
         budget, scope, sheet = asked.budget, asked.scope, self._sheet
         override = override_of(budget, scope)
-        raised = self._around.raised
-        named = Position.name_of(budget.name, scope, self._period) if raised else ""
-        amount = raised.get(named) or override.amount or budget.amount
+        named = Position.name_of(budget.name, scope, self._period)
+        amount = self._around.raised.get(named) or override.amount or budget.amount
         needs = self._needs_of(override.thresholds or budget.thresholds)
         used = sheet.used[number]
         judged = used and feed.data_until is not None
@@ -222,6 +221,7 @@ class _Look:
             today=self._day_so_far(number, feed) if needs.usual and judged else None,
             used_since=datetime.fromtimestamp(self._table.borders[sheet.born[number]], UTC) if used else None,
             evidence=Deferred(partial(self._evidence, number, windows, feed)) if used else NO_EVIDENCE,
+            named=named,
         )
 
     def _needs_of(self, thresholds: tuple[Threshold, ...]) -> _Needs:
