@@ -122,7 +122,11 @@ class Storm:
             "ALERTD_NOTIFIERS__HOOK__URL": f"{self.town.at_receiver.url}/events",
             "ALERTD_NOTIFIERS__HOOK__CA_FILE": str(self.folder / "ca.pem"),
         }
-        self.file = env_file(self.folder / "alertd.env", self.settings)
+        self.restart_with(self.settings)
+
+    def restart_with(self, settings: dict[str, str]) -> None:
+        """The configuration of every daemon from now on."""
+        self.file = env_file(self.folder / "alertd.env", settings)
 
     # --- the run ---
 
@@ -149,7 +153,7 @@ class Storm:
         self.log[-1] += f" ({time.monotonic() - begun:.1f} s)"
 
     def misfortunes(self) -> list[str]:
-        """What can happen here."""
+        """What can happen here, the likelier the oftener it is named."""
         common = ["kill", "stop", "freeze", "lie", "lie", "outage", "receiver", "receiver", "hook", "forward", "back",
                   "gateway_restart", "hidden", "no_name", "expired_source", "expired_receiver"]  # fmt: skip
         own = (
@@ -172,10 +176,14 @@ class Storm:
 
     def start(self) -> Daemon:
         self.warp.write()
-        daemon = Daemon(self.file, environment=self.warp.environment(), lines=Lines(self.everything))
+        daemon = Daemon(self.file, environment=self.environment(), lines=Lines(self.everything))
         self.daemons.append(daemon)
         wait_for("its page", lambda: daemon.port or daemon.ended() is not None, PATIENCE)
         return daemon
+
+    def environment(self) -> dict[str, str]:
+        """The clock that a daemon lives by."""
+        return self.warp.environment()
 
     def start_all(self) -> None:
         """As a supervisor does: until all of them run."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.databases import Place
 from tests.servers.town import town
 from tests.system.storm import KEYS, Storm
 from tests.system.warp import MARKS, Warp
+from tests.system.watched import WatchedStorm, watcher
 
 pytestmark = MARKS
 
@@ -30,11 +32,16 @@ SPEED = 20
 
 
 @contextmanager
-def storm(place: Place, folder: Path, seed: int, replicas: int = 1) -> Iterator[Storm]:
+def storm(place: Place, folder: Path, seed: int, replicas: int = 1, *, watched: bool = False) -> Iterator[Storm]:
     """A storm whose daemons are gone afterwards; where it fails, its log is printed."""
-    warp = Warp(folder / "clock", START, SPEED)
-    with town(warp.now, KEYS) as there:
-        found = Storm(there, warp, folder, place.url, random.Random(seed), replicas)
+    warp = Warp(folder / "clock", START, SPEED) if not watched else Warp(folder / "clock", datetime.now(UTC), 1)
+    with ExitStack() as stack:
+        there = stack.enter_context(town(warp.now, KEYS))
+        given = (there, warp, folder, place.url, random.Random(seed), replicas)
+        if watched:
+            found: Storm = WatchedStorm(*given, watcher=stack.enter_context(watcher(folder, there.at_gateway)))
+        else:
+            found = Storm(*given)
         begun = time.monotonic()
         try:
             yield found
@@ -48,7 +55,9 @@ def storm(place: Place, folder: Path, seed: int, replicas: int = 1) -> Iterator[
         finally:
             for daemon in found.daemons:
                 daemon.kill()
-        print(f"\nseed {seed}, {place.kind}, {replicas} replicas, {time.monotonic() - begun:.0f} s: {found.rows}")
+        through = "a Prometheus" if watched else "its page"
+        taken = f"{time.monotonic() - begun:.0f} s"
+        print(f"\nseed {seed}, {place.kind}, {replicas} replicas, through {through}, {taken}: {found.rows}")
         print(", ".join(f"{count} {name}" for name, count in sorted(found.counted.items())))
 
 
@@ -65,4 +74,13 @@ def test_a_long_storm(durable: Place, tmp_path: Path, seed: int, replicas: int) 
     if durable.kind == "sqlite" and replicas > 1:
         pytest.skip("one SQLite file serves one alertd")
     with storm(durable, tmp_path, seed, replicas) as there:
+        there.run(STEPS)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(7200)
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="no `prometheus` on PATH: install Debian's prometheus")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_long_storm_through_a_real_prometheus(durable: Place, tmp_path: Path, seed: int) -> None:
+    with storm(durable, tmp_path, seed, watched=True) as there:
         there.run(STEPS)
