@@ -277,11 +277,14 @@ class Storm:
         self.town.hook.mood = ""
 
     def _forward(self) -> None:
-        """The clock is set forward, by less than makes a source stale or by more."""
-        self.jump(timedelta(seconds=self.chance.choice((30, 200, 3600, 7200))))
+        """The clock is set forward, by less than makes a source stale or by more.
+
+        Replicas share a clock (docs/high-availability.md); theirs part for a second at a jump, so it is a small one.
+        """
+        self.jump(timedelta(seconds=self.chance.choice((30, 200, 3600, 7200) if self.replicas == 1 else (30, 200))))
 
     def _back(self) -> None:
-        self.jump(-timedelta(seconds=self.chance.choice((5, 60, 600, 3600))))
+        self.jump(-timedelta(seconds=self.chance.choice((5, 60, 600, 3600) if self.replicas == 1 else (5, 60, 200))))
 
     def jump(self, by: timedelta) -> None:
         self.log[-1] += f": {by.total_seconds():+.0f} s"
