@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import SecretStr
 
 from alertd.core.counting.counters import CounterSamples, CounterState, Increment
 from alertd.core.usage import Line
 from alertd.loops.collect import Collect
 from alertd.ports import Look, Reading, SourceRow, Store, StoreError
+from alertd.sources import scrape
 from alertd.stores.memory import MemoryStore
 from tests.databases import Place
 from tests.fakes import StoppedClock
+from tests.servers.gateway import serving_gateway
 
 BEGAN = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -83,3 +86,23 @@ async def test_a_commit_whose_answer_was_lost_is_not_counted_again() -> None:
             with pytest.raises(StoreError):
                 await replica.tick()
     assert await total(store) == sum(range(13))
+
+
+async def test_what_is_used_after_the_clock_was_set_back_is_counted_at_once_and_once(place: Place) -> None:
+    clock = StoppedClock()
+    with serving_gateway() as (gateway, server):
+        options = scrape.Options(url=f"{server.url}/metrics", preset="vllm", token=SecretStr(gateway.token))
+        async with place.open() as store:
+            page = Collect(scrape.build("gateway", options), store, clock, lambda _: BEGAN)
+            seen = []
+            for hours, tokens in ((0, 1_000_000), (1, 1_000_100), (-1, 1_000_300), (0, 1_000_300), (1, 1_000_600)):
+                clock.move(hours=hours)
+                gateway.tokens = tokens
+                await page.tick()
+                clock.move(minutes=1)
+                row = await store.source("gateway")
+                assert row.until is not None
+                assert row.until <= clock.now(), "nothing is known of a time to come"
+                seen.append(await total(store))
+            await page.source.close()
+    assert seen == [0, 100, 300, 300, 600]

@@ -61,6 +61,7 @@ def storm(place: Place, folder: Path, seed: int, replicas: int = 1, *, watched: 
         print(", ".join(f"{count} {name}" for name, count in sorted(found.counted.items())))
 
 
+@pytest.mark.timeout(900)
 def test_a_few_misfortunes(durable: Place, tmp_path: Path) -> None:
     with storm(durable, tmp_path, 20261121) as there:
         there.run(6)

@@ -18,6 +18,8 @@ from tests.servers.webhook import WebhookServer
 from tests.system.daemon import HOUSE, Daemon, env_file, wait_for
 from tests.system.test_reload import judged, logged, running, settings
 
+pytestmark = pytest.mark.timeout(900)
+
 
 def break_below(file: Path) -> None:
     """Overwrite every page but the first while the file is in use, and let its users notice that it changed."""
