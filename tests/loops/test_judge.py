@@ -17,7 +17,7 @@ from alertd.core.pricing.prices import PriceBook
 from alertd.core.pricing.tariffs import exchange_of
 from alertd.core.usage import Line
 from alertd.loops.judge import Judge, Terms
-from alertd.ports import SeriesRow
+from alertd.ports import SeriesRow, StoreError, UsageRow
 from alertd.stores.memory import MemoryStore
 from tests.fakes import StoppedClock
 from tests.world import budget
@@ -67,6 +67,39 @@ async def test_usage_of_a_series_that_appears_while_the_ledger_is_read_is_in_the
         await judge.tick()
     assert [row.labels["team"] for row in judge.ledger.series] == ["new"]
     assert judge.ledger.sum_between(0, 0, NOW.timestamp()) == 7
+
+
+class AwayMeanwhile(MemoryStore):
+    """The database is away for a moment, just after it has told what changed."""
+
+    breaks = False
+    read = False
+
+    async def usage(self, *asked: Any) -> tuple[list[UsageRow], int]:
+        found = await super().usage(*asked)
+        self.read = bool(found[0])
+        return found
+
+    async def series(self, after: int = 0) -> list[SeriesRow]:
+        if self.breaks and self.read:
+            self.breaks = False
+            raise StoreError("it is away")
+        return await super().series(after)
+
+
+async def test_usage_that_was_read_just_before_the_database_went_away_is_in_the_next_judgement() -> None:
+    store = AwayMeanwhile()
+    judge = Judge(store, StoppedClock(NOW), Terms((), PriceBook(()), exchange_of(Rates()), {}), lambda: None)
+    line, start = Line("acme", "plain", "input"), int(NOW.timestamp()) - 3600
+    for count in (1, 2):
+        increments = [Increment(line, {"team": "a"}, start + 300 * count, 300, 7)]
+        assert await store.commit_counters(await store.source("gateway"), increments, {})
+        await judge.tick() if count == 1 else None
+    store.breaks, store.read = True, False
+    with pytest.raises(StoreError):
+        await judge.tick()
+    await judge.tick()
+    assert judge.ledger.sum_between(0, 0, NOW.timestamp()) == 14
 
 
 @pytest.mark.parametrize(
