@@ -14,8 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -26,33 +25,24 @@ from starlette.types import ASGIApp
 
 from alertd import __version__, registry, web
 from alertd.core.delivery import Circuit
-from alertd.core.events import Event
 from alertd.core.faults import SettingsError
 from alertd.core.judgement import configuration, damaged
-from alertd.core.judgement.assess import Policy
-from alertd.core.judgement.routing import Receiver, route
-from alertd.core.judgement.silences import quiet_until
-from alertd.core.judgement.verdicts import Alert
 from alertd.core.messages.figures import plural
-from alertd.core.pricing.fx import Rate
 from alertd.core.pricing.pricefile import PriceFileError
-from alertd.core.pricing.tariffs import exchange_of
-from alertd.loops.act import Actor, Orders, Seen
-from alertd.loops.collect import Collect, earliest_needed
+from alertd.loops.act import Actor, Seen
+from alertd.loops.collect import Collect
 from alertd.loops.deliver import Deliver
-from alertd.loops.judge import Judge, Terms
+from alertd.loops.judge import Judge
 from alertd.loops.living import Follow, Scene
-from alertd.loops.orders import action_of, secrets_of
 from alertd.loops.presses import Presses, Switchboard
 from alertd.loops.runner import Rounds, Runner
-from alertd.options import RevokerOptions
-from alertd.ports import Clock, NewMessage, Notifier, Revoker, Source, Store, StoreDamagedError
+from alertd.loops.upkeep import Upkeep
+from alertd.parts import Parts, assembled, fallbacks_of, orders_of, terms_of
+from alertd.ports import Clock, Store, StoreDamagedError
 from alertd.settings import Settings
 from alertd.stores.volume import unmounted
 from alertd.web.server import ListenError, WebServer
 from alertd.web.view import Lane, Loop, Standings, View
-from alertd.wire.heartbeat import Heartbeat
-from alertd.wire.pricebook import price_book, rates_of
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +62,6 @@ _WATCH_EVERY: Final = timedelta(seconds=5)
 #: How often the clock is looked at, and by how much it may go back unremarked.
 _CLOCK_EVERY: Final = timedelta(seconds=1)
 _CLOCK_SLACK: Final = timedelta(seconds=2)
-#: Usage older than this is kept by the quarter of an hour, the finest border that a zone's midnight falls on.
-_FINE: Final = timedelta(days=2)
-_COARSE_SECONDS: Final = 900
 
 
 class SystemClock:
@@ -82,28 +69,6 @@ class SystemClock:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
-
-
-@dataclass(slots=True)
-class Parts:
-    """What the configuration makes: replaced as a whole on a reload, while the store and what it knows stay."""
-
-    settings: Settings
-    sources: dict[str, Source]
-    notifiers: dict[str, Notifier]
-    revokers: dict[str, Revoker]
-    collects: dict[str, Collect] = field(default_factory=dict)
-    heartbeat: Heartbeat | None = None
-
-    async def close(self) -> None:
-        if self.heartbeat is not None:
-            await self.heartbeat.close()
-        for source in self.sources.values():
-            await source.close()
-        for notifier in self.notifiers.values():
-            await notifier.close()
-        for revoker in self.revokers.values():
-            await revoker.close()
 
 
 class App:
@@ -122,11 +87,14 @@ class App:
         self.store: Store = registry.store(settings.database)
         self.runner = Runner(self.clock, damaged=self._damaged)
         self._damage: StoreDamagedError | None = None
-        self.parts = self._build(settings, progress)
-        self.judge = Judge(self.store, self.clock, self._terms(), self._wake_deliver)
+        self.parts = assembled(settings, self.store, self.clock, progress)
+        self.judge = Judge(self.store, self.clock, terms_of(self.parts), self._wake_deliver)
         self.deliver = self._deliverer()
-        self.actor = Actor(self.store, self.clock, self._orders(), self._seen, self._wake_deliver)
+        self.actor = Actor(
+            self.store, self.clock, orders_of(self.parts, self.judge.terms, self.clock), self._seen, self._wake_deliver
+        )
         self.follow = Follow(self.store, self.clock, self._scene)
+        self.upkeep = Upkeep(self.store, self.clock, self._needless)
         self.presses = Presses(self.store, self.clock, self._switchboard(), self._hasten_following)
         self._load = load
         self._progress = progress
@@ -191,7 +159,7 @@ class App:
     async def reload(self) -> None:
         """Read the configuration anew; a bad one is refused with its faults, and the old one stays in force."""
         try:
-            parts = self._build(self._load(), self._progress)
+            parts = assembled(self._load(), self.store, self.clock, self._progress)
         except (SettingsError, PriceFileError) as error:
             self._faults = tuple(str(error).splitlines())
             log.warning("the new configuration is refused, the old one stays in force:\n%s", error)
@@ -200,9 +168,9 @@ class App:
             return
         self._faults = ()
         old, self.parts = self.parts, parts
-        self.judge.terms = self._terms()
-        self.actor.orders = self._orders()
-        self.deliver.replace(parts.notifiers, _fallbacks(parts.settings))
+        self.judge.terms = terms_of(parts)
+        self.actor.orders = orders_of(parts, self.judge.terms, self.clock)
+        self.deliver.replace(parts.notifiers, fallbacks_of(parts.settings))
         self.deliver.held = parts.settings.dry_run
         if self._web is not None:
             self._web.replace(self._application(self._web.host))
@@ -235,60 +203,17 @@ class App:
         """Announce that the database was damaged and made anew."""
         await self.judge.tell(lambda notes: damaged.told(notes, self.clock.now()))
 
-    def _build(self, settings: Settings, progress: Callable[[str, float], None]) -> Parts:
-        parts = Parts(settings, sources_of(settings), notifiers_of(settings), revokers_of(settings))
-        parts.heartbeat = Heartbeat(settings.heartbeat_url) if settings.heartbeat_url else None
-        parts.collects = {
-            name: Collect(source, self.store, self.clock, lambda now: _since(settings, now), progress)
-            for name, source in parts.sources.items()
-        }
-        return parts
-
-    def _terms(self) -> Terms:
-        settings, collects = self.parts.settings, self.parts.collects
-        book = price_book(settings.prices)
-        configured = (Rate(base, quote, rate) for (base, quote), rate in settings.fx.items())
-        return Terms(
-            budgets=tuple(settings.budgets.values()),
-            book=book,
-            exchange=exchange_of(rates_of(book, configured)),
-            receivers={n.name: Receiver(n.name, n.people, n.address) for n in self.parts.notifiers.values()},
-            sources=self.parts.sources,
-            dry_run=settings.dry_run,
-            public_url=settings.public_url,
-            policy=_policy(settings),
-            correct=settings.correct_estimates,
-            balances=lambda: {name: one.balance for name, one in collects.items() if one.balance is not None},
-            committed=lambda: [(name, item) for name, one in collects.items() for item in one.committed],
-            catching_up=lambda: frozenset(name for name, one in collects.items() if one.catching_up),
-        )
-
-    def _orders(self) -> Orders:
-        """What the act loop may do: the actions, and how their messages find their way."""
-        parts, terms = self.parts, self.judge.terms
-        others = {
-            secret: f"sources.{name}" for name, (_, o) in parts.settings.sources.items() for secret in secrets_of(o)
-        }
-        configured = parts.settings.actions.items()
-        actions = {
-            n: action_of(n, o, parts.revokers[n], others) for n, (_, o) in configured if isinstance(o, RevokerOptions)
-        }
-        own = {secret for _, (_, options) in configured for secret in secrets_of(options)}
-        budgets = {budget.name: budget for budget in terms.budgets}
-
-        def messages(events: Sequence[Event]) -> list[NewMessage]:
-            quiet = quiet_until(terms.policy.quiet, terms.policy.zone, self.clock.now())
-            routed = route([Alert((event.id,), event) for event in events], budgets, terms.receivers, quiet)
-            return [NewMessage(m.key, m.notifier, m.conversation, m.events, m.not_before) for m in routed]
-
-        return Orders(actions, (*others, *own), parts.settings.dry_run, messages)
+    def _needless(self, now: datetime) -> datetime | None:
+        """Before when usage is to be deleted; None where it is kept for good."""
+        retention = self.parts.settings.retention
+        return None if retention is None else self.judge.needless_before(now, retention)
 
     def _seen(self) -> Seen | None:
         facts, latest = self.judge.facts, self.judge.latest
         return None if facts is None or latest is None else Seen(facts, latest.positions)
 
     def _deliverer(self) -> Deliver:
-        fallbacks = _fallbacks(self.parts.settings)
+        fallbacks = fallbacks_of(self.parts.settings)
         held = self.parts.settings.dry_run
         return Deliver(self.store, self.parts.notifiers, self.clock, fallbacks, held=held, runner=self.runner)
 
@@ -400,7 +325,7 @@ class App:
         if self.parts.settings.actions:
             self._every(_ACT_EVERY, "act", self._act)
         self._every(_FOLLOW_EVERY, _FOLLOW, self._follow)
-        self._every(_PRUNE_EVERY, "upkeep", self._prune)
+        self._every(_PRUNE_EVERY, "upkeep", self._keep_up)
         self._every(_WATCH_EVERY, "watch", self._watch)
 
     def _every(self, interval: timedelta, name: str, round_: Callable[[], object]) -> None:
@@ -445,27 +370,8 @@ class App:
     async def _act(self) -> None:
         await self.runner.run("act", self.actor.tick)
 
-    async def _prune(self) -> None:
-        async def upkeep() -> None:
-            now = self.clock.now()
-            await self.store.prune(now)
-            left = 1
-            while left:
-                left = await self.store.roll_up(now - _FINE, _COARSE_SECONDS)
-            await self._forget(now)
-
-        await self.runner.run("upkeep", upkeep)
-
-    async def _forget(self, now: datetime) -> None:
-        """Delete usage that is older than it is to be kept; what a judgement reads stays."""
-        retention, deleted = self.parts.settings.retention, 0
-        if retention is None:
-            return
-        before = self.judge.needless_before(now, retention)
-        while gone := await self.store.forget(before):
-            deleted += gone
-        if deleted:
-            log.info("deleted %d rows of usage and series: what ended before %s", deleted, f"{before:%Y-%m-%d}")
+    async def _keep_up(self) -> None:
+        await self.runner.run("upkeep", self.upkeep.tick)
 
     async def _watch(self) -> None:
         """Read the configuration anew when one of its files has changed, and has then been left alone for a round."""
@@ -502,32 +408,6 @@ class App:
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload()))
 
 
-def sources_of(settings: Settings) -> dict[str, Source]:
-    """The configured sources, built; nothing is contacted."""
-    built: dict[str, Source] = {}
-    for name, (kind, options) in settings.sources.items():
-        paced = options
-        if getattr(options, "interval", None) is None:
-            paced = options.model_copy(update={"interval": settings.poll_interval})
-        built[name] = registry.load("sources", kind).build(name, paced)
-    return built
-
-
-def notifiers_of(settings: Settings) -> dict[str, Notifier]:
-    """The configured notifiers, built; nothing is contacted."""
-    return {
-        name: registry.load("notifiers", kind).build(name, options)
-        for name, (kind, options) in settings.notifiers.items()
-    }
-
-
-def revokers_of(settings: Settings) -> dict[str, Revoker]:
-    """The configured actions' revokers, built; nothing is contacted."""
-    return {
-        name: registry.load("revokers", kind).build(name, options) for name, (kind, options) in settings.actions.items()
-    }
-
-
 def database_warning(settings: Settings) -> str | None:
     """What to say where a container's database would be gone with it."""
     if (folder := unmounted(settings.database)) is None:
@@ -548,24 +428,5 @@ def _marks(files: Iterable[Path]) -> dict[Path, tuple[int, ...] | None]:
     return marks
 
 
-def _policy(settings: Settings) -> Policy:
-    return Policy(
-        digest=settings.digest,
-        quiet=settings.quiet_hours,
-        zone=settings.timezone,
-        drift=settings.drift_level / 100,
-        interval=settings.poll_interval,
-    )
-
-
 def _loopback(host: str) -> bool:
     return host in {"localhost", "::1"} or host.startswith("127.")
-
-
-def _since(settings: Settings, now: datetime) -> datetime:
-    return earliest_needed([budget.period.containing(now).start for budget in settings.budgets.values()], now)
-
-
-def _fallbacks(settings: Settings) -> Mapping[str, str]:
-    found = {name: getattr(options, "fallback", None) for name, (_, options) in settings.notifiers.items()}
-    return {name: fallback for name, fallback in found.items() if fallback}
