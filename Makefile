@@ -47,8 +47,8 @@ docs: $(VENV)/.installed  ## what is made from the code: docs/settings.md and th
 
 bench: $(VENV)/.installed  ## every benchmark at a small size, some minutes in all; docs/benchmarks.md says more
 	cd $(CURDIR) && export PYTHONPATH=. && set -e; \
-	for each in "tick --series 1000" "tick --series 10000" "counters 10000 1000" "outbox 1000" "parts --teams 4" \
-		"projection" "rating 10000" "store 5000"; do \
+	for each in "tick --series 1000" "tick --series 10000" "rules --series 1000" "counters 10000 1000" "outbox 1000" \
+		"parts --teams 4" "projection" "rating 10000" "store 5000"; do \
 		set -- $$each; name=$$1; shift; echo "== bench_$$name $$*"; \
 		$(abspath $(BIN))/python tests/benchmarks/bench_$$name.py "$$@"; \
 	done

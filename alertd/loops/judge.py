@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
@@ -82,6 +82,8 @@ class Judge:
         self._last_series = 0
         self._loaded: date | None = None
         self._folded: Sequence[int] = ()
+        #: What folding depends on, as of some terms and so many kinds of series.
+        self._folding: tuple[Terms, int, Sequence[tzinfo], timedelta] | None = None
         self._told: dict[str, datetime] | None = None
 
     async def tick(self) -> int:
@@ -167,12 +169,17 @@ class Judge:
 
     def _edges(self, now: datetime) -> Sequence[int]:
         """Where old buckets are folded: at the midnights of every zone that anything is summed by."""
-        zones = folding.zones_of(self.terms.budgets, self.terms.book, self.ledger.kinds)
-        return folding.edges(zones, self.reach(now), now - folding.fine_buckets(self.terms.budgets))
+        terms, kinds = self.terms, self.ledger.kinds
+        if self._folding is None or self._folding[0] is not terms or self._folding[1] != len(kinds):
+            summed = folding.zones_of(terms.budgets, terms.book, kinds)
+            self._folding = terms, len(kinds), summed, folding.fine_buckets(terms.budgets)
+        *_, zones, fine = self._folding
+        return folding.edges(zones, self.reach(now), now - fine)
 
     def reach(self, now: datetime) -> datetime:
         """How far back the ledger is needed: for history, and for the period before the longest current one."""
-        starts = [b.period.previous(b.period.containing(now)).start for b in self.terms.budgets]
+        rules = {budget.period for budget in self.terms.budgets}
+        starts = [rule.previous(rule.containing(now)).start for rule in rules]
         return min([now - timedelta(days=HISTORY_DAYS + 1), *starts])
 
     def needless_before(self, now: datetime, retention: timedelta) -> datetime:
