@@ -67,6 +67,15 @@ def test_what_an_old_page_hid_is_counted_once_the_truth_is_back():
     assert (total(old), total(back)) == (0, 200)
 
 
+def test_a_window_that_still_holds_the_process_before_does_not_make_an_old_page_a_restart():
+    before, start = NOON - 900, NOON - 30
+    states = known(500, created=start)
+    parts = [series((NOON - 60, "900"), created=before), series((NOON + 60, "0"), (NOON + 120, "700"), created=start)]
+    result = counted(parts, states)
+    assert total(result) == 200
+    assert result.states["a"].created == start
+
+
 def test_beyond_the_most_counters_new_ones_are_left_out_and_known_ones_go_on():
     scrapes = {"gateway": [NOON]}
     samples = [series((NOON + 60, "9"), name=name) for name in ("a", "b", "c", "d")]

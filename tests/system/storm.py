@@ -371,10 +371,14 @@ class Storm:
             return  # a page that holds nothing
         self.recoveries += 1
         if self.said("usage is read again from the sources", since):
-            self.truth.begin_anew(self.town.gateway.used)
+            self.begin_anew()
         now = self.truth.seen
         self.forgotten.update(self.truth.due() - passed(now, now.total()))
         time.sleep(1.1)  # two files that are set aside have names that differ by the second
+
+    def begin_anew(self) -> None:
+        """A page has no past: what its process used is all that the new ledger can know."""
+        self.truth.begin_anew(self.town.gateway.used)
 
     def _no_room(self) -> None:
         """The disk takes nothing more: every write fails, as on a full disk or one that only reads."""

@@ -83,6 +83,9 @@ class WatchedStorm(Storm):
         }
         self.restart_with(self.settings)
 
+    def begin_anew(self) -> None:
+        """Prometheus has the past: the new ledger knows all that the old one knew."""
+
     def environment(self) -> dict[str, str]:
         return {}
 

@@ -269,11 +269,16 @@ class _Tally:
             self.buckets.book(quantity, (begin, end), series.line, series.labels, series.within)
 
     def _remember(self, series: CounterSamples, old: CounterState | None, at: float, last: int, *, moved: bool) -> None:
-        owed, created = (0, series.created) if old is None else (old.owed, series.created or old.created)
+        owed, created = (0, series.created) if old is None else (old.owed, _later(series.created, old.created))
         if series.within is not None and (moved or owed):
             self.buckets.owe(series.fingerprint, owed, series.labels, series.within)
         if moved or old is None or created != old.created or at - old.at >= _REFRESH:
             self.changed[series.fingerprint] = CounterState(at, last, created, owed)
+
+
+def _later(one: float | None, other: float | None) -> float | None:
+    """Of two starts the later one: a window that is read again still holds the process before."""
+    return max((start for start in (one, other) if start is not None), default=None)
 
 
 def _restarted(old: CounterState, created: float | None) -> bool:
