@@ -63,7 +63,7 @@ LABEL org.opencontainers.image.title="alertd" \
 COPY --from=build /image /
 COPY --from=build /opt/alertd /opt/alertd
 ENV PATH=/opt/alertd/bin:/usr/bin:/usr/sbin \
-    LANG=C.UTF-8 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    LANG=C.UTF-8 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072 \
     ALERTD_DATABASE=sqlite:////var/lib/alertd/alertd.db \
     ALERTD_HTTP__LISTEN=0.0.0.0:9480
 USER 10001:10001
