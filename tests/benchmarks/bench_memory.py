@@ -136,7 +136,7 @@ def settings(folder: str, name: str, url: str, hook: str, *, scopes: bool) -> Pa
     )
 
 
-def main(budgets: int, *, hours: float, speed: float) -> None:
+def main(budgets: int, hours: float, speed: float) -> None:
     with TemporaryDirectory() as folder, WebhookServer() as hook, ExitStack() as stack:
         for name, keys in (("idle", 0), ("busy", budgets)):
             gateway = Gateway(keys)
