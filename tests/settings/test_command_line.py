@@ -16,6 +16,7 @@ from alertd import __version__
 from alertd.cli import INTERRUPTED, PIPE_CLOSED, coloured, command_names, main, print_faults
 from alertd.core.faults import Fault, SettingsError
 from alertd.registry import kinds
+from tests.system.daemon import interruptible
 
 ROOT = Path(__file__).parents[2]
 ALERTD = [sys.executable, "-m", "alertd"]
@@ -127,8 +128,9 @@ def test_ctrl_c_is_no_traceback(tmp_path: Path) -> None:
     jobs = tmp_path / "jobs"
     os.mkfifo(jobs)
     command = subprocess.Popen(
-        [*ALERTD, "project", str(jobs)], env=BARE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+        [*ALERTD, "project", str(jobs)], env=BARE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=interruptible,  # noqa: PLW1509 - a signal's default, no lock
+    )  # fmt: skip
     with jobs.open("w"):  # opens when the command opens it to read, so it waits in there from now on
         command.send_signal(signal.SIGINT)
         out, err = command.communicate(timeout=120)

@@ -28,6 +28,11 @@ def wait_for(what: str, found: Callable[[], Any], seconds: float = 180.0) -> Any
     return answer
 
 
+def interruptible() -> None:
+    """For `preexec_fn`: what was started in the background ignores Ctrl-C, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def env_file(path: Path, settings: Mapping[str, str]) -> Path:
     path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), encoding="utf-8")
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.daemon import HOUSE, env_file, wait_for
+from tests.system.daemon import HOUSE, env_file, interruptible, wait_for
 
 #: A colour of the eight, or of the many.
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|9[0-7])(?:;\d+)*m")
@@ -39,15 +40,16 @@ def watching(
     process = subprocess.Popen(
         [sys.executable, "-m", "alertd", "status", "--env-file", file, "--watch", "--every", "1s", *words],
         cwd=HOUSE, env={**clean, "TERM": "xterm-256color", "COLUMNS": "120", **more}, stdout=outside,
-        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, preexec_fn=interruptible,  # noqa: PLW1509 - a signal's default, no lock
     )  # fmt: skip
     os.close(outside)
     said: list[str] = []
+    text = codecs.getincrementaldecoder("utf-8")()  # a part may end within a letter
 
     def read() -> None:
         try:
             while part := os.read(inside, 65536):
-                said.append(part.decode())
+                said.append(text.decode(part))
         except OSError:  # a terminal whose program has ended
             pass
 
