@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
@@ -56,8 +56,8 @@ def read_json(text: str) -> Any:
         return json.loads(text, parse_float=Decimal)
     except json.JSONDecodeError as error:
         raise ValueError(f"no JSON ({error.msg} at character {error.pos + 1}); {_JSON}") from None
-    except RecursionError:
-        raise ValueError(f"no JSON that anybody means (too deep); {_JSON}") from None
+    except (RecursionError, InvalidOperation):
+        raise ValueError(f"no JSON that anybody means (too deep, or too large a number); {_JSON}") from None
 
 
 def read_list(value: Any) -> Any:

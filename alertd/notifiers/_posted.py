@@ -14,8 +14,9 @@ from alertd.core.events import Event
 from alertd.core.messages import Message, compose
 from alertd.options import NotifierOptions, Secret
 from alertd.ports import Delivery, DeliveryError, Receipt
-from alertd.wire.http import Answer
-from alertd.wire.posting import Poster, find_host, secret_parts
+from alertd.wire.answers import Answer
+from alertd.wire.posting import Poster, find_host
+from alertd.wire.secrecy import in_address
 
 _HEADERS: Final = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "alertd"}
 _system_now: Final = partial(datetime.now, UTC)
@@ -42,7 +43,7 @@ class Posted:
         self._url = url.get_secret_value()
         self._proxied = options.proxy is not None
         self._render, self._fault, self._url_of, self._now = render, fault, url_of, now
-        self._poster = Poster(name, options, secret_parts(self._url))
+        self._poster = Poster(name, options, in_address(self._url))
 
     def address(self, event: Event) -> str:
         return ""

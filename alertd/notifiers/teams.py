@@ -11,7 +11,7 @@ from alertd.core.messages import BOLD, CODE, ITALIC, LINK, Line, Message, Span, 
 from alertd.notifiers._posted import Posted, checked_url, drafted
 from alertd.options import NotifierOptions, Secret
 from alertd.ports import Delivery
-from alertd.wire.http import Answer
+from alertd.wire.answers import Answer
 
 #: A card may have 28 kB; a line of the evidence is rarely over 200 bytes, a run costs 60 more.
 _LINES: Final = 60

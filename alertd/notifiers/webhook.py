@@ -14,7 +14,8 @@ from pydantic import Field, field_validator
 from alertd.core.events import Event
 from alertd.options import NotifierOptions, Secret
 from alertd.ports import Delivery, Receipt
-from alertd.wire.posting import Poster, find_host, secret_parts
+from alertd.wire.posting import Poster, find_host
+from alertd.wire.secrecy import in_address
 from alertd.wire.signing import signature
 
 _JSON: Final = "application/json; charset=utf-8"
@@ -64,7 +65,7 @@ class Webhook:
         self._url = options.url.get_secret_value()
         self._secret = options.secret.get_secret_value() if options.secret else ""
         self._proxied = options.proxy is not None
-        self._poster = Poster(name, options, (self._secret, *secret_parts(self._url)))
+        self._poster = Poster(name, options, (self._secret, *in_address(self._url)))
 
     def address(self, event: Event) -> str:
         return ""

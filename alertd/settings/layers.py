@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,8 +89,9 @@ class Layers:
         """A TOML file: the same keys, as tables."""
         try:
             tables = tomllib.loads(self._text(file, place), parse_float=Decimal)
-        except tomllib.TOMLDecodeError as error:
-            self.faults.append(Fault(str(file), f"no TOML: {error}", "text stands in quotes, tables in [brackets]"))
+        except (tomllib.TOMLDecodeError, InvalidOperation) as error:
+            problem = "a number that nobody means" if isinstance(error, InvalidOperation) else str(error)
+            self.faults.append(Fault(str(file), f"no TOML: {problem}", "text stands in quotes, tables in [brackets]"))
             return
         for path, value in _spread((), tables):
             self._leaf(path, Leaf(value, f"{'.'.join(path)} ({file.name})", layer, toml=True))

@@ -25,10 +25,10 @@ from alertd.options import Secret, SourceOptions, TextList, TextMap, ZoneName
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._alibaba_rows import PROVIDER, Reader, columns, final_before, row_of
 from alertd.wire.acs3 import Call, Credentials, canonical_query, signed_headers
+from alertd.wire.answers import HttpProblem
 from alertd.wire.billing import Billing, Pace, Pages, Record, attributed, by_stretches, every_page
 from alertd.wire.fields import Fields
 from alertd.wire.files import reading
-from alertd.wire.http import HttpProblem
 from alertd.wire.imports import Distinct, Imported, by_files, look_at_files
 from alertd.wire.reports import totals
 

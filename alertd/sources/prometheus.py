@@ -23,8 +23,9 @@ from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions, labels_of
 from alertd.sources._place import Place
 from alertd.sources._windows import Window, Windows
+from alertd.wire.answers import HttpProblem
 from alertd.wire.discovery import Discovery
-from alertd.wire.http import MEGABYTE, Http, HttpProblem
+from alertd.wire.http import MEGABYTE, Http
 from alertd.wire.promql import Prometheus as Server
 from alertd.wire.promql import is_too_much
 

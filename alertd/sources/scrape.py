@@ -23,7 +23,8 @@ from alertd.core.counting.presets import TOKEN_WORDS
 from alertd.core.messages.figures import plural
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions, labels_of
-from alertd.wire.http import Answer, Http
+from alertd.wire.answers import Answer
+from alertd.wire.http import Http
 
 _ACCEPT: Final = "application/openmetrics-text;version=1.0.0;q=0.9,text/plain;version=0.0.4;q=0.5"
 _START: Final = "process_start_time_seconds"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from alertd.core.messages.spans import clean
 from alertd.ports import DeliveryError
-from alertd.wire.posting import secret_parts
+from alertd.wire.secrecy import in_address, longest_first, without
 
 try:
     import apprise
@@ -43,8 +43,8 @@ class AppriseUrl:
     def __init__(self, name: str, url: str, seconds: float) -> None:
         self._name, self._url, self._seconds = name, url, seconds
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="apprise")
-        found = (part for part in (*secret_parts(url), *url.partition("://")[2].replace("?", "/").split("/")) if part)
-        self._secrets = sorted((part for part in found if len(part) >= _SECRET_LENGTH), key=len, reverse=True)
+        parts = url.partition("://")[2].replace("?", "/").split("/")
+        self._secrets = longest_first((*in_address(url), *parts), _SECRET_LENGTH)
 
     async def notify(self, title: str, body: str, kind: str) -> None:
         """Send; `kind` is info, warning, failure or success. DeliveryError: Apprise never says what may be retried."""
@@ -76,9 +76,7 @@ class AppriseUrl:
         return None if taken else "; ".join(lines.said) or "it gives no reason"
 
     def _harmless(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return clean(text, _SAID_LENGTH)
+        return clean(without(self._secrets, text), _SAID_LENGTH)
 
 
 class _Lines(logging.Handler):

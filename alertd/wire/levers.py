@@ -14,8 +14,9 @@ from typing import Any, Final
 from alertd.core.messages.spans import clean
 from alertd.options import RevokerOptions
 from alertd.ports import RevokerError, SourceError, Target
+from alertd.wire.answers import Answer, HttpProblem
 from alertd.wire.fields import Fields
-from alertd.wire.http import Access, Answer, Http, HttpProblem
+from alertd.wire.http import Access, Http
 
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409

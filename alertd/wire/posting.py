@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 from alertd.core.messages.spans import clean
 from alertd.options import Connection
 from alertd.ports import DeliveryError
-from alertd.wire.http import Access, Answer, Http, HttpProblem
+from alertd.wire.answers import Answer, HttpProblem
+from alertd.wire.http import Access, Http
+from alertd.wire.secrecy import longest_first, without
 
 Login = tuple[str, str]
 
@@ -33,8 +35,7 @@ class Poster:
         login: Login = ("", ""),
     ) -> None:
         self._name = name
-        long = (secret for secret in secrets if len(secret) >= _SECRET_LENGTH)
-        self._secrets = tuple(sorted(long, key=len, reverse=True))
+        self._secrets = longest_first(secrets, _SECRET_LENGTH)
         self._http = Http(
             Access(
                 proxy=connection.proxy,
@@ -49,7 +50,7 @@ class Poster:
         )
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """The receiver's answer of 200 to 299. DeliveryError for everything else, by the table of `wire/http.py`."""
+        """The receiver's answer of 200 to 299. DeliveryError for everything else, by the table of `wire/answers.py`."""
         try:
             return await self._http.send("POST", url, content=body, headers=headers)
         except HttpProblem as problem:
@@ -66,9 +67,7 @@ class Poster:
 
     def harmless(self, text: str) -> str:
         """Foreign text, short, on one line and without this receiver's secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return clean(text, _SAID_LENGTH)
+        return clean(without(self._secrets, text), _SAID_LENGTH)
 
     async def close(self) -> None:
         await self._http.close()
@@ -84,10 +83,3 @@ async def find_host(name: str, url: str, *, proxied: bool) -> str:
         except OSError as error:
             raise DeliveryError(f"{name}: {host} has no address ({error.strerror})") from error
     return f"{host}:{port}"
-
-
-def secret_parts(url: str) -> tuple[str, ...]:
-    """What of a webhook's URL must not be shown: all of it, its path, its last step, its query."""
-    parts = urlsplit(url)
-    values = (pair.partition("=")[2] for pair in parts.query.split("&"))
-    return (url, parts.path.strip("/"), parts.path.rpartition("/")[2], parts.query, parts.password or "", *values)

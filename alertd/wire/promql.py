@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from alertd.wire.http import MEGABYTE, Answer, Http, HttpProblem, may_retry, retry_after
+from alertd.wire.answers import Answer, HttpProblem, may_retry, retry_after
+from alertd.wire.http import MEGABYTE, Http
 
 #: Statuses of errors that come as JSON with a reason of their own.
 _EXPLAINED: Final = frozenset({400, 422, 500, 503})

@@ -26,8 +26,9 @@ from slack_sdk.webhook import WebhookClient, WebhookResponse
 from alertd.core.messages.spans import clean
 from alertd.options import Connection
 from alertd.ports import DeliveryError
+from alertd.wire.answers import may_retry, retry_after
 from alertd.wire.endable import Line, opener
-from alertd.wire.http import may_retry, retry_after
+from alertd.wire.secrecy import longest_first, without
 from alertd.wire.slack_errors import PERMANENT, WEBHOOK_REMEDIES
 from alertd.wire.trust import trust
 
@@ -77,7 +78,7 @@ class _Door:
 
     def __init__(self, name: str, connection: Connection, *secrets: str) -> None:
         self.name = name
-        self._secrets = [secret for secret in secrets if secret]
+        self._secrets = longest_first(secrets)
         self.timeout = connection.timeout.total_seconds()
         self._proxy = connection.proxy
         self._trust = trust(connection.ca_file)
@@ -112,9 +113,7 @@ class _Door:
 
     def harmless(self, text: str) -> str:
         """Foreign text, short, on one line and without this door's secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return clean(text, 200)
+        return clean(without(self._secrets, text), 200)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

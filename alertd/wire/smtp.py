@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
@@ -30,6 +30,7 @@ from aiosmtplib.errors import (
 
 from alertd.core.messages.spans import clean
 from alertd.ports import DeliveryError
+from alertd.wire.secrecy import longest_first, without
 from alertd.wire.trust import trust
 
 PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
@@ -65,7 +66,7 @@ class Server:
     port: int
     security: str
     username: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     ca_file: Path | None = None
     timeout: timedelta = timedelta(seconds=30)
 
@@ -182,4 +183,4 @@ def _answered(where: str, server: Server, error: SMTPResponseException, *, sendi
 
 
 def _short(text: str, server: Server) -> str:
-    return clean(text.replace(server.password, "***") if server.password else text, 200)
+    return clean(without(longest_first([server.password]), text), 200)

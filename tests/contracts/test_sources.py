@@ -15,7 +15,7 @@ import pytest
 from alertd.core.billing.roles import Standing
 from alertd.ports import Source, SourceError, standing_of
 from alertd.registry import kinds, load
-from alertd.wire.http import may_retry
+from alertd.wire.answers import may_retry
 from tests.servers.billing import Asked, Reply, serving
 from tests.servers.held import Held
 

@@ -34,7 +34,7 @@ from alertd.sources._windows import Windows
 from alertd.sources.prometheus import Options
 from alertd.sources.scrape import parsed
 from alertd.stores.memory import MemoryStore
-from alertd.wire.http import Answer
+from alertd.wire.answers import Answer
 from alertd.wire.promql import Prometheus
 
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from alertd.core.messages.samples import NOW, SAMPLES
 from alertd.notifiers.email import Email, Options
 from alertd.ports import Delivery, DeliveryError, Receipt
+from alertd.wire.smtp import Server as SmtpAccess
 from tests.servers.deliveries import delivery, now, receipt, refusal, sample, seen
 from tests.servers.hell import DEEDS, Hell, no_tls
 from tests.servers.smtp import SmtpServer
@@ -54,6 +55,10 @@ def body(mail: EmailMessage, kind: str) -> str:
     part = mail.get_body((kind,))
     assert part is not None
     return str(part.get_content())
+
+
+def test_what_is_known_of_the_server_shows_no_password() -> None:
+    assert PASSWORD not in repr(SmtpAccess("localhost", 25, "none", "alertd", PASSWORD))
 
 
 @pytest.mark.parametrize("kind", SAMPLES)

@@ -282,3 +282,16 @@ def test_a_toml_file_that_is_none_is_told_with_its_line(faults: Faults, tmp_path
     (fault,) = faults(config=config)
     assert fault.place == str(config)
     assert "line 2" in fault.problem
+
+
+@pytest.mark.parametrize("number", ["1e99999999999999999999", "-1e99999999999999999999"])
+def test_a_number_beyond_all_numbers_is_a_fault_in_toml_and_in_json(
+    faults: Faults, tmp_path: Path, number: str
+) -> None:
+    file = tmp_path / "alertd.toml"
+    file.write_text(f"[budgets.research]\namount = {number}\n")
+    (in_toml,) = faults({**SOUND, "ALERTD_CONFIG": str(file)})
+    (in_json,) = faults({**SOUND, BUDGET + "WHERE": f'{{"team": {number}}}'})
+    assert in_toml.place == str(file)
+    assert in_json.place == BUDGET + "WHERE"
+    assert in_json.problem.startswith("no JSON that anybody means")

@@ -9,22 +9,18 @@ from decimal import Decimal
 
 import pytest
 import trustme
-from hypothesis import given
-from hypothesis import strategies as st
 
-from alertd.wire.http import Access, Http, HttpProblem, may_retry, retry_after, wait_before
+from alertd.wire.answers import HttpProblem, may_retry, retry_after
+from alertd.wire.http import Access, Http
 from tests.servers import hell
 from tests.servers.billing import Reply, serving
 
 
-def ask(url, access=None, method="GET", sleeps=None, **request):
-    """One request; the answer. `sleeps` collects what was waited."""
-
-    async def sleep(seconds):
-        (sleeps if sleeps is not None else []).append(seconds)
+def ask(url, access=None, method="GET", **request):
+    """One request; the answer."""
 
     async def talk():
-        http = Http(access or Access(timeout=timedelta(seconds=5)), sleep=sleep)
+        http = Http(access or Access(timeout=timedelta(seconds=5)))
         try:
             return await http.send(method, url, **request)
         finally:
@@ -65,6 +61,23 @@ def test_fractions_of_json_stay_exact():
         assert ask(server.url).json() == {"value": Decimal("0.1"), "count": 3}
 
 
+@pytest.mark.parametrize(
+    "body", ["<p>no</p>", '{"half": ', "[" * 100_000, '{"n": 1e99999999999999999999}', '{"n": ' + "9" * 5000 + "}"]
+)
+def test_a_body_that_is_no_json_anybody_means_is_a_problem_that_names_the_place(body):
+    with serving(lambda _: Reply(body)) as server:
+        answer = ask(server.url)
+        with pytest.raises(HttpProblem, match=server.url):
+            answer.json()
+
+
+def test_a_body_that_is_not_encoded_as_it_says_broke_off_on_its_way():
+    with serving(lambda _: Reply("no gzip at all", 200, {"Content-Encoding": "gzip"})) as server:
+        error = problem(server.url)
+    assert (error.permanent, error.uncertain) == (False, True)
+    assert "broke off" in str(error)
+
+
 def test_an_answer_that_never_ends_is_cut_off_at_the_limit():
     with serving(lambda _: Reply("x" * 3_000_000)) as server:
         error = problem(server.url, limit=1 << 20)
@@ -103,17 +116,6 @@ def test_redirects_in_a_circle_end():
         assert "redirects in circles" in str(problem(f"{server.url}/round"))
 
 
-def test_what_may_be_tried_again_is_tried_as_the_server_asks_and_the_rest_once():
-    replies = [Reply("busy", 429, {"Retry-After": "7"}), Reply("", 503), Reply({"ok": True})]
-    sleeps: list[float] = []
-    with serving(lambda _: replies.pop(0)) as server:
-        assert ask(server.url, sleeps=sleeps, attempts=3).json() == {"ok": True}
-    assert sleeps == [7.0, 2.0]
-    with serving(lambda _: Reply("no", 403)) as server:
-        problem(server.url, attempts=3)
-        assert len(server.asked) == 1
-
-
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -127,11 +129,6 @@ def test_what_may_be_tried_again_is_tried_as_the_server_asks_and_the_rest_once()
 )
 def test_retry_after_is_seconds_or_a_date_of_the_servers_own_clock_and_bounded(headers, seconds):
     assert retry_after(headers) == (None if seconds is None else timedelta(seconds=seconds))
-
-
-@given(st.integers(1, 50), st.floats(0, 1))
-def test_waits_grow_and_stay_between_half_a_second_and_ninety(attempt, jitter):
-    assert timedelta(seconds=0.5) <= wait_before(attempt, None, jitter) <= timedelta(seconds=90)
 
 
 @pytest.mark.parametrize(
