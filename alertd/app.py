@@ -14,13 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
-from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from starlette.types import ASGIApp
 
 from alertd import __version__, registry, web
@@ -37,12 +34,14 @@ from alertd.loops.living import Follow, Scene
 from alertd.loops.presses import Presses, Switchboard
 from alertd.loops.runner import Rounds, Runner
 from alertd.loops.upkeep import Upkeep
+from alertd.loops.watch import Watch
 from alertd.parts import Parts, assembled, fallbacks_of, orders_of, terms_of
 from alertd.ports import Clock, Store, StoreDamagedError
 from alertd.settings import Settings
+from alertd.shown import COLLECT, lanes_of, loops_of, standings_of
 from alertd.stores.volume import unmounted
-from alertd.web.server import ListenError, WebServer
-from alertd.web.view import Lane, Loop, Standings, View
+from alertd.timetable import Timetable
+from alertd.web import ListenError, View, WebServer
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +50,6 @@ _DRAIN_SECONDS: Final = 6.0
 #: An approval, or a lease that ran out, waits no longer than this.
 _ACT_EVERY: Final = timedelta(seconds=5)
 _PRUNE_EVERY: Final = timedelta(hours=6)
-#: A loop that has not ended a round for five intervals, and at least this, is stuck.
-_STUCK_AFTER: Final = timedelta(minutes=10)
-#: One round of a source that still reads the past may take so long.
-_BACKFILL: Final = timedelta(hours=6)
 #: How often living messages are looked at; what is shown in them changes less often.
 _FOLLOW_EVERY: Final = timedelta(seconds=15)
 _FOLLOW: Final = "follow"
@@ -101,15 +96,13 @@ class App:
         self._served = served
         self._closing: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
-        self._scheduler = AsyncIOScheduler(timezone=UTC)
-        self._scheduler.add_listener(self._overrun, EVENT_JOB_MAX_INSTANCES)
-        self._files = self._seen_files = _marks(settings.watched)
+        self._timetable = Timetable(self.clock, self._skipped)
+        self._files = Watch(settings.watched)
         self._next_beat = self.clock.now()
         self._beating: set[asyncio.Task[bool]] = set()
         self._faults: tuple[str, ...] = ()
         self._web: WebServer | None = None
         self._started = self.clock.now()
-        self._intervals: dict[str, timedelta] = {}
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT (or `stop`); what is under way is finished first.
@@ -124,7 +117,7 @@ class App:
         await self.runner.run("reload", self._tell_faults)
         await self.runner.run("reload", self._tell_damage)
         self._schedule()
-        self._scheduler.start()
+        self._timetable.start()
         delivering = asyncio.create_task(self.deliver.run(self._stop), name="deliver")
         hearing = asyncio.create_task(self.presses.run(self._stop), name="presses")
         minding = asyncio.create_task(self._mind_the_clock(), name="clock")
@@ -132,13 +125,13 @@ class App:
             await self._stop.wait()
         finally:
             log.info("stopping: finishing what is under way")
-            self._scheduler.pause()
+            self._timetable.pause()
             await self.runner.drain(_DRAIN_SECONDS)
             delivering.cancel()
             hearing.cancel()
             minding.cancel()
             await asyncio.wait([delivering, hearing], timeout=1)
-            self._scheduler.shutdown(wait=False)
+            self._timetable.end()
             if server is not None:
                 await server.stop()
             if self._closing:  # the rounds that they waited for have ended
@@ -163,7 +156,7 @@ class App:
         except (SettingsError, PriceFileError) as error:
             self._faults = tuple(str(error).splitlines())
             log.warning("the new configuration is refused, the old one stays in force:\n%s", error)
-            self._files = _marks(self._files)
+            self._files.renew()
             await self._tell_faults()
             return
         self._faults = ()
@@ -174,9 +167,8 @@ class App:
         self.deliver.held = parts.settings.dry_run
         if self._web is not None:
             self._web.replace(self._application(self._web.host))
-        self._scheduler.remove_all_jobs()
-        self._schedule()
-        self._files = _marks(parts.settings.watched)
+        self._reschedule()
+        self._files.renew(parts.settings.watched)
         self._close_later(old)
         await self._tell_faults()
         if parts.settings.database != old.settings.database:
@@ -234,7 +226,7 @@ class App:
         """What is served at `host`, by the token and the addresses that hold now."""
         http = self.parts.settings.http
         token = http.token.get_secret_value() if http.token is not None else None
-        return web.build(self._view(), token=token, open_metrics=http.open_metrics, loopback=_loopback(host))
+        return web.build(self._view(), token=token, open_metrics=http.open_metrics, loopback=web.is_loopback(host))
 
     def _view(self) -> View:
         return View(
@@ -242,55 +234,16 @@ class App:
             started=self._started,
             version=__version__,
             records=self.store,
-            standings=self._standings,
-            loops=lambda: [self._loop(name, seen) for name, seen in sorted(self.runner.rounds.items())],
+            standings=lambda: standings_of(self.judge),
+            loops=lambda: loops_of(self.runner, self._timetable, self.parts.collects),
             book=lambda: self.judge.terms.book,
             lines=lambda: {row.line for row in self.judge.ledger.series if not row.billed},
             faults=lambda: self._faults,
-            lanes=self._lanes,
+            lanes=lambda: lanes_of(self.deliver),
             actions=lambda: [action.terms for _, action in sorted(self.actor.orders.actions.items())],
             public_url=self.parts.settings.public_url,
             dry_run=self.parts.settings.dry_run,
         )
-
-    def _standings(self) -> Standings:
-        latest = self.judge.latest
-        if latest is None:
-            return Standings()
-        return Standings(self.judge.judged, latest.positions, self.judge.views)
-
-    def _loop(self, name: str, seen: Rounds) -> Loop:
-        interval = self._intervals.get(name)
-        collect = self.parts.collects.get(name.removeprefix("collect "))
-        catching_up = collect is not None and collect.catching_up
-        return Loop(
-            name=name,
-            allowed=None if interval is None else max(interval * 5, _BACKFILL if catching_up else _STUCK_AFTER),
-            runs=seen.runs,
-            skipped=seen.skipped,
-            failures=seen.failures,
-            durations=seen.durations,
-            last_seconds=seen.last_seconds,
-            last_end=datetime.fromtimestamp(seen.last_end, UTC) if seen.last_end else None,
-            last_error=seen.last_error,
-            reasons=seen.reasons,
-            source=name.removeprefix("collect ") if name.startswith("collect ") else "",
-        )
-
-    def _lanes(self) -> list[Lane]:
-        return [
-            Lane(
-                notifier=name,
-                delivered=lane.totals.delivered,
-                retried=lane.totals.retried,
-                given_up=lane.totals.given_up,
-                overtaken=lane.totals.overtaken,
-                failures=lane.failures,
-                durations=lane.durations,
-                last_error=lane.last_error,
-            )
-            for name, lane in sorted(self.deliver.lanes.items())
-        ]
 
     def _scene(self) -> Scene:
         """What living messages show; nothing in dry run."""
@@ -308,8 +261,7 @@ class App:
 
     def _hasten_following(self) -> None:
         """Somebody pressed a button: what it changed is shown at once."""
-        if self._scheduler.get_job(_FOLLOW) is not None:
-            self._scheduler.modify_job(_FOLLOW, next_run_time=self.clock.now())
+        self._timetable.hasten(_FOLLOW)
 
     async def _follow(self) -> None:
         await self.runner.run(_FOLLOW, self.follow.tick)
@@ -319,39 +271,33 @@ class App:
 
     def _schedule(self) -> None:
         """One job a source, then upkeep; the judge follows every reading and runs at least every poll interval."""
+        every = self._timetable.every
         for name, collect in self.parts.collects.items():
-            self._every(collect.source.interval, f"collect {name}", self._collect_and_judge(name, collect))
-        self._every(self.parts.settings.poll_interval, "judge", self._judge)
+            every(collect.source.interval, f"{COLLECT}{name}", self._collect_and_judge(name, collect))
+        every(self.parts.settings.poll_interval, "judge", self._judge)
         if self.parts.settings.actions:
-            self._every(_ACT_EVERY, "act", self._act)
-        self._every(_FOLLOW_EVERY, _FOLLOW, self._follow)
-        self._every(_PRUNE_EVERY, "upkeep", self._keep_up)
-        self._every(_WATCH_EVERY, "watch", self._watch)
+            every(_ACT_EVERY, "act", self._act)
+        every(_FOLLOW_EVERY, _FOLLOW, self._follow)
+        every(_PRUNE_EVERY, "upkeep", self._keep_up)
+        every(_WATCH_EVERY, "watch", self._watch)
 
-    def _every(self, interval: timedelta, name: str, round_: Callable[[], object]) -> None:
-        self._intervals[name] = interval
-        self._scheduler.add_job(
-            round_,
-            "interval",
-            seconds=interval.total_seconds(),
-            id=name,
-            name=name,
-            next_run_time=self.clock.now(),
-            max_instances=1,
-            coalesce=True,
-            misfire_grace_time=None,
-        )
+    def _reschedule(self) -> None:
+        """Plan everything anew; what is not on the timetable any more is forgotten, or it would count as stuck."""
+        before = self._timetable.names
+        self._timetable.clear()
+        self._schedule()
+        self.runner.forget(before - self._timetable.names)
 
     def _collect_and_judge(self, name: str, collect: Collect) -> Callable[[], object]:
         async def round_() -> None:
-            await self.runner.run(f"collect {name}", collect.tick)
+            await self.runner.run(f"{COLLECT}{name}", collect.tick)
             await self._judge()
 
         return round_
 
-    def _overrun(self, event: JobSubmissionEvent) -> None:
+    def _skipped(self, name: str) -> None:
         """A round took longer than its interval: the next one was left out."""
-        self.runner.rounds.setdefault(event.job_id, Rounds()).skipped += 1
+        self.runner.rounds.setdefault(name, Rounds()).skipped += 1
 
     async def _judge(self) -> None:
         if await self.runner.run("judge", self.judge.tick) and self.judge.sees() and self.deliver.heard():
@@ -375,11 +321,7 @@ class App:
 
     async def _watch(self) -> None:
         """Read the configuration anew when one of its files has changed, and has then been left alone for a round."""
-        marks = _marks(self._files)
-        changed, still = marks != self._files, marks == self._seen_files
-        self._seen_files = marks
-        if changed and still:
-            self._files = marks
+        if self._files.look():
             await self._reload()
 
     async def _mind_the_clock(self) -> None:
@@ -391,8 +333,7 @@ class App:
             if last - now > _CLOCK_SLACK:
                 log.warning("the clock was set back by %s: everything is looked at anew", last - now)
                 self._next_beat = now
-                self._scheduler.remove_all_jobs()
-                self._schedule()
+                self._reschedule()
                 for lane in self.deliver.lanes.values():
                     lane.free_at, lane.circuit = None, Circuit()
                 self.deliver.wake()
@@ -413,20 +354,3 @@ def database_warning(settings: Settings) -> str | None:
     if (folder := unmounted(settings.database)) is None:
         return None
     return f"{folder} is not on a volume: what alertd remembers is gone with this container; mount one there"
-
-
-def _marks(files: Iterable[Path]) -> dict[Path, tuple[int, ...] | None]:
-    """What tells that a file is another than before: None for one that is not there."""
-    marks: dict[Path, tuple[int, ...] | None] = {}
-    for file in files:
-        try:
-            found = file.stat()
-        except OSError:
-            marks[file] = None
-        else:
-            marks[file] = (found.st_mtime_ns, found.st_size, found.st_ino)
-    return marks
-
-
-def _loopback(host: str) -> bool:
-    return host in {"localhost", "::1"} or host.startswith("127.")

@@ -145,6 +145,7 @@ class Deliver:
         self._notifiers = dict(notifiers)
         self._orphans_said.clear()
         self.wake()
+        self.lanes = {name: lane for name, lane in self.lanes.items() if name in notifiers}
 
     async def _keep_going(self, name: str, stop: asyncio.Event) -> None:
         lane = self._lane(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from alertd.core.durations import Durations
@@ -84,6 +84,11 @@ class Runner:
             seen.last_seconds = (end - begin).total_seconds()
             seen.durations.add(seen.last_seconds)
             seen.last_end = end.timestamp()
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Leave out what was known of loops that there are no more."""
+        for name in names:
+            self.rounds.pop(name, None)
 
     async def outlast(self) -> None:
         """Wait for the rounds that are under way now; not for those that begin meanwhile."""
