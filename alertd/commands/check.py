@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from alertd.app import App, database_warning
@@ -171,7 +172,7 @@ def _show(report: Report) -> None:
     console = Console(highlight=False)
     for what, name, ok, said in report.rows:
         mark = "[green]ok[/green]  " if ok else "[bold red]FAIL[/bold red]"
-        console.print(f"{mark} {what} {name}".rstrip() + ":", said, soft_wrap=True)
+        console.print(f"{mark} {escape(f'{what} {name}'.rstrip())}:", escape(said), soft_wrap=True)
     if not report.budgets:
         return
     table = Table("budget", "scope", "amount", "goes to", "spent so far")
@@ -179,5 +180,5 @@ def _show(report: Report) -> None:
         scope = ", ".join(f"{k}={v or '(none)'}" for k, v in row["scope"].items())
         goes = ", ".join(row["notify"]) + (f" {row['channel']}" if row["channel"] else "")
         spent = amount(Decimal(row["spent"]), row["unit"]) if row["matches"] else "matches nothing yet"
-        table.add_row(row["budget"], scope, amount(Decimal(row["amount"]), row["unit"]), goes, spent)
+        table.add_row(row["budget"], escape(scope), amount(Decimal(row["amount"]), row["unit"]), escape(goes), spent)
     console.print(table)

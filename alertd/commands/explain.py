@@ -7,6 +7,7 @@ import json
 from typing import Any, Final
 
 from rich.console import Console
+from rich.markup import escape
 
 from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
@@ -45,12 +46,13 @@ def run(args: argparse.Namespace) -> int:
 def _show(console: Console, explanation: Explanation) -> None:
     position = explanation.position
     unit = position.amount.unit
-    console.print(f"[bold]{position.name}[/bold]: used {used_of(position.spent, position.amount.value, unit)}")
-    console.print(f"  data until {position.data_until or 'never'}, prices {explanation.price_version}")
+    used = used_of(position.spent, position.amount.value, unit)
+    console.print(f"[bold]{escape(position.name)}[/bold]: used {used}", soft_wrap=True)
+    console.print(f"  data until {position.data_until or 'never'}, prices {explanation.price_version}", markup=False)
     for reason in explanation.reasons:
         mark = "[bold red]stands[/bold red]    " if reason.stands else "does not  "
         told = f"; told {reason.told_at:%Y-%m-%d %H:%M} UTC" if reason.told_at else ""
-        console.print(f"  {mark}{reason.threshold}: {reason.because}{told}", soft_wrap=True)
+        console.print(f"  {mark}{escape(f'{reason.threshold}: {reason.because}{told}')}", soft_wrap=True)
     for hindrance in explanation.hindrances:
         console.print(f"  but       {hindrance}", soft_wrap=True, markup=False)
     for identity, life in explanation.lives.items():

@@ -74,6 +74,8 @@ def job_of(line: str) -> Job:
         fields = json.loads(line, parse_constant=_not_finite)
     except json.JSONDecodeError as error:
         raise ValueError(f"no JSON: {error}") from error
+    except RecursionError:
+        raise ValueError("no JSON that anybody means: it is nested too deep") from None
     if not isinstance(fields, dict):
         raise ValueError(f"a job is an object, not {type(fields).__name__}")  # noqa: TRY004 outside data, one error
     if unknown := sorted(set(fields) - _FIELDS):

@@ -179,7 +179,7 @@ def _summary(rated: Rated) -> Iterable[str]:
         case Money():
             yield f"together {plain(rated.converted.amount)} {rated.converted.currency}"
         case NoRate():
-            yield f"[red]{rated.converted.reason}[/red]"
+            yield f"[red]{escape(rated.converted.reason)}[/red]"
         case None:
             pass
     for part, costs in rated.shares.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from alertd.app import App
@@ -24,8 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings_arguments(parser)
     parser.add_argument("--days", type=int, default=60, help="how many days back (60)")
     parser.add_argument("--by", action="append", default=[], metavar="LABEL", help="apart for every value of a label")
-    parser.add_argument("--level", type=Decimal, default=AGREES * 100, help="percent of drift that exits with 1 (2)")
+    parser.add_argument("--level", type=_percent, default=AGREES * 100, help="percent of drift that exits with 1 (2)")
     parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _percent(text: str) -> Decimal:
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        found = Decimal("NaN")
+    if not found.is_finite() or found < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of percent; write 2 or 0.5")
+    return found
 
 
 def run(args: argparse.Namespace) -> int:

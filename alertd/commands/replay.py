@@ -72,7 +72,7 @@ def _usage(path: Path) -> tuple[Usage, ...]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file)
             return read_usage(next(rows, []), rows).usage
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise refusal(str(path), f"cannot be read: {error}", "name a CSV file") from error
     except UsageFileError as error:
         raise refusal(str(path), str(error), "alertd rate --help says what its columns are") from error

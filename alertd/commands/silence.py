@@ -30,18 +30,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when it was done."""
-    if args.where and not (args.duration and args.reason):
+    where = _where(args.where)
+    if (where.patterns or args.duration) and not (args.duration and args.reason):
         raise refusal("silence", "an end and a reason are needed", 'for example --for 2h --reason "load test"')
     try:
         duration = parse_duration(args.duration) if args.duration else None
     except ValueError as error:
         raise refusal("--for", str(error), "for example --for 2h") from error
-    for silence in with_app(settings_of(args), lambda app: _silence(app, args, duration)):
+    for silence in with_app(settings_of(args), lambda app: _silence(app, args, where, duration)):
         _show(silence, as_json=args.json)
     return 0
 
 
-async def _silence(app: App, args: argparse.Namespace, duration: timedelta | None) -> list[Silence]:
+def _where(words: list[str]) -> Where:
+    """What `LABEL=PATTERN` words match together; one that could match nothing is refused."""
+    patterns: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        label, _, pattern = word.partition("=")
+        if not (label and pattern):
+            raise refusal(word, "it names no label and pattern", "write it as team=search")
+        patterns[label] = (*patterns.get(label, ()), pattern)
+    return Where.of(patterns)
+
+
+async def _silence(app: App, args: argparse.Namespace, where: Where, duration: timedelta | None) -> list[Silence]:
     now = app.clock.now()
     if args.end:
         found = [one for one in await _all(app) if one.id == args.end]
@@ -51,11 +63,7 @@ async def _silence(app: App, args: argparse.Namespace, duration: timedelta | Non
         return [Silence(found[0].id, found[0].where, now, "ended", args.by)]
     if duration is None:
         return [silence for silence in await _all(app) if silence.until > now]
-    patterns: dict[str, tuple[str, ...]] = {}
-    for word in args.where:
-        label, _, pattern = word.partition("=")
-        patterns[label] = (*patterns.get(label, ()), pattern)
-    silence = Silence(secrets.token_hex(3), Where.of(patterns), now + duration, args.reason, args.by)
+    silence = Silence(secrets.token_hex(3), where, now + duration, args.reason, args.by)
     await change_note(app, note_of(silence), lambda _: silence.to_json())
     return [silence]
 

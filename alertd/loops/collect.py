@@ -7,7 +7,6 @@ source.read(cursor) -> samples -> core.counters -> increments -> store.commit_co
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,8 +16,7 @@ from alertd.core.counting.counters import Counted, CounterState, Increment, coun
 from alertd.core.money import Money
 from alertd.core.usage import Committed
 from alertd.ports import Clock, Reading, Source, SourceError, SourceRow, Store
-
-log = logging.getLogger(__name__)
+from alertd.wire.noticed import Noticed
 
 #: Older usage is kept by the quarter of an hour, the finest border that a zone's midnight falls on.
 _FINE: Final = timedelta(hours=48)
@@ -48,7 +46,7 @@ class Collect:
         self._progress = progress
         #: The counters' states as of a revision of the source's row; of another revision they are another replica's.
         self._states: tuple[int, dict[str, CounterState]] | None = None
-        self._said: set[str] = set()
+        self._noticed = Noticed(source.name)
 
     async def tick(self) -> int:
         """Read what is new; the number of readings committed. A failure is written down with its reason."""
@@ -73,7 +71,8 @@ class Collect:
         if reading.progress is not None:
             self.catching_up = True
             self._progress(self.source.name, reading.progress)
-        self._warn(reading)
+        for warning in reading.warnings:
+            self._noticed.once(warning)
         # A watermark in the future is of a clock that was set back: it would hide for long that nothing is seen.
         until = reading.until if row.until is None or row.until > now else max(reading.until, row.until)
         after = replace(
@@ -112,9 +111,9 @@ class Collect:
         )
         if counted.left_out:
             after = replace(after, degraded="; ".join(filter(None, (after.degraded, _too_many(reading)))))
-            self._once(f"{self.source.name}: {_too_many(reading)}")
+            self._noticed.once(_too_many(reading))
         for refused in counted.refused:
-            self._once(f"{self.source.name}: refused a sample: {refused}")
+            self._noticed.once(f"refused a sample: {refused}")
         fine_from = (now - _FINE).timestamp()
         increments = coarsened(counted.increments, fine_from)
         changed = {**moved_back, **counted.states}
@@ -130,15 +129,6 @@ class Collect:
 
     def _healthy(self, row: SourceRow) -> SourceRow:
         return replace(row, last_ok=self._clock.now(), failing_since=None, error="")
-
-    def _warn(self, reading: Reading) -> None:
-        for warning in reading.warnings:
-            self._once(f"{self.source.name}: {warning}")
-
-    def _once(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            log.warning(text)
 
 
 def set_back(states: Mapping[str, CounterState], now: datetime) -> dict[str, CounterState]:

@@ -149,6 +149,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 def _object(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -9,7 +9,10 @@ from typing import Final, Self
 import msgspec
 
 from alertd.core.counting.scrapes import Targets
+from alertd.ports import SourceError
 
+#: Why nothing is read after what another kind of source left: it would count what that one has counted.
+ANOTHER_KIND: Final = "it goes on where another kind of source has left off; give it a name of its own"
 #: A window begins so many scrapes earlier than it must, so that a birth has a scrape before it; and a little more.
 _OVERLAP_SCRAPES: Final = 2
 _OVERLAP_SECONDS: Final = 30.0
@@ -37,8 +40,11 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def read(cls, cursor: str | None, since: datetime) -> Self:
-        """The place that a cursor names; the period's beginning where there is none."""
-        return cls(since.timestamp()) if cursor is None else msgspec.json.decode(cursor, type=cls)
+        """The place that a cursor names; the period's beginning where there is none. SourceError for another's."""
+        try:
+            return cls(since.timestamp()) if cursor is None else msgspec.json.decode(cursor, type=cls)
+        except msgspec.MsgspecError as error:
+            raise SourceError(ANOTHER_KIND, permanent=True) from error
 
     def not_after(self, now: float) -> Place:
         """The same where the clock was not set back; else from now on: what was read before is not counted again."""

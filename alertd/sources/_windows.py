@@ -138,6 +138,7 @@ class Windows:
                 window.counters[counter.fingerprint] = counter, points
         if len(self._known) > 2 * len(answer.series) + 1000:
             self._known = {counter.text: counter for counter, _ in window.counters.values()}
+            self._texts = {text: text for one in self._known.values() for text in (one.metric, one.target)}
         return window
 
     def _meaning(self, text: bytes) -> Counter:

@@ -11,8 +11,9 @@ from pydantic import Field
 from alertd.core.billing.roles import Standing
 from alertd.options import SourceOptions
 from alertd.ports import Look, Reading
-from alertd.wire.billing import Noticed, Pace
+from alertd.wire.billing import Pace
 from alertd.wire.imports import by_files, look_at_files
+from alertd.wire.noticed import Noticed
 from alertd.wire.ownfiles import Defaults, own_files
 
 #: A file says nothing of the time after its last row: whoever writes it daily has a day.

@@ -22,9 +22,10 @@ from alertd.core.usage import BilledCost
 from alertd.options import SourceOptions, TextList
 from alertd.ports import Look, Reading
 from alertd.sources._focus_rows import Columns, Report, Row
-from alertd.wire.billing import Noticed, Pace, attributed
+from alertd.wire.billing import Pace, attributed
 from alertd.wire.files import reading
 from alertd.wire.imports import Distinct, Imported, by_files, look_at_files
+from alertd.wire.noticed import Noticed
 
 #: Exports are written once or some times a day, about bills that settle over days.
 PACE: Final = Pace(timedelta(minutes=10), timedelta(hours=48), timedelta(hours=24))

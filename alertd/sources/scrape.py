@@ -23,6 +23,7 @@ from alertd.core.counting.presets import TOKEN_WORDS
 from alertd.core.messages.figures import plural
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions, labels_of
+from alertd.sources._place import ANOTHER_KIND
 from alertd.wire.answers import Answer
 from alertd.wire.http import Http
 
@@ -65,9 +66,8 @@ class Scrape:
 
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
         """One reading: the page as it stands. What it counted before the first one is known only by its starts."""
+        before, at = _before(cursor), now.timestamp()
         page = parsed(await self._page(), self._metrics)
-        before = msgspec.json.decode(cursor, type=Cursor).at if cursor else None
-        at = now.timestamp()
         set_back = before is not None and before > at
         before = None if set_back else before
         samples = list(self._samples(page, at))
@@ -133,6 +133,14 @@ class Scrape:
             scale=self._scale,
             period=self._period,
         )
+
+
+def _before(cursor: str | None) -> float | None:
+    """When the page was last read. SourceError where another kind of source wrote the cursor."""
+    try:
+        return msgspec.json.decode(cursor, type=Cursor).at if cursor else None
+    except msgspec.MsgspecError as error:
+        raise SourceError(ANOTHER_KIND, permanent=True) from error
 
 
 def parsed(answer: Answer, metrics: Iterable[str]) -> list[Sample]:

@@ -5,41 +5,24 @@ A stretch that could be read in part only is handed on as a lower bound, with a 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from alertd.core.billing.backlog import Stretch
-from alertd.core.messages.spans import clean
 from alertd.core.usage import BilledCost, Labels, Usage
 from alertd.options import SourceOptions
 from alertd.ports import Reading, SourceError
 from alertd.wire.fields import Fields
 from alertd.wire.http import Access, Http
-
-log = logging.getLogger(__name__)
+from alertd.wire.noticed import Noticed
 
 Record = Usage | BilledCost
 Query = Mapping[str, str | Sequence[str]]
 #: The records of a stretch page by page; a later page's record takes the place of one of the same key.
 Pages = AsyncIterator[Mapping[Any, Record]]
 _MOST_PAGES: Final = 10_000
-
-
-class Noticed:
-    """Says what a source noticed once, however often it sees it."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._said: set[str] = set()
-
-    def once(self, text: str) -> None:
-        """Log something that was noticed, the first time only."""
-        if text not in self._said:
-            self._said.add(text)
-            log.warning("%s: %s", self.name, clean(text))
 
 
 class Billing(Noticed):

@@ -92,9 +92,10 @@ class Fields:
         if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
             raise self._wrong(name, "a time")
         try:
-            if isinstance(value, int | Decimal):
-                return datetime.fromtimestamp(int(value), UTC)
-            found = datetime.fromisoformat(value)
+            if isinstance(value, str):
+                found = datetime.fromisoformat(value)
+            else:
+                found = datetime.fromtimestamp(int(self.number(name)), UTC)
         except (ValueError, OverflowError, OSError):
             raise self._wrong(name, "a time") from None
         if found.year not in _YEARS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from alertd.ports import SourceError
-from alertd.wire.billing import Noticed
+from alertd.wire.noticed import Noticed
 
 
 class Names:

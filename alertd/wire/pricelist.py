@@ -159,7 +159,7 @@ def _size(context: str) -> int | None:
     least = context.lower().split("-")[0].removeprefix(">")
     scale = _SUFFIXES.get(least[-1:], 1)
     digits = least.rstrip("km")
-    return int(digits) * scale + (1 if "-" in context and int(digits) else 0) if digits.isdigit() else None
+    return int(digits) * scale + (1 if "-" in context and int(digits) else 0) if digits.isdecimal() else None
 
 
 def _selects(when: Mapping[str, str], variant: Mapping[str, str]) -> bool:

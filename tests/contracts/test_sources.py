@@ -129,6 +129,27 @@ def test_a_server_that_never_answers_is_an_error_and_no_hang(kind: str, silent: 
     assert "did not answer within 0.2 s" in str(found.error)
 
 
+#: What the kinds leave as their cursors, and what none of them does.
+LEFT: Final = (
+    "2026-11-01T00:00:00+00:00/2026-11-20T10:00:00+00:00",
+    '{"at":1763632800.0}',
+    '{"read":"2026-11-19","days":{}}',
+    '{"2026-11-01":{"told":{},"days":{}}}',
+    '{"begun":"2026-11-01T00:00:00+00:00","billed":false,"settled":null,"jobs":{},"lives":{},"looked":null}',
+    "8c2f19 2026-11-01",
+    "[]",
+    "",
+)
+
+
+@pytest.mark.parametrize("left", LEFT)
+@pytest.mark.parametrize("kind", sorted(STAGES))
+def test_what_another_kind_left_off_at_is_an_error_or_read_anew_and_no_surprise(kind: str, left: str) -> None:
+    found = Held(built(kind), cursor=left).round(SINCE, NOW)
+    assert found.error is not None
+    assert "127.0.0.1:9" in str(found.error) or "give it a name of its own" in str(found.error)
+
+
 @pytest.mark.parametrize("kind", BILLS)
 def test_every_status_above_299_is_an_error_by_name_without_the_secret(kind: str) -> None:
     verdicts = {}

@@ -141,6 +141,11 @@ def test_a_known_size_of_request_settles_the_price(book: PriceBook, context, dol
     assert (price.of(1_000_000), price.ceiling) == (Decimal(dollars), None)
 
 
+def test_a_size_that_is_written_in_no_digits_is_not_known(book: PriceBook) -> None:
+    unsized = book.price(Line("anthropic", "claude-sonnet-4-5", "input"), DAY)
+    assert book.price(Line("anthropic", "claude-sonnet-4-5", "input", (("context", "\u00b2k"),)), DAY) == unsized
+
+
 def test_ten_small_requests_cost_ten_times_one_and_not_one_large_one(billed) -> None:
     rows = [
         ("anthropic", "claude-sonnet-4-5", "input", 1_000_000),

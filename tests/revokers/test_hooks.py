@@ -50,6 +50,13 @@ def alive(number: int) -> bool:
     return state.exists() and state.read_text().split()[2] != "Z"
 
 
+@pytest.mark.parametrize("printed", ["no json", "[1]", "[" * 50_000])
+async def test_a_command_that_prints_no_object_leaves_its_state_unknown(printed: str):
+    body = f"print({printed[:1]!r} * {len(printed)})" if len(set(printed)) == 1 else f"print({printed!r})"
+    observed = await script(body, reads=True).read(TARGET)
+    assert (observed.acted, observed.values, observed.present) == (None, {}, True)
+
+
 async def test_a_hook_is_asked_by_a_signed_post_that_carries_no_secret():
     with serving(lambda _: Reply({"done": True, "said": "ticket 7"})) as server:
         assert await act(hook(f"{server.url}/stop?token=x")) == "ticket 7"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from pydantic import SecretStr, ValidationError
 
 from alertd.ports import SourceError
+from alertd.sources._windows import Windows
 from alertd.sources.prometheus import Options, build
+from alertd.wire.promql import Raw, RawSeries
 from tests.bookkeeping import Ledger
 from tests.servers import hell
 from tests.servers.billing import Reply
@@ -441,3 +445,25 @@ def test_look_at_a_server_that_refuses_says_why():
     memory.moods.append(lambda *_: Reply(PAGE, 401, HTML))
     with prometheus(memory) as server:
         assert "it wants other credentials" in look(server.url).problems[0]
+
+
+async def test_targets_that_come_and_go_leave_nothing_behind():
+    class Pods:
+        """Each answer is of other pods."""
+
+        def __init__(self):
+            self.polls = 0
+
+        async def query(self, expression, at):
+            self.polls += 1
+            return Raw([series(f"pod-{self.polls}-{number}") for number in range(300)], (), 0)
+
+    def series(instance):
+        labels = {"__name__": INPUT, "model": "gpt-5", "job": "vllm", "instance": instance}
+        return RawSeries(msgspec.Raw(json.dumps(labels).encode()), [], (T, "1"))
+
+    options = Options(url="http://127.0.0.1:9", preset="litellm")
+    windows = Windows(Pods(), options.conditions(), options.attributor())
+    for _ in range(20):
+        await windows.newest(T)
+    assert len(windows._texts) <= len(windows._known) + 1 <= 2_000
