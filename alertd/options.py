@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -116,6 +117,22 @@ TextMap = Annotated[dict[str, str], BeforeValidator(read_map)]
 Name = Annotated[str, BeforeValidator(_name)]
 Secret = SecretStr
 
+
+def revealed(secret: Secret | None) -> str:
+    """A secret as it is sent; "" where there is none."""
+    return "" if secret is None else secret.get_secret_value()
+
+
+def _web(value: Secret) -> Secret:
+    parts = urlsplit(value.get_secret_value())
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("no web address; it starts with https:// or http:// and names a host")
+    return value
+
+
+#: A web address that is itself a secret, as webhooks are: whoever knows it may post.
+SecretAddress = Annotated[Secret, AfterValidator(_web)]
+
 _READERS: Final[Mapping[Any, Any]] = {
     **dict.fromkeys((list, tuple, set, frozenset, Sequence), read_list),
     **dict.fromkeys((dict, Mapping), read_map),
@@ -213,7 +230,7 @@ class SourceOptions(Connection):
 
     @model_validator(mode="after")
     def _can_hash(self) -> Self:
-        secret = self.hash_secret.get_secret_value() if self.hash_secret is not None else ""
+        secret = revealed(self.hash_secret)
         if self.hash_labels and len(secret) < _LEAST_SECRET:
             raise ValueError("hash_labels wants a hash_secret of 16 characters or more; openssl rand -hex 16 makes one")
         if CHARGE in self.hash_labels:
@@ -222,7 +239,7 @@ class SourceOptions(Connection):
 
     def pseudonyms(self) -> Pseudonyms:
         """What hashes its labels."""
-        secret = self.hash_secret.get_secret_value() if self.hash_secret is not None else ""
+        secret = revealed(self.hash_secret)
         return Pseudonyms(frozenset(self.hash_labels), secret)
 
 
@@ -267,6 +284,10 @@ class RevokerOptions(Connection):
     undo: Literal["auto", "by_hand"] = Field(
         "auto", description="auto: undone when the next period starts or the budget is raised; by_hand: by command only"
     )
+
+    def lacks_token(self) -> str:
+        """What it lacks where it has no credential of its own; "" where it has one."""
+        return "" if self.token else "it has no credential of its own: set TOKEN or TOKEN_FILE"
 
     @field_validator("on")
     @classmethod

@@ -11,7 +11,8 @@ from alertd.core.faults import one_of
 from alertd.options import Options
 from alertd.ports import Store
 
-ROOMS: Final = ("sources", "notifiers", "revokers")
+#: Sections of the configuration, and the rooms that their kinds are in.
+ROOMS: Final[Mapping[str, str]] = {"sources": "sources", "notifiers": "notifiers", "actions": "revokers"}
 HOUSE: Final = Path(__file__).parent
 #: The scheme of a database URL and the file that opens it; PostgreSQL's driver is an extra.
 STORES: Final = {"sqlite": "sqlite", "postgresql": "postgres", "postgres": "postgres"}

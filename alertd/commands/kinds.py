@@ -10,12 +10,12 @@ from dataclasses import asdict
 from typing import Final
 
 from alertd.core.faults import one_of
-from alertd.registry import UnknownKindError, kinds, load
+from alertd.registry import ROOMS, UnknownKindError, kinds, load
 from alertd.settings import Key, describe, options_of
 
 HELP: Final = "List the kinds of sources, notifiers and revokers, and every key of one of them."
 #: Rooms, and the section of the configuration that their options stand in.
-_SECTIONS: Final = {"sources": "sources", "notifiers": "notifiers", "revokers": "actions"}
+_SECTIONS: Final = {room: section for section, room in ROOMS.items()}
 _SETTINGS: Final = "settings"
 _USAGE: Final = 2
 

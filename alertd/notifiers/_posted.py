@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -73,14 +72,6 @@ def encoded(body: dict[str, Any]) -> bytes:
 def drafted(render: Render, suffix: str, delivery: Delivery, now: datetime) -> dict[str, bytes]:
     """A body as a file that people can read."""
     return {suffix: msgspec.json.format(encoded(render(compose(delivery.events, now))), indent=2)}
-
-
-def checked_url(url: Secret) -> Secret:
-    """The same URL; ValueError where it is none."""
-    parts = urlsplit(url.get_secret_value())
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("a webhook's URL starts with https:// and names a host")
-    return url
 
 
 def fitting(lines: list[str], room: int) -> list[str]:

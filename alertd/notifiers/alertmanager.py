@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from alertd.core.events import Event
 from alertd.core.messages import compose, text_of
 from alertd.notifiers._incidents import is_end, is_heard, period_of
-from alertd.options import Duration, NotifierOptions, Secret, TextList
+from alertd.options import Duration, NotifierOptions, Secret, TextList, revealed
 from alertd.ports import Delivery, DeliveryError, Receipt
 from alertd.wire.posting import Poster, find_host
 
@@ -105,8 +105,8 @@ class Alertmanager:
         self.name = name
         self._now = now
         self._options = options
-        token = options.token.get_secret_value() if options.token else ""
-        password = options.password.get_secret_value() if options.password else ""
+        token = revealed(options.token)
+        password = revealed(options.password)
         self._poster = Poster(name, options, (token, password), bearer=token, login=(options.username, password))
 
     def address(self, event: Event) -> str:

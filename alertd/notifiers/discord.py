@@ -6,11 +6,11 @@ import re
 from datetime import datetime
 from typing import Any, Final
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from alertd.core.messages import BOLD, ITALIC, Line, Message, Span, text_of
-from alertd.notifiers._posted import Posted, checked_url, drafted, fitting
-from alertd.options import NotifierOptions, Secret
+from alertd.notifiers._posted import Posted, drafted, fitting
+from alertd.options import NotifierOptions, SecretAddress
 from alertd.ports import Delivery
 
 _MARKS: Final = re.compile(r"([\\*_~`|>\[\]()#<@:-])")
@@ -24,9 +24,7 @@ _COLOURS: Final = {"information": 0x2563EB, "warning": 0xD97706, "critical": 0xD
 class Options(NotifierOptions):
     """The webhook's URL."""
 
-    url: Secret = Field(description="A channel's webhook, https://discord.com/api/webhooks/...")
-
-    _is_url = field_validator("url")(checked_url)
+    url: SecretAddress = Field(description="A channel's webhook, https://discord.com/api/webhooks/...")
 
 
 def build(name: str, options: Options) -> Posted:

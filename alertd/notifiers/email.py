@@ -25,7 +25,7 @@ from alertd.core.events import Event
 from alertd.core.messages import Message, compose
 from alertd.core.pictures.story import story
 from alertd.notifiers._mail import html, text
-from alertd.options import NotifierOptions, Secret, TextList
+from alertd.options import NotifierOptions, Secret, TextList, revealed
 from alertd.ports import Delivery, DeliveryError, Receipt
 from alertd.wire.pictures import png
 from alertd.wire.smtp import PORTS, Refused, Server, hand_over, knock
@@ -133,7 +133,7 @@ class Email:
             port=options.port or PORTS[options.security],
             security=options.security,
             username=options.username,
-            password=options.password.get_secret_value() if options.password else "",
+            password=revealed(options.password),
             ca_file=options.ca_file,
             timeout=options.timeout,
         )

@@ -6,11 +6,11 @@ import hashlib
 from datetime import datetime
 from typing import Any, Final
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from alertd.core.messages import Line, Message, Span, text_of
-from alertd.notifiers._posted import Posted, checked_url, drafted, fitting
-from alertd.options import NotifierOptions, Secret
+from alertd.notifiers._posted import Posted, drafted, fitting
+from alertd.options import NotifierOptions, SecretAddress
 from alertd.ports import Delivery
 
 #: 32,000 bytes are allowed; a character has up to four.
@@ -23,9 +23,9 @@ _IN_LINK: Final = str.maketrans({"|": "%7C", "<": "%3C", ">": "%3E", " ": "%20"}
 class Options(NotifierOptions):
     """The webhook's URL."""
 
-    url: Secret = Field(description="A space's webhook, https://chat.googleapis.com/v1/spaces/...?key=...&token=...")
-
-    _is_url = field_validator("url")(checked_url)
+    url: SecretAddress = Field(
+        description="A space's webhook, https://chat.googleapis.com/v1/spaces/...?key=...&token=..."
+    )
 
 
 def build(name: str, options: Options) -> Posted:

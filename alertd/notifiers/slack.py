@@ -28,7 +28,7 @@ from alertd.notifiers._buttons import Seal, buttons
 from alertd.notifiers._slack_charts import PICTURE, Charts
 from alertd.notifiers._slack_ears import Ears
 from alertd.notifiers._slack_search import KEY, Search
-from alertd.options import NotifierOptions, Secret, TextList
+from alertd.options import NotifierOptions, Secret, TextList, revealed
 from alertd.ports import Delivery, DeliveryError, Press, Receipt
 from alertd.wire.posting import find_host
 from alertd.wire.slack import API_URL, SlackBot, SlackError, SlackWebhook
@@ -110,7 +110,7 @@ class Hook:
     def __init__(self, name: str, options: Options, *, now: Callable[[], datetime]) -> None:
         self.name = name
         self._now = now
-        self._url = options.webhook_url.get_secret_value() if options.webhook_url else ""
+        self._url = revealed(options.webhook_url)
         self._proxied = options.proxy is not None
         self._door = SlackWebhook(name, self._url, options)
 
@@ -138,7 +138,7 @@ class Slack:
         self.name = name
         self._now = now
         self._options = options
-        token = options.bot_token.get_secret_value() if options.bot_token else ""
+        token = revealed(options.bot_token)
         self._bot = SlackBot(name, token, options.api_url, options)
         self._charts = Charts(self._bot)
         self._search = Search(self._bot)

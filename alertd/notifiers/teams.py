@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from alertd.core.messages import BOLD, CODE, ITALIC, LINK, Line, Message, Span, text_of
-from alertd.notifiers._posted import Posted, checked_url, drafted
-from alertd.options import NotifierOptions, Secret
+from alertd.notifiers._posted import Posted, drafted
+from alertd.options import NotifierOptions, SecretAddress
 from alertd.ports import Delivery
 from alertd.wire.answers import Answer
 
@@ -27,9 +27,9 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
 class Options(NotifierOptions):
     """The Workflow's URL."""
 
-    url: Secret = Field(description="The URL of a Workflow 'post to a channel when a webhook request is received'")
-
-    _is_url = field_validator("url")(checked_url)
+    url: SecretAddress = Field(
+        description="The URL of a Workflow 'post to a channel when a webhook request is received'"
+    )
 
 
 def build(name: str, options: Options) -> Posted:

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
-from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from alertd.core.events import Event
-from alertd.options import NotifierOptions, Secret
+from alertd.options import NotifierOptions, Secret, SecretAddress, revealed
 from alertd.ports import Delivery, Receipt
 from alertd.wire.posting import Poster, find_host
 from alertd.wire.secrecy import in_address
@@ -24,18 +23,10 @@ _JSON: Final = "application/json; charset=utf-8"
 class Options(NotifierOptions):
     """Where events are posted, and the secret that signs them."""
 
-    url: Secret = Field(description="Where events are posted; its path and query are kept out of logs")
+    url: SecretAddress = Field(description="Where events are posted; its path and query are kept out of logs")
     secret: Secret | None = Field(
         None, description="Signs every post: X-Alertd-Signature: t=<unix>,v1=<hex HMAC-SHA256 of t.body>"
     )
-
-    @field_validator("url")
-    @classmethod
-    def _is_http(cls, url: Secret) -> Secret:
-        parts = urlsplit(url.get_secret_value())
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("a webhook's URL starts with http:// or https:// and names a host")
-        return url
 
 
 def build(name: str, options: Options) -> Webhook:
@@ -63,7 +54,7 @@ class Webhook:
         self.name = name
         self._now = now
         self._url = options.url.get_secret_value()
-        self._secret = options.secret.get_secret_value() if options.secret else ""
+        self._secret = revealed(options.secret)
         self._proxied = options.proxy is not None
         self._poster = Poster(name, options, (self._secret, *in_address(self._url)))
 

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field
 
-from alertd.options import RevokerOptions, Secret
+from alertd.options import RevokerOptions, Secret, revealed
 from alertd.ports import Done, Lever, Observed, Target
 from alertd.wire.acs3 import Call, Credentials, canonical_query, signed_headers
 from alertd.wire.fields import Fields
@@ -80,12 +80,12 @@ class Alibaba:
     async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Disable or delete it; a key that is gone is done."""
         if self._options.lever == "delete":
-            return _done(await self._ask("DELETE", "DeleteApiKey", f"/{quote(target.id, safe='')}"))
-        return _done(await self._ask("PUT", "DisableApiKey", f"/{quote(target.id, safe='')}/disable"))
+            return (await self._ask("DELETE", "DeleteApiKey", f"/{quote(target.id, safe='')}")).done()
+        return (await self._ask("PUT", "DisableApiKey", f"/{quote(target.id, safe='')}/disable")).done()
 
     async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Enable it."""
-        return _done(await self._ask("PUT", "EnableApiKey", f"/{quote(target.id, safe='')}/enable"))
+        return (await self._ask("PUT", "EnableApiKey", f"/{quote(target.id, safe='')}/enable")).done()
 
     async def look(self) -> str:
         """How many keys its credential sees."""
@@ -114,8 +114,8 @@ class Alibaba:
         pairs = sorted((query or {}).items())
         call = Call(method, urlsplit(self._base).netloc, f"{_PATH}{path}", action, _VERSION, datetime.now(UTC),
                     token_hex(16), pairs)  # fmt: skip
-        token = self._options.security_token.get_secret_value() if self._options.security_token else ""
-        secret = self._options.token.get_secret_value() if self._options.token else ""
+        token = revealed(self._options.security_token)
+        secret = revealed(self._options.token)
         headers = signed_headers(call, Credentials(self._options.access_key_id, secret, token))
         written = canonical_query(pairs)
         url = f"{self._base}{_PATH}{path}{'?' + written if written else ''}"
@@ -125,7 +125,3 @@ class Alibaba:
             throttled = code.startswith("Throttling")
             raise self._levers.refused(f"{code}: {told.fields.text('message')}", permanent=not throttled)
         return Told(told.fields, told.fields.text("requestId") or told.request, told.found)
-
-
-def _done(told: Told) -> Done:
-    return Done("taken" if told.found else "there is no such key", told.request)

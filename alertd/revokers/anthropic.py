@@ -12,13 +12,12 @@ from urllib.parse import quote
 from pydantic import Field
 
 from alertd.core.messages.figures import plural
-from alertd.options import RevokerOptions
+from alertd.options import RevokerOptions, revealed
 from alertd.ports import Done, Lever, Observed, Target
 from alertd.wire.fields import Fields
 from alertd.wire.levers import Levers, one_of_name
 
 _VERSION: Final = "2023-06-01"
-_PAGES: Final = 100
 #: The lever's status, and what undoes it.
 _LEVERS: Final = {
     "disable": Lever("disable this Anthropic key", "enable this Anthropic key"),
@@ -47,10 +46,10 @@ class Anthropic:
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
         self.lever = _LEVERS[options.lever]
-        self.lacks = "" if options.token else "it has no credential of its own: set TOKEN or TOKEN_FILE"
+        self.lacks = options.lacks_token()
         self._options = options
         self._keys = f"{options.url.rstrip('/')}/v1/organizations/api_keys"
-        key = options.token.get_secret_value() if options.token else ""
+        key = revealed(options.token)
         self._levers = Levers(name, options, headers={"x-api-key": key, "anthropic-version": _VERSION})
 
     async def find(self, target: str) -> Target:
@@ -85,18 +84,10 @@ class Anthropic:
 
     async def _write(self, target: Target, status: str) -> Done:
         told = await self._levers.ask("POST", self._url(target), data={"status": status})
-        return Done(f"status {told.fields.text('status')}" if told.found else "there is no such key", told.request)
+        return told.done(f"status {told.fields.text('status')}")
 
     async def _all(self) -> list[Target]:
-        found: list[Target] = []
-        params: dict[str, str] = {"limit": "1000"}
-        for _ in range(_PAGES):
-            page = (await self._levers.ask("GET", self._keys, params=params)).fields
-            found += [_target(row) for row in page.items("data")]
-            if not page.flag("has_more") or not page.text("last_id"):
-                break
-            params["after_id"] = page.text("last_id")
-        return found
+        return [_target(row) for row in await self._levers.rows(self._keys, 1000, "after_id")]
 
     def _url(self, target: Target) -> str:
         return f"{self._keys}/{quote(target.id, safe='')}"

@@ -13,10 +13,10 @@ from typing import Any, Final, Literal
 from pydantic import Field, model_validator
 
 from alertd.core.messages.figures import plural
-from alertd.options import RevokerOptions
+from alertd.options import RevokerOptions, revealed
 from alertd.ports import Done, Lever, Observed, Target
 from alertd.wire.fields import Fields
-from alertd.wire.levers import Levers, Told, json_number, number_text, one_of_name
+from alertd.wire.levers import Levers, json_number, number_text, one_of_name
 
 _LEVERS: Final = {
     "block": Lever("block this key at the gateway", "unblock this key at the gateway"),
@@ -54,10 +54,10 @@ class LiteLLM:
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
         self.lever = _LEVERS[options.lever]
-        self.lacks = "" if options.token else "it has no credential of its own: set TOKEN or TOKEN_FILE"
+        self.lacks = options.lacks_token()
         self._options = options
         self._url = options.url.rstrip("/")
-        key = options.token.get_secret_value() if options.token else ""
+        key = revealed(options.token)
         self._levers = Levers(name, options, bearer=key, headers={"litellm-changed-by": "alertd"})
 
     async def find(self, target: str) -> Target:
@@ -129,5 +129,4 @@ class LiteLLM:
         return Target(hashed, info.text("key_alias"), info.text("key_name"))
 
     async def _post(self, what: str, body: dict[str, Any]) -> Done:
-        told: Told = await self._levers.ask("POST", f"{self._url}/key/{what}", data=body)
-        return Done(what if told.found else "there is no such key", told.request)
+        return (await self._levers.ask("POST", f"{self._url}/key/{what}", data=body)).done(what)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from pydantic import Field, model_validator
 
 from alertd.core.messages.figures import plural
-from alertd.options import RevokerOptions, TextList
+from alertd.options import RevokerOptions, TextList, revealed
 from alertd.ports import Done, Lever, Observed, Target
 from alertd.wire.fields import Fields
 from alertd.wire.levers import Levers, Told, one_of_name
@@ -25,7 +25,6 @@ _LEVERS: Final = {
     "delete": Lever("delete this OpenAI key", "", grade="delete", reversible=False),
 }
 _RATES: Final = ("max_requests_per_1_minute", "max_tokens_per_1_minute")
-_PAGES: Final = 100
 
 
 class Options(RevokerOptions):
@@ -64,10 +63,10 @@ class OpenAI:
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
         self.lever = _LEVERS[options.lever]
-        self.lacks = "" if options.token else "it has no credential of its own: set TOKEN or TOKEN_FILE"
+        self.lacks = options.lacks_token()
         self._options = options
         self._projects = f"{options.url.rstrip('/')}/organization/projects"
-        self._levers = Levers(name, options, bearer=options.token.get_secret_value() if options.token else "")
+        self._levers = Levers(name, options, bearer=revealed(options.token))
 
     async def find(self, target: str) -> Target:
         """The project, or for a delete the key (as project/key), of an id or of a name that only one has."""
@@ -104,7 +103,7 @@ class OpenAI:
         """Write the lower limit, or delete the key; a key that is gone is done."""
         url = self._one(target)
         if self._options.lever == "delete":
-            return _done(await self._levers.ask("DELETE", url))
+            return (await self._levers.ask("DELETE", url)).done()
         if self._options.lever == "spend_limit":
             return self._put(await self._levers.ask("POST", url, data=_limit(self._cents, "month")))
         if self._options.lever == "model_permissions":
@@ -130,10 +129,10 @@ class OpenAI:
             return Done("as before")
         none = had["cents"] is None if self._options.lever == "spend_limit" else not had["mode"]
         if none:
-            return _done(await self._levers.ask("DELETE", url))
+            return (await self._levers.ask("DELETE", url)).done()
         if self._options.lever == "spend_limit":
-            return _done(await self._levers.ask("POST", url, data=_limit(had["cents"], had["interval"])))
-        return _done(await self._levers.ask("POST", url, data={"mode": had["mode"], "model_ids": had["models"]}))
+            return (await self._levers.ask("POST", url, data=_limit(had["cents"], had["interval"]))).done()
+        return (await self._levers.ask("POST", url, data={"mode": had["mode"], "model_ids": had["models"]})).done()
 
     async def look(self) -> str:
         """How many projects its credential sees."""
@@ -170,15 +169,7 @@ class OpenAI:
         ]
 
     async def _every(self, url: str) -> list[Fields]:
-        found: list[Fields] = []
-        params = {"limit": "100"}
-        for _ in range(_PAGES):
-            page = (await self._levers.ask("GET", url, params=params)).fields
-            found += page.items("data")
-            if not page.flag("has_more") or not page.text("last_id"):
-                break
-            params["after"] = page.text("last_id")
-        return found
+        return await self._levers.rows(url, 100, "after")
 
     def _one(self, target: Target) -> str:
         if self._options.lever == "delete":
@@ -189,7 +180,3 @@ class OpenAI:
 
 def _limit(cents: int, interval: str) -> dict[str, Any]:
     return {"threshold_amount": cents, "currency": "USD", "interval": interval}
-
-
-def _done(told: Told) -> Done:
-    return Done("taken" if told.found else "it is gone", told.request)

@@ -12,10 +12,10 @@ from urllib.parse import quote
 from pydantic import Field, model_validator
 
 from alertd.core.messages.figures import plural
-from alertd.options import RevokerOptions
+from alertd.options import RevokerOptions, revealed
 from alertd.ports import Done, Lever, Observed, Target
 from alertd.wire.fields import Fields
-from alertd.wire.levers import Levers, Told, json_number, number_text, one_of_name
+from alertd.wire.levers import Levers, json_number, number_text, one_of_name
 
 _LEVERS: Final = {
     "disable": Lever("disable this OpenRouter key", "enable this OpenRouter key"),
@@ -53,10 +53,10 @@ class OpenRouter:
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
         self.lever = _LEVERS[options.lever]
-        self.lacks = "" if options.token else "it has no credential of its own: set TOKEN or TOKEN_FILE"
+        self.lacks = options.lacks_token()
         self._options = options
         self._keys = f"{options.url.rstrip('/')}/keys"
-        self._levers = Levers(name, options, bearer=options.token.get_secret_value() if options.token else "")
+        self._levers = Levers(name, options, bearer=revealed(options.token))
 
     async def find(self, target: str) -> Target:
         """The key of a hash or of a name that only one key has."""
@@ -83,19 +83,19 @@ class OpenRouter:
     async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Disable, limit or delete it; a key that is gone is done."""
         if self._options.lever == "delete":
-            return _done(await self._levers.ask("DELETE", self._url(target)))
+            return (await self._levers.ask("DELETE", self._url(target))).done()
         limit = self._options.limit
         body: dict[str, Any] = {"disabled": True}
         if limit is not None and self._options.lever == "limit":
             body = {"limit": json_number(str(limit)), "limit_reset": self._options.limit_reset}
-        return _done(await self._levers.ask("PATCH", self._url(target), data=body))
+        return (await self._levers.ask("PATCH", self._url(target), data=body)).done()
 
     async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Write back what it had: whether it was disabled, or its limit."""
         body = dict(before.values)
         if "limit" in body:
             body["limit"] = json_number(body["limit"])
-        return _done(await self._levers.ask("PATCH", self._url(target), data=body))
+        return (await self._levers.ask("PATCH", self._url(target), data=body)).done()
 
     async def look(self) -> str:
         """How many keys its credential sees."""
@@ -127,7 +127,3 @@ class OpenRouter:
 
     def _url(self, target: Target) -> str:
         return f"{self._keys}/{quote(target.id, safe='')}"
-
-
-def _done(told: Told) -> Done:
-    return Done("taken" if told.found else "there is no such key", told.request)

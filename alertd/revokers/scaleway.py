@@ -11,10 +11,10 @@ from urllib.parse import quote
 from pydantic import Field
 
 from alertd.core.messages.figures import plural
-from alertd.options import RevokerOptions
+from alertd.options import RevokerOptions, revealed
 from alertd.ports import Done, Lever, Observed, Target
 from alertd.wire.fields import Fields
-from alertd.wire.levers import Levers, Told
+from alertd.wire.levers import Levers
 
 _LEVERS: Final = {
     "detach_policy": Lever("detach this Scaleway policy", "attach this Scaleway policy"),
@@ -52,7 +52,7 @@ class Scaleway:
         self.lacks = "" if complete else "it has no credential of its own: set ACCESS_KEY and TOKEN"
         self._options = options
         self._iam = f"{options.url.rstrip('/')}/iam/v1alpha1"
-        token = options.token.get_secret_value() if options.token else ""
+        token = revealed(options.token)
         self._levers = Levers(name, options, headers={"X-Auth-Token": token})
 
     async def find(self, target: str) -> Target:
@@ -89,17 +89,17 @@ class Scaleway:
         """Detach, lock or delete it; what is gone is done."""
         url = self._one(target.id)
         if self._options.lever == "delete":
-            return _done(await self._levers.ask("DELETE", url))
+            return (await self._levers.ask("DELETE", url)).done()
         if self._options.lever == "lock_user":
-            return _done(await self._levers.ask("POST", f"{url}/lock", data={}))
-        return _done(await self._levers.ask("PATCH", url, data={"no_principal": True}))
+            return (await self._levers.ask("POST", f"{url}/lock", data={})).done()
+        return (await self._levers.ask("PATCH", url, data={"no_principal": True})).done()
 
     async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Attach the policy to whom it was attached to, or unlock the member."""
         url = self._one(target.id)
         if self._options.lever == "lock_user":
-            return _done(await self._levers.ask("POST", f"{url}/unlock", data={}))
-        return _done(await self._levers.ask("PATCH", url, data=dict(before.values)))
+            return (await self._levers.ask("POST", f"{url}/unlock", data={})).done()
+        return (await self._levers.ask("PATCH", url, data=dict(before.values))).done()
 
     async def look(self) -> str:
         """Whether its own key is seen, and how many targets are named."""
@@ -119,7 +119,3 @@ class Scaleway:
 def _holder(fields: Fields) -> tuple[str, str]:
     """The kind and id of whom it belongs to; two empty texts where to nobody."""
     return next(((name, fields.text(name)) for name in _HOLDERS if fields.text(name)), ("", ""))
-
-
-def _done(told: Told) -> Done:
-    return Done("taken" if told.found else "it is gone", told.request)

@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
-from alertd.options import RevokerOptions
+from alertd.options import RevokerOptions, revealed
 from alertd.ports import Done, Lever, Observed, Target
-from alertd.wire.levers import Levers, Told, one_of_name
+from alertd.wire.levers import Levers, one_of_name
 
 _LEVERS: Final = {
     "stop": Lever("stop this endpoint", "start this endpoint"),
@@ -48,12 +48,12 @@ class Together:
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
         self.lever = _LEVERS[options.lever]
-        self.lacks = "" if options.token else "it has no credential of its own: set TOKEN or TOKEN_FILE"
+        self.lacks = options.lacks_token()
         self._options = options
         self._stops = options.lever == "stop"
         base = f"{options.url.rstrip('/').removesuffix('/v1')}/v1"
         self._url = f"{base}/endpoints" if self._stops else f"{base}/fine-tunes"
-        self._levers = Levers(name, options, bearer=options.token.get_secret_value() if options.token else "")
+        self._levers = Levers(name, options, bearer=revealed(options.token))
 
     async def find(self, target: str) -> Target:
         """The endpoint or job of an id, or of a name that only one has."""
@@ -73,12 +73,12 @@ class Together:
     async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Stop or cancel it."""
         if self._stops:
-            return _done(await self._levers.ask("PATCH", self._one(target), data={"state": "STOPPED"}))
-        return _done(await self._levers.ask("POST", f"{self._one(target)}/cancel"))
+            return (await self._levers.ask("PATCH", self._one(target), data={"state": "STOPPED"})).done()
+        return (await self._levers.ask("POST", f"{self._one(target)}/cancel")).done()
 
     async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Start the endpoint."""
-        return _done(await self._levers.ask("PATCH", self._one(target), data={"state": "STARTED"}))
+        return (await self._levers.ask("PATCH", self._one(target), data={"state": "STARTED"})).done()
 
     async def look(self) -> str:
         """How many endpoints or jobs its credential sees."""
@@ -95,7 +95,3 @@ class Together:
 
     def _one(self, target: Target) -> str:
         return f"{self._url}/{quote(target.id, safe='')}"
-
-
-def _done(told: Told) -> Done:
-    return Done("taken" if told.found else "it is gone", told.request)

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from alertd.options import RevokerOptions, Secret
+from alertd.options import RevokerOptions, Secret, SecretAddress, revealed
 from alertd.ports import Done, Lever, Observed, Target
 from alertd.wire.levers import Levers, Told
 from alertd.wire.signing import signature
@@ -26,20 +26,12 @@ _LIMIT: Final = 1 << 16
 class Options(RevokerOptions):
     """Where the hook is, and the secret that signs what it is asked."""
 
-    url: Secret = Field(description="Where the hook listens; its path and query are kept out of logs")
+    url: SecretAddress = Field(description="Where the hook listens; its path and query are kept out of logs")
     secret: Secret | None = Field(None, description="Signs every post: X-Alertd-Signature; without it nothing acts")
     what: str = Field("ask the hook to stop it", description="What it does, as people are told")
     grade: Literal["warn", "throttle", "disable", "delete"] = Field("disable", description="How hard it is")
     reversible: bool = Field(default=True, description="Whether it can undo what it did")
     reads: bool = Field(default=False, description="Whether it answers what the state is, by do=read")
-
-    @field_validator("url")
-    @classmethod
-    def _is_http(cls, url: Secret) -> Secret:
-        parts = urlsplit(url.get_secret_value())
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("a hook's URL starts with http:// or https:// and names a host")
-        return url
 
 
 def build(name: str, options: Options) -> Webhook:
@@ -56,8 +48,8 @@ class Webhook:
         self.lacks = "" if options.secret else "the hook cannot tell who asks: set SECRET or SECRET_FILE"
         self._options = options
         self._url = options.url.get_secret_value()
-        self._secret = options.secret.get_secret_value() if options.secret else ""
-        bearer = options.token.get_secret_value() if options.token else ""
+        self._secret = revealed(options.secret)
+        bearer = revealed(options.token)
         self._levers = Levers(name, options, bearer=bearer, secret_path=True)
 
     async def find(self, target: str) -> Target:

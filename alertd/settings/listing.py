@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 from alertd.core.budgets import Amount, Where, duration_text
 from alertd.core.quiet import QuietHours
 from alertd.options import NotifierOptions, RevokerOptions, SourceOptions
-from alertd.registry import HOUSE, kinds, load
+from alertd.registry import HOUSE, ROOMS, kinds, load
 from alertd.settings.document import DEPTHS, NAMED, BudgetOptions, Document, written
 
 _NAME: Final = "<name>"
@@ -41,7 +41,6 @@ _TYPES: Final[Mapping[Any, str]] = {
     dict: "map",
     Mapping: "map",
 }
-_SECTIONS: Final = {"sources": "sources", "notifiers": "notifiers", "actions": "revokers"}
 #: What every kind of a section can be told.
 _SHARED: Final[Mapping[str, type[BaseModel]]] = {
     "sources": SourceOptions,
@@ -70,7 +69,7 @@ def describe(house: Path = HOUSE) -> tuple[Key, ...]:
     shared = (key for section, model in _SHARED.items() for key in _shared(section, model))
     plugins = (
         key
-        for section, room in _SECTIONS.items()
+        for section, room in ROOMS.items()
         for kind in kinds(room, house)
         for key in options_of(section, kind, house)
     )
@@ -78,7 +77,7 @@ def describe(house: Path = HOUSE) -> tuple[Key, ...]:
 
 
 def _shared(section: str, model: type[BaseModel]) -> Iterator[Key]:
-    what = f"What it is; `alertd kinds {_SECTIONS[section]}` lists the kinds"
+    what = f"What it is; `alertd kinds {ROOMS[section]}` lists the kinds"
     yield Key(written((section, _NAME, "kind")), "text", "", what, required=True)
     yield from _keys(model, (section, _NAME))
 
@@ -87,7 +86,7 @@ def options_of(section: str, kind: str, house: Path = HOUSE) -> tuple[Key, ...]:
     """The keys of one kind of `sources`, `notifiers` or `actions`, `kind` first."""
     path = (section, _NAME)
     first = Key(written((*path, "kind")), "text", "", f"What it is: {kind}", required=True, examples=(kind,), kind=kind)
-    return (first, *_keys(load(_SECTIONS[section], kind, house).Options, path, kind))
+    return (first, *_keys(load(ROOMS[section], kind, house).Options, path, kind))
 
 
 def _section(name: str) -> Iterator[Key]:

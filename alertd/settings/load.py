@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from alertd.core.budgets import Budget
 from alertd.core.faults import Fault, SettingsError, shortened
 from alertd.core.pricing.pricefile import PriceFileError, read_price_file
-from alertd.registry import HOUSE
+from alertd.registry import HOUSE, ROOMS
 from alertd.settings.budgets import read_budget, with_defaults
 from alertd.settings.checking import Model, Part
 from alertd.settings.document import BudgetKeys, Document, HttpOptions, PricesOptions, written
@@ -20,7 +20,6 @@ from alertd.settings.layers import FILE, KeyPath, Layers, Leaf, read_text
 from alertd.settings.plugins import check_fallbacks, check_hashed, read_plugin
 from alertd.settings.values import Configured, Http, Settings
 
-_ROOMS: Final = {"sources": "sources", "notifiers": "notifiers", "actions": "revokers"}
 _TOML, _SECRETS, _FILES = range(3)
 _ENVIRONMENT: Final = 1_000_000
 #: What to write where a section that is needed has nothing in it.
@@ -81,7 +80,7 @@ class _Reading:
         http = self._section(("http",), HttpOptions)
         prices = self._prices()
         fx = self._fx()
-        rooms = {section: self._plugins(section, room) for section, room in _ROOMS.items()}
+        rooms = {section: self._plugins(section, room) for section, room in ROOMS.items()}
         self._hashed(rooms["actions"], rooms["sources"])
         budgets, tables = self._budgets(document.timezone if document else ZoneInfo("UTC"))
         self._needed(need)
@@ -142,7 +141,7 @@ class _Reading:
         defaults = self._part(("defaults",))
         default_value = defaults.read(BudgetKeys) or defaults.rest(BudgetKeys) or BudgetKeys.model_validate({})
         self.faults += defaults.faults
-        known = {section: {path[1] for path in self.leaves if path[0] == section} for section in _ROOMS}
+        known = {section: {path[1] for path in self.leaves if path[0] == section} for section in ROOMS}
         budgets: dict[str, Budget] = {}
         tables: dict[Path, None] = {}
         for name, part in self._parts("budgets").items():

@@ -15,7 +15,7 @@ from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.presets import ANY, PLACES, PRESETS, Preset, Rule
 from alertd.core.faults import one_of
 from alertd.core.usage import METERS
-from alertd.options import Duration, Secret, SourceOptions, TextList
+from alertd.options import Duration, Secret, SourceOptions, TextList, revealed
 from alertd.wire.http import Access
 
 _ALIASES: Final = {
@@ -149,9 +149,9 @@ class CounterOptions(SourceOptions):
             proxy=self.proxy,
             ca_file=self.ca_file,
             timeout=self.timeout,
-            bearer=self.token.get_secret_value() if self.token else "",
+            bearer=revealed(self.token),
             username=self.username,
-            password=self.password.get_secret_value() if self.password else "",
+            password=revealed(self.password),
             headers={name: secret.get_secret_value() for name, secret in self.headers.items()},
             cert_file=self.cert_file,
             key_file=self.key_file,

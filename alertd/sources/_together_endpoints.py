@@ -13,8 +13,9 @@ from alertd.core.billing.lives import Seen
 from alertd.core.billing.roles import CHARGE
 from alertd.core.rating.endpoints import per_minute
 from alertd.ports import SourceError
-from alertd.wire.billing import Billing, every_page
+from alertd.wire.billing import Billing
 from alertd.wire.fields import Fields
+from alertd.wire.paging import every_page
 
 #: An endpoint that starts may be billed already: cautiously, it is.
 _RUNNING: Final = frozenset({"STARTED", "STARTING"})

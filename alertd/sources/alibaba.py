@@ -21,15 +21,16 @@ from alertd.core.billing.backlog import Come, Stretch, floored, midnight, next_m
 from alertd.core.billing.roles import Standing
 from alertd.core.money import Money
 from alertd.core.usage import BilledCost
-from alertd.options import Secret, SourceOptions, TextList, TextMap, ZoneName
+from alertd.options import Secret, SourceOptions, TextList, TextMap, ZoneName, revealed
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._alibaba_rows import PROVIDER, Reader, columns, final_before, row_of
 from alertd.wire.acs3 import Call, Credentials, canonical_query, signed_headers
 from alertd.wire.answers import HttpProblem
-from alertd.wire.billing import Billing, Pace, Pages, Record, attributed, by_stretches, every_page
+from alertd.wire.billing import Billing, Pace, Pages, Record, attributed, by_stretches
 from alertd.wire.fields import Fields
 from alertd.wire.files import reading
 from alertd.wire.imports import Distinct, Imported, by_files, look_at_files
+from alertd.wire.paging import every_page
 from alertd.wire.reports import totals
 
 #: Bills of instances are up to two days late; the trend says nothing of its own delay.
@@ -219,12 +220,8 @@ class Alibaba:
         return answer
 
     def _credentials(self) -> Credentials:
-        secret, token = self._options.access_key_secret, self._options.security_token
-        return Credentials(
-            self._options.access_key_id,
-            secret.get_secret_value() if secret else "",
-            token.get_secret_value() if token else "",
-        )
+        known = self._options
+        return Credentials(known.access_key_id, revealed(known.access_key_secret), revealed(known.security_token))
 
     def _reader(self, now: datetime) -> Reader:
         return Reader(self.name, self._options, self._options.products, self._zone, final_before(now, self._zone))

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from alertd.core.billing.backlog import Stretch, midnight, stretches
 from alertd.core.billing.roles import CHARGE, Standing
 from alertd.core.usage import BilledCost
-from alertd.options import Secret, SourceOptions
+from alertd.options import Secret, SourceOptions, revealed
 from alertd.ports import Look, Reading, SourceError
 from alertd.wire.billing import Billing, Pace, Pages, Record, ago, attributed, by_stretches
 from alertd.wire.fields import Fields
@@ -61,7 +61,7 @@ class Anyscale:
         self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
         self.standing = Standing(options.role, "bill")
         self._options = options
-        token = options.cli_token.get_secret_value() if options.cli_token else ""
+        token = revealed(options.cli_token)
         headers = {"Cookie": f"cli_token={token}"} if token else {}
         self._billing = Billing(name, options, headers=headers, hidden=[token])
         self._import = own_files(Defaults(name, options, PROVIDER))

@@ -18,9 +18,10 @@ from alertd.core.billing.roles import CHARGE, INFERENCE, Standing
 from alertd.core.usage import BilledCost, Labels, Line, Usage
 from alertd.options import Secret, SourceOptions, TextList
 from alertd.ports import Look, Reading, SourceError
-from alertd.wire.billing import Billing, Pace, Pages, Query, attributed, by_stretches, every_page
+from alertd.wire.billing import Billing, Pace, Pages, Query, attributed, by_stretches
 from alertd.wire.fields import Fields
 from alertd.wire.names import Names
+from alertd.wire.paging import every_page
 from alertd.wire.reports import look_at_reports, named, next_page
 
 PROVIDER: Final = "openai"

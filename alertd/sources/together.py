@@ -25,8 +25,9 @@ from alertd.options import Secret, SourceOptions, TextList
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._together_endpoints import endpoints_v1, endpoints_v2
 from alertd.sources._together_jobs import Job, ended_jobs, running_jobs
-from alertd.wire.billing import Billing, Pace, ago, attributed, every_page
+from alertd.wire.billing import Billing, Pace, ago, attributed
 from alertd.wire.fields import Fields
+from alertd.wire.paging import every_page
 
 PROVIDER: Final = "together"
 PACE: Final = Pace(timedelta(minutes=5), timedelta(hours=1), timedelta(hours=3))

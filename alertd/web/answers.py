@@ -19,7 +19,8 @@ from alertd.ports import AlertRow
 from alertd.web.view import Records
 
 Notes = Mapping[str, Any]
-_RANKS: Final = ("over", "risk", "unknown", "ok")
+#: Where a budget can stand, the worst first.
+STATES: Final = ("over", "risk", "unknown", "ok")
 
 
 def budget_json(position: Position, notes: Notes, now: datetime) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def standing(position: Position, threshold: Threshold, notes: Notes, now: dateti
 
 def worst_first(positions: Iterable[Position]) -> list[Position]:
     """Over, at risk, unknown, then the rest; within each those nearest their limit by what is likely spent in all."""
-    return sorted(positions, key=lambda p: (_RANKS.index(state_of(p)), -_pressure(p), p.name))
+    return sorted(positions, key=lambda p: (STATES.index(state_of(p)), -_pressure(p), p.name))
 
 
 def _pressure(position: Position) -> float:

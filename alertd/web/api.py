@@ -17,9 +17,9 @@ from alertd.core.actions.act import STATES as ACT_STATES
 from alertd.core.judgement.occasions import state_of
 from alertd.ports import StoreError
 from alertd.web.acts import actions_json, event_of_act, newest_first
-from alertd.web.answers import alerts_json, budget_json, instant_text, notes_of, worst_first
+from alertd.web.answers import STATES, alerts_json, budget_json, instant_text, notes_of, worst_first
 from alertd.web.metrics import registry_of
-from alertd.web.openapi import DOCUMENT, STATES
+from alertd.web.openapi import DOCUMENT
 from alertd.web.snapshot import Snapshot
 from alertd.web.sources import sources_json
 from alertd.web.view import View

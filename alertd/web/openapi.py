@@ -7,9 +7,9 @@ from typing import Any, Final
 from alertd.core.actions.act import STATES as ACT_STATES
 from alertd.core.budgets import BASES, SEVERITIES
 from alertd.core.events import KINDS
+from alertd.web.answers import STATES
 from alertd.web.sources import STATES as SOURCE_STATES
 
-STATES: Final = ("ok", "risk", "over", "unknown")
 _RFC3339: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$"
 #: What an exact amount looks like: never an exponent, never a float.
 _PLAIN: Final = r"^-?[0-9]+(\.[0-9]+)?$"

@@ -20,11 +20,10 @@ from alertd.core.pictures.markup import Content, Markup, element, fragment
 from alertd.ports import AlertRow, StoreError
 from alertd.web.action_list import actions_page, budget_actions, unanswered
 from alertd.web.alert_list import alert_list
-from alertd.web.answers import notes_of, worst_first
+from alertd.web.answers import STATES, notes_of, worst_first
 from alertd.web.budget_page import budget_page
 from alertd.web.front import chosen, summary, table
 from alertd.web.layout import page
-from alertd.web.openapi import STATES
 from alertd.web.tables import prices_page, sources_page
 from alertd.web.view import Standings, View
 

@@ -5,10 +5,10 @@ A stretch that could be read in part only is handed on as a lower bound, with a 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from alertd.core.billing.backlog import Stretch
 from alertd.core.usage import BilledCost, Labels, Usage
@@ -22,7 +22,6 @@ Record = Usage | BilledCost
 Query = Mapping[str, str | Sequence[str]]
 #: The records of a stretch page by page; a later page's record takes the place of one of the same key.
 Pages = AsyncIterator[Mapping[Any, Record]]
-_MOST_PAGES: Final = 10_000
 
 
 class Billing(Noticed):
@@ -72,24 +71,6 @@ class Billing(Noticed):
     async def close(self) -> None:
         """Let the connections go."""
         await self._http.close()
-
-
-async def every_page(
-    ask: Callable[[str], Awaitable[Fields]], next_of: Callable[[Fields], str], place: str
-) -> AsyncIterator[Fields]:
-    """Every page until there is no next one; `ask` gets "" at first. A page that names an earlier one: SourceError."""
-    seen: set[str] = {""}
-    cursor = ""
-    for _ in range(_MOST_PAGES):
-        page = await ask(cursor)
-        yield page
-        cursor = next_of(page)
-        if not cursor:
-            return
-        if cursor in seen:
-            raise SourceError(f"{place}: its pages go in a circle")
-        seen.add(cursor)
-    raise SourceError(f"{place}: more than {_MOST_PAGES} pages")
 
 
 async def by_stretches(

@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from alertd.core.messages.spans import clean
 from alertd.options import RevokerOptions
-from alertd.ports import RevokerError, SourceError, Target
+from alertd.ports import Done, RevokerError, SourceError, Target
 from alertd.wire.answers import Answer, HttpProblem
 from alertd.wire.fields import Fields
 from alertd.wire.http import Access, Http
+from alertd.wire.paging import every_page, last_id
 
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
@@ -35,6 +36,10 @@ class Told:
     fields: Fields
     request: str = ""
     found: bool = True
+
+    def done(self, taken: str = "taken") -> Done:
+        """What a change came to: `taken`, or that there was nothing to change any more."""
+        return Done(taken if self.found else "it is gone", self.request)
 
 
 class Levers:
@@ -85,6 +90,15 @@ class Levers:
         except HttpProblem as problem:
             raise self._error(problem, method) from problem
         return Told(self._read(answer, method, plain=plain), _request_of(answer), answer.status != _NOT_FOUND)
+
+    async def rows(self, url: str, limit: int, after: str) -> list[Fields]:
+        """Every object of a list in pages; `after` is how the page behind the last id is asked for."""
+
+        async def ask(last: str) -> Fields:
+            params = {"limit": str(limit), **({after: last} if last else {})}
+            return (await self.ask("GET", url, params=params)).fields
+
+        return [row async for page in every_page(ask, last_id, self.name) for row in page.items("data")]
 
     async def close(self) -> None:
         """Let the connections go."""

@@ -9,8 +9,9 @@ from typing import Any
 from alertd.core.money import Money
 from alertd.core.usage import BilledCost, Usage
 from alertd.ports import Look, SourceError
-from alertd.wire.billing import Billing, Pages, Record, ago, every_page
+from alertd.wire.billing import Billing, Pages, Record, ago
 from alertd.wire.fields import Fields
+from alertd.wire.paging import every_page, last_id
 
 
 def next_page(page: Fields) -> str:
@@ -27,7 +28,7 @@ async def named(billing: Billing, url: str, after: str) -> Mapping[str, str]:
         return await billing.get(url, {"limit": "100", **({after: last} if last else {})})
 
     found: dict[str, str] = {}
-    async for page in every_page(ask, lambda page: page.text("last_id") if page.flag("has_more") else "", billing.name):
+    async for page in every_page(ask, last_id, billing.name):
         found |= {row.text("id"): row.text("name") for row in page.items("data")}
     return found
 

@@ -12,7 +12,7 @@ from alertd.registry import ROOMS, UnknownKindError, kinds, load
 
 
 def test_a_kind_is_a_file_and_an_underscore_hides_one() -> None:
-    assert {room: kinds(room, HOUSE) for room in ROOMS} == {
+    assert {room: kinds(room, HOUSE) for room in ROOMS.values()} == {
         "sources": ["tap"],
         "notifiers": ["echo", "post"],
         "revokers": ["stop"],
@@ -59,7 +59,7 @@ def test_a_file_that_is_no_plug_in_is_told_what_it_lacks() -> None:
         load("broken", "empty", HOUSE)
 
 
-@pytest.mark.parametrize(("room", "kind"), [(room, kind) for room in ROOMS for kind in kinds(room)])
+@pytest.mark.parametrize(("room", "kind"), [(room, kind) for room in ROOMS.values() for kind in kinds(room)])
 def test_every_kind_of_the_house_is_a_plug_in_whose_options_all_say_what_they_mean(room: str, kind: str) -> None:
     options = load(room, kind).Options
     assert [name for name, field in options.model_fields.items() if not field.description] == []
