@@ -11,13 +11,17 @@ from typing import Any, TypeVar
 from alertd.app import App
 from alertd.core.budgets import Budget, Scope
 from alertd.core.faults import Fault, SettingsError, one_of
+from alertd.ports import StoreError
 from alertd.settings import Settings, canonical
 
 Answer = TypeVar("Answer")
 
 
 def with_app(settings: Settings, work: Callable[[App], Awaitable[Answer]]) -> Answer:
-    """What `work` answers, with the store open and nothing running."""
+    """What `work` answers, with the store open and nothing running.
+
+    Raises SettingsError where the database does not answer: its place is told like that of any other fault.
+    """
 
     async def opened() -> Answer:
         app = App(settings, lambda: settings)
@@ -28,7 +32,17 @@ def with_app(settings: Settings, work: Callable[[App], Awaitable[Answer]]) -> An
             await app.parts.close()
             await app.store.close()
 
-    return asyncio.run(opened())
+    try:
+        return asyncio.run(opened())
+    except StoreError as error:
+        raise unanswered(error) from error
+
+
+def unanswered(error: StoreError) -> SettingsError:
+    """A database that does not answer, as a fault: its text is `place: problem; remedy` already."""
+    place, _, said = str(error).partition(": ")
+    problem, _, remedy = said.partition("; ")
+    return refusal(place, problem, remedy)
 
 
 async def change_note(app: App, name: str, change: Callable[[Any], Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,6 +19,7 @@ from alertd.app import App, database_warning
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.core.budgets import duration_text
 from alertd.core.counting.pseudonyms import Pseudonyms
+from alertd.core.faults import one_of
 from alertd.core.judgement.positions import Position
 from alertd.core.messages.figures import amount, plural
 from alertd.core.pricing.prices import Unpriced
@@ -28,6 +29,14 @@ from alertd.ports import DeliveryError, RevokerError, SourceError, StoreError
 from alertd.settings import Settings
 
 HELP: Final = "validate everything and reach every source, notifier and database; say what the budgets match now"
+EXAMPLES: Final = (
+    "alertd check --env-file my.env",
+    "alertd check --env-file my.env --json",
+)
+ENDS: Final = "0 where all is well; 1 on any fault; 2 for a wrong use"
+
+#: What a row's text begins with that is no fault, and yet to be looked at.
+_WARNING: Final = "warning: "
 
 
 @dataclass(slots=True)
@@ -114,7 +123,7 @@ def _database(app: App, settings: Settings) -> Callable[[], Awaitable[str]]:
         await app.store.open()
         await app.store.writable()
         warning = database_warning(settings)
-        return f"warning: {warning}" if warning else "opened, migrated and writable"
+        return f"{_WARNING}{warning}" if warning else "opened, migrated and writable"
 
     return look
 
@@ -150,7 +159,18 @@ async def _budgets(app: App, report: Report) -> None:
         price = app.judge.terms.book.price(line, app.clock.now().date())
         if isinstance(price, Unpriced):
             near = ", ".join(app.judge.terms.book.nearest(line.model)) or "none"
-            report.rows.append(("price", f"{line.model} {line.meter}", True, f"{price.reason}; nearest known: {near}"))
+            report.rows.append(
+                ("price", f"{line.model} {line.meter}", True, f"{_WARNING}{price.reason}; nearest known: {near}")
+            )
+    report.rows.extend(_nobody_has(app))
+
+
+def _nobody_has(app: App) -> Iterator[tuple[str, str, bool, str]]:
+    """Labels that budgets are cut by and no usage has: all of it would be nobody's."""
+    known = {label for row in app.judge.ledger.series for label in row.all_labels()}
+    for budget in app.judge.terms.budgets:
+        for label in sorted(set(budget.per) - known) if known else ():
+            yield "budget", budget.name, True, f"{_WARNING}PER: no usage has the label {label}; {one_of(label, known)}"
 
 
 def _resolved(position: Position, app: App) -> dict[str, Any]:
@@ -165,6 +185,7 @@ def _resolved(position: Position, app: App) -> dict[str, Any]:
         "notify": sorted(named or app.parts.notifiers),
         "matches": position.matched,
         "spent": f"{position.spent:f}",
+        "unpriced": sorted({one.reason for one in position.unpriced}),
     }
 
 
@@ -172,6 +193,8 @@ def _show(report: Report) -> None:
     console = Console(highlight=False)
     for what, name, ok, said in report.rows:
         mark = "[green]ok[/green]  " if ok else "[bold red]FAIL[/bold red]"
+        if ok and said.startswith(_WARNING):
+            mark, said = "[yellow]warn[/yellow]", said.removeprefix(_WARNING)  # noqa: PLW2901 - the mark says it
         console.print(f"{mark} {escape(f'{what} {name}'.rstrip())}:", escape(said), soft_wrap=True)
     if not report.budgets:
         return
@@ -180,5 +203,6 @@ def _show(report: Report) -> None:
         scope = ", ".join(f"{k}={v or '(none)'}" for k, v in row["scope"].items())
         goes = ", ".join(row["notify"]) + (f" {row['channel']}" if row["channel"] else "")
         spent = amount(Decimal(row["spent"]), row["unit"]) if row["matches"] else "matches nothing yet"
+        spent += " and what has no price" if row["unpriced"] else ""
         table.add_row(row["budget"], escape(scope), amount(Decimal(row["amount"]), row["unit"]), escape(goes), spent)
     console.print(table)

@@ -18,12 +18,19 @@ from typing import Final
 
 from alertd.commands._asking import Asking, Keys
 from alertd.core.counting.presets import PRESETS
+from alertd.core.faults import one_of
 from alertd.ports import Look, SourceError
 from alertd.registry import load
 from alertd.settings import load_settings
 from alertd.wire.envfile import EnvFileError, must_be_new, text_of, write_new
 
 HELP: Final = "ask a few questions, find the token counters, and write an env file"
+EXAMPLES: Final = (
+    "alertd init",
+    "alertd init --url http://prometheus:9090 --budget '500 USD' --per team --notify ops@example.com",
+    "alertd init --url http://litellm:4000/metrics --yes",
+)
+ENDS: Final = "0 where a file was written; 1 where none was; 2 for a wrong use"
 _SOURCE: Final = "ALERTD_SOURCES__GATEWAY__"
 _BUDGET: Final = "ALERTD_BUDGETS__SPEND__"
 _NOTIFIER: Final = "ALERTD_NOTIFIERS__OPS__"
@@ -165,6 +172,9 @@ def _budget(args: argparse.Namespace, asking: Asking, found: Found) -> Keys:
         return keys
     question = f"One such budget for every value of a label ({', '.join(labels)}), or {_NO_LABEL} for one in all?"
     per = asking.ask(args.per, question, _NO_LABEL, lambda label: {**keys, f"{_BUDGET}PER": label})
+    there = found.look.labels if found.look is not None else {}
+    if per != _NO_LABEL and there and per not in there:
+        asking.say(f"No counter has the label {per}, all usage would be nobody's; {one_of(per, there)}")
     return keys if per == _NO_LABEL else {**keys, f"{_BUDGET}PER": per}
 
 

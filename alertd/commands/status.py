@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -33,6 +32,12 @@ from alertd.web.answers import Notes, budget_json, instant_text, worst_first
 from alertd.web.wording import STATES, event_for
 
 HELP: Final = "a table of the budgets: spent, projected low-likely-high, used up on, data age; --watch keeps it fresh"
+EXAMPLES: Final = (
+    "alertd status --env-file my.env",
+    "alertd status teams --all --env-file my.env",
+    "alertd status --watch --every 30s --env-file my.env",
+)
+ENDS: Final = "0, whatever the figures; 1 where there is no such budget or no database; 2 for a wrong use"
 _STYLES: Final = {"over": "bold red", "risk": "bold yellow", "unknown": "dim", "ok": "green"}
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
 _DAYS: Final = 14
@@ -44,7 +49,7 @@ _FRAME: Final = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the configuration is, which budget, and whether a machine reads the answer."""
     add_settings_arguments(parser)
-    parser.add_argument("budget", nargs="?", help="only this budget, with all of its scopes")
+    parser.add_argument("budget", nargs="?", help="only this budget of the configuration, with all of its scopes")
     parser.add_argument("--all", action="store_true", help=f"every scope, not only the {_SHOWN} worst")
     parser.add_argument("--json", action="store_true", help="one JSON object, as GET /api/v1/budgets has it")
     parser.add_argument("--watch", action="store_true", help="draw it anew until Ctrl-C; with --json, a line each time")
@@ -67,9 +72,6 @@ def run(args: argparse.Namespace) -> int:
     only = budget_of(settings, args.budget).name if args.budget is not None else None
     try:
         return with_app(settings, lambda app: _watched(app, args, only) if args.watch else _once(app, args, only))
-    except StoreError as error:
-        print(f"alertd status: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         if not args.watch:
             raise

@@ -35,6 +35,13 @@ def shortened(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 4 :]}"
 
 
+def unreadable(error: Exception) -> str:
+    """Why a file cannot be read, in words: without a number, and without the path that stands before it."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no UTF-8 text"
+    return f"cannot be read ({getattr(error, 'strerror', None) or error})"
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The one of `known` that was probably meant, or None where none is near."""
     return next(iter(get_close_matches(word, list(known), n=1, cutoff=0.6)), None)

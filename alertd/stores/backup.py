@@ -27,7 +27,7 @@ def copy(source: Path, target: Path, progress: Progress = lambda *_: None) -> in
     Raises StoreError where the source is no sound database or the target is there already.
     """
     if not source.is_file():
-        raise StoreError(f"{source}: there is no such file; is ALERTD_DATABASE right?")
+        raise StoreError(f"{source}: there is no such file; name a copy that alertd db backup wrote")
     if target.exists():
         raise StoreError(f"{target}: is there already and is left as it is; name another file, or move it away")
     part = target.with_name(f"{target.name}.part")

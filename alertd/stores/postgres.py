@@ -61,7 +61,7 @@ _WORDS: Final = {
 }
 #: What PostgreSQL says, by the start of its SQLSTATE, and what a person can do.
 _REMEDIES: Final = (
-    ("53100", "the server's disk is full; free some space, alertd goes on by itself"),
+    ("53100", "the server's disk is full; free some space; a running alertd goes on by itself"),
     ("53300", "the server has no connection left; raise max_connections or end other clients"),
     ("25006", "the server only reads (a standby?); name the primary in ALERTD_DATABASE"),
     ("42501", "the user lacks a permission; alertd needs to create and write tables in its schema"),

@@ -45,7 +45,7 @@ _WORDS: Final = {
 }
 #: What SQLite says, by the start of its error's name, and what a person can do.
 _REMEDIES: Final = (
-    ("SQLITE_FULL", "the disk is full; free some space, alertd goes on by itself"),
+    ("SQLITE_FULL", "the disk is full; free some space; a running alertd goes on by itself"),
     ("SQLITE_READONLY", "it cannot be written; give alertd's user write access to the file and its directory"),
     ("SQLITE_PERM", "it cannot be written; give alertd's user write access to the file and its directory"),
     ("SQLITE_CANTOPEN", "it cannot be opened; the directory must exist and be writable by alertd's user"),

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from alertd import prices
+from alertd.core.faults import unreadable
 from alertd.core.pricing.fx import Rate, Rates
 from alertd.core.pricing.pricefile import PriceFileError, read_price_file
 from alertd.core.pricing.pricelayer import Layer
@@ -39,4 +40,4 @@ def _read(name: str, path: Path) -> Layer:
     try:
         return read_price_file(name, path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
-        raise PriceFileError(str(path), [f"cannot be read: {error}"]) from error
+        raise PriceFileError(str(path), [unreadable(error)]) from error

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from alertd import registry
 from alertd.cli import main
+from alertd.core.counting.counters import Increment
+from alertd.core.usage import Line
+from alertd.ports import SourceRow
 from tests.servers.billing import Asked, Reply, serving
 from tests.servers.gateway import serving_gateway
 
@@ -101,6 +107,36 @@ def test_one_that_is_down_does_not_hide_the_next(capsys: pytest.CaptureFixture[s
     assert "FAIL notifier hook: " in said
     assert "ok   notifier log: " in said
     assert "xoxb-secret-token" not in said
+
+
+def test_what_nobody_has_is_a_warning_and_a_name_from_outside_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """A label's value may look like mark-up; a misspelt `PER` puts all usage under nobody."""
+
+    def answer(_: Asked) -> Reply:
+        labels = 'model="m",team_alias="[/b] [red]x"'
+        text = f"# TYPE litellm_input_tokens_metric counter\nlitellm_input_tokens_metric_total{{{labels}}} 7\n"
+        return Reply(text, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    asyncio.run(counted("alertd.db"))
+    with serving(answer) as server:
+        given = {"SOURCES__GATEWAY__PRESET": "litellm", "SOURCES__GATEWAY__TOKEN": ""}
+        given |= {"BUDGETS__ALL__PER": "tema", "BUDGETS__EURO__AMOUNT": "5 EUR"}
+        assert check(SOURCES__GATEWAY__URL=f"{server.url}/metrics", **given) == 0
+    said = capsys.readouterr().out
+    assert "ok   source gateway:   label team: [/b] [red]x" in said
+    assert "warn budget all: PER: no usage has the label tema; there are: meter, model, " in said
+    assert "did you mean team?" in said
+    assert "0 EUR and what has no price" in said
+
+
+async def counted(path: str) -> None:
+    """A database in which a daemon counted usage of a priced model by a team, and is gone."""
+    store = registry.store(f"sqlite:///{path}")
+    await store.open()
+    now = datetime.now(UTC)
+    used = Increment(Line("openai", "gpt-4o", "input"), {"team": "a"}, int(now.timestamp()) // 60 * 60, 60, 9_000_000)
+    await store.commit_counters(SourceRow("gateway", cursor="1", until=now), [used], {})
+    await store.close()
 
 
 def test_hashed_labels_are_shown_as_the_ledger_has_them_and_a_retention_with_its_day(

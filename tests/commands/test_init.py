@@ -162,3 +162,11 @@ def test_an_address_without_counters_says_what_looks_like_some_and_writes_the_fi
 def test_a_value_reads_back_as_it_was(folder: Path, value: str) -> None:
     (folder / "x.env").write_text(f"ALERTD_BUDGETS__A__OWNER={quoted(value)}\nALERTD_BUDGETS__A__AMOUNT=1 USD\n")
     assert load_settings({}, ["x.env"]).budgets["a"].owner == value
+
+
+def test_a_label_that_no_counter_has_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with page(LITELLM) as server:
+        assert main(["init", "--yes", "--url", f"{server.url}/metrics", "--per", "tema"]) == 0
+    said = capsys.readouterr().out
+    assert "No counter has the label tema, all usage would be nobody's; there are: " in said
+    assert "did you mean team?" in said

@@ -192,7 +192,7 @@ async def test_a_full_disk_is_said_undoes_the_commit_and_is_survived(tmp_path: P
     connection = store._database._connections[0]  # type: ignore[attr-defined]
     ((pages,),) = connection.rows("PRAGMA page_count")
     connection.rows(f"PRAGMA max_page_count = {pages + 5}")
-    with pytest.raises(StoreError, match="the disk is full; free some space, alertd goes on by itself"):
+    with pytest.raises(StoreError, match="the disk is full; free some space; a running alertd goes on by itself"):
         await store.commit_counters(SourceRow("a"), used(3000), {})
     assert await store.series() == []
     connection.rows("PRAGMA max_page_count = 100000")
