@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, NoReturn, TextIO
 
 from alertd import __version__
-from alertd.core.faults import SettingsError, nearest
+from alertd.core.faults import SettingsError, nearest, one_of
 
 FAULT: Final = 1
 USAGE: Final = 2
@@ -22,6 +22,31 @@ INTERRUPTED: Final = 130
 #: What a shell says of a program that wrote to a closed pipe (128 + SIGPIPE).
 PIPE_CLOSED: Final = 141
 COMMANDS: Final = Path(__file__).parent / "commands"
+
+
+class Parser(argparse.ArgumentParser):
+    """One command's words: examples and exit status below the options, and what was probably meant in every refusal."""
+
+    @classmethod
+    def of(cls, name: str, command: Any) -> Parser:
+        """The parser of a command's file, from its HELP, EXAMPLES, ENDS and `add_arguments`."""
+        examples = "\n".join(f"  {line}" for line in command.EXAMPLES)
+        more = f"examples:\n{examples}\n\nexit status: {command.ENDS}"
+        form = argparse.RawDescriptionHelpFormatter
+        parser = cls(prog=f"alertd {name}", description=command.HELP, epilog=more, formatter_class=form)
+        command.add_arguments(parser)
+        return parser
+
+    def error(self, message: str) -> NoReturn:
+        """The usage and one line; an option that nobody knows is answered with the nearest that there is."""
+        head, _, words = message.partition("unrecognized arguments: ")
+        unknown = [word.partition("=")[0] for word in words.split() if word.startswith("-")]
+        meant = nearest(unknown[0], self._option_string_actions) if unknown and not head else None
+        super().error(f"{message}; did you mean {meant}?" if meant else message)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(action, f"no {value!r}; {one_of(str(value), map(str, action.choices))}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,14 +88,14 @@ def coloured(stream: TextIO) -> bool:
 
 
 def _run(words: list[str]) -> int:
+    if words[:1] == ["help"] and words[1:]:
+        words = [words[1], "--help"]
     name = words[0] if words else ""
     if name not in command_names():
         return _without_command(name)
     # The second lazy import of the house: one command's file, not those of all.
     command: Any = import_module(f"alertd.commands.{name.replace('-', '_')}")
-    parser = argparse.ArgumentParser(prog=f"alertd {name}", description=command.HELP)
-    command.add_arguments(parser)
-    return int(command.run(parser.parse_args(words[1:])))
+    return int(command.run(Parser.of(name, command).parse_args(words[1:])))
 
 
 def _without_command(name: str) -> int:
@@ -83,6 +108,9 @@ def _without_command(name: str) -> int:
     if not name:
         sys.stderr.write(_help())
         return USAGE
+    if name.startswith("-"):
+        sys.stderr.write(f"alertd: no option {name!r} before a command; write alertd COMMAND {name} ...\n")
+        return USAGE
     meant = nearest(name, command_names())
     remedy = f"did you mean alertd {meant}?" if meant else f"there are: {', '.join(command_names())}"
     sys.stderr.write(f"alertd: no command {name!r}; {remedy}\n")
@@ -92,7 +120,14 @@ def _without_command(name: str) -> int:
 def _help() -> str:
     width = max(map(len, command_names()), default=0)
     lines = [f"  {name:<{width}}  {_help_of(name)}" for name in command_names()]
-    return "\n".join(["usage: alertd [--version] COMMAND ...", "", *lines, "", "alertd COMMAND --help says more.", ""])
+    return "\n".join(["usage: alertd [--version] COMMAND ...", "", *lines, "", *_MORE, ""])
+
+
+_MORE: Final = (
+    "alertd COMMAND --help says more, with examples. To see it: alertd demo. To begin: alertd init.",
+    "Every configuration key: alertd kinds settings. Every message: docs/troubleshooting.md.",
+    f"Exit status: 0; {FAULT} for a fault, which is said; {USAGE} for a wrong use; {INTERRUPTED} after Ctrl-C.",
+)
 
 
 def _help_of(name: str) -> str:

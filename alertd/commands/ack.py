@@ -15,12 +15,20 @@ from alertd.core.judgement.followups import NOTE, lives
 from alertd.core.judgement.life import ACKNOWLEDGED, CannotHappenError, Life
 
 HELP: Final = "acknowledge an alert by its handle, or snooze it"
+EXAMPLES: Final = (
+    "alertd ack 17bcc1 --env-file my.env",
+    "alertd ack 17bcc1 --snooze 4h --reason 'load test' --env-file my.env",
+)
+ENDS: Final = (
+    "0 where it is acknowledged or snoozed, also where it was before; 1 where no open alert has the handle; "
+    "2 for a wrong use"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The handle, which stands in every message, and by whom."""
     add_settings_arguments(parser)
-    parser.add_argument("handle", help="what the message says after `alertd ack`")
+    parser.add_argument("handle", help="what the message shows after `alertd ack`, or its beginning")
     parser.add_argument("--snooze", metavar="FOR", help="hear nothing of it for so long instead: 1h, 1d")
     parser.add_argument("--by", default=who(), help="who takes it on (default: you, %(default)s)")
     parser.add_argument("--reason", default="", help="why; kept with it")

@@ -21,6 +21,14 @@ from alertd.loops.act import Seen
 from alertd.ports import RevokerError, SourceError
 
 HELP: Final = "list, plan, approve, refuse, restore or pause what is done to keys"
+EXAMPLES: Final = (
+    "alertd actions --env-file my.env                                    # what is configured, every act, its audit",
+    "alertd actions plan --env-file my.env                               # what would be done now, and why not more",
+    "alertd actions approve a7f3c2 --by @ana --reason 'seen' --env-file my.env",
+    "alertd actions pause --env-file my.env                              # --off: go on",
+    "alertd actions report --since 7d --env-file my.env                  # which acts in dry run would have been right",
+)
+ENDS: Final = "0 where it is done; 1 where it cannot be, which is said; 2 for a wrong use"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

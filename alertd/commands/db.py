@@ -25,6 +25,13 @@ from alertd.stores.moving import Held, move
 from alertd.stores.sql import SqlStore
 
 HELP: Final = "move the database to another, back it up while it is in use, restore it, or save what is left of it"
+EXAMPLES: Final = (
+    "alertd db backup backups/alertd-2026-11-21.db --env-file my.env",
+    "alertd db restore backups/alertd-2026-11-21.db --env-file my.env",
+    "alertd db move - postgresql://alertd@db.example.com/alertd --env-file my.env",
+    "alertd db recover --env-file my.env",
+)
+ENDS: Final = "0 where all was done; 1 where nothing was, which is said; 2 for a wrong use"
 _FILE: Final = "sqlite:///"
 
 
@@ -35,9 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     moving.add_argument("source", metavar="FROM", help="sqlite:///... or postgresql://..., or - for ALERTD_DATABASE")
     moving.add_argument("target", metavar="TO", help="sqlite:///... or postgresql://..., or - for ALERTD_DATABASE")
     saving = parts.add_parser("backup", help="copy a SQLite database into a new file, while alertd runs")
-    saving.add_argument("file", type=Path, metavar="FILE")
+    saving.add_argument("file", type=Path, metavar="FILE", help="the copy; it must not be there yet")
     restoring = parts.add_parser("restore", help="put a copy in the place of a SQLite database that is not there")
-    restoring.add_argument("file", type=Path, metavar="FILE")
+    restoring.add_argument("file", type=Path, metavar="FILE", help="the copy that alertd db backup wrote")
     mending = parts.add_parser("recover", help="set a damaged SQLite database aside and save what can be read of it")
     told = parts.add_parser("restored", help="after a restore by other means (pg_restore): do not alert again")
     for part in (moving, saving, restoring, mending, told):
@@ -93,8 +100,10 @@ async def _moved(source_url: str, target_url: str) -> dict[str, Held]:
 
 
 def _backup(args: argparse.Namespace) -> dict[str, Any]:
+    database = settings_of(args).database
+    _must_be_there(database)
     with bar() as progress:
-        size = backup.copy(_file(settings_of(args).database), args.file, progress)
+        size = backup.copy(_file(database), args.file, progress)
     return {"ok": True, "file": str(args.file), "bytes": size, "said": f"{args.file}: {size:,} bytes, checked"}
 
 
@@ -156,7 +165,7 @@ def _file(url: str) -> Path:
 def _must_be_there(url: str) -> None:
     """Opening a SQLite file that is not there would make it."""
     if url.startswith(_FILE) and not _file(url).is_file():
-        raise StoreError(f"{_file(url)}: there is no such file")
+        raise StoreError(f"{_file(url)}: there is no such file; is ALERTD_DATABASE right?")
 
 
 @contextmanager

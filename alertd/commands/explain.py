@@ -16,12 +16,17 @@ from alertd.core.judgement.explain import Explanation, explain
 from alertd.core.messages.figures import used_of
 
 HELP: Final = "say why a budget fired, or did not"
+EXAMPLES: Final = (
+    "alertd explain research --env-file my.env",
+    "alertd explain teams --env-file my.env --json",
+)
+ENDS: Final = "0 where it is said; 1 where there is no such budget or no database; 2 for a wrong use"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which budget."""
     add_settings_arguments(parser)
-    parser.add_argument("budget")
+    parser.add_argument("budget", help="the budget's name in the configuration; every scope of it")
     parser.add_argument("--json", action="store_true", help="JSON lines, one a scope")
 
 
@@ -48,7 +53,8 @@ def _show(console: Console, explanation: Explanation) -> None:
     unit = position.amount.unit
     used = used_of(position.spent, position.amount.value, unit)
     console.print(f"[bold]{escape(position.name)}[/bold]: used {used}", soft_wrap=True)
-    console.print(f"  data until {position.data_until or 'never'}, prices {explanation.price_version}", markup=False)
+    until = f"{position.data_until:%Y-%m-%d %H:%M} UTC" if position.data_until else "never"
+    console.print(f"  data until {until}, prices {explanation.price_version}", markup=False)
     for reason in explanation.reasons:
         mark = "[bold red]stands[/bold red]    " if reason.stands else "does not  "
         told = f"; told {reason.told_at:%Y-%m-%d %H:%M} UTC" if reason.told_at else ""

@@ -13,7 +13,14 @@ from alertd.core.faults import one_of
 from alertd.registry import ROOMS, UnknownKindError, kinds, load
 from alertd.settings import Key, describe, options_of
 
-HELP: Final = "List the kinds of sources, notifiers and revokers, and every key of one of them."
+HELP: Final = "list the kinds of sources, notifiers and revokers, and every key of one of them"
+EXAMPLES: Final = (
+    "alertd kinds                                # everything there is",
+    "alertd kinds notifiers slack                # every key of one kind",
+    "alertd kinds sources prometheus --env       # the same, to paste into an env file",
+    "alertd kinds settings                       # the keys that are no plug-in's",
+)
+ENDS: Final = "0; 2 for a wrong use, or a kind that there is not"
 #: Rooms, and the section of the configuration that their options stand in.
 _SECTIONS: Final = {room: section for section, room in ROOMS.items()}
 _SETTINGS: Final = "settings"
@@ -35,6 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
     room = {"actions": "revokers"}.get(arguments.room, arguments.room)
     if room not in {None, _SETTINGS, *_SECTIONS}:
         sys.stderr.write(f"alertd kinds: no room {room!r}; {one_of(room, (*_SECTIONS, _SETTINGS))}\n")
+        return _USAGE
+    if room == _SETTINGS and arguments.kind:
+        sys.stderr.write(f"alertd kinds: {_SETTINGS} has no kinds; alertd kinds {_SETTINGS} lists all of its keys\n")
         return _USAGE
     if arguments.markdown:
         print(_markdown())

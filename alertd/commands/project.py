@@ -14,9 +14,19 @@ from typing import Any, Final
 
 import numpy as np
 
+from alertd.core.faults import unreadable
 from alertd.core.projection import DAY, HOUR, LARGEST, LEVELS, Exhaustion, Question, Series, project_many
 
-HELP: Final = "Project the total of a period for each JSON line, and say how sure that is."
+HELP: Final = "project the total of a period for each JSON line, and say how sure that is"
+EXAMPLES: Final = (
+    "alertd project jobs.jsonl",
+    """echo '{"start": "2026-03-01", "values": [9, 12, 7], "period_start": "2026-03-01", "period_end": "2026-04-01"}' \\
+    | alertd project""",
+)
+ENDS: Final = (
+    "0; 1 where a line is no job, which is said beside the answers of the others; "
+    "2 for a wrong use or a file that cannot be read"
+)
 _STEPS: Final = {"1d": DAY, "1h": HOUR}
 _FIELDS: Final = {"id", "start", "step", "values", "partial_until", "period_start", "period_end", "budgets"}
 _REQUIRED: Final = ("start", "values", "period_start", "period_end")
@@ -44,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         text = args.file.read_text(encoding="utf-8") if args.file else sys.stdin.read()
     except (OSError, UnicodeDecodeError) as error:
-        print(f"{args.file or 'standard input'}: {error}", file=sys.stderr)
+        print(f"{args.file or 'standard input'}: {unreadable(error)}; name a file of JSON lines", file=sys.stderr)
         return 2
     bad = 0
     for lines in _together(enumerate(text.splitlines(), 1)):

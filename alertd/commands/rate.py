@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from alertd.core.faults import unreadable
 from alertd.core.money import Money
 from alertd.core.pricing.fx import NoRate
 from alertd.core.pricing.pricefile import PriceFileError
@@ -29,7 +30,15 @@ from alertd.core.rating import MICRO, Bill, BillLine, rate, share
 from alertd.core.usage import Line, Usage
 from alertd.wire.pricebook import price_book, rates_of
 
-HELP: Final = "Price a usage file as the provider would bill it: each line, its rule, and why."
+HELP: Final = "price a usage file as the provider would bill it: each line, its rule, and why"
+EXAMPLES: Final = (
+    "alertd rate --usage usage.csv",
+    "alertd rate --usage usage.csv --period 2026-03 --prices prices.toml --by project",
+)
+ENDS: Final = (
+    "0, also where something is unpriced; 1 where --currency wants a rate of exchange that is missing; "
+    "2 for a wrong use or file"
+)
 #: Unpriced models for which the nearest known ones are looked up; beyond that the list itself says enough.
 _NEAREST_FOR: Final = 20
 _AT_LEAST_CENTS: Final = 2
@@ -274,4 +283,8 @@ def _line(line: BillLine) -> dict[str, Any]:
 
 def _placed(error: Exception, usage: Path) -> str:
     """An error with the file that it is about."""
-    return str(error) if isinstance(error, (PriceFileError, OSError)) else f"{usage}: {error}"
+    if isinstance(error, PriceFileError):
+        return str(error)
+    if isinstance(error, OSError | UnicodeDecodeError):
+        return f"{getattr(error, 'filename', None) or usage}: {unreadable(error)}; check the path and its rights"
+    return f"{usage}: {error}"

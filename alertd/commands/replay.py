@@ -21,18 +21,27 @@ from rich.table import Table
 
 from alertd.commands._state import refusal
 from alertd.core.budgets import Amount, Budget, Threshold, parse_threshold, scope_text
+from alertd.core.faults import unreadable
 from alertd.core.judgement.replay import Record, Told, replay, tried
 from alertd.core.messages.figures import amount
 from alertd.core.periods import PeriodRule
 from alertd.core.pictures.timeline import timeline
 from alertd.core.pricing.fx import Rate
+from alertd.core.pricing.pricefile import PriceFileError
 from alertd.core.pricing.tariffs import exchange_of
-from alertd.core.pricing.usagefile import UsageFileError, read_usage
+from alertd.core.pricing.usagefile import UsageFileError, has_time, read_usage
 from alertd.core.usage import Usage
 from alertd.settings import Settings, load_settings
 from alertd.wire.pricebook import price_book, rates_of
 
 HELP: Final = "replay a usage file: which alerts would have come, how early, which were false, which were missed"
+EXAMPLES: Final = (
+    "alertd replay --usage usage.csv --budget '500 USD' --per team --picture replay.svg",
+    "alertd replay --usage usage.csv --env-file my.env --try 'forecast 100% p80' --try 'forecast 100% p60'",
+)
+ENDS: Final = (
+    "0 where it was replayed, whatever came of it; 1 where the file or the budgets cannot be used; 2 for a wrong use"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     rules += [(str(rule), tried(budgets, rule)) for rule in map(_threshold, args.tries)]
     records = [(name, _replayed(usage, of_rule, args, settings, name)) for name, of_rule in rules]
     if args.picture:
-        args.picture.write_bytes(timeline(records[0][1], budgets[0].amount.unit))
+        _draw(args.picture, timeline(records[0][1], budgets[0].amount.unit))
     if args.json:
         _lines(records)
     else:
@@ -67,13 +76,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _draw(path: Path, picture: bytes) -> None:
+    try:
+        path.write_bytes(picture)
+    except OSError as error:
+        raise refusal("--picture", f"{path} cannot be written ({error.strerror})", "name another place") from error
+
+
 def _usage(path: Path) -> tuple[Usage, ...]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file)
-            return read_usage(next(rows, []), rows).usage
+            header = next(rows, [])
+            if header and not has_time(header):
+                raise refusal(str(path), "it has no times", "replay needs a column timestamp or date")
+            return read_usage(header, rows).usage
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise refusal(str(path), f"cannot be read: {error}", "name a CSV file") from error
+        raise refusal(str(path), unreadable(error), "name a CSV file") from error
     except UsageFileError as error:
         raise refusal(str(path), str(error), "alertd rate --help says what its columns are") from error
 
@@ -113,7 +132,10 @@ def _replayed(
     name: str,
 ) -> Record:
     """One rule's replay, with a bar on a terminal."""
-    book = price_book([*args.prices, *(settings.prices if settings else ())])
+    try:
+        book = price_book([*args.prices, *(settings.prices if settings else ())])
+    except PriceFileError as error:
+        raise refusal("--prices", str(error), "config/prices.example.toml shows how one is written") from error
     rates = [Rate(base, quote, rate) for (base, quote), rate in settings.fx.items()] if settings else []
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(escape(name), total=1.0)

@@ -25,6 +25,14 @@ from alertd.stores import salvage, sqlite
 log = logging.getLogger(__name__)
 
 HELP: Final = "run the daemon: poll, judge, alert, until it is stopped"
+EXAMPLES: Final = (
+    "alertd run --env-file my.env",
+    "alertd run --config alertd.toml --verbose",
+)
+ENDS: Final = (
+    "0 when it was stopped by SIGTERM or Ctrl-C; 1 where its configuration or database cannot be used; "
+    "2 for a wrong use"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

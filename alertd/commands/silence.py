@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
+import sys
 from datetime import timedelta
 from typing import Any, Final
 
@@ -15,17 +16,23 @@ from alertd.core.budgets import Where, parse_duration
 from alertd.core.judgement.silences import Silence, note_of, silences
 
 HELP: Final = "hold back the alerts that match, until an end, for a reason; or list and end silences"
+EXAMPLES: Final = (
+    "alertd silence team=research --for 2h --reason 'load test' --env-file my.env",
+    "alertd silence --env-file my.env                 # those in force",
+    "alertd silence --end 5f124f --env-file my.env",
+)
+ENDS: Final = "0 where it is done; 1 where it cannot be; 2 for a wrong use"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to hold back and for how long; without any, the silences in force."""
     add_settings_arguments(parser)
     parser.add_argument("where", nargs="*", metavar="LABEL=PATTERN", help="budget=research, team=a: all have to match")
-    parser.add_argument("--for", dest="duration", metavar="FOR", help="2h, 1d")
+    parser.add_argument("--for", dest="duration", metavar="FOR", help="for how long: 2h, 1d; needed")
     parser.add_argument("--reason", default="", help="why; needed")
     parser.add_argument("--by", default=who(), help="who asks for it (default: you, %(default)s)")
-    parser.add_argument("--end", metavar="ID", help="end a silence now")
-    parser.add_argument("--json", action="store_true", help="JSON lines")
+    parser.add_argument("--end", metavar="ID", help="end the silence of this id now")
+    parser.add_argument("--json", action="store_true", help="JSON lines, one a silence")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,6 +72,9 @@ async def _silence(app: App, args: argparse.Namespace, where: Where, duration: t
         return [silence for silence in await _all(app) if silence.until > now]
     silence = Silence(secrets.token_hex(3), where, now + duration, args.reason, args.by)
     await change_note(app, note_of(silence), lambda _: silence.to_json())
+    _, decisions = await app.judge.preview()
+    if not any(silence.covers(one.budget.name, one.scope, now) for one in decisions.positions):
+        print("it matches no budget and scope that there is now; alertd status lists them", file=sys.stderr)
     return [silence]
 
 

@@ -20,6 +20,12 @@ from alertd.registry import Plugin, load
 from alertd.settings import Configured
 
 HELP: Final = "send a sample message through a notifier, or write it to files"
+EXAMPLES: Final = (
+    "alertd test-notify ops --env-file my.env",
+    "alertd test-notify ops --event forecast --env-file my.env",
+    "alertd test-notify mail --event all --out samples --env-file my.env",
+)
+ENDS: Final = "0 where every message was taken or written; 1 otherwise; 2 for a wrong use"
 ALL: Final = "all"
 
 
