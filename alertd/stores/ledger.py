@@ -64,11 +64,11 @@ def commit_counters(
         for place in places:
             ids[place] = found.ids[digest]
     sums: dict[tuple[int, int, int], int] = {}
-    for number, increment in zip(ids, increments, strict=True):
-        bucket = increment.start, number, increment.width
-        sums[bucket] = sums.get(bucket, 0) + increment.quantity
-    tx.upsert(ADD, sorted((*bucket, n, revision) for bucket, n in sums.items()))
-    tx.upsert(_COUNTER, sorted((row.name, name, *state) for name, state in states.items()))
+    for number, (_, _, start, width, quantity) in zip(ids, increments, strict=True):
+        bucket = start, number, width
+        sums[bucket] = sums.get(bucket, 0) + quantity
+    tx.upsert(ADD, sorted([(start, number, width, n, revision) for (start, number, width), n in sums.items()]))
+    tx.upsert(_COUNTER, [(row.name, name, *states[name]) for name in sorted(states)])
     return found
 
 

@@ -57,12 +57,16 @@ class SeriesObjects:
             self._known.clear()
             self._lines.clear()
 
-    def id_of(self, source: str, line: Line, labels: Labels) -> int:
-        """The id of a series; 0 where these objects are not known."""
-        found = self._known.get(id(labels))
-        if found is None or found[0] is not labels or found[1] != source:
-            return 0
-        return found[2].get(id(line), 0) if self._lines.get(id(line)) is line else 0
+    def ids_of(self, source: str, increments: Sequence[Increment]) -> list[int]:
+        """The ids of increments' series; 0 where the objects are not known."""
+        lines, known = self._lines, self._known
+        none: tuple[Labels, str, dict[int, int]] = {}, "", {}
+        ids: list[int] = []
+        for line, labels, _, _, _ in increments:
+            of, whose, numbers = known.get(id(labels), none)
+            familiar = of is labels and whose == source and lines.get(id(line)) is line
+            ids.append(numbers.get(id(line), 0) if familiar else 0)
+        return ids
 
     def keep(self, source: str, line: Line, labels: Labels, number: int) -> None:
         """Know a series, and forget what another source hands out as the same objects."""
@@ -78,20 +82,17 @@ def known_digests(
     objects: SeriesObjects, known: SeriesIds, source: str, increments: Sequence[Increment]
 ) -> tuple[list[int], dict[str, list[int]]]:
     """The ids of increments' series, 0 where one is not committed; the digests of these, with their places."""
-    ids: list[int] = []
     unknown: dict[str, list[int]] = {}
     objects.turn_to(known.epoch)
-    for increment in increments:
-        line, labels = increment.line, increment.labels
-        number = objects.id_of(source, line, labels)
-        if not number:
-            digest = digest_of(source, line, labels)
-            number = known.ids.get(digest, 0)
-            if number:
-                objects.keep(source, line, labels, number)
-            else:
-                unknown.setdefault(digest, []).append(len(ids))
-        ids.append(number)
+    ids = objects.ids_of(source, increments)
+    for place in [place for place, number in enumerate(ids) if not number]:
+        line, labels = increments[place].line, increments[place].labels
+        digest = digest_of(source, line, labels)
+        number = ids[place] = known.ids.get(digest, 0)
+        if number:
+            objects.keep(source, line, labels, number)
+        else:
+            unknown.setdefault(digest, []).append(place)
     return ids, unknown
 
 

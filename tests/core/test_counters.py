@@ -285,6 +285,41 @@ def test_reading_a_window_twice_changes_nothing(moves):
     assert (again.increments, again.states) == ((), {})
 
 
+def test_a_fall_by_one_is_a_reset():
+    assert total(counted([series((NOON + 60, "99"))], known(100))) == 99
+
+
+def test_a_running_total_of_minutes_counts_in_the_meters_own_unit():
+    assert total(counted([series((NOON + 60, "160"), scale=Decimal(60))], known(100))) == 160 * 60 - 100
+
+
+def test_a_counter_that_comes_in_parts_counts_on_from_the_part_before():
+    parts = [series((NOON + 60, "150"), created=NOON - 900), series((NOON + 120, "200"), created=NOON - 900)]
+    assert total(counted(parts, known(100, created=NOON - 900))) == 100
+
+
+starts = st.lists(st.sampled_from([None, NOON - 900, NOON + 1800]), min_size=1, max_size=6)
+
+
+@given(st.lists(steps, min_size=1, max_size=3), st.integers(1, 5), st.integers(0, 2), starts)
+def test_counters_that_simply_went_on_are_counted_in_short_and_to_the_same(many, size, overlap, starts):
+    plain, fractional = {}, {}
+    longest = 1 + max(map(len, many))
+    for number, begin in enumerate(range(0, longest, size)):
+        created = starts[number % len(starts)]
+        window = slice(max(0, begin - overlap), begin + size)
+        points = {str(n): history(moves)[0][window] for n, moves in enumerate(many)}
+        short = [series(*own, name=name, created=created) for name, own in points.items()]
+        whole = [one._replace(points=[(at, f"{value}.0") for at, value in one.points]) for one in short]
+        scrapes = {"gateway": [NOON, *(at for at, _ in points["0"])]}
+        results = counted(short, plain, scrapes), counted(whole, fractional, scrapes)
+        for states, result in zip((plain, fractional), results, strict=True):
+            states |= result.states
+        assert plain == fractional
+        assert sorted(one[2:] for one in results[0].increments) == sorted(one[2:] for one in results[1].increments)
+        assert results[0].refused == results[1].refused
+
+
 @given(st.lists(steps, min_size=2, max_size=4), st.randoms())
 def test_the_order_of_series_does_not_matter_and_those_of_one_ledger_series_add_up(many, chance):
     samples = [series(*history(moves)[0], name=str(n), labels=dict(TEAM)) for n, moves in enumerate(many)]

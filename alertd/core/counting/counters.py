@@ -19,10 +19,11 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from functools import cached_property
 from math import inf
 from typing import Final, NamedTuple
 
-from alertd.core.counting.stretches import LONGEST, Buckets
+from alertd.core.counting.stretches import LONGEST, Buckets, bucket
 from alertd.core.usage import LARGEST_EXPONENT, Labels, Line
 
 #: How long before this source's newest sample a counter may have begun and still be new: slow starts of a server.
@@ -132,7 +133,7 @@ def count(
             left_out.add(series.fingerprint)
         elif series.period:
             tally.add_periods(series)
-        else:
+        elif not tally.went_on(series):
             tally.add(series)
     booked, debts = tally.buckets.settled()
     for fingerprint, owed in debts.items():
@@ -176,10 +177,15 @@ class _Tally:
         self.changed: dict[str, CounterState] = {}
         self.refused: list[str] = []
         self.buckets = Buckets()
-        self._begun_since = (
-            period_start if first_read or not states else max(state.at for state in states.values()) - _SLOW_START
-        )
+        self._period_start = period_start if first_read or not states else None
         self._fresh = 0
+
+    @cached_property
+    def _begun_since(self) -> float:
+        """From when on a counter must have begun to be new."""
+        if self._period_start is not None:
+            return self._period_start
+        return max(state.at for state in self.states.values()) - _SLOW_START
 
     def is_beyond(self, fingerprint: str, most: int) -> bool:
         """Whether this is a new counter, and there are as many as may be."""
@@ -187,6 +193,34 @@ class _Tally:
             return False
         self._fresh += 1
         return len(self.states) + self._fresh > most
+
+    def went_on(self, series: CounterSamples) -> bool:
+        """Count a running total that simply went on, as nearly all do; False, and nothing done, where it did not.
+
+        That is what `add` does of a known counter of the same process, whose samples are plain whole numbers, none
+        lower than the one before, and leave no gap.
+        """
+        name, line, labels, points, _, created, within, scale, _ = series
+        old = self.states.get(name)
+        if old is None or created != old.created or within is not None or name in self.changed or scale != 1:
+            return False
+        at, last, _, owed = old
+        parts: list[tuple[int, int]] = []
+        for instant, value in points:
+            if instant <= at:
+                continue
+            if instant - at > LONGEST or type(value) is not str or len(value) > LARGEST_EXPONENT:
+                return False
+            if not value.isdecimal() or (number := int(value)) < last:
+                return False
+            if number != last:
+                parts.append((bucket(instant), number - last))
+            at, last = instant, number
+        if parts:
+            self.buckets.book_short(parts, line, labels)
+        if parts or at - old.at >= _REFRESH:
+            self.changed[name] = CounterState(at, last, created, owed)
+        return True
 
     def add(self, series: CounterSamples) -> None:
         """The differences of a running total."""

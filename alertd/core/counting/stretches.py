@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from itertools import pairwise
 from typing import Final
 
@@ -77,6 +77,14 @@ class Buckets:
         if within is not None:
             place = id(within), two, start
             self._less[place] = self._less.get(place, 0) + quantity
+
+    def book_short(self, parts: Iterable[tuple[int, int]], line: Line, labels: Labels) -> None:
+        """Add quantities by the bucket, as (start, quantity), to a ledger series."""
+        one, two = id(line), id(labels)
+        self._lines[one], self._labels[two] = line, labels
+        for start, quantity in parts:
+            place = one, two, start
+            self._more[place] = self._more.get(place, 0) + quantity
 
     def owe(self, ower: str, owed: int, labels: Labels, within: Line) -> None:
         """Say which raw series takes its quantity off that of `within`, and what it still had to take off."""
