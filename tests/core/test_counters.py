@@ -313,8 +313,8 @@ def test_counters_that_simply_went_on_are_counted_in_short_and_to_the_same(many,
         whole = [one._replace(points=[(at, f"{value}.0") for at, value in one.points]) for one in short]
         scrapes = {"gateway": [NOON, *(at for at, _ in points["0"])]}
         results = counted(short, plain, scrapes), counted(whole, fractional, scrapes)
-        for states, result in zip((plain, fractional), results, strict=True):
-            states |= result.states
+        plain |= results[0].states
+        fractional |= results[1].states
         assert plain == fractional
         assert sorted(one[2:] for one in results[0].increments) == sorted(one[2:] for one in results[1].increments)
         assert results[0].refused == results[1].refused
