@@ -14,10 +14,9 @@ from alertd.core.judgement.silences import quiet_until
 from alertd.core.judgement.verdicts import Alert
 from alertd.core.pricing.fx import Rate
 from alertd.core.pricing.tariffs import exchange_of
-from alertd.loops.act import Orders
 from alertd.loops.collect import Collect, earliest_needed
 from alertd.loops.judge import Terms
-from alertd.loops.orders import action_of, secrets_of
+from alertd.loops.orders import Orders, action_of, secrets_of
 from alertd.options import RevokerOptions
 from alertd.ports import Clock, NewMessage, Notifier, Revoker, Source, Store
 from alertd.settings import Settings

@@ -12,7 +12,8 @@ from alertd.core.actions.consider import Refrained
 from alertd.core.actions.terms import Terms
 from alertd.core.events import Event
 from alertd.core.messages import compose, text_of
-from alertd.loops.act import Action, Actor, Orders, Seen
+from alertd.loops.act import Actor, Seen
+from alertd.loops.orders import Action, Orders
 from alertd.ports import Done, Lever, NewMessage, Observed, Revoker, RevokerError, Store, Target
 from alertd.stores.memory import MemoryStore
 from tests.fakes import StoppedClock

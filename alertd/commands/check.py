@@ -23,7 +23,7 @@ from alertd.core.faults import one_of
 from alertd.core.judgement.positions import Position
 from alertd.core.messages.figures import amount, plural
 from alertd.core.pricing.prices import Unpriced
-from alertd.loops.act import Action
+from alertd.loops.orders import Action
 from alertd.options import SourceOptions
 from alertd.ports import DeliveryError, RevokerError, SourceError, StoreError
 from alertd.settings import Settings

@@ -106,12 +106,5 @@ def _period(rule: PeriodRule, day: date) -> Period:
     return rule.of_day(day)
 
 
-def day_borders(period: Period) -> list[datetime]:
-    """The local midnights of a period, both ends included, as UTC instants."""
-    first = period.start.astimezone(period.zone).date()
-    days = (first + timedelta(days=count) for count in range(period.days + 1))
-    return [datetime(day.year, day.month, day.day, tzinfo=period.zone).astimezone(UTC) for day in days]
-
-
 def _clamped(year: int, month: int, day: int) -> date:
     return date(year, month, min(day, calendar.monthrange(year, month)[1]))

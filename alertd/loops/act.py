@@ -12,21 +12,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from alertd.core.actions.act import APPROVED, AT_WORK, EXECUTING, VERIFIED, Act, Step, acts
 from alertd.core.actions.consider import Move, Outcome, Scene, case_of, consider
-from alertd.core.actions.guards import BEGUN, Block, Case, blocked
-from alertd.core.actions.own import is_own
-from alertd.core.actions.telling import held_act, told
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.guards import BEGUN, Block, blocked
+from alertd.core.actions.telling import held_act
 from alertd.core.events import Event
 from alertd.core.judgement import restored
 from alertd.core.judgement.assess import Facts
 from alertd.core.judgement.positions import Position
-from alertd.ports import Clock, NewMessage, Observed, Revoker, RevokerError, SourceError, Store, Target
+from alertd.loops.hands import OvertakenError, Work, stop, undo
+from alertd.loops.orders import Action, Orders
+from alertd.ports import Clock, Revoker, RevokerError, SourceError, Store, Target
 
 log = logging.getLogger(__name__)
 
@@ -47,33 +47,11 @@ Notes = Mapping[str, tuple[Any, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
-    """A configured action: what it may do, and how."""
-
-    terms: Terms
-    revoker: Revoker
-
-
-@dataclass(frozen=True, slots=True)
 class Seen:
     """What the judge saw last."""
 
     facts: Facts
     positions: Sequence[Position]
-
-
-@dataclass(frozen=True, slots=True)
-class Orders:
-    """What the configuration says of acting; replaced as a whole on a reload. `secrets` are alertd's own."""
-
-    actions: Mapping[str, Action] = field(default_factory=dict)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    dry_run: bool = False
-    messages: Callable[[Sequence[Event]], Sequence[NewMessage]] = lambda _: ()
-
-
-class OvertakenError(Exception):
-    """Another replica has the act by now: nothing more is to be done here."""
 
 
 class Actor:
@@ -142,7 +120,7 @@ class Actor:
 
     async def _one(self, act: Act, notes: Notes, seen: Seen | None) -> None:
         action = self.orders.actions[act.action]
-        work = _Work(self, act, notes[act.note][1])
+        work = Work(act, notes[act.note][1], self.write, self._clock.now)
         try:
             if act.state == VERIFIED:
                 await self._look(work, action.revoker)
@@ -156,7 +134,7 @@ class Actor:
         except OvertakenError:
             log.info("act %s: another replica has it", act.handle)
 
-    async def _begin(self, work: _Work, action: Action, notes: Notes, seen: Seen) -> bool:
+    async def _begin(self, work: Work, action: Action, notes: Notes, seen: Seen) -> bool:
         """Take an approved act under a lease, with its place in the hour; False where a guard holds it back."""
         act, now = work.act, self._clock.now()
         scene = self._scene(seen, notes)
@@ -177,7 +155,7 @@ class Actor:
         await work.record("begin", lease_until=now + self._lease, notes=turn)
         return True
 
-    async def _held(self, work: _Work, block: Block) -> None:
+    async def _held(self, work: Work, block: Block) -> None:
         """Remember which guard holds an approved act back; said once a guard."""
         if work.act.held == f"{block.guard}: {block.reason}":
             return
@@ -185,20 +163,20 @@ class Actor:
         events = [held_act(work.act, block.guard, block.reason, self._clock.now())] if news else []
         await work.keep(events, held=f"{block.guard}: {block.reason}")
 
-    async def _claim(self, work: _Work) -> None:
+    async def _claim(self, work: Work) -> None:
         """Go on with an act that waits for its next try, or whose worker did not come back."""
         act, now = work.act, self._clock.now()
         what = "take over" if act.lease_until is not None else "retry" if act.attempts else "begin"
         reason = "its worker did not come back" if what == "take over" else act.error
         await work.record(what, reason=reason, lease_until=now + self._lease, not_before=None)
 
-    async def _carried_out(self, work: _Work, action: Action) -> None:
+    async def _carried_out(self, work: Work, action: Action) -> None:
         try:
             async with asyncio.timeout(self._bound.total_seconds()):
                 if work.act.state == EXECUTING:
-                    await _stop(work, action, self.orders.secrets)
+                    await stop(work, action, self.orders.secrets)
                 else:
-                    await _undo(work, action.revoker)
+                    await undo(work, action.revoker)
         except RevokerError as error:
             await self._failed(work, error)
         except SourceError as error:
@@ -207,7 +185,7 @@ class Actor:
             seconds = self._bound.total_seconds()
             await self._failed(work, RevokerError(f"{action.revoker.name}: no end within {seconds:g} s"))
 
-    async def _failed(self, work: _Work, error: RevokerError) -> None:
+    async def _failed(self, work: Work, error: RevokerError) -> None:
         tries, now = work.act.attempts + 1, self._clock.now()
         if error.permanent or tries >= _TRIES:
             why = f"{error}" if error.permanent else f"{error} (after {tries} tries)"
@@ -218,7 +196,7 @@ class Actor:
             "retry", reason=str(error), error=str(error), lease_until=None, not_before=now + wait, attempts=tries
         )
 
-    async def _look(self, work: _Work, revoker: Revoker) -> None:
+    async def _look(self, work: Work, revoker: Revoker) -> None:
         """Whether what was done still holds. What somebody else changed is said, not fought."""
         act, now = work.act, self._clock.now()
         try:
@@ -252,151 +230,6 @@ class Actor:
         if messages:
             self._wake()
         return True
-
-    def now(self) -> datetime:
-        return self._clock.now()
-
-
-class _Work:
-    """One act in one worker's hands: every step is on disk before the next is taken."""
-
-    def __init__(self, actor: Actor, act: Act, revision: int) -> None:
-        self.act, self._actor, self._revision = act, actor, revision
-
-    async def record(
-        self,
-        what: str,
-        reason: str = "",
-        request: str = "",
-        notes: Mapping[str, tuple[Any, int]] | None = None,
-        **changes: Any,
-    ) -> None:
-        """One step, with what is told of it. OvertakenError where the act was another's by now."""
-        after, step = self.act.after(what, self._actor.now(), reason=reason, request=request, **changes)
-        said = told(after, step)
-        await self._write(after, (said,) if said else (), (step,), notes or {})
-
-    async def keep(self, events: Sequence[Event], **changes: Any) -> None:
-        """A change that is no step: nothing happened to the key."""
-        await self._write(replace(self.act, **changes), events, (), {})
-
-    async def _write(
-        self, after: Act, events: Sequence[Event], steps: Sequence[Step], notes: Mapping[str, tuple[Any, int]]
-    ) -> None:
-        own = {after.note: (after.to_json(), self._revision)}
-        if not await self._actor.write(events, steps, {**notes, **own}):
-            raise OvertakenError
-        self.act, self._revision = after, self._revision + 1
-
-    def now(self) -> datetime:
-        return self._actor.now()
-
-    def unsent(self) -> None:
-        """The request was refused: whoever reads the state next must not think that it was carried out."""
-        self.act = replace(self.act, sent=None)
-
-
-async def _stop(work: _Work, action: Action, secrets: Sequence[str]) -> None:
-    """Stop the key: find it, read and keep its state, act only if it differs, read back."""
-    revoker, act = action.revoker, work.act
-    target = await revoker.find(act.target)
-    own = is_own(secrets, target.id, target.hint)
-    block = _found(action.terms, work, target, own=own)
-    if block is not None:
-        raise RevokerError(f"{act.target}: {block.reason}", permanent=True)
-    observed = await revoker.read(target)
-    done_already = observed.acted or not observed.present
-    if done_already:
-        ours = act.sent is not None
-        why = "it had been carried out" if ours else f"it was so already: {observed.said}"
-        await work.record(
-            "verify", why, observed.request, ours=ours, there=target.id, lease_until=None, looked=work.now()
-        )
-        return
-    if act.sent is not None and observed.acted is None and not revoker.lever.repeats:
-        raise RevokerError("it may have been done, and its state cannot be read: look by hand", permanent=True)
-    if act.before is None:
-        kept = {"values": dict(observed.values), "said": observed.said}
-        await work.record("read", observed.said, observed.request, there=target.id, before=kept, audited=kept)
-    await _sent(work, revoker, target)
-
-
-async def _sent(work: _Work, revoker: Revoker, target: Target) -> None:
-    before = _observed(work.act)
-    await work.record("send", f"{revoker.lever.what}: {target.id}", sent=work.now())
-    said, request = "", ""
-    problem: RevokerError | None = None
-    try:
-        done = await revoker.act(target, before, work.act.id, Event.from_json(work.act.event).reason)
-        said, request = done.said, done.request
-    except RevokerError as error:
-        if not error.uncertain:
-            work.unsent()
-            raise
-        problem = error
-    except SourceError as error:
-        problem = RevokerError(str(error), uncertain=True)
-    after = await revoker.read(target)
-    if after.acted is None and problem is not None:
-        raise problem
-    if after.acted is False and after.present:
-        raise problem or RevokerError(f"it answered {said!r}, but reads as before: {after.said}")
-    how = "read back" if after.acted is not None else "by its answer; its state cannot be read"
-    reason = f"{after.said or said} ({how})"
-    ours = after.present or not work.act.reversible
-    await work.record("verify", reason, request, ours=ours, lease_until=None, looked=work.now(), error="")
-
-
-async def _undo(work: _Work, revoker: Revoker) -> None:
-    """Write back what was read before, where the key still is as alertd left it."""
-    act = work.act
-    target = Target(act.there, act.target)
-    observed = await revoker.read(target)
-    if not observed.present:
-        await work.record("drift", f"{act.target} was deleted by somebody else", observed.request, lease_until=None)
-        return
-    if observed.acted is False and act.sent is None:
-        await work.record("drift", f"somebody else undid it: {observed.said}", observed.request, lease_until=None)
-        return
-    if observed.acted is False and _as_before(revoker, act, observed):
-        await work.record("restored", "it had been carried out", observed.request, lease_until=None)
-        return
-    if act.sent is not None and observed.acted is None and not revoker.lever.repeats:
-        raise RevokerError("it may have been undone, and its state cannot be read: look by hand", permanent=True)
-    await work.record("send", f"{revoker.lever.undo}: {target.id}", sent=work.now())
-    request = ""
-    problem: RevokerError | None = None
-    try:
-        request = (await revoker.restore(target, _observed(act), f"{act.id}-undo", "restore")).request
-    except RevokerError as error:
-        if not error.uncertain:
-            work.unsent()
-            raise
-        problem = error
-    except SourceError as error:
-        problem = RevokerError(str(error), uncertain=True)
-    after = await revoker.read(target)
-    if after.acted or (after.acted is None and problem is not None) or not _as_before(revoker, act, after):
-        raise problem or RevokerError(f"it answered, but is not yet as it was: {after.said}")
-    await work.record("restored", f"as before: {after.said}", request, lease_until=None, error="")
-
-
-def _as_before(revoker: Revoker, act: Act, after: Observed) -> bool:
-    """Whether what was written down before is there again: a restore of several parts may have broken off."""
-    if after.acted is None or not revoker.lever.exact:
-        return True
-    return all(after.values.get(name) == value for name, value in _observed(act).values.items())
-
-
-def _found(terms: Terms, work: _Work, target: Target, *, own: bool) -> Block | None:
-    """The guards that can only be asked once the provider told which key it is."""
-    names = frozenset({work.act.target, target.id, target.name})
-    return blocked(Case(work.now(), terms, None, work.act.basis, names=names, own=own), "found")
-
-
-def _observed(act: Act) -> Observed:
-    before = act.before or {}
-    return Observed(acted=False, values=before.get("values", {}), said=before.get("said", ""))
 
 
 def _values(notes: Notes) -> dict[str, Any]:

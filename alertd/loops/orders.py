@@ -1,15 +1,34 @@
-"""From the options of actions to what the act loop works with. A credential that also reads is no credential to act."""
+"""What the act loop works with, and how it is made of options. A credential that also reads is none to act with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
 from alertd.core.actions.terms import Terms
-from alertd.loops.act import Action
+from alertd.core.events import Event
 from alertd.options import Options, RevokerOptions
-from alertd.ports import Revoker
+from alertd.ports import NewMessage, Revoker
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A configured action: what it may do, and how."""
+
+    terms: Terms
+    revoker: Revoker
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the configuration says of acting; replaced as a whole on a reload. `secrets` are alertd's own."""
+
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    dry_run: bool = False
+    messages: Callable[[Sequence[Event]], Sequence[NewMessage]] = lambda _: ()
 
 
 def action_of(name: str, options: RevokerOptions, revoker: Revoker, others: Mapping[str, str]) -> Action:
@@ -37,10 +56,10 @@ def action_of(name: str, options: RevokerOptions, revoker: Revoker, others: Mapp
 
 def secrets_of(options: Options) -> Iterator[str]:
     """Every secret among a plug-in's options."""
-    for field in type(options).model_fields:
-        value = getattr(options, field)
-        if isinstance(value, SecretStr) and value.get_secret_value():
-            yield value.get_secret_value()
+    for name in type(options).model_fields:
+        value = getattr(options, name)
+        found = value.values() if isinstance(value, Mapping) else (value,)
+        yield from (one.get_secret_value() for one in found if isinstance(one, SecretStr) and one.get_secret_value())
 
 
 def _shared(options: RevokerOptions, others: Mapping[str, str]) -> str:

@@ -68,7 +68,7 @@ class Scaleway:
         held = {told.fields.text(name) for name in _HOLDERS} | {wanted}
         if wanted == self._options.access_key or holders & held:
             raise self._levers.refused(f"{target} is a credential of alertd itself, or belongs to its holder")
-        return Target(wanted, told.fields.text("name"), holder=_holder(told.fields)[1])
+        return Target(wanted, told.fields.text("name"))
 
     async def read(self, target: Target) -> Observed:
         """Whom the policy is attached to, or whether the member is locked, or whether the key is there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from alertd.core.actions.terms import Terms
 from alertd.core.durations import Durations
@@ -71,9 +71,6 @@ class Standings:
     judged: datetime | None = None
     positions: Sequence[Position] = ()
     sources: Mapping[str, SourceView] = field(default_factory=dict)
-
-
-NOTHING_YET: Final = Standings()
 
 
 def _no_lines() -> Iterable[Line]:

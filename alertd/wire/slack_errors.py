@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-#: What Slack's Web API refuses for good, and the remedy. What is in neither table may pass, and is retried.
+#: What Slack's Web API refuses for good, and the remedy. What is not in the table may pass, and is retried.
 PERMANENT: Final[Mapping[str, str]] = {
     "invalid_auth": "the bot token is wrong",
     "not_authed": "the bot token is missing",
@@ -45,20 +45,6 @@ PERMANENT: Final[Mapping[str, str]] = {
     "invalid_json": "Slack could not read the request",
     "json_not_object": "Slack could not read the request",
 }
-RETRIED: Final = frozenset(
-    {
-        "ratelimited",
-        "rate_limited",
-        "message_limit_exceeded",
-        "accesslimited",
-        "internal_error",
-        "fatal_error",
-        "service_unavailable",
-        "request_timeout",
-        "team_added_to_org",
-        "external_channel_migrating",
-    }
-)
 #: What an incoming webhook says in plain text beside its status; the status says whether it is final.
 WEBHOOK_REMEDIES: Final[Mapping[str, str]] = {
     "no_service": "the webhook was removed or disabled; make a new one",

@@ -14,7 +14,8 @@ from alertd import registry
 from alertd.core.actions.act import Act, Step, acts, replayed
 from alertd.core.actions.terms import Terms
 from alertd.core.events import Event
-from alertd.loops.act import Action, Actor, Orders
+from alertd.loops.act import Actor
+from alertd.loops.orders import Action, Orders
 from alertd.ports import Revoker
 from alertd.stores.memory import MemoryStore
 from tests.fakes import StoppedClock

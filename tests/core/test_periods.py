@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.periods import PeriodRule, day_borders
+from alertd.core.periods import PeriodRule
 
 BERLIN = ZoneInfo("Europe/Berlin")
 KATHMANDU = ZoneInfo("Asia/Kathmandu")
@@ -36,12 +35,13 @@ def test_every_instant_lies_in_exactly_one_period_and_its_neighbours_touch_it(ru
 
 @given(rules, instants)
 def test_the_days_of_a_period_tile_it(rule, instant):
-    period = rule.containing(instant)
-    borders = day_borders(period)
-    assert borders[0] == period.start
-    assert borders[-1] == period.end
-    assert len(borders) == period.days + 1
-    assert all(timedelta(hours=22) <= b - a <= timedelta(hours=26) for a, b in pairwise(borders))
+    period, daily = rule.containing(instant), PeriodRule("day", rule.zone)
+    days = [daily.containing(period.start)]
+    while days[-1].end < period.end:
+        days.append(daily.following(days[-1]))
+    assert (days[0].start, days[-1].end) == (period.start, period.end)
+    assert len(days) == period.days
+    assert all(timedelta(hours=22) <= day.end - day.start <= timedelta(hours=26) for day in days)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from alertd.core.actions.hindsight import hindsight
 from alertd.core.actions.terms import Terms
 from alertd.core.budgets import Amount
 from alertd.core.judgement.positions import SourceView
-from alertd.loops.act import Action
+from alertd.loops.orders import Action
 from alertd.ports import Lever, RevokerError
 from tests.keyring import Acting, Keyring
 from tests.world import World, budget

@@ -17,7 +17,7 @@ from alertd.core.actions.own import is_own
 from alertd.core.actions.terms import Terms
 from alertd.core.events import Event
 from alertd.core.messages import compose, text_of
-from alertd.loops.orders import action_of
+from alertd.loops.orders import action_of, secrets_of
 from alertd.ports import Target
 from alertd.registry import kinds, load
 from tests.contracts.test_revokers import run, stopping
@@ -161,6 +161,12 @@ def test_a_masked_key_is_known_as_ones_own_by_both_its_ends(begin: str, middle: 
     assert is_own([secret], "", f"{begin}...{end}")
     assert not is_own([secret], "", f"{begin}!...{end}")
     assert is_own([secret], secret, "")
+
+
+def test_a_credential_in_a_header_is_a_credential_like_any():
+    given = {"url": "http://gateway", "preset": "litellm", "token": "t0ken", "headers": {"X-Api-Key": "in-a-header"}}
+    options = load("sources", "prometheus").Options.model_validate(given)
+    assert set(secrets_of(options)) == {"t0ken", "in-a-header"}
 
 
 def test_a_credential_that_reads_is_no_credential_to_act():

@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from alertd.core.actions.act import acts
 from alertd.core.actions.terms import Terms
-from alertd.loops.act import Action, Actor, Orders, Seen
+from alertd.loops.act import Actor, Seen
+from alertd.loops.orders import Action, Orders
 from alertd.ports import Store, StoreError
 from alertd.revokers.anthropic import Anthropic, Options, build
 from alertd.stores import decisions

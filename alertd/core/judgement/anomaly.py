@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import erf, log, sqrt
+from math import erf, exp, log, sqrt
 from statistics import median
 from typing import Final
 
@@ -43,5 +43,5 @@ def unusual(spent: float, before: Sequence[float]) -> Unusual | None:
     spread = max(_LEAST_SPREAD, _TO_SPREAD * median(abs(value - middle) for value in logs))
     spread *= 1 + 2 / len(before)
     away = (log(max(0.0, spent) + soft) - middle) / spread
-    low, high = (max(0.0, 2.718281828459045 ** (middle + side * _TENTH * spread) - soft) for side in (-1, 1))
+    low, high = (max(0.0, exp(middle + side * _TENTH * spread) - soft) for side in (-1, 1))
     return Unusual(spent, low, high, 0.5 * (1 + erf(away / sqrt(2))))

@@ -7,7 +7,7 @@ moves it on: it ends when what it was about no longer stands.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -114,13 +114,3 @@ def threshold_of(key: str, position: Position, notes: Mapping[str, Any]) -> Thre
         if standing.open and key_of(position, threshold, standing.episode) == key:
             return threshold
     return None
-
-
-def acknowledged(life: Life, by: str, now: datetime, reason: str = "") -> Life:
-    """The life after somebody took the alert on."""
-    return life.after("acknowledge", now, by, reason)
-
-
-def snoozed(life: Life, by: str, now: datetime, until: datetime) -> Life:
-    """The life of an alert that is not to be heard of until an instant."""
-    return replace(life.after("snooze", now, by), until=until)

@@ -1,0 +1,45 @@
+"""The openings of the house: what a source, a notifier, a revoker, a store and a clock promise."""
+
+from __future__ import annotations
+
+from alertd.core.actions.act import Step
+from alertd.core.judgement.presses import Press
+from alertd.core.ledger import SeriesRow, UsageRow
+from alertd.ports.clock import Clock
+from alertd.ports.notifiers import Delivery, DeliveryError, Hearing, Living, Notifier, Receipt
+from alertd.ports.revokers import Done, Lever, Observed, Revoker, RevokerError, Target
+from alertd.ports.sources import Look, Ranked, Reading, Source, SourceError, standing_of
+from alertd.ports.store import AlertRow, NewMessage, OutboxRow, SourceRow, Store, StoreDamagedError, StoreError
+
+__all__ = [
+    "AlertRow",
+    "Clock",
+    "Delivery",
+    "DeliveryError",
+    "Done",
+    "Hearing",
+    "Lever",
+    "Living",
+    "Look",
+    "NewMessage",
+    "Notifier",
+    "Observed",
+    "OutboxRow",
+    "Press",
+    "Ranked",
+    "Reading",
+    "Receipt",
+    "Revoker",
+    "RevokerError",
+    "SeriesRow",
+    "Source",
+    "SourceError",
+    "SourceRow",
+    "Step",
+    "Store",
+    "StoreDamagedError",
+    "StoreError",
+    "Target",
+    "UsageRow",
+    "standing_of",
+]

@@ -1,0 +1,12 @@
+"""What a clock promises."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What time it is, in aware UTC."""
+
+    def now(self) -> datetime: ...

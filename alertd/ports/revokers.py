@@ -1,0 +1,105 @@
+"""What a revoker promises: a key is stopped, read back and started again. No code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True)
+class Lever:
+    """What a revoker does to a key, in words and by how hard it is: warn, throttle, disable or delete.
+
+    `repeats`: the same request under the same idempotency key is carried out once, however often it arrives.
+    `exact`: after a restore the values that were kept can be read back one by one.
+    """
+
+    what: str
+    undo: str
+    grade: str = "disable"
+    reversible: bool = True
+    repeats: bool = True
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A key (project, endpoint, ...) as its provider knows it: its id, its name, and what it shows of its secret."""
+
+    id: str
+    name: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What was read of a target: whether it is as the lever would leave it (None: cannot be read), and how to undo it.
+
+    `values` are plain JSON values: what a restore writes back. `impact` is for the person who approves.
+    """
+
+    acted: bool | None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    said: str = ""
+    present: bool = True
+    impact: Mapping[str, str] = field(default_factory=dict)
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a provider answered to an act: in words, and its own id of the request."""
+
+    said: str
+    request: str = ""
+
+
+class RevokerError(Exception):
+    """A provider that did not do as asked: what happened, and what may follow. Holds no secret.
+
+    `permanent`: trying again cannot help. `uncertain`: it may have been carried out all the same.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        permanent: bool = False,
+        uncertain: bool = False,
+        retry_after: timedelta | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+        self.uncertain = uncertain
+        self.retry_after = retry_after
+
+
+@runtime_checkable
+class Revoker(Protocol):
+    """How a key is stopped, and started again. Raises RevokerError; SourceError where an answer is not as promised.
+
+    `lacks` says what it needs before it can act ("" for nothing). `act` and `restore` get what was read before, and an
+    idempotency key that is the same on every try; a target that is gone is read as not present, never as an error.
+    """
+
+    name: str
+    lever: Lever
+    lacks: str
+
+    async def find(self, target: str) -> Target:
+        """The one target of a name or id as usage has it; an error where there is none, or more than one."""
+        ...
+
+    async def read(self, target: Target) -> Observed: ...
+
+    async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done: ...
+
+    async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done: ...
+
+    async def look(self) -> str:
+        """What `alertd check` says: that it may act, and on what; nothing is changed."""
+        ...
+
+    async def close(self) -> None: ...

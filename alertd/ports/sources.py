@@ -1,0 +1,96 @@
+"""What a source promises: usage or cost, step by step behind a cursor. No code."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol, runtime_checkable
+
+from alertd.core.billing.roles import Standing
+from alertd.core.counting.counters import CounterSamples
+from alertd.core.money import Money
+from alertd.core.usage import BilledCost, Committed, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One step of a source's conversation, committed together with its cursor in one transaction.
+
+    A counter source fills `samples` (and `scrapes`); a source of records fills `records` for the half-open `window`,
+    which then replace everything the ledger holds of that source in that window: late corrections are harmless.
+    With `warnings` the reading is partial: it is a lower bound, it never lowers a figure, and the source is degraded.
+    """
+
+    cursor: str
+    #: Data is complete up to here (the source's watermark).
+    until: datetime
+    samples: Sequence[CounterSamples] = ()
+    #: Per target, the instants of its successful scrapes in this reading: how a birth is told from a first sight.
+    scrapes: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    records: Sequence[Usage | BilledCost] = ()
+    window: tuple[datetime, datetime] | None = None
+    warnings: tuple[str, ...] = ()
+    #: So many counters of this source are followed; new ones beyond are left out, which makes the reading partial.
+    most_counters: int | None = None
+    #: The clock was set back since the last reading: what is known of counters is of a time to come.
+    set_back: bool = False
+    #: For a back-fill of several steps: how far it is, 0 to 1.
+    progress: float | None = None
+    #: What is certain to be billed later; replaces what the source said of it before.
+    commitments: Sequence[Committed] = ()
+    #: What is left of a prepaid credit, where the source knows of one.
+    balance: Money | None = None
+    #: On a first read: from when on its figures are complete (the oldest sample, where retention is short).
+    complete_from: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What `alertd check` learns from a source, in words: what it sees, how old, and what is wrong with it."""
+
+    summary: str
+    latest: datetime | None = None
+    problems: tuple[str, ...] = ()
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class SourceError(Exception):
+    """A source that did not answer as it should: what happened, and whether trying again can help. Holds no secret."""
+
+    def __init__(self, message: str, *, permanent: bool = False, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+        self.retry_after = retry_after
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where usage or cost is read. `read` goes on from `cursor` (None at the very first time) up to `now`.
+
+    `since` is the start of the earliest period that any budget needs: how far a first read reaches back.
+    Each Reading that it yields is durable before the next is asked for. Raises SourceError.
+    """
+
+    name: str
+    interval: timedelta
+    delay: timedelta
+    stale_after: timedelta
+
+    def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]: ...
+
+    async def look(self, now: datetime) -> Look: ...
+
+    async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Ranked(Protocol):
+    """A source that says how its figures stand beside those of others that see the same traffic."""
+
+    standing: Standing
+
+
+def standing_of(source: Source) -> Standing:
+    """How a source's figures stand beside others'; `auto` where it says nothing."""
+    return source.standing if isinstance(source, Ranked) else Standing()

@@ -1,0 +1,196 @@
+"""What a store promises: every method is one transaction, and who came second is told so. No code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from alertd.core.actions.act import Step
+from alertd.core.counting.counters import CounterState, Increment
+from alertd.core.events import Event
+from alertd.core.ledger import SeriesRow, UsageRow
+from alertd.ports.notifiers import Delivery, Receipt
+from alertd.ports.sources import Reading
+
+
+class StoreError(Exception):
+    """The database did not do as it should: where, what, and the remedy. Holds no password.
+
+    Nothing of that call was written or, where a connection broke at its very end, all of it.
+    """
+
+
+class StoreDamagedError(StoreError):
+    """The database's own file is broken: trying again does not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """What the store knows of a source: its cursor, its watermark, since when its figures are complete, its health."""
+
+    name: str
+    revision: int = 0
+    cursor: str | None = None
+    until: datetime | None = None
+    complete_from: datetime | None = None
+    last_ok: datetime | None = None
+    failing_since: datetime | None = None
+    error: str = ""
+    degraded: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A message on its way, claimed under a lease with a fence."""
+
+    id: int
+    fence: int
+    delivery: Delivery
+    created: datetime
+    first_tried: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to be written in the transaction that records its alerts.
+
+    One that is held back until `not_before` (quiet hours) holds nothing up: what is told in its conversation meanwhile
+    goes first.
+    """
+
+    key: str
+    notifier: str
+    conversation: str
+    events: tuple[Event, ...]
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """An alert that was announced: its key, when, and the event as it was said."""
+
+    key: str
+    at: datetime
+    event: Event
+    state: str = "firing"
+
+
+class Store(Protocol):
+    """The durable state. Every method is one transaction; compare-and-set is told by its answer, never by luck."""
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+
+    # collect
+    async def source(self, name: str) -> SourceRow: ...
+    async def sources(self) -> list[SourceRow]: ...
+    async def counter_states(self, source: str) -> dict[str, CounterState]: ...
+    async def commit_counters(
+        self,
+        row: SourceRow,
+        increments: Sequence[Increment],
+        states: Mapping[str, CounterState],
+    ) -> bool:
+        """Write the cursor and the usage it produced; False where another replica moved the cursor meanwhile."""
+        ...
+
+    async def commit_records(self, row: SourceRow, reading: Reading) -> bool: ...
+    async def source_health(self, row: SourceRow) -> None:
+        """Record what the last try said (last_ok, failing_since, error, degraded); the cursor is left alone."""
+        ...
+
+    # judge
+    async def series(self, after: int = 0) -> list[SeriesRow]: ...
+    async def usage(
+        self, since: datetime, after: int = 0, narrow_since: datetime | None = None
+    ) -> tuple[list[UsageRow], int]:
+        """The buckets that end after `since` and changed after revision `after`, and the revision to go on from.
+
+        With `narrow_since`, and from the beginning, buckets of at most an hour only if they start then or later.
+
+        A row takes the place of what the reader holds of the same series, start and width. A roll-up shows as the wider
+        bucket with its sum and the narrower ones at 0, all in one answer; those zeros go away a day later.
+        """
+        ...
+
+    async def usage_within(self, begin: int, end: int) -> list[UsageRow]:
+        """What each series used in buckets of at most an hour that start in [begin, end), as one row of that width."""
+        ...
+
+    async def alerts(self, since: datetime) -> list[AlertRow]: ...
+    async def memory(self) -> dict[str, tuple[Any, int]]:
+        """The judge's notes (standing episodes and the like) as JSON values with their revisions."""
+        ...
+
+    async def commit_decisions(
+        self,
+        alerts: Sequence[AlertRow],
+        messages: Sequence[NewMessage],
+        notes: Mapping[str, tuple[Any, int]],
+        steps: Sequence[Step] = (),
+    ) -> bool:
+        """Alerts, their messages, the changed notes and the audit's steps, or nothing: False where one was taken.
+
+        Each note comes with the revision that was read (0: there was none) and has the next one afterwards; a value of
+        None takes the note away. A message's key is taken where it was ever written for the same notifier; a step's
+        number where its act has one of that number.
+        """
+        ...
+
+    async def audit(self, act: str = "") -> list[Step]:
+        """Every step of one act, or of all, in the order in which they were written. Nothing takes one away."""
+        ...
+
+    # deliver
+    #
+    # `claim` leases what is due, of each (notifier, conversation) only the oldest unfinished; a row whose lease ran
+    # out comes back `uncertain`. What follows works only with the fence of the last claim, and answers False otherwise.
+    async def inherit(self) -> int:
+        """What a predecessor that died was sending is due again at once, as uncertain; the number of messages.
+
+        Only where no other daemon can be at work on it; elsewhere 0, and leases run out.
+        """
+        ...
+
+    async def claim(self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]: ...
+    async def delivered(self, row: OutboxRow, at: datetime, receipt: Receipt) -> bool: ...
+    async def retry_later(self, row: OutboxRow, at: datetime, reason: str, *, uncertain: bool) -> bool: ...
+    async def give_up(self, row: OutboxRow, at: datetime, reason: str, fallback: NewMessage | None) -> bool: ...
+    async def outbox_depth(self) -> dict[str, tuple[int, datetime | None]]:
+        """Per notifier, how many messages wait and since when the oldest."""
+        ...
+
+    async def conversations(self, notifier: str) -> dict[str, dict[str, str]]:
+        """What a notifier remembers of each of its conversations."""
+        ...
+
+    async def remember(
+        self, notifier: str, conversation: str, before: Mapping[str, str], after: Mapping[str, str], at: datetime
+    ) -> bool:
+        """Put `after` in the place of `before`, as `conversations` gave it; False where it has changed meanwhile."""
+        ...
+
+    # upkeep
+    async def writable(self) -> None:
+        """Returns once a probe is on disk."""
+        ...
+
+    async def prune(self, now: datetime) -> int:
+        """Forget messages delivered over 35 days ago (given up: 400), and give how many; usage and alerts stay."""
+        ...
+
+    async def forget(self, before: datetime) -> int:
+        """Delete usage that ends by `before`, some at a time, then the series that have none; 0 once there is no more.
+
+        A series that is used again is a new one. Whoever holds what was deleted keeps it until it reads afresh.
+        """
+        ...
+
+    async def roll_up(self, before: datetime, width: int) -> int:
+        """Merge usage before `before` into buckets of `width` seconds, some at a time; 0 once there is no more.
+
+        Sums do not change. What was rolled up can be corrected by whole buckets of `width` only.
+        """
+        ...
