@@ -181,6 +181,13 @@ def test_what_changed_is_told_apart_into_price_and_volume(change: tuple[Any, ...
     assert f"Changed: key ci {words}" in said(sample(contributors=(part,)))
 
 
+def test_a_level_on_pace_names_no_day_on_which_the_budget_runs_out() -> None:
+    """It would be the day of the one case in four in which it does."""
+    half = {"basis": "actual", "level": Decimal(50)}
+    assert "Runs out" not in said(sample(severity="information", **half))
+    assert "Runs out" in said(sample(severity="warning", **half))
+
+
 def test_nothing_changed_is_said_and_nothing_known_is_not() -> None:
     steady = Contributor("key", "ci", Decimal(100), Decimal("5.1"), Decimal(5), 1.0)
     young = Contributor("key", "ci", Decimal(100), Decimal("5.1"), None, None)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from alertd.core.billing.roles import Standing
 from alertd.core.budgets import Amount, Override
 from alertd.core.judgement.positions import SourceView
+from alertd.core.messages import compose, text_of
 from alertd.core.money import Money
 from tests.world import NOVEMBER, World, budget, said
 
@@ -249,6 +250,24 @@ def test_a_runaway_is_caught_within_minutes_and_names_the_key():
     (alert,) = alerts
     assert (alert.event.basis, alert.event.severity) == ("burn_rate", "critical")
     assert alert.event.details["culprit"] == {"label": "key", "value": "indexer"}
+
+
+def test_a_level_that_is_passed_while_a_key_runs_away_is_not_on_pace():
+    """The projection does not expect it to go on; whoever reads "no action needed" would go back to sleep."""
+    world = met(budget(thresholds=["actual 50%", "burn_rate 10x over 1h and 5m above 20 USD"]))
+    for _ in range(10):
+        world.pass_time(days=1)
+        world.spend(20, key="indexer")
+        world.tick()
+    for _ in range(3):
+        world.pass_time(minutes=5)
+        world.spend(25, at=world.now - timedelta(seconds=1), key="indexer")
+        world.tick()
+    told = {alert.event.basis: alert.event for alert in world.alerts if alert.event.kind == "threshold"}
+    assert (told["burn_rate"].severity, told["actual"].severity) == ("critical", "warning")
+    words = "\n".join(map(text_of, compose([told["actual"]], world.now).lines))
+    assert "It runs away now" in words
+    assert "Nobody's pace changed" not in words
 
 
 def test_a_burn_below_its_floor_wakes_nobody():

@@ -173,10 +173,13 @@ def advance(standing: Standing, threshold: Threshold, *, stood: bool | None, now
 
 
 def severity(position: Position, level: Decimal) -> str:
-    """Of an `actual` level: critical from 100 % on, below it information on pace and a warning ahead of it."""
+    """Of an `actual` level: critical from 100 % on, below it information on pace and a warning ahead of it.
+
+    What a key runs away with is not on pace, though the projection may not expect it to go on.
+    """
     if level >= _FULL:
         return "critical"
-    return "information" if on_pace(position) else "warning"
+    return "information" if on_pace(position) and not is_burning(position) else "warning"
 
 
 def on_pace(position: Position) -> bool:

@@ -20,7 +20,16 @@ from alertd.core.judgement.evidence import (
     with_level,
 )
 from alertd.core.judgement.positions import Position
-from alertd.core.judgement.thresholds import Standing, advance, key_of, newly_reached, severity, stands, thresholds_of
+from alertd.core.judgement.thresholds import (
+    Standing,
+    advance,
+    is_burning,
+    key_of,
+    newly_reached,
+    severity,
+    stands,
+    thresholds_of,
+)
 
 #: Thresholds that stand in episodes, and how grave one is.
 EPISODIC: Final[Mapping[str, str]] = {
@@ -78,8 +87,13 @@ def levels(position: Position, told: Mapping[str, datetime], now: datetime) -> I
     top = reached[-1]
     spent = position.spent.quantize(Decimal("0.01"))
     reason = f"spent {spent} of {position.amount} reached {top.threshold}"
-    event = event_of(position, "threshold", severity(position, top.level), top.key, now, reason=reason)
+    more = {"reason": reason, "details": _burning(position)}
+    event = event_of(position, "threshold", severity(position, top.level), top.key, now, **more)
     yield Alert(tuple(item.key for item in reached), with_level(event, top.threshold, [i.level for i in reached]))
+
+
+def _burning(position: Position) -> dict[str, Any]:
+    return {"burning": True} if is_burning(position) else {}
 
 
 def said_again(position: Position, threshold: Threshold, key: str, now: datetime, **details: Any) -> Event:

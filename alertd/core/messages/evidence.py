@@ -142,6 +142,8 @@ def contributors(event: Event) -> Line:
 
 def changed(event: Event) -> Line:
     """Changed: key `rag-indexer` 2.10 → 14.30 a day (volume ×6.8, same price)"""
+    if event.details.get("burning"):
+        return (plain("It runs away now: should that go on, the likely total is too low"),)
     compared = [item for item in event.contributors if item.pace_now is not None and item.pace_before is not None]
     if not compared:
         return ()

@@ -40,7 +40,7 @@ def _actual(event: Event, now: datetime) -> Said:
         _also_passed(event),
         evidence.standing(event),
         evidence.room(event),
-        evidence.when(event, now),
+        evidence.when(event, now) if event.severity != "information" else (),
         evidence.contributors(event),
         evidence.changed(event),
         evidence.to_do(event, commands=event.severity != "information"),
