@@ -11,7 +11,7 @@ from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._state import with_app
 from alertd.core.billing.lookalikes import Alike
-from alertd.core.billing.reconcile import AGREES, Reconciled, report
+from alertd.core.billing.reconciled import AGREES, Reconciled, report
 from alertd.core.judgement.drift import compared
 
 HELP: Final = "what was estimated beside what was billed, and why they differ"

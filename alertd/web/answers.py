@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -19,6 +19,8 @@ from alertd.ports import AlertRow
 from alertd.web.view import Records
 
 Notes = Mapping[str, Any]
+#: How far back alerts are given where nobody asks.
+RECENT: Final = timedelta(days=35)
 #: Where a budget can stand, the worst first.
 STATES: Final = ("over", "risk", "unknown", "ok")
 

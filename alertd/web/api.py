@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -17,7 +17,7 @@ from alertd.core.actions.act import STATES as ACT_STATES
 from alertd.core.judgement.occasions import state_of
 from alertd.ports import StoreError
 from alertd.web.acts import actions_json, event_of_act, newest_first
-from alertd.web.answers import STATES, alerts_json, budget_json, instant_text, notes_of, worst_first
+from alertd.web.answers import RECENT, STATES, alerts_json, budget_json, instant_text, notes_of, worst_first
 from alertd.web.metrics import registry_of
 from alertd.web.openapi import DOCUMENT
 from alertd.web.snapshot import Snapshot
@@ -26,8 +26,6 @@ from alertd.web.view import View
 
 #: A database that takes longer for one row is not writable.
 _PATIENCE: Final = 3.0
-#: How far back alerts are given where nobody asks.
-_RECENT: Final = timedelta(days=35)
 _MOST_ALERTS: Final = 1000
 
 
@@ -124,7 +122,7 @@ class Api:
         """What was announced, the newest first; `?since=`, `?budget=` and `?limit=` narrow it."""
         query = request.query_params
         try:
-            since = _instant(query.get("since")) or self.view.clock.now() - _RECENT
+            since = _instant(query.get("since")) or self.view.clock.now() - RECENT
             limit = _count(query.get("limit"), _MOST_ALERTS)
         except BadRequestError as error:
             return _refused(str(error))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,14 +19,12 @@ from alertd.core.pictures.markup import Content, Markup, element, fragment
 from alertd.ports import AlertRow, StoreError
 from alertd.web.action_list import actions_page, budget_actions, unanswered
 from alertd.web.alert_list import alert_list
-from alertd.web.answers import STATES, notes_of, worst_first
+from alertd.web.answers import RECENT, STATES, notes_of, worst_first
 from alertd.web.budget_page import budget_page
 from alertd.web.front import chosen, summary, table
 from alertd.web.layout import page
 from alertd.web.tables import prices_page, sources_page
 from alertd.web.view import Standings, View
-
-_RECENT: Final = timedelta(days=35)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +106,7 @@ class Pages:
         """What was announced in the last weeks, about anything."""
         now = self.view.clock.now()
         try:
-            rows, notes = await self.view.records.alerts(now - _RECENT), await notes_of(self.view.records)
+            rows, notes = await self.view.records.alerts(now - RECENT), await notes_of(self.view.records)
         except StoreError:
             return self._page("Alerts", "/alerts", element("h1", "Alerts"), _no_database(), status=503)
         shown = await asyncio.to_thread(

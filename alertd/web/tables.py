@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.billing.reconcile import AGREES
+from alertd.core.billing.reconciled import AGREES
 from alertd.core.budgets import duration_text
 from alertd.core.judgement.drift import comparisons
 from alertd.core.judgement.positions import Position, SourceView

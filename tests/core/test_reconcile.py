@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alertd.core.billing.lookalikes import Alike, alike
-from alertd.core.billing.reconcile import Reconciled, reconcile, report
+from alertd.core.billing.reconcile import reconcile
+from alertd.core.billing.reconciled import Reconciled, report
 from alertd.core.billing.roles import Standing
 from alertd.core.ledger import Ledger, SeriesRow, UsageRow
 from alertd.core.pricing.costing import costs, midnights

@@ -10,7 +10,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from alertd.core.billing.lookalikes import Alike, alike
-from alertd.core.billing.reconcile import Reconciled, reconcile
+from alertd.core.billing.reconcile import reconcile
+from alertd.core.billing.reconciled import Reconciled
 from alertd.core.events import Event
 from alertd.core.judgement.evidence import event_id, handle_of
 from alertd.core.judgement.positions import Circumstances

@@ -1,0 +1,234 @@
+"""The values that the JSON API gives, as JSON Schema has them: money is text, the unknown null. It answers nothing."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from alertd.core.actions.act import STATES as ACT_STATES
+from alertd.core.budgets import BASES, SEVERITIES
+from alertd.core.events import KINDS
+from alertd.web.answers import STATES
+from alertd.web.sources import STATES as SOURCE_STATES
+
+_RFC3339: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$"
+#: What an exact amount looks like: never an exponent, never a float.
+_PLAIN: Final = r"^-?[0-9]+(\.[0-9]+)?$"
+
+
+def ref(name: str) -> dict[str, Any]:
+    """A schema of that name, wherever it stands."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"oneOf": [schema, {"type": "null"}]}
+
+
+def _closed(**properties: dict[str, Any]) -> dict[str, Any]:
+    """An object with all of these and nothing else."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(properties),
+        "properties": properties,
+    }
+
+
+def _list(of: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": of}
+
+
+_TEXT: Final = {"type": "string"}
+_COUNT: Final = {"type": "integer", "minimum": 0}
+_NUMBER: Final = {"type": "number"}
+_BOOL: Final = {"type": "boolean"}
+_DECIMAL: Final = ref("Decimal")
+_INSTANT: Final = ref("Instant")
+_DATE: Final = {"type": "string", "format": "date"}
+_QUANTILES: Final = {
+    "type": "object",
+    "description": "The period's total at a quantile; empty where no projection was made.",
+    "propertyNames": {"enum": ["0.1", "0.5", "0.9"]},
+    "additionalProperties": _DECIMAL,
+}
+
+#: What a lever is, of a configured action and of an act alike.
+_LEVER: Final = {"what": _TEXT, "grade": _TEXT, "reversible": _BOOL, "label": _TEXT}
+
+SCHEMAS: Final[dict[str, Any]] = {
+    "Decimal": {"type": "string", "pattern": _PLAIN, "description": "An exact decimal, in the currency beside it."},
+    "Instant": {"type": "string", "format": "date-time", "pattern": _RFC3339},
+    "Scope": {
+        "type": "object",
+        "description": "The labels of one scope of a `per` budget; null where usage lacks the label.",
+        "additionalProperties": {"type": ["string", "null"]},
+    },
+    "State": {
+        "enum": list(STATES),
+        "description": "risk: the forecast breaks the budget; unknown: no data, or a stale source.",
+    },
+    "Threshold": _closed(threshold=_TEXT, reached_at=_or_null(_DECIMAL), stands=_or_null(_BOOL)),
+    "Contributor": _closed(
+        label=_TEXT,
+        value=_TEXT,
+        spent=_DECIMAL,
+        pace_per_day=_or_null(_DECIMAL),
+        pace_before_per_day=_or_null(_DECIMAL),
+        volume_change=_or_null(_NUMBER),
+    ),
+    "Unpriced": _closed(provider=_TEXT, model=_TEXT, meter=_TEXT, quantity=_COUNT, reason=_TEXT, nearest=_TEXT),
+    "Budget": _closed(
+        budget=_TEXT,
+        scope=ref("Scope"),
+        period=_closed(start=_INSTANT, end=_INSTANT, kind=_TEXT, zone=_TEXT),
+        state=ref("State"),
+        amount=_DECIMAL,
+        currency=_TEXT,
+        spent=_or_null(_DECIMAL),
+        spent_at_least=_or_null(_DECIMAL),
+        projected=_or_null(_QUANTILES),
+        probability_over=_or_null({"type": "number", "minimum": 0, "maximum": 1}),
+        exhausted_at=_or_null(_closed(low=_or_null(_INSTANT), likely=_INSTANT, high=_or_null(_INSTANT))),
+        pace_per_day=_or_null(_DECIMAL),
+        allowed_per_day=_or_null(_DECIMAL),
+        data_until=_or_null(_INSTANT),
+        complete_from=_or_null(_INSTANT),
+        stale_sources=_list(_TEXT),
+        matched=_BOOL,
+        thresholds=_list(ref("Threshold")),
+        contributors=_list(ref("Contributor")),
+        contributor_count=_COUNT,
+        unpriced=_list(ref("Unpriced")),
+        assumed_prices=_list(_TEXT),
+        owner=_TEXT,
+        runbook_url=_TEXT,
+    ),
+    "Alert": _closed(
+        version={"const": 1},
+        id=_TEXT,
+        handle=_TEXT,
+        keys=_list(_TEXT),
+        at=_INSTANT,
+        state={"enum": ["firing", "acknowledged", "snoozed", "resolved", "told", "dry_run"]},
+        history=_list(_closed(at=_INSTANT, what=_TEXT, state=_TEXT, by=_TEXT, reason=_TEXT)),
+        event={"enum": list(KINDS)},
+        severity={"enum": list(SEVERITIES)},
+        budget=_TEXT,
+        scope=ref("Scope"),
+        period=_closed(start=_or_null(_INSTANT), end=_or_null(_INSTANT)),
+        basis={"enum": ["", *BASES]},
+        threshold=_TEXT,
+        level=_or_null(_NUMBER),
+        levels=_list(_NUMBER),
+        amount=_or_null(_DECIMAL),
+        currency=_TEXT,
+        spent=_or_null(_DECIMAL),
+        projected=_QUANTILES,
+        exhausted_at=_or_null(_INSTANT),
+        data_until=_or_null(_INSTANT),
+        unpriced=_list(ref("Unpriced")),
+        reason=_TEXT,
+    ),
+    "Evidence": {"type": "object", "description": "What it rests on; money as text, without any secret."},
+    "Step": _closed(
+        number={"type": "integer", "minimum": 1},
+        at=_INSTANT,
+        what=_TEXT,
+        state=ref("ActState"),
+        by=_TEXT,
+        reason=_TEXT,
+        request=_TEXT,
+        evidence=ref("Evidence"),
+    ),
+    "ActState": {
+        "enum": list(ACT_STATES),
+        "description": "rehearsed: dry run; verified: done, and read back; drifted: somebody else changed it.",
+    },
+    "ConfiguredAction": _closed(
+        **_LEVER,
+        name=_TEXT,
+        undo=_TEXT,
+        mode={"enum": ["dry_run", "approve", "auto"]},
+        on=_list(_TEXT),
+        approvers=_list(_TEXT),
+        lacks=_TEXT,
+    ),
+    "Action": _closed(
+        **_LEVER,
+        id=_TEXT,
+        handle=_TEXT,
+        action=_TEXT,
+        target=_TEXT,
+        provider_id=_TEXT,
+        budget=_TEXT,
+        scope=ref("Scope"),
+        amount=_or_null(_DECIMAL),
+        currency=_TEXT,
+        basis=_TEXT,
+        state=ref("ActState"),
+        since=_or_null(_INSTANT),
+        expires=_or_null(_INSTANT),
+        approved_by=_TEXT,
+        done_by_alertd=_BOOL,
+        usage_after=_TEXT,
+        held=_TEXT,
+        error=_TEXT,
+        reason=_TEXT,
+        evidence=ref("Evidence"),
+        audit=_list(ref("Step")),
+    ),
+    "Actions": _closed(
+        version={"const": 1},
+        paused=_or_null(_closed(at=_TEXT, by=_TEXT, reason=_TEXT)),
+        configured=_list(ref("ConfiguredAction")),
+        actions=_list(ref("Action")),
+    ),
+    "Source": _closed(
+        name=_TEXT,
+        state={"enum": list(SOURCE_STATES)},
+        data_until=_or_null(_INSTANT),
+        complete_from=_or_null(_INSTANT),
+        interval_seconds=_NUMBER,
+        stale_after_seconds=_NUMBER,
+        last_ok=_or_null(_INSTANT),
+        failing_since=_or_null(_INSTANT),
+        error=_TEXT,
+        partial=_TEXT,
+    ),
+    "Reconciled": {
+        **_closed(
+            provider=_TEXT,
+            scope=ref("Scope"),
+            currency=_TEXT,
+            **{"from": _or_null(_DATE), "to": _or_null(_DATE)},
+            estimated=_DECIMAL,
+            billed=_DECIMAL,
+            drift_percent=_or_null(_DECIMAL),
+            factor=_or_null(_DECIMAL),
+            used_by=_list(_TEXT),
+            billed_by=_list(_TEXT),
+            causes=_list(_closed(kind=_TEXT, said=_TEXT)),
+        ),
+        "description": "Estimate and bill over days that are final; drift is in percent of the bill.",
+    },
+    "Sources": _closed(
+        version={"const": 1},
+        judged_at=_or_null(_INSTANT),
+        sources=_list(ref("Source")),
+        compared_at=_or_null(_INSTANT),
+        reconciled=_list(ref("Reconciled")),
+        alike=_list(_TEXT),
+    ),
+    "Budgets": _closed(version={"const": 1}, judged_at=_or_null(_INSTANT), budgets=_list(ref("Budget"))),
+    "Alerts": _closed(version={"const": 1}, alerts=_list(ref("Alert"))),
+    "Error": {"type": "object", "required": ["error"], "properties": {"error": _TEXT}},
+    "Probe": {
+        "type": "object",
+        "required": ["status"],
+        "properties": {
+            "status": {"enum": ["ok", "stuck", "ready", "unready"]},
+            "reason": _TEXT,
+            "loops": _list(_TEXT),
+        },
+    },
+}
