@@ -38,6 +38,8 @@ EXAMPLES: Final = (
     "alertd status --watch --every 30s --env-file my.env",
 )
 ENDS: Final = "0, whatever the figures; 1 where there is no such budget or no database; 2 for a wrong use"
+#: A budget without `PER` has a line before anything is used.
+NOTHING: Final = "No budget is configured (ALERTD_BUDGETS__NAME__AMOUNT), or no usage was seen yet by what PER names."
 _STYLES: Final = {"over": "bold red", "risk": "bold yellow", "unknown": "dim", "ok": "green"}
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
 _DAYS: Final = 14
@@ -139,7 +141,7 @@ def show(positions: Sequence[Position], count: int, now: datetime, console: Cons
 def table(positions: Sequence[Position], count: int, now: datetime) -> RenderableType:
     """The table of the positions, of so many in all; a name from outside is text, never mark-up."""
     if not positions:
-        return Text("No budget is configured: set ALERTD_BUDGETS__NAME__AMOUNT.")
+        return Text(NOTHING)
     found = Table("Budget", "", "Used", "Likely total (80 %)", "Used up", "Last days", "Data", box=None, pad_edge=False)
     for position in positions:
         found.add_row(*_row(position, now))

@@ -170,7 +170,9 @@ def _nothing(view: View, positions: Sequence[Position]) -> Markup:
     if view.standings().judged is None:
         return element("p", "Nothing was judged yet: alertd is reading its sources for the first time. ",
                        element("a", "How far they are", href="/sources"))  # fmt: skip
-    return element("p", "No budget is configured: set ALERTD_BUDGETS__NAME__AMOUNT.")
+    return element(
+        "p", "No budget is configured (ALERTD_BUDGETS__NAME__AMOUNT), or no usage was seen yet by what PER names."
+    )
 
 
 def _no_database() -> Markup:

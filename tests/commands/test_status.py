@@ -136,3 +136,10 @@ def test_a_blind_budget_shows_a_lower_bound_and_no_projection():
 )
 def test_a_day_is_a_block_and_a_day_without_spend_a_blank(days: list[float], drawn_as: str):
     assert status.sparkline(days) == drawn_as
+
+
+def test_a_budget_for_every_team_before_any_usage_is_not_called_unconfigured(alertd_status: Status, monkeypatch):
+    monkeypatch.setenv("ALERTD_BUDGETS__OTHER__PER", "team")
+    code, out, _ = alertd_status("other")
+    assert (code, " ".join(out.split())) == (0, status.NOTHING)
+    assert "no usage was seen yet" in status.NOTHING
