@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from math import inf
 from typing import Final
 
 import msgspec
@@ -19,6 +20,9 @@ from alertd.wire.promql import Prometheus, Raw, RawSeries
 #: Of two copies of one series the first by name is kept while it lags no more than this, in seconds.
 _COPY_LAG: Final = 120.0
 _ABOUT: Final = 600.0
+#: Samples this far outside of the time that was asked for, in seconds, are not believed: one of tomorrow would hide
+#: what its counter gains until then.
+_ASIDE: Final = 300.0
 _TARGET_LABELS: Final = frozenset({"job", "instance", "namespace", "cluster"})
 _STATES: Final = any_of("__name__", ("up", "process_start_time_seconds"))
 _ENDINGS: Final = ("_total", "_sum")
@@ -41,6 +45,7 @@ class Window:
     """The counters of one window by fingerprint, those seen for the first time among them, and what is known of both.
 
     `created` is when a fresh counter began, where its exporter says so. `copies`: so many series came more than once.
+    `astray`: so many had samples from outside of the window, which are left out.
     """
 
     counters: dict[str, tuple[Counter, Sequence[tuple[float, str]]]] = field(default_factory=dict)
@@ -49,6 +54,7 @@ class Window:
     created: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     copies: int = 0
+    astray: int = 0
     size: int = 0
 
     def is_empty(self) -> bool:
@@ -80,12 +86,12 @@ class Windows:
     async def raw(self, begin: float, end: float) -> Window:
         """The raw samples in (begin, end], with the scrapes and starts of their targets."""
         answer = await self._server.samples(selector(self._conditions), begin, end)
-        window, said = self._sorted(answer), answer.warnings
+        window, said = self._sorted(answer, begin, end), answer.warnings
         del answer  # tens of megabytes
         states, warnings = await self._states(window, begin, end)
         window.warnings = tuple(dict.fromkeys((*said, *warnings)))
         window.targets = targets_of(
-            ((_labels(bytes(series.metric)), series.values) for series in states),
+            ((_labels(bytes(series.metric)), _inside(series.values, begin, end)) for series in states),
             ((counter.target, points) for counter, points in window.counters.values()),
         )
         if window.fresh:
@@ -100,7 +106,7 @@ class Windows:
     async def newest(self, at: float) -> Window:
         """The newest sample of every counter at `at`; targets are not asked for."""
         answer = await self._server.query(selector(self._conditions), at)
-        window = self._sorted(answer)
+        window = self._sorted(answer, -inf, inf)
         window.warnings = answer.warnings
         return window
 
@@ -120,7 +126,7 @@ class Windows:
                     name, found.line, found.labels, part, counter.target, began, found.within, self._scale, self._period
                 )
 
-    def _sorted(self, answer: Raw) -> Window:
+    def _sorted(self, answer: Raw, begin: float, end: float) -> Window:
         window = Window(size=answer.size)
         for series in answer.series:
             labels = bytes(series.metric)
@@ -130,7 +136,9 @@ class Windows:
                 window.fresh.add(counter.fingerprint)
             if counter.found is None:
                 continue
-            points = series.values or ([series.value] if series.value is not None else [])
+            given = series.values or ([series.value] if series.value is not None else [])
+            points = _inside(given, begin, end)
+            window.astray += points is not given
             other = window.counters.get(counter.fingerprint)
             if other is not None:
                 window.copies += 1
@@ -188,6 +196,13 @@ def _labels(text: bytes) -> dict[str, str]:
 def _created_name(metric: str) -> str:
     stem = next((metric.removesuffix(ending) for ending in _ENDINGS if metric.endswith(ending)), metric)
     return f"{stem}_created"
+
+
+def _inside(points: Sequence[tuple[float, str]], begin: float, end: float) -> Sequence[tuple[float, str]]:
+    """The points of the time that was asked for, the very same where all are."""
+    if not points or (min(points)[0] >= begin - _ASIDE and max(points)[0] <= end + _ASIDE):
+        return points
+    return [point for point in points if begin - _ASIDE <= point[0] <= end + _ASIDE]
 
 
 def _is_ahead(one: tuple[bytes, Sequence[tuple[float, str]]], other: tuple[bytes, Sequence[tuple[float, str]]]) -> bool:

@@ -161,7 +161,7 @@ class Prometheus:
             until=datetime.fromtimestamp(place.seen or before.at, UTC),
             samples=samples,
             scrapes={} if held else before.with_last(window.targets.scrapes),
-            warnings=window.warnings or self._unnamed(window),
+            warnings=(*(window.warnings or self._unnamed(window)), *_astray(window)),
             most_counters=self._options.max_series,
             progress=progress,
             complete_from=complete_from,
@@ -204,6 +204,15 @@ class Prometheus:
         named = self._options.query or ", ".join(self._options.counters().metrics()[:_NAMED])
         which = f" with {self._options.matchers}" if self._options.matchers else ""
         return f"nothing of {named}{which}: the metric is absent, which is not zero usage"
+
+
+def _astray(window: Window) -> tuple[str, ...]:
+    if not window.astray:
+        return ()
+    return (
+        f"{plural(window.astray, 'series', 'series')} answered with samples from outside of the time that was asked for;"
+        " these are not counted. Compare the clocks of the exporter, of Prometheus and of this machine",
+    )
 
 
 def _copies(window: Window) -> str:

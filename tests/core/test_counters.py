@@ -362,6 +362,12 @@ def test_contained_tokens_are_counted_once_whichever_counter_moves_first(moves, 
     assert all(one.quantity > 0 for result in results for one in result.increments)
 
 
+def test_a_stretch_of_decades_is_spread_over_its_days():
+    shares = spread(10**9, 0.0, NOON)
+    assert len(shares) == NOON // 86400 + 1
+    assert sum(share for _, share in shares) == 10**9
+
+
 @given(st.integers(0, 10**12), st.floats(0, 10**7), st.floats(0.001, 90 * 86400))
 def test_a_spread_quantity_is_whole_and_none_of_it_is_lost(quantity, begin, length):
     shares = spread(quantity, MONTH + begin, MONTH + begin + length)

@@ -360,6 +360,25 @@ def test_odd_values_are_read_exactly_or_refused():
     assert len(ledger.refused) == 2
 
 
+@pytest.mark.parametrize("astray", [T + 86400, T - 50 * 365 * 86400])
+def test_samples_from_outside_of_the_time_asked_for_are_left_out_and_told(astray):
+    memory = gateway()
+    lying = {"metric": {"__name__": INPUT, "job": "gateway", "instance": "a:4000", "model": "gpt-5"}}
+
+    def lie(asked, query):
+        if not query.names(INPUT):
+            return None
+        values = [[astray, "500000"], *([at, value] for at, value in minutes(5, 7, first=1000, end=query.at))]
+        return Reply({"status": "success", "data": {"resultType": "matrix", "result": [{**lying, "values": values}]}})
+
+    with prometheus(memory) as server:
+        ledger = collect(server.url, now=NOW - timedelta(minutes=1))
+        memory.moods.append(lie)
+        collect(server.url, ledger)
+    assert total(ledger) == 178 * 10 + 28
+    assert any("outside of the time that was asked for" in said for said in ledger.readings[-1].warnings)
+
+
 def test_samples_on_the_borders_of_windows_count_once_over_many_polls():
     memory = gateway()
     with prometheus(memory) as server:

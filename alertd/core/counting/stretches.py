@@ -12,8 +12,10 @@ from alertd.core.usage import Labels, Line
 WIDTH: Final = 300
 #: A quantity of a longer stretch is spread over it, so that a month border inside an outage is split fairly.
 LONGEST: Final = 2 * WIDTH
-_FINE: Final = 2 * 86400
 _HOUR: Final = 3600
+_DAY: Final = 86400
+_FINE: Final = 2 * _DAY
+_MONTHS: Final = 100 * _DAY
 
 
 def bucket(at: float) -> int:
@@ -25,9 +27,9 @@ def spread(quantity: int, begin: float, end: float) -> list[tuple[int, int]]:
     """`quantity` over (begin, end] in proportion to time, as (bucket, share): whole numbers that sum to it exactly.
 
     The running sum is rounded, so that what falls before any border (a month's end) is right to one. Over more than
-    two days the shares are those of hours, each in the hour's first bucket.
+    two days the shares are those of hours, over more than a hundred those of days, each in the first bucket.
     """
-    step = WIDTH if end - begin <= _FINE else _HOUR
+    step = WIDTH if end - begin <= _FINE else _HOUR if end - begin <= _MONTHS else _DAY
     last = bucket(end) // step * step
     starts = range(int(begin // step) * step, last + step, step)
     elapsed = [round((min(start + step, end) - begin) * 1000) for start in starts]
