@@ -209,10 +209,12 @@ class Prometheus:
 def _astray(window: Window) -> tuple[str, ...]:
     if not window.astray:
         return ()
-    return (
-        f"{plural(window.astray, 'series', 'series')} answered with samples from outside of the time that was asked for;"
-        " these are not counted. Compare the clocks of the exporter, of Prometheus and of this machine",
+    told = plural(window.astray, "series", "series")
+    said = (
+        f"{told} answered with samples from outside of the time that was asked for; these are not counted."
+        " Compare the clocks of the exporter, of Prometheus and of this machine"
     )
+    return (said,)
 
 
 def _copies(window: Window) -> str:

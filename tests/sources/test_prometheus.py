@@ -365,7 +365,7 @@ def test_samples_from_outside_of_the_time_asked_for_are_left_out_and_told(astray
     memory = gateway()
     lying = {"metric": {"__name__": INPUT, "job": "gateway", "instance": "a:4000", "model": "gpt-5"}}
 
-    def lie(asked, query):
+    def lie(_, query):
         if not query.names(INPUT):
             return None
         values = [[astray, "500000"], *([at, value] for at, value in minutes(5, 7, first=1000, end=query.at))]
