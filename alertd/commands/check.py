@@ -17,10 +17,10 @@ from rich.table import Table
 
 from alertd.app import App, database_warning
 from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.core.budgets import duration_text
 from alertd.core.counting.pseudonyms import Pseudonyms
 from alertd.core.faults import one_of
 from alertd.core.judgement.positions import Position
+from alertd.core.messages.dates import age
 from alertd.core.messages.figures import amount, plural
 from alertd.core.pricing.prices import Unpriced
 from alertd.loops.orders import Action
@@ -134,10 +134,10 @@ async def _source(report: Report, name: str, source: Any, now: datetime, hashes:
     except SourceError as error:
         report.rows.append(("source", name, False, str(error)))
         return
-    seconds = max(0.0, (now - look.latest).total_seconds()) if look.latest is not None else 0.0
-    age = f"; newest data {duration_text(timedelta(seconds=int(seconds)))} old" if look.latest is not None else ""
+    since = timedelta(0) if look.latest is None else max(timedelta(0), now - look.latest)
+    old = f"; newest data {age(since)} old" if look.latest is not None else ""
     if not look.problems:
-        report.rows.append(("source", name, True, look.summary + age))
+        report.rows.append(("source", name, True, look.summary + old))
     report.rows.extend(("source", name, False, problem) for problem in look.problems)
     for label, values in sorted(look.labels.items()):
         if not any(values):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+import tomllib
 from importlib import import_module
 from pathlib import Path
+from textwrap import dedent
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,13 +17,10 @@ from alertd.cli import command_names, main
 from alertd.settings import describe, load_settings
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").glob("*.md"))
+OF_THE_ROOT = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PAGES = [ROOT / name for name in OF_THE_ROOT] + sorted((ROOT / "docs").glob("*.md"))
 TROUBLE = ROOT / "docs" / "troubleshooting.md"
 HOSTS = ROOT / "docs" / "outbound-hosts.md"
-
-
-#: Pages that README promises and that are being written.
-AWAITED = {"docs/revocation.md"}
 
 
 def named(page: Path) -> str:
@@ -29,7 +28,8 @@ def named(page: Path) -> str:
 
 
 def blocks(text: str, kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    """The code blocks of a kind, also those that stand in a list."""
+    return [dedent(block) for block in re.findall(rf"^ *```{kind}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)]
 
 
 def env_blocks() -> list[tuple[str, str]]:
@@ -81,9 +81,33 @@ def test_every_command_that_is_shown_is_taken(page: str, line: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_link_leads_somewhere(page: Path) -> None:
-    targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text())]
-    here = [target for target in targets if target and "://" not in target]
-    assert [target for target in here if target not in AWAITED and not (page.parent / target).exists()] == []
+    targets = [target.partition("#") for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text())]
+    here = [(page.parent / name if name else page, place) for name, _, place in targets if "://" not in name]
+    assert [file for file, _ in here if not file.exists()] == []
+    assert [(file, place) for file, place in here if place and place not in headings(file)] == []
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def test_every_file_that_the_configuration_and_the_readme_speak_of_is_there() -> None:
+    """Paths in comments and in prose, which are no links."""
+    files = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "config").glob("*.*")]
+    named = {path for file in files for path in re.findall(r"\b(?:docs|config)/[\w./-]+\w", file.read_text())}
+    assert len(named) > 20
+    yours = {"config/prices.toml"}  # a name for a file that the reader writes
+    assert {path for path in named - yours if not (ROOT / path).exists()} == set()
+
+
+def test_every_dependency_has_its_reason_on_the_page_of_dependencies() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {re.split(r"[\[<>=]", one)[0] for one in project["dependencies"]}
+    text = (ROOT / "docs" / "dependencies.md").read_text()
+    assert {name for name in wanted if name not in text} == set()
+    assert {extra for extra in project["optional-dependencies"] if f"`{extra}`" not in text} == set()
 
 
 def source_text() -> str:

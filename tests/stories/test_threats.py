@@ -46,7 +46,7 @@ def test_every_guard_is_named_on_the_page_of_revocation() -> None:
 
 
 def test_a_chat_can_write_nothing_that_acts() -> None:
-    """Whoever holds Slack's token writes in a channel. No notifier reads anything back but a receipt."""
+    """Whoever holds Slack's token writes in a channel. A notifier reads back receipts, and presses that it hands on."""
     for kind in kinds("notifiers"):
         source = Path(load("notifiers", kind).__file__ or "").read_text()
         assert "actions" not in source.replace("alertd.core.messages.actions", ""), kind
