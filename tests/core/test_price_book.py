@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from alertd.core.pricing.modelsize import size_class
 from alertd.core.pricing.pricefile import PriceFileError, read_price_file
 from alertd.core.pricing.prices import Price, PriceBook, Unpriced
 from alertd.core.usage import Line
@@ -218,3 +219,12 @@ def test_a_file_that_is_not_toml_is_one_clear_fault() -> None:
 def test_numbers_without_quotes_are_exact_too() -> None:
     book = own('[[price]]\nprovider="acme"\nmodel="x"\ncurrency="USD"\ninput=0.1\noutput=3\n')
     assert priced(book, "x").of(3_000_000) == Decimal("0.3")
+
+
+def test_a_price_beyond_all_numbers_is_a_fault_of_the_file() -> None:
+    with pytest.raises(PriceFileError, match=r"mine\.toml: a number in it is beyond all numbers"):
+        read_price_file("mine.toml", "[[price]]\ninput = 1e9999999999999999999\n")
+
+
+def test_a_size_that_only_looks_like_a_number_is_none() -> None:
+    assert [size_class(written) for written in ("²", "8000000000", "8B", "<=16b")] == ["", "<=16B", "<=16B", "<=16B"]

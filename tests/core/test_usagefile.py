@@ -157,3 +157,15 @@ def test_a_month_is_written_with_its_year() -> None:
     assert month_of("2026-03") == MARCH
     with pytest.raises(ValueError, match="2026-11"):
         month_of("March")
+
+
+@pytest.mark.parametrize("written", ["9999-12-31", "9999-12", "9999-12-31T23:59:59Z"])
+def test_a_time_at_the_end_of_the_calendar_is_a_fault_of_its_line(written) -> None:
+    with pytest.raises(UsageFileError, match="line 2: 9999-12-[0-9]+ is the last that a calendar holds"):
+        read(f"provider,model,meter,quantity,time\nopenai,gpt-4o,input,1,{written}\n")
+
+
+def test_thousands_of_tokens_are_bounded_as_tokens_are() -> None:
+    assert whole("999999999999999", 1000) == 999_999_999_999_999_000
+    with pytest.raises(ValueError, match="larger than any quantity"):
+        whole("9999999999999999", 1000)

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertd.core.billing.roles import Standing
-from alertd.core.budgets import Amount, Override
+from alertd.core.budgets import Amount, Override, parse_threshold
 from alertd.core.judgement.positions import SourceView
+from alertd.core.judgement.thresholds import Standing as Episodes
+from alertd.core.judgement.thresholds import advance
 from alertd.core.messages import compose, text_of
 from alertd.core.money import Money
 from tests.world import NOVEMBER, World, budget, said
@@ -275,6 +277,51 @@ def test_a_burn_below_its_floor_wakes_nobody():
     world.pass_time(minutes=5)
     world.spend(9, at=world.now - timedelta(seconds=1))
     assert world.tick() == []
+
+
+def test_a_burst_that_is_over_is_no_runaway():
+    """It burns over the hour and not over the last five minutes: there is nothing left to stop."""
+    world = met(budget(thresholds=["burn_rate 10x over 1h and 5m above 20 USD"]))
+    world.pass_time(days=3)
+    world.spend(100, at=world.now - timedelta(minutes=40))
+    assert world.tick() == []
+    world.spend(30, at=world.now - timedelta(seconds=1))
+    assert said(world.tick()) == [("threshold", "research", "burn_rate 10x over 1h and 5m above 20 USD")]
+
+
+@pytest.mark.parametrize(
+    ("written", "settles", "gap"),
+    [
+        pytest.param("forecast 100% p90", timedelta(hours=6), timedelta(hours=24), id="a forecast"),
+        pytest.param("burn_rate 10x over 1h and 5m", timedelta(0), timedelta(hours=1), id="a burn rate"),
+    ],
+)
+def test_an_episode_ends_when_it_stayed_clear_and_the_next_begins_after_the_gap(written, settles, gap):
+    threshold, soon = parse_threshold(written), timedelta(minutes=1)
+
+    def look(standing, after, *, stood):
+        return advance(standing, threshold, stood=stood, now=NOVEMBER + after)
+
+    standing, word = look(Episodes(), timedelta(0), stood=True)
+    assert word == "fired"
+    if settles:
+        standing, word = look(standing, soon, stood=False)
+        assert (standing.open, word) == (True, "")
+    standing, word = look(standing, soon + settles, stood=False)
+    assert (standing.open, word) == (False, "recovered")
+    standing, word = look(standing, gap - soon, stood=True)
+    assert (standing.open, word) == (False, "")
+    standing, word = look(standing, gap, stood=True)
+    assert (standing.episode, word) == (2, "fired")
+
+
+def test_one_look_above_begins_the_wait_for_the_end_anew():
+    threshold, standing = parse_threshold("forecast 100% p90"), Episodes()
+    looks = [(0, True), (1, False), (5, True), (6, False), (11, False)]
+    for hours, stood in looks:
+        standing, word = advance(standing, threshold, stood=stood, now=NOVEMBER + timedelta(hours=hours))
+        assert word == ("fired" if hours == 0 else "")
+    assert advance(standing, threshold, stood=False, now=NOVEMBER + timedelta(hours=12))[1] == "recovered"
 
 
 def test_an_unusual_day_is_told_once_with_what_is_usual():

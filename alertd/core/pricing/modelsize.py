@@ -35,4 +35,4 @@ def size_class(written: str) -> str:
     """The class of a size as people write it: a class (<=16B), a count of parameters, or a name (8B, Llama-3-8B)."""
     if written.startswith(("<", ">")):
         return written.upper()
-    return size_band(int(written)) if written.isdigit() else size_band_of_name(written)
+    return size_band(int(written)) if written.isdecimal() else size_band_of_name(written)

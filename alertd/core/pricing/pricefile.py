@@ -55,6 +55,8 @@ def read_price_file(name: str, text: str) -> Layer:
         data = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise PriceFileError(name, [f"not TOML: {error}"]) from error
+    except InvalidOperation:
+        raise PriceFileError(name, ["a number in it is beyond all numbers"]) from None
     reader = _Reader(data)
     layer = reader.layer(name, sha256(text.encode()).hexdigest())
     if reader.faults:

@@ -249,7 +249,7 @@ def whole(text: str, scale: int = 1) -> int:
     """A quantity in the meter's own unit: a whole number, however it is written (3000000, 3e6, 1250.000 thousands)."""
     try:
         amount = Decimal(text.replace("_", ""))
-        if amount.is_finite() and amount.adjusted() >= LARGEST_EXPONENT:
+        if amount.is_finite() and amount.adjusted() + Decimal(scale).adjusted() >= LARGEST_EXPONENT:
             raise ValueError(f"{text[:40]!r} is larger than any quantity")
         amount *= scale
     except InvalidOperation:
@@ -265,16 +265,23 @@ def window_of(text: str) -> tuple[datetime, datetime]:
         return _month_window(month_of(text))
     if _EPOCH.match(text):
         start = datetime.fromtimestamp(float(text), UTC)
-        return start, start + timedelta(seconds=1)
+        return start, _later(start, timedelta(seconds=1))
     try:
         start = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"timestamp is a day or an instant (2026-11-19, 2026-11-19T08:00:00Z), not {text!r}") from None
     aware = start.replace(tzinfo=UTC) if start.tzinfo is None else start
     whole_day = ":" not in text and "T" not in text
-    return aware, aware + (timedelta(days=1) if whole_day else timedelta(seconds=1))
+    return aware, _later(aware, timedelta(days=1) if whole_day else timedelta(seconds=1))
 
 
 def _month_window(month: date) -> tuple[datetime, datetime]:
     start = datetime(month.year, month.month, 1, tzinfo=UTC)
-    return start, (start + timedelta(days=32)).replace(day=1)
+    return start, _later(start, timedelta(days=32)).replace(day=1)
+
+
+def _later(start: datetime, length: timedelta) -> datetime:
+    try:
+        return start + length
+    except OverflowError:
+        raise ValueError(f"{start:%Y-%m-%d} is the last that a calendar holds") from None
