@@ -118,9 +118,19 @@ async def knock(name: str, server: Server) -> str:
     return f"{server.host}:{server.port} answers, {how}, {known}"
 
 
+class _Line(SMTP):
+    """A connection that is gone once it is closed: TLS would wait half a minute for an answer to its good-bye."""
+
+    def close(self) -> None:
+        line = self.transport
+        super().close()
+        if isinstance(line, asyncio.WriteTransport):
+            line.abort()
+
+
 @asynccontextmanager
 async def _session(server: Server) -> AsyncIterator[SMTP]:
-    client = SMTP(
+    client = _Line(
         hostname=server.host,
         port=server.port,
         local_hostname=socket.gethostname() or "localhost",
@@ -166,9 +176,19 @@ def _error(name: str, server: Server, error: Exception, *, sending: bool) -> Del
                 "it does not offer STARTTLS, so nothing was sent; set security to tls, or to none where the net is safe"
             )
             return DeliveryError(f"{where}: {said}", permanent=True)
-    causes = (error.__cause__, error.__context__, error)
-    said = next((text for one in causes if (text := _short(str(one or ""), server))), type(error).__name__)
+    said = next((text for one in _causes(error) if (text := _short(str(one), server))), type(error).__name__)
     return DeliveryError(f"{where}: {'cut off' if sending else 'cannot connect'}: {said}", uncertain=sending)
+
+
+def _causes(error: Exception) -> list[BaseException]:
+    """What lies below an error, nearest first and the error itself last; a certificate's fault before everything."""
+    found: list[BaseException] = []
+    below: BaseException | None = error
+    while below is not None and below not in found:
+        found.append(below)
+        below = below.__cause__ or below.__context__
+    order = [*found[1:], error]
+    return sorted(order, key=lambda one: not isinstance(one, ssl.SSLCertVerificationError))
 
 
 def _answered(where: str, server: Server, error: SMTPResponseException, *, sending: bool) -> DeliveryError:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
+import ssl
+import warnings
 from collections.abc import Iterator
 from datetime import timedelta
 from email.message import EmailMessage
@@ -14,14 +17,16 @@ from typing import Any
 
 import pytest
 import trustme
+from aiosmtplib.errors import SMTPServerDisconnected
 from pydantic import ValidationError
 
 from alertd.core.messages.samples import NOW, SAMPLES
 from alertd.notifiers.email import Email, Options
 from alertd.ports import Delivery, DeliveryError, Receipt
 from alertd.wire.smtp import Server as SmtpAccess
+from alertd.wire.smtp import _error as told_of
 from tests.servers.deliveries import delivery, now, receipt, refusal, sample, seen
-from tests.servers.hell import DEEDS, Hell, no_tls
+from tests.servers.hell import DEEDS, Hell, greet_and_fall_silent, no_tls
 from tests.servers.smtp import SmtpServer
 
 PASSWORD = "correct horse battery"
@@ -105,8 +110,8 @@ def test_a_certificate_that_is_not_trusted_gets_neither_login_nor_mail(authority
     with SmtpServer(authority, security=security, login=("alertd", PASSWORD)) as server:
         error = refusal(mailer(server.port, security=security, username="alertd", password=PASSWORD))
     assert (server.logins, server.mails) == ([], [])
-    # After STARTTLS the library may notice that the line is gone before it hears why.
-    assert "cannot connect" in str(error) if security == "starttls" else "certificate" in str(error).lower()
+    assert "cannot connect" in str(error)
+    assert "certificate" in str(error).lower()
     assert (error.permanent, error.uncertain) == (False, False)
 
 
@@ -115,8 +120,29 @@ def test_a_certificate_for_another_host_gets_neither(authority: trustme.CA, ca_f
     with SmtpServer(authority, security=security, identity="mail.example.org", login=("alertd", PASSWORD)) as server:
         error = refusal(mailer(server.port, security=security, ca_file=ca_file, username="alertd", password=PASSWORD))
     assert (server.logins, server.mails) == ([], [])
-    # After STARTTLS the library may notice that the line is gone before it hears why.
-    assert "cannot connect" in str(error) if security == "starttls" else "certificate" in str(error).lower()
+    assert "cannot connect" in str(error)
+    assert "certificate" in str(error).lower()
+
+
+def test_a_certificates_fault_is_said_though_the_line_was_lost_after_it() -> None:
+    lost = SMTPServerDisconnected("Connection lost")
+    lost.__cause__ = ConnectionResetError("reset by peer")
+    lost.__cause__.__context__ = ssl.SSLCertVerificationError(1, "certificate verify failed: Hostname mismatch")
+    error = told_of("mail", SmtpAccess("mail.example.com", 587, "starttls"), lost, sending=False)
+    assert str(error) == ("mail: mail.example.com:587: cannot connect: certificate verify failed: Hostname mismatch")
+
+
+def test_a_line_that_was_given_up_is_closed_at_once_though_nobody_answers_the_good_bye(
+    authority: trustme.CA, ca_file: Path
+) -> None:
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(trust)
+    with Hell(greet_and_fall_silent, trust) as hell, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        said = str(refusal(mailer(hell.port, security="tls", ca_file=ca_file, timeout="1s")))
+        gc.collect()
+    assert "did not answer in time" in said
+    assert [str(one.message) for one in caught if "unclosed" in str(one.message)] == []
 
 
 def test_a_server_without_starttls_gets_nothing_in_clear_text() -> None:

@@ -46,7 +46,11 @@ class Hell:
 
     def _one(self, connection: socket.socket) -> None:
         with suppress(OSError), connection:
-            self._deed(self._trust.wrap_socket(connection, server_side=True) if self._trust else connection, self._over)
+            if self._trust is None:
+                self._deed(connection, self._over)
+            else:
+                with self._trust.wrap_socket(connection, server_side=True) as encrypted:  # it takes the socket over
+                    self._deed(encrypted, self._over)
 
 
 def _read(connection: socket.socket) -> None:
@@ -84,6 +88,12 @@ def rubbish(connection: socket.socket, _over: threading.Event) -> None:
 def no_tls(connection: socket.socket, _over: threading.Event) -> None:
     """Plain text where a TLS handshake was due."""
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def greet_and_fall_silent(connection: socket.socket, over: threading.Event) -> None:
+    """A mail server that says hello and then reads nothing more."""
+    connection.sendall(b"220 hell ready\r\n")
+    over.wait(60)
 
 
 #: What a receiver may do to a post; each ends as a DeliveryError that is retried, and never lasts.

@@ -15,6 +15,9 @@ from typing import Any, Self
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+#: A line that is broken off is closed some turns of the loop later: below TLS, then TLS, then what speaks over it.
+_TURNS = 5
+
 
 @dataclass
 class SmtpServer:
@@ -36,6 +39,7 @@ class SmtpServer:
     recipients: list[list[str]] = field(default_factory=list)
     logins: list[tuple[str, bool]] = field(default_factory=list)
     port: int = 0
+    _sessions: list[SMTP] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -53,26 +57,37 @@ class SmtpServer:
     async def _listen(self) -> None:
         trust = self._trust() if self.security != "none" else None
         self._server = await self._loop.create_server(
-            lambda: SMTP(
-                self,
-                loop=self._loop,
-                hostname="mail.example.com",
-                tls_context=trust if self.security == "starttls" else None,
-                authenticator=self._authenticate if self.login else None,
-                auth_require_tls=self.security == "starttls",
-            ),
+            lambda: self._session(trust),
             "127.0.0.1",
             0,
             ssl=trust if self.security == "tls" else None,
         )
         self.port = int(self._server.sockets[0].getsockname()[1])
 
+    def _session(self, trust: ssl.SSLContext | None) -> SMTP:
+        session = SMTP(
+            self,
+            loop=self._loop,
+            hostname="mail.example.com",
+            tls_context=trust if self.security == "starttls" else None,
+            authenticator=self._authenticate if self.login else None,
+            auth_require_tls=self.security == "starttls",
+        )
+        self._sessions.append(session)
+        return session
+
     async def _leave(self) -> None:
         self._server.close()
+        for session in self._sessions:
+            for line in (session.transport, session._original_transport):  # within STARTTLS there is only the second
+                if line is not None:
+                    line.abort()  # type: ignore[attr-defined] # those of sockets can be broken off
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
     async def handle_MAIL(self, server: SMTP, session: Session, envelope: Envelope, address: str,  # noqa: N802
                           options: list[str]) -> str:  # fmt: skip
