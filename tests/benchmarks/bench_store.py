@@ -13,7 +13,7 @@ import asyncio
 import sqlite3
 import sys
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
@@ -29,7 +29,10 @@ from tests.databases import Place, postgres_server, schema
 MONTH = datetime(2026, 11, 1, tzinfo=UTC)
 AT = int(MONTH.timestamp())
 QUARTER = 900
-QUARTERS_A_MONTH = 30 * 96
+FINE = 300
+DAY = 86400
+DAYS = 30
+QUARTERS_A_MONTH = DAYS * 96
 FLOOR = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
@@ -146,6 +149,63 @@ def weigh(place: Place, series: int) -> None:
         print(f"{'':9} {size / series:,.0f} bytes a series and month of quarter hours, {size / rows:.0f} a row")
 
 
+async def a_period(store: Store, series: int) -> tuple[float, float]:
+    """Seconds to ask for a month of all series, a bucket a day of each, row by row and as one sum of each."""
+    for day in range(DAYS):
+        row = await store.source("daily")
+        rows = [one._replace(start=AT + day * DAY) for one in increments(series, AT)]
+        assert await store.commit_counters(row, rows, {})
+    began = perf_counter()
+    found, _ = await store.usage(MONTH)
+    listed = perf_counter()
+    sums = await store.usage_within(AT, AT + DAYS * DAY)
+    summed = perf_counter()
+    assert sum(row.quantity for row in found) == sum(row.quantity for row in sums)
+    return listed - began, summed - listed
+
+
+async def rolled_up(store: Store, series: int) -> tuple[int, float, list[float]]:
+    """Rows merged, the seconds it took, and how long each poll's commit took meanwhile."""
+    for step in range(12):
+        row = await store.source("fine")
+        rows = [one._replace(start=AT + step * FINE, width=FINE) for one in increments(series, AT)]
+        assert await store.commit_counters(row, rows, {})
+    merged, waits, done = 0, [], asyncio.Event()
+
+    async def poll() -> None:
+        step = 0
+        while not done.is_set():
+            row = await store.source("live")
+            began = perf_counter()
+            assert await store.commit_counters(row, increments(100, AT + DAY + step * QUARTER), {})
+            waits.append(perf_counter() - began)
+            step += 1
+
+    polls = asyncio.create_task(poll())
+    began = perf_counter()
+    while more := await store.roll_up(MONTH + timedelta(hours=2), QUARTER):
+        merged += more
+    took = perf_counter() - began
+    done.set()
+    await polls
+    return merged, took, waits
+
+
+def ask(place: Place, series: int) -> None:
+    """Time of a period's question, and what a roll-up costs others."""
+
+    async def run() -> tuple[tuple[float, float], tuple[int, float, list[float]]]:
+        async with place.open() as store:
+            return await a_period(store, series), await rolled_up(store, series)
+
+    (listed, summed), (merged, took, waits) = asyncio.run(run())
+    print(f"{'':9} a month of {series:,} series by the day: {listed:.2f} s by row, {summed:.2f} s as sums")
+    print(
+        f"{'':9} rolled up {merged:,} rows in {took:.1f} s, {len(waits)} polls of 100 series committed meanwhile:"
+        f" {sorted(waits)[len(waits) // 2]:.2f} s each, {max(waits):.2f} s at most"
+    )
+
+
 def main(series: int) -> None:
     """Print the table."""
     bare = floor(series)
@@ -155,6 +215,7 @@ def main(series: int) -> None:
     with TemporaryDirectory() as folder, ExitStack() as stack:
         measure(Place("sqlite", f"sqlite:///{folder}/a.db"), series, bare)
         weigh(Place("sqlite", f"sqlite:///{folder}/b.db"), few)
+        ask(Place("sqlite", f"sqlite:///{folder}/c.db"), series)
         try:
             url = stack.enter_context(postgres_server(durable=True))
         except pytest.skip.Exception as reason:
@@ -162,6 +223,7 @@ def main(series: int) -> None:
             return
         measure(Place("postgres", stack.enter_context(schema(url))), series, bare)
         weigh(Place("postgres", stack.enter_context(schema(url))), few)
+        ask(Place("postgres", stack.enter_context(schema(url))), series)
 
 
 if __name__ == "__main__":
