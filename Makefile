@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 .PHONY: run test browser check bench security chaos format docs deploy image sbom clean
 
 $(VENV)/.installed: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch $@
+	@echo "Putting alertd and what it needs into $(VENV): about a minute, the first time only."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
 
 run: $(VENV)/.installed  ## the daemon on a small built-in gateway, no credentials needed
 	$(BIN)/alertd demo --env-file config/demo.env
