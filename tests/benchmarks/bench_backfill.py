@@ -25,6 +25,7 @@ from typing import Any
 import httpx
 
 from alertd import registry
+from alertd.app import SystemClock
 from alertd.core.counting.matchers import selector
 from alertd.loops.collect import Collect
 from alertd.sources.prometheus import Options, build
@@ -33,11 +34,6 @@ from tests.system.backfilled import prometheus, promtool
 METRIC = "litellm_input_tokens_metric_total"
 #: What Prometheus is started with; its own defaults are 50 million and 20.
 LIMITS = ("--query.max-samples=5000000", "--query.max-concurrency=4")
-
-
-class SystemClock:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 def exposition(series: int, start: int, scrapes: int, step: int) -> Iterator[str]:

@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from alertd.app import SystemClock
 from alertd.core.events import Event
 from alertd.loops.deliver import Deliver
 from alertd.notifiers import webhook
@@ -32,11 +33,6 @@ from tests.databases import Place, postgres_server, schema
 from tests.fakes import Channel, Hanging
 
 DEADS = (0, 1, 5)
-
-
-class SystemClock:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 class Raw(Channel):

@@ -19,6 +19,7 @@ from alertd.core.judgement.evidence import event_of
 from alertd.core.judgement.positions import Position, SourceView
 from alertd.ports import AlertRow, Step, StoreError
 from alertd.web import Lane, Loop, Standings, View, build
+from tests.fakes import StoppedClock
 from tests.world import NOVEMBER, World, budget
 
 NOW = datetime(2026, 11, 17, 9, 40, tzinfo=UTC)
@@ -27,14 +28,6 @@ SHOUT = "<!channel>"
 #: With so many scopes the month is judged at its end only: a test waits for it.
 MANY = 100
 ALL = ["actual 50%", "actual 80%", "actual 100%", "forecast 100%", "burn_rate 10x over 1h and 5m above 20 USD"]
-
-
-@dataclass(frozen=True)
-class StoppedClock:
-    at: datetime = NOW
-
-    def now(self) -> datetime:
-        return self.at
 
 
 @dataclass

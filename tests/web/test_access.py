@@ -9,7 +9,8 @@ import pytest
 
 from alertd.web import View
 from alertd.web.access import own_path
-from tests.web.house import NOW, Browser, StoppedClock, browser
+from tests.fakes import StoppedClock
+from tests.web.house import NOW, Browser, browser
 
 TOKEN = "correct horse battery staple"
 PROBES = ["/healthz", "/readyz"]
