@@ -102,6 +102,21 @@ def test_every_file_that_the_configuration_and_the_readme_speak_of_is_there() ->
     assert {path for path in named - yours if not (ROOT / path).exists()} == set()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_program_that_is_named_is_there(page: Path) -> None:
+    """From the root, the package or the benchmarks: `core/blocks.py`, `bench_tick.py --series N`."""
+    roots = (ROOT, ROOT / "alertd", ROOT / "tests" / "benchmarks")
+    found = set(re.findall(r"`(?:[\w.=]+ )*([\w/]+\.py)\b[^`]*`", page.read_text()))
+    assert {name for name in found if not any((root / name).exists() for root in roots)} == set()
+
+
+def test_the_rooms_of_the_house_are_those_that_the_linter_holds() -> None:
+    linted = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in linted if contract["type"] == "layers")
+    chain = " > ".join(f"({layer})" if "|" in layer else layer for layer in layers)
+    assert f"`{chain}`" in (ROOT / "docs" / "architecture.md").read_text()
+
+
 def test_every_dependency_has_its_reason_on_the_page_of_dependencies() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = {re.split(r"[\[<>=]", one)[0] for one in project["dependencies"]}
