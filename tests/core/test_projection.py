@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from alertd.core.projection import DAY, HOUR, Commitment, Question, Series, project, project_lines, project_many
+from alertd.core.projection.grid import grid_of
 
 MARCH = (dt.datetime(2026, 3, 1, tzinfo=dt.UTC), dt.datetime(2026, 4, 1, tzinfo=dt.UTC))
 STEADY = [10.0] * 40
@@ -84,6 +85,28 @@ def test_hours_are_gathered_into_days_of_the_periods_own_zone():
     assert projection.instants[0] == dt.datetime(2026, 3, 31, tzinfo=BERLIN)
     assert projection.spent == 24 * 30 - 1
     assert projection.instants[-1] == period[1]
+
+
+def test_zones_that_share_the_instants_of_a_year_do_not_share_its_days():
+    """New Year is one instant in Berlin and in Lagos, midsummer's midnight is not."""
+    found = []
+    for zone in (ZoneInfo("Africa/Lagos"), ZoneInfo("Europe/Berlin")):
+        start, end = (dt.datetime(year, 1, 1, tzinfo=zone) for year in (2026, 2027))
+        projection = project(Series(start, np.ones(200)), start, end)
+        exhausted = projection.exhausted_at(180.5)
+        assert exhausted is not None
+        found.append(exhausted.likely)
+    noon = dt.datetime(2026, 6, 30, 12, tzinfo=dt.UTC)
+    assert [at.replace(tzinfo=dt.UTC) for at in found] == [noon, noon]
+
+
+def test_zones_that_share_a_period_gather_the_hours_before_it_into_days_of_their_own():
+    first_days = []
+    for zone in (ZoneInfo("Africa/Lagos"), ZoneInfo("Europe/Berlin")):
+        start, end = (dt.datetime(2026, month, 1, tzinfo=zone) for month in (11, 12))
+        hours = Series(dt.datetime(2026, 10, 10, tzinfo=dt.UTC), np.ones(24 * 30), HOUR)
+        first_days.append(int(grid_of(Question(hours, start, end)).firsts[1]))
+    assert first_days == [23, 22]
 
 
 def test_a_month_in_which_the_clocks_change_has_its_days():

@@ -59,7 +59,10 @@ class Grid:
 
 
 class Calendar(NamedTuple):
-    """All that a grid depends on: nothing of it is a value of the series."""
+    """All that a grid depends on: nothing of it is a value of the series.
+
+    The zones stand beside the instants, for one instant in two zones is equal to itself and their days are not.
+    """
 
     start: dt.datetime
     step: dt.timedelta
@@ -67,6 +70,7 @@ class Calendar(NamedTuple):
     until: dt.datetime | None
     period_start: dt.datetime
     period_end: dt.datetime
+    zones: tuple[dt.tzinfo | None, dt.tzinfo | None]
 
     def at(self, instant: dt.datetime) -> float:
         return position(instant, self.start, self.step)
@@ -74,8 +78,9 @@ class Calendar(NamedTuple):
 
 def calendar_of(question: Question) -> Calendar:
     """All of a question that its grid depends on."""
-    of = question.series
-    return Calendar(of.start, of.step, of.values.size, of.partial_until, question.period_start, question.period_end)
+    of, start = question.series, question.period_start
+    zones = of.start.tzinfo, start.tzinfo
+    return Calendar(of.start, of.step, of.values.size, of.partial_until, start, question.period_end, zones)
 
 
 def grid_of(question: Question) -> Grid:
@@ -123,16 +128,16 @@ def _days(key: Calendar, last: float) -> tuple[int, Floats]:
     back, ahead = (
         MEMORY_DAYS * (1 + math.ceil(max(hours, 0.0) / 24.0 / MEMORY_DAYS)) for hours in (opens, wanted - opens)
     )
-    begins = _day_begins(key.period_start, back, ahead)
+    begins = _day_begins(key.period_start.replace(tzinfo=None), key.period_start.tzinfo, back, ahead)
     edges = np.round((begins - key.start.timestamp()) / HOUR.total_seconds())
     first = int(np.searchsorted(edges, 0.0, side="right")) - 1
     return (key.period_start.weekday() + first - back) % 7, edges[first : np.searchsorted(edges, last) + 1]
 
 
 @lru_cache(maxsize=64)
-def _day_begins(period_start: dt.datetime, back: int, ahead: int) -> Floats:
+def _day_begins(opens: dt.datetime, zone: dt.tzinfo | None, back: int, ahead: int) -> Floats:
     """When the days around a period begin, at its own time of day and in its zone, in seconds since 1970."""
-    return np.array([(period_start + day * DAY).timestamp() for day in range(-back, ahead)])
+    return np.array([(opens + day * DAY).replace(tzinfo=zone).timestamp() for day in range(-back, ahead)])
 
 
 def _inside(begins: Floats, ends: Floats, opens: float, closes: float) -> Floats:

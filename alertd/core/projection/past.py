@@ -14,9 +14,9 @@ from alertd.core.projection.series import DAY, Floats, Question, position
 #: Whole days that the evenly spread day weighs against the hours that were seen.
 _EVEN_DAYS: Final = 4.0
 #: A glimpse of a day shorter than this says nothing about the day.
+_LEAST_SEEN: Final = 1.0 / 48.0
 #: A correction is taken out of so many days before it.
 _MONTH_DAYS: Final = 28
-_LEAST_SEEN: Final = 1.0 / 48.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
