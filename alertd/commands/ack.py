@@ -49,9 +49,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _pause(text: str | None) -> timedelta | None:
     try:
-        return None if text is None else parse_duration(text)
+        pause = None if text is None else parse_duration(text)
     except ValueError as error:
         raise refusal("--snooze", str(error), "for example --snooze 1d") from error
+    if pause == timedelta(0):
+        raise refusal("--snooze", "it would be over at once", "for example --snooze 1d")
+    return pause
 
 
 async def _acknowledge(app: App, args: argparse.Namespace, pause: timedelta | None) -> Life:

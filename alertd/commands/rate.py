@@ -41,6 +41,7 @@ ENDS: Final = (
 )
 #: Unpriced models for which the nearest known ones are looked up; beyond that the list itself says enough.
 _NEAREST_FOR: Final = 20
+_LETTERS: Final = 3
 _AT_LEAST_CENTS: Final = 2
 _CENT: Final = Decimal("0.01")
 _SHORT: Final = {1_000_000: "1M", 1_000: "1k"}
@@ -68,7 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prices", action="append", default=[], type=Path, metavar="F.toml", help="own prices, above all"
     )
-    parser.add_argument("--currency", metavar="EUR", help="the total in one currency, too, by the rates of --prices")
+    parser.add_argument(
+        "--currency", type=_currency, metavar="EUR", help="the total in one currency, too, by the rates of --prices"
+    )
     parser.add_argument("--by", metavar="LABEL", help="share the bill over the values of a column (project, team, ...)")
     parser.add_argument(
         "--cached",
@@ -77,6 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="whether a file's input_tokens include its cached tokens (auto: unless there are more of them)",
     )
     parser.add_argument("--json", action="store_true", help="the answer for machines")
+
+
+def _currency(text: str) -> str:
+    if not (text.isascii() and text.isalpha() and len(text) == _LETTERS):
+        raise argparse.ArgumentTypeError(f"{text!r} is no currency; write three letters, such as EUR")
+    return text.upper()
 
 
 def run(args: argparse.Namespace) -> int:
@@ -230,11 +239,12 @@ def _rated(args: argparse.Namespace, file: UsageFile, book: PriceBook, month: da
 def _converted(bill: Bill, book: PriceBook, currency: str) -> Money | NoRate:
     """The whole bill in one currency, each line at the rate of its month's first day."""
     rates = rates_of(book)
-    total = Money(Decimal(0), currency.upper())
+    total = Money(Decimal(0), currency)
     for line in bill.lines:
         money = rates.convert(Money(line.cost, line.currency), total.currency, line.month)
         if isinstance(money, NoRate):
-            return money
+            pair = f"no rate from {money.base} to {money.quote} on {line.month}"
+            return replace(money, reason=f"{pair}; give it as [[fx]] in a file of --prices")
         total += money
     return total
 

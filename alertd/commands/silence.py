@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
         duration = parse_duration(args.duration) if args.duration else None
     except ValueError as error:
         raise refusal("--for", str(error), "for example --for 2h") from error
+    if duration == timedelta(0):
+        raise refusal("--for", "it would be over at once", "for example --for 2h; --end ID ends one")
     for silence in with_app(settings_of(args), lambda app: _silence(app, args, where, duration)):
         _show(silence, as_json=args.json)
     return 0

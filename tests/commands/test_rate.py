@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -140,7 +141,8 @@ def test_a_currency_without_a_rate_is_a_fault_that_is_shown(tmp_path, alertd_rat
     file.write_text("provider,model,meter,quantity\nopenai,gpt-4o,input,1000000\n")
     done = alertd_rate("--usage", file, "--period", "2025-05", "--currency", "CHF", "--json")
     assert done.returncode == 1
-    assert "ALERTD_FX__USD_CHF" in json.loads(done.stdout)["faults"][0]
+    (fault,) = json.loads(done.stdout)["faults"]
+    assert re.fullmatch(r"no rate from USD to CHF on \d{4}-\d\d-01; give it as \[\[fx\]\] in a file of --prices", fault)
 
 
 def test_a_person_sees_each_line_its_rule_and_the_sentence_that_justifies_it(tmp_path, alertd_rate) -> None:

@@ -229,7 +229,7 @@ def _priced(
 
 
 def _no_rate(base: str, unit: str) -> NoPrice:
-    return NoPrice(f"no rate from {base} to {unit}; set ALERTD_FX__{base}_{unit}")
+    return NoPrice(f"no rate from {base} to {unit}; set ALERTD_FX__{base}_{unit}, or give it as [[fx]] in a price file")
 
 
 def _append(segments: list[tuple[int, int, Decimal]], begin: int, end: int, price: Decimal) -> None:
