@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alertd.core.events import Contributor, Event
+from alertd.core.judgement import configuration
 from alertd.core.messages import compose, text_of
 from alertd.core.messages.samples import NOW, SAMPLES, digest
 from alertd.core.periods import PeriodRule
@@ -47,7 +48,7 @@ HEADLINES: Final = {
     "source_back": "Seeing spend from gateway again: blind from 06:59 to 07:43 (44 min)",
     "unpriced": "No price for gpt-6-mini: its spend counts in no figure",
     "unmatched": "research matches nothing: no usage has team=reserch; nearest is team=research",
-    "uncovered": "No budget covers 31.40 USD of the spend",
+    "uncovered": "No budget covers 31.40 USD of this month's spend",
     "first_start": "Watching 14 scopes of teams from now on: 1 over, 1 at risk, 12 inside",
     "period_closed": "research: October's budget has closed: 483.20 of 500.00 USD (97 %)",
     "digest": "14 scopes of teams in November: 1 over, 1 at risk, 12 inside",
@@ -245,6 +246,26 @@ def test_what_was_crossed_while_nobody_looked_says_so() -> None:
 )
 def test_the_verb_is_as_sure_as_the_forecast(probability: float, verb: str) -> None:
     assert verb in headline(sample(probability_over=probability))
+    assert verb in headline(sample("living", probability_over=probability))
+
+
+def test_of_several_budgets_the_verb_is_as_sure_as_the_least_sure_of_them() -> None:
+    sure, unsure = (sample(id=str(chance), probability_over=chance) for chance in (0.995, 0.34))
+    assert said(sure, unsure).startswith("🟠 2 scopes of research may exceed their budgets")
+    assert said(sure, sure).startswith("🟠 2 scopes of research will probably exceed their budgets")
+
+
+@pytest.mark.parametrize("kind", ["source_stale", "source_back", "uncovered"])
+def test_where_no_period_names_the_zone_the_footer_does(kind: str) -> None:
+    assert "times in Berlin" in said(*SAMPLES[kind](NOW))
+    assert "times in" not in said(*SAMPLES["forecast"](NOW))
+
+
+def test_a_sound_configuration_says_for_how_long_it_was_refused() -> None:
+    fault = ["ALERTD_BUDGETS__RESEARCH__AMOUNT (alertd.env:4): '5oo USD' is no amount"]
+    refused = configuration.told(fault, {}, NOW - timedelta(minutes=44))
+    sound = configuration.told([], refused.notes, NOW).alerts[0].event
+    assert headline(sound) == "The configuration is sound again and in force (refused for 44 min)"
 
 
 def test_certainty_is_never_claimed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -109,6 +110,16 @@ def test_where_nobody_looked_since_the_clock_was_set_forward_no_blindness_is_tol
     for error, told in (("", []), ("it answers 503", [("source_stale", "", "")])):
         world.sources["gateway"] = replace(asleep, error=error)
         assert said(world.tick(seen=False)) == told
+
+
+def test_a_source_is_blind_since_an_hour_that_people_read_on_their_own_clocks():
+    world = met(budget())
+    world.policy = replace(world.policy, zone=ZoneInfo("Europe/Berlin"))
+    world.pass_time(minutes=20)
+    (alert,) = world.tick(seen=False)
+    message = compose([alert.event], world.now)
+    assert message.subject == "Cannot see spend from gateway since 01:00 (20 min)"
+    assert text_of(message.footer) == "Data to 01:00 (20 min old) · times in Berlin"
 
 
 def test_nothing_is_judged_while_a_source_is_catching_up():

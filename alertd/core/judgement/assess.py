@@ -112,7 +112,13 @@ def assess(facts: Facts) -> Decisions:
     said, moved = followed(remembered(facts.notes, notes), {position.name: position for position in positions}, now)
     alerts += _again(said, facts, positions)
     notes |= moved | begun((alert.keys[0], alert.event) for alert in alerts if _has_a_life(alert))
-    return Decisions(tuple(alerts), notes, tuple(positions))
+    placed_alerts = (_where_people_are(alert, facts.policy.zone) for alert in alerts)
+    return Decisions(tuple(placed_alerts), notes, tuple(positions))
+
+
+def _where_people_are(alert: Alert, zone: tzinfo) -> Alert:
+    """What is about no budget (a source, stray spend) has no zone of its own: its times are said in the people's."""
+    return alert if alert.event.budget else replace(alert, event=replace(alert.event, zone=str(zone)))
 
 
 def remembered(notes: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:

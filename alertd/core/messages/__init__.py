@@ -11,7 +11,7 @@ from typing import Final
 
 from alertd.core.events import Event
 from alertd.core.messages import details, living
-from alertd.core.messages.freshness import footer
+from alertd.core.messages.freshness import footer, zone_named
 from alertd.core.messages.groups import merged, several
 from alertd.core.messages.notices import notice
 from alertd.core.messages.repeats import again
@@ -34,6 +34,7 @@ def compose(events: Sequence[Event], now: datetime) -> Message:
     if len(events) == 1:
         event = events[0]
         headline, lines, extra = again(event, notice(event, now), now)
+        extra = (zone_named(event), *extra)
         ending = living.footer(event, now) if details.words(event, "occasion") == "standing" else ()
     else:
         event = merged(events)

@@ -43,9 +43,11 @@ def source_stale(event: Event, now: datetime) -> Said:
 
 def seeing_again(event: Event, now: datetime) -> Said:
     """Seeing spend from `gateway` again: blind from 13:58 to 14:42 (44 min)"""
-    if "faults" in event.details:
-        return (bold("The configuration is sound again"), plain(" and in force")), (), ("no action needed",)
     zone, since, until = zone_of(event), details.instant(event, "since"), details.instant(event, "until")
+    if "faults" in event.details:
+        lasted = f" (refused for {age(until - since)})" if since is not None and until is not None else ""
+        headline = (bold("The configuration is sound again"), plain(f" and in force{lasted}"))
+        return headline, (), ("no action needed",)
     when = ""
     if since is not None and until is not None:
         when = f": blind from {clock_time(since, zone, now)} to {clock_time(until, zone, now)} ({age(until - since)})"

@@ -29,6 +29,12 @@ def footer(event: Event, now: datetime, *extra: str) -> Line:
     return (Span(" · ".join(part for part in (*parts, *extra) if part), "italic"),)
 
 
+def zone_named(event: Event) -> str:
+    """`times in Berlin`, where no period's end names the zone of the times that are said."""
+    told = event.data_until is not None or "since" in event.details
+    return f"times in {place(event.zone)}" if told and event.period_end is None else ""
+
+
 def data_age(event: Event, now: datetime) -> str:
     """Data to 09:38 (2 min old)"""
     if event.data_until is None:

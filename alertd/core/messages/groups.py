@@ -14,11 +14,14 @@ from alertd.core.messages.dates import day, period_name, zone_of
 from alertd.core.messages.figures import amount, chance, estimate, level_text, plural, used_of
 from alertd.core.messages.notices import notice
 from alertd.core.messages.spans import Line, Said, bold, code, joined, plain
+from alertd.core.messages.thresholds import how_surely
 
 _SHOWN: Final = 12
 #: How many budgets that are well a summary names: the nearest to their limits.
 _QUIET: Final = 3
 _EXPLAINED: Final = 3
+#: Of several budgets none is called all but certain: that is said of one.
+_ONE_BY_ONE: Final = 0.9
 _HUNDRED: Final = Decimal(100)
 _RANK: Final = {"critical": 0, "warning": 1, "information": 2}
 _STATES: Final = {"over": "over", "risk": "at risk", "unknown": "unknown", "ok": "inside"}
@@ -106,7 +109,8 @@ def _headline(events: Sequence[Event], now: datetime) -> str:
     if bases == {("threshold", "forecast")}:
         first = min((event.exhausted_at for event in events if event.exhausted_at), default=None)
         out = "" if first is None else f"; the first runs out {day(first, zone_of(events[0]))}"
-        return f"{what} will probably exceed their budgets{out}"
+        verb = how_surely(min(_ONE_BY_ONE, *(event.probability_over or 0 for event in events)))
+        return f"{what} {verb} their budgets{out}"
     if bases == {("threshold", "actual")}:
         lowest = min(event.level or _HUNDRED for event in events)
         return (

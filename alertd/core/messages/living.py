@@ -16,6 +16,7 @@ from alertd.core.messages.dates import day, period_name, place, possessive, zone
 from alertd.core.messages.figures import amount, used_of
 from alertd.core.messages.freshness import missing
 from alertd.core.messages.spans import Line, Said, Span, bold, clean, code, joined, name, plain
+from alertd.core.messages.thresholds import how_surely
 
 #: What an open alert's state means to its reader, and whether a name and an end follow.
 _STATES: Final[Mapping[str, str]] = {
@@ -76,7 +77,7 @@ def _headline(event: Event, now: datetime) -> Line:
         tail = f": runs out {out}" if out else ""
         return (
             *whose,
-            bold(f" will probably exceed {budget}{tail}"),
+            bold(f" {how_surely(event.probability_over)} {budget}{tail}"),
             plain(evidence.runs_out_between(event, now) if out else ""),
         )
     if event.spent is not None and event.amount:

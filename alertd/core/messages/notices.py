@@ -118,7 +118,7 @@ def _unmatched(event: Event, now: datetime) -> Said:
 
 
 def _uncovered(event: Event, now: datetime) -> Said:
-    """No budget covers 31.40 USD of spend"""
+    """No budget covers 31.40 USD of this month's spend"""
     sums = [amount(found, unit) for unit, value in details.table(event, "uncovered").items()
             if (found := details.as_decimal(value)) is not None]  # fmt: skip
     parts: list[Line] = []
@@ -136,7 +136,7 @@ def _uncovered(event: Event, now: datetime) -> Said:
             plain(" for the rest."),
         ),
     )
-    return (bold(f"No budget covers {' and '.join(sums) or 'some'} of the spend"),), lines, ()
+    return (bold(f"No budget covers {' and '.join(sums) or 'some'} of this month's spend"),), lines, ()
 
 
 def _summary(event: Event, now: datetime) -> Said:

@@ -25,6 +25,11 @@ _CERTAINTY: Final = (
 )
 
 
+def how_surely(probability: float | None) -> str:
+    """`may exceed`, `will probably exceed` or `is all but certain to exceed`."""
+    return next(words for floor, words in _CERTAINTY if (probability or 0) >= floor)
+
+
 def threshold(event: Event, now: datetime) -> Said:
     """A threshold that was reached, by its basis."""
     basis = "over" if event.basis == "actual" and _is_full(event) else event.basis
@@ -69,7 +74,7 @@ def _forecast(event: Event, now: datetime) -> Said:
     """research will probably exceed its budget: runs out Fri 27 Nov (Wed 25 Nov to Mon 30 Nov)"""
     out = evidence.runs_out(event, now)
     level = "its budget" if event.level in {None, Decimal(_HUNDRED)} else f"{level_text(event.level)} of its budget"
-    verb = next(words for floor, words in _CERTAINTY if (event.probability_over or 0) >= floor)
+    verb = how_surely(event.probability_over)
     headline = (
         *evidence.who(event),
         bold(f" {verb} {level}{': runs out ' + out if out else ''}"),
