@@ -75,3 +75,9 @@ def test_a_month_in_berlin_is_an_hour_longer_when_summer_time_ends():
 def test_a_rule_that_cannot_be_is_refused_with_what_can(kind, day):
     with pytest.raises(ValueError, match="a period is one of|the start day of"):
         PeriodRule(kind, UTC, day)
+
+
+def test_a_period_holds_its_first_instant_and_not_the_next_ones():
+    period = PeriodRule("month", BERLIN).containing(datetime(2026, 10, 25, tzinfo=UTC))
+    moments = [border + step for border in (period.start, period.end) for step in (-timedelta.resolution, timedelta(0))]
+    assert [moment in period for moment in moments] == [False, True, True, False]

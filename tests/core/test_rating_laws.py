@@ -179,3 +179,10 @@ def test_what_has_no_price_is_beside_the_bill_and_in_no_total() -> None:
     assert (bill.lines, bill.totals) == ((), {})
     assert [(one.quantity, "no price is known" in one.reason) for one in bill.unpriced] == [(7, True)]
     assert isinstance(BOOK.price(Line("scaleway", "no-such-model", "input"), MONTHS["b"]), Unpriced)
+
+
+def test_a_correction_below_zero_is_credited_at_its_price_and_widens_no_allowance() -> None:
+    taken_back = [used(LINES[0], 3_000_000, at("b")), used(LINES[1], -2_000_000, at("b"))]
+    bill = rate(taken_back, BOOK)
+    found = {one.line.meter: (one.free_quantity, one.cost) for one in bill.lines}
+    assert found == {"input": (1_000_000, Decimal("1.80")), "output": (0, Decimal("-1.80"))}

@@ -44,9 +44,7 @@ def counting(
         if _charge(row) != ESTIMATE and not (tokens and row.billed):
             given[seller(row), _charge(row)][row.source].add(bool(row.billed))
     counted = {(pair, *choice) for pair, sources in given.items() for choice in _counted(sources, standings)}
-    return lambda row: (
-        _charge(row) != ESTIMATE and ((seller(row), _charge(row)), row.source, bool(row.billed)) in counted
-    )
+    return lambda row: ((seller(row), _charge(row)), row.source, bool(row.billed)) in counted
 
 
 def sellers(series: Iterable[SeriesRow]) -> Callable[[SeriesRow], str]:
