@@ -57,7 +57,7 @@ class Terms:
         """
         for pattern in self.protect:
             wanted = pattern.strip().lower()
-            label, sign, value = wanted.partition("=")
+            label, sign, value = map(str.strip, wanted.partition("="))
             by_label = sign and any(n.lower() == label and fnmatchcase(v.lower(), value) for n, v in labels)
             if by_label or any(fnmatchcase(name.lower(), wanted) for name in names if name):
                 return pattern
