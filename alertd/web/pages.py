@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +15,7 @@ from starlette.routing import Route
 from alertd.core.budgets import scope_text
 from alertd.core.judgement.positions import Position
 from alertd.core.messages.dates import age
+from alertd.core.messages.figures import plural
 from alertd.core.messages.spans import clean
 from alertd.core.pictures.markup import Content, Markup, element, fragment
 from alertd.ports import AlertRow, StoreError
@@ -23,8 +25,12 @@ from alertd.web.answers import RECENT, STATES, notes_of, worst_first
 from alertd.web.budget_page import budget_page
 from alertd.web.front import chosen, summary, table
 from alertd.web.layout import page
+from alertd.web.sources import dark_since
 from alertd.web.tables import prices_page, sources_page
-from alertd.web.view import Standings, View
+from alertd.web.view import Lane, Standings, View
+
+#: A message is tried again within minutes; one that is older than this does not get through.
+_WAITS_LONG: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +72,15 @@ class Pages:
         found = chosen(positions, state, words)
         shown = await asyncio.to_thread(table, found, now) if found else _nothing(self.view, positions)
         head = element("h1", "Budgets"), summary(positions, state=state, words=words)
-        return self._page("Budgets", "/", await self._unanswered(), *head, shown)
+        return self._page("Budgets", "/", await self._kept(now), *head, shown)
 
-    async def _unanswered(self) -> Markup | None:
-        """That acts wait for a person; nothing where the database does not answer, which other pages tell."""
+    async def _kept(self, now: datetime) -> Markup:
+        """What the database has to say first: that it does not answer, that acts wait for a person, or messages."""
         try:
-            return unanswered(await notes_of(self.view.records))
+            notes, waiting = await notes_of(self.view.records), await self.view.records.outbox_depth()
         except StoreError:
-            return None
+            return _no_database("these are the figures of the last round, and nothing new is told")
+        return fragment(unanswered(notes), undelivered(waiting, self.view.lanes(), now))
 
     async def budget(self, request: Request) -> Response:
         """One budget and scope; a budget of many scopes without `?scope=` lists them."""
@@ -152,10 +159,16 @@ def notices(view: View, now: datetime) -> Markup:
                     class_="notice over", role="alert")
         )  # fmt: skip
     for source in standings.sources.values():
-        if source.stale(now) and source.until is not None:
-            words = f"Cannot see spend from {source.name} for {age(now - source.until)}: its budgets are unknown."
+        dark = dark_since(source, now)
+        if dark is not None:
+            words = f"Cannot see spend from {source.name} for {age(now - dark)}: its budgets are unknown."
             more = f" {clean(source.error)}" if source.error else ""
             said.append(element("p", element("strong", words), more, class_="notice over", role="alert"))
+    stuck = [loop.name for loop in view.loops() if loop.stuck(view.started, now)]
+    if stuck:
+        words = f"alertd itself is stuck ({', '.join(stuck)}): figures are old and news may be missing. "
+        link = element("a", "See Sources", href="/sources")
+        said.append(element("p", element("strong", words), link, class_="notice over", role="alert"))
     if any(position.unpriced for position in standings.positions):
         words = "Some usage has no price and counts in no figure: "
         said.append(element("p", words, element("a", "see Prices", href="/prices"), class_="notice risk"))
@@ -175,9 +188,25 @@ def _nothing(view: View, positions: Sequence[Position]) -> Markup:
     )
 
 
-def _no_database() -> Markup:
-    return element("p", "The database does not answer: what was announced cannot be shown; see the log.",
-                   class_="notice over", role="alert")  # fmt: skip
+def _no_database(so: str = "what was announced cannot be shown") -> Markup:
+    return element("p", f"The database does not answer: {so}; see the log.", class_="notice over", role="alert")
+
+
+def undelivered(
+    waiting: Mapping[str, tuple[int, datetime | None]], lanes: Sequence[Lane], now: datetime
+) -> Markup | None:
+    """Notifiers that fail and whose oldest message waits for too long; what quiet hours hold back is no fault."""
+    errors = {lane.notifier: clean(lane.last_error) for lane in lanes if lane.last_error}
+    said = [
+        f"{plural(count, 'message')} for {name}, the first for {age(now - oldest)}: {errors[name]}"
+        for name, (count, oldest) in sorted(waiting.items())
+        if name in errors and oldest is not None and now - oldest > _WAITS_LONG
+    ]
+    if not said:
+        return None
+    link = element("a", "See Sources", href="/sources")
+    strong = element("strong", "Not delivered: ")
+    return element("p", strong, "; ".join(said), ". ", link, class_="notice over", role="alert")
 
 
 def _foot(standings: Standings, version: str, now: datetime) -> Markup:

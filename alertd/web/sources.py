@@ -31,6 +31,14 @@ def state_of_source(view: SourceView, now: datetime) -> tuple[str, str]:
     return ("partial", "answers in part") if view.degraded else ("ok", "read")
 
 
+def dark_since(view: SourceView, now: datetime) -> datetime | None:
+    """Since when nothing is seen from it, where that is longer than it may; also where nothing ever was."""
+    if view.stale(now):
+        return view.until
+    never = view.until is None and view.failing_since is not None and now - view.failing_since > view.stale_after
+    return view.failing_since if never else None
+
+
 def compared_at(notes: Notes) -> datetime | None:
     """When estimate and bill were compared last; None where there never were both."""
     note = notes.get(NOTE)

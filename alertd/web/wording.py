@@ -19,7 +19,7 @@ from alertd.core.pictures.markup import Markup, element, fragment
 #: A state in two words; its sign says it again without a colour.
 STATES: Final = {
     "over": ("■", "over budget"),
-    "risk": ("▲", "will probably exceed"),
+    "risk": ("▲", "at risk"),
     "unknown": ("?", "unknown"),
     "ok": ("●", "on pace"),
 }
@@ -53,10 +53,11 @@ def used(position: Position) -> Markup:
 
 
 def outlook(position: Position, event: Event, now: datetime) -> list[Markup]:
-    """Likely total, chance and date, a line each; nothing where it is unknown."""
+    """Likely total and chance, and a date where it is not on pace, a line each; nothing where it is unknown."""
     if state_of(position) == "unknown":
         return []
-    lines = [evidence.likely(event), evidence.exceeding(event), _used_up(event, now)]
+    out = () if state_of(position) == "ok" else _used_up(event, now)  # what is on pace is not said to run out
+    lines = [evidence.likely(event), evidence.exceeding(event), out]
     return [html(capital(line)) for line in lines if line]
 
 

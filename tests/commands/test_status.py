@@ -105,7 +105,7 @@ def drawn(*, blind: bool = False, width: int = 170) -> str:
 def test_the_table_says_spent_low_likely_high_the_day_it_runs_out_and_the_datas_age():
     text = drawn()
     line = next(line for line in text.splitlines() if line.startswith("research"))
-    for said in ("will probably exceed", "304.02 of 500.00 USD (61 %)", " – ", "Nov", "█", "min old"):
+    for said in ("at risk", "304.02 of 500.00 USD (61 %)", " – ", "Nov", "█", "min old"):
         assert said in line
     assert "marketing" in text
     assert "no data yet" in text

@@ -6,14 +6,16 @@ import base64
 import hashlib
 import re
 from dataclasses import replace
+from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
 
+from alertd.core.judgement.positions import SourceView
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook
-from alertd.web import Standings, View
-from tests.web.house import HOSTILE, SHOUT, Browser, Kept, browser, november, view_of
+from alertd.web import Lane, Loop, Standings, View
+from tests.web.house import HOSTILE, NOW, SHOUT, Browser, Kept, browser, november, view_of
 
 PAGES = ["/", "/budgets/research", "/budgets/teams", "/alerts", "/actions", "/sources", "/prices"]
 OLD_PRICES = """
@@ -123,7 +125,7 @@ def test_the_front_page_says_of_every_budget_what_was_used_what_is_likely_and_wh
     assert re.search(r"Likely total \d+ \(80 %: \d+ to \d+\)", words)
     assert re.search(r"Runs out \w{3} \d+ Nov", words)
     assert re.search(r"Used up Sat 14 Nov", words)
-    for said in ("over budget", "will probably exceed", "on pace", "unknown", "no data yet"):
+    for said in ("over budget", "at risk", "on pace", "unknown", "no data yet"):
         assert said in words
 
 
@@ -224,6 +226,42 @@ def test_without_a_database_the_figures_stay_and_the_rest_says_why(view: View):
     house = browser(replace(view, records=Kept(dead=True)))
     assert "304.02 of 500.00 USD" in read(house, "/budgets/research").words
     assert "The database does not answer" in read(house, "/alerts", 503).words
+
+
+def test_the_front_page_says_that_the_database_does_not_answer(view: View):
+    words = read(browser(replace(view, records=Kept(dead=True))), "/").words
+    assert "304.02 of 500.00 USD" in words
+    said = "The database does not answer: these are the figures of the last round, and nothing new is told; see the log"
+    assert said in words
+
+
+def test_a_source_that_never_answered_is_said_to_be_blind_too(view: View):
+    never = SourceView("cloud", None, timedelta(minutes=15), failing_since=NOW - timedelta(minutes=42), error="401")
+    standings = replace(view.standings(), sources={"cloud": never})
+    words = read(browser(replace(view, standings=lambda: standings)), "/").words
+    assert "Cannot see spend from cloud for 42 min: its budgets are unknown. 401" in words
+
+
+def test_a_loop_that_is_stuck_is_said_before_any_figure(view: View):
+    loops = [Loop("judge", timedelta(minutes=10), runs=3, last_end=NOW - timedelta(hours=3))]
+    words = read(browser(replace(view, loops=lambda: loops)), "/").words
+    assert "alertd itself is stuck (judge): figures are old and news may be missing" in words.partition("Budgets")[2]
+    assert "alertd itself is stuck" not in read(browser(view), "/").words
+
+
+def test_messages_that_do_not_get_through_are_said_and_those_that_quiet_hours_hold_are_not(view: View):
+    waiting = {"ops": (3, NOW - timedelta(minutes=42)), "mail": (1, NOW - timedelta(hours=5))}
+    lanes = [Lane("ops", last_error="Slack answers invalid_auth"), Lane("mail")]
+    told = replace(view, records=Kept(waiting=waiting), lanes=lambda: lanes)
+    words = read(browser(told), "/").words
+    assert "Not delivered: 3 messages for ops, the first for 42 min: Slack answers invalid_auth. See Sources" in words
+    assert "for mail" not in words
+
+
+def test_what_is_on_pace_is_not_said_to_run_out(open_house: Browser):
+    rows = open_house.get("/").text.split("<tr")
+    assert any("on pace" in row and "chance of exceeding" in row for row in rows)
+    assert [row for row in rows if "on pace" in row and "Runs out" in row] == []
 
 
 def test_before_the_first_judgement_the_page_says_what_it_waits_for(view: View):
