@@ -41,6 +41,9 @@ ENDS: Final = "0, whatever the figures; 1 where there is no such budget or no da
 #: A budget without `PER` has a line before anything is used.
 NOTHING: Final = "No budget is configured (ALERTD_BUDGETS__NAME__AMOUNT), or no usage was seen yet by what PER names."
 _STYLES: Final = {"over": "bold red", "risk": "bold yellow", "unknown": "dim", "ok": "green"}
+_COLUMNS: Final = ("Budget", "", "Used", "Likely total (80 %)", "Used up", "Last days", "Data")
+#: Columns of a terminal on which the figures of a budget and its last days stand side by side.
+_WIDE: Final = 110
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
 _DAYS: Final = 14
 _SHOWN: Final = 50
@@ -103,7 +106,7 @@ async def _watched(app: App, args: argparse.Namespace, only: str | None) -> int:
                     print(json.dumps(_answer(wanted, notes, now)), flush=True)
                 else:
                     most = len(wanted) if args.all or not console.is_terminal else max(1, console.height - _FRAME)
-                    draw(Group(table(wanted[:most], len(wanted), now), _foot(now, args.every)))
+                    draw(Group(table(wanted[:most], len(wanted), now, console.width), _foot(now, args.every)))
             await asyncio.sleep(args.every.total_seconds())
 
 
@@ -135,16 +138,21 @@ async def _standings(app: App, only: str | None) -> tuple[Sequence[Position], No
 
 def show(positions: Sequence[Position], count: int, now: datetime, console: Console) -> None:
     """Print the table."""
-    console.print(table(positions, count, now))
+    console.print(table(positions, count, now, console.width))
 
 
-def table(positions: Sequence[Position], count: int, now: datetime) -> RenderableType:
-    """The table of the positions, of so many in all; a name from outside is text, never mark-up."""
+def table(positions: Sequence[Position], count: int, now: datetime, width: int) -> RenderableType:
+    """The table of the positions, of so many in all; a name from outside is text, never mark-up.
+
+    On a narrow terminal the last days are left out: cut off they say nothing, and they take the figures' room.
+    """
     if not positions:
         return Text(NOTHING)
-    found = Table("Budget", "", "Used", "Likely total (80 %)", "Used up", "Last days", "Data", box=None, pad_edge=False)
+    shown = [name for name in _COLUMNS if name != "Last days" or width >= _WIDE]
+    found = Table(*shown, box=None, pad_edge=False)
     for position in positions:
-        found.add_row(*_row(position, now))
+        cells = dict(zip(_COLUMNS, _row(position, now), strict=True))
+        found.add_row(*(cells[name] for name in shown))
     if count <= len(positions):
         return found
     return Group(found, Text(f"and {count - len(positions):,} more, all further from their limits; --all shows them"))
@@ -155,7 +163,7 @@ def _row(position: Position, now: datetime) -> list[Text]:
     unit, known = position.amount.unit, state != "unknown"
     used = used_of(position.spent, position.amount.value, unit) if position.data_until else "no data yet"
     likely = [estimate(event.projected[q], unit, position.spent) for q in ("0.1", "0.5", "0.9") if q in event.projected]
-    out = evidence.runs_out(event, now) if known else ""
+    out = evidence.runs_out(event, now) if state in {"over", "risk"} else ""
     return [
         Text(text_of(evidence.who(event))),
         Text(f"{STATES[state][0]} {STATES[state][1]}", _STYLES[state]),

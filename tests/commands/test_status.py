@@ -112,6 +112,19 @@ def test_the_table_says_spent_low_likely_high_the_day_it_runs_out_and_the_datas_
     assert "more, all further from their limits" in text
 
 
+def test_on_a_narrow_terminal_the_last_days_make_room_for_the_figures():
+    assert "Last days" not in drawn(width=80)
+    assert "█" not in drawn(width=80)
+    assert all(f" {word} " in drawn(width=80) for word in ("349.89", "USD", "budget", "Nov"))
+    assert "Last days" in drawn(width=130)
+
+
+def test_what_is_on_pace_has_no_day_on_which_it_runs_out():
+    on_pace = [line for line in drawn().splitlines() if "on pace" in line]
+    assert len(on_pace) > 0
+    assert [line for line in on_pace if "Nov" in line] == []
+
+
 def test_names_from_outside_are_text_and_never_mark_up():
     world, _ = november()
     (one,) = [p for p in world.judged().positions if p.scope == (("team", SHOUT),)]
