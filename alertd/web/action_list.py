@@ -59,7 +59,7 @@ def actions_page(terms: Sequence[Terms], notes: Notes, steps: Iterable[Step], no
     return fragment(
         element("h1", "Actions"),
         _paused(notes),
-        grid("Configured", ("Action", "Does", "Mode", "Upon", "Lacks"), rows)
+        grid("Configured", ("Action", "Does", "Mode", "Upon", "Lacks"), rows, stacked=True)
         if rows
         else element("p", none, class_="quiet"),
         element("h2", "Acts"),
@@ -121,8 +121,11 @@ def _paused(notes: Notes) -> Markup | None:
 
 
 def _terms(terms: Terms) -> Markup:
-    cells = (terms.what, terms.mode.replace("_", " "), ", ".join(terms.on), terms.lacks or "–")
-    return element("tr", element("th", terms.name, scope="row"), [element("td", clean(cell)) for cell in cells])
+    cells = (terms.what, terms.mode.replace("_", " "), ", ".join(terms.on))
+    named = element("span", "lacks", class_="narrow") if terms.lacks else None
+    lacks = element("td", named, clean(terms.lacks) or "–", class_="lacking" if terms.lacks else "none")
+    name = element("th", terms.name, scope="row")
+    return element("tr", name, [element("td", clean(cell)) for cell in cells], lacks)
 
 
 def _entry(act: Act, steps: Sequence[Step], now: datetime) -> Markup:

@@ -332,3 +332,9 @@ def test_a_dead_database_hides_no_source(view: View):
 def test_the_front_page_says_that_an_act_waits_for_a_person(open_house: Browser, blind: View):
     assert "1 act on a key waits for an answer" in read(open_house, "/").words
     assert "on a key" not in read(browser(blind), "/").words
+
+
+def test_on_a_telephone_what_an_action_lacks_stands_below_it_and_is_not_cut_off(open_house: Browser):
+    page = read(open_house, "/actions")
+    assert "scroll stacked" in [attributes.get("class") for attributes in page.all("div")]
+    assert "lacks a token of its own: ALERTD_ACTIONS__STOP_TEAMS__TOKEN_FILE" in page.words
