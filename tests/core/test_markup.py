@@ -17,4 +17,4 @@ def test_what_comes_from_outside_neither_opens_an_element_nor_ends_an_attribute(
 
 def test_elements_pass_as_they_are_and_nothing_leaves_no_trace() -> None:
     inner = element("b", "x", class_="quiet", aria_label=1.50, hidden=True, id=None)
-    assert fragment(None, False, [inner, " & "]) == b'<b class="quiet" aria-label="1.5" hidden>x</b> &amp; '
+    assert fragment(None, [False, inner, " & "]) == b'<b class="quiet" aria-label="1.5" hidden>x</b> &amp; '
