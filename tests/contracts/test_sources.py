@@ -243,7 +243,7 @@ def test_the_documentation_shows_every_kind_with_an_example_that_is_accepted(kin
     section = next(part for part in DOCS.read_text("utf-8").split("\n## ") if f"· `{kind}`" in part.splitlines()[0])
     for said in ("Reads", "Least privilege", "Delay", "annot see"):
         assert said in section
-    lines = [line for line in section.split("```")[1].splitlines() if line]
+    lines = [line for line in section.split("```")[1].splitlines()[1:] if line]
     given = dict(line.split("__", 2)[2].split("=", 1) for line in lines)
     assert given.pop("KIND") == kind
     assert len(lines) == 5
