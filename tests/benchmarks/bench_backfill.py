@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import multiprocessing
 import resource
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -171,4 +172,7 @@ if __name__ == "__main__":
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--step", type=int, default=60, help="seconds between scrapes")
     given = parser.parse_args()
-    main(given.series, given.days, given.step)
+    if shutil.which("prometheus") and shutil.which("promtool"):
+        main(given.series, given.days, given.step)
+    else:
+        print("no `prometheus` and `promtool` on PATH: nothing to read from")
