@@ -19,6 +19,8 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+import pytest
+
 from tests.benchmarks.bench_latency import Page
 from tests.databases import postgres_server, schema
 from tests.servers.recording import Received, Reply
