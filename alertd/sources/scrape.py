@@ -155,7 +155,7 @@ def parsed(answer: Answer, metrics: Iterable[str]) -> list[Sample]:
     try:
         families = (parse_openmetrics if openmetrics else parse_text)("\n".join([*lines, ""]))
         found = [sample for family in families for sample in family.samples]
-    except (ValueError, KeyError, IndexError) as error:
+    except (ValueError, KeyError, IndexError, OverflowError) as error:
         raise SourceError(f"{answer.place}: the page is cut short or no page of metrics: {error}") from error
     if not found and not _SAMPLE.search(text):
         raise SourceError(f"{answer.place}: there is not one metric on the page; is the address right?")

@@ -86,6 +86,7 @@ def _value(match: re.Match[str]) -> str:
 def _is_expression(matcher: Matcher) -> None:
     if "~" in matcher.operator:
         try:
-            re.compile(matcher.value)
-        except re.error as error:
+            with catch_warnings(action="ignore"):  # of what Python may read otherwise one day, Prometheus knows nothing
+                re.compile(matcher.value)
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"{matcher}: {matcher.value!r} is no regular expression: {error}") from None
