@@ -166,6 +166,36 @@ async def test_what_somebody_else_undid_is_said_and_left_alone(make):
         assert (act.state, len(provider.written)) == ("drifted", provider.moves)
 
 
+@pytest.mark.parametrize("make", [p for p in PROVIDERS if p.stopped], ids=lambda make: make.__name__)
+async def test_what_somebody_else_stopped_after_a_refusal_is_not_ours_to_undo(make):
+    provider = make()
+    provider.troubles.append("429")
+    async with stopping(provider) as going:
+        await going.rounds(1)
+        written = len(provider.written)
+        provider.state |= provider.stopped
+        act = await going.rounds()
+        steps = await going.sound()
+    assert (act.state, act.ours, len(provider.written)) == ("verified", False, written)
+    assert steps[-1].reason.startswith("it was so already")
+
+
+@pytest.mark.parametrize("make", [p for p in PROVIDERS if p.reversible], ids=lambda make: make.__name__)
+async def test_what_somebody_else_undid_after_a_restore_was_refused_is_said_to_be_theirs(make):
+    provider = make()
+    async with stopping(provider) as going:
+        await going.rounds()
+        provider.troubles.append("429")
+        act, step = (await going.act()).after("restore", going.clock.now(), "ana")
+        await going.put(replace(act, attempts=0, sent=None), step)
+        await going.rounds(1)
+        provider.state = provider.first()
+        act = await going.rounds()
+        steps = await going.sound()
+    assert (act.state, len(provider.written)) == ("drifted", provider.moves)
+    assert steps[-1].reason.startswith("somebody else undid it")
+
+
 @pytest.mark.parametrize(
     "make",
     [p for p in PROVIDERS if p.reversible and p.kind != "openai"],  # whose levers are a project's, which never goes

@@ -232,6 +232,39 @@ async def test_a_command_that_was_cut_off_is_not_run_a_second_time(tmp_path: Pat
     assert "look by hand" in act_now.error
 
 
+async def test_an_undo_that_was_cut_off_is_not_run_a_second_time(tmp_path: Path):
+    runs = tmp_path / "runs"
+    body = (
+        "import json,sys,time; do=json.load(sys.stdin)['do']\n"
+        f"open({str(runs)!r},'a').write(do + ' ')\n"
+        "if do == 'restore': time.sleep(99)"
+    )
+    options = {"command": [sys.executable, "-c", body], "timeout": "3s", "reversible": True}
+    async with run("command", options) as going:
+        assert (await going.rounds(1)).state == "verified"
+        act_now = await going.restored()
+        await going.sound()
+    assert (act_now.state, runs.read_text()) == ("stuck", "act restore ")
+    assert "it may have been undone, and its state cannot be read: look by hand" in act_now.error
+
+
+async def test_a_command_that_asked_for_later_is_run_again_to_stop_and_to_undo(tmp_path: Path):
+    """A refusal is certain: nothing may have been done, and nobody has to look by hand."""
+    runs = tmp_path / "runs"
+    body = (
+        "import json,os,sys; do=json.load(sys.stdin)['do']; path=" + repr(str(runs)) + "\n"
+        "seen=open(path).read() if os.path.exists(path) else ''\n"
+        "open(path,'a').write(do + ' ')\n"
+        "sys.exit(0 if do in seen else 75)"
+    )
+    options = {"command": [sys.executable, "-c", body], "timeout": "60s", "reversible": True}
+    async with run("command", options) as going:
+        assert (await going.rounds(3)).state == "verified"
+        assert (await going.restored()).state == "restored"
+        await going.sound()
+    assert runs.read_text() == "act act restore restore "
+
+
 async def test_a_command_that_tells_the_state_is_run_again_only_where_it_is_as_before(tmp_path: Path):
     state = tmp_path / "stopped"
     body = (

@@ -111,6 +111,50 @@ def test_a_redirect_on_the_same_host_is_followed_where_it_loses_nothing(method, 
             assert problem(f"{server.url}/old", method=method).permanent
 
 
+def test_a_redirect_to_another_port_of_the_same_host_is_another_server_and_gets_nothing():
+    with (
+        serving(lambda _: Reply({})) as other,
+        serving(lambda _: Reply("", 302, {"Location": f"{other.url}/new"})) as server,
+    ):
+        error = problem(f"{server.url}/old", Access(bearer="t0ken"))
+    assert f"redirects to {other.url}, which is not followed" in str(error)
+    assert (error.permanent, other.asked) == (True, [])
+
+
+def test_a_redirect_from_https_to_http_of_the_same_server_is_not_followed_and_the_token_stays_encrypted(tmp_path):
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+
+    def send_away(connection, _over):
+        with connection:
+            connection.recv(65536)
+            plain = b"http://127.0.0.1:%d/new" % connection.getsockname()[1]
+            connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: " + plain + b"\r\nContent-Length: 0\r\n\r\n")
+
+    with hell.Hell(send_away, context) as server:
+        error = problem(f"{server.url}/old", Access(bearer="t0ken", ca_file=tmp_path / "ca.pem"))
+    plain = server.url.replace("https:", "http:")
+    assert (f"redirects to {plain}, which is not followed" in str(error), error.permanent) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("onward", "refused"),
+    [
+        ("https://gateway.example/metrics", False),
+        ("https://other.example/metrics", True),
+        ("https://gateway.example:8443/metrics", True),
+        ("http://gateway.example:8080/metrics", True),
+    ],
+)
+def test_of_redirects_elsewhere_only_the_one_to_https_on_the_same_host_is_followed(onward, refused):
+    """Seen through a proxy, which is the one asked for every name."""
+    with serving(lambda _: Reply("", 301, {"Location": onward})) as proxy:
+        error = problem("http://gateway.example/metrics", Access(proxy=proxy.url, bearer="t0ken"))
+    assert ("which is not followed" in str(error)) is refused
+    assert len(proxy.asked) == 1
+
+
 def test_redirects_in_a_circle_end():
     with serving(lambda asked: Reply("", 302, {"Location": asked.path})) as server:
         assert "redirects in circles" in str(problem(f"{server.url}/round"))
