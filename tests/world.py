@@ -14,7 +14,7 @@ from alertd.core.judgement.verdicts import Alert
 from alertd.core.ledger import Ledger, SeriesRow, UsageRow
 from alertd.core.money import Money
 from alertd.core.periods import PeriodRule
-from alertd.core.pricing.fx import Rates
+from alertd.core.pricing.fx import Rate, Rates
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.pricing.tariffs import LedgerTariff, exchange_of
@@ -55,6 +55,7 @@ class World:
         self.standings: dict[str, Standing] = {}
         self.raised: dict[str, Amount] = {}
         self.balances: dict[str, Money] = {}
+        self.rates: list[Rate] = []
         self.book = PriceBook((read_price_file("prices", prices),))
         self._series: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
 
@@ -111,7 +112,7 @@ class World:
     def facts(self) -> Facts:
         """What the judge looks at now."""
         tariff = LedgerTariff(self.book, self.ledger, self.standings)
-        exchange, standings = exchange_of(Rates()), self.standings
+        exchange, standings = exchange_of(Rates(self.rates)), self.standings
         around = Circumstances(
             self.now, tariff, exchange, self.sources, self.raised, standings=standings, balances=self.balances
         )

@@ -19,7 +19,9 @@ from alertd.app import App, database_warning
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.core.counting.pseudonyms import Pseudonyms
 from alertd.core.faults import one_of
+from alertd.core.judgement.floorless import floorless
 from alertd.core.judgement.positions import Position
+from alertd.core.judgement.survey import Survey
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import amount, plural
 from alertd.core.pricing.prices import Unpriced
@@ -149,7 +151,7 @@ async def _source(report: Report, name: str, source: Any, now: datetime, hashes:
 
 
 async def _budgets(app: App, report: Report) -> None:
-    _, decisions = await app.judge.preview()
+    facts, decisions = await app.judge.preview()
     if not app.judge.ledger.series:
         said = "what each matches is shown once alertd run has read the sources"
         report.rows.append(("budgets", "", True, said))
@@ -163,6 +165,8 @@ async def _budgets(app: App, report: Report) -> None:
                 ("price", f"{line.model} {line.meter}", True, f"{_WARNING}{price.reason}; nearest known: {near}")
             )
     report.rows.extend(_nobody_has(app))
+    floors = floorless(facts.budgets, Survey(facts.ledger, facts.around))
+    report.rows.extend(("budget", name, True, f"{_WARNING}THRESHOLDS: {what}") for name, what in floors)
 
 
 def _nobody_has(app: App) -> Iterator[tuple[str, str, bool, str]]:

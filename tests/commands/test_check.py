@@ -51,6 +51,25 @@ def test_a_sound_configuration_is_ok_and_shows_what_its_budgets_match(capsys: py
 
 
 @pytest.mark.parametrize(
+    ("changed", "warned"),
+    [
+        ({}, False),
+        ({"BUDGETS__ALL__AMOUNT": "500 EUR"}, True),
+        ({"BUDGETS__ALL__AMOUNT": "500 EUR", "FX__EUR_USD": "1.08"}, False),
+        ({"BUDGETS__ALL__AMOUNT": "500 EUR", "BUDGETS__ALL__THRESHOLDS": "burn_rate 10x over 1h above 20 EUR"}, False),
+    ],
+)
+def test_a_floor_in_a_currency_without_a_rate_is_warned_of_with_what_it_counts_as(
+    capsys: pytest.CaptureFixture[str], changed: dict[str, str], *, warned: bool
+) -> None:
+    with serving_gateway() as (_, server):
+        assert check(SOURCES__GATEWAY__URL=f"{server.url}/metrics", **changed) == 0
+    said = capsys.readouterr().out
+    assert ("warn budget all: THRESHOLDS" in said) is warned
+    assert ("the floor counts as 20 EUR: no rate from EUR to USD; set ALERTD_FX__EUR_USD" in said) is warned
+
+
+@pytest.mark.parametrize(
     ("changed", "place", "remedy"),
     [
         ({"BUDGETS__ALL__AMOUNT": "lots"}, "ALERTD_BUDGETS__ALL__AMOUNT (my.env:5)", "write it as 500 USD"),

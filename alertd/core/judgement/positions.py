@@ -96,6 +96,8 @@ class Position:
     balance: Decimal | None = None
     #: The local day so far, where a threshold asks whether it is unusual.
     today: Unusual | None = None
+    #: What a window's spend (None: today's) is in the unit of a floor that is not its own, where asked and known.
+    worths: Mapping[tuple[timedelta | None, str], Decimal] = field(default_factory=dict)
     #: The start of the first day on which it was used, as far as history reaches.
     used_since: datetime | None = None
     #: Worked out where somebody is told or looks: nothing is decided by it.

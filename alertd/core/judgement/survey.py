@@ -22,6 +22,7 @@ from alertd.core.deferred import Deferred
 from alertd.core.events import Unpriced
 from alertd.core.judgement.anomaly import Unusual, unusual
 from alertd.core.judgement.drivers import evidence
+from alertd.core.judgement.floors import Floors
 from alertd.core.judgement.outlook import Outlook, column, columns, with_width
 from alertd.core.judgement.positions import (
     NO_EVIDENCE,
@@ -60,11 +61,15 @@ class _Feed(NamedTuple):
 
 
 class _Needs(NamedTuple):
-    """What the thresholds of a scope ask for: windows of burn rates, shortest first, and whether the day is usual."""
+    """What the thresholds of a scope ask for: windows of burn rates, shortest first, and whether the day is usual.
+
+    `floored` are those with a floor in another unit than the budget's.
+    """
 
     windows: tuple[timedelta, ...]
     usual: bool
     thresholds: tuple[Threshold, ...]
+    floored: tuple[Threshold, ...]
 
 
 class _Asked(NamedTuple):
@@ -87,14 +92,18 @@ class Survey:
         oldest = ledger.earliest()
         known = HISTORY_DAYS if oldest is None else int(around.now.timestamp() - oldest) // 86400 + 2
         self.days = max(min(HISTORY_DAYS, known), reach)
-        self._costs: dict[tuple[str, str], Costs] = {}
+        self._costs: dict[tuple[str, str, bool], Costs] = {}
         self._counted: dict[bool, Callable[[SeriesRow], bool]] = {}
         self._left_out: dict[bool, frozenset[int]] = {}
         self._between: dict[tuple[float, float], NDArray[np.int64]] = {}
 
-    def costs(self, zone: tzinfo, unit: str) -> Costs:
-        """The ledger's costs by local day, back to the earliest period, and today."""
-        key = (str(zone), unit)
+    def costs(self, zone: tzinfo, unit: str, counts_as: str = "") -> Costs:
+        """The ledger's costs by local day, back to the earliest period, and today.
+
+        `counts_as` is the unit whose series are counted, where that is another: what a budget's own usage is worth.
+        """
+        tokens = (counts_as or unit) == TOKENS
+        key = (str(zone), unit, tokens)
         if key not in self._costs:
             today = self.around.now.astimezone(zone).date()
             days, borders = midnights(zone, today - timedelta(days=self.days), self.days + 1)
@@ -105,7 +114,7 @@ class Survey:
                 borders,
                 tariff=self.around.tariff,
                 exchange=self.around.exchange,
-                counted=self.counted(unit),
+                counted=self.counted(counts_as or unit),
             )
         return self._costs[key]
 
@@ -161,6 +170,7 @@ class _Look:
         self._burned: dict[tuple[float, float], list[Decimal]] = {}
         self._unpriced = frozenset(self._sheet.with_any(list(table.unpriced))) if table.unpriced else frozenset()
         self._assumed = frozenset(self._sheet.with_any(list(table.assumed))) if table.assumed else frozenset()
+        self._floors = Floors(self._ledger, self._around, self._sheet, self._priced, survey.between)
 
     def positions(self) -> Iterator[tuple[int, Position]]:
         """Each with its place in the answer."""
@@ -169,6 +179,9 @@ class _Look:
         for number, projection in Outlook(self._ledger, self._around, self._sheet).projected(found):
             found[number] = replace(found[number], projection=with_width(projection, found[number], self._around))
         return zip((one.place for one in self._asked), found, strict=True)
+
+    def _priced(self, unit: str) -> Costs:
+        return self._survey.costs(self._period.zone, unit, counts_as=self._table.unit)
 
     def _feeds(self) -> list[_Feed]:
         """What the sources of each scope say; scopes that the same sources feed share it."""
@@ -201,6 +214,8 @@ class _Look:
         judged = used and feed.data_until is not None
         windows = needs.windows if judged and self._around.now < self._period.end else ()
         spent = sheet.spent[number] + (budget.opening if self._current else 0)
+        burns = {window: self._burn(number, window, feed, amount) for window in windows}
+        today = self._day_so_far(number, feed) if needs.usual and judged else None
         return Position(
             budget=budget,
             scope=scope,
@@ -213,12 +228,13 @@ class _Look:
             stale_sources=feed.stale,
             unpriced=tuple(self._without_price(number)) if number in self._unpriced else (),
             assumed=self._assuming(number) if number in self._assumed else (),
-            burns={window: self._burn(number, window, feed, amount) for window in windows},
+            burns=burns,
             matched=bool(asked.members),
             closed=feed.closed,
             idle=sheet.idle[number],
             balance=self._balance(feed.names, budget.amount.unit),
-            today=self._day_so_far(number, feed) if needs.usual and judged else None,
+            today=today,
+            worths=self._floors.worths(number, needs.floored, burns, today, feed.data_until) if needs.floored else {},
             used_since=datetime.fromtimestamp(self._table.borders[sheet.born[number]], UTC) if used else None,
             evidence=Deferred(partial(self._evidence, number, windows, feed)) if used else NO_EVIDENCE,
             named=named,
@@ -230,7 +246,8 @@ class _Look:
         if found is None:
             windows = {window for t in thresholds if t.basis == "burn_rate" for window in t.windows}
             usual = any(t.basis == "anomaly" for t in thresholds)
-            found = self._needs[id(thresholds)] = _Needs(tuple(sorted(windows)), usual, thresholds)
+            floored = tuple(t for t in thresholds if t.floor is not None and t.floor.unit != self._table.unit)
+            found = self._needs[id(thresholds)] = _Needs(tuple(sorted(windows)), usual, thresholds, floored)
         return found
 
     def _balance(self, feeding: frozenset[str], unit: str) -> Decimal | None:

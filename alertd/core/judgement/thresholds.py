@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.budgets import Threshold
+from alertd.core.budgets import TOKENS, Amount, Threshold
 from alertd.core.judgement.positions import Position
 
 #: A forecast needs this much data behind it, or half of its level spent: what began yesterday says little of a month.
@@ -118,8 +118,7 @@ def _burning(position: Position, threshold: Threshold) -> bool | None:
         return None
     factor = float(threshold.factor or 1)
     longest = max(burns, key=lambda burn: burn.window)
-    floor = threshold.floor
-    above = floor is None or floor.unit != position.amount.unit or longest.spent >= floor.value
+    above = _above_floor(position, threshold.floor, longest.window, longest.spent)
     if above and all(burn.factor >= factor for burn in burns):
         return True
     return False if longest.factor < factor * _COOLED else None
@@ -129,11 +128,24 @@ def _unusual(position: Position, threshold: Threshold) -> bool | None:
     today = position.today
     if today is None or threshold.probability is None:
         return None
-    floor = threshold.floor
-    above = floor is None or floor.unit != position.amount.unit or today.spent >= float(floor.value)
+    above = _above_floor(position, threshold.floor, None, Decimal(str(today.spent)))
     if above and today.probability >= threshold.probability and today.spent > today.high:
         return True
     return False if today.probability < threshold.probability * _CLEARED else None
+
+
+def _above_floor(position: Position, floor: Amount | None, window: timedelta | None, spent: Decimal) -> bool:
+    """Whether a window's spend is at least its floor.
+
+    Where nobody knows the one in the unit of the other, money counts one for one, and between money and tokens there is
+    no floor: nothing is hidden by what is not known.
+    """
+    unit = position.amount.unit
+    if floor is None:
+        return True
+    if floor.unit != unit and (worth := position.worths.get((window, floor.unit))) is not None:
+        return worth >= floor.value
+    return (floor.unit != unit and TOKENS in {floor.unit, unit}) or spent >= floor.value
 
 
 def _runs_low(position: Position, threshold: Threshold) -> bool | None:

@@ -162,7 +162,7 @@ def costs(
             flat = _flat(row, unit, days, exchange)
             segments.append(flat)
             if row.billed and unit != TOKENS and not flat:
-                missing[kind] = _no_rate(row.billed, unit)
+                missing[kind] = no_rate(row.billed, unit)
             continue
         if row.line not in seen:
             seen[row.line] = _priced(row.line, unit, days, tariff, exchange)
@@ -222,13 +222,14 @@ def _priced(
         for index in range(begin, end):
             rate = exchange(price.currency, unit, days[index])
             if rate is None:
-                missing = _no_rate(price.currency, unit)
+                missing = no_rate(price.currency, unit)
             else:
                 _append(segments, index, index + 1, price.amount * rate)
     return segments, missing, guessed
 
 
-def _no_rate(base: str, unit: str) -> NoPrice:
+def no_rate(base: str, unit: str) -> NoPrice:
+    """Why nothing in the one currency has a price in the other, with the remedy."""
     return NoPrice(f"no rate from {base} to {unit}; set ALERTD_FX__{base}_{unit}, or give it as [[fx]] in a price file")
 
 

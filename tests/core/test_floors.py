@@ -1,0 +1,99 @@
+"""A floor is compared in its own unit: by the day's rate of exchange, by what the tokens cost, or it is said."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from alertd.core.judgement.floorless import floorless
+from alertd.core.judgement.survey import Survey
+from alertd.core.pricing.fx import Rate
+from tests.world import NOVEMBER, World, budget
+
+BURN = "burn_rate 10x over 1h and 5m above {}"
+UNUSUAL = "anomaly p99 above {}"
+#: Two dollars a euro up to the 16th of November, then four: a rate is the day's.
+RATES = [Rate("EUR", "USD", Decimal(2), date(2026, 1, 1)), Rate("EUR", "USD", Decimal(4), date(2026, 11, 17))]
+
+#: The budget, the floor, the rates, what is spent at once in dollars' worth of tokens, whether somebody is told.
+TABLE = [
+    ("a floor in the budget's own currency", "10 USD", "20 USD", [], 21, True),
+    ("below it", "10 USD", "20 USD", [], 19, False),
+    ("euros against a floor in dollars, at two dollars a euro", "10 EUR", "20 USD", RATES[:1], 21, True),
+    (
+        "ten and a half euros are more than 20 dollars, nine and a half are not",
+        "10 EUR",
+        "20 USD",
+        RATES[:1],
+        19,
+        False,
+    ),
+    ("a floor in another currency than all prices", "10 USD", "10 EUR", RATES[:1], 21, True),
+    ("which is not reached", "10 USD", "10 EUR", RATES[:1], 19, False),
+    ("the rate is the one of the day", "10 USD", "10 EUR", RATES, 39, False),
+    ("the rate of the day, above it", "10 USD", "10 EUR", RATES, 41, True),
+    ("no rate is known: the number counts in the budget's unit", "10 USD", "20 EUR", [], 21, True),
+    ("no rate is known, below the number", "10 USD", "20 EUR", [], 19, False),
+    ("tokens against a floor in money, by what they cost", "10M tokens", "20 USD", [], 21, True),
+    ("tokens that cost less than the floor", "10M tokens", "20 USD", [], 19, False),
+    ("tokens against a floor in another currency than their price", "10M tokens", "10 EUR", RATES[:1], 19, False),
+    ("tokens, a floor in a currency without a rate: there is no floor", "10M tokens", "20 EUR", [], 19, True),
+    ("money against a floor in tokens", "10 USD", "20M tokens", [], 21, True),
+    ("money that was for fewer tokens", "10 USD", "20M tokens", [], 19, False),
+]
+
+
+@pytest.mark.parametrize("threshold", [BURN, UNUSUAL])
+@pytest.mark.parametrize("row", TABLE, ids=[row[0] for row in TABLE])
+def test_a_floor_in_another_unit_is_compared_in_its_own(threshold, row):
+    _, amount, floor, rates, dollars, told = row
+    world = World(budget(amount=amount, thresholds=[threshold.format(floor)]))
+    world.rates = rates
+    for day in range(20):
+        world.spend("0.01", at=NOVEMBER.replace(day=1 + day))
+    world.now = NOVEMBER.replace(day=20, hour=12)
+    world.tick()
+    assert [alert for alert in world.alerts if alert.event.kind == "threshold"] == []
+    world.pass_time(minutes=5)
+    world.spend(dollars, at=world.now.replace(minute=0))
+    world.tick()
+    assert [alert.event.basis for alert in world.alerts if alert.event.kind == "threshold"] == [
+        threshold.split()[0]
+    ] * told
+
+
+@pytest.mark.parametrize("priced", [19, 21])
+def test_tokens_without_a_price_leave_no_floor_to_hide_behind(priced):
+    world = World(budget(amount="1M tokens", thresholds=[BURN.format("20 USD")]))
+    world.spend("0.01")
+    world.tick()
+    world.pass_time(hours=3)
+    world.spend(priced, at=world.now)
+    world.spend(1, at=world.now, model="mystery")
+    world.pass_time(minutes=5)
+    world.tick()
+    assert [alert.event.basis for alert in world.alerts if alert.event.kind == "threshold"] == ["burn_rate"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "floor", "rates", "said"),
+    [
+        ("10 USD", "20 USD", [], []),
+        ("10 EUR", "20 USD", RATES, []),
+        ("10 EUR", "20 USD", [], ["counts as 20 EUR: no rate from EUR to USD; set ALERTD_FX__EUR_USD"]),
+        ("10M tokens", "20 USD", [], ["not for mystery: "]),
+        ("10 USD", "20 tokens", [], ["not for the bills of bill: they name no tokens"]),
+    ],
+)
+def test_a_floor_that_cannot_hold_as_written_is_said_with_what_it_counts_as(amount, floor, rates, said):
+    world = World(budget(amount=amount, thresholds=[BURN.format(floor), "actual 100%"]), at=NOVEMBER.replace(day=2))
+    world.rates = rates
+    world.spend(1, at=NOVEMBER)
+    world.spend(1, at=NOVEMBER, model="mystery")
+    world.bill(1, NOVEMBER)
+    facts = world.facts()
+    found = list(floorless(facts.budgets, Survey(facts.ledger, facts.around)))
+    assert [name for name, _ in found] == ["research"] * len(said)
+    assert all(part in sentence for part, (_, sentence) in zip(said, found, strict=True))
