@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from alertd.core.counting.matchers import parse_matchers
 from alertd.ports import SourceError
 from alertd.sources._windows import Windows
 from alertd.sources.prometheus import Options, build
@@ -118,7 +119,13 @@ def test_a_value_with_quotes_and_backslashes_cannot_leave_its_matcher():
     assert all("or+up%7B" not in form or "%5C%22" in form for form in forms)
 
 
-@pytest.mark.parametrize("text", ["{job=gateway", '{job=~"("}', "sum(rate(x[5m]))", '{job="a"} or vector(1)'])
+def test_an_expression_that_python_reads_with_a_warning_is_taken_as_prometheus_reads_it():
+    assert [str(matcher) for matcher in parse_matchers('{job=~"[[a]+"}')] == ['job=~"[[a]+"']
+
+
+@pytest.mark.parametrize(
+    "text", ["{job=gateway", '{job=~"("}', '{job=~"a{99999999999}"}', "sum(rate(x[5m]))", '{job="a"} or vector(1)']
+)
 def test_matchers_that_are_none_are_refused_with_an_example(text):
     with pytest.raises(ValidationError, match="write it as|no regular expression"):
         Options(url="http://prometheus:9090", preset="litellm", matchers=text)

@@ -103,6 +103,7 @@ def test_a_histograms_sum_and_its_type_label_are_read():
         (Reply("<html>sign in</html>", 401, {"Content-Type": "text/html"}), "401 (it wants other credentials)"),
         (Reply(page(5).replace("# EOF", ""), 200, OPENMETRICS), "cut short or no page of metrics"),
         (Reply('litellm_input_tokens_metric_total{model="gpt', 200, TEXT), "cut short or no page of metrics"),
+        (Reply(f"litellm_input_tokens_metric_total 5 {'9' * 400}\n", 200, TEXT), "cut short or no page of metrics"),
         (Reply("down", 503), "503: down"),
     ],
 )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+from warnings import catch_warnings
 
 _LABEL: Final = r"[A-Za-z_][A-Za-z0-9_]*"
 _MATCHER: Final = re.compile(
