@@ -190,8 +190,7 @@ class Judge:
         now = self._clock.now()
         terms = self.terms
         if self._told is None:
-            rows = await self._store.alerts(datetime.fromtimestamp(0, UTC))
-            self._told = {row.key: row.at for row in rows}
+            self._told = await self._store.told()
         stored = {row.name: row for row in await self._store.sources()}
         self.views = {name: view_of(source, stored.get(name)) for name, source in terms.sources.items()}
         standings = {name: standing_of(source) for name, source in terms.sources.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -120,6 +120,10 @@ class Store(Protocol):
         ...
 
     async def alerts(self, since: datetime) -> list[AlertRow]: ...
+    async def told(self) -> dict[str, datetime]:
+        """The key of every alert that was ever announced, and when."""
+        ...
+
     async def memory(self) -> dict[str, tuple[Any, int]]:
         """The judge's notes (standing episodes and the like) as JSON values with their revisions."""
         ...
@@ -139,8 +143,8 @@ class Store(Protocol):
         """
         ...
 
-    async def audit(self, act: str = "") -> list[Step]:
-        """Every step of one act, or of all, in the order in which they were written. Nothing takes one away."""
+    async def audit(self, acts: Collection[str] | None = None) -> list[Step]:
+        """Every step of these acts, or of all, in the order in which they were written. Nothing takes one away."""
         ...
 
     # deliver

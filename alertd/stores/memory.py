@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -161,6 +161,9 @@ class MemoryStore:
     async def alerts(self, since: datetime) -> list[AlertRow]:
         return sorted((a for a in self._alerts.values() if a.at >= since), key=lambda a: (a.at, a.key))
 
+    async def told(self) -> dict[str, datetime]:
+        return {alert.key: alert.at for alert in self._alerts.values()}
+
     async def memory(self) -> dict[str, tuple[Any, int]]:
         return {name: (msgspec.json.decode(value), revision) for name, (value, revision) in self._notes.items()}
 
@@ -195,8 +198,8 @@ class MemoryStore:
         self._steps += steps
         return True
 
-    async def audit(self, act: str = "") -> list[Step]:
-        return [step for step in self._steps if act in {"", step.act}]
+    async def audit(self, acts: Collection[str] | None = None) -> list[Step]:
+        return [step for step in self._steps if acts is None or step.act in acts]
 
     async def inherit(self) -> int:
         return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -87,6 +87,9 @@ class SqlStore:
     async def alerts(self, since: datetime) -> list[AlertRow]:
         return await self._database.read(lambda tx: decisions.alerts(tx, since))
 
+    async def told(self) -> dict[str, datetime]:
+        return await self._database.read(decisions.told)
+
     async def memory(self) -> dict[str, tuple[Any, int]]:
         return await self._database.read(decisions.notes)
 
@@ -103,8 +106,8 @@ class SqlStore:
             return False
         return True
 
-    async def audit(self, act: str = "") -> list[Step]:
-        return await self._database.read(lambda tx: decisions.audit(tx, act))
+    async def audit(self, acts: Collection[str] | None = None) -> list[Step]:
+        return await self._database.read(lambda tx: decisions.audit(tx, acts))
 
     async def claim(self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]:
         return await self._database.write(lambda tx: outbox.claim(tx, now, lease, notifiers, limit))

@@ -87,6 +87,12 @@ def budget_actions(
     )
 
 
+def shown_acts(notes: Notes, position: Position | None = None) -> list[str]:
+    """The acts (of a budget, where one is given) that a page shows: only their audit is read."""
+    found = [act for act in newest_first(notes) if position is None or is_about(act, position)]
+    return [act.id for act in found[:_SHOWN]]
+
+
 def unanswered(notes: Notes) -> Markup | None:
     """That a person has to answer; None where nobody has to."""
     states = Counter(act.state for act in newest_first(notes))

@@ -144,13 +144,14 @@ class Api:
         except BadRequestError as error:
             return _refused(str(error))
         try:
-            notes, steps = await notes_of(self.view.records), await self.view.records.audit()
+            notes = await notes_of(self.view.records)
+            wanted = [act for act in newest_first(notes) if state in (None, act.state)]
+            name = query.get("budget")
+            found = [act for act in wanted if name in (None, event_of_act(act).budget)][:limit]
+            steps = await self.view.records.audit([act.id for act in found])
         except StoreError:
             return _no_database()
-        wanted = [act for act in newest_first(notes) if state in (None, act.state)]
-        name = query.get("budget")
-        of_budget = [act for act in wanted if name in (None, event_of_act(act).budget)]
-        return JSONResponse(actions_json(of_budget[:limit], steps, notes, self.view.actions()))
+        return JSONResponse(actions_json(found, steps, notes, self.view.actions()))
 
     async def sources(self, request: Request) -> Response:
         """How fresh what is known of each source is, and how the estimate compares with the bill."""

@@ -19,7 +19,7 @@ from alertd.core.messages.figures import plural
 from alertd.core.messages.spans import clean
 from alertd.core.pictures.markup import Content, Markup, element, fragment
 from alertd.ports import AlertRow, StoreError
-from alertd.web.action_list import actions_page, budget_actions, unanswered
+from alertd.web.action_list import actions_page, budget_actions, shown_acts, unanswered
 from alertd.web.alert_list import alert_list
 from alertd.web.answers import RECENT, STATES, notes_of, worst_first
 from alertd.web.budget_page import budget_page
@@ -102,7 +102,7 @@ class Pages:
     async def _one_budget(self, position: Position, now: datetime) -> Markup:
         try:
             notes, rows = await notes_of(self.view.records), await self.view.records.alerts(position.period.start)
-            steps = await self.view.records.audit()
+            steps = await self.view.records.audit(shown_acts(notes, position))
         except StoreError:
             return fragment(_no_database(), budget_page(position, {}, (), now))
         own = [row for row in rows if _is_about(row, position)]
@@ -125,7 +125,8 @@ class Pages:
         """What may be done to keys, and what was, with who, when and why."""
         now = self.view.clock.now()
         try:
-            notes, steps = await notes_of(self.view.records), await self.view.records.audit()
+            notes = await notes_of(self.view.records)
+            steps = await self.view.records.audit(shown_acts(notes))
         except StoreError:
             return self._page("Actions", "/actions", element("h1", "Actions"), _no_database(), status=503)
         shown = await asyncio.to_thread(actions_page, self.view.actions(), notes, steps, now)

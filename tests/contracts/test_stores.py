@@ -364,6 +364,7 @@ async def test_alerts_messages_and_notes_are_written_together(place: Place) -> N
     async with place.open() as store:
         assert await store.commit_decisions([AlertRow("k", NOON, event())], [message()], {"n": ({"x": [1, None]}, 0)})
         assert [(a.key, a.at, a.state) for a in await store.alerts(NOON)] == [("k", NOON, "firing")]
+        assert await store.told() == {"k": NOON}
         assert await store.memory() == {"n": ({"x": [1, None]}, 1)}
         assert (await store.outbox_depth()) == {"ops": (1, NOON)}
 
@@ -642,8 +643,23 @@ def step(number: int, act: str = "a1", what: str = "propose") -> Step:
 async def test_the_steps_of_the_audit_are_read_as_they_were_written(place):
     async with place.open() as store:
         assert await store.commit_decisions([], [], {}, [step(1), step(2), step(1, "a2")])
-        assert await store.audit("a1") == [step(1), step(2)]
+        assert await store.audit(["a1"]) == [step(1), step(2)]
         assert await store.audit() == [step(1), step(2), step(1, "a2")]
+        assert await store.audit([]) == []
+
+
+async def test_the_audit_of_several_acts_comes_in_the_order_in_which_it_was_written(place):
+    ids = [f"a{number}" for number in range(1200)]
+    async with place.open() as store:
+        assert await store.commit_decisions([], [], {}, [step(1, act) for act in reversed(ids)])
+        assert await store.commit_decisions([], [], {}, [step(2, "a7")])
+        assert await store.audit(["a7", "a9", "a1199"]) == [
+            step(1, "a1199"),
+            step(1, "a9"),
+            step(1, "a7"),
+            step(2, "a7"),
+        ]
+        assert await store.audit(ids[1:]) == [step(1, act) for act in reversed(ids[1:])] + [step(2, "a7")]
 
 
 async def test_a_step_whose_number_is_taken_undoes_all_that_comes_with_it(place):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import sin
@@ -40,9 +40,9 @@ class Kept:
     dead: bool = False
     steps: list[Step] = field(default_factory=list)
 
-    async def audit(self, act: str = "") -> list[Step]:
+    async def audit(self, acts: Collection[str] | None = None) -> list[Step]:
         self._answer()
-        return [step for step in self.steps if act in {"", step.act}]
+        return [step for step in self.steps if acts is None or step.act in acts]
 
     async def alerts(self, since: datetime) -> list[AlertRow]:
         self._answer()
