@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from random import SystemRandom
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -35,6 +35,8 @@ Heard = Callable[[Mapping[str, Any]], Awaitable[None]]
 _HOST: Final = ".slack.com"
 _ENVELOPE_BYTES: Final = 1024 * 1024
 #: Between two openings at least; then twice as long after each failure, up to a minute.
+#: Replicas that lost the same server come back one by one.
+_SPREAD: Final = SystemRandom()
 _LEAST_SECONDS: Final = 1.0
 _LONGEST_SECONDS: Final = 60.0
 #: What trying again cannot mend (a wrong token) is tried so often all the same: somebody may mend it.
@@ -89,7 +91,7 @@ class SocketMode:
                 group.create_task(self._session(session, heard))
                 await session.over.wait()
                 failures = 0 if session.greeted else failures + 1
-                wait = min(_LEAST_SECONDS * 2 ** min(failures, 10), _LONGEST_SECONDS) * (0.75 + random.random() / 2)  # noqa: S311 - spreads replicas
+                wait = min(_LEAST_SECONDS * 2 ** min(failures, 10), _LONGEST_SECONDS) * _SPREAD.uniform(0.75, 1.25)
                 await asyncio.sleep(_HOPELESS_SECONDS if session.hopeless else wait)
 
     def close(self) -> None:
