@@ -35,10 +35,10 @@ Heard = Callable[[Mapping[str, Any]], Awaitable[None]]
 _HOST: Final = ".slack.com"
 _ENVELOPE_BYTES: Final = 1024 * 1024
 #: Between two openings at least; then twice as long after each failure, up to a minute.
-#: Replicas that lost the same server come back one by one.
-_SPREAD: Final = SystemRandom()
 _LEAST_SECONDS: Final = 1.0
 _LONGEST_SECONDS: Final = 60.0
+#: Replicas that lost the same server come back one by one.
+_SPREAD: Final = SystemRandom()
 #: What trying again cannot mend (a wrong token) is tried so often all the same: somebody may mend it.
 _HOPELESS_SECONDS: Final = 600.0
 #: How long a connection that Slack is about to end is still listened to.
