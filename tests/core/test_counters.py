@@ -376,6 +376,37 @@ def test_a_spread_quantity_is_whole_and_none_of_it_is_lost(quantity, begin, leng
     assert all(MONTH + begin - 3600 <= start < MONTH + begin + length for start, _ in shares)
 
 
+def test_a_quantity_beyond_the_digits_of_a_float_is_spread_exactly():
+    for quantity in (10**18 + 1, 2**60 - 1, 10**27 + 7):
+        assert sum(share for _, share in spread(quantity, MONTH, MONTH + 7200)) == quantity
+
+
+@pytest.mark.parametrize(("age", "counts"), [(3000, 500), (4000, 0), (-30, 500), (-90, 0)])
+def test_a_counter_is_new_that_began_up_to_an_hour_before_the_last_sample_and_not_a_minute_in_the_future(age, counts):
+    others, at = {"other": CounterState(NOON, 7)}, NOON + (60 if age > 0 else 0)
+    began = NOON - age if age > 0 else at - age
+    assert total(counted([series((at, "500"), created=began)], others)) == counts
+
+
+def test_what_two_counters_still_have_to_take_off_an_input_counter_is_taken_off_once():
+    states = {name: CounterState(NOON, 0) for name in ("in", "cached", "warm")}
+    hits = [
+        series((NOON + 60, value), name=name, line=CACHED, within=INPUT)
+        for name, value in (("cached", "80"), ("warm", "40"))
+    ]
+    first = counted([*hits, series((NOON + 60, "0"), name="in")], states)
+    states |= first.states
+    second = counted(
+        [
+            series((NOON + 120, "80"), name="cached", line=CACHED, within=INPUT),
+            series((NOON + 120, "40"), name="warm", line=CACHED, within=INPUT),
+            series((NOON + 120, "1000"), name="in"),
+        ],
+        states,
+    )
+    assert Counter(by_meter(first, second)) == {"cached_input": 120, "input": 880}
+
+
 def test_an_input_counter_that_leaves_out_cached_tokens_is_told_with_the_remedy():
     states, told = {"in": CounterState(NOON, 0), "cached": CounterState(NOON, 0)}, []
     for minute in range(1, 6):

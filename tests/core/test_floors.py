@@ -97,3 +97,27 @@ def test_a_floor_that_cannot_hold_as_written_is_said_with_what_it_counts_as(amou
     found = list(floorless(facts.budgets, Survey(facts.ledger, facts.around)))
     assert [name for name, _ in found] == ["research"] * len(said)
     assert all(part in sentence for part, (_, sentence) in zip(said, found, strict=True))
+
+
+def burning(amount="1M tokens", floor="20 USD"):
+    world = World(budget(amount=amount, thresholds=[BURN.format(floor)]))
+    world.spend("0.01")
+    world.tick()
+    world.pass_time(hours=3)
+    return world
+
+
+def test_only_what_the_longest_window_used_is_held_against_its_floor():
+    world = burning()
+    world.spend(15, at=world.now)
+    world.spend(15, at=world.now.replace(hour=1))
+    world.pass_time(minutes=5)
+    assert [alert for alert in world.tick() if alert.event.kind == "threshold"] == []
+
+
+def test_tokens_are_worth_what_they_cost_also_where_a_bill_counts_as_the_money():
+    world = burning()
+    world.bill(1, NOVEMBER)
+    world.spend(30, at=world.now)
+    world.pass_time(minutes=5)
+    assert [alert.event.basis for alert in world.tick() if alert.event.kind == "threshold"] == ["burn_rate"]
