@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from alertd.core.counting.counters import Increment
-from alertd.core.judgement.restored import NOTE
+from alertd.core.judgement.positions import SourceView
+from alertd.core.judgement.restored import NOTE, caught_up
 from alertd.core.periods import PeriodRule
 from alertd.core.pricing.fx import Rates
 from alertd.core.pricing.prices import PriceBook
@@ -117,3 +118,18 @@ def test_nothing_is_deleted_that_a_judgement_reads(keep: timedelta, period: str,
     before = judge.needless_before(NOW, keep)
     assert before.date() == first_kept
     assert before <= judge.reach(NOW)
+
+
+@pytest.mark.parametrize(
+    ("notes", "behind", "error", "over"),
+    [
+        ({}, [], "", False),
+        ({NOTE: True}, [], "", True),
+        ({NOTE: True}, ["gateway"], "", False),
+        ({NOTE: True}, ["gateway"], "it answers 503", True),
+        ({NOTE: True}, ["gone"], "", False),
+    ],
+)
+def test_after_a_restore_only_a_source_that_fails_is_not_waited_for(notes, behind, error, over):
+    views = {"gateway": SourceView("gateway", None, timedelta(minutes=15), error=error)}
+    assert caught_up(notes, behind, views) is over

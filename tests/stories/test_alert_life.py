@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from alertd.core.budgets import Amount, Where
 from alertd.core.judgement.assess import Policy
-from alertd.core.judgement.followups import lives
+from alertd.core.judgement.followups import followed, lives
 from alertd.core.judgement.life import TRANSITIONS, CannotHappenError, Life
 from alertd.core.judgement.routing import Receiver, route
-from alertd.core.judgement.silences import Silence, note_of, quiet_until
+from alertd.core.judgement.silences import Silence, note_of, quiet_until, silenced
 from alertd.core.quiet import QuietHours
 from tests.world import NOVEMBER, World, budget
 
@@ -123,6 +123,21 @@ def test_a_silence_holds_back_and_what_still_stands_at_its_end_is_told():
     assert [dict(alert.event.scope)["team"] for alert in world.tick()] == ["b"]
     world.pass_time(hours=2)
     assert [dict(alert.event.scope)["team"] for alert in world.tick()] == ["a"]
+
+
+def test_of_several_silences_the_one_that_lasts_longest_is_named():
+    ends = [NOVEMBER + timedelta(hours=hours) for hours in (2, 5, 3)]
+    found = [Silence(f"s{n}", Where.of({"team": ("a",)}), end, "load test", "ana") for n, end in enumerate(ends)]
+    named = silenced(found, "research", (("team", "a"),), NOVEMBER)
+    assert named is not None
+    assert named.id == "s1"
+
+
+def test_what_is_over_is_remembered_for_forty_days_and_then_forgotten():
+    begun = Life.begun("source/gateway/1", "critical", NOVEMBER, "silent")
+    over = {"life/x": begun.after("end", NOVEMBER, "alertd", "seen again").to_json()}
+    assert followed(over, {}, NOVEMBER + timedelta(days=40)) == ([], {})
+    assert followed(over, {}, NOVEMBER + timedelta(days=40, seconds=1)) == ([], {"life/x": None})
 
 
 def test_quiet_hours_hold_people_s_messages_until_the_morning_but_nothing_critical_and_no_machine():

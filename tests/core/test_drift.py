@@ -1,0 +1,48 @@
+"""An estimate is held against final days, and enough of them; what no budget covers is told by the month."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from alertd.core.judgement.coverage import stray_spend
+from alertd.core.judgement.drift import drifting
+from alertd.core.judgement.positions import SourceView
+from alertd.core.judgement.survey import Survey
+from tests.world import NOVEMBER, World, budget
+
+
+@pytest.mark.parametrize(
+    ("final", "told"),
+    [(2, False), (3, True), (4, True)],
+)
+def test_three_final_days_are_the_least_that_a_drift_and_a_correction_are_told_from(final, told):
+    world = World(budget(), at=NOVEMBER + timedelta(days=9, hours=12))
+    for day in range(9):
+        at = NOVEMBER + timedelta(days=day, hours=1)
+        world.spend(10, at=at)
+        world.bill(20, at)
+    until = NOVEMBER + timedelta(days=final + 2)  # what is billed may change for two days
+    late = timedelta(days=30)
+    world.sources = {
+        "gateway": SourceView("gateway", world.now, late, complete_from=NOVEMBER),
+        "bill": SourceView("bill", until, late, complete_from=NOVEMBER),
+    }
+    facts = world.facts()
+    events, notes = drifting(facts.ledger, facts.around, facts.told, facts.notes, Decimal("0.05"))
+    assert [key for key, _ in events] == ["drift/acme/2026-11"] * told
+    assert bool(notes["correction"]) is told
+    assert [row["provider"] for row in notes["drift"]["compared"]] == ["acme"]
+
+
+def test_spend_that_no_budget_covers_is_that_of_the_calendar_month():
+    world = World(budget(where={"team": "a"}), at=NOVEMBER + timedelta(days=2))
+    world.spend(7, at=NOVEMBER - timedelta(hours=1))
+    world.spend(1, at=NOVEMBER, team="a")
+    facts = world.facts()
+    assert stray_spend(facts.budgets, Survey(facts.ledger, facts.around)) == {}
+    world.spend(2, at=NOVEMBER)
+    found = stray_spend(facts.budgets, Survey(facts.ledger, facts.around))
+    assert found["uncovered"] == {"USD": Decimal(2)}
