@@ -44,9 +44,10 @@ _TITLES: Final = {
     "action": "An action was taken", "test": "alertd test-notify",
 }  # fmt: skip
 _DOTS: Final = {"🔵": "#1d9bd1", "🟠": "#e8912d", "🔴": "#e01e5a", "🟢": "#2bac76", "⚫": "#1d1c1d", "✋": "#d9a400",
-                "🛑": "#b3123f"}  # fmt: skip
+                "🛑": "#b3123f", "✅": "#2bac76"}  # fmt: skip
 _FLAGS: Final = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-                 "--hide-scrollbars", "--disable-dev-shm-usage")  # fmt: skip
+                 "--hide-scrollbars", "--disable-dev-shm-usage", "--virtual-time-budget=2000",
+                 "--run-all-compositor-stages-before-draw")  # fmt: skip
 _SLACK: Final = """<!DOCTYPE html><meta charset="utf-8"><style>
 body {{ margin: 0; padding: 14px 18px; background: #fff; color: #1d1c1d;
   font: 15px/1.46 Lato, "Liberation Sans", sans-serif; }}

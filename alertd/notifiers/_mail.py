@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from html import escape
 from typing import Final
@@ -9,6 +10,8 @@ from typing import Final
 from alertd.core.messages import BOLD, CODE, ITALIC, LINK, Line, Message, Span, text_of
 
 _WIDTH: Final = 76
+#: A blank between a figure and its unit, at which no line may break: `85 %`, `41.30 USD`.
+_FIGURE: Final = re.compile(r"(?<=\d) (?=%|[A-Z]{3}\b)")
 _COLOURS: Final = {"information": "#2563eb", "warning": "#d97706", "critical": "#dc2626"}
 _PAGE: Final = """\
 <!DOCTYPE html>
@@ -28,6 +31,7 @@ body {{ margin: 0; padding: 0; background: #f4f4f5; color: #18181b; -webkit-text
 h1 {{ margin: 0 0 12px; font-size: 20px; line-height: 1.35; font-weight: 600; }}
 h1 .plain {{ font-weight: 400; }}
 p {{ margin: 0 0 8px; }}
+.below {{ padding-left: 24px; }}
 code {{ padding: 1px 4px; border-radius: 4px; background: #f1f1f3; color: #18181b; font-size: 14px;
   font-family: ui-monospace, Menlo, Consolas, monospace; }}
 a {{ color: #1d4ed8; }}
@@ -81,9 +85,15 @@ def html(message: Message, picture: str = "") -> str:
         icon=message.icon,
         headline="".join(_headline(span) for span in message.headline),
         picture=_PICTURE.format(source=escape(picture)) if picture else "",
-        lines="\n".join(f"<p>{_line(line)}</p>" for line in message.lines),
+        lines="\n".join(map(_paragraph, message.lines)),
         footer=f'<p class="foot">{_footer(message.footer)}</p>' if message.footer else "",
     )
+
+
+def _paragraph(line: Line) -> str:
+    """A line that is indented stands whole below the one before it, however often it wraps."""
+    below = ' class="below"' if line and line[0].text.startswith("  ") else ""
+    return f"<p{below}>{_line(line)}</p>"
 
 
 def _line(line: Line) -> str:
@@ -93,18 +103,19 @@ def _line(line: Line) -> str:
 def _headline(span: Span) -> str:
     if span.style == CODE:
         return _code(span)
-    return escape(span.text) if span.style == BOLD else f'<span class="plain">{escape(span.text)}</span>'
+    return _words(span) if span.style == BOLD else f'<span class="plain">{_words(span)}</span>'
 
 
 def _footer(line: Line) -> str:
-    return "".join(
-        escape(span.text) if span.style == ITALIC else _STYLES.get(span.style, _plain)(span) for span in line
-    )
+    return "".join(_words(span) if span.style == ITALIC else _STYLES.get(span.style, _plain)(span) for span in line)
 
 
 def _plain(span: Span) -> str:
-    indent = len(span.text) - len(span.text.lstrip(" "))
-    return "&nbsp;" * indent + escape(span.text[indent:]) if indent > 1 else escape(span.text)
+    return _words(Span(span.text.lstrip(" "))) if span.text.startswith("  ") else _words(span)
+
+
+def _words(span: Span) -> str:
+    return _FIGURE.sub("&nbsp;", escape(span.text))
 
 
 def _code(span: Span) -> str:
@@ -118,8 +129,8 @@ def _link(span: Span) -> str:
 
 
 _STYLES: Final[Mapping[str, Callable[[Span], str]]] = {
-    BOLD: lambda span: f"<strong>{escape(span.text)}</strong>",
-    ITALIC: lambda span: f"<em>{escape(span.text)}</em>",
+    BOLD: lambda span: f"<strong>{_words(span)}</strong>",
+    ITALIC: lambda span: f"<em>{_words(span)}</em>",
     CODE: _code,
     LINK: _link,
 }

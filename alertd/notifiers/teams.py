@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -47,7 +48,7 @@ def render(message: Message) -> dict[str, Any]:
     """An adaptive card of version 1.4: the headline large, then a block a line."""
     head = _block((Span(f"{message.icon} "), *message.headline), size="medium")
     head["inlines"][0]["color"] = _COLOURS.get(message.severity, "default")
-    lines = [_block(line, spacing="small") for line in message.lines[:_LINES]]
+    lines = [_block(_below(line), spacing="small") for line in message.lines[:_LINES]]
     rest = len(message.lines) - _LINES
     more = [_block((Span(f"… and {rest} more lines"),), spacing="small")] if rest > 0 else []
     foot = [_block(message.footer, size="small", isSubtle=True)] if message.footer else []
@@ -67,6 +68,13 @@ def fault(answer: Answer) -> str:
     """Connectors and some flows answer 200 and say in the body what failed."""
     text = answer.body[:400].decode(errors="replace")
     return f"Teams says: {text}" if "failed with error" in text or "HTTP error 429" in text else ""
+
+
+def _below(line: Line) -> Line:
+    """An indented line by wide blanks: of others Teams shows one."""
+    text = line[0].text if line else ""
+    inner = text.lstrip(" ")
+    return (replace(line[0], text="\u2003" * ((len(text) - len(inner)) // 3) + inner), *line[1:]) if line else ()
 
 
 def _block(line: Line, *, size: str = "default", spacing: str = "default", **run: Any) -> dict[str, Any]:

@@ -257,8 +257,13 @@ def test_of_several_budgets_the_verb_is_as_sure_as_the_least_sure_of_them() -> N
 
 @pytest.mark.parametrize("kind", ["source_stale", "source_back", "uncovered"])
 def test_where_no_period_names_the_zone_the_footer_does(kind: str) -> None:
-    assert "times in Berlin" in said(*SAMPLES[kind](NOW))
+    assert said(*SAMPLES[kind](NOW)).casefold().count("times in berlin") == 1
     assert "times in" not in said(*SAMPLES["forecast"](NOW))
+
+
+def test_a_footer_begins_as_a_sentence_does() -> None:
+    assert said(*SAMPLES["source_stale"](NOW)).splitlines()[-1] == "Times in Berlin"
+    assert said(*SAMPLES["uncovered"](NOW)).splitlines()[-1] == "Data to 08:03 (2 min old) · times in Berlin"
 
 
 def test_a_sound_configuration_says_for_how_long_it_was_refused() -> None:

@@ -85,6 +85,14 @@ def test_teams_reads_nothing_as_mark_up_since_everything_is_a_run() -> None:
     assert {run["type"] for block in body for run in block["inlines"]} == {"TextRun"}
 
 
+def test_what_stands_below_a_team_is_indented_in_teams_too() -> None:
+    body = teams.render(compose(SAMPLES["digest"](NOW), NOW))["attachments"][0]["content"]["body"]
+    lines = ["".join(run["text"] for run in block["inlines"]) for block in body]
+    below = lines.index("🔴 team search 520.00 of 500.00 USD (104 %), likely 780 (80 %: 702 to 897)") + 1
+    assert lines[below].startswith("\u2003\u2003By key: rag-indexer 148.10")
+    assert lines[below + 1].startswith("\u2003\u2003Changed: key rag-indexer 2.10")
+
+
 @pytest.mark.parametrize("channel", RENDERS)
 def test_a_link_that_is_no_web_address_is_no_link(channel: str) -> None:
     body = RENDERS[channel](compose([sample(runbook_url="javascript:alert(1)")], NOW))

@@ -20,7 +20,9 @@ import trustme
 from aiosmtplib.errors import SMTPServerDisconnected
 from pydantic import ValidationError
 
+from alertd.core.messages import compose
 from alertd.core.messages.samples import NOW, SAMPLES
+from alertd.notifiers._mail import html, text
 from alertd.notifiers.email import Email, Options
 from alertd.ports import Delivery, DeliveryError, Receipt
 from alertd.wire.smtp import Server as SmtpAccess
@@ -92,6 +94,25 @@ def test_the_html_says_all_that_the_text_says(server: SmtpServer) -> None:
     seen_words, text = _visible(body(server.mails[0], "html")).split(), body(server.mails[0], "plain")
     said = [word for word in text.split() if not word.startswith(("https://", "--"))]
     assert [word for word in said if word.strip(":") not in {one.strip(":") for one in seen_words}] == []
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_the_text_and_the_html_say_the_same_figures_and_words(kind: str) -> None:
+    message = compose(SAMPLES[kind](NOW), NOW)
+    said = re.sub(r": https?://\S+|^-+$", "", text(message), flags=re.MULTILINE)
+    assert _visible(html(message)).split() == said.split()
+
+
+def test_no_line_of_the_html_breaks_between_a_figure_and_its_unit() -> None:
+    page = html(compose(SAMPLES["source_stale"](NOW), NOW))
+    assert "research 424.50 of 500.00&nbsp;USD (85&nbsp;%); the real spend may be higher" in page
+    assert re.findall(r"\d (?:%|USD)", page) == []
+
+
+def test_what_stands_below_a_team_keeps_its_indent_where_it_wraps() -> None:
+    page = html(compose(SAMPLES["digest"](NOW), NOW))
+    assert page.count('<p class="below">By key: rag-indexer 148.10') == 2
+    assert ".below { padding-left: 24px; }" in page
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])

@@ -15,7 +15,7 @@ from alertd.core.messages.freshness import footer, zone_named
 from alertd.core.messages.groups import merged, several
 from alertd.core.messages.notices import notice
 from alertd.core.messages.repeats import again
-from alertd.core.messages.spans import BOLD, CODE, ITALIC, LINK, PLAIN, Line, Message, Span, text_of, tidy
+from alertd.core.messages.spans import BOLD, CODE, ITALIC, LINK, PLAIN, Line, Message, Span, capital, text_of, tidy
 
 __all__ = ["BOLD", "CODE", "ITALIC", "LINK", "PLAIN", "Line", "Message", "Span", "compose", "text_of"]
 
@@ -46,7 +46,7 @@ def compose(events: Sequence[Event], now: datetime) -> Message:
         severity=event.severity,
         headline=tidy(headline),
         lines=tuple(filter(None, map(tidy, lines))),
-        footer=tidy(ending or footer(event, now, *extra)),
+        footer=capital(tidy(ending or footer(event, now, *extra))),
         subject=subject if len(subject) <= _SUBJECT_LENGTH else subject[: _SUBJECT_LENGTH - 1] + "…",
     )
 

@@ -21,7 +21,7 @@ MONTH: Final = PeriodRule("month", ZoneInfo(ZONE))
 _SATURDAY: Final = 5
 
 
-RUNAWAY: Final = "burn_rate 10x over 1h and 5m: 41.30 USD in the last hour"
+RUNAWAY: Final = "Spent 41.30 USD in the last 1h, usual 0.30: 98 % of this budget's pace"
 
 
 def part(label: str, value: str, spent: str, paces: str, volume: float) -> Contributor:
