@@ -50,6 +50,11 @@ _ANSWERS: Final[Mapping[str, tuple[str, ...]]] = {
     "verified": ("restore",),
     "stuck": ("restore",),
 }
+#: What becomes of an act in this state at the hour at which it expires.
+_EXPIRIES: Final[Mapping[str, str]] = {
+    "awaiting": "without an answer nothing is done",
+    "approved": "if it has not begun by then, nothing is done",
+}
 
 
 def actions_page(terms: Sequence[Terms], notes: Notes, steps: Iterable[Step], now: datetime) -> Markup:
@@ -150,6 +155,7 @@ def _entry(act: Act, steps: Sequence[Step], now: datetime) -> Markup:
         element("p", element("a", name, href=budget_path(event.budget, event.scope)),
                 f" · {clean(act.action)} · ", element("code", act.handle)),
         [element("p", html(capital((plain(clean(str(text))),)))) for text in said if text],
+        _expiry(act, now),
         _answers(act),
         _audit(act, steps, now),
         class_=grave,
@@ -162,6 +168,14 @@ def _answers(act: Act) -> list[Markup]:
     if not verbs or (verbs == ("restore",) and not (act.ours and act.reversible)):
         return []
     return [element("p", element("code", f"alertd actions {verb} {act.handle}")) for verb in verbs]
+
+
+def _expiry(act: Act, now: datetime) -> Markup | None:
+    """Until when it waits; None where it waits for nothing, or without an end."""
+    meaning = _EXPIRIES.get(act.state)
+    if meaning is None or act.expires is None:
+        return None
+    return element("p", "Expires ", time(act.expires, f"{clock_time(act.expires, UTC, now)} UTC"), f": {meaning}.")
 
 
 def _after(act: Act) -> str:

@@ -213,7 +213,7 @@ def undelivered(
 def _foot(standings: Standings, version: str, now: datetime) -> Markup:
     judged = "not judged yet" if standings.judged is None else f"judged {age(now - standings.judged)} ago"
     stamp = element("time", f"{now:%d %b %Y %H:%M} UTC", datetime=now.isoformat(timespec="seconds"))
-    return element("footer", "As of ", stamp, f", {judged} · alertd {version} · ",
+    return element("footer", "As of ", stamp, f", {judged} · alertd {version}",
                    element("span", id="live", role="status"))  # fmt: skip
 
 

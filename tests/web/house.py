@@ -136,6 +136,7 @@ def with_acts(world: World, kept: Kept) -> None:
             kept, proposed("ffee00aa11", "stop-teams", SHOUT, team, NOW - timedelta(minutes=5)), [("ask", "alertd", "")]
         ),
     ]
+    acts[1] = replace(acts[1], expires=NOW + timedelta(minutes=55))
     kept.notes = {**kept.notes, **{act.note: act.to_json() for act in acts}, "drift": COMPARED}
 
 

@@ -299,8 +299,15 @@ def test_the_page_of_actions_shows_who_did_what_when_and_why_and_offers_no_butto
                   "alertd actions approve ffee00", "alertd actions refuse ffee00",
                   "a token of its own"):  # fmt: skip
         assert words in page.words, words
+    assert "Expires 10:35 UTC : without an answer nothing is done." in page.words
+    assert page.words.count("Expires") == 1, "what is done waits for nothing"
     assert "alertd actions restore" not in page.words, "it was so before alertd came"
     assert not [form for form in page.all("form") if form.get("method") == "post"]
+
+
+def test_the_foot_of_a_page_ends_with_a_word_though_no_script_runs(open_house: Browser):
+    foot = open_house.get("/").text.partition("<footer>")[2].partition("</footer>")[0]
+    assert re.sub("<[^>]*>", "", foot).endswith(" · alertd 0.1.0"), foot
 
 
 def test_a_budget_shows_its_own_acts_and_no_others(open_house: Browser):
