@@ -29,9 +29,10 @@ class Meter:
     interval = timedelta(minutes=1)
     delay = timedelta(0)
     stale_after = timedelta(minutes=15)
+    step = 1
 
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
-        minute = int(cursor or 0) + 1
+        minute = int(cursor or 0) + self.step
         at = BEGAN + timedelta(minutes=minute)
         points = [(at.timestamp(), str(sum(range(minute + 1))))]
         samples = [CounterSamples("raw", Line("openai", "gpt-5", "input"), {}, points, "t", BEGAN.timestamp())]
@@ -56,6 +57,20 @@ class BreaksAfterCommit(MemoryStore):
         if self.commits % 3 == 0:
             raise StoreError("the connection broke")
         return taken
+
+
+class Overtaken(MemoryStore):
+    """Another replica commits the moment before the next commit of this one."""
+
+    other: Collect | None = None
+
+    async def commit_counters(
+        self, row: SourceRow, increments: Sequence[Increment], states: Mapping[str, CounterState]
+    ) -> bool:
+        if self.other is not None:
+            other, self.other = self.other, None
+            assert await other.tick() == 1
+        return await super().commit_counters(row, increments, states)
 
 
 def collect(store: Store) -> Collect:
@@ -86,6 +101,19 @@ async def test_a_commit_whose_answer_was_lost_is_not_counted_again() -> None:
             with pytest.raises(StoreError):
                 await replica.tick()
     assert await total(store) == sum(range(13))
+
+
+async def test_a_reading_that_lost_the_race_leaves_nothing_behind_for_the_next_one() -> None:
+    store = Overtaken()
+    slow, quick = collect(store), collect(store)
+    assert await slow.tick() == 1
+    slow.source.step = 3
+    store.other = quick
+    assert await slow.tick() == 0
+    assert ((await store.source("gateway")).cursor, await total(store)) == ("2", 1 + 2)
+    slow.source.step = 1
+    assert await slow.tick() == 1
+    assert await total(store) == 1 + 2 + 3
 
 
 async def test_what_is_used_after_the_clock_was_set_back_is_counted_at_once_and_once(place: Place) -> None:
