@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from alertd.core.billing.roles import Standing
 from alertd.core.judgement.floorless import floorless
 from alertd.core.judgement.survey import Survey
 from alertd.core.pricing.fx import Rate
@@ -110,13 +111,14 @@ def burning(amount="1M tokens", floor="20 USD"):
 def test_only_what_the_longest_window_used_is_held_against_its_floor():
     world = burning()
     world.spend(15, at=world.now)
-    world.spend(15, at=world.now.replace(hour=1))
+    world.spend(15, at=world.now.replace(hour=1, minute=30))
     world.pass_time(minutes=5)
     assert [alert for alert in world.tick() if alert.event.kind == "threshold"] == []
 
 
 def test_tokens_are_worth_what_they_cost_also_where_a_bill_counts_as_the_money():
     world = burning()
+    world.standings = {"bill": Standing("authoritative")}
     world.bill(1, NOVEMBER)
     world.spend(30, at=world.now)
     world.pass_time(minutes=5)
