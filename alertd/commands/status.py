@@ -149,13 +149,19 @@ def table(positions: Sequence[Position], count: int, now: datetime, width: int) 
     if not positions:
         return Text(NOTHING)
     shown = [name for name in _COLUMNS if name != "Last days" or width >= _WIDE]
-    found = Table(*shown, box=None, pad_edge=False)
+    found = Table(*(_folded(name, width) for name in shown), box=None, pad_edge=False)
     for position in positions:
         cells = dict(zip(_COLUMNS, _row(position, now), strict=True))
+        cells["Used"] = Text(_folded(cells["Used"].plain, width))
         found.add_row(*(cells[name] for name in shown))
     if count <= len(positions):
         return found
     return Group(found, Text(f"and {count - len(positions):,} more, all further from their limits; --all shows them"))
+
+
+def _folded(words: str, width: int) -> str:
+    """On a narrow terminal what is in brackets has a line of its own: `(59 %)` is not torn apart."""
+    return words if width >= _WIDE else words.replace(" (", "\n(")
 
 
 def _row(position: Position, now: datetime) -> list[Text]:

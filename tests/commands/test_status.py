@@ -115,6 +115,8 @@ def test_the_table_says_spent_low_likely_high_the_day_it_runs_out_and_the_datas_
 def test_on_a_narrow_terminal_the_last_days_make_room_for_the_figures():
     assert "Last days" not in drawn(width=80)
     assert "█" not in drawn(width=80)
+    for share in ("(80 %)", "(59 %)", "(61 %)", "(175 %)"):
+        assert share in drawn(width=80), "a share is not torn apart"
     assert all(f" {word} " in drawn(width=80) for word in ("349.89", "USD", "budget", "Nov"))
     assert "Last days" in drawn(width=130)
 
