@@ -170,7 +170,9 @@ class _Look:
         self._burned: dict[tuple[float, float], list[Decimal]] = {}
         self._unpriced = frozenset(self._sheet.with_any(list(table.unpriced))) if table.unpriced else frozenset()
         self._assumed = frozenset(self._sheet.with_any(list(table.assumed))) if table.assumed else frozenset()
-        self._floors = Floors(self._ledger, self._around, self._sheet, self._priced, survey.between)
+        # Nothing that leads back here: what was looked at goes when its positions go.
+        priced = partial(survey.costs, period.zone, counts_as=table.unit)
+        self._floors = Floors(self._ledger, self._around, self._sheet, priced, survey.between)
 
     def positions(self) -> Iterator[tuple[int, Position]]:
         """Each with its place in the answer."""
@@ -179,9 +181,6 @@ class _Look:
         for number, projection in Outlook(self._ledger, self._around, self._sheet).projected(found):
             found[number] = replace(found[number], projection=with_width(projection, found[number], self._around))
         return zip((one.place for one in self._asked), found, strict=True)
-
-    def _priced(self, unit: str) -> Costs:
-        return self._survey.costs(self._period.zone, unit, counts_as=self._table.unit)
 
     def _feeds(self) -> list[_Feed]:
         """What the sources of each scope say; scopes that the same sources feed share it."""
