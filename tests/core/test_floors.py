@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from datetime import date
 from decimal import Decimal
 
 import pytest
 
 from alertd.core.billing.roles import Standing
+from alertd.core.judgement.assess import assess
 from alertd.core.judgement.floorless import floorless
 from alertd.core.judgement.survey import Survey
 from alertd.core.pricing.fx import Rate
@@ -123,3 +125,19 @@ def test_tokens_are_worth_what_they_cost_also_where_a_bill_counts_as_the_money()
     world.spend(30, at=world.now)
     world.pass_time(minutes=5)
     assert [alert.event.basis for alert in world.tick() if alert.event.kind == "threshold"] == ["burn_rate"]
+
+
+def test_what_a_judgement_looked_at_goes_with_it_and_waits_for_no_search_for_cycles():
+    world = World(budget(amount="10 EUR", thresholds=[BURN.format("20 USD"), UNUSUAL.format("20 USD")]))
+    world.rates = RATES
+    world.spend("30", at=NOVEMBER.replace(day=3))
+    world.now = NOVEMBER.replace(day=3, hour=1)
+    facts = world.facts()
+    assess(facts)
+    gc.collect()
+    gc.disable()
+    try:
+        assess(facts)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
