@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from alertd.core.counting.counters import CounterSamples, CounterState, Increment
 from alertd.core.usage import Line
-from alertd.loops.collect import Collect
+from alertd.loops.collect import Collect, set_back
 from alertd.ports import Look, Reading, SourceRow, Store, StoreError
 from alertd.sources import scrape
 from alertd.stores.memory import MemoryStore
@@ -134,3 +134,9 @@ async def test_what_is_used_after_the_clock_was_set_back_is_counted_at_once_and_
                 seen.append(await total(store))
             await page.source.close()
     assert seen == [0, 100, 300, 300, 600]
+
+
+def test_only_counters_of_a_time_to_come_are_set_back() -> None:
+    now = BEGAN.timestamp()
+    states = {"old": CounterState(now - 3600, 5), "ahead": CounterState(now + 3600, 7, now - 60, 2)}
+    assert set_back(states, BEGAN) == {"ahead": CounterState(now - 1, 7, now - 60, 2)}
