@@ -300,7 +300,10 @@ class App:
         self.runner.rounds.setdefault(name, Rounds()).skipped += 1
 
     async def _judge(self) -> None:
-        if await self.runner.run("judge", self.judge.tick) and self.judge.sees() and self.deliver.heard():
+        if not await self.runner.run("judge", self.judge.tick):
+            if error := self.runner.rounds["judge"].last_error:
+                await self.runner.run("announce", lambda: self.judge.failed(error))
+        elif self.judge.sees() and self.deliver.heard():
             self._beat()
 
     def _beat(self) -> None:

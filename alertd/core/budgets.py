@@ -18,7 +18,7 @@ TOKENS: Final = "tokens"
 SEVERITIES: Final = ("information", "warning", "critical")
 BASES: Final = ("actual", "forecast", "burn_rate", "anomaly", "balance")
 
-#: The labels of one scope of a `per` budget; None where usage lacks the label ("no team"). Empty without `per`.
+#: The labels of one scope of a `per` budget; None where usage lacks the label ("without a team"). Empty without `per`.
 Scope = tuple[tuple[str, str | None], ...]
 
 _SCALES: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
@@ -221,8 +221,8 @@ class Where:
 def _matches(value: str | None, patterns: tuple[str, ...]) -> bool:
     wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
     unwanted = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
-    if value is None:
-        return not wanted
+    if not value:
+        return not wanted or "" in wanted
     return (not wanted or any(fnmatchcase(value, p) for p in wanted)) and not any(
         fnmatchcase(value, p) for p in unwanted
     )
@@ -270,8 +270,15 @@ class Budget:
 
 
 def scope_text(scope: Scope) -> str:
-    """A scope for people and keys: `team=research`, `team=` where the usage has no team, "" without `per`."""
-    return ",".join(f"{name}={value or ''}" for name, value in scope)
+    """A scope on one line, no two alike: `team=research`, `team=` without a team, "" without `per`.
+
+    What parts labels and values is written `%2C` and `%3D` where it is in a name or value.
+    """
+    return ",".join(f"{_escape(name)}={_escape(value or '')}" for name, value in scope)
+
+
+def _escape(text: str) -> str:
+    return text.replace("%", "%25").replace(",", "%2C").replace("=", "%3D")
 
 
 def scope_key(scope: Scope) -> str:

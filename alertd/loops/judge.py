@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from alertd.core.addresses import page_of
 from alertd.core.budgets import Amount, Budget
-from alertd.core.judgement import folding, restored
+from alertd.core.judgement import failures, folding, restored
 from alertd.core.judgement.assess import Decisions, Facts, Policy, assess
 from alertd.core.judgement.positions import Circumstances, SourceView
 from alertd.core.judgement.routing import Receiver, route
@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 
 #: A judgement that another replica was quicker with is made again so often within one round.
 _TRIES: Final = 3
+#: After so many failed evaluations, and at least so long, people are told that there is none any more.
+_FAILURES: Final = 3
+_FAILED_FOR: Final = timedelta(minutes=5)
 #: Notes of episodes are forgotten so long after their period began.
 _FORGET: Final = timedelta(days=400)
 #: So much before what is read is spared: the midnights of some zone, of a bill's month.
@@ -65,6 +68,10 @@ class Terms:
     balances: Callable[[], Mapping[str, Money]] = dict
 
 
+class NotStoredError(Exception):
+    """An evaluation was refused by the store though nobody else wrote: the next one will be, too."""
+
+
 class Judge:
     """Keeps the ledger in memory, judges it each tick, and commits what came of it."""
 
@@ -85,9 +92,14 @@ class Judge:
         #: What folding depends on, as of some terms and so many kinds of series.
         self._folding: tuple[Terms, int, Sequence[tzinfo], timedelta] | None = None
         self._told: dict[str, datetime] | None = None
+        #: Since when every evaluation failed, and how many did.
+        self._failing: tuple[datetime, int] | None = None
 
     async def tick(self) -> int:
-        """One judgement of what the ledger holds now; the number of alerts announced."""
+        """One evaluation of what the ledger holds now; the number of alerts announced.
+
+        Raises NotStoredError where what it came to is not stored though nobody else writes.
+        """
         for _ in range(_TRIES):
             # Asked before the ledger is read: what is up to the present then is in the ledger.
             behind = self.terms.catching_up()
@@ -95,10 +107,22 @@ class Judge:
             notes = await self._store.memory()
             facts = await self._facts({name: value for name, (value, _) in notes.items()}, behind)
             decisions = await asyncio.to_thread(assess, facts)
-            self.latest, self.facts, self.judged = decisions, facts, facts.around.now
+            self.latest, self.facts = decisions, facts
             if await self._commit(decisions, notes, behind):
+                self.judged, self._failing = facts.around.now, None
+                for position in decisions.positions:
+                    if position.failed:
+                        log.error("%s cannot be evaluated: %s", position.name, position.failed)
+                if failures.is_stopped(facts.notes):
+                    await self._say_stopped("")
                 return len(decisions.alerts)
-            self._told = None
+            known, self._told = self._told, None
+            if known == await self._store.told() and notes == await self._store.memory():
+                keys = [key for alert in decisions.alerts for key in alert.keys]
+                twice = sorted({key for key in keys if keys.count(key) > 1})
+                raise NotStoredError(
+                    f"an evaluation is not stored though nobody else writes; keys given twice: {twice}"
+                )
         log.warning("another replica was quicker with its judgement; this one is left to the next round")
         return 0
 
@@ -113,6 +137,21 @@ class Judge:
             notes = await self._store.memory()
             if await self._commit(say({name: value for name, (value, _) in notes.items()}), notes):
                 return
+
+    async def failed(self, error: str) -> None:
+        """Count a failed evaluation, and announce that none works any more; never raises."""
+        now = self._clock.now()
+        since, count = self._failing or (now, 0)
+        self._failing = since, count + 1
+        if count + 1 >= _FAILURES and now - since >= _FAILED_FOR:
+            await self._say_stopped(error)
+
+    async def _say_stopped(self, error: str) -> None:
+        def say(notes: Mapping[str, Any]) -> Decisions:
+            alerts, changed = failures.stopped(error, notes, self._clock.now())
+            return Decisions(alerts, changed, ())
+
+        await self.tell(say)
 
     async def preview(self) -> tuple[Facts, Decisions]:
         """What a judgement would come to now, and from what; nothing is written."""

@@ -69,6 +69,7 @@ def _rows(
 ) -> tuple[Table, list[Fault]]:
     table: dict[tuple[str, ...], Override] = {}
     faults: list[Fault] = []
+    lines: dict[tuple[str, ...], int] = {}
     for cells in rows:
         place = f"{file}:{rows.line_num}"
         if not any(cell.strip() for cell in cells):
@@ -80,8 +81,12 @@ def _rows(
             continue
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
         scope = tuple(row[label] for label in per)
-        if scope in table:
-            faults.append(Fault(f"{place} {' '.join(per)}", f"{','.join(scope)!r} is given twice", "keep one row"))
+        first = lines.setdefault(scope, rows.line_num)
+        if first != rows.line_num:
+            whose = " ".join(
+                f"{label} {value}" if value else f"without a {label}" for label, value in zip(per, scope, strict=True)
+            )
+            faults.append(Fault(f"{place} {' '.join(per)}", f"{whose}: given in line {first}, too", "keep one row"))
         values = dict(_values(row, readers, place, faults))
         table[scope] = Override(**values)
     return table, faults

@@ -106,7 +106,7 @@ def _budgets(snapshot: Snapshot) -> Iterator[Metric]:
     yield GaugeMetricFamily("alertd_budget_scopes_omitted", "Budget scopes beyond the bound of this page.", omitted)
     if snapshot.standings.judged is not None:
         yield GaugeMetricFamily(
-            "alertd_last_judgement_timestamp_seconds", "When the budgets were judged last.",
+            "alertd_last_evaluation_timestamp_seconds", "When an evaluation of the budgets was last stored.",
             snapshot.standings.judged.timestamp(),
         )  # fmt: skip
 

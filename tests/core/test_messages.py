@@ -227,7 +227,7 @@ def test_a_budget_of_tokens_is_told_in_tokens() -> None:
 
 def test_scopes_are_named_by_their_labels() -> None:
     assert headline(sample(budget="teams", scope=(("team", "search"),))).startswith("team search (teams) will")
-    assert headline(sample(budget="teams", scope=(("team", None),))).startswith("no team (teams) will")
+    assert headline(sample(budget="teams", scope=(("team", None),))).startswith("usage without a team (teams) will")
     both = (("team", "search"), ("env", "prod"))
     assert headline(sample(budget="teams", scope=both)).startswith("team search, env prod (teams) will")
 

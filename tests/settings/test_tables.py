@@ -89,7 +89,7 @@ HEADER = "team,amount,notify,thresholds,actions\n"
         ),
         (HEADER + "a,,,,stop\n", "2 actions: no 'stop' in actions; there are: stop-research"),
         (HEADER + "a,1,500,,,\n", "2: 6 cells, but 5 columns; put cells with commas in double quotes"),
-        (HEADER + "a,1,,,\nb,1,,,\na,2,,,\n", "4 team: 'a' is given twice; keep one row"),
+        (HEADER + "a,1,,,\nb,1,,,\na,2,,,\n", "4 team: team a: given in line 2, too; keep one row"),
         (
             "team,amuont\na,5\n",
             (

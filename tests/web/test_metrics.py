@@ -173,4 +173,4 @@ def test_openmetrics_is_spoken_where_it_is_asked_for(view: View):
 def test_before_the_first_judgement_there_are_no_figures_of_budgets(view: View):
     samples = scraped(replace(view, standings=Standings))
     assert not [name for name, _ in samples if name == "alertd_budget_spent"]
-    assert value(samples, "alertd_last_judgement_timestamp_seconds") is None
+    assert value(samples, "alertd_last_evaluation_timestamp_seconds") is None

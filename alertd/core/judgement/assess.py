@@ -18,8 +18,9 @@ from alertd.core.events import Event
 from alertd.core.judgement import occasions
 from alertd.core.judgement.coverage import uncovered, unmatched
 from alertd.core.judgement.drift import drifting
+from alertd.core.judgement.failures import failed_budgets
 from alertd.core.judgement.followups import FollowUp, begun, followed, threshold_of
-from alertd.core.judgement.positions import Circumstances, Position
+from alertd.core.judgement.positions import Circumstances, Position, failure_text
 from alertd.core.judgement.scoring import noted, scored
 from alertd.core.judgement.silences import Silence, silenced, silences
 from alertd.core.judgement.sources import blind, said_again_of
@@ -88,10 +89,18 @@ def assess(facts: Facts) -> Decisions:
             placed = {position.budget.name for position in positions}
             unseen = [budget for budget in facts.budgets if budget.name not in placed]
             notes |= {f"met/{budget.name}": now.isoformat() for budget in unseen if _all_spoke(facts)}
+        failures: dict[str, str] = {}
         for of_budget in _by_budget(positions):
-            new_alerts, new_notes = _judged_budget(facts, of_budget, late, hushed)
+            try:
+                new_alerts, new_notes = _judged_budget(facts, of_budget, late, hushed)
+            except Exception as error:  # noqa: BLE001 - one budget cannot take down another
+                failures[of_budget[0].budget.name] = failure_text(error)
+                continue
             alerts += new_alerts
             notes |= new_notes
+        new_alerts, new_notes = failed_budgets(positions, failures, facts.notes, now)
+        alerts += new_alerts
+        notes |= new_notes
         past = [position for position in previous if _seen(facts, position)]
         alerts += occasions.corrections(past, facts.told, now)
         closings = list(occasions.closings(previous, facts.told, facts.notes, now))

@@ -39,14 +39,14 @@ class Cover:
         return found
 
     def by_value(self, where: Where, per: tuple[str, ...]) -> Mapping[Values, Sequence[int]]:
-        """The same, by their values of the labels in `per`; None where a series lacks one."""
+        """The same, by their values of the labels in `per`; None where a series lacks one, or has an empty one."""
         matching = self.matching(where)
         found = self._scopes.get((where, per))
         if found is None:
             found = self._scopes[where, per] = {}
             for index in matching:
                 labels = self._labels[index]
-                found.setdefault(tuple(labels.get(name) for name in per), []).append(index)
+                found.setdefault(tuple(labels.get(name) or None for name in per), []).append(index)
         return found
 
     def uncovered(self, wheres: Iterable[Where]) -> list[int]:
@@ -63,7 +63,8 @@ class Cover:
             return
         for index in range(self._learnt, len(self._labels)):
             for name, value in self._labels[index].items():
-                self._series.setdefault(name, {}).setdefault(value, []).append(index)
+                if value:
+                    self._series.setdefault(name, {}).setdefault(value, []).append(index)
         self._learnt = len(self._labels)
         self._sorted.clear()
         self._matching.clear()
@@ -86,7 +87,7 @@ class Cover:
         """The known values of a label that match; None where a series may lack the label."""
         wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
         unwanted = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
-        if not wanted:
+        if not wanted or "" in wanted:
             return None
         values = {value for pattern in wanted for value in self._values(name, pattern)}
         return [value for value in values if not any(fnmatchcase(value, pattern) for pattern in unwanted)]

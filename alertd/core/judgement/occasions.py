@@ -24,7 +24,7 @@ _DAYS: Final = {"daily": 1, "weekly": 7}
 
 def state_of(position: Position) -> str:
     """Ok | risk (a forecast at its default would alert now) | over | unknown (nothing matches, or nothing is seen)."""
-    if position.stale_sources or position.data_until is None or not position.matched:
+    if position.failed or position.stale_sources or position.data_until is None or not position.matched:
         return "unknown"
     if position.spent >= position.amount.value:
         return "over"

@@ -110,7 +110,7 @@ class Outlook:
         else:
             end = self._last(until)
             begin = datetime.fromtimestamp(self._table.borders[begun], zone)
-            partial = until if until.timestamp() < self._table.borders[end] else None
+            partial = until.astimezone(zone) if until.timestamp() < self._table.borders[end] else None
             curve = self._sheet.curves[number]
             series = Series(begin, curve[begun:end], DAY, partial, position.name)
             inside = float(curve[max(first, begun) : last].sum())

@@ -66,6 +66,8 @@ class Evidence:
 
 
 NO_EVIDENCE: Final = Deferred(Evidence)
+#: The most that is told of an error.
+_LONGEST: Final = 300
 _AS_THE_BUDGET: Final = Override()
 
 
@@ -102,6 +104,8 @@ class Position:
     used_since: datetime | None = None
     #: Worked out where somebody is told or looks: nothing is decided by it.
     evidence: Deferred[Evidence] = field(default=NO_EVIDENCE, compare=False)
+    #: Why it could not be evaluated, or not projected; "" where it was.
+    failed: str = ""
     #: Its name, where that was needed before.
     named: str = ""
 
@@ -157,6 +161,12 @@ def override_of(budget: Budget, scope: Scope) -> Override:
     return budget.table.get(tuple(value or "" for _, value in scope), _AS_THE_BUDGET)
 
 
+def failure_text(error: Exception) -> str:
+    """One line for people: the kind of an error, and what it says, cut short."""
+    said = " ".join(str(error).split())[:_LONGEST]
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """Everything but the usage that a position depends on."""
@@ -194,7 +204,7 @@ def scopes_without(budget: Budget, ledger: Ledger, kinds: frozenset[int]) -> dic
     """As `scopes`, without the series of some kinds."""
     found: dict[Scope, Sequence[int]] = {} if budget.per else {(): ()}
     for values in budget.table:
-        found[tuple(zip(budget.per, values, strict=True))] = ()
+        found[tuple((label, value or None) for label, value in zip(budget.per, values, strict=True))] = ()
     for scope, indices in ledger.cover.by_value(budget.where, budget.per).items():
         kept = [index for index in indices if ledger.kind_at(index) not in kinds] if kinds else indices
         if kept:

@@ -31,6 +31,7 @@ from alertd.core.judgement.positions import (
     Evidence,
     Position,
     SourceView,
+    failure_text,
     left_out,
     override_of,
     scopes_without,
@@ -141,8 +142,31 @@ class Survey:
                 count += 1
         found: dict[int, Position] = {}
         for (_, unit, period), wanted in sheets.items():
-            found.update(_Look(self, self.costs(period.zone, unit), period, wanted).positions())
+            found.update(self._looked(unit, period, wanted))
         return [found[place] for place in range(count)]
+
+    def _looked(self, unit: str, period: Period, asked: Sequence[_Asked]) -> dict[int, Position]:
+        """The positions of one period, by place. One that cannot be worked out says so; the others are not touched."""
+        try:
+            return dict(_Look(self, self.costs(period.zone, unit), period, asked).positions())
+        except Exception as error:  # noqa: BLE001 - one budget cannot take down another
+            if len(asked) == 1:
+                return {asked[0].place: self._failed(unit, period, asked[0], failure_text(error))}
+        half = len(asked) // 2
+        return self._looked(unit, period, asked[:half]) | self._looked(unit, period, asked[half:])
+
+    def _failed(self, unit: str, period: Period, asked: _Asked, failed: str) -> Position:
+        """A position without its projection; without any figure where those fail, too."""
+        try:
+            look = _Look(self, self.costs(period.zone, unit), period, [asked])
+            return replace(look.unprojected()[0], failed=failed)
+        except Exception:  # noqa: BLE001 - the first error is the one that is told
+            budget = asked.budget
+            named = Position.name_of(budget.name, asked.scope, period)
+            amount = self.around.raised.get(named) or override_of(budget, asked.scope).amount or budget.amount
+            return Position(
+                budget, asked.scope, period, amount, Decimal(0), None, None, None, failed=failed, matched=False
+            )
 
     def between(self, start: float, end: float) -> NDArray[np.int64]:
         """What every series used in [start, end), as it stands now."""
@@ -176,11 +200,15 @@ class _Look:
 
     def positions(self) -> Iterator[tuple[int, Position]]:
         """Each with its place in the answer."""
-        feeds = self._feeds()
-        found = [self._figures(number, one, feeds[number]) for number, one in enumerate(self._asked)]
+        found = self.unprojected()
         for number, projection in Outlook(self._ledger, self._around, self._sheet).projected(found):
             found[number] = replace(found[number], projection=with_width(projection, found[number], self._around))
         return zip((one.place for one in self._asked), found, strict=True)
+
+    def unprojected(self) -> list[Position]:
+        """All but the projections, in the order asked."""
+        feeds = self._feeds()
+        return [self._figures(number, one, feeds[number]) for number, one in enumerate(self._asked)]
 
     def _feeds(self) -> list[_Feed]:
         """What the sources of each scope say; scopes that the same sources feed share it."""

@@ -23,6 +23,8 @@ def source_stale(event: Event, now: datetime) -> Said:
         return _refused(event)
     if "aside" in event.details:
         return _damaged(event)
+    if "failed" in event.details:
+        return _not_evaluated(event, now)
     since, error = details.instant(event, "since"), clean(details.words(event, "error"))
     every = _every(details.words(event, "retry_every"))
     when = "" if since is None else f" since {clock_time(since, zone_of(event), now)} ({age(now - since)})"
@@ -48,6 +50,9 @@ def seeing_again(event: Event, now: datetime) -> Said:
         lasted = f" (refused for {age(until - since)})" if since is not None and until is not None else ""
         headline = (bold("The configuration is sound again"), plain(f" and in force{lasted}"))
         return headline, (), ("no action needed",)
+    if "failed" in event.details:
+        lasted = f" (it failed for {age(until - since)})" if since is not None and until is not None else ""
+        return (*_evaluated(event), bold(" evaluated again"), plain(lasted)), (), ("no action needed",)
     when = ""
     if since is not None and until is not None:
         when = f": blind from {clock_time(since, zone, now)} to {clock_time(until, zone, now)} ({age(until - since)})"
@@ -80,6 +85,32 @@ def _refused(event: Event) -> Said:
     )
     count = plural(len(faults), "fault")
     return (bold(f"The new configuration is refused ({count})"), plain("; the old one stays in force")), lines, ()
+
+
+def _not_evaluated(event: Event, now: datetime) -> Said:
+    """research cannot be evaluated since 13:58"""
+    since, count, total = (
+        details.instant(event, "since"),
+        *(details.decimal(event, n) for n in ("failed_scopes", "scopes")),
+    )
+    when = "" if since is None else f" since {clock_time(since, zone_of(event), now)}"
+    part = (
+        f"{count} of {plural(int(total), 'scope')}; " if count is not None and total is not None and total > 1 else ""
+    )
+    others = "No alert is announced" if event.details.get("everything") else "All other budgets are evaluated as usual"
+    lines = (
+        (code(clean(details.words(event, "failed"), _FAULT_LENGTH)),),
+        (plain(f"{part}{others}; alertd tries again every round. The traceback is in its log."),),
+        (plain("This is a fault of alertd: please report it with that line."),),
+    )
+    whose = (bold("No budget"),) if event.details.get("everything") else (name(event.budget),)
+    can = " can" if event.details.get("everything") else " cannot"
+    return (*whose, bold(f"{can} be evaluated"), plain(when)), lines, ()
+
+
+def _evaluated(event: Event) -> Line:
+    everything = event.details.get("everything")
+    return (bold("All budgets are"),) if everything else (name(event.budget), bold(" is"))
 
 
 def _damaged(event: Event) -> Said:

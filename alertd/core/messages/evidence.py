@@ -38,12 +38,17 @@ _RAISE_BY: Final = Decimal("1.2")
 
 
 def who(event: Event, style: str = "bold", *, budget: bool = True) -> Line:
-    """Whose budget it is: `research`, `team research (teams)`, `no team (teams)`; `budget` names it behind a scope."""
+    """Whose budget it is: `research`, `team research (teams)`, `usage without a team (teams)`.
+
+    `budget` names the budget behind a scope.
+    """
     if not event.scope:
         return (name(event.budget, style),)
     parts: list[Line] = [
-        (Span(f"no {clean(label)}", style),) if value is None else (Span(f"{clean(label)} ", style), name(value, style))
-        for label, value in event.scope
+        (Span(f"{clean(label)} ", style), name(value, style))
+        if value
+        else (Span(f"{'' if number else 'usage '}without a {clean(label)}", style),)
+        for number, (label, value) in enumerate(event.scope)
     ]
     return (*joined(parts, ", "), *((Span(f" ({clean(event.budget)})", style),) if budget else ()))
 

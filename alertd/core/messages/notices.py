@@ -36,7 +36,7 @@ def notice(event: Event, now: datetime) -> Said:
 
 
 def _recovered(event: Event, now: datetime) -> Said:
-    if details.words(event, "source"):
+    if details.words(event, "source") or "failed" in event.details:
         return seeing_again(event, now)
     since = details.instant(event, "since")
     began = () if since is None else (plain(f"The alert stood since {clock_time(since, zone_of(event), now)}"),)

@@ -21,13 +21,14 @@ LARGEST: Final = 1e200
 def position(instant: dt.datetime, start: dt.datetime, step: dt.timedelta) -> float:
     """Steps between `start` and an instant: days on the wall clock of `start`'s zone, hours as they pass.
 
-    Where both stand at the same time of day of their own offset (midnight before and after the clocks changed), the
-    days between are whole ones.
+    Two fixed offsets are one zone before and after its clocks changed where both stand at the same time of day of
+    their own: the days between are whole ones. UTC is a zone of its own.
     """
     if step == HOUR:
         return (instant.astimezone(dt.UTC) - start.astimezone(dt.UTC)) / HOUR
     own = instant.replace(tzinfo=None) - start.replace(tzinfo=None)
-    if own % DAY == dt.timedelta(0):
+    fixed = isinstance(start.tzinfo, dt.timezone) and isinstance(instant.tzinfo, dt.timezone)
+    if fixed and own % DAY == dt.timedelta(0):
         return float(own // DAY)
     return (instant.astimezone(start.tzinfo).replace(tzinfo=None) - start.replace(tzinfo=None)) / DAY
 
