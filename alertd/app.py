@@ -23,7 +23,8 @@ from starlette.types import ASGIApp
 from alertd import __version__, registry, web
 from alertd.core.delivery import Circuit
 from alertd.core.faults import SettingsError
-from alertd.core.judgement import configuration, damaged
+from alertd.core.judgement.configuration import announce_configuration
+from alertd.core.judgement.damaged import announce_damage
 from alertd.core.messages.figures import plural
 from alertd.core.pricing.pricefile import PriceFileError
 from alertd.loops.act import Actor, Seen
@@ -189,11 +190,11 @@ class App:
 
     async def _tell_faults(self) -> None:
         """Announce that the configuration was refused, or is sound again: once each."""
-        await self.judge.tell(lambda notes: configuration.told(self._faults, notes, self.clock.now()))
+        await self.judge.tell(lambda state: announce_configuration(self._faults, state, self.clock.now()))
 
     async def _tell_damage(self) -> None:
         """Announce that the database was damaged and made anew."""
-        await self.judge.tell(lambda notes: damaged.told(notes, self.clock.now()))
+        await self.judge.tell(lambda state: announce_damage(state, self.clock.now()))
 
     def _needless(self, now: datetime) -> datetime | None:
         """Before when usage is to be deleted; None where it is kept for good."""

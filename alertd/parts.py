@@ -9,8 +9,7 @@ from datetime import datetime
 from alertd import registry
 from alertd.core.events import Event
 from alertd.core.judgement.assess import Policy
-from alertd.core.judgement.routing import Receiver, route
-from alertd.core.judgement.silences import quiet_until
+from alertd.core.judgement.routing import Receiver, quiet_until, route
 from alertd.core.judgement.verdicts import Alert
 from alertd.core.pricing.fx import Rate
 from alertd.core.pricing.tariffs import exchange_of

@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
 
-from alertd.core.judgement.followups import lives
-from alertd.core.judgement.life import Life
+from alertd.core.evaluation.state import LIFECYCLES, AlertLifecycle, State
 from alertd.core.judgement.routing import Receiver, route
 from alertd.loops.deliver import Deliver
 from alertd.loops.living import Follow, Scene
@@ -51,7 +50,9 @@ class Room:
         hears = {"ops": Receiver("ops", people=True, address=self.slack.address)}
         messages = route(alerts, {one.name: one for one in self.world.budgets}, hears)
         notes = await self.store.memory()
-        changed = {n: (v, notes.get(n, (None, 0))[1]) for n, v in self.world.notes.items() if _of(notes, n) != v}
+        changed = {
+            n: (v, notes.get(n, (None, 0))[1]) for n, v in self.world.state.records.items() if _of(notes, n) != v
+        }
         written = [NewMessage(m.key, m.notifier, m.conversation, m.events) for m in messages]
         assert await self.store.commit_decisions([], written, changed)
         await self.send()
@@ -62,15 +63,14 @@ class Room:
             self.clock.move(seconds=2)
         await self.follow.tick()
 
-    async def life(self) -> Life:
+    async def life(self) -> AlertLifecycle:
         """The one life that there is, as the store has it."""
-        notes = {name: value for name, (value, _) in (await self.store.memory()).items()}
-        ((_, life),) = lives(notes)
+        ((_, life),) = LIFECYCLES.items(State.of(await self.store.memory()))
         return life
 
     async def learn(self) -> None:
         """The judge reads what was written meanwhile, as it does before each look."""
-        self.world.notes = {name: value for name, (value, _) in (await self.store.memory()).items()}
+        self.world.state = State.of(await self.store.memory())
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:

@@ -151,7 +151,9 @@ class Acting:
     async def _remember(self) -> None:
         stored = await self.store.memory()
         changed = {
-            n: (v, stored.get(n, (None, 0))[1]) for n, v in self.world.notes.items() if stored.get(n, (0, 0))[0] != v
+            n: (v, stored.get(n, (None, 0))[1])
+            for n, v in self.world.state.records.items()
+            if stored.get(n, (0, 0))[0] != v
         }
         assert await self.store.commit_decisions([], [], changed)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from alertd.core.billing.roles import Standing
 from alertd.core.budgets import Amount, Budget, Where, parse_threshold
+from alertd.core.evaluation.state import State
 from alertd.core.judgement.assess import Decisions, Facts, Policy, assess
 from alertd.core.judgement.positions import Circumstances, SourceView
 from alertd.core.judgement.verdicts import Alert
@@ -47,7 +48,7 @@ class World:
         self.now = at
         self.ledger = Ledger()
         self.told: dict[str, datetime] = {}
-        self.notes: dict[str, Any] = {}
+        self.state = State()
         self.alerts: list[Alert] = []
         self.sources = {"gateway": SourceView("gateway", at, timedelta(minutes=15))}
         self.catching_up: frozenset[str] = frozenset()
@@ -97,11 +98,7 @@ class World:
         decisions = self.judged()
         for alert in decisions.alerts:
             self.told.update(dict.fromkeys(alert.keys, self.now))
-        for name, value in decisions.notes.items():
-            if value is None:
-                self.notes.pop(name, None)
-            else:
-                self.notes[name] = value
+        self.state = self.state.after(decisions.changes)
         self.alerts += decisions.alerts
         return list(decisions.alerts)
 
@@ -116,7 +113,7 @@ class World:
         around = Circumstances(
             self.now, tariff, exchange, self.sources, self.raised, standings=standings, balances=self.balances
         )
-        return Facts(self.budgets, self.ledger, around, self.told, self.notes, self.catching_up, self.policy)
+        return Facts(self.budgets, self.ledger, around, self.told, self.state, self.catching_up, self.policy)
 
     def pass_time(self, **duration: float) -> None:
         """Move the clock."""

@@ -5,26 +5,49 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from alertd.app import App
-from alertd.core.budgets import Budget, Scope
+from alertd import registry
+from alertd.core.budgets import Budget, Scope, scope_text
+from alertd.core.evaluation.state import Record, State, Table
 from alertd.core.faults import Fault, SettingsError, one_of
-from alertd.ports import StoreError
-from alertd.settings import Settings, canonical
+from alertd.core.usage import SeriesRow
+from alertd.ports import Store, StoreError
+
+if TYPE_CHECKING:
+    from alertd.app import App
+    from alertd.settings import Settings
 
 Answer = TypeVar("Answer")
+#: So many scopes are named where a command asks which one is meant.
+_NAMED = 6
 
 
-def with_app(settings: Settings, work: Callable[[App], Awaitable[Answer]]) -> Answer:
-    """What `work` answers, with the store open and nothing running.
+def with_store(settings: Settings, work: Callable[[Store], Awaitable[Answer]]) -> Answer:
+    """What `work` answers, with the store open and nothing else: no source, no notifier.
 
     Raises SettingsError where the database does not answer: its place is told like that of any other fault.
     """
 
     async def opened() -> Answer:
-        app = App(settings, lambda: settings)
+        store = registry.store(settings.database)
+        await store.open()
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return _run(opened)
+
+
+def with_app(settings: Settings, work: Callable[[App], Awaitable[Answer]]) -> Answer:
+    """What `work` answers, with all components built, the store open and nothing running. Raises SettingsError."""
+
+    async def opened() -> Answer:
+        # Only here: a command that opens the store alone does not pay for what the daemon imports.
+        app: App = import_module("alertd.app").App(settings, lambda: settings)
         await app.store.open()
         try:
             return await work(app)
@@ -32,6 +55,10 @@ def with_app(settings: Settings, work: Callable[[App], Awaitable[Answer]]) -> An
             await app.parts.close()
             await app.store.close()
 
+    return _run(opened)
+
+
+def _run(opened: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
     try:
         return asyncio.run(opened())
     except StoreError as error:
@@ -45,8 +72,19 @@ def unanswered(error: StoreError) -> SettingsError:
     return refusal(place, problem, remedy)
 
 
+async def change_record(
+    store: Store, table: Table[Record], key: str, change: Callable[[Record | None], Record | None]
+) -> Record | None:
+    """Replace one record by what `change` makes of it (None: there is none); the new one. Tried again on a race."""
+    while True:
+        state = State.of(await store.memory())
+        after = change(table.get(state, key))
+        if await store.commit_decisions([], [], state.revised(table.put(after, key))):
+            return after
+
+
 async def change_note(app: App, name: str, change: Callable[[Any], Any]) -> Any:
-    """Replace one note by what `change` makes of it (None: there was none); the new value. Tried again on a race."""
+    """Replace one record by its name, as JSON; the new value. Tried again on a race."""
     while True:
         value, revision = (await app.store.memory()).get(name, (None, 0))
         after = change(value)
@@ -69,18 +107,69 @@ def who() -> str:
 
 def budget_of(settings: Settings, name: str) -> Budget:
     """The budget of a name as people write it. Raises SettingsError with the known ones."""
-    found = settings.budgets.get(canonical(name))
+    found = settings.budgets.get(name.strip().lower().replace("-", "_")) or settings.budgets.get(name)
     if found is None:
         raise refusal(name, "no such budget", one_of(name, settings.budgets))
     return found
 
 
-def scope_of(budget: Budget, words: list[str]) -> Scope:
-    """The scope that `--scope team=a` names. Raises SettingsError where a label is missing or not among `per`."""
-    given = dict(word.partition("=")[::2] for word in words)
+def scope_of(budget: Budget, words: Sequence[str]) -> Scope | None:
+    """The scope that `--scope team=a --scope key=b` (or `team=a,key=b`) names; None where labels are left out.
+
+    An empty value is usage without the label. Raises SettingsError for a label that the budget has not.
+    """
+    given: dict[str, str] = {}
+    for word in words:
+        for pair in _pairs(word, budget.per):
+            label, equals, value = pair.partition("=")
+            if not equals or label.strip() not in budget.per:
+                wanted = " ".join(f"--scope {name}=..." for name in budget.per) or "no --scope"
+                told = f"{budget.name} has one budget per {' and '.join(budget.per)}" if budget.per else (
+                    f"{budget.name} is one budget, without scopes"
+                )  # fmt: skip
+                raise refusal("--scope", told, f"give {wanted}")
+            given[label.strip()] = value.strip()
     if set(given) != set(budget.per):
-        wanted = " ".join(f"--scope {label}=..." for label in budget.per) or "no --scope"
-        raise refusal(
-            "--scope", f"{budget.name} is told apart by {', '.join(budget.per) or 'nothing'}", f"give {wanted}"
-        )
+        return None
     return tuple((label, given[label] or None) for label in budget.per)
+
+
+def find_scope(budget: Budget, words: Sequence[str], series: Sequence[SeriesRow]) -> Scope:
+    """The scope that `--scope` names, or the only known one that has the labels given.
+
+    Raises SettingsError with the known scopes where none or several are meant.
+    """
+    whole = scope_of(budget, words)
+    if whole is not None:
+        return whole
+    given = dict(pair.split("=", 1) for word in words for pair in _pairs(word, budget.per))
+    meant = [
+        scope
+        for scope in known_scopes(budget, series)
+        if all((dict(scope)[label.strip()] or "") == value.strip() for label, value in given.items())
+    ]
+    if len(meant) == 1:
+        return meant[0]
+    some = [" ".join(f"--scope {name}={value or ''}" for name, value in scope) for scope in meant[:_NAMED]]
+    more = f" and {len(meant) - _NAMED} more" if len(meant) > _NAMED else ""
+    wanted = " ".join(f"--scope {name}=..." for name in budget.per)
+    remedy = f"give one of: {'; '.join(some)}{more}" if some else f"give {wanted}"
+    raise refusal("--scope", f"{budget.name} has one budget per {' and '.join(budget.per)}", remedy)
+
+
+def known_scopes(budget: Budget, series: Sequence[SeriesRow]) -> list[Scope]:
+    """The scopes of a budget's table and of the usage that it covers, sorted."""
+    rows = [tuple(value or None for value in values) for values in budget.table]
+    for one in series:
+        labels = one.all_labels()
+        if budget.where.matches(labels):
+            rows.append(tuple(labels.get(label) for label in budget.per))
+    found: set[Scope] = {tuple(zip(budget.per, values, strict=True)) for values in rows}
+    return sorted(found, key=scope_text)
+
+
+def _pairs(word: str, per: Sequence[str]) -> list[str]:
+    """`team=a,key=b` as its pairs where each part names a label of the budget, else the word as it is."""
+    parts = word.split(",")
+    split = len(parts) > 1 and all(part.partition("=")[0].strip() in per and "=" in part for part in parts)
+    return parts if split else [word]

@@ -1,50 +1,97 @@
-"""`alertd ack`: somebody takes an alert on, or does not want to hear of it for a while. Audited, and idempotent."""
+"""`alertd ack`: somebody acknowledges an alert, or snoozes it for a while; alone it lists the open ones. Audited."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from alertd.app import App
-from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._state import change_note, refusal, who, with_app
-from alertd.core.budgets import parse_duration
-from alertd.core.judgement.followups import NOTE, lives
-from alertd.core.judgement.life import ACKNOWLEDGED, CannotHappenError, Life
+import msgspec
 
-HELP: Final = "acknowledge an alert by its handle, or snooze it"
+from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.commands._state import change_record, refusal, who, with_store
+from alertd.core.budgets import parse_duration
+from alertd.core.evaluation.state import (
+    ACKNOWLEDGED,
+    LIFECYCLES,
+    RESOLVED,
+    AlertLifecycle,
+    CannotHappenError,
+    State,
+)
+from alertd.ports import Store
+
+HELP: Final = "acknowledge an alert by its handle, or snooze it; without a handle, list the open alerts"
 EXAMPLES: Final = (
+    "alertd ack --env-file my.env                     (the open alerts and their handles)",
     "alertd ack 17bcc1 --env-file my.env",
     "alertd ack 17bcc1 --snooze 4h --reason 'load test' --env-file my.env",
 )
 ENDS: Final = (
-    "0 where it is acknowledged or snoozed, also where it was before; 1 where no open alert has the handle; "
-    "2 for a wrong use"
+    "0 where it is acknowledged or snoozed, also where it was before, or the open ones are listed; "
+    "1 where no open alert has the handle; 2 for a wrong use"
 )
+#: Digits of a handle, as messages show it.
+_HANDLE: Final = 6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The handle, which stands in every message, and by whom."""
     add_settings_arguments(parser)
-    parser.add_argument("handle", help="what the message shows after `alertd ack`, or its beginning")
+    parser.add_argument(
+        "handle", nargs="?", default="", help="what the message shows after `alertd ack`, or its beginning"
+    )
     parser.add_argument("--snooze", metavar="FOR", help="hear nothing of it for so long instead: 1h, 1d")
-    parser.add_argument("--by", default=who(), help="who takes it on (default: you, %(default)s)")
+    parser.add_argument("--by", default=who(), help="who acknowledges it (default: you, %(default)s)")
     parser.add_argument("--reason", default="", help="why; kept with it")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--json", action="store_true", help="one JSON object; JSON lines for a list")
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when the alert is acknowledged or snoozed, also where it was before."""
+    """0 when the alert is acknowledged or snoozed, also where it was before, or when the open ones are listed."""
     pause = _pause(args.snooze)
-    life = with_app(settings_of(args), lambda app: _acknowledge(app, args, pause))
+    if not args.handle:
+        if pause is not None:
+            raise refusal("--snooze", "it needs the alert's handle", "alertd ack lists the open alerts")
+        return _list(with_store(settings_of(args), _open), as_json=args.json)
+    lifecycle = with_store(settings_of(args), lambda store: _acknowledge(store, args, pause))
     if args.json:
-        print(json.dumps(life.to_json()))
+        print(json.dumps(_plain(lifecycle)))
     else:
-        until = f" until {life.until:%Y-%m-%d %H:%M} UTC" if life.until else ""
-        print(f"{life.key}: {life.state}{until}, by {life.history[-1].by}")
+        until = f" until {lifecycle.until:%Y-%m-%d %H:%M} UTC" if lifecycle.until else ""
+        print(f"{printable(lifecycle.key)}: {lifecycle.state}{until}, by {printable(lifecycle.history[-1].by)}")
     return 0
+
+
+def printable(text: str) -> str:
+    """Text from outside for a terminal: control characters as escapes, so that none moves the cursor."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+async def _open(store: Store) -> list[tuple[str, AlertLifecycle]]:
+    """The alerts that are not resolved, the newest first."""
+    found = LIFECYCLES.items(State.of(await store.memory()))
+    unresolved = [(identity, one) for identity, one in found if one.state != RESOLVED]
+    return sorted(unresolved, key=lambda pair: (pair[1].history[0].at, pair[0]), reverse=True)
+
+
+def _list(found: list[tuple[str, AlertLifecycle]], *, as_json: bool) -> int:
+    if not found and not as_json:
+        print("No alert is open.")
+    for identity, one in found:
+        if as_json:
+            print(json.dumps({"handle": identity[:_HANDLE], "id": identity, **_plain(one)}))
+            continue
+        until = f" until {one.until:%Y-%m-%d %H:%M} UTC" if one.until else ""
+        since = f"since {one.history[0].at:%Y-%m-%d %H:%M} UTC"
+        print(f"{identity[:_HANDLE]}  {one.severity:<8}  {one.state}{until}  {since}  {printable(one.key)}")
+    return 0
+
+
+def _plain(lifecycle: AlertLifecycle) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(lifecycle)
+    return plain
 
 
 def _pause(text: str | None) -> timedelta | None:
@@ -57,25 +104,27 @@ def _pause(text: str | None) -> timedelta | None:
     return pause
 
 
-async def _acknowledge(app: App, args: argparse.Namespace, pause: timedelta | None) -> Life:
-    notes = {name: value for name, (value, _) in (await app.store.memory()).items()}
-    found = {identity: life for identity, life in lives(notes) if identity.startswith(args.handle.lower())}
+async def _acknowledge(store: Store, args: argparse.Namespace, pause: timedelta | None) -> AlertLifecycle:
+    every = list(LIFECYCLES.items(State.of(await store.memory())))
+    found = [identity for identity, _ in every if identity.startswith(args.handle.lower())]
     if len(found) != 1:
-        known = ", ".join(f"{identity[:6]} ({life.key})" for identity, life in lives(notes) if life.state != "resolved")
+        known = ", ".join(f"{identity[:_HANDLE]} ({one.key})" for identity, one in every if one.state != RESOLVED)
         problem = "no alert has this handle" if not found else "several alerts have a handle that begins so"
-        raise refusal(args.handle, problem, f"open ones are: {known or 'none'}")
-    identity = next(iter(found))
-    now = app.clock.now()
+        raise refusal(args.handle, problem, f"open ones are: {printable(known) or 'none'}")
+    now = datetime.now(UTC)
 
-    def moved(value: Any) -> Any:
-        life = Life.from_json(value)
+    def change(before: AlertLifecycle | None) -> AlertLifecycle:
+        if before is None:
+            raise refusal(args.handle, "this alert was forgotten meanwhile", "alertd ack lists the open ones")
         if pause is not None:
-            return life.after("snooze", now, args.by, args.reason, until=now + pause).to_json()
-        if life.state == ACKNOWLEDGED:
-            return value
-        return life.after("acknowledge", now, args.by, args.reason).to_json()
+            return before.after("snooze", now, args.by, args.reason, until=now + pause)
+        if before.state == ACKNOWLEDGED:
+            return before
+        return before.after("acknowledge", now, args.by, args.reason)
 
     try:
-        return Life.from_json(await change_note(app, f"{NOTE}{identity}", moved))
+        after = await change_record(store, LIFECYCLES, found[0], change)
     except CannotHappenError as error:
         raise refusal(args.handle, str(error), "alertd explain BUDGET shows its history") from error
+    assert after is not None  # noqa: S101 - `change` gives one
+    return after

@@ -15,7 +15,7 @@ from alertd.core.actions.guards import PAUSED
 from alertd.core.actions.hindsight import hindsight
 from alertd.core.actions.telling import told
 from alertd.core.budgets import parse_duration
-from alertd.core.judgement.presses import BEGINS_WITHIN
+from alertd.core.evaluation.interactions import BEGINS_WITHIN
 from alertd.core.messages.spans import clean
 from alertd.loops.act import Seen
 from alertd.ports import RevokerError, SourceError

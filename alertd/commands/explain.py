@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any, Final
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 
@@ -84,5 +85,5 @@ def _plain(explanation: Explanation) -> dict[str, Any]:
             for r in explanation.reasons
         ],
         "hindrances": list(explanation.hindrances),
-        "alerts": {identity: life.to_json() for identity, life in explanation.lives.items()},
+        "alerts": {identity: msgspec.to_builtins(life) for identity, life in explanation.lives.items()},
     }

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import secrets
 import sys
-from datetime import timedelta
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
-from alertd.app import App
+import msgspec
+
 from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._state import change_note, refusal, who, with_app
+from alertd.commands._state import change_record, known_scopes, refusal, who, with_store
 from alertd.core.budgets import Where, parse_duration
-from alertd.core.judgement.silences import Silence, note_of, silences
+from alertd.core.evaluation.state import SILENCES, Silence, State, silences_of
+from alertd.ports import Store
+from alertd.settings import Settings
 
 HELP: Final = "hold back the alerts that match, until an end, for a reason; or list and end silences"
 EXAMPLES: Final = (
@@ -46,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
         raise refusal("--for", str(error), "for example --for 2h") from error
     if duration == timedelta(0):
         raise refusal("--for", "it would be over at once", "for example --for 2h; --end ID ends one")
-    for silence in with_app(settings_of(args), lambda app: _silence(app, args, where, duration)):
+    settings = settings_of(args)
+    for silence in with_store(settings, lambda store: _silence(store, settings, args, where, duration)):
         _show(silence, as_json=args.json)
     return 0
 
@@ -62,32 +65,34 @@ def _where(words: list[str]) -> Where:
     return Where.of(patterns)
 
 
-async def _silence(app: App, args: argparse.Namespace, where: Where, duration: timedelta | None) -> list[Silence]:
-    now = app.clock.now()
+async def _silence(
+    store: Store, settings: Settings, args: argparse.Namespace, where: Where, duration: timedelta | None
+) -> list[Silence]:
+    now = datetime.now(UTC)
     if args.end:
-        found = [one for one in await _all(app) if one.id == args.end]
+        found = [one for one in await _all(store) if one.id == args.end]
         if not found:
             raise refusal(args.end, "no such silence", "alertd silence lists them")
-        await change_note(app, note_of(found[0]), lambda _: None)
+        await change_record(store, SILENCES, found[0].id, lambda _: None)
         return [Silence(found[0].id, found[0].where, now, "ended", args.by)]
     if duration is None:
-        return [silence for silence in await _all(app) if silence.until > now]
-    silence = Silence(secrets.token_hex(3), where, now + duration, args.reason, args.by)
-    await change_note(app, note_of(silence), lambda _: silence.to_json())
-    _, decisions = await app.judge.preview()
-    if not any(silence.covers(one.budget.name, one.scope, now) for one in decisions.positions):
+        return [silence for silence in await _all(store) if silence.until > now]
+    silence = Silence(secrets.token_hex(3), dict(where.patterns), now + duration, args.reason, args.by)
+    await change_record(store, SILENCES, silence.id, lambda _: silence)
+    series = await store.series()
+    known = ((budget, scope) for budget in settings.budgets.values() for scope in known_scopes(budget, series))
+    if not any(silence.covers(budget.name, scope, now) for budget, scope in known):
         print("it matches no budget and scope that there is now; alertd status lists them", file=sys.stderr)
     return [silence]
 
 
-async def _all(app: App) -> list[Silence]:
-    notes: dict[str, Any] = {name: value for name, (value, _) in (await app.store.memory()).items()}
-    return list(silences(notes))
+async def _all(store: Store) -> list[Silence]:
+    return silences_of(State.of(await store.memory()))
 
 
 def _show(silence: Silence, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"id": silence.id, **silence.to_json()}))
+        print(msgspec.json.encode(silence).decode())
         return
-    where = ", ".join(f"{label}={','.join(patterns)}" for label, patterns in silence.where.patterns) or "everything"
+    where = ", ".join(f"{label}={','.join(patterns)}" for label, patterns in silence.where.items()) or "everything"
     print(f"{silence.id}: {where} until {silence.until:%Y-%m-%d %H:%M} UTC, by {silence.by}: {silence.reason}")

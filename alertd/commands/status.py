@@ -22,13 +22,14 @@ from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._state import budget_of, with_app
 from alertd.core.budgets import duration_text, parse_duration
+from alertd.core.evaluation.state import State
 from alertd.core.judgement.occasions import state_of
 from alertd.core.judgement.positions import Position
 from alertd.core.messages import evidence, text_of
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import estimate, used_of
 from alertd.ports import StoreError
-from alertd.web.answers import Notes, budget_json, instant_text, worst_first
+from alertd.web.answers import budget_json, instant_text, worst_first
 from alertd.web.wording import STATES, event_for
 
 HELP: Final = "a table of the budgets: spent, projected low-likely-high, used up on, data age; --watch keeps it fresh"
@@ -124,16 +125,16 @@ def _foot(now: datetime, every: timedelta) -> Text:
     return Text(f"As of {now:%d %b %H:%M:%S} UTC, every {duration_text(every)}; Ctrl-C leaves", "dim")
 
 
-def _answer(wanted: Sequence[Position], notes: Notes, now: datetime) -> dict[str, object]:
+def _answer(wanted: Sequence[Position], notes: State, now: datetime) -> dict[str, object]:
     found = [budget_json(position, notes, now) for position in wanted]
     return {"version": 1, "judged_at": instant_text(now), "budgets": found}
 
 
-async def _standings(app: App, only: str | None) -> tuple[Sequence[Position], Notes, datetime]:
+async def _standings(app: App, only: str | None) -> tuple[Sequence[Position], State, datetime]:
     """The positions of this moment, the worst first, and the judge's notes, from the database alone."""
     facts, decisions = await app.judge.preview()
     wanted = [position for position in worst_first(decisions.positions) if only in (None, position.budget.name)]
-    return wanted, facts.notes, facts.around.now
+    return wanted, facts.state, facts.around.now
 
 
 def show(positions: Sequence[Position], count: int, now: datetime, console: Console) -> None:

@@ -279,8 +279,3 @@ def scope_text(scope: Scope) -> str:
 
 def _escape(text: str) -> str:
     return text.replace("%", "%25").replace(",", "%2C").replace("=", "%3D")
-
-
-def scope_key(scope: Scope) -> str:
-    """A scope inside a key, whose parts are parted by slashes: its own slashes are written %2F."""
-    return scope_text(scope).replace("%", "%25").replace("/", "%2F")

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alertd.core.blocks import Blocks, Buckets
 from alertd.core.judgement.cover import Cover
-from alertd.core.usage import Line
-
-#: Labels by these names are what the series itself knows; they can be used in `where` and `per` like any label.
-DIMENSIONS: Final = ("provider", "model", "meter", "account", "source")
+from alertd.core.usage import DIMENSIONS, SeriesRow, UsageRow
 
 #: The label that tells what money is for; what has none is for the use of models.
 CHARGE_LABEL: Final = "charge"
@@ -25,38 +21,7 @@ FOLDED_WIDTH: Final = 3600
 #: Borders whose sums are kept: the zones of some budgets, and the months of some accounts.
 _KEPT_SUMS: Final = 6
 
-
-@dataclass(frozen=True, slots=True)
-class SeriesRow:
-    """A series of the ledger: what usage is attributed by. `billed` rows hold money, in nanos of that currency."""
-
-    id: int
-    source: str
-    provider: str
-    model: str
-    meter: str
-    modifiers: tuple[tuple[str, str], ...]
-    account: str
-    labels: Mapping[str, str]
-    billed: str = ""
-
-    @property
-    def line(self) -> Line:
-        return Line(self.provider, self.model, self.meter, self.modifiers, self.account)
-
-    def all_labels(self) -> dict[str, str]:
-        """Its labels with the dimensions among them; what is empty is absent. A label never hides a dimension."""
-        own = {name: getattr(self, name) for name in DIMENSIONS}
-        return {name: value for name, value in {**self.labels, **own}.items() if value}
-
-
-class UsageRow(NamedTuple):
-    """The quantity of one series in one bucket [start, start + width), in Unix seconds. Replaces the bucket's last."""
-
-    series: int
-    start: int
-    width: int
-    quantity: int
+__all__ = ["DIMENSIONS", "Ledger", "SeriesRow", "UsageRow"]
 
 
 class Ledger:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from alertd.core.money import Money
 
@@ -15,6 +15,9 @@ TOKEN_METERS: Final = frozenset(
 )
 #: Everything that is counted. What the price book does not know under one of these is Unpriced.
 METERS: Final = TOKEN_METERS | {"requests", "minutes"}
+
+#: Labels by these names are what the series itself knows; they can be used in `where` and `per` like any label.
+DIMENSIONS: Final = ("provider", "model", "meter", "account", "source")
 
 #: A quantity of 10 to this power and more is none: a database keeps whole numbers up to 9.2e18.
 LARGEST_EXPONENT: Final = 18
@@ -82,3 +85,36 @@ class Committed:
     labels: Labels = field(default_factory=dict)
     model: str = ""
     counted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRow:
+    """A series of the ledger: what usage is attributed by. `billed` rows hold money, in nanos of that currency."""
+
+    id: int
+    source: str
+    provider: str
+    model: str
+    meter: str
+    modifiers: tuple[tuple[str, str], ...]
+    account: str
+    labels: Mapping[str, str]
+    billed: str = ""
+
+    @property
+    def line(self) -> Line:
+        return Line(self.provider, self.model, self.meter, self.modifiers, self.account)
+
+    def all_labels(self) -> dict[str, str]:
+        """Its labels with the dimensions among them; what is empty is absent. A label never hides a dimension."""
+        own = {name: getattr(self, name) for name in DIMENSIONS}
+        return {name: value for name, value in {**self.labels, **own}.items() if value}
+
+
+class UsageRow(NamedTuple):
+    """The quantity of one series in one bucket [start, start + width), in Unix seconds. Replaces the bucket's last."""
+
+    series: int
+    start: int
+    width: int
+    quantity: int

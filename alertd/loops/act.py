@@ -20,8 +20,8 @@ from alertd.core.actions.act import APPROVED, AT_WORK, EXECUTING, VERIFIED, Act,
 from alertd.core.actions.consider import Move, Outcome, Scene, case_of, consider
 from alertd.core.actions.guards import BEGUN, Block, blocked
 from alertd.core.actions.telling import held_act
+from alertd.core.evaluation.state import RESTORED
 from alertd.core.events import Event
-from alertd.core.judgement import restored
 from alertd.core.judgement.assess import Facts
 from alertd.core.judgement.positions import Position
 from alertd.loops.hands import OvertakenError, Work, stop, undo
@@ -80,7 +80,7 @@ class Actor:
         """One round; how many acts were worked on."""
         seen = self._seen()
         notes = await self._store.memory()
-        if restored.NOTE in notes:
+        if RESTORED.prefix in notes:
             return 0  # what was done to keys since the backup, or in what was lost of the database, is not known yet
         if seen is not None:
             scene = replace(self._scene(seen, notes), judged=seen.facts is not self._last)

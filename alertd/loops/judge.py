@@ -10,18 +10,19 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from decimal import Decimal
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from alertd.core.addresses import page_of
 from alertd.core.budgets import Amount, Budget
-from alertd.core.judgement import failures, folding, restored
+from alertd.core.evaluation.keys import parse_status
+from alertd.core.evaluation.state import CORRECTION, EPISODES, RAISED, RESTORED, State
+from alertd.core.judgement import failures, folding
 from alertd.core.judgement.assess import Decisions, Facts, Policy, assess
 from alertd.core.judgement.positions import Circumstances, SourceView
-from alertd.core.judgement.routing import Receiver, route
-from alertd.core.judgement.scoring import width
-from alertd.core.judgement.silences import quiet_until
+from alertd.core.judgement.restored import caught_up
+from alertd.core.judgement.routing import Receiver, quiet_until, route
+from alertd.core.judgement.scoring import widths
 from alertd.core.judgement.survey import HISTORY_DAYS
 from alertd.core.judgement.verdicts import Alert
 from alertd.core.ledger import Ledger
@@ -104,20 +105,19 @@ class Judge:
             # Asked before the ledger is read: what is up to the present then is in the ledger.
             behind = self.terms.catching_up()
             await self._refresh()
-            notes = await self._store.memory()
-            facts = await self._facts({name: value for name, (value, _) in notes.items()}, behind)
+            facts = await self._facts(State.of(await self._store.memory()), behind)
             decisions = await asyncio.to_thread(assess, facts)
             self.latest, self.facts = decisions, facts
-            if await self._commit(decisions, notes, behind):
+            if await self._commit(decisions, facts.state, behind):
                 self.judged, self._failing = facts.around.now, None
                 for position in decisions.positions:
                     if position.failed:
                         log.error("%s cannot be evaluated: %s", position.name, position.failed)
-                if failures.is_stopped(facts.notes):
+                if failures.is_stopped(facts.state):
                     await self._say_stopped("")
                 return len(decisions.alerts)
             known, self._told = self._told, None
-            if known == await self._store.told() and notes == await self._store.memory():
+            if known == await self._store.told() and facts.state == State.of(await self._store.memory()):
                 keys = [key for alert in decisions.alerts for key in alert.keys]
                 twice = sorted({key for key in keys if keys.count(key) > 1})
                 raise NotStoredError(
@@ -131,11 +131,11 @@ class Judge:
         now = self._clock.now()
         return any(view.until is not None and not view.stale(now) for view in self.views.values())
 
-    async def tell(self, say: Callable[[Mapping[str, Any]], Decisions]) -> None:
-        """Announce what is no judgement of the ledger; `say` makes it of the notes, anew where a race was lost."""
+    async def tell(self, say: Callable[[State], Decisions]) -> None:
+        """Announce what is no evaluation of the ledger; `say` makes it of the state, anew where a race was lost."""
         for _ in range(_TRIES):
-            notes = await self._store.memory()
-            if await self._commit(say({name: value for name, (value, _) in notes.items()}), notes):
+            state = State.of(await self._store.memory())
+            if await self._commit(say(state), state):
                 return
 
     async def failed(self, error: str) -> None:
@@ -147,8 +147,8 @@ class Judge:
             await self._say_stopped(error)
 
     async def _say_stopped(self, error: str) -> None:
-        def say(notes: Mapping[str, Any]) -> Decisions:
-            alerts, changed = failures.stopped(error, notes, self._clock.now())
+        def say(state: State) -> Decisions:
+            alerts, changed = failures.stopped(error, state, self._clock.now())
             return Decisions(alerts, changed, ())
 
         await self.tell(say)
@@ -157,8 +157,7 @@ class Judge:
         """What a judgement would come to now, and from what; nothing is written."""
         behind = self.terms.catching_up()
         await self._refresh()
-        notes = await self._store.memory()
-        facts = await self._facts({name: value for name, (value, _) in notes.items()}, behind)
+        facts = await self._facts(State.of(await self._store.memory()), behind)
         return facts, await asyncio.to_thread(assess, facts)
 
     async def _refresh(self) -> None:
@@ -225,7 +224,7 @@ class Judge:
         """Before when usage may be deleted: older than `retention`, and than all that a judgement reads."""
         return min(now - retention, self.reach(now) - _SPARED)
 
-    async def _facts(self, notes: Mapping[str, Any], behind: frozenset[str] = frozenset()) -> Facts:
+    async def _facts(self, state: State, behind: frozenset[str] = frozenset()) -> Facts:
         now = self._clock.now()
         terms = self.terms
         if self._told is None:
@@ -234,7 +233,7 @@ class Judge:
         self.views = {name: view_of(source, stored.get(name)) for name, source in terms.sources.items()}
         standings = {name: standing_of(source) for name, source in terms.sources.items()}
         tariff: Tariff = LedgerTariff(terms.book, self.ledger, standings)
-        if terms.correct and (known := corrections(notes.get("correction"))):
+        if terms.correct and (known := corrections(CORRECTION.get(state))):
             tariff = CorrectedTariff(tariff, known)
         around = Circumstances(
             now=now,
@@ -242,22 +241,20 @@ class Judge:
             standings=standings,
             exchange=terms.exchange,
             sources=self.views,
-            raised=raised_amounts(notes),
+            raised=raised_amounts(state),
             commitments=terms.committed(),
             balances=terms.balances(),
-            widths={name.removeprefix("scored/"): width(value) for name, value in notes.items() if _is_score(name)},
+            widths=widths(state),
         )
-        return Facts(terms.budgets, self.ledger, around, self._told, notes, behind, terms.policy)
+        return Facts(terms.budgets, self.ledger, around, self._told, state, behind, terms.policy)
 
-    async def _commit(
-        self, decisions: Decisions, notes: Mapping[str, tuple[Any, int]], behind: frozenset[str] | None = None
-    ) -> bool:
+    async def _commit(self, decisions: Decisions, state: State, behind: frozenset[str] | None = None) -> bool:
         """`behind` names the sources that the judged ledger lacked; None where it was no judgement of the ledger.
 
         What is no judgement of the ledger is news: no backup can have told it.
         """
         now = self._clock.now()
-        untold = self.terms.dry_run or (restored.NOTE in notes and behind is not None)
+        untold = self.terms.dry_run or (RESTORED.get(state) is not None and behind is not None)
         alerts = [_with_page(alert, self.terms.public_url) for alert in decisions.alerts]
         rows = [row for alert in alerts for row in _rows(alert, now, dry_run=untold)]
         budgets = {budget.name: budget for budget in self.terms.budgets}
@@ -269,14 +266,13 @@ class Judge:
             for message in messages:
                 log.info("%s: %s would get %s", why, message.notifier, [event.reason for event in message.events])
             messages = ()
-        changed = {**decisions.notes, **_outlived(notes, now)}
-        if behind is not None and restored.caught_up(notes, behind, self.views):
-            changed[restored.NOTE] = None
+        changed = {**decisions.changes, **_outlived(state, now)}
+        if behind is not None and caught_up(state, behind, self.views):
+            changed |= RESTORED.put(None)
         if not (rows or changed):
             return True
-        revised = {name: (value, notes.get(name, (None, 0))[1]) for name, value in changed.items()}
         outgoing = [NewMessage(m.key, m.notifier, m.conversation, m.events, m.not_before) for m in messages]
-        if not await self._store.commit_decisions(rows, outgoing, revised):
+        if not await self._store.commit_decisions(rows, outgoing, state.revised(changed)):
             return False
         if self._told is not None:
             self._told.update((row.key, row.at) for row in rows)
@@ -304,17 +300,9 @@ def view_of(source: Source, row: SourceRow | None) -> SourceView:
     )
 
 
-def raised_amounts(notes: Mapping[str, Any]) -> dict[str, Amount]:
+def raised_amounts(state: State) -> dict[str, Amount]:
     """The amounts raised by hand (`alertd raise`), by the position's name."""
-    found = {}
-    for name, value in notes.items():
-        if name.startswith("raise/"):
-            found[name.removeprefix("raise/")] = Amount(Decimal(value["amount"]), value["unit"])
-    return found
-
-
-def _is_score(name: str) -> bool:
-    return name.startswith("scored/")
+    return {name: Amount(raised.amount, raised.unit) for name, raised in RAISED.items(state)}
 
 
 def _with_page(alert: Alert, public_url: str) -> Alert:
@@ -327,16 +315,13 @@ def _rows(alert: Alert, now: datetime, *, dry_run: bool) -> list[AlertRow]:
     return [AlertRow(key, now, alert.event, state) for key in alert.keys]
 
 
-def _outlived(notes: Mapping[str, Any], now: datetime) -> dict[str, None]:
-    """Notes of periods long past."""
+def _outlived(state: State, now: datetime) -> dict[str, None]:
+    """Episodes and raised amounts of periods long past, to be forgotten."""
     gone: dict[str, None] = {}
-    for name in notes:
-        parts = name.split("/")
-        if parts[0] in {"standing", "raise"} and len(parts) > 3:  # noqa: PLR2004 - kind/budget/scope/period/...
-            try:
-                begun = date.fromisoformat(parts[3])
-            except ValueError:
-                continue
-            if now.date() - begun > _FORGET:
-                gone[name] = None
+    for table in (EPISODES, RAISED):
+        for name in state.records:
+            if name.startswith(table.prefix):
+                status = parse_status(name.removeprefix(table.prefix))
+                if status is not None and status.day is not None and now.date() - status.day > _FORGET:
+                    gone[name] = None
     return gone

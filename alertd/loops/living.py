@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from alertd.core.evaluation.state import State
 from alertd.core.events import Event
 from alertd.core.judgement.living import PLACE, SHOWN, SHOWN_AT, is_due, shown, standing_of
 from alertd.core.judgement.positions import Position
@@ -47,8 +48,8 @@ class Follow:
         lively = {name: one for name, one in scene.notifiers.items() if isinstance(one, Living)}
         if not lively or not scene.positions:
             return 0
-        notes = {name: value for name, (value, _) in (await self._store.memory()).items()}
-        standings = [standing_of(position, notes, now, scene.public_url) for position in scene.positions]
+        state = State.of(await self._store.memory())
+        standings = [standing_of(position, state, now, scene.public_url) for position in scene.positions]
         events = {conversation(event): event for event in standings}
         total = 0
         for name, notifier in lively.items():

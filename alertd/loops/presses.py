@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from alertd.core.actions.terms import Terms
+from alertd.core.evaluation.interactions import answer
+from alertd.core.evaluation.state import State
 from alertd.core.events import Event
-from alertd.core.judgement.presses import answered
 from alertd.ports import Clock, Hearing, Notifier, Press, Step, Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -68,17 +69,15 @@ class Presses:
 
     async def _answered(self, press: Press) -> str:
         for _ in range(_TRIES):
-            notes = await self._store.memory()
-            values = {name: value for name, (value, _) in notes.items()}
-            answer = answered(press, values, self._clock.now(), self._to.terms())
-            revised = {name: (value, notes.get(name, (None, 0))[1]) for name, value in answer.notes.items()}
-            if not revised:
-                log.info("%s pressed %s: %s", press.by, press.what, answer.said or "heard before")
-                return answer.said
-            if await self._to.write(answer.events, answer.steps, revised):
-                log.info("%s pressed %s: %s", press.by, press.what, answer.said)
+            state = State.of(await self._store.memory())
+            found = answer(press, state, self._clock.now(), self._to.terms())
+            if not found.changes:
+                log.info("%s pressed %s: %s", press.by, press.what, found.said or "heard before")
+                return found.said
+            if await self._to.write(found.events, found.steps, state.revised(found.changes)):
+                log.info("%s pressed %s: %s", press.by, press.what, found.said)
                 self._wake()
-                return answer.said
+                return found.said
         return "alertd was too busy; nothing was done. Press again."
 
 

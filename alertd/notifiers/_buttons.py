@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from alertd.core.evaluation.interactions import ACKNOWLEDGE, APPROVE, REFUSE, SNOOZE
+from alertd.core.evaluation.state import Press
 from alertd.core.events import Event
-from alertd.core.judgement.presses import ACKNOWLEDGE, APPROVE, REFUSE, SNOOZE, Press
 from alertd.core.messages import details
 from alertd.core.messages.spans import clean
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from alertd.core.actions.act import Step
-from alertd.core.judgement.presses import Press
-from alertd.core.ledger import SeriesRow, UsageRow
+from alertd.core.evaluation.state import Press
+from alertd.core.usage import SeriesRow, UsageRow
 from alertd.ports.clock import Clock
 from alertd.ports.notifiers import Delivery, DeliveryError, Hearing, Living, Notifier, Receipt
 from alertd.ports.revokers import Done, Lever, Observed, Revoker, RevokerError, Target

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
+from alertd.core.evaluation.state import Press
 from alertd.core.events import Event
-from alertd.core.judgement.presses import Press
 
 
 @dataclass(frozen=True, slots=True)

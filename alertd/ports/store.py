@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from alertd.core.actions.act import Step
 from alertd.core.counting.counters import CounterState, Increment
 from alertd.core.events import Event
-from alertd.core.ledger import SeriesRow, UsageRow
+from alertd.core.usage import SeriesRow, UsageRow
 from alertd.ports.notifiers import Delivery, Receipt
 from alertd.ports.sources import Reading
 

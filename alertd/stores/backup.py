@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from alertd.core.counting.buckets import micros
-from alertd.core.judgement.restored import NOTE
+from alertd.core.evaluation.state import RESTORED
 from alertd.ports import StoreError
 from alertd.stores.transaction import Transaction
 
@@ -55,8 +55,8 @@ def mark_restored(tx: Transaction, now: datetime) -> int:
         " WHERE done_at IS NULL",
         micros(now),
     )
-    tx.run("DELETE FROM note WHERE name = ?", NOTE)
-    tx.run("INSERT INTO note (name, value, revision) VALUES (?, ?, 1)", NOTE, f'"{now.isoformat()}"')
+    tx.run("DELETE FROM note WHERE name = ?", RESTORED.prefix)
+    tx.run("INSERT INTO note (name, value, revision) VALUES (?, ?, 1)", RESTORED.prefix, f'"{now.isoformat()}"')
     return closed
 
 

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 import msgspec
 
-from alertd.core.judgement import damaged, restored
+from alertd.core.evaluation.state import DAMAGE, RESTORED
+from alertd.core.judgement.damaged import damage
 from alertd.ports import StoreError
 from alertd.stores.sqlite import SchemaTable, make, model_of_schema
 
@@ -140,9 +141,9 @@ def _salvage(path: Path, target: sqlite3.Connection, fault: str, aside: Path, no
         target.execute("ROLLBACK TO ledger")
     target.execute("RELEASE ledger")
     lost = tuple(name for name in tables if not read[name].whole)
-    _note(target, damaged.NOTE, damaged.note(now, fault, str(aside), lost, ledger=whole))
+    _note(target, DAMAGE.put(damage(now, fault, str(aside), lost, ledger=whole)))
     if not whole or any(name in lost for name in _DECISIONS):
-        _note(target, restored.NOTE, now.isoformat())
+        _note(target, RESTORED.put(now))
     target.execute("COMMIT")
     return Salvaged(fault, aside, kept | ledger if whole else kept, lost, whole)
 
@@ -196,9 +197,10 @@ def _count(target: sqlite3.Connection, table: SchemaTable) -> int:
     return int(target.execute(f"SELECT count(*) FROM {table.name}").fetchone()[0])  # noqa: S608 - as above
 
 
-def _note(target: sqlite3.Connection, name: str, value: Any) -> None:
-    text = msgspec.json.encode(value).decode()
-    target.execute("INSERT OR REPLACE INTO note (name, value, revision) VALUES (?, ?, 1)", (name, text))
+def _note(target: sqlite3.Connection, changes: Mapping[str, object]) -> None:
+    for name, value in changes.items():
+        text = msgspec.json.encode(value).decode()
+        target.execute("INSERT OR REPLACE INTO note (name, value, revision) VALUES (?, ?, 1)", (name, text))
 
 
 def _is_json(text: Any) -> bool:

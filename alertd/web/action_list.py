@@ -11,6 +11,7 @@ from alertd.core.actions.act import Act
 from alertd.core.actions.terms import Terms
 from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
+from alertd.core.evaluation.state import State
 from alertd.core.judgement.positions import Position
 from alertd.core.messages.dates import clock_time
 from alertd.core.messages.figures import plural
@@ -18,7 +19,6 @@ from alertd.core.messages.spans import capital, clean, plain
 from alertd.core.pictures.markup import Markup, element, fragment
 from alertd.ports import Step
 from alertd.web.acts import event_of_act, is_about, newest_first, open_values, paused_json, steps_of
-from alertd.web.answers import Notes
 from alertd.web.layout import grid
 from alertd.web.wording import html, time
 
@@ -57,7 +57,7 @@ _EXPIRIES: Final[Mapping[str, str]] = {
 }
 
 
-def actions_page(terms: Sequence[Terms], notes: Notes, steps: Iterable[Step], now: datetime) -> Markup:
+def actions_page(terms: Sequence[Terms], notes: State, steps: Iterable[Step], now: datetime) -> Markup:
     """What is configured, then every act that is remembered."""
     rows = [_terms(one) for one in terms]
     none = "No action is configured: alertd tells, and turns nothing off."
@@ -75,7 +75,7 @@ def actions_page(terms: Sequence[Terms], notes: Notes, steps: Iterable[Step], no
 
 
 def budget_actions(
-    position: Position, terms: Sequence[Terms], notes: Notes, steps: Iterable[Step], now: datetime
+    position: Position, terms: Sequence[Terms], notes: State, steps: Iterable[Step], now: datetime
 ) -> Markup | None:
     """A budget's own section; None where it has no action and never had one."""
     own = [act for act in newest_first(notes) if is_about(act, position)]
@@ -92,13 +92,13 @@ def budget_actions(
     )
 
 
-def shown_acts(notes: Notes, position: Position | None = None) -> list[str]:
+def shown_acts(notes: State, position: Position | None = None) -> list[str]:
     """The acts (of a budget, where one is given) that a page shows: only their audit is read."""
     found = [act for act in newest_first(notes) if position is None or is_about(act, position)]
     return [act.id for act in found[:_SHOWN]]
 
 
-def unanswered(notes: Notes) -> Markup | None:
+def unanswered(notes: State) -> Markup | None:
     """That a person has to answer; None where nobody has to."""
     states = Counter(act.state for act in newest_first(notes))
     said = [
@@ -122,7 +122,7 @@ def act_list(found: Sequence[Act], steps: Iterable[Step], now: datetime, *, empt
     return fragment(element("ol", entries, class_="alerts"), more)
 
 
-def _paused(notes: Notes) -> Markup | None:
+def _paused(notes: State) -> Markup | None:
     paused = paused_json(notes)
     if paused is None:
         return None

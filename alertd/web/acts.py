@@ -9,19 +9,20 @@ from alertd.core.actions.act import Act, acts
 from alertd.core.actions.guards import PAUSED
 from alertd.core.actions.terms import Terms
 from alertd.core.budgets import scope_text
+from alertd.core.evaluation.state import State
 from alertd.core.events import Event
 from alertd.core.judgement.positions import Position
 from alertd.options import shown
 from alertd.ports import Step
-from alertd.web.answers import Notes, decimal_text, instant_text
+from alertd.web.answers import decimal_text, instant_text
 
 #: Names in evidence that are no secret, though they look like one: what budgets and providers call a key.
 _PLAIN: Final = frozenset({"key", "keys"})
 
 
-def newest_first(notes: Notes) -> list[Act]:
+def newest_first(notes: State) -> list[Act]:
     """Every act that is remembered, what happened last first."""
-    return list(reversed(acts(notes).values()))
+    return list(reversed(acts(notes.records).values()))
 
 
 def steps_of(steps: Iterable[Step]) -> dict[str, list[Step]]:
@@ -56,7 +57,7 @@ def _open(name: str, value: Any) -> Any:
     return value if name in _PLAIN else shown(name, value)
 
 
-def actions_json(found: Iterable[Act], steps: Iterable[Step], notes: Notes, terms: Iterable[Terms]) -> dict[str, Any]:
+def actions_json(found: Iterable[Act], steps: Iterable[Step], notes: State, terms: Iterable[Terms]) -> dict[str, Any]:
     """The API's answer: what is configured, whether it is paused, and every act with its audit."""
     audit = steps_of(steps)
     return {
@@ -67,10 +68,10 @@ def actions_json(found: Iterable[Act], steps: Iterable[Step], notes: Notes, term
     }
 
 
-def paused_json(notes: Notes) -> dict[str, str] | None:
+def paused_json(notes: State) -> dict[str, str] | None:
     """Since when, by whom and why everything is paused; None where it is not."""
-    note = notes.get(PAUSED)
-    if not note:
+    note = notes.records.get(PAUSED)
+    if not isinstance(note, Mapping):
         return None
     return {"at": str(note.get("at", "")), "by": str(note.get("by", "")), "reason": str(note.get("reason", ""))}
 

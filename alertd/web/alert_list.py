@@ -8,6 +8,7 @@ from typing import Final
 
 from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
+from alertd.core.evaluation.state import State
 from alertd.core.events import Event
 from alertd.core.judgement.evidence import handle_of
 from alertd.core.messages import Message, compose
@@ -15,7 +16,7 @@ from alertd.core.messages.dates import clock_time, zone_of
 from alertd.core.messages.spans import clean
 from alertd.core.pictures.markup import Markup, element
 from alertd.ports import AlertRow
-from alertd.web.answers import Notes, alert_state, life_of
+from alertd.web.answers import alert_state, lifecycle_of
 from alertd.web.wording import html, time
 
 _SHOWN: Final = 100
@@ -27,7 +28,7 @@ _STATES: Final = {
 _CROWD: Final = 4
 
 
-def alert_list(rows: Iterable[AlertRow], notes: Notes, now: datetime, *, empty: str) -> Markup:
+def alert_list(rows: Iterable[AlertRow], notes: State, now: datetime, *, empty: str) -> Markup:
     """The newest first; keys that were told together are one entry."""
     told: dict[str, list[AlertRow]] = {}
     for row in sorted(rows, key=lambda row: (row.at, row.key), reverse=True):
@@ -44,7 +45,7 @@ def alert_list(rows: Iterable[AlertRow], notes: Notes, now: datetime, *, empty: 
     return element("div", element("ol", [_crowd(groups, notes, now) for groups in shown], class_="alerts"), more)
 
 
-def _crowd(groups: Sequence[Sequence[AlertRow]], notes: Notes, now: datetime) -> list[Markup]:
+def _crowd(groups: Sequence[Sequence[AlertRow]], notes: State, now: datetime) -> list[Markup]:
     """What was told of one budget at one time: each by itself, or many scopes as one message with all below it."""
     if len(groups) < _CROWD:
         return [_entry(group, notes, now) for group in groups]
@@ -56,7 +57,7 @@ def _crowd(groups: Sequence[Sequence[AlertRow]], notes: Notes, now: datetime) ->
     return [element("li", _headline(first, said, "", now), fold, class_=said.severity)]
 
 
-def _entry(rows: Sequence[AlertRow], notes: Notes, now: datetime) -> Markup:
+def _entry(rows: Sequence[AlertRow], notes: State, now: datetime) -> Markup:
     event, said = rows[0].event, compose([rows[0].event], rows[0].at)
     keys = sorted(row.key for row in rows)
     return element(
@@ -88,9 +89,9 @@ def _headline(row: AlertRow, said: Message, state: str, now: datetime) -> Markup
     )
 
 
-def _history(row: AlertRow, notes: Notes, now: datetime) -> Markup | None:
+def _history(row: AlertRow, notes: State, now: datetime) -> Markup | None:
     """What became of it: acknowledged by whom, reminded, ended and why."""
-    life = life_of(row, notes)
+    life = lifecycle_of(row, notes)
     if life is None or len(life.history) <= 1:
         return None
     steps = [

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 from alertd.core.budgets import Threshold
+from alertd.core.evaluation.state import EPISODES, FIRING, LIFECYCLES, RESOLVED, AlertLifecycle, State, episode_key
 from alertd.core.events import Contributor, Event
 from alertd.core.judgement.evidence import event_of, handle_of, zone_name
-from alertd.core.judgement.followups import NOTE
-from alertd.core.judgement.life import FIRING, RESOLVED, Life
 from alertd.core.judgement.occasions import state_of
 from alertd.core.judgement.positions import Position
 from alertd.core.judgement.thresholds import stands, thresholds_of
 from alertd.ports import AlertRow
 from alertd.web.view import Records
 
-Notes = Mapping[str, Any]
 #: How far back alerts are given where nobody asks.
 RECENT: Final = timedelta(days=35)
 #: Where a budget can stand, the worst first.
 STATES: Final = ("over", "risk", "unknown", "ok")
 
 
-def budget_json(position: Position, notes: Notes, now: datetime) -> dict[str, Any]:
+def budget_json(position: Position, notes: State, now: datetime) -> dict[str, Any]:
     """One budget, scope and period as the API has it."""
     state = state_of(position)
     known = state != "unknown"
@@ -70,10 +68,10 @@ def budget_json(position: Position, notes: Notes, now: datetime) -> dict[str, An
     }
 
 
-def standing(position: Position, threshold: Threshold, notes: Notes, now: datetime) -> bool | None:
+def standing(position: Position, threshold: Threshold, notes: State, now: datetime) -> bool | None:
     """Whether a threshold stands; None where that is unknown or not judged yet.
 
-    An episode stands until it was clearly over for a while: the judge's `notes` know. Where it never began, the
+    An episode stands until it was clearly over for a while: what evaluation remembers knows. Where it never began, the
     figures of the moment tell.
     """
     known = state_of(position) != "unknown"
@@ -81,9 +79,9 @@ def standing(position: Position, threshold: Threshold, notes: Notes, now: dateti
         return True  # what was seen is a lower bound
     if not known or threshold.basis == "actual":
         return False if known else None
-    note = notes.get(f"standing/{position.name}/{threshold}")
-    if isinstance(note, Mapping):
-        return bool(note.get("open"))
+    episode = EPISODES.get(notes, episode_key(position.name, threshold))
+    if episode is not None:
+        return episode.open
     if threshold.basis not in ("forecast", "burn_rate"):
         return None
     return bool(stands(position, threshold, now))
@@ -100,20 +98,19 @@ def _pressure(position: Position) -> float:
     return max(float(position.spent), likely) / amount
 
 
-async def notes_of(records: Records) -> Notes:
-    """The judge's notes by name. Raises StoreError."""
-    return {name: value for name, (value, _) in (await records.memory()).items()}
+async def load_state(records: Records) -> State:
+    """What evaluation remembers. Raises StoreError."""
+    return State.of(await records.memory())
 
 
-def life_of(row: AlertRow, notes: Notes) -> Life | None:
+def lifecycle_of(row: AlertRow, state: State) -> AlertLifecycle | None:
     """How an alert came to be in its state; None for what nobody has to act on, and for what is long over."""
-    note = notes.get(f"{NOTE}{row.event.id}")
-    return None if note is None else Life.from_json(note)
+    return LIFECYCLES.get(state, row.event.id)
 
 
-def alert_state(row: AlertRow, notes: Notes) -> str:
+def alert_state(row: AlertRow, notes: State) -> str:
     """The state of its life; `told` for what never had one, `dry_run` where it was never sent."""
-    life = life_of(row, notes)
+    life = lifecycle_of(row, notes)
     if row.state != FIRING:
         return row.state
     if life is not None:
@@ -122,7 +119,7 @@ def alert_state(row: AlertRow, notes: Notes) -> str:
     return RESOLVED if acted_on else "told"
 
 
-def alerts_json(rows: Iterable[AlertRow], notes: Notes, limit: int) -> list[dict[str, Any]]:
+def alerts_json(rows: Iterable[AlertRow], notes: State, limit: int) -> list[dict[str, Any]]:
     """The newest alerts first, one for all keys that were told together."""
     told: dict[str, list[AlertRow]] = {}
     for row in sorted(rows, key=lambda row: (row.at, row.key), reverse=True):
@@ -131,8 +128,8 @@ def alerts_json(rows: Iterable[AlertRow], notes: Notes, limit: int) -> list[dict
     return [_alert(group, notes) for group in told.values()]
 
 
-def _alert(rows: Sequence[AlertRow], notes: Notes) -> dict[str, Any]:
-    event, life = rows[0].event, life_of(rows[0], notes)
+def _alert(rows: Sequence[AlertRow], notes: State) -> dict[str, Any]:
+    event, life = rows[0].event, lifecycle_of(rows[0], notes)
     steps = () if life is None else life.history
     return {
         **event.contract(),

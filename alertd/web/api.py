@@ -14,10 +14,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from alertd.core.actions.act import STATES as ACT_STATES
+from alertd.core.evaluation.state import State
 from alertd.core.judgement.occasions import state_of
 from alertd.ports import StoreError
 from alertd.web.acts import actions_json, event_of_act, newest_first
-from alertd.web.answers import RECENT, STATES, alerts_json, budget_json, instant_text, notes_of, worst_first
+from alertd.web.answers import RECENT, STATES, alerts_json, budget_json, instant_text, load_state, worst_first
 from alertd.web.metrics import registry_of
 from alertd.web.openapi import DOCUMENT
 from alertd.web.snapshot import Snapshot
@@ -82,7 +83,7 @@ class Api:
         view = self.view
         try:
             async with asyncio.timeout(_PATIENCE):
-                outbox, notes = await view.records.outbox_depth(), await notes_of(view.records)
+                outbox, notes = await view.records.outbox_depth(), await load_state(view.records)
         except (StoreError, TimeoutError):
             outbox, notes = None, None
         return Snapshot(
@@ -112,9 +113,9 @@ class Api:
             if name in (None, position.budget.name) and state in (None, state_of(position))
         ]
         try:
-            notes = await notes_of(self.view.records)
+            notes = await load_state(self.view.records)
         except StoreError:
-            notes = {}
+            notes = State()
         found = await asyncio.to_thread(lambda: [budget_json(position, notes, now) for position in wanted])
         return JSONResponse({"version": 1, "judged_at": instant_text(standings.judged), "budgets": found})
 
@@ -127,7 +128,7 @@ class Api:
         except BadRequestError as error:
             return _refused(str(error))
         try:
-            rows, notes = await self.view.records.alerts(since), await notes_of(self.view.records)
+            rows, notes = await self.view.records.alerts(since), await load_state(self.view.records)
         except StoreError:
             return _no_database()
         name = query.get("budget")
@@ -144,7 +145,7 @@ class Api:
         except BadRequestError as error:
             return _refused(str(error))
         try:
-            notes = await notes_of(self.view.records)
+            notes = await load_state(self.view.records)
             wanted = [act for act in newest_first(notes) if state in (None, act.state)]
             name = query.get("budget")
             found = [act for act in wanted if name in (None, event_of_act(act).budget)][:limit]
@@ -156,7 +157,7 @@ class Api:
     async def sources(self, request: Request) -> Response:
         """How fresh what is known of each source is, and how the estimate compares with the bill."""
         try:
-            notes = await notes_of(self.view.records)
+            notes = await load_state(self.view.records)
         except StoreError:
             return _no_database()
         return JSONResponse(sources_json(self.view.standings(), notes, self.view.clock.now()))

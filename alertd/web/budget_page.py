@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from alertd.core.budgets import Threshold, duration_text
+from alertd.core.evaluation.state import State, silence_of, silences_of
 from alertd.core.events import Contributor, Event
 from alertd.core.judgement.occasions import state_of
 from alertd.core.judgement.positions import Position
-from alertd.core.judgement.silences import silenced, silences
 from alertd.core.judgement.thresholds import thresholds_of
 from alertd.core.messages import evidence, freshness
 from alertd.core.messages.dates import clock_time, period_name, place
@@ -32,7 +32,7 @@ _NARROW: Final = (360, 260)
 
 def budget_page(
     position: Position,
-    notes: Mapping[str, Any],
+    notes: State,
     alerts: Sequence[AlertRow],
     now: datetime,
     acted: Markup | None = None,
@@ -56,8 +56,8 @@ def budget_page(
     )
 
 
-def _silence(position: Position, notes: Mapping[str, Any], now: datetime) -> Markup | None:
-    found = silenced(silences(notes), position.budget.name, position.scope, now)
+def _silence(position: Position, notes: State, now: datetime) -> Markup | None:
+    found = silence_of(silences_of(notes), position.budget.name, position.scope, now)
     if found is None:
         return None
     until = clock_time(found.until, position.period.zone, now)
@@ -89,7 +89,7 @@ def _figures(position: Position, event: Event, now: datetime) -> Markup:
     return element("div", [element("p", line) for line in lines if line], class_="figures")
 
 
-def _thresholds(position: Position, notes: Mapping[str, Any], now: datetime) -> Markup:
+def _thresholds(position: Position, notes: State, now: datetime) -> Markup:
     rows = [
         element(
             "tr",

@@ -18,6 +18,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from alertd.core.budgets import scope_text
+from alertd.core.evaluation.state import State
 from alertd.core.judgement.evidence import projected
 from alertd.core.judgement.occasions import state_of
 from alertd.core.judgement.positions import Position, SourceView
@@ -120,7 +121,7 @@ def _budget(families: _Families, key: tuple[str, str], position: Position, snaps
     families.add("alertd_budget_last_data_timestamp_seconds", key, _timestamp(position.data_until))
     families.add("alertd_budget_unpriced_models", key, len({item.model for item in position.unpriced}))
     for threshold in thresholds_of(position):
-        stood = standing(position, threshold, snapshot.notes or {}, snapshot.now)
+        stood = standing(position, threshold, snapshot.notes or State(), snapshot.now)
         families.add("alertd_budget_threshold_state", (*key, str(threshold)), stood)
     if position.projection is None or not known:
         return

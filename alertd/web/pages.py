@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from alertd.core.budgets import scope_text
+from alertd.core.evaluation.state import State
 from alertd.core.judgement.positions import Position
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import plural
@@ -21,7 +22,7 @@ from alertd.core.pictures.markup import Content, Markup, element, fragment
 from alertd.ports import AlertRow, StoreError
 from alertd.web.action_list import actions_page, budget_actions, shown_acts, unanswered
 from alertd.web.alert_list import alert_list
-from alertd.web.answers import RECENT, STATES, notes_of, worst_first
+from alertd.web.answers import RECENT, STATES, load_state, worst_first
 from alertd.web.budget_page import budget_page
 from alertd.web.front import chosen, summary, table
 from alertd.web.layout import page
@@ -77,7 +78,7 @@ class Pages:
     async def _kept(self, now: datetime) -> Markup:
         """What the database has to say first: that it does not answer, that acts wait for a person, or messages."""
         try:
-            notes, waiting = await notes_of(self.view.records), await self.view.records.outbox_depth()
+            notes, waiting = await load_state(self.view.records), await self.view.records.outbox_depth()
         except StoreError:
             return _no_database("these are the figures of the last round, and nothing new is told")
         return fragment(unanswered(notes), undelivered(waiting, self.view.lanes(), now))
@@ -101,10 +102,10 @@ class Pages:
 
     async def _one_budget(self, position: Position, now: datetime) -> Markup:
         try:
-            notes, rows = await notes_of(self.view.records), await self.view.records.alerts(position.period.start)
+            notes, rows = await load_state(self.view.records), await self.view.records.alerts(position.period.start)
             steps = await self.view.records.audit(shown_acts(notes, position))
         except StoreError:
-            return fragment(_no_database(), budget_page(position, {}, (), now))
+            return fragment(_no_database(), budget_page(position, State(), (), now))
         own = [row for row in rows if _is_about(row, position)]
         acted = budget_actions(position, self.view.actions(), notes, steps, now)
         return await asyncio.to_thread(budget_page, position, notes, own, now, acted)
@@ -113,7 +114,7 @@ class Pages:
         """What was announced in the last weeks, about anything."""
         now = self.view.clock.now()
         try:
-            rows, notes = await self.view.records.alerts(now - RECENT), await notes_of(self.view.records)
+            rows, notes = await self.view.records.alerts(now - RECENT), await load_state(self.view.records)
         except StoreError:
             return self._page("Alerts", "/alerts", element("h1", "Alerts"), _no_database(), status=503)
         shown = await asyncio.to_thread(
@@ -125,7 +126,7 @@ class Pages:
         """What may be done to keys, and what was, with who, when and why."""
         now = self.view.clock.now()
         try:
-            notes = await notes_of(self.view.records)
+            notes = await load_state(self.view.records)
             steps = await self.view.records.audit(shown_acts(notes))
         except StoreError:
             return self._page("Actions", "/actions", element("h1", "Actions"), _no_database(), status=503)
@@ -136,7 +137,7 @@ class Pages:
         """Where usage is read, how old it is, how it compares with the bill; notifiers, and the daemon's loops."""
         view = self.view
         try:
-            notes = await notes_of(view.records)
+            notes = await load_state(view.records)
         except StoreError:
             notes = None
         shown = sources_page(view.standings().sources, view.loops(), view.lanes(), notes, view.clock.now())

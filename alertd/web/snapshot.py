@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from alertd.core.actions.terms import Terms
+from alertd.core.evaluation.state import State
 from alertd.web.view import Lane, Loop, Standings
 
 
@@ -23,7 +23,7 @@ class Snapshot:
     lanes: Sequence[Lane] = ()
     actions: Sequence[Terms] = ()
     outbox: Mapping[str, tuple[int, datetime | None]] | None = None
-    notes: Mapping[str, Any] | None = None
+    notes: State | None = None
     book_version: str = ""
     refused: bool = False
     dry_run: bool = False

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
-from alertd.core.judgement.drift import NOTE, comparisons
+from alertd.core.evaluation.state import COMPARISON, State
+from alertd.core.judgement.drift import comparisons
 from alertd.core.judgement.positions import SourceView
 from alertd.core.messages.dates import age
 from alertd.core.messages.spans import clean
-from alertd.web.answers import Notes, instant_text
+from alertd.web.answers import instant_text
 from alertd.web.view import Standings
 
 STATES: Final = ("ok", "partial", "failing", "stale", "unread")
@@ -39,18 +40,19 @@ def dark_since(view: SourceView, now: datetime) -> datetime | None:
     return view.failing_since if never else None
 
 
-def compared_at(notes: Notes) -> datetime | None:
+def compared_at(notes: State) -> datetime | None:
     """When estimate and bill were compared last; None where there never were both."""
-    note = notes.get(NOTE)
-    return datetime.fromisoformat(note["at"]).astimezone(UTC) if note else None
+    last = COMPARISON.get(notes)
+    return None if last is None else last.at
 
 
-def alikes(notes: Notes) -> list[str]:
+def alikes(notes: State) -> list[str]:
     """Pairs of sources that look like one, in words."""
-    return [clean(said) for said in (notes.get(NOTE) or {}).get("alike", ())]
+    last = COMPARISON.get(notes)
+    return [] if last is None else [clean(said) for said in last.alike]
 
 
-def sources_json(standings: Standings, notes: Notes, now: datetime) -> dict[str, Any]:
+def sources_json(standings: Standings, notes: State, now: datetime) -> dict[str, Any]:
     """The API's answer."""
     return {
         "version": 1,

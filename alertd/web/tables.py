@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from alertd.core.billing.reconciled import AGREES
 from alertd.core.budgets import duration_text
+from alertd.core.evaluation.state import State
 from alertd.core.judgement.drift import comparisons
 from alertd.core.judgement.positions import Position, SourceView
 from alertd.core.messages.dates import age, clock_time
@@ -18,7 +19,6 @@ from alertd.core.messages.spans import clean
 from alertd.core.pictures.markup import Content, Markup, element, fragment
 from alertd.core.pricing.prices import Price, PriceBook, Unpriced
 from alertd.core.usage import Line
-from alertd.web.answers import Notes
 from alertd.web.layout import grid
 from alertd.web.sources import COLOURS, alikes, compared_at, state_of_source
 from alertd.web.view import Lane, Loop
@@ -33,7 +33,7 @@ def sources_page(
     sources: Mapping[str, SourceView],
     loops: Sequence[Loop],
     lanes: Sequence[Lane],
-    notes: Notes | None,
+    notes: State | None,
     now: datetime,
 ) -> Markup:
     """Every source with its age and what is wrong with it, estimate and bill, notifiers, then the daemon's own loops.
@@ -57,7 +57,7 @@ def sources_page(
     )
 
 
-def _reconciled(notes: Notes | None, now: datetime) -> Markup:
+def _reconciled(notes: State | None, now: datetime) -> Markup:
     """Estimate and bill side by side, the largest difference first."""
     head = element("h2", "Estimate and bill")
     if notes is None:

@@ -17,6 +17,7 @@ from prometheus_client.core import (
 from alertd.core.actions.act import STATES, acts
 from alertd.core.actions.guards import PAUSED
 from alertd.core.durations import Durations
+from alertd.core.evaluation.state import State
 from alertd.core.judgement.drift import comparisons
 from alertd.web.snapshot import Snapshot
 
@@ -108,7 +109,7 @@ def drift(snapshot: Snapshot) -> Iterator[Metric]:
             labels=labels,
         ),
     }
-    for one in comparisons(snapshot.notes or {}):
+    for one in comparisons(snapshot.notes or State()):
         key = (one["provider"], ",".join(one["billed_by"]), one["currency"])
         families["estimated"].add_metric(key, float(one["estimated"]))
         families["billed"].add_metric(key, float(one["billed"]))
@@ -122,7 +123,7 @@ def actions(snapshot: Snapshot) -> Iterator[Metric]:
     if snapshot.notes is None:
         return
     counted: dict[str, Counter[str]] = {terms.name: Counter() for terms in snapshot.actions}
-    for act in acts(snapshot.notes).values():
+    for act in acts(snapshot.notes.records).values():
         counted.setdefault(act.action, Counter())[act.state] += 1
     family = GaugeMetricFamily(
         "alertd_actions", "Acts on keys that are remembered, by the state that they are in.", labels=("action", "state")
@@ -132,7 +133,7 @@ def actions(snapshot: Snapshot) -> Iterator[Metric]:
             family.add_metric((action, state), states[state])
     yield family
     yield GaugeMetricFamily(
-        "alertd_actions_paused", "1 while a person has paused all actions.", PAUSED in snapshot.notes
+        "alertd_actions_paused", "1 while a person has paused all actions.", PAUSED in snapshot.notes.records
     )
 
 

@@ -31,10 +31,10 @@ def test_three_final_days_are_the_least_that_a_drift_and_a_correction_are_told_f
         "bill": SourceView("bill", until, late, complete_from=NOVEMBER),
     }
     facts = world.facts()
-    events, notes = drifting(facts.ledger, facts.around, facts.told, facts.notes, Decimal("0.05"))
+    events, changes = drifting(facts.ledger, facts.around, facts.told, facts.state, Decimal("0.05"))
     assert [key for key, _ in events] == ["drift/acme/2026-11"] * told
-    assert bool(notes["correction"]) is told
-    assert [row["provider"] for row in notes["drift"]["compared"]] == ["acme"]
+    assert bool(changes["correction"]) is told
+    assert [row["provider"] for row in changes["comparison"]["compared"]] == ["acme"]
 
 
 def test_spend_that_no_budget_covers_is_that_of_the_calendar_month():

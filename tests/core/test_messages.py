@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alertd.core.evaluation.state import State
 from alertd.core.events import Contributor, Event
-from alertd.core.judgement import configuration
+from alertd.core.judgement.configuration import announce_configuration
 from alertd.core.messages import compose, text_of
 from alertd.core.messages.samples import NOW, SAMPLES, digest
 from alertd.core.periods import PeriodRule
@@ -268,8 +269,8 @@ def test_a_footer_begins_as_a_sentence_does() -> None:
 
 def test_a_sound_configuration_says_for_how_long_it_was_refused() -> None:
     fault = ["ALERTD_BUDGETS__RESEARCH__AMOUNT (alertd.env:4): '5oo USD' is no amount"]
-    refused = configuration.told(fault, {}, NOW - timedelta(minutes=44))
-    sound = configuration.told([], refused.notes, NOW).alerts[0].event
+    refused = announce_configuration(fault, State(), NOW - timedelta(minutes=44))
+    sound = announce_configuration([], State(refused.changes), NOW).alerts[0].event
     assert headline(sound) == "The configuration is sound again and in force (refused for 44 min)"
 
 

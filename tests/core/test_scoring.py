@@ -7,14 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alertd.core.evaluation.state import Forecast, Score
 from alertd.core.judgement.scoring import widened, width
 from alertd.core.projection import project
 from alertd.core.projection.series import Series
 from tests.world import NOVEMBER
 
 
-def period(total: float, *projected: tuple[float, float, float]) -> dict[str, object]:
-    return {"period": "2026-10-01", "total": total, "projected": dict(zip("379", projected, strict=False))}
+def period(total: float, *projected: tuple[float, float, float]) -> Score:
+    forecasts = {day: Forecast(*figures) for day, figures in zip("379", projected, strict=False)}
+    return Score("2026-10-01", total, forecasts)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from alertd.core.counting.counters import Increment
+from alertd.core.evaluation.state import RESTORED, State
 from alertd.core.judgement.positions import SourceView
-from alertd.core.judgement.restored import NOTE, caught_up
+from alertd.core.judgement.restored import caught_up
 from alertd.core.periods import PeriodRule
 from alertd.core.pricing.fx import Rates
 from alertd.core.pricing.prices import PriceBook
@@ -38,13 +39,13 @@ class CaughtUpMeanwhile(MemoryStore):
 
 async def test_a_restored_database_stays_quiet_until_a_judgement_has_the_spend_since_the_backup_in_its_ledger() -> None:
     store, clock = CaughtUpMeanwhile(), StoppedClock()
-    await store.commit_decisions([], [], {NOTE: (datetime(2026, 3, 1, tzinfo=UTC).isoformat(), 0)})
+    await store.commit_decisions([], [], {RESTORED.prefix: (datetime(2026, 3, 1, tzinfo=UTC).isoformat(), 0)})
     terms = Terms([], PriceBook(()), exchange_of(Rates()), {}, catching_up=lambda: store.behind)
     judge = Judge(store, clock, terms, lambda: None)
     await judge.tick()
-    assert NOTE in await store.memory(), "what it judged was read before the source had caught up"
+    assert RESTORED.prefix in await store.memory(), "what it judged was read before the source had caught up"
     await judge.tick()
-    assert NOTE not in await store.memory()
+    assert RESTORED.prefix not in await store.memory()
 
 
 class NewSeriesMeanwhile(MemoryStore):
@@ -124,12 +125,12 @@ def test_nothing_is_deleted_that_a_judgement_reads(keep: timedelta, period: str,
     ("notes", "behind", "error", "over"),
     [
         ({}, [], "", False),
-        ({NOTE: True}, [], "", True),
-        ({NOTE: True}, ["gateway"], "", False),
-        ({NOTE: True}, ["gateway"], "it answers 503", True),
-        ({NOTE: True}, ["gone"], "", False),
+        ({RESTORED.prefix: NOW.isoformat()}, [], "", True),
+        ({RESTORED.prefix: NOW.isoformat()}, ["gateway"], "", False),
+        ({RESTORED.prefix: NOW.isoformat()}, ["gateway"], "it answers 503", True),
+        ({RESTORED.prefix: NOW.isoformat()}, ["gone"], "", False),
     ],
 )
 def test_after_a_restore_only_a_source_that_fails_is_not_waited_for(notes, behind, error, over):
     views = {"gateway": SourceView("gateway", None, timedelta(minutes=15), error=error)}
-    assert caught_up(notes, behind, views) is over
+    assert caught_up(State(notes), behind, views) is over

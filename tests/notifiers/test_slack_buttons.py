@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from alertd.core.judgement.life import ACKNOWLEDGED, FIRING, RESOLVED, SNOOZED
+from alertd.core.evaluation.state import ACKNOWLEDGED, FIRING, RESOLVED, SNOOZED
 from alertd.loops.presses import Presses, Switchboard
 from alertd.notifiers._buttons import Seal
 from alertd.notifiers.slack import Options

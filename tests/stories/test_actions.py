@@ -14,6 +14,7 @@ from alertd.core.actions.guards import PAUSED
 from alertd.core.actions.hindsight import hindsight
 from alertd.core.actions.terms import Terms
 from alertd.core.budgets import Amount
+from alertd.core.evaluation.state import State
 from alertd.core.judgement.positions import SourceView
 from alertd.loops.orders import Action
 from alertd.ports import Lever, RevokerError
@@ -188,7 +189,7 @@ async def test_a_forecast_stops_nobody_unless_asked():
             world.spend("0.1", at=acting.clock.at, key="rag-indexer", team="research")
             await acting.round()
         assert states(acting) == expected
-        world.now, world.told, world.notes = SUNDAY, {}, {}
+        world.now, world.told, world.state = SUNDAY, {}, State()
 
 
 async def test_unpriced_usage_in_the_scope_keeps_everything_still():

@@ -10,12 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.budgets import Amount, Where
+from alertd.core.budgets import Amount
+from alertd.core.evaluation.lifecycle import follow_up
+from alertd.core.evaluation.state import (
+    LIFECYCLES,
+    SILENCES,
+    TRANSITIONS,
+    AlertLifecycle,
+    CannotHappenError,
+    Silence,
+    State,
+    silence_of,
+)
 from alertd.core.judgement.assess import Policy
-from alertd.core.judgement.followups import followed, lives
-from alertd.core.judgement.life import TRANSITIONS, CannotHappenError, Life
-from alertd.core.judgement.routing import Receiver, route
-from alertd.core.judgement.silences import Silence, note_of, quiet_until, silenced
+from alertd.core.judgement.routing import Receiver, quiet_until, route
 from alertd.core.quiet import QuietHours
 from tests.world import NOVEMBER, World, budget
 
@@ -33,14 +41,14 @@ def fired(**more) -> World:
     return world
 
 
-def only_life(world: World) -> tuple[str, Life]:
-    ((identity, life),) = lives(world.notes)
+def only_life(world: World) -> tuple[str, AlertLifecycle]:
+    ((identity, life),) = LIFECYCLES.items(world.state)
     return identity, life
 
 
 def move(world: World, what: str, **more) -> None:
     identity, life = only_life(world)
-    world.notes[f"life/{identity}"] = life.after(what, world.now, "ana", **more).to_json()
+    world.state = world.state.after(LIFECYCLES.put(life.after(what, world.now, "ana", **more), identity))
 
 
 def repeats(alerts) -> list[str]:
@@ -116,8 +124,8 @@ def test_a_silence_holds_back_and_what_still_stands_at_its_end_is_told():
     world.spend(1, team="a")
     world.spend(1, team="b")
     world.tick()
-    silence = Silence("s1", Where.of({"team": ("a",)}), world.now + timedelta(hours=2), "load test", "ana")
-    world.notes[note_of(silence)] = silence.to_json()
+    silence = Silence("s1", {"team": ("a",)}, world.now + timedelta(hours=2), "load test", "ana")
+    world.state = world.state.after(SILENCES.put(silence, silence.id))
     world.spend(450, team="a")
     world.spend(450, team="b")
     assert [dict(alert.event.scope)["team"] for alert in world.tick()] == ["b"]
@@ -127,17 +135,17 @@ def test_a_silence_holds_back_and_what_still_stands_at_its_end_is_told():
 
 def test_of_several_silences_the_one_that_lasts_longest_is_named():
     ends = [NOVEMBER + timedelta(hours=hours) for hours in (2, 5, 3)]
-    found = [Silence(f"s{n}", Where.of({"team": ("a",)}), end, "load test", "ana") for n, end in enumerate(ends)]
-    named = silenced(found, "research", (("team", "a"),), NOVEMBER)
+    found = [Silence(f"s{n}", {"team": ("a",)}, end, "load test", "ana") for n, end in enumerate(ends)]
+    named = silence_of(found, "research", (("team", "a"),), NOVEMBER)
     assert named is not None
     assert named.id == "s1"
 
 
 def test_what_is_over_is_remembered_for_forty_days_and_then_forgotten():
-    begun = Life.begun("source/gateway/1", "critical", NOVEMBER, "silent")
-    over = {"life/x": begun.after("end", NOVEMBER, "alertd", "seen again").to_json()}
-    assert followed(over, {}, NOVEMBER + timedelta(days=40)) == ([], {})
-    assert followed(over, {}, NOVEMBER + timedelta(days=40, seconds=1)) == ([], {"life/x": None})
+    begun = AlertLifecycle.begin("source/gateway/1", "critical", NOVEMBER, "silent")
+    over = State(LIFECYCLES.put(begun.after("end", NOVEMBER, "alertd", "seen again"), "x"))
+    assert follow_up(over, {}, NOVEMBER + timedelta(days=40)) == ([], {})
+    assert follow_up(over, {}, NOVEMBER + timedelta(days=40, seconds=1)) == ([], {"lifecycle/x": None})
 
 
 def test_quiet_hours_hold_people_s_messages_until_the_morning_but_nothing_critical_and_no_machine():
@@ -192,7 +200,7 @@ def test_a_weekly_digest_comes_once_on_monday_morning_with_every_scope_and_what_
 
 @given(st.lists(st.sampled_from(sorted({event for _, event in TRANSITIONS})), max_size=20))
 def test_a_life_only_ever_moves_as_the_table_says_and_never_leaves_its_end(happenings):
-    life = Life.begun("research//2026-11-01/actual/100/500", "critical", NOVEMBER, "spent")
+    life = AlertLifecycle.begin("research//2026-11-01/actual/100/500", "critical", NOVEMBER, "spent")
     for what in happenings:
         before = life
         try:
@@ -203,7 +211,7 @@ def test_a_life_only_ever_moves_as_the_table_says_and_never_leaves_its_end(happe
             assert TRANSITIONS[before.state, what] == life.state
         if before.state == "resolved":
             assert life == before
-    assert Life.from_json(life.to_json()) == life
+    assert LIFECYCLES.get(State(LIFECYCLES.put(life, "x")), "x") == life
 
 
 def test_an_amount_raised_by_hand_counts_for_its_period_only():

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertd.core.budgets import Amount, Override, scope_text
+from alertd.core.evaluation.state import RESTORED
 from alertd.core.events import Event
-from alertd.core.judgement import restored
 from alertd.core.judgement.assess import assess
 from alertd.core.judgement.positions import Position, SourceView
 from alertd.core.messages import compose
@@ -108,7 +108,7 @@ def test_a_budget_that_cannot_be_evaluated_says_so_once_and_the_others_go_on():
         facts = world.facts()
         decisions = assess(replace(facts, around=replace(facts.around, exchange=without_rate)))
         world.told.update((key, world.now) for alert in decisions.alerts for key in alert.keys)
-        world.notes |= decisions.notes
+        world.state = world.state.after(decisions.changes)
         return decisions
 
     world.spend("0.01")
@@ -129,14 +129,14 @@ class Refusing(MemoryStore):
     refusing = True
 
     async def commit_decisions(self, rows, messages, notes):
-        if self.refusing and notes.get(restored.NOTE, ("",))[0] is None:
+        if self.refusing and notes.get(RESTORED.prefix, ("",))[0] is None:
             return False
         return await super().commit_decisions(rows, messages, notes)
 
 
 async def test_a_race_lost_to_nobody_is_an_error_is_no_evaluation_and_is_announced():
     store, clock = Refusing(), StoppedClock()
-    await store.commit_decisions([], [], {restored.NOTE: (clock.now().isoformat(), 0)})
+    await store.commit_decisions([], [], {RESTORED.prefix: (clock.now().isoformat(), 0)})
     terms = Terms([], PriceBook(()), exchange_of(Rates()), {})
     judge = Judge(store, clock, terms, lambda: None)
     for _ in range(3):

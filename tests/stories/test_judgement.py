@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from alertd.core.billing.roles import Standing
 from alertd.core.budgets import Amount, Override, parse_threshold
+from alertd.core.evaluation.state import SCORES, Episode
 from alertd.core.judgement.positions import SourceView
-from alertd.core.judgement.thresholds import Standing as Episodes
 from alertd.core.judgement.thresholds import advance
 from alertd.core.messages import compose, text_of
 from alertd.core.money import Money
@@ -310,29 +310,29 @@ def test_a_burst_that_is_over_is_no_runaway():
 def test_an_episode_ends_when_it_stayed_clear_and_the_next_begins_after_the_gap(written, settles, gap):
     threshold, soon = parse_threshold(written), timedelta(minutes=1)
 
-    def look(standing, after, *, stood):
-        return advance(standing, threshold, stood=stood, now=NOVEMBER + after)
+    def look(standing, after, *, crossed):
+        return advance(standing, threshold, crossed=crossed, now=NOVEMBER + after)
 
-    standing, word = look(Episodes(), timedelta(0), stood=True)
+    standing, word = look(Episode(), timedelta(0), crossed=True)
     assert word == "fired"
     if settles:
-        standing, word = look(standing, soon, stood=False)
+        standing, word = look(standing, soon, crossed=False)
         assert (standing.open, word) == (True, "")
-    standing, word = look(standing, soon + settles, stood=False)
+    standing, word = look(standing, soon + settles, crossed=False)
     assert (standing.open, word) == (False, "recovered")
-    standing, word = look(standing, gap - soon, stood=True)
+    standing, word = look(standing, gap - soon, crossed=True)
     assert (standing.open, word) == (False, "")
-    standing, word = look(standing, gap, stood=True)
-    assert (standing.episode, word) == (2, "fired")
+    standing, word = look(standing, gap, crossed=True)
+    assert (standing.number, word) == (2, "fired")
 
 
 def test_one_look_above_begins_the_wait_for_the_end_anew():
-    threshold, standing = parse_threshold("forecast 100% p90"), Episodes()
+    threshold, standing = parse_threshold("forecast 100% p90"), Episode()
     looks = [(0, True), (1, False), (5, True), (6, False), (11, False)]
     for hours, stood in looks:
-        standing, word = advance(standing, threshold, stood=stood, now=NOVEMBER + timedelta(hours=hours))
+        standing, word = advance(standing, threshold, crossed=stood, now=NOVEMBER + timedelta(hours=hours))
         assert word == ("fired" if hours == 0 else "")
-    assert advance(standing, threshold, stood=False, now=NOVEMBER + timedelta(hours=12))[1] == "recovered"
+    assert advance(standing, threshold, crossed=False, now=NOVEMBER + timedelta(hours=12))[1] == "recovered"
 
 
 def test_an_unusual_day_is_told_once_with_what_is_usual():
@@ -359,9 +359,9 @@ def test_what_was_projected_is_compared_with_what_came_when_the_period_closes():
         world.tick()
     world.now = datetime(2026, 12, 1, 13, tzinfo=UTC)
     world.tick()
-    (scored,) = world.notes["scored/research/"]
-    assert scored["total"] == pytest.approx(145.01)
-    assert sorted(map(int, scored["projected"])) == [3, 7, 14, 21]
+    (score,) = SCORES.get(world.state, "research/") or ()
+    assert score.total == pytest.approx(145.01)
+    assert sorted(map(int, score.projected)) == [3, 7, 14, 21]
 
 
 def test_a_credit_that_runs_low_is_told_once_with_when_it_is_gone_and_again_when_it_was_topped_up():
@@ -443,7 +443,7 @@ def test_a_restart_at_any_step_changes_no_message(moves):
             if restart and restarts:
                 asleep = world
                 world = World(*asleep.budgets, at=asleep.now)
-                world.ledger, world.told, world.notes = asleep.ledger, asleep.told, asleep.notes
+                world.ledger, world.told, world.state = asleep.ledger, asleep.told, asleep.state
                 world.alerts, world._series = asleep.alerts, asleep._series
             world.pass_time(hours=hours)
         return [alert.keys for alert in world.alerts]

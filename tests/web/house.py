@@ -106,7 +106,7 @@ def november(*, scopes: int = 5, blind: bool = False) -> tuple[World, Kept]:
 def _remember(world: World, kept: Kept) -> None:
     for alert in world.tick():
         kept.rows += [AlertRow(key, world.now, alert.event) for key in alert.keys]
-    kept.notes = dict(world.notes)
+    kept.notes = dict(world.state.records)
 
 
 def lasted(*seconds: float) -> Durations:
@@ -137,7 +137,7 @@ def with_acts(world: World, kept: Kept) -> None:
         ),
     ]
     acts[1] = replace(acts[1], expires=NOW + timedelta(minutes=55))
-    kept.notes = {**kept.notes, **{act.note: act.to_json() for act in acts}, "drift": COMPARED}
+    kept.notes = {**kept.notes, **{act.note: act.to_json() for act in acts}, "comparison": COMPARED}
 
 
 #: What a provider's answer might hold; it must never be shown.

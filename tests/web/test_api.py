@@ -132,7 +132,7 @@ def test_a_threshold_says_whether_it_stands(open_house: Browser):
 
 def test_an_episode_stands_while_the_judge_keeps_it_open_though_the_figures_of_the_moment_fell_below(view: View):
     (platform,) = [p for p in view.standings().positions if p.budget.name == "platform"]
-    note = {f"standing/{platform.name}/forecast 100%": {"episode": 1, "open": True, "since": None, "clear_since": None}}
+    note = {f"episode/{platform.name}/forecast 100%": {"number": 1, "open": True, "since": None, "clear_since": None}}
     house = browser(replace(view, records=Kept(notes=note)))
     assert {t["threshold"]: t["stands"] for t in one(house, "platform")["thresholds"]}["forecast 100%"] is True
 
@@ -267,7 +267,7 @@ def test_what_the_judge_compared_is_what_the_api_and_the_metrics_tell():
         world.bill(12, at=world.now - timedelta(hours=12))
         world.sources["bill"] = SourceView("bill", world.now, timedelta(days=3))
         world.tick()
-    house = browser(view_of(world, Kept(notes=dict(world.notes))))
+    house = browser(view_of(world, Kept(notes=dict(world.state.records))))
     answer = house.get("/api/v1/sources")
     conforms(answer, "/api/v1/sources")
     (one,) = answer.json()["reconciled"]

@@ -18,11 +18,12 @@ from alertd.core.actions.spenders import Spender, chosen, fitting, members_of, s
 from alertd.core.actions.telling import base_event, evidence_of, held_event, told
 from alertd.core.actions.terms import GRADES, Terms
 from alertd.core.budgets import duration_text, parse_threshold
+from alertd.core.evaluation.state import State, episode_of
 from alertd.core.events import Event
 from alertd.core.judgement.assess import Facts
 from alertd.core.judgement.evidence import event_id
 from alertd.core.judgement.positions import Position, SourceView
-from alertd.core.judgement.thresholds import Standing, stands, thresholds_of
+from alertd.core.judgement.thresholds import stands, thresholds_of
 
 _DAY: Final = timedelta(days=1)
 #: Usage may trickle on while a change propagates; so much later the data must show that it stopped.
@@ -121,7 +122,7 @@ def standing(position: Position, terms: Terms, notes: Mapping[str, Any], now: da
         if text in {"burn_rate", "forecast"}:
             for threshold in thresholds_of(position):
                 if threshold.basis == text and stands(position, threshold, now):
-                    episode = Standing.from_json(notes.get(f"standing/{position.name}/{threshold}")).episode
+                    episode = episode_of(State(notes), position.name, threshold).number
                     window = max(threshold.windows, default=_DAY)
                     return Trigger(text, str(threshold), f"{text}/{episode}", window)
             continue

@@ -11,18 +11,28 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from alertd.core.budgets import Budget
+from alertd.core.evaluation.keys import parse_source, parse_status
+from alertd.core.evaluation.lifecycle import FollowUp, begin_lifecycles, follow_up, threshold_of
+from alertd.core.evaluation.state import (
+    FIRST_EVALUATION,
+    FIRST_SEEN,
+    LAST_EVALUATION,
+    Changes,
+    Silence,
+    State,
+    silence_of,
+    silences_of,
+)
 from alertd.core.events import Event
 from alertd.core.judgement import occasions
 from alertd.core.judgement.coverage import uncovered, unmatched
 from alertd.core.judgement.drift import drifting
 from alertd.core.judgement.failures import failed_budgets
-from alertd.core.judgement.followups import FollowUp, begun, followed, threshold_of
 from alertd.core.judgement.positions import Circumstances, Position, failure_text
-from alertd.core.judgement.scoring import noted, scored
-from alertd.core.judgement.silences import Silence, silenced, silences
+from alertd.core.judgement.scoring import note_forecast, score
 from alertd.core.judgement.sources import blind, said_again_of
 from alertd.core.judgement.survey import Survey
 from alertd.core.judgement.verdicts import Alert, judged, said_again
@@ -51,7 +61,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything a judgement depends on. `told` are the keys of alerts already announced; `notes` what was remembered.
+    """Everything a judgement depends on. `told` are the keys of alerts already announced; `state` what is remembered.
 
     `catching_up` names the sources that are still being read up to the present: what they feed is not judged meanwhile.
     """
@@ -60,79 +70,76 @@ class Facts:
     ledger: Ledger
     around: Circumstances
     told: Mapping[str, datetime] = field(default_factory=dict)
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    state: State = field(default_factory=State)
     catching_up: frozenset[str] = frozenset()
     policy: Policy = Policy()
 
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What a judgement came to: alerts to announce, notes to keep (None: forget), and where everything stands."""
+    """What a judgement came to: alerts to announce, records that changed, and where everything stands."""
 
     alerts: tuple[Alert, ...]
-    notes: Mapping[str, Any]
+    changes: Changes
     positions: tuple[Position, ...]
 
 
 def assess(facts: Facts) -> Decisions:
     """Judge everything once. Pure: the same facts give the same decisions."""
     now = facts.around.now
-    started = _instant(facts.notes.get("first_run")) or now
+    started = FIRST_EVALUATION.get(facts.state) or now
     survey, positions, previous = _positions(facts, started)
     alerts: list[Alert] = []
-    notes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     if _ready(facts):
-        notes |= {"first_run": started.isoformat()} if "first_run" not in facts.notes else {}
-        hushed = list(silences(facts.notes))
+        first = FIRST_EVALUATION.get(facts.state) is None
+        changes |= FIRST_EVALUATION.put(started) if first else {}
+        suppressed = silences_of(facts.state)
         late = _absence(facts, now)
-        if "first_run" not in facts.notes:
+        if first:
             placed = {position.budget.name for position in positions}
             unseen = [budget for budget in facts.budgets if budget.name not in placed]
-            notes |= {f"met/{budget.name}": now.isoformat() for budget in unseen if _all_spoke(facts)}
+            for budget in unseen if _all_spoke(facts) else ():
+                changes |= FIRST_SEEN.put(now, budget.name)
         failures: dict[str, str] = {}
         for of_budget in _by_budget(positions):
             try:
-                new_alerts, new_notes = _judged_budget(facts, of_budget, late, hushed)
+                new_alerts, new_changes = _judged_budget(facts, of_budget, late, suppressed)
             except Exception as error:  # noqa: BLE001 - one budget cannot take down another
                 failures[of_budget[0].budget.name] = failure_text(error)
                 continue
             alerts += new_alerts
-            notes |= new_notes
-        new_alerts, new_notes = failed_budgets(positions, failures, facts.notes, now)
+            changes |= new_changes
+        new_alerts, new_changes = failed_budgets(positions, failures, facts.state, now)
         alerts += new_alerts
-        notes |= new_notes
+        changes |= new_changes
         past = [position for position in previous if _seen(facts, position)]
         alerts += occasions.corrections(past, facts.told, now)
-        closings = list(occasions.closings(previous, facts.told, facts.notes, now))
+        closings = list(occasions.closings(previous, facts.told, facts.state, now))
         alerts += closings
-        notes |= _scores(facts, positions, previous, {alert.keys[0] for alert in closings})
-        if "first_run" in facts.notes:
+        changes |= _scores(facts, positions, previous, {alert.keys[0] for alert in closings})
+        if not first:
             alerts += occasions.digest(positions, facts.told, now, facts.policy.digest, facts.policy.zone)
         alerts += occasions.unpriced(positions, facts.told, facts.ledger, now)
         alerts += _strays(facts, positions, survey)
-        drifts, compared_at = drifting(facts.ledger, facts.around, facts.told, facts.notes, facts.policy.drift)
+        drifts, compared_at = drifting(facts.ledger, facts.around, facts.told, facts.state, facts.policy.drift)
         alerts += [Alert((key,), event) for key, event in drifts]
-        notes |= compared_at
-        notes |= _tick_note(facts, now)
+        changes |= compared_at
+        changes |= _last_evaluation(facts, now)
     views = [view for view in facts.around.sources.values() if view.error or view.name not in facts.catching_up]
-    source_alerts, source_notes = blind(views, facts.notes, now)
+    source_alerts, source_changes = blind(views, facts.state, now)
     alerts += [Alert((key,), _nearest(event, facts, positions)) for key, event in source_alerts]
-    notes |= source_notes
-    said, moved = followed(remembered(facts.notes, notes), {position.name: position for position in positions}, now)
-    alerts += _again(said, facts, positions)
-    notes |= moved | begun((alert.keys[0], alert.event) for alert in alerts if _has_a_life(alert))
+    changes |= source_changes
+    due, moved = follow_up(facts.state.after(changes), {position.name: position for position in positions}, now)
+    alerts += _again(due, facts, positions)
+    changes |= moved | begin_lifecycles((alert.keys[0], alert.event) for alert in alerts if _has_a_lifecycle(alert))
     placed_alerts = (_where_people_are(alert, facts.policy.zone) for alert in alerts)
-    return Decisions(tuple(placed_alerts), notes, tuple(positions))
+    return Decisions(tuple(placed_alerts), changes, tuple(positions))
 
 
 def _where_people_are(alert: Alert, zone: tzinfo) -> Alert:
     """What is about no budget (a source, stray spend) has no zone of its own: its times are said in the people's."""
     return alert if alert.event.budget else replace(alert, event=replace(alert.event, zone=str(zone)))
-
-
-def remembered(notes: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
-    """The notes after some have changed: None forgets one."""
-    return {name: value for name, value in {**notes, **changed}.items() if value is not None}
 
 
 def _positions(facts: Facts, started: datetime) -> tuple[Survey, list[Position], list[Position]]:
@@ -149,7 +156,7 @@ def _positions(facts: Facts, started: datetime) -> tuple[Survey, list[Position],
 
 def _ready(facts: Facts) -> bool:
     """Whether every source has spoken, or has been failing: the first judgement waits for what is merely on its way."""
-    if "first_run" in facts.notes:
+    if FIRST_EVALUATION.get(facts.state) is not None:
         return True
     views = facts.around.sources.values()
     return bool(views) and all(
@@ -170,26 +177,26 @@ def _by_budget(positions: Iterable[Position]) -> Iterator[list[Position]]:
 
 
 def _judged_budget(
-    facts: Facts, positions: Sequence[Position], late: datetime | None, hushed: Sequence[Silence]
-) -> tuple[list[Alert], dict[str, Any]]:
+    facts: Facts, positions: Sequence[Position], late: datetime | None, suppressed: Sequence[Silence]
+) -> tuple[list[Alert], dict[str, object]]:
     """All scopes of one budget. The first time it is seen with data, people get one summary instead of a storm."""
-    met = f"met/{positions[0].budget.name}"
-    now = facts.around.now
-    if met not in facts.notes and not any(position.data_until for position in positions):
-        return [], {met: now.isoformat()} if _all_spoke(facts) else {}
+    name, now = positions[0].budget.name, facts.around.now
+    known = FIRST_SEEN.get(facts.state, name) is not None
+    if not known and not any(position.data_until for position in positions):
+        return [], FIRST_SEEN.put(now, name) if _all_spoke(facts) else {}
     alerts: list[Alert] = []
-    notes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     for position in positions:
-        if not _seen(facts, position) or silenced(hushed, position.budget.name, position.scope, now):
+        if not _seen(facts, position) or silence_of(suppressed, position.budget.name, position.scope, now):
             continue  # told when it is seen again, or when the silence ends, if it still stands
-        new_alerts, new_notes = judged(position, facts.told, facts.notes, now, late)
+        new_alerts, new_changes = judged(position, facts.told, facts.state, now, late)
         alerts += new_alerts
-        notes |= new_notes
-    if met in facts.notes:
-        return alerts, notes
-    notes[met] = now.isoformat()
+        changes |= new_changes
+    if known:
+        return alerts, changes
+    changes |= FIRST_SEEN.put(now, name)
     quiet = [replace(alert, audience="machines") for alert in alerts]
-    return quiet + [occasions.first_summary(position, alerts, now) for position in positions], notes
+    return quiet + [occasions.first_summary(position, alerts, now) for position in positions], changes
 
 
 def _seen(facts: Facts, position: Position) -> bool:
@@ -208,24 +215,24 @@ def _strays(facts: Facts, positions: Sequence[Position], survey: Survey) -> Iter
             yield Alert((key,), event)
 
 
-def _again(said: Iterable[FollowUp], facts: Facts, positions: Sequence[Position]) -> Iterator[Alert]:
+def _again(due: Iterable[FollowUp], facts: Facts, positions: Sequence[Position]) -> Iterator[Alert]:
     """Alerts that are told again: a reminder, an escalation, a snooze that is over."""
     named = {position.name: position for position in positions}
     now = facts.around.now
-    for one in said:
-        key = f"{one.life.key}/{one.what.replace(' ', '-')}/{len(one.life.history)}"
-        details = {"repeat": one.what, "first_told": one.life.history[0].at, "handle": one.identity[:6]}
-        position = named.get("/".join(one.life.key.split("/")[:3]))
-        threshold = threshold_of(one.life.key, position, facts.notes) if position is not None else None
+    for one in due:
+        key = f"{one.lifecycle.key}/{one.what.replace(' ', '-')}/{len(one.lifecycle.history)}"
+        details = {"repeat": one.what, "first_told": one.lifecycle.history[0].at, "handle": one.identity[:6]}
+        position = named.get(str(parse_status(one.lifecycle.key) or ""))
+        threshold = threshold_of(one.lifecycle.key, position, facts.state) if position is not None else None
         if position is not None and threshold is not None:
             yield Alert((key,), said_again(position, threshold, key, now, **details), to=one.to)
-        elif one.life.key.startswith("source/"):
-            view = facts.around.sources.get(one.life.key.split("/")[1])
+        elif (source := parse_source(one.lifecycle.key)) is not None:
+            view = facts.around.sources.get(source.source)
             if view is not None:
                 yield Alert((key,), _nearest(said_again_of(view, key, now, details), facts, positions), to=one.to)
 
 
-def _has_a_life(alert: Alert) -> bool:
+def _has_a_lifecycle(alert: Alert) -> bool:
     return alert.audience != "people" and "repeat" not in alert.event.details
 
 
@@ -257,28 +264,24 @@ def _feeding(facts: Facts, budget: Budget) -> set[str]:
 
 def _scores(
     facts: Facts, positions: Sequence[Position], previous: Sequence[Position], closed: set[str]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Today's projections noted, and those of the periods that closed just now compared with what came."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for position in positions:
-        found |= noted(position, facts.notes, facts.around.now)
+        found |= note_forecast(position, facts.state, facts.around.now)
     for position in previous:
         if f"{position.name}/summary/closed" in closed:
-            found |= scored(position, facts.notes)
+            found |= score(position, facts.state)
     return found
 
 
 def _absence(facts: Facts, now: datetime) -> datetime | None:
     """Since when nobody looked, where that is long ago."""
-    last = _instant(facts.notes.get("judged"))
+    last = LAST_EVALUATION.get(facts.state)
     long = max(_ABSENT, _ABSENT_INTERVALS * facts.policy.interval)
     return last if last is not None and now - last > long else None
 
 
-def _tick_note(facts: Facts, now: datetime) -> dict[str, str]:
-    last = _instant(facts.notes.get("judged"))
-    return {"judged": now.isoformat()} if last is None or now - last >= _NOTED_EVERY else {}
-
-
-def _instant(text: Any) -> datetime | None:
-    return datetime.fromisoformat(text).astimezone(UTC) if isinstance(text, str) else None
+def _last_evaluation(facts: Facts, now: datetime) -> dict[str, object]:
+    last = LAST_EVALUATION.get(facts.state)
+    return LAST_EVALUATION.put(now) if last is None or now - last >= _NOTED_EVERY else {}

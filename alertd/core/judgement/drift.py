@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from alertd.core.billing.lookalikes import Alike, alike
 from alertd.core.billing.reconcile import reconcile
 from alertd.core.billing.reconciled import Reconciled
+from alertd.core.evaluation.state import COMPARISON, CORRECTION, Comparison, State
 from alertd.core.events import Event
 from alertd.core.judgement.evidence import event_id, handle_of
 from alertd.core.judgement.positions import Circumstances
@@ -26,8 +27,6 @@ _LOOK_BACK: Final = 35
 _EVERY: Final = timedelta(hours=1)
 #: Fewer final days than this say nothing yet.
 _LEAST_DAYS: Final = 3
-#: The note that keeps the last comparison, for who shows it.
-NOTE: Final = "drift"
 
 
 def compared(
@@ -48,25 +47,24 @@ def compared(
 
 
 def drifting(
-    ledger: Ledger, around: Circumstances, told: Container[str], notes: Mapping[str, Any], level: Decimal
-) -> tuple[list[tuple[str, Event]], dict[str, Any]]:
+    ledger: Ledger, around: Circumstances, told: Container[str], state: State, level: Decimal
+) -> tuple[list[tuple[str, Event]], dict[str, object]]:
     """Events, with their keys, for what drifts beyond `level` or looks alike; looked at once an hour."""
-    last = notes.get("reconciled")
+    last = COMPARISON.get(state)
     sources = {row.source for row in ledger.kinds}
-    if len(sources) < 2 or (last and around.now - datetime.fromisoformat(last) < _EVERY):  # noqa: PLR2004 two sides
+    if len(sources) < 2 or (last and around.now - last.at < _EVERY):  # noqa: PLR2004 two sides
         return [], {}
     found, pairs = compared(ledger, around, _LOOK_BACK)
     events = [*_drifts(found, around.now, level), *_alikes(pairs, around.now)]
-    at = around.now.isoformat()
-    kept = {"at": at, "compared": [one.to_json() for one in found], "alike": [pair.said for pair in pairs]}
-    changed = {"reconciled": at, "correction": _corrections(found), NOTE: kept}
+    shown = Comparison(around.now, tuple(one.to_json() for one in found), tuple(pair.said for pair in pairs))
+    changed = {**COMPARISON.put(shown), **CORRECTION.put(_corrections(found))}
     return [(key, event) for key, event in events if key not in told], changed
 
 
-def comparisons(notes: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def comparisons(state: State) -> Sequence[Mapping[str, Any]]:
     """The last comparison of every provider that has both usage and a bill, as `Reconciled.to_json` has it."""
-    found: Sequence[Mapping[str, Any]] = (notes.get(NOTE) or {}).get("compared", ())
-    return found
+    last = COMPARISON.get(state)
+    return () if last is None else last.compared
 
 
 def _corrections(found: Sequence[Reconciled]) -> dict[str, dict[str, str]]:

@@ -9,12 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from alertd.core.budgets import Threshold, duration_text
+from alertd.core.evaluation.state import LIFECYCLES, AlertLifecycle, episode_of, silence_of, silences_of
 from alertd.core.judgement.assess import Facts
-from alertd.core.judgement.followups import lives
-from alertd.core.judgement.life import Life
 from alertd.core.judgement.positions import Position
-from alertd.core.judgement.silences import silenced, silences
-from alertd.core.judgement.thresholds import Standing, key_of, stands, thresholds_of
+from alertd.core.judgement.thresholds import key_of, stands, thresholds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class Explanation:
     price_version: str
     reasons: tuple[Reason, ...]
     hindrances: tuple[str, ...] = ()
-    lives: Mapping[str, Life] = field(default_factory=dict)
+    lives: Mapping[str, AlertLifecycle] = field(default_factory=dict)
 
 
 def explain(facts: Facts, positions: tuple[Position, ...], budget: str) -> list[Explanation]:
@@ -45,7 +43,9 @@ def explain(facts: Facts, positions: tuple[Position, ...], budget: str) -> list[
 
 def _explained(facts: Facts, position: Position) -> Explanation:
     reasons = tuple(_reason(facts, position, threshold) for threshold in thresholds_of(position))
-    own = {identity: life for identity, life in lives(facts.notes) if life.key.startswith(f"{position.name}/")}
+    own = {
+        identity: life for identity, life in LIFECYCLES.items(facts.state) if life.key.startswith(f"{position.name}/")
+    }
     return Explanation(position, facts.around.tariff.version, reasons, tuple(_hindrances(facts, position)), own)
 
 
@@ -53,13 +53,13 @@ def _reason(facts: Facts, position: Position, threshold: Threshold) -> Reason:
     now = facts.around.now
     if threshold.basis == "actual":
         at = threshold.reached_at(position.amount)
-        key = key_of(position, threshold, f"{position.amount.value.normalize():f}")
+        key = key_of(position, threshold, position.amount.value)
         told = facts.told.get(key)
         return Reason(
             str(threshold), position.spent >= at, f"spent {_plain(position.spent)} against {_plain(at)}", told
         )
-    standing = Standing.from_json(facts.notes.get(f"standing/{position.name}/{threshold}"))
-    told = facts.told.get(key_of(position, threshold, standing.episode))
+    episode = episode_of(facts.state, position.name, threshold)
+    told = facts.told.get(key_of(position, threshold, episode.number))
     return Reason(str(threshold), bool(stands(position, threshold, now)), _inputs(position, threshold), told)
 
 
@@ -85,7 +85,7 @@ def _inputs(position: Position, threshold: Threshold) -> str:
 def _hindrances(facts: Facts, position: Position) -> list[str]:
     now = facts.around.now
     found = [f"{name} shows no fresh data: forecasts and burn rates are paused" for name in position.stale_sources]
-    hush = silenced(silences(facts.notes), position.budget.name, position.scope, now)
+    hush = silence_of(silences_of(facts.state), position.budget.name, position.scope, now)
     if hush is not None:
         found.append(f"silenced until {hush.until:%Y-%m-%d %H:%M} UTC by {hush.by}: {hush.reason}")
     found += [f"{item.model} {item.meter} counts in no figure: {item.reason}" for item in position.unpriced]

@@ -14,10 +14,10 @@ from typing import Any, Final
 from alertd.core.actions.act import AWAITING, OPEN, acts
 from alertd.core.addresses import page_of
 from alertd.core.budgets import SEVERITIES
+from alertd.core.evaluation.keys import parse_alert
+from alertd.core.evaluation.state import FIRING, LIFECYCLES, RESOLVED, State
 from alertd.core.events import Event
 from alertd.core.judgement.evidence import event_of
-from alertd.core.judgement.followups import lives
-from alertd.core.judgement.life import FIRING, RESOLVED
 from alertd.core.judgement.occasions import state_of
 from alertd.core.judgement.positions import Position
 from alertd.core.messages import compose, text_of
@@ -33,13 +33,13 @@ SHOWN: Final = "living.shown"
 SHOWN_AT: Final = "living.at"
 
 
-def standing_of(position: Position, notes: Mapping[str, Any], now: datetime, public_url: str = "") -> Event:
+def standing_of(position: Position, state: State, now: datetime, public_url: str = "") -> Event:
     """How a budget, scope and period stands: its figures, its alerts that are not over, the acts that wait.
 
     `details`: occasion "standing" · state · lives: [{id, threshold, severity, state, by, at, until}] ·
     acts: [{id, handle, what, target, state, reversible, expires}]
     """
-    own = [(identity, life) for identity, life in lives(notes) if life.key.startswith(f"{position.name}/")]
+    own = [(identity, life) for identity, life in LIFECYCLES.items(state) if life.key.startswith(f"{position.name}/")]
     standing = [(identity, life) for identity, life in own if life.state != RESOLVED]
     rows: list[dict[str, Any]] = [
         {
@@ -64,7 +64,7 @@ def standing_of(position: Position, notes: Mapping[str, Any], now: datetime, pub
             "reversible": act.reversible,
             "expires": act.expires if act.state == AWAITING else None,
         }
-        for act in acts(notes).values()
+        for act in acts(state.records).values()
         if act.position == position.name and act.state in OPEN
     ]
     severity = max((life.severity for _, life in standing), key=SEVERITIES.index, default="information")
@@ -95,7 +95,8 @@ def is_due(memory: Mapping[str, str], showing: str, now: datetime) -> bool:
 
 def _threshold(key: str) -> str:
     """What people call the threshold of an alert's key: budget/scope/period/basis/level/..."""
-    basis, level = key.split("/")[3:5]
+    alert = parse_alert(key)
+    basis, level = (alert.basis, alert.level) if alert is not None else ("", "")
     words = {
         "actual": f"{level} % used",
         "forecast": f"forecast above {level} %",

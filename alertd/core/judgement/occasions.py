@@ -8,6 +8,8 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 
 from alertd.core.budgets import SEVERITIES
+from alertd.core.evaluation.keys import announced_of, announced_since
+from alertd.core.evaluation.state import FORECASTS, State
 from alertd.core.judgement.evidence import event_of, found_late
 from alertd.core.judgement.positions import Position
 from alertd.core.judgement.thresholds import is_burning
@@ -54,16 +56,16 @@ def corrections(previous: Iterable[Position], told: Mapping[str, datetime], now:
 
 
 def closings(
-    previous: Iterable[Position], told: Mapping[str, datetime], notes: Mapping[str, Any], now: datetime
+    previous: Iterable[Position], told: Mapping[str, datetime], state: State, now: datetime
 ) -> Iterator[Alert]:
     """One summary a budget and scope when its period has closed and its data have come."""
     for position in previous:
         key = f"{position.name}/summary/closed"
         if _all_seen(position, now) and key not in told and (position.spent or not position.scope):
-            own = [name for name in told if name.startswith(f"{position.name}/") and "/summary/" not in name]
+            own = announced_of(told, position.name)
             details: dict[str, Any] = {"occasion": "period_closed", "state": state_of(position), "alerts": len(own)}
-            if projections := notes.get(f"projected/{position.name}"):
-                details["projections"] = projections
+            if forecasts := FORECASTS.get(state, position.name):
+                details["projections"] = {day: [one.low, one.likely, one.high] for day, one in forecasts.items()}
             reason = "the period closed"
             yield Alert((key,), event_of(position, "summary", "information", key, now, reason=reason, details=details))
 
@@ -82,11 +84,12 @@ def digest(
     if due is None:
         return
     since = due - timedelta(days=_DAYS[often])
+    counts = announced_since(told, since)
     for position in positions:
         key = f"{position.name}/digest/{due:%Y-%m-%d}"
         if key not in told and (position.spent or not position.scope):
-            own = [n for n, at in told.items() if n.startswith(f"{position.name}/") and at >= since and _is_level(n)]
-            details = {"occasion": "digest", "state": state_of(position), "since": since, "alerts": len(own)}
+            alerts = counts.get(position.name, 0)
+            details = {"occasion": "digest", "state": state_of(position), "since": since, "alerts": alerts}
             event = event_of(position, "summary", "information", key, now, reason=f"{often} digest", details=details)
             yield Alert((key,), event, audience="people")
 
@@ -117,10 +120,6 @@ def _due(now: datetime, often: str, zone: tzinfo) -> datetime | None:
     if due > local:
         due -= timedelta(days=_DAYS[often])
     return due if local - due < _DIGEST_LATE else None
-
-
-def _is_level(key: str) -> bool:
-    return "/summary/" not in key and "/digest/" not in key
 
 
 def _share(ledger: Ledger, kinds: set[tuple[str, str]]) -> float | None:

@@ -10,7 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from alertd.core.budgets import TOKENS, scope_key
+from alertd.core.budgets import TOKENS
+from alertd.core.evaluation.keys import budget_scope
 from alertd.core.judgement.positions import Circumstances, Position
 from alertd.core.judgement.scoring import widened
 from alertd.core.judgement.sheet import Sheet, newest_price
@@ -184,7 +185,7 @@ def with_width(projection: Projection, position: Position, around: Circumstances
     """The projection as wide as earlier ones of this scope should have been."""
     if not around.widths:
         return projection
-    return widened(projection, around.widths.get(f"{position.budget.name}/{scope_key(position.scope)}", 1.0))
+    return widened(projection, around.widths.get(budget_scope(position.budget.name, position.scope), 1.0))
 
 
 def columns(table: Costs, start: datetime, end: datetime) -> tuple[int, int]:

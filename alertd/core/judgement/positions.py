@@ -10,8 +10,9 @@ from functools import lru_cache
 from typing import Final
 
 from alertd.core.billing.roles import Standing
-from alertd.core.budgets import Amount, Budget, Override, Scope, scope_key, scope_text
+from alertd.core.budgets import Amount, Budget, Override, Scope, scope_text
 from alertd.core.deferred import Deferred
+from alertd.core.evaluation.keys import status_name
 from alertd.core.events import Contributor, Unpriced
 from alertd.core.judgement.anomaly import Unusual
 from alertd.core.ledger import Ledger, SeriesRow
@@ -142,7 +143,7 @@ class Position:
     @staticmethod
     def name_of(budget: str, scope: Scope, period: Period) -> str:
         """`budget/scope/first day`: what the keys of its alerts begin with."""
-        return f"{budget}/{scope_key(scope)}/{_key_of(period)}"
+        return status_name(budget, scope, _key_of(period))
 
     @property
     def override(self) -> Override:

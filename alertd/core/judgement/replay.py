@@ -14,7 +14,8 @@ from statistics import median
 from typing import Any, Final
 
 from alertd.core.budgets import Budget, Scope, Threshold
-from alertd.core.judgement.assess import Facts, assess, remembered
+from alertd.core.evaluation.state import State
+from alertd.core.judgement.assess import Facts, assess
 from alertd.core.judgement.positions import Circumstances, Position, SourceView
 from alertd.core.judgement.verdicts import Alert
 from alertd.core.ledger import Ledger, SeriesRow, UsageRow
@@ -106,12 +107,12 @@ def replay(
     record = Record()
     history = _History(usage)
     told: dict[str, datetime] = {}
-    notes: dict[str, Any] = {}
+    state = State()
     for share, now in history.steps():
         around = Circumstances(now, LedgerTariff(book, history.ledger), exchange, {_SOURCE: _view(now)})
-        decisions = assess(Facts(budgets, history.ledger, around, told, notes))
+        decisions = assess(Facts(budgets, history.ledger, around, told, state))
         told.update({key: now for alert in decisions.alerts for key in alert.keys})
-        notes = remembered(notes, decisions.notes)
+        state = state.after(decisions.changes)
         _keep(record, decisions.alerts, decisions.positions, now)
         progress(share)
     return record

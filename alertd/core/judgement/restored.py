@@ -7,17 +7,16 @@ answers has been read up to the present.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
 
+from alertd.core.evaluation.state import RESTORED, State
 from alertd.core.judgement.positions import SourceView
 
-#: The note that `alertd db restore` leaves, and the judge takes away.
-NOTE: Final = "restored"
 
-
-def caught_up(notes: Mapping[str, Any], behind: Collection[str], views: Mapping[str, SourceView]) -> bool:
+def caught_up(state: State, behind: Collection[str], views: Mapping[str, SourceView]) -> bool:
     """Whether a restored database has seen the present; `behind` names sources that were being read up to it.
 
     A source that fails is not waited for. False where nothing was restored.
     """
-    return NOTE in notes and all((view := views.get(name)) is not None and view.error for name in behind)
+    return RESTORED.get(state) is not None and all(
+        (view := views.get(name)) is not None and view.error for name in behind
+    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta, tzinfo
 
 from alertd.core.budgets import Budget, scope_text
 from alertd.core.events import Event
 from alertd.core.judgement.evidence import event_id
 from alertd.core.judgement.verdicts import Alert
+from alertd.core.quiet import QuietHours
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,15 @@ def route(
                 single.append(Message(alert.event.id, name, conversation(alert.event), (alert.event,)))
     grouped = (_grouped(name, events) for (name, _, _), events in together.items())
     return (*single, *(_held(message, quiet_until) for message in grouped))
+
+
+def quiet_until(quiet: QuietHours | None, zone: tzinfo, now: datetime) -> datetime | None:
+    """When the quiet hours that hold now end; None outside of them."""
+    local = now.astimezone(zone)
+    if quiet is None or local.time() not in quiet:
+        return None
+    end = local.replace(hour=quiet.end.hour, minute=quiet.end.minute, second=0, microsecond=0)
+    return (end if end > local else end + timedelta(days=1)).astimezone(now.tzinfo)
 
 
 def conversation(event: Event) -> str:

@@ -7,22 +7,21 @@ while few are known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from alertd.core.budgets import scope_key
 from alertd.core.deferred import Deferred
+from alertd.core.evaluation.keys import budget_scope
+from alertd.core.evaluation.state import FORECASTS, SCORES, Forecast, Score, State
 from alertd.core.judgement.positions import Position
 from alertd.core.projection import Projection
 from alertd.core.projection.series import Floats
 
 DAYS: Final = (3, 7, 14, 21)
-_NOTED: Final = "projected/"
-_SCORED: Final = "scored/"
 #: Periods whose scores are remembered.
 _KEPT: Final = 12
 #: So many comparisons weigh as much as the belief that the width is right.
@@ -33,35 +32,38 @@ _HELD: Final = 0.8
 _LOW, _LIKELY, _HIGH = 0.1, 0.5, 0.9
 
 
-def noted(position: Position, notes: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """The note of today's projection, where the period is on one of DAYS and it has none yet."""
+def note_forecast(position: Position, state: State, now: datetime) -> dict[str, object]:
+    """The change that remembers today's projection, where the period is on one of DAYS and it has none yet."""
     day = (now - position.period.start) // timedelta(days=1) + 1
     if day not in DAYS or position.projection is None or position.stale_sources:
         return {}
-    name = f"{_NOTED}{position.name}"
-    known = notes.get(name) or {}
+    known = FORECASTS.get(state, position.name) or {}
     if str(day) in known:
         return {}
-    figures = [round(position.projection.quantile(q), 6) for q in (_LOW, _LIKELY, _HIGH)]
-    return {name: {**known, str(day): figures}}
+    figures = Forecast(*(round(position.projection.quantile(q), 6) for q in (_LOW, _LIKELY, _HIGH)))
+    return FORECASTS.put({**known, str(day): figures}, position.name)
 
 
-def scored(position: Position, notes: Mapping[str, Any]) -> dict[str, Any]:
+def score(position: Position, state: State) -> dict[str, object]:
     """What a closed period taught: its projections beside its total, appended to the budget's scores."""
-    projections = notes.get(f"{_NOTED}{position.name}")
-    if not projections:
+    forecasts = FORECASTS.get(state, position.name)
+    if not forecasts:
         return {}
-    entry = {"period": position.period.key, "total": float(position.spent), "projected": projections}
-    kept = [*(notes.get(_score_note(position)) or []), entry][-_KEPT:]
-    return {_score_note(position): kept, f"{_NOTED}{position.name}": None}
+    kept = [*scores(position, state), Score(position.period.key, float(position.spent), forecasts)][-_KEPT:]
+    return {**SCORES.put(kept, _score_key(position)), **FORECASTS.put(None, position.name)}
 
 
-def scores(position: Position, notes: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The remembered periods of a budget and scope, oldest first: period, total, and the projections of each day."""
-    return notes.get(_score_note(position)) or []
+def scores(position: Position, state: State) -> Sequence[Score]:
+    """The remembered periods of a budget and scope, oldest first."""
+    return SCORES.get(state, _score_key(position)) or []
 
 
-def width(known: Sequence[Mapping[str, Any]]) -> float:
+def widths(state: State) -> dict[str, float]:
+    """By how much to widen projections, by `budget/scope`."""
+    return {key: width(known) for key, known in SCORES.items(state)}
+
+
+def width(known: Sequence[Score]) -> float:
     """By how much to widen (over 1) or narrow a projection, from how earlier ones came out."""
     ratios = [ratio for entry in known for ratio in _ratios(entry)]
     if not ratios:
@@ -88,15 +90,15 @@ def widened(projection: Projection, factor: float) -> Projection:
     )
 
 
-def _ratios(entry: Mapping[str, Any]) -> list[float]:
+def _ratios(entry: Score) -> list[float]:
     """How far out each total lay, in half-widths of its projection on its own side: 1 is the edge of the 80 %."""
     found = []
-    for low, likely, high in entry["projected"].values():
-        half = (high - likely) if entry["total"] >= likely else (likely - low)
+    for one in entry.projected.values():
+        half = (one.high - one.likely) if entry.total >= one.likely else (one.likely - one.low)
         if half > 0:
-            found.append(abs(entry["total"] - likely) / half)
+            found.append(abs(entry.total - one.likely) / half)
     return found
 
 
-def _score_note(position: Position) -> str:
-    return f"{_SCORED}{position.budget.name}/{scope_key(position.scope)}"
+def _score_key(position: Position) -> str:
+    return budget_scope(position.budget.name, position.scope)

@@ -8,30 +8,30 @@ from datetime import datetime
 from typing import Any
 
 from alertd.core.budgets import duration_text
+from alertd.core.evaluation.keys import SourceKey
+from alertd.core.evaluation.state import OUTAGES, Outage, State
 from alertd.core.events import Event
 from alertd.core.judgement.evidence import event_id, handle_of
 from alertd.core.judgement.positions import SourceView
 
 
 def blind(
-    views: Iterable[SourceView], notes: Mapping[str, Any], now: datetime
-) -> tuple[list[tuple[str, Event]], dict[str, Any]]:
-    """Events, with their keys, for sources that are newly blind or back, and the notes that remember it."""
+    views: Iterable[SourceView], state: State, now: datetime
+) -> tuple[list[tuple[str, Event]], dict[str, object]]:
+    """Events, with their keys, for sources that are newly blind or back, and the changes that remember it."""
     events: list[tuple[str, Event]] = []
-    changed: dict[str, Any] = {}
+    changed: dict[str, object] = {}
     for view in views:
-        note = f"source/{view.name}"
-        before = notes.get(note) or {"episode": 0, "open": False}
+        before = OUTAGES.get(state, view.name) or Outage()
         dark = _dark_since(view, now)
-        if dark is not None and not before["open"]:
-            episode = before["episode"] + 1
-            changed[note] = {"episode": episode, "open": True, "since": dark.isoformat()}
-            events.append(_stale(view, f"source/{view.name}/stale/{episode}", now, dark))
-        elif dark is None and before["open"]:
-            changed[note] = {"episode": before["episode"], "open": False}
-            since = datetime.fromisoformat(before["since"])
-            key = f"source/{view.name}/back/{before['episode']}"
-            events.append(_back(view, key, now, since))
+        if dark is not None and not before.open:
+            episode = before.episode + 1
+            changed |= OUTAGES.put(Outage(episode, open=True, since=dark), view.name)
+            events.append(_stale(view, str(SourceKey(view.name, "stale", episode)), now, dark))
+        elif dark is None and before.open:
+            changed |= OUTAGES.put(Outage(before.episode), view.name)
+            key = str(SourceKey(view.name, "back", before.episode))
+            events.append(_back(view, key, now, before.since or now))
     return events, changed
 
 

@@ -6,9 +6,11 @@ from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from alertd.core.budgets import TOKENS, Amount, Threshold
+from alertd.core.evaluation.keys import alert_key
+from alertd.core.evaluation.state import Episode
 from alertd.core.judgement.positions import Position
 
 #: A forecast needs this much data behind it, or half of its level spent: what began yesterday says little of a month.
@@ -32,46 +34,14 @@ class Reached:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What is remembered of one forecast, burn-rate or anomaly threshold of one position: its episodes."""
-
-    episode: int = 0
-    open: bool = False
-    since: datetime | None = None
-    clear_since: datetime | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; `from_json` gives the same back."""
-        return {
-            "episode": self.episode,
-            "open": self.open,
-            "since": self.since and self.since.isoformat(),
-            "clear_since": self.clear_since and self.clear_since.isoformat(),
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any] | None) -> Standing:
-        if not data:
-            return cls()
-        since, clear = (data.get(name) for name in ("since", "clear_since"))
-        return cls(
-            int(data["episode"]),
-            bool(data["open"]),
-            datetime.fromisoformat(since) if since else None,
-            datetime.fromisoformat(clear) if clear else None,
-        )
-
-
 def thresholds_of(position: Position) -> tuple[Threshold, ...]:
     """The thresholds in force for a position: its table row's, else its budget's."""
     return position.override.thresholds or position.budget.thresholds
 
 
-def key_of(position: Position, threshold: Threshold, last: object) -> str:
-    """budget/scope/period/basis/level/amount or episode: what an alert is told once under."""
-    level = threshold.level(position.amount).normalize()
-    return f"{position.name}/{threshold.basis}/{level:f}/{last}"
+def key_of(position: Position, threshold: Threshold, last: Decimal | int) -> str:
+    """The key that a threshold is announced once under; `last` is the amount in force or the number of the episode."""
+    return alert_key(position.name, threshold.basis, threshold.level(position.amount), last)
 
 
 def newly_reached(position: Position, told: Container[str]) -> tuple[Reached, ...]:
@@ -80,7 +50,7 @@ def newly_reached(position: Position, told: Container[str]) -> tuple[Reached, ..
     for threshold in thresholds_of(position):
         if threshold.basis == "actual" and position.spent >= threshold.reached_at(position.amount):
             level = threshold.level(position.amount)
-            key = key_of(position, threshold, f"{position.amount.value.normalize():f}")
+            key = key_of(position, threshold, position.amount.value)
             if key not in told:
                 reached.append(Reached(threshold, level, key))
     return tuple(sorted(reached, key=lambda item: item.level))
@@ -162,26 +132,26 @@ def is_burning(position: Position) -> bool:
     return any(_burning(position, threshold) is True for threshold in burning)
 
 
-def advance(standing: Standing, threshold: Threshold, *, stood: bool | None, now: datetime) -> tuple[Standing, str]:
-    """The standing after one look, and what is to be said: "fired", "recovered" or nothing ("").
+def advance(episode: Episode, threshold: Threshold, *, crossed: bool | None, now: datetime) -> tuple[Episode, str]:
+    """The episode after one evaluation, and what is to be announced: "fired", "recovered" or nothing ("").
 
-    It fires when it stands and no episode is open (after a least gap since the last began); it ends when it was
-    clearly below for a while, so that a projection near its level neither flaps nor cries wolf.
+    Cooldown: it fires when it is crossed and no episode is open, at the earliest a least gap after the last one began.
+    Hysteresis: it ends once it was clearly below for a while, so that a projection near its level does not flap.
     """
     gap = _LEAST_GAPS.get(threshold.basis, _LEAST_GAP)
-    if stood:
-        if standing.open:
-            return Standing(standing.episode, open=True, since=standing.since), ""
-        if standing.since is not None and now - standing.since < gap:
-            return standing, ""
-        return Standing(standing.episode + 1, open=True, since=now), "fired"
-    if stood is None or not standing.open:
-        return standing, ""
-    clear = standing.clear_since or now
+    if crossed:
+        if episode.open:
+            return Episode(episode.number, open=True, since=episode.since), ""
+        if episode.since is not None and now - episode.since < gap:
+            return episode, ""
+        return Episode(episode.number + 1, open=True, since=now), "fired"
+    if crossed is None or not episode.open:
+        return episode, ""
+    clear = episode.clear_since or now
     settle = timedelta(0) if threshold.basis in _LEAST_GAPS else _SETTLE
     if now - clear >= settle:
-        return Standing(standing.episode, open=False, since=standing.since), "recovered"
-    return Standing(standing.episode, open=True, since=standing.since, clear_since=clear), ""
+        return Episode(episode.number, open=False, since=episode.since), "recovered"
+    return Episode(episode.number, open=True, since=episode.since, clear_since=clear), ""
 
 
 def severity(position: Position, level: Decimal) -> str:

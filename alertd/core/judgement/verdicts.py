@@ -8,7 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.budgets import Threshold, threshold_text
+from alertd.core.budgets import Threshold
+from alertd.core.evaluation.state import EPISODES, Episode, State, episode_key
 from alertd.core.events import Event
 from alertd.core.judgement.evidence import (
     anomaly_details,
@@ -21,7 +22,6 @@ from alertd.core.judgement.evidence import (
 )
 from alertd.core.judgement.positions import Position
 from alertd.core.judgement.thresholds import (
-    Standing,
     advance,
     is_burning,
     key_of,
@@ -54,22 +54,19 @@ class Alert:
 
 
 def judged(
-    position: Position, told: Mapping[str, datetime], notes: Mapping[str, Any], now: datetime, late: datetime | None
-) -> tuple[list[Alert], dict[str, Any]]:
-    """The alerts of one position, and the notes of its episodes. `late`: since when nobody had looked."""
-    alerts = list(levels(position, told, now))
-    changed: dict[str, Any] = {}
+    position: Position, announced: Mapping[str, datetime], state: State, now: datetime, late: datetime | None
+) -> tuple[list[Alert], dict[str, object]]:
+    """The alerts of one position, and the changes of its episodes. `late`: since when nobody had looked."""
+    alerts = list(levels(position, announced, now))
+    changed: dict[str, object] = {}
     for threshold in thresholds_of(position):
         if threshold.basis not in EPISODIC:
             continue
-        note = f"standing/{position.name}/{threshold_text(threshold)}"
-        known, stood = notes.get(note), stands(position, threshold, now)
-        if not (known or stood):
-            continue
-        before = Standing.from_json(known)
-        after, said = advance(before, threshold, stood=stood, now=now)
+        key = episode_key(position.name, threshold)
+        before, crossed = EPISODES.get(state, key) or Episode(), stands(position, threshold, now)
+        after, said = advance(before, threshold, crossed=crossed, now=now)
         if after != before:
-            changed[note] = after.to_json()
+            changed |= EPISODES.put(after, key)
         if said == "fired":
             alerts.append(_fired(position, threshold, after, now))
         elif said == "recovered" and threshold.basis in {"forecast", "balance"}:
@@ -105,8 +102,8 @@ def said_again(position: Position, threshold: Threshold, key: str, now: datetime
     return with_level(event, threshold, [level])
 
 
-def _fired(position: Position, threshold: Threshold, standing: Standing, now: datetime) -> Alert:
-    key = key_of(position, threshold, standing.episode)
+def _fired(position: Position, threshold: Threshold, episode: Episode, now: datetime) -> Alert:
+    key = key_of(position, threshold, episode.number)
     burning = threshold.basis == "burn_rate"
     details = _details(position, threshold)
     reason = _reason(position, threshold)
@@ -119,10 +116,10 @@ def _fired(position: Position, threshold: Threshold, standing: Standing, now: da
     return Alert((key,), with_level(event, threshold, [threshold.level(position.amount)]))
 
 
-def _recovered(position: Position, threshold: Threshold, standing: Standing, now: datetime) -> Alert:
-    key = key_of(position, threshold, f"{standing.episode}/recovered")
+def _recovered(position: Position, threshold: Threshold, episode: Episode, now: datetime) -> Alert:
+    key = f"{key_of(position, threshold, episode.number)}/recovered"
     reason = f"{threshold} no longer stands"
-    details = {"since": standing.since, "fired": EPISODIC[threshold.basis]}
+    details = {"since": episode.since, "fired": EPISODIC[threshold.basis]}
     event = event_of(position, "recovered", "information", key, now, reason=reason, details=details)
     return Alert((key,), with_level(event, threshold, [threshold.level(position.amount)]))
 

@@ -1,7 +1,7 @@
-"""What comes of a button that somebody pressed: a step in the life of an alert or an act. Pure; it trusts no button.
+"""What a pressed button does: a step of an alert's lifecycle, or of an action. Pure; it trusts no button.
 
-Who may press is settled before, where the button was heard. Here a press is too old, was answered before, or cannot
-happen any more, and then changes nothing; or it changes the note, with who did it, and is remembered.
+Who may press is settled before, where the button was received. Here an interaction is too old, was answered before, or
+cannot happen any more, and then changes nothing; or it changes the record, with who did it, and is remembered.
 """
 
 from __future__ import annotations
@@ -15,17 +15,24 @@ from alertd.core.actions import act as acting
 from alertd.core.actions.act import AWAITING, Step, acts
 from alertd.core.actions.telling import told
 from alertd.core.actions.terms import Terms
+from alertd.core.evaluation.state import (
+    ACKNOWLEDGED,
+    INTERACTIONS,
+    LIFECYCLES,
+    RESOLVED,
+    SNOOZED,
+    AlertLifecycle,
+    CannotHappenError,
+    Press,
+    State,
+)
 from alertd.core.events import Event
-from alertd.core.judgement.followups import NOTE, lives
-from alertd.core.judgement.life import ACKNOWLEDGED, RESOLVED, SNOOZED, CannotHappenError, Life
 
 ACKNOWLEDGE: Final = "acknowledge"
 SNOOZE: Final = "snooze"
 APPROVE: Final = "approve"
 REFUSE: Final = "refuse"
-#: The note that remembers which presses were answered.
-PRESSED: Final = "pressed"
-#: A press that comes so late (or so early) is none: whoever pressed has been told by then that nothing happened.
+#: Older interactions (or such from the future) are ignored: the chat has already shown that nothing happened.
 FRESH: Final = timedelta(minutes=5)
 _REMEMBERED: Final = timedelta(hours=1)
 #: A person has so long at least to see an approved act begin, where the limit of an hour makes it wait.
@@ -35,39 +42,21 @@ _SHORTEST: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Press:
-    """A button that somebody pressed. `key` is the same however often one press is heard.
-
-    `on` names alerts, or an act, by the beginnings of their ids; `person` is who it was for lists of approvers, `by`
-    for the history; `until` ends a snooze; `expires` is when the button stopped to mean anything.
-    """
-
-    key: str
-    what: str
-    on: tuple[str, ...]
-    person: str
-    by: str
-    at: datetime
-    until: datetime | None = None
-    expires: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """What to tell whoever pressed, and what is to be written; nothing, where nothing has changed."""
 
     said: str
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, object] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     events: tuple[Event, ...] = ()
 
 
-def answered(press: Press, notes: Mapping[str, Any], now: datetime, terms: Mapping[str, Terms]) -> Answer:
-    """What comes of a press. `terms` are those of each action: whose approval counts.
+def answer(press: Press, state: State, now: datetime, terms: Mapping[str, Terms]) -> Answer:
+    """What comes of an interaction. `terms` are those of each action: whose approval counts.
 
     The same press heard again changes nothing, whichever replica hears it.
     """
-    known: Mapping[str, str] = notes.get(PRESSED) or {}
+    known = INTERACTIONS.get(state) or {}
     if press.key in known:
         return Answer("")
     if abs(now - press.at) > FRESH:
@@ -75,33 +64,33 @@ def answered(press: Press, notes: Mapping[str, Any], now: datetime, terms: Mappi
     if press.expires is not None and now >= press.expires:
         return Answer("This button has expired; nothing was done.")
     on_act = press.what in {APPROVE, REFUSE}
-    answer = _on_act(press, notes, now, terms) if on_act else _on_alerts(press, notes, now)
-    if not answer.notes:
-        return answer
-    kept = {key: at for key, at in known.items() if now - datetime.fromisoformat(at) < _REMEMBERED}
-    return replace(answer, notes={**answer.notes, PRESSED: {**kept, press.key: press.at.isoformat()}})
+    found = _on_act(press, state, now, terms) if on_act else _on_alerts(press, state, now)
+    if not found.changes:
+        return found
+    kept = {key: at for key, at in known.items() if now - at < _REMEMBERED}
+    return replace(found, changes={**found.changes, **INTERACTIONS.put({**kept, press.key: press.at})})
 
 
-def _on_alerts(press: Press, notes: Mapping[str, Any], now: datetime) -> Answer:
+def _on_alerts(press: Press, state: State, now: datetime) -> Answer:
     on = tuple(one for one in press.on if len(one) >= _SHORTEST)
-    wanted = {identity: life for identity, life in lives(notes) if identity.startswith(on)}
+    wanted = {identity: life for identity, life in LIFECYCLES.items(state) if identity.startswith(on)}
     if not wanted:
         return Answer("This alert is not known any more; nothing was done.")
-    changed: dict[str, Any] = {}
+    changed: dict[str, object] = {}
     refused: list[str] = []
     for identity, life in wanted.items():
         try:
-            changed[f"{NOTE}{identity}"] = _moved(life, press, now).to_json()
+            changed |= LIFECYCLES.put(_moved(life, press, now), identity)
         except CannotHappenError:
             refused.append(_stands(life))
     return Answer(_said(press, len(changed)) if changed else refused[0], changed)
 
 
-def _moved(life: Life, press: Press, now: datetime) -> Life:
+def _moved(life: AlertLifecycle, press: Press, now: datetime) -> AlertLifecycle:
     return life.after(press.what, now, press.by, "a button in chat", until=press.until)
 
 
-def _stands(life: Life) -> str:
+def _stands(life: AlertLifecycle) -> str:
     """Why a press changed nothing, in terms of what somebody did before."""
     last = life.history[-1]
     if life.state == RESOLVED:
@@ -119,9 +108,9 @@ def _said(press: Press, count: int) -> str:
     return f"You acknowledged {what}."
 
 
-def _on_act(press: Press, notes: Mapping[str, Any], now: datetime, terms: Mapping[str, Terms]) -> Answer:
+def _on_act(press: Press, state: State, now: datetime, terms: Mapping[str, Terms]) -> Answer:
     on = tuple(one for one in press.on if len(one) >= _SHORTEST)
-    found = [act for act in acts(notes).values() if act.id.startswith(on)]
+    found = [act for act in acts(state.records).values() if act.id.startswith(on)]
     if len(found) != 1:
         return Answer("This proposal is not known any more; nothing was done.")
     act, action = found[0], terms.get(found[0].action)
