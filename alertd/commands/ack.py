@@ -24,7 +24,7 @@ from alertd.ports import Store
 
 HELP: Final = "acknowledge an alert by its handle, or snooze it; without a handle, list the open alerts"
 EXAMPLES: Final = (
-    "alertd ack --env-file my.env                     (the open alerts and their handles)",
+    "alertd ack --env-file my.env                     # the open alerts and their handles",
     "alertd ack 17bcc1 --env-file my.env",
     "alertd ack 17bcc1 --snooze 4h --reason 'load test' --env-file my.env",
 )

@@ -19,7 +19,7 @@ HELP: Final = "raise a budget's amount for its current period; re-arms its thres
 EXAMPLES: Final = (
     "alertd raise research 600 --env-file my.env",
     "alertd raise teams '600 USD' --scope team=research --env-file my.env",
-    "alertd raise keys 5 --scope team= --scope key=orphan --env-file my.env     (usage without a team)",
+    "alertd raise keys 5 --scope team= --scope key=orphan --env-file my.env   # usage without a team",
 )
 ENDS: Final = "0 where it is raised; 1 where there is no such budget, amount or database; 2 for a wrong use"
 

@@ -172,7 +172,7 @@ def test_a_database_that_does_not_answer_is_one_line_whatever_is_asked(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("raise teams 600 --scope team=reserch", "nothing was used under team=reserch in this period; is it spelt so?"),
+        ("raise teams 600 --scope team=reserch", "No usage with team=reserch yet; check the spelling."),
         ("silence team=reserch --for 2h --reason x", "it matches no budget and scope that there is now"),
     ],
 )
