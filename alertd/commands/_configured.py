@@ -5,9 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Collection
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from alertd.settings import Settings, load_settings
+from alertd.core.faults import Fault, SettingsError
+
+if TYPE_CHECKING:
+    from alertd.settings import Settings
+
+#: Names the env file where `--env-file` does not; `alertd init` writes the one that is looked for without either.
+ENV_FILE: Final = "ALERTD_ENV_FILE"
+DEFAULT: Final = Path("alertd.env")
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +27,7 @@ def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="F",
-        help="a file of KEY=value lines; may be repeated",
+        help=f"a file of KEY=value lines; may be repeated (default: {ENV_FILE}, else ./{DEFAULT} where there is one)",
     )
     parser.add_argument(
         "--config", type=Path, metavar="F", help="a TOML file; the environment and env files win over it"
@@ -27,4 +36,16 @@ def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
 
 def settings_of(arguments: argparse.Namespace, need: Collection[str] = ()) -> Settings:
     """The settings of this process, read now; SettingsError with every fault. `need`: sections not to be empty."""
-    return load_settings(os.environ, arguments.env_file, arguments.config, need=need)
+    files = arguments.env_file or _default_files(arguments.config)
+    own = [name for name in os.environ if name.upper().startswith("ALERTD_") and name != ENV_FILE]
+    if not (files or arguments.config or own):
+        raise SettingsError([Fault("configuration", "No configuration given", "use --env-file FILE")])
+    # Only here: `--help` does not wait for what checks a configuration.
+    settings: Settings = import_module("alertd.settings").load_settings(os.environ, files, arguments.config, need=need)
+    return settings
+
+
+def _default_files(config: Path | None) -> list[Path]:
+    if named := os.environ.get(ENV_FILE):
+        return [Path(named)]
+    return [DEFAULT] if config is None and DEFAULT.is_file() else []

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from alertd import registry
 from alertd.core.budgets import Budget, Scope, scope_text
 from alertd.core.evaluation.state import Record, State, Table
 from alertd.core.faults import Fault, SettingsError, one_of
@@ -32,7 +31,8 @@ def with_store(settings: Settings, work: Callable[[Store], Awaitable[Answer]]) -
     """
 
     async def opened() -> Answer:
-        store = registry.store(settings.database)
+        # Only here, as below: `--help` opens nothing.
+        store: Store = import_module("alertd.registry").store(settings.database)
         await store.open()
         try:
             return await work(store)

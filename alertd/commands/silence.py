@@ -6,7 +6,7 @@ import argparse
 import secrets
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -15,7 +15,9 @@ from alertd.commands._state import change_record, known_scopes, refusal, who, wi
 from alertd.core.budgets import Where, parse_duration
 from alertd.core.evaluation.state import SILENCES, Silence, State, silences_of
 from alertd.ports import Store
-from alertd.settings import Settings
+
+if TYPE_CHECKING:
+    from alertd.settings import Settings
 
 HELP: Final = "hold back the alerts that match, until an end, for a reason; or list and end silences"
 EXAMPLES: Final = (

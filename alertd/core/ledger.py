@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 
 from alertd.core.blocks import Blocks, Buckets
 from alertd.core.judgement.cover import Cover
-from alertd.core.usage import DIMENSIONS, SeriesRow, UsageRow
+from alertd.core.usage import CHARGE_LABEL, DIMENSIONS, SeriesRow, UsageRow
 
-#: The label that tells what money is for; what has none is for the use of models.
-CHARGE_LABEL: Final = "charge"
 #: The widest bucket that is folded, in seconds; what is wider stays as it came.
 FOLDED_WIDTH: Final = 3600
 #: Borders whose sums are kept: the zones of some budgets, and the months of some accounts.
 _KEPT_SUMS: Final = 6
 
-__all__ = ["DIMENSIONS", "Ledger", "SeriesRow", "UsageRow"]
+__all__ = ["CHARGE_LABEL", "DIMENSIONS", "Ledger", "SeriesRow", "UsageRow"]
 
 
 class Ledger:

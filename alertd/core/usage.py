@@ -19,6 +19,9 @@ METERS: Final = TOKEN_METERS | {"requests", "minutes"}
 #: Labels by these names are what the series itself knows; they can be used in `where` and `per` like any label.
 DIMENSIONS: Final = ("provider", "model", "meter", "account", "source")
 
+#: The label that tells what money is for; what has none is for the use of models.
+CHARGE_LABEL: Final = "charge"
+
 #: A quantity of 10 to this power and more is none: a database keeps whole numbers up to 9.2e18.
 LARGEST_EXPONENT: Final = 18
 

@@ -23,6 +23,8 @@ from alertd.settings.document import DEPTHS, NAMED, NESTING, PREFIX, written
 
 KeyPath = tuple[str, ...]
 FILE: Final = "_file"
+#: Says where the env file is: for the command line, no key of the configuration.
+_ENV_FILE: Final = "ALERTD_ENV_FILE"
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 #: What Kubernetes sets in every container beside a Service named alertd, or alertd-postgresql: no keys of ours.
 _KUBERNETES: Final = re.compile(
@@ -55,7 +57,7 @@ class Layers:
     def environment(self, variables: Mapping[str, str], layer: int) -> None:
         """The process environment: every ALERTD_ variable is ours, but those of Kubernetes."""
         for name, value in variables.items():
-            if name.upper().startswith(PREFIX) and not _injected(name, value):
+            if name.upper().startswith(PREFIX) and name != _ENV_FILE and not _injected(name, value):
                 self._variable(name, _unquoted(value), name, layer)
 
     def env_file(self, file: Path, layer: int) -> None:

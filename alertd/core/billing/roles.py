@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from alertd.core.ledger import CHARGE_LABEL, SeriesRow
 from alertd.core.pricing.model_names import PROVIDERS, provider_id, without_snapshot
+from alertd.core.usage import CHARGE_LABEL, SeriesRow
 
 Role = Literal["auto", "authoritative", "check"]
 CHARGE: Final = CHARGE_LABEL

@@ -1,0 +1,139 @@
+"""Commands that change what the daemon remembers: with ./alertd.env as they find it, and nothing but the database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from alertd import registry
+from alertd.cli import main
+from alertd.core.counting.counters import Increment
+from alertd.core.evaluation.state import LIFECYCLES, AlertLifecycle
+from alertd.core.usage import Line
+from alertd.ports import SourceRow
+
+ENV = """
+ALERTD_DATABASE=sqlite:///alertd.db
+ALERTD_SOURCES__GATEWAY__KIND=prometheus
+ALERTD_SOURCES__GATEWAY__URL=http://127.0.0.1:1
+ALERTD_SOURCES__GATEWAY__PRESET=litellm
+ALERTD_BUDGETS__KEYS__AMOUNT=5 USD
+ALERTD_BUDGETS__KEYS__PER=team,key
+ALERTD_BUDGETS__ALL__AMOUNT=100 USD
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with the env file that `alertd init` writes."""
+    for name in [name for name in os.environ if name.startswith("ALERTD_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "alertd.env").write_text(ENV)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def stored(*changes: dict[str, object], labels: tuple[dict[str, str], ...] = ()) -> None:
+    async def write() -> None:
+        store = registry.store("sqlite:///alertd.db")
+        await store.open()
+        for change in changes:
+            assert await store.commit_decisions([], [], {name: (value, 0) for name, value in change.items()})
+        minute = int(datetime.now(UTC).timestamp()) // 60 * 60
+        used = [Increment(Line("acme", "plain", "input"), one, minute, 60, 7) for one in labels]
+        if used:
+            await store.commit_counters(SourceRow("gateway", cursor="1", until=datetime.now(UTC)), used, {})
+        await store.close()
+
+    asyncio.run(write())
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(words) == 1
+    return capsys.readouterr().err
+
+
+def test_without_any_configuration_every_command_says_so(tmp_path: Path, capsys):
+    (tmp_path / "alertd.env").unlink()
+    for words in (["ack", "071856"], ["raise", "keys", "3"], ["status"], ["explain", "keys"], ["check"], ["silence"]):
+        assert "No configuration given; use --env-file FILE" in refused(capsys, *words)
+
+
+def test_the_env_file_may_be_named_by_a_variable(tmp_path: Path, monkeypatch, capsys):
+    (tmp_path / "alertd.env").rename(tmp_path / "other.env")
+    monkeypatch.setenv("ALERTD_ENV_FILE", "other.env")
+    assert main(["ack"]) == 0
+    assert capsys.readouterr().out == "No alert is open.\n"
+
+
+def test_ack_alone_lists_the_open_alerts_with_their_handles_and_no_control_characters(capsys):
+    at = datetime(2026, 11, 3, tzinfo=UTC)
+    fired = AlertLifecycle.begin("keys/team=\x1b[2Ja/2026-11-01/actual/80/5", "warning", at, "spent")
+    over = AlertLifecycle.begin("all//2026-11-01/actual/80/100", "warning", at, "spent").after("end", at, "alertd")
+    stored(LIFECYCLES.put(fired, "aaaaaabbbb"), LIFECYCLES.put(over, "ccccccdddd"))
+    assert main(["ack"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("aaaaaa  warning ")
+    assert "\x1b" not in line
+    assert "\\x1b[2Ja" in line
+    assert main(["ack", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["handle"] == "aaaaaa"
+    assert main(["ack", "aaaaaa", "--by", "ana"]) == 0
+    assert main(["ack", "aaaaaa", "--by", "ana"]) == 0, "twice is as once"
+
+
+def test_raise_refuses_what_would_not_raise_and_takes_the_same_amount_twice(capsys):
+    assert "has 100 USD already" in refused(capsys, "raise", "all", "100")
+    assert "has 100 USD already" in refused(capsys, "raise", "all", "80")
+    assert main(["raise", "all", "120"]) == 0
+    assert main(["raise", "all", "120"]) == 0
+    assert "has 120 USD already" in refused(capsys, "raise", "all", "110")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--scope", "team=research", "--scope", "key=rag"],
+        ["--scope", "team=research,key=rag"],
+        ["--scope", "key=rag"],
+    ],
+)
+def test_a_scope_is_named_as_the_message_prints_it_or_by_the_labels_that_tell_it(words: list[str], capsys):
+    stored(labels=({"team": "research", "key": "rag"}, {"team": "support", "key": "chat"}, {"key": "orphan"}))
+    assert main(["raise", "keys", "9", *words]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("keys/team=research,key=rag/")
+    assert printed.err == ""
+
+
+def test_usage_without_a_label_is_named_by_an_empty_value_or_by_what_else_tells_it(capsys):
+    stored(labels=({"team": "research", "key": "rag"}, {"key": "orphan"}))
+    for words in (["--scope", "team= ", "--scope", "key=orphan"], ["--scope", "key=orphan"]):
+        assert main(["raise", "keys", "9", *words]) == 0
+        assert capsys.readouterr().out.startswith("keys/team=,key=orphan/")
+
+
+def test_where_several_scopes_are_meant_they_are_listed(capsys):
+    stored(labels=({"team": "research", "key": "rag"}, {"team": "research", "key": "chat"}))
+    said = refused(capsys, "raise", "keys", "9", "--scope", "team=research")
+    assert "keys has one budget per team and key" in said
+    assert "--scope team=research --scope key=chat; --scope team=research --scope key=rag" in said
+
+
+@pytest.mark.parametrize("command", ["raise", "ack", "silence"])
+def test_what_opens_the_store_alone_does_not_import_the_daemon(command: str):
+    code = (
+        "import sys; from alertd.cli import main\n"
+        f"try: main(['{command}', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'numpy', 'httpx', 'pydantic', 'alertd.app', 'alertd.settings'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"
