@@ -43,6 +43,7 @@ from alertd.shown import COLLECT, lanes_of, loops_of, standings_of
 from alertd.stores.volume import unmounted
 from alertd.timetable import Timetable
 from alertd.web import ListenError, View, WebServer
+from alertd.web.recorded import record_evaluation
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class App:
         self.runner = Runner(self.clock, damaged=self._damaged)
         self._damage: StoreDamagedError | None = None
         self.parts = assembled(settings, self.store, self.clock, progress)
-        self.judge = Judge(self.store, self.clock, terms_of(self.parts), self._wake_deliver)
+        self.judge = Judge(self.store, self.clock, terms_of(self.parts), self._wake_deliver, record_evaluation)
         self.deliver = self._deliverer()
         self.actor = Actor(
             self.store, self.clock, orders_of(self.parts, self.judge.terms, self.clock), self._seen, self._wake_deliver

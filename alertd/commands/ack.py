@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._state import change_record, refusal, who, with_store
+from alertd.commands._state import change_record, printable, refusal, who, with_store
 from alertd.core.budgets import parse_duration
 from alertd.core.evaluation.state import (
     ACKNOWLEDGED,
@@ -62,11 +62,6 @@ def run(args: argparse.Namespace) -> int:
         until = f" until {lifecycle.until:%Y-%m-%d %H:%M} UTC" if lifecycle.until else ""
         print(f"{printable(lifecycle.key)}: {lifecycle.state}{until}, by {printable(lifecycle.history[-1].by)}")
     return 0
-
-
-def printable(text: str) -> str:
-    """Text from outside for a terminal: control characters as escapes, so that none moves the cursor."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 async def _open(store: Store) -> list[tuple[str, AlertLifecycle]]:

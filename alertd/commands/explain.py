@@ -1,20 +1,29 @@
-"""`alertd explain`: why a budget fired, or did not: thresholds with their inputs, hindrances, what was told."""
+"""`alertd explain`: why a budget fired, or did not: the daemon's own record of its last evaluation."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from typing import Any, Final
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from rich.console import Console
 from rich.markup import escape
 
-from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._state import budget_of, with_app
-from alertd.core.judgement.explain import Explanation, explain
+from alertd.commands._records import evaluate_now, recorded, say
+from alertd.commands._state import budget_of, printable, with_store
+from alertd.core.evaluation.record import StatusRecord
+from alertd.core.evaluation.state import LIFECYCLES, AlertLifecycle, State
+from alertd.core.messages.dates import age
 from alertd.core.messages.figures import used_of
+
+if TYPE_CHECKING:
+    from alertd.ports import Store
+    from alertd.settings import Settings
 
 HELP: Final = "say why a budget fired, or did not"
 EXAMPLES: Final = (
@@ -22,6 +31,10 @@ EXAMPLES: Final = (
     "alertd explain teams --env-file my.env --json",
 )
 ENDS: Final = "0 where it is said; 1 where there is no such budget or no database; 2 for a wrong use"
+#: An evaluation that is older than this many poll intervals is remarked upon.
+_INTERVALS: Final = 5
+
+Lifecycles = Mapping[str, AlertLifecycle]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,56 +47,71 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when there is something to explain."""
     settings = settings_of(args, need=("sources", "budgets"))
-    budget = budget_of(settings, args.budget)
-
-    async def look(app: App) -> list[Explanation]:
-        facts, decisions = await app.judge.preview()
-        return explain(facts, decisions.positions, budget.name)
-
+    name = budget_of(settings, args.budget).name
+    records, lifecycles = with_store(settings, lambda store: _read(store, settings, name))
+    now = datetime.now(UTC)
+    if not records:
+        say(f"alertd run has not evaluated {name} yet; this is what it would find now.")
+        records = [one for one in evaluate_now(settings) if one.answer["budget"] == name]
+    elif now - records[0].at > _INTERVALS * settings.poll_interval:
+        say(f"The last evaluation of {name} is {age(now - records[0].at)} old; alertd run may not be running.")
+    if settings.dry_run:
+        say("ALERTD_DRY_RUN is on: everything is evaluated, nothing is sent.")
     console = Console(highlight=False)
-    for explanation in with_app(settings, look):
+    for record in records:
+        own = {identity: one for identity, one in lifecycles.items() if one.key.startswith(f"{record.name}/")}
         if args.json:
-            print(json.dumps(_plain(explanation), default=str))
+            print(json.dumps(_plain(record, own), default=str))
         else:
-            _show(console, explanation)
+            _show(console, record, own)
     return 0
 
 
-def _show(console: Console, explanation: Explanation) -> None:
-    position = explanation.position
-    unit = position.amount.unit
-    used = used_of(position.spent, position.amount.value, unit)
-    console.print(f"[bold]{escape(position.name)}[/bold]: used {used}", soft_wrap=True)
-    until = f"{position.data_until:%Y-%m-%d %H:%M} UTC" if position.data_until else "never"
-    console.print(f"  data until {until}, prices {explanation.price_version}", markup=False)
-    for reason in explanation.reasons:
-        mark = "[bold red]stands[/bold red]    " if reason.stands else "does not  "
-        told = f"; told {reason.told_at:%Y-%m-%d %H:%M} UTC" if reason.told_at else ""
-        console.print(f"  {mark}{escape(f'{reason.threshold}: {reason.because}{told}')}", soft_wrap=True)
-    for hindrance in explanation.hindrances:
-        console.print(f"  but       {hindrance}", soft_wrap=True, markup=False)
-    for identity, life in explanation.lives.items():
-        console.print(f"  alert {identity[:6]} {life.key}: {life.state}", markup=False)
-        for step in life.history:
+async def _read(store: Store, settings: Settings, name: str) -> tuple[list[StatusRecord], Lifecycles]:
+    state = State.of(await store.memory())
+    return await recorded(store, settings, name), dict(LIFECYCLES.items(state))
+
+
+def _show(console: Console, record: StatusRecord, lifecycles: Lifecycles) -> None:
+    def line(text: str) -> None:
+        console.print(printable(text), markup=False, soft_wrap=True)
+
+    answer = record.answer
+    unit = str(answer["currency"])
+    at_least = answer["spent_at_least"]
+    used = "no data yet" if at_least is None else used_of(Decimal(str(at_least)), Decimal(str(answer["amount"])), unit)
+    console.print(f"[bold]{escape(printable(record.name))}[/bold]: used {used}", soft_wrap=True)
+    until = answer["data_until"] or "never"
+    line(f"  evaluated {record.at:%Y-%m-%d %H:%M:%S} UTC, data until {until}, prices {record.price_version}")
+    for one in record.thresholds:
+        mark = "[bold red]firing[/bold red]    " if one.firing else "not firing"
+        told = f"; announced {one.announced_at:%Y-%m-%d %H:%M} UTC" if one.announced_at else ""
+        console.print(f"  {mark}  {escape(printable(f'{one.threshold}: {one.because}{told}'))}", soft_wrap=True)
+        for held in one.held:
+            line(f"              {held}")
+    for note in record.notes:
+        line(f"  note        {note}")
+    for identity, lifecycle in lifecycles.items():
+        line(f"  alert {identity[:6]} {lifecycle.key}: {lifecycle.state}")
+        for step in lifecycle.history:
             why = f": {step.reason}" if step.reason else ""
-            console.print(f"    {step.at:%Y-%m-%d %H:%M} {step.what} by {step.by}{why}", markup=False, soft_wrap=True)
+            line(f"    {step.at:%Y-%m-%d %H:%M} {step.what} by {step.by}{why}")
 
 
-def _plain(explanation: Explanation) -> dict[str, Any]:
-    position = explanation.position
+def _plain(record: StatusRecord, lifecycles: Lifecycles) -> dict[str, Any]:
+    names = ("budget", "scope", "amount", "currency", "data_until")
+    period = record.answer["period"]
     return {
-        "budget": position.budget.name,
-        "scope": dict(position.scope),
-        "period": position.period.key,
-        "spent": f"{position.spent:f}",
-        "amount": f"{position.amount.value:f}",
-        "currency": position.amount.unit,
-        "data_until": position.data_until,
-        "price_version": explanation.price_version,
-        "thresholds": [
-            {"threshold": r.threshold, "stands": r.stands, "because": r.because, "told_at": r.told_at}
-            for r in explanation.reasons
-        ],
-        "hindrances": list(explanation.hindrances),
-        "alerts": {identity: msgspec.to_builtins(life) for identity, life in explanation.lives.items()},
+        **{name: record.answer[name] for name in names},
+        "name": record.name,
+        "evaluated_at": record.at,
+        "period": record.name.rsplit("/", 1)[-1],
+        "period_start": period["start"] if isinstance(period, dict) else None,
+        "spent": record.answer["spent_at_least"],
+        "status": record.answer.get("status", record.answer.get("state")),
+        "flags": record.answer.get("flags", []),
+        "price_version": record.price_version,
+        "thresholds": [msgspec.to_builtins(one) for one in record.thresholds],
+        "notes": list(record.notes),
+        "alerts": {identity: msgspec.to_builtins(one) for identity, one in lifecycles.items()},
     }

@@ -10,27 +10,30 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._state import budget_of, with_app
+from alertd.commands._records import evaluate_now, evaluate_with, is_current, recorded
+from alertd.commands._state import budget_of, with_app, with_store
 from alertd.core.budgets import duration_text, parse_duration
-from alertd.core.evaluation.state import State
-from alertd.core.judgement.occasions import state_of
-from alertd.core.judgement.positions import Position
+from alertd.core.evaluation.record import StatusRecord
+from alertd.core.events import Event
 from alertd.core.messages import evidence, text_of
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import estimate, used_of
-from alertd.ports import StoreError
-from alertd.web.answers import budget_json, instant_text, worst_first
-from alertd.web.wording import STATES, event_for
+from alertd.ports import Store, StoreError
+from alertd.web.wording import STATES
+
+if TYPE_CHECKING:
+    from alertd.app import App
+    from alertd.settings import Settings
 
 HELP: Final = "a table of the budgets: spent, projected low-likely-high, used up on, data age; --watch keeps it fresh"
 EXAMPLES: Final = (
@@ -77,34 +80,42 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     only = budget_of(settings, args.budget).name if args.budget is not None else None
     try:
-        return with_app(settings, lambda app: _watched(app, args, only) if args.watch else _once(app, args, only))
+        if args.watch:
+            return with_app(settings, lambda app: _watched(app, settings, args, only))
     except KeyboardInterrupt:
-        if not args.watch:
-            raise
         return 0
-
-
-async def _once(app: App, args: argparse.Namespace, only: str | None) -> int:
-    wanted, notes, now = await _standings(app, only)
+    found = with_store(settings, lambda store: _current(store, settings, only))
+    wanted = _only(evaluate_now(settings) if found is None else found, only)
     if args.json:
-        print(json.dumps(_answer(wanted, notes, now), indent=2))
+        print(json.dumps(_answer(wanted), indent=2))
     else:
-        show(wanted if args.all else wanted[:_SHOWN], len(wanted), now, Console())
+        show(wanted if args.all else wanted[:_SHOWN], len(wanted), datetime.now(UTC), Console())
     return 0
 
 
-async def _watched(app: App, args: argparse.Namespace, only: str | None) -> int:
+async def _current(store: Store, settings: Settings, only: str | None) -> list[StatusRecord] | None:
+    """The daemon's records; None where they do not speak for the present."""
+    found = await recorded(store, settings, only)
+    return found if await is_current(store, settings, found, only) else None
+
+
+def _only(records: Sequence[StatusRecord], only: str | None) -> list[StatusRecord]:
+    return [record for record in records if only in (None, record.answer["budget"])]
+
+
+async def _watched(app: App, settings: Settings, args: argparse.Namespace, only: str | None) -> int:
     """Draws until it is cancelled. A database that does not answer is said in the table's place, and asked again."""
     console = Console()
     with drawn(console) as draw:
         while True:
             try:
-                wanted, notes, now = await _standings(app, only)
+                found = await _current(app.store, settings, only)
+                wanted, now = _only(await evaluate_with(app) if found is None else found, only), datetime.now(UTC)
             except StoreError as error:
                 draw(Text(f"alertd status: {error}", "red"))
             else:
                 if args.json:
-                    print(json.dumps(_answer(wanted, notes, now)), flush=True)
+                    print(json.dumps(_answer(wanted)), flush=True)
                 else:
                     most = len(wanted) if args.all or not console.is_terminal else max(1, console.height - _FRAME)
                     draw(Group(table(wanted[:most], len(wanted), now, console.width), _foot(now, args.every)))
@@ -125,39 +136,33 @@ def _foot(now: datetime, every: timedelta) -> Text:
     return Text(f"As of {now:%d %b %H:%M:%S} UTC, every {duration_text(every)}; Ctrl-C leaves", "dim")
 
 
-def _answer(wanted: Sequence[Position], notes: State, now: datetime) -> dict[str, object]:
-    found = [budget_json(position, notes, now) for position in wanted]
-    return {"version": 1, "judged_at": instant_text(now), "budgets": found}
+def _answer(wanted: Sequence[StatusRecord]) -> dict[str, object]:
+    at = max((record.at for record in wanted), default=datetime.now(UTC))
+    evaluated = at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return {"version": 1, "judged_at": evaluated, "budgets": [record.answer for record in wanted]}
 
 
-async def _standings(app: App, only: str | None) -> tuple[Sequence[Position], State, datetime]:
-    """The positions of this moment, the worst first, and the judge's notes, from the database alone."""
-    facts, decisions = await app.judge.preview()
-    wanted = [position for position in worst_first(decisions.positions) if only in (None, position.budget.name)]
-    return wanted, facts.state, facts.around.now
-
-
-def show(positions: Sequence[Position], count: int, now: datetime, console: Console) -> None:
+def show(records: Sequence[StatusRecord], count: int, now: datetime, console: Console) -> None:
     """Print the table."""
-    console.print(table(positions, count, now, console.width))
+    console.print(table(records, count, now, console.width))
 
 
-def table(positions: Sequence[Position], count: int, now: datetime, width: int) -> RenderableType:
-    """The table of the positions, of so many in all; a name from outside is text, never mark-up.
+def table(records: Sequence[StatusRecord], count: int, now: datetime, width: int) -> RenderableType:
+    """The table of these budget statuses, of so many in all; a name from outside is text, never mark-up.
 
     On a narrow terminal the last days are left out: cut off they say nothing, and they take the figures' room.
     """
-    if not positions:
+    if not records:
         return Text(NOTHING)
     shown = [name for name in _COLUMNS if name != "Last days" or width >= _WIDE]
     found = Table(*(_folded(name, width) for name in shown), box=None, pad_edge=False)
-    for position in positions:
-        cells = dict(zip(_COLUMNS, _row(position, now), strict=True))
+    for record in records:
+        cells = dict(zip(_COLUMNS, _row(record, now), strict=True))
         cells["Used"] = Text(_folded(cells["Used"].plain, width))
         found.add_row(*(cells[name] for name in shown))
-    if count <= len(positions):
+    if count <= len(records):
         return found
-    return Group(found, Text(f"and {count - len(positions):,} more, all further from their limits; --all shows them"))
+    return Group(found, Text(f"and {count - len(records):,} more, all further from their limits; --all shows them"))
 
 
 def _folded(words: str, width: int) -> str:
@@ -165,20 +170,21 @@ def _folded(words: str, width: int) -> str:
     return words if width >= _WIDE else words.replace(" (", "\n(")
 
 
-def _row(position: Position, now: datetime) -> list[Text]:
-    event, state = event_for(position, now), state_of(position)
-    unit, known = position.amount.unit, state != "unknown"
-    used = used_of(position.spent, position.amount.value, unit) if position.data_until else "no data yet"
-    likely = [estimate(event.projected[q], unit, position.spent) for q in ("0.1", "0.5", "0.9") if q in event.projected]
+def _row(record: StatusRecord, now: datetime) -> list[Text]:
+    event, state = Event.from_json(record.event), str(record.answer["state"])
+    unit, known, spent = event.currency, state != "unknown", event.spent or Decimal(0)
+    used = used_of(spent, event.amount or Decimal(0), unit) if event.data_until else "no data yet"
+    likely = [estimate(event.projected[q], unit, spent) for q in ("0.1", "0.5", "0.9") if q in event.projected]
     out = evidence.runs_out(event, now) if state in {"over", "risk"} else ""
+    daily = event.details.get("daily") or ()
     return [
         Text(text_of(evidence.who(event))),
         Text(f"{STATES[state][0]} {STATES[state][1]}", _STYLES[state]),
-        Text(used if known or not position.data_until else f"at least {used}"),
+        Text(used if known or not event.data_until else f"at least {used}"),
         Text(" – ".join(likely) if known and likely else "not known"),
         Text(out or "–"),
-        Text(sparkline([float(spent) for _, spent in position.daily[-_DAYS:]])),
-        Text(f"{age(now - position.data_until)} old" if position.data_until else "never", "" if known else "red"),
+        Text(sparkline([float(day[1]) for day in daily[-_DAYS:]])),
+        Text(f"{age(now - event.data_until)} old" if event.data_until else "never", "" if known else "red"),
     ]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import pairwise
@@ -16,6 +16,7 @@ from typing import Final
 from alertd.core.addresses import page_of
 from alertd.core.budgets import Amount, Budget
 from alertd.core.evaluation.keys import parse_status
+from alertd.core.evaluation.record import StatusRecord, encode_records
 from alertd.core.evaluation.state import CORRECTION, EPISODES, RAISED, RESTORED, State
 from alertd.core.judgement import failures, folding
 from alertd.core.judgement.assess import Decisions, Facts, Policy, assess
@@ -43,6 +44,8 @@ _FAILURES: Final = 3
 _FAILED_FOR: Final = timedelta(minutes=5)
 #: Notes of episodes are forgotten so long after their period began.
 _FORGET: Final = timedelta(days=400)
+#: So long a status has to itself before all are recorded again: 100,000 of them cost no more than 100.
+_RECORD_PACE: Final = timedelta(milliseconds=10)
 #: So much before what is read is spared: the midnights of some zone, of a bill's month.
 _SPARED: Final = timedelta(days=2)
 
@@ -73,10 +76,21 @@ class NotStoredError(Exception):
     """An evaluation was refused by the store though nobody else wrote: the next one will be, too."""
 
 
+Recorder = Callable[[Facts, Decisions, Collection[str]], Sequence[StatusRecord]]
+
+
 class Judge:
     """Keeps the ledger in memory, judges it each tick, and commits what came of it."""
 
-    def __init__(self, store: Store, clock: Clock, terms: Terms, wake_deliver: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        terms: Terms,
+        wake_deliver: Callable[[], None],
+        recorder: Recorder | None = None,
+    ) -> None:
+        """`recorder` makes the record that `alertd explain` and `alertd status` read; nothing is recorded without."""
         self.terms = terms
         self.latest: Decisions | None = None
         self.facts: Facts | None = None
@@ -86,6 +100,8 @@ class Judge:
         self._store = store
         self._clock = clock
         self._wake_deliver = wake_deliver
+        self._recorder = recorder
+        self._next_record: datetime | None = None
         self._revision = 0
         self._last_series = 0
         self._loaded: date | None = None
@@ -115,6 +131,7 @@ class Judge:
                         log.error("%s cannot be evaluated: %s", position.name, position.failed)
                 if failures.is_stopped(facts.state):
                     await self._say_stopped("")
+                await self._record(facts, decisions)
                 return len(decisions.alerts)
             known, self._told = self._told, None
             if known == await self._store.told() and facts.state == State.of(await self._store.memory()):
@@ -125,6 +142,25 @@ class Judge:
                 )
         log.warning("another replica was quicker with its judgement; this one is left to the next round")
         return 0
+
+    async def _record(self, facts: Facts, decisions: Decisions) -> None:
+        """Store what this evaluation came to: at once where something was announced, else at a measured pace."""
+        now, count = facts.around.now, len(decisions.positions)
+        if self._recorder is None:
+            return
+        due = self._next_record is None or now >= self._next_record
+        announced = {alert.event.budget for alert in decisions.alerts}
+        wanted = {budget.name for budget in facts.budgets} if due else announced
+        if not wanted:
+            return
+        records = await asyncio.to_thread(self._recorder, facts, decisions, wanted)
+        by_budget: dict[str, list[StatusRecord]] = {}
+        for record in records:
+            by_budget.setdefault(str(record.answer["budget"]), []).append(record)
+        texts = {name: encode_records(found) for name, found in by_budget.items()}
+        await self._store.record_evaluation(now, texts, {budget.name for budget in facts.budgets})
+        if due:
+            self._next_record = now + count * _RECORD_PACE
 
     def sees(self) -> bool:
         """Whether any source has shown something that is young enough to speak for the present."""

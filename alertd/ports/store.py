@@ -143,6 +143,14 @@ class Store(Protocol):
         """
         ...
 
+    async def record_evaluation(self, at: datetime, records: Mapping[str, str], budgets: Collection[str]) -> None:
+        """Replace what was recorded of these budgets, by name; what was recorded of others than `budgets` goes."""
+        ...
+
+    async def evaluation(self, budget: str | None = None) -> dict[str, tuple[str, datetime]]:
+        """What was recorded of a budget, or of all, when it was evaluated last, and when that was."""
+        ...
+
     async def audit(self, acts: Collection[str] | None = None) -> list[Step]:
         """Every step of these acts, or of all, in the order in which they were written. Nothing takes one away."""
         ...

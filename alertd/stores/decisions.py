@@ -75,6 +75,26 @@ def commit_decisions(
             raise Taken
 
 
+def record_evaluation(tx: Transaction, at: datetime, records: Mapping[str, str], budgets: Collection[str]) -> None:
+    """Replace the records of these budgets, and take away those of budgets that are not known any more."""
+    known = {name for (name,) in tx.rows("SELECT budget FROM evaluation")}
+    for name in known - {*budgets}:
+        tx.run("DELETE FROM evaluation WHERE budget = ?", name)
+    for name, record in records.items():
+        tx.run(
+            "INSERT INTO evaluation (budget, at, record) VALUES (?, ?, ?)"
+            " ON CONFLICT (budget) DO UPDATE SET at = excluded.at, record = excluded.record",
+            name, micros(at), record,
+        )  # fmt: skip
+
+
+def evaluation(tx: Transaction, budget: str | None) -> dict[str, tuple[str, datetime]]:
+    """The records of a budget, or of all, and when they were written."""
+    columns = "SELECT budget, record, at FROM evaluation"
+    rows = tx.rows(columns) if budget is None else tx.rows(f"{columns} WHERE budget = ?", budget)
+    return {name: (record, instant(at)) for name, record, at in rows}
+
+
 def audit(tx: Transaction, acts: Collection[str] | None) -> list[Step]:
     """The steps of these acts (or of all, for None), as they were written."""
     named = sorted(set(acts or ()))

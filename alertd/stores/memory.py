@@ -79,6 +79,7 @@ class MemoryStore:
     _closed: dict[int, int] = field(default_factory=dict)
     _alerts: dict[str, AlertRow] = field(default_factory=dict)
     _notes: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    _evaluation: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     _steps: list[Step] = field(default_factory=list)
     _messages: dict[int, _Message] = field(default_factory=dict)
     _written: set[tuple[str, str]] = field(default_factory=set)
@@ -166,6 +167,13 @@ class MemoryStore:
 
     async def memory(self) -> dict[str, tuple[Any, int]]:
         return {name: (msgspec.json.decode(value), revision) for name, (value, revision) in self._notes.items()}
+
+    async def record_evaluation(self, at: datetime, records: Mapping[str, str], budgets: Collection[str]) -> None:
+        kept = {name: one for name, one in self._evaluation.items() if name in budgets}
+        self._evaluation = {**kept, **{name: (record, instant(micros(at))) for name, record in records.items()}}
+
+    async def evaluation(self, budget: str | None = None) -> dict[str, tuple[str, datetime]]:
+        return {name: one for name, one in self._evaluation.items() if budget in (None, name)}
 
     async def commit_decisions(
         self,

@@ -53,6 +53,8 @@ _FIRST: Final = (
     """CREATE TABLE alert (
         alert_key $text PRIMARY KEY, at $integer NOT NULL, event $text NOT NULL, state $text NOT NULL) $plain""",
     "CREATE INDEX alert_at ON alert (at)",
+    # What each budget's last evaluation saw, computed and decided: for commands that do not evaluate anew.
+    "CREATE TABLE evaluation (budget $text PRIMARY KEY, at $integer NOT NULL, record $text NOT NULL) $clustered",
     "CREATE TABLE note (name $text PRIMARY KEY, value $text NOT NULL, revision $integer NOT NULL) $clustered",
     """CREATE TABLE outbox (
         id $identity, message_key $text NOT NULL, notifier $text NOT NULL, conversation $text NOT NULL,

@@ -106,6 +106,12 @@ class SqlStore:
             return False
         return True
 
+    async def record_evaluation(self, at: datetime, records: Mapping[str, str], budgets: Collection[str]) -> None:
+        await self._database.write(lambda tx: decisions.record_evaluation(tx, at, records, budgets))
+
+    async def evaluation(self, budget: str | None = None) -> dict[str, tuple[str, datetime]]:
+        return await self._database.read(lambda tx: decisions.evaluation(tx, budget))
+
     async def audit(self, acts: Collection[str] | None = None) -> list[Step]:
         return await self._database.read(lambda tx: decisions.audit(tx, acts))
 

@@ -65,6 +65,7 @@ async def fill(store: Store, series: int = 40) -> None:
     messages = [NewMessage(key, "ops", key, (event(key),)) for key in ("told", "waiting")]
     step = Step("act", 1, NOON, "propose", "proposed", "ana", "why", "", {"x": 1})
     assert await store.commit_decisions(alerts, messages, {"budget/research": ("x", 0)}, [step])
+    await store.record_evaluation(NOON, {"research": "[]"}, {"research"})
     claimed = await store.claim(NOON, timedelta(minutes=1), ["ops"], 1)
     assert await store.delivered(claimed[0], NOON, Receipt("ok", {"ts": "1"}))
     while await store.roll_up(NOON, 900):

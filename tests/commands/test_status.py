@@ -20,7 +20,7 @@ from alertd.core.counting.counters import Increment
 from alertd.core.faults import SettingsError
 from alertd.core.usage import Line
 from alertd.ports import SourceRow
-from alertd.web.answers import worst_first
+from alertd.web.recorded import record_evaluation
 from tests.web.house import NOW, SHOUT, november
 
 Status = Callable[..., tuple[int, str, str]]
@@ -97,8 +97,8 @@ def test_a_database_that_cannot_be_opened_is_one_line_and_status_1(alertd_status
 def drawn(*, blind: bool = False, width: int = 170) -> str:
     world, _ = november(blind=blind)
     console = Console(file=io.StringIO(), width=width)
-    positions = worst_first(world.judged().positions)
-    status.show(positions[:11], len(positions), NOW, console)
+    records = record_evaluation(world.facts(), world.judged())
+    status.show(records[:11], len(records), NOW, console)
     return console.file.getvalue()
 
 
@@ -129,11 +129,13 @@ def test_what_is_on_pace_has_no_day_on_which_it_runs_out():
 
 def test_names_from_outside_are_text_and_never_mark_up():
     world, _ = november()
-    (one,) = [p for p in world.judged().positions if p.scope == (("team", SHOUT),)]
+    decisions = world.judged()
+    (one,) = [p for p in decisions.positions if p.scope == (("team", SHOUT),)]
     console = Console(file=io.StringIO(), width=170)
     hostile = "[bold red]x[/bold red]"
     position = replace(one, scope=(("team", hostile),))
-    status.show([one, position], 2, NOW, console)
+    records = record_evaluation(world.facts(), replace(decisions, positions=(one, position)))
+    status.show(records, 2, NOW, console)
     assert SHOUT in console.file.getvalue()
     assert hostile in console.file.getvalue()
 

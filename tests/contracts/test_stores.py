@@ -79,6 +79,17 @@ async def written(store: Store, *messages: NewMessage) -> None:
 # --- collect ---
 
 
+async def test_what_an_evaluation_came_to_is_kept_a_budget_each_until_the_budget_is_gone(place: Place) -> None:
+    async with place.open() as store:
+        later = NOON + timedelta(minutes=1)
+        await store.record_evaluation(NOON, {"a": '["ü"]', "b": "[]"}, {"a", "b"})
+        await store.record_evaluation(later, {"b": "[1]"}, {"a", "b"})
+        assert await store.evaluation() == {"a": ('["ü"]', NOON), "b": ("[1]", later)}
+        assert await store.evaluation("b") == {"b": ("[1]", later)}
+        await store.record_evaluation(later, {}, {"a"})
+        assert set(await store.evaluation()) == {"a"}
+
+
 async def test_a_source_nobody_wrote_is_an_empty_row(place: Place) -> None:
     async with place.open() as store:
         assert await store.source("gateway") == SourceRow("gateway")

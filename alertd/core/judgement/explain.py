@@ -1,100 +1,170 @@
-"""Why a budget fired, or did not: every threshold with its inputs and its answer, silences, and what was told."""
+"""Why a threshold fires, or does not: its figures, and the rule that holds an alert back. Decides nothing itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Final
 
 from alertd.core.budgets import Threshold, duration_text
-from alertd.core.evaluation.state import LIFECYCLES, AlertLifecycle, episode_of, silence_of, silences_of
-from alertd.core.judgement.assess import Facts
+from alertd.core.evaluation.record import ThresholdRecord
+from alertd.core.evaluation.state import RESTORED, episode_of, silence_of, silences_of
+from alertd.core.judgement.assess import Decisions, Facts
 from alertd.core.judgement.positions import Position
-from alertd.core.judgement.thresholds import key_of, stands, thresholds_of
+from alertd.core.judgement.thresholds import (
+    SEEN_ENOUGH,
+    SETTLE,
+    above_floor,
+    cooldown_of,
+    key_of,
+    stands,
+    thresholds_of,
+)
+from alertd.core.messages.figures import amount
+
+_SETTLING: Final = frozenset({"forecast", "anomaly"})
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One threshold of one position: whether it stands, the inputs that decided, and whether it was told."""
-
-    threshold: str
-    stands: bool
-    because: str
-    told_at: datetime | None = None
+def after_decisions(facts: Facts, decisions: Decisions) -> Facts:
+    """The facts with what was decided: what the next evaluation would find remembered."""
+    announced = {key: alert.event.at for alert in decisions.alerts for key in alert.keys}
+    state = facts.state.after(decisions.changes)
+    return replace(facts, told={**facts.told, **announced}, state=state)
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """One position explained. `hindrances` are why nothing would be told now although a threshold may stand."""
-
-    position: Position
-    price_version: str
-    reasons: tuple[Reason, ...]
-    hindrances: tuple[str, ...] = ()
-    lives: Mapping[str, AlertLifecycle] = field(default_factory=dict)
+def explain_thresholds(facts: Facts, position: Position) -> tuple[ThresholdRecord, ...]:
+    """Every threshold of a budget status, in the order of the configuration. `facts` are those after the decisions."""
+    return tuple(_explain(facts, position, threshold) for threshold in thresholds_of(position))
 
 
-def explain(facts: Facts, positions: tuple[Position, ...], budget: str) -> list[Explanation]:
-    """The explanations of a budget's scopes, as things stand."""
-    return [_explained(facts, position) for position in positions if position.budget.name == budget]
+def explain_notes(facts: Facts, position: Position) -> tuple[str, ...]:
+    """What else bears upon its alerts: silences, late sources, what has no price."""
+    return tuple(_notes(facts, position))
 
 
-def _explained(facts: Facts, position: Position) -> Explanation:
-    reasons = tuple(_reason(facts, position, threshold) for threshold in thresholds_of(position))
-    own = {
-        identity: life for identity, life in LIFECYCLES.items(facts.state) if life.key.startswith(f"{position.name}/")
-    }
-    return Explanation(position, facts.around.tariff.version, reasons, tuple(_hindrances(facts, position)), own)
-
-
-def _reason(facts: Facts, position: Position, threshold: Threshold) -> Reason:
-    now = facts.around.now
+def _explain(facts: Facts, position: Position, threshold: Threshold) -> ThresholdRecord:
     if threshold.basis == "actual":
-        at = threshold.reached_at(position.amount)
-        key = key_of(position, threshold, position.amount.value)
-        told = facts.told.get(key)
-        return Reason(
-            str(threshold), position.spent >= at, f"spent {_plain(position.spent)} against {_plain(at)}", told
-        )
-    episode = episode_of(facts.state, position.name, threshold)
-    told = facts.told.get(key_of(position, threshold, episode.number))
-    return Reason(str(threshold), bool(stands(position, threshold, now)), _inputs(position, threshold), told)
+        return _actual(facts, position, threshold)
+    now = facts.around.now
+    episode, crossed = episode_of(facts.state, position.name, threshold), stands(position, threshold, now)
+    announced = facts.told.get(key_of(position, threshold, episode.number))
+    held: list[str] = []
+    if episode.open:
+        if announced is not None:
+            held.append("already announced: once an episode")
+        if crossed is False and threshold.basis in _SETTLING:
+            since = episode.clear_since or now
+            held.append(f"hysteresis: it ends when it stays below until {_minute(since + SETTLE)}")
+    elif crossed and episode.since is not None and now - episode.since < cooldown_of(threshold):
+        until = _minute(episode.since + cooldown_of(threshold))
+        held.append(f"cooldown: the last episode began at {_minute(episode.since)}, the next may begin at {until}")
+    elif crossed:
+        held.extend(_held(facts, position))
+    elif crossed is None:
+        held.extend(_rules(position, threshold, now))
+    return ThresholdRecord(str(threshold), episode.open or bool(crossed), _figures(position, threshold), tuple(held),
+                           announced)  # fmt: skip
 
 
-def _inputs(position: Position, threshold: Threshold) -> str:
-    """The figures that a forecast or burn-rate threshold was decided on."""
-    if threshold.basis == "forecast":
-        if position.projection is None:
-            return "nothing can be projected yet: no data"
+def _actual(facts: Facts, position: Position, threshold: Threshold) -> ThresholdRecord:
+    at = threshold.reached_at(position.amount)
+    announced = facts.told.get(key_of(position, threshold, position.amount.value))
+    crossed = position.spent >= at
+    held = ["already announced: once for this period and amount"] if announced is not None else []
+    if crossed and announced is None:
+        held += _held(facts, position)
+    because = f"spent {_money(position.spent, position)} against {_money(at, position)}"
+    return ThresholdRecord(str(threshold), crossed, because, tuple(held), announced)
+
+
+def _held(facts: Facts, position: Position) -> Iterator[str]:
+    """Why something that fires was not announced."""
+    silence = silence_of(silences_of(facts.state), position.budget.name, position.scope, facts.around.now)
+    if silence is not None:
+        yield f"silence: until {_minute(silence.until)} by {silence.by}: {silence.reason}"
+    if facts.catching_up:
+        yield f"{', '.join(sorted(facts.catching_up))} is still being read up to the present"
+    if position.stale_sources:
+        yield f"no fresh data from {', '.join(position.stale_sources)}"
+
+
+def _rules(position: Position, threshold: Threshold, now: datetime) -> Iterator[str]:
+    """The rules that keep a threshold from firing although its figures may say so."""
+    if threshold.basis == "forecast" and position.projection is not None:
         level = threshold.reached_at(position.amount)
+        if position.spent >= level:
+            yield "already passed: the actual threshold says it"
+        elif float(level) < position.projection.fires_below(threshold.probability):
+            if now >= position.period.end:
+                yield "the period has ended"
+            elif position.idle:
+                yield "nothing was used for a week"
+            else:
+                yield f"less than {SEEN_ENOUGH // timedelta(hours=1)} h of data, and less than half of the level spent"
+        else:
+            yield "within a tenth of where it would fire: it neither fires nor ends here"
+    if threshold.basis == "burn_rate" and threshold.factor is not None:
+        burns = [position.burns[window] for window in threshold.windows if window in position.burns]
+        enough = len(burns) == len(threshold.windows) and all(burn.factor >= threshold.factor for burn in burns)
+        longest = max(burns, key=lambda burn: burn.window, default=None)
+        if enough and longest is not None and not above_floor(position, threshold.floor, longest.window, longest.spent):
+            spent = _money(longest.spent, position)
+            yield f"minimum spend: {spent} in {duration_text(longest.window)} is below {threshold.floor}"
+    if threshold.basis == "anomaly" and position.today is not None and threshold.probability is not None:
+        today = position.today
+        spent_today = Decimal(str(today.spent))
+        if today.probability >= threshold.probability and not above_floor(position, threshold.floor, None, spent_today):
+            yield f"minimum spend: {_money(spent_today, position)} today is below {threshold.floor}"
+
+
+def _figures(position: Position, threshold: Threshold) -> str:
+    """The figures that a threshold was decided on."""
+    if threshold.basis == "forecast":
+        level = threshold.reached_at(position.amount)
+        if position.projection is None:
+            return "no data yet" if position.data_until is None else "no projection yet: less than a day of history"
         bound = position.projection.fires_below(threshold.probability)
         chance = position.projection.probability_over(float(level))
         return (
-            f"it alerts for levels below {bound:.2f}, this one is {_plain(level)}; the total exceeds it with a "
-            f"probability of {chance:.0%} ({position.projection.method})"
+            f"it fires for levels below {_money(Decimal(repr(float(bound))), position)}, this one is "
+            f"{_money(level, position)}; chance of going over {chance:.0%} ({position.projection.method})"
         )
     if threshold.basis == "burn_rate":
         windows = [position.burns[window] for window in threshold.windows if window in position.burns]
-        seen = (f"{duration_text(b.window)}: {_plain(b.spent)} = {b.factor:.1f} times even pace" for b in windows)
+        seen = (f"{duration_text(b.window)}: {_money(b.spent, position)}, {b.factor:.1f}x even pace" for b in windows)
         return "; ".join(seen) or "no usage in its windows"
-    return "not judged"
+    if threshold.basis == "anomaly" and position.today is not None:
+        today = position.today
+        spent = _money(Decimal(str(today.spent)), position)
+        return f"{spent} today; a day like this or less has a probability of {today.probability:.1%}"
+    if threshold.basis == "balance" and position.balance is not None:
+        return f"{_money(position.balance, position)} left"
+    return "no data yet"
 
 
-def _hindrances(facts: Facts, position: Position) -> list[str]:
-    now = facts.around.now
-    found = [f"{name} shows no fresh data: forecasts and burn rates are paused" for name in position.stale_sources]
-    hush = silence_of(silences_of(facts.state), position.budget.name, position.scope, now)
-    if hush is not None:
-        found.append(f"silenced until {hush.until:%Y-%m-%d %H:%M} UTC by {hush.by}: {hush.reason}")
-    found += [f"{item.model} {item.meter} counts in no figure: {item.reason}" for item in position.unpriced]
+def _notes(facts: Facts, position: Position) -> Iterator[str]:
+    if RESTORED.get(facts.state) is not None:
+        yield "restored from a backup: nothing is announced until every source was read up to the present"
+    if position.failed:
+        yield f"it cannot be evaluated: {position.failed}"
+    for name in position.stale_sources:
+        yield f"{name} shows no fresh data"
+    silence = silence_of(silences_of(facts.state), position.budget.name, position.scope, facts.around.now)
+    if silence is not None:
+        yield f"silenced until {_minute(silence.until)} by {silence.by}: {silence.reason}"
+    for item in position.unpriced:
+        yield f"{item.model} {item.meter} counts in no figure: {item.reason}"
     if not position.matched:
-        found.append("no usage matches this budget")
+        yield "no usage matches this budget"
     if position.complete_from is not None:
-        found.append(f"figures are complete only from {position.complete_from:%Y-%m-%d %H:%M} UTC")
-    return found
+        yield f"figures are complete only from {_minute(position.complete_from)}"
 
 
-def _plain(value: Decimal | Any) -> str:
-    return f"{value.quantize(Decimal('0.01')):f}"
+def _money(value: Decimal, position: Position) -> str:
+    return amount(value, position.amount.unit)
+
+
+def _minute(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M} UTC"

@@ -14,12 +14,12 @@ from alertd.core.evaluation.state import Episode
 from alertd.core.judgement.positions import Position
 
 #: A forecast needs this much data behind it, or half of its level spent: what began yesterday says little of a month.
-_SEEN_ENOUGH: Final = timedelta(hours=72)
+SEEN_ENOUGH: Final = timedelta(hours=72)
 #: A standing forecast ends when the projection has fallen this far below where it fired, a burn rate likewise.
 _CLEARED: Final = 0.9
 _COOLED: Final = 0.5
 #: It must stay there so long before it counts as ended, and is told again at the earliest after the gap.
-_SETTLE: Final = timedelta(hours=6)
+SETTLE: Final = timedelta(hours=6)
 _LEAST_GAP: Final = timedelta(hours=24)
 _LEAST_GAPS: Final = {"burn_rate": timedelta(hours=1), "balance": timedelta(0)}
 _FULL: Final = Decimal(100)
@@ -77,8 +77,8 @@ def _forecast(position: Position, threshold: Threshold, now: datetime) -> bool |
     if level >= bound:
         return False if level * _CLEARED >= bound else None
     begins = [at for at in (position.complete_from, position.used_since) if at is not None]
-    seen = position.projection.instants[0] - max(begins) if begins else _SEEN_ENOUGH
-    enough = seen >= _SEEN_ENOUGH or position.spent * 2 >= threshold.reached_at(position.amount)
+    seen = position.projection.instants[0] - max(begins) if begins else SEEN_ENOUGH
+    enough = seen >= SEEN_ENOUGH or position.spent * 2 >= threshold.reached_at(position.amount)
     return True if enough and not position.idle and now < position.period.end else None
 
 
@@ -88,7 +88,7 @@ def _burning(position: Position, threshold: Threshold) -> bool | None:
         return None
     factor = float(threshold.factor or 1)
     longest = max(burns, key=lambda burn: burn.window)
-    above = _above_floor(position, threshold.floor, longest.window, longest.spent)
+    above = above_floor(position, threshold.floor, longest.window, longest.spent)
     if above and all(burn.factor >= factor for burn in burns):
         return True
     return False if longest.factor < factor * _COOLED else None
@@ -98,13 +98,13 @@ def _unusual(position: Position, threshold: Threshold) -> bool | None:
     today = position.today
     if today is None or threshold.probability is None:
         return None
-    above = _above_floor(position, threshold.floor, None, Decimal(str(today.spent)))
+    above = above_floor(position, threshold.floor, None, Decimal(str(today.spent)))
     if above and today.probability >= threshold.probability and today.spent > today.high:
         return True
     return False if today.probability < threshold.probability * _CLEARED else None
 
 
-def _above_floor(position: Position, floor: Amount | None, window: timedelta | None, spent: Decimal) -> bool:
+def above_floor(position: Position, floor: Amount | None, window: timedelta | None, spent: Decimal) -> bool:
     """Whether a window's spend is at least its floor.
 
     Where nobody knows the one in the unit of the other, money counts one for one, and between money and tokens there is
@@ -132,23 +132,27 @@ def is_burning(position: Position) -> bool:
     return any(_burning(position, threshold) is True for threshold in burning)
 
 
+def cooldown_of(threshold: Threshold) -> timedelta:
+    """How long after an episode began the next may begin."""
+    return _LEAST_GAPS.get(threshold.basis, _LEAST_GAP)
+
+
 def advance(episode: Episode, threshold: Threshold, *, crossed: bool | None, now: datetime) -> tuple[Episode, str]:
     """The episode after one evaluation, and what is to be announced: "fired", "recovered" or nothing ("").
 
     Cooldown: it fires when it is crossed and no episode is open, at the earliest a least gap after the last one began.
     Hysteresis: it ends once it was clearly below for a while, so that a projection near its level does not flap.
     """
-    gap = _LEAST_GAPS.get(threshold.basis, _LEAST_GAP)
     if crossed:
         if episode.open:
             return Episode(episode.number, open=True, since=episode.since), ""
-        if episode.since is not None and now - episode.since < gap:
+        if episode.since is not None and now - episode.since < cooldown_of(threshold):
             return episode, ""
         return Episode(episode.number + 1, open=True, since=now), "fired"
     if crossed is None or not episode.open:
         return episode, ""
     clear = episode.clear_since or now
-    settle = timedelta(0) if threshold.basis in _LEAST_GAPS else _SETTLE
+    settle = timedelta(0) if threshold.basis in _LEAST_GAPS else SETTLE
     if now - clear >= settle:
         return Episode(episode.number, open=False, since=episode.since), "recovered"
     return Episode(episode.number, open=True, since=episode.since, clear_since=clear), ""
