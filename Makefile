@@ -1,8 +1,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Test files that run at the same time; a file's own tests run one after the other.
+JOBS ?= 3
 
-.PHONY: run test browser check bench security chaos format docs deploy image sbom clean
+.PHONY: run test quick browser check bench security chaos format docs deploy image sbom clean
 
 $(VENV)/.installed: pyproject.toml
 	@echo "Putting alertd and what it needs into $(VENV): about a minute, the first time only."
@@ -14,7 +16,11 @@ run: $(VENV)/.installed  ## the daemon on a small built-in gateway, no credentia
 	$(BIN)/alertd demo --env-file config/demo.env
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -m "not chaos and not image"
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not chaos and not image"
+
+quick: $(VENV)/.installed  ## the pure core, the settings and the contracts: about a minute
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not chaos and not image" \
+		tests/core tests/prices tests/settings tests/contracts tests/stories
 
 browser: $(VENV)/.installed  ## the pages in Debian's chromium, the API under schemathesis
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
