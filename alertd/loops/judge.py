@@ -302,7 +302,7 @@ class Judge:
             for message in messages:
                 log.info("%s: %s would get %s", why, message.notifier, [event.reason for event in message.events])
             messages = ()
-        changed = {**decisions.changes, **_outlived(state, now)}
+        changed = {**decisions.changes, **forget(state, now)}
         if behind is not None and caught_up(state, behind, self.views):
             changed |= RESTORED.put(None)
         if not (rows or changed):
@@ -351,7 +351,7 @@ def _rows(alert: Alert, now: datetime, *, dry_run: bool) -> list[AlertRow]:
     return [AlertRow(key, now, alert.event, state) for key in alert.keys]
 
 
-def _outlived(state: State, now: datetime) -> dict[str, None]:
+def forget(state: State, now: datetime) -> dict[str, None]:
     """Episodes and raised amounts of periods long past, to be forgotten."""
     gone: dict[str, None] = {}
     for table in (EPISODES, RAISED):

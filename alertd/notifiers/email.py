@@ -140,7 +140,9 @@ class Email:
         self._waiting: OrderedDict[str, tuple[str, ...]] = OrderedDict()
 
     def address(self, event: Event) -> str:
-        """The recipients, the budget's own among them where its channel is an address; "" for none."""
+        """The recipients: those a message is for, else all, the budget's own among them; "" for none."""
+        if to := event.details.get("to"):
+            return str(to)
         filled = [fill(address, event) for address in self._options.to]
         own = event.channel if _is_address(event.channel) else ""
         return ", ".join(dict.fromkeys(address for address in (*filled, own) if address and _is_address(address)))

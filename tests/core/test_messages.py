@@ -335,7 +335,7 @@ def test_budgets_that_may_overlap_are_not_added() -> None:
 
 
 def test_a_first_start_says_that_it_is_not_told_again() -> None:
-    assert "are listed here only" in said(*digest(NOW, "first_start"))
+    assert "is listed here once; no alert of its own follows" in said(*digest(NOW, "first_start"))
 
 
 def test_no_events_are_no_message() -> None:

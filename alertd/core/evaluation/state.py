@@ -198,8 +198,6 @@ class Outage(msgspec.Struct, frozen=True, omit_defaults=True):
     episode: int = 0
     open: bool = False
     since: datetime | None = None
-    #: By status name, what was spent when it was last seen: to say what was spent meanwhile.
-    spent: dict[str, Decimal] = {}
 
 
 class Forecast(msgspec.Struct, frozen=True):

@@ -8,13 +8,15 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 
 from alertd.core.budgets import SEVERITIES
-from alertd.core.evaluation.keys import announced_of, announced_since
+from alertd.core.evaluation.keys import announced_of, announced_since, escape
 from alertd.core.evaluation.state import FORECASTS, State
+from alertd.core.events import Unpriced
 from alertd.core.judgement.evidence import event_of, found_late
 from alertd.core.judgement.positions import Position
 from alertd.core.judgement.thresholds import is_burning
 from alertd.core.judgement.verdicts import Alert, levels
 from alertd.core.ledger import Ledger
+from alertd.core.messages.figures import level_text
 
 #: Digests are sent at nine in the morning, weekly ones on Mondays; one that is this late is left out.
 _DIGEST_HOUR: Final = 9
@@ -38,10 +40,12 @@ def first_summary(position: Position, alerts: Sequence[Alert], now: datetime) ->
     """What people get instead of a storm when a budget is seen for the first time."""
     own = [a.event for a in alerts if (a.event.budget, a.event.scope) == (position.budget.name, position.scope)]
     passed = tuple(sorted({level for event in own if event.basis == "actual" for level in event.levels}))
+    crossed = [level_text(level) for level in passed]
+    crossed += [event.threshold for event in own if event.kind == "threshold" and event.basis != "actual"]
     state = state_of(position)
     stands = {"risk": "warning", "over": "critical"}.get(state, "information")
     worst = max((stands, *(event.severity for event in own)), key=SEVERITIES.index)
-    details = {"occasion": "first_start", "state": state, "alerts": len(own)}
+    details = {"occasion": "first_start", "state": state, "crossed": crossed}
     reason = "alertd sees this budget for the first time"
     key = f"{position.name}/summary/first"
     event = event_of(position, "summary", worst, key, now, levels=passed, reason=reason, details=details)
@@ -95,18 +99,22 @@ def digest(
 
 
 def unpriced(positions: Sequence[Position], told: Mapping[str, datetime], ledger: Ledger, now: datetime) -> list[Alert]:
-    """What no price list knows, told once a model and meter, all that is new in one alert."""
+    """What no price list knows, announced once a model, whatever is counted of it; all that is new in one alert."""
     found = {(item.provider, item.model, item.meter): item for p in positions for item in p.unpriced}
-    new = {f"unpriced/{'/'.join(kind)}": item for kind, item in sorted(found.items())}
-    new = {key: item for key, item in new.items() if key not in told}
-    if not new:
+    items = {kind: item for kind, item in sorted(found.items()) if _unpriced_key(item) not in told}
+    if not items:
         return []
-    owner = next(p for p in positions if any(item in new.values() for item in p.unpriced))
-    details: dict[str, Any] = {"share": _share(ledger, {(item.model, item.meter) for item in new.values()})}
+    keys = tuple(dict.fromkeys(map(_unpriced_key, items.values())))
+    owner = next(p for p in positions if any(item in items.values() for item in p.unpriced))
+    details: dict[str, Any] = {"share": _share(ledger, {(item.model, item.meter) for item in items.values()})}
     reason = "usage was seen that no price list knows; it counts in no figure"
-    shown = replace(owner, unpriced=tuple(new.values()))
-    event = event_of(shown, "unpriced", "warning", next(iter(new)), now, reason=reason, details=details)
-    return [Alert(tuple(new), event)]
+    shown = replace(owner, unpriced=tuple(items.values()))
+    event = event_of(shown, "unpriced", "warning", keys[0], now, reason=reason, details=details)
+    return [Alert(keys, event)]
+
+
+def _unpriced_key(item: Unpriced) -> str:
+    return f"unpriced/{escape(item.provider)}/{escape(item.model)}"
 
 
 def _due(now: datetime, often: str, zone: tzinfo) -> datetime | None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
+from typing import Final
 
 from alertd.core.budgets import Budget, scope_text
 from alertd.core.events import Event
 from alertd.core.judgement.evidence import event_id
 from alertd.core.judgement.verdicts import Alert
 from alertd.core.quiet import QuietHours
+
+#: What parts the recipients of an address.
+RECIPIENTS: Final = ", "
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +48,16 @@ def route(
     Until the end of quiet hours people get only what is critical; the rest waits for the morning.
     """
     single: list[Message] = []
-    together: dict[tuple[str, str, str], list[Event]] = {}
+    together: dict[tuple[str, str], list[tuple[Event, str]]] = {}
     for alert in alerts:
         for name in _names(alert, budgets, receivers):
             receiver = receivers[name]
             if receiver.people:
-                group = (name, receiver.address(alert.event), _sort(alert.event))
-                together.setdefault(group, []).append(alert.event)
+                pair = (alert.event, receiver.address(alert.event))
+                together.setdefault((name, _sort(alert.event)), []).append(pair)
             else:
                 single.append(Message(alert.event.id, name, conversation(alert.event), (alert.event,)))
-    grouped = (_grouped(name, events) for (name, _, _), events in together.items())
+    grouped = (_grouped(name, events) for (name, _), pairs in together.items() for events in _by_recipient(pairs))
     return (*single, *(_held(message, quiet_until) for message in grouped))
 
 
@@ -80,6 +84,27 @@ def conversation(event: Event) -> str:
 def _held(message: Message, quiet_until: datetime | None) -> Message:
     critical = any(event.severity == "critical" for event in message.events)
     return message if critical or quiet_until is None else replace(message, not_before=quiet_until)
+
+
+def _by_recipient(pairs: Sequence[tuple[Event, str]]) -> list[list[Event]]:
+    """The events of each message: a recipient gets one, whatever lists they are on; the same events go out once.
+
+    Where that is not the address of the events themselves, their details say `to`.
+    """
+    own: dict[str, list[int]] = {}
+    for number, (_, address) in enumerate(pairs):
+        for recipient in address.split(RECIPIENTS):
+            own.setdefault(recipient, []).append(number)
+    shared: dict[tuple[int, ...], list[str]] = {}
+    for recipient, numbers in own.items():
+        shared.setdefault(tuple(numbers), []).append(recipient)
+    found = []
+    for places, recipients in shared.items():
+        to = RECIPIENTS.join(recipients)
+        apart = any(pairs[number][1] != to for number in places)
+        events = [pairs[number][0] for number in places]
+        found.append([replace(one, details={**one.details, "to": to}) for one in events] if apart else events)
+    return found
 
 
 def _grouped(name: str, events: Sequence[Event]) -> Message:

@@ -145,6 +145,15 @@ def contributors(event: Event) -> Line:
     return (plain(by), *joined(parts)) if parts else ()
 
 
+def crossed_before(event: Event) -> Line:
+    """Crossed before this start: 50 % and 80 %. They are listed here once; no alert of their own follows."""
+    crossed = [clean(str(one), 60) for one in event.details.get("crossed") or ()]
+    if not crossed:
+        return (plain("No threshold was crossed before this start"),)
+    said = " and ".join(part for part in (", ".join(crossed[:-1]), crossed[-1]) if part)
+    return (plain(f"Crossed before this start: {said}. Listed here once; no alert of its own follows"),)
+
+
 def changed(event: Event) -> Line:
     """Changed: key `rag-indexer` 2.10 → 14.30 a day (volume ×6.8, same price)"""
     if event.details.get("burning"):

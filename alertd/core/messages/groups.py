@@ -157,7 +157,8 @@ def _row(event: Event, now: datetime, *, budget: bool) -> Line:
         return (dot, *notice(event, now)[0])
     used = used_of(event.spent, event.amount, event.currency) if event.amount else amount(event.spent, event.currency)
     out = evidence.runs_out(event, now) if state(event) != "over" else ""
-    after = [_likely(event), f"runs out {out}" if out else ""]
+    crossed = ", ".join(str(one) for one in event.details.get("crossed") or ())
+    after = [_likely(event), f"runs out {out}" if out else "", f"crossed {crossed}" if crossed else ""]
     return (dot, *evidence.who(event, budget=budget), plain(f" {', '.join(part for part in (used, *after) if part)}"))
 
 
@@ -184,7 +185,7 @@ def _why(event: Event) -> list[Line]:
 def _occasion_note(events: Sequence[Event]) -> Line:
     occasion = details.words(events[0], "occasion")
     if occasion == "first_start":
-        return (plain("Levels that were passed before this start are listed here only."),)
+        return (plain("What was crossed before this start is listed here once; no alert of its own follows."),)
     sums = _together(events)
     return (plain(sums),) if sums else ()
 

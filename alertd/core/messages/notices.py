@@ -164,8 +164,7 @@ def _summary(event: Event, now: datetime) -> Said:
         evidence.contributors(event),
         evidence.changed(event),
         () if told is None else (plain(f"{plural(int(told), 'alert was', 'alerts were')} told in this period"),),
-        (plain("Levels that were passed before this start are listed here only."),)
-        if occasion == "first_start" else (),
+        evidence.crossed_before(event) if occasion == "first_start" else (),
         evidence.to_do(event, commands=False),
     )  # fmt: skip
     head = heads.get(occasion, (*evidence.who(event), bold(figures or ": how it stands")))
