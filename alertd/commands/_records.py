@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from alertd.commands._state import with_app
+from rich.console import Console
+from rich.markup import escape
+
+from alertd.commands._state import printable, with_app
 from alertd.core.evaluation.record import StatusRecord, decode_records
-from alertd.core.evaluation.state import RAISED, State
+from alertd.core.evaluation.state import RAISED, AlertLifecycle, State
+from alertd.core.messages.figures import used_of
 
 if TYPE_CHECKING:
     from alertd.app import App
@@ -49,6 +55,43 @@ async def evaluate_with(app: App) -> list[StatusRecord]:
     facts, decisions = await app.judge.preview()
     records: list[StatusRecord] = import_module("alertd.web.recorded").record_evaluation(facts, decisions)
     return records
+
+
+def show_record(
+    console: Console,
+    record: StatusRecord,
+    lifecycles: Mapping[str, AlertLifecycle] | None = None,
+    *,
+    preview: bool = False,
+) -> None:
+    """Print a record: what is used, every threshold with its figures and what holds it back, its alerts' history.
+
+    `preview`: nothing of it was announced.
+    """
+
+    def line(text: str) -> None:
+        console.print(printable(text), markup=False, soft_wrap=True)
+
+    answer = record.answer
+    unit, at_least = str(answer["currency"]), answer["spent_at_least"]
+    used = "no data yet" if at_least is None else used_of(Decimal(str(at_least)), Decimal(str(answer["amount"])), unit)
+    console.print(f"[bold]{escape(printable(record.name))}[/bold]: used {used}", soft_wrap=True)
+    until = answer["data_until"] or "never"
+    line(f"  evaluated {record.at:%Y-%m-%d %H:%M:%S} UTC, data until {until}, prices {record.price_version}")
+    for one in record.thresholds:
+        mark = "[bold red]firing[/bold red]    " if one.firing else "not firing"
+        told = f"; announced {one.announced_at:%Y-%m-%d %H:%M} UTC" if one.announced_at else ""
+        told = "; would be announced now" if preview and one.announced_at == record.at else told
+        console.print(f"  {mark}  {escape(printable(f'{one.threshold}: {one.because}{told}'))}", soft_wrap=True)
+        for held in one.held:
+            line(f"              {held}")
+    for note in record.notes:
+        line(f"  note        {note}")
+    for identity, lifecycle in (lifecycles or {}).items():
+        line(f"  alert {identity[:6]} {lifecycle.key}: {lifecycle.state}")
+        for step in lifecycle.history:
+            why = f": {step.reason}" if step.reason else ""
+            line(f"    {step.at:%Y-%m-%d %H:%M} {step.what} by {step.by}{why}")
 
 
 def say(words: str) -> None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from alertd.app import App, database_warning
 from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.commands._records import evaluate_with, show_record
 from alertd.core.counting.pseudonyms import Pseudonyms
+from alertd.core.evaluation.record import StatusRecord
 from alertd.core.faults import one_of
 from alertd.core.judgement.floorless import floorless
 from alertd.core.judgement.positions import Position
@@ -34,11 +38,14 @@ HELP: Final = "validate everything and reach every source, notifier and database
 EXAMPLES: Final = (
     "alertd check --env-file my.env",
     "alertd check --env-file my.env --json",
+    "alertd check --now --env-file my.env             # what would fire now, for each budget, on which figures",
 )
 ENDS: Final = "0 where all is well; 1 on any fault; 2 for a wrong use"
 
 #: What a row's text begins with that is no fault, and yet to be looked at.
 _WARNING: Final = "warning: "
+#: `--now` reads sources so long at the most.
+_READ_FOR: Final = timedelta(seconds=60)
 
 
 @dataclass(slots=True)
@@ -47,6 +54,8 @@ class Report:
 
     rows: list[tuple[str, str, bool, str]] = field(default_factory=list)
     budgets: list[dict[str, Any]] = field(default_factory=list)
+    #: What each threshold comes to now, where that was asked.
+    now: list[StatusRecord] | None = None
 
     @property
     def sound(self) -> bool:
@@ -56,6 +65,11 @@ class Report:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the configuration is, and whether a machine reads the answer."""
     add_settings_arguments(parser)
+    parser.add_argument(
+        "--now",
+        action="store_true",
+        help="also say what would fire now; reads the sources where nothing is stored yet, and stores nothing",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -63,9 +77,14 @@ def run(args: argparse.Namespace) -> int:
     """0 where all is well, 1 on any fault."""
     settings = settings_of(args, need=("sources", "budgets"))
     report = asyncio.run(_check(settings))
+    if args.now and report.sound:
+        report.now = asyncio.run(_evaluate(settings))
     if args.json:
         rows = [{"what": w, "name": n, "ok": ok, "said": said} for w, n, ok, said in report.rows]
-        print(json.dumps({"ok": report.sound, "checks": rows, "budgets": report.budgets}, indent=2, default=str))
+        answer: dict[str, Any] = {"ok": report.sound, "checks": rows, "budgets": report.budgets}
+        if report.now is not None:
+            answer["now"] = [msgspec.to_builtins(record) for record in report.now]
+        print(json.dumps(answer, indent=2, default=str))
     else:
         _show(report)
     return 0 if report.sound else 1
@@ -102,6 +121,32 @@ async def _check(settings: Settings) -> Report:
         await app.parts.close()
         await app.store.close()
     return report
+
+
+async def _evaluate(settings: Settings) -> list[StatusRecord]:
+    """What an evaluation comes to now. Where no usage is stored, the sources are read into a database that is gone."""
+    app = App(settings, lambda: settings)
+    try:
+        await app.store.open()
+        stored = bool(await app.store.series())
+        found = await evaluate_with(app) if stored else []
+    finally:
+        await app.parts.close()
+        await app.store.close()
+    if stored:
+        return found
+    with tempfile.TemporaryDirectory(prefix="alertd-check-") as folder:
+        trial = replace(settings, database=f"sqlite:///{folder}/alertd.db")
+        app = App(trial, lambda: trial)
+        try:
+            await app.store.open()
+            end = app.clock.now() + _READ_FOR
+            while app.clock.now() < end and any(one.catching_up for one in app.parts.collects.values()):
+                await asyncio.gather(*(one.tick() for one in app.parts.collects.values() if one.catching_up))
+            return await evaluate_with(app)
+        finally:
+            await app.parts.close()
+            await app.store.close()
 
 
 async def _try(report: Report, what: str, name: str, look: Callable[[], Awaitable[str]]) -> None:
@@ -141,6 +186,7 @@ async def _source(report: Report, name: str, source: Any, now: datetime, hashes:
     if not look.problems:
         report.rows.append(("source", name, True, look.summary + old))
     report.rows.extend(("source", name, False, problem) for problem in look.problems)
+    report.rows.extend(("source", name, True, f"{_WARNING}{remark}") for remark in look.remarks)
     for label, values in sorted(look.labels.items()):
         if not any(values):
             continue
@@ -200,8 +246,16 @@ def _show(report: Report) -> None:
         if ok and said.startswith(_WARNING):
             mark, said = "[yellow]warn[/yellow]", said.removeprefix(_WARNING)  # noqa: PLW2901 - the mark says it
         console.print(f"{mark} {escape(f'{what} {name}'.rstrip())}:", escape(said), soft_wrap=True)
-    if not report.budgets:
-        return
+    if report.budgets:
+        _show_budgets(console, report)
+    for record in report.now or ():
+        show_record(console, record, preview=True)
+    if report.now is not None:
+        firing = sum(1 for record in report.now for one in record.thresholds if one.firing)
+        console.print(f"{plural(firing, 'threshold')} would fire now." if firing else "Nothing would fire now.")
+
+
+def _show_budgets(console: Console, report: Report) -> None:
     table = Table("budget", "scope", "amount", "goes to", "spent so far")
     for row in report.budgets:
         scope = ", ".join(f"{k}={v or '(none)'}" for k, v in row["scope"].items())

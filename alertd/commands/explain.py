@@ -6,20 +6,17 @@ import argparse
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape
 
 from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._records import evaluate_now, recorded, say
-from alertd.commands._state import budget_of, printable, with_store
+from alertd.commands._records import evaluate_now, recorded, say, show_record
+from alertd.commands._state import budget_of, with_store
 from alertd.core.evaluation.record import StatusRecord
 from alertd.core.evaluation.state import LIFECYCLES, AlertLifecycle, State
 from alertd.core.messages.dates import age
-from alertd.core.messages.figures import used_of
 
 if TYPE_CHECKING:
     from alertd.ports import Store
@@ -63,39 +60,13 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps(_plain(record, own), default=str))
         else:
-            _show(console, record, own)
+            show_record(console, record, own)
     return 0
 
 
 async def _read(store: Store, settings: Settings, name: str) -> tuple[list[StatusRecord], Lifecycles]:
     state = State.of(await store.memory())
     return await recorded(store, settings, name), dict(LIFECYCLES.items(state))
-
-
-def _show(console: Console, record: StatusRecord, lifecycles: Lifecycles) -> None:
-    def line(text: str) -> None:
-        console.print(printable(text), markup=False, soft_wrap=True)
-
-    answer = record.answer
-    unit = str(answer["currency"])
-    at_least = answer["spent_at_least"]
-    used = "no data yet" if at_least is None else used_of(Decimal(str(at_least)), Decimal(str(answer["amount"])), unit)
-    console.print(f"[bold]{escape(printable(record.name))}[/bold]: used {used}", soft_wrap=True)
-    until = answer["data_until"] or "never"
-    line(f"  evaluated {record.at:%Y-%m-%d %H:%M:%S} UTC, data until {until}, prices {record.price_version}")
-    for one in record.thresholds:
-        mark = "[bold red]firing[/bold red]    " if one.firing else "not firing"
-        told = f"; announced {one.announced_at:%Y-%m-%d %H:%M} UTC" if one.announced_at else ""
-        console.print(f"  {mark}  {escape(printable(f'{one.threshold}: {one.because}{told}'))}", soft_wrap=True)
-        for held in one.held:
-            line(f"              {held}")
-    for note in record.notes:
-        line(f"  note        {note}")
-    for identity, lifecycle in lifecycles.items():
-        line(f"  alert {identity[:6]} {lifecycle.key}: {lifecycle.state}")
-        for step in lifecycle.history:
-            why = f": {step.reason}" if step.reason else ""
-            line(f"    {step.at:%Y-%m-%d %H:%M} {step.what} by {step.by}{why}")
 
 
 def _plain(record: StatusRecord, lifecycles: Lifecycles) -> dict[str, Any]:

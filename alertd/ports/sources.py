@@ -47,12 +47,16 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What `alertd check` learns from a source, in words: what it sees, how old, and what is wrong with it."""
+    """What `alertd check` learns from a source, in words: what it sees, how old, and what is wrong with it.
+
+    `remarks` are what may be as it should: a quiet account is no fault.
+    """
 
     summary: str
     latest: datetime | None = None
     problems: tuple[str, ...] = ()
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 class SourceError(Exception):

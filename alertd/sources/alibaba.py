@@ -124,10 +124,10 @@ class Alibaba:
         latest = max((record.end for record in money), default=None)
         billed = totals(money)
         said = f"{len(money)} lines of money in the last 4 days: {billed or 'nothing'}"
-        problems = () if money else ("no line of Model Studio in 4 days; bills are up to 2 days late",)
+        remarks = () if money else ("no line of Model Studio in 4 days; bills are up to 2 days late",)
         labels = {"model": sorted({record.model for record in money if record.model}),
                   "workspace": sorted({record.labels.get("workspace", "") for record in money} - {""})}  # fmt: skip
-        return Look(said, latest, problems, labels)
+        return Look(said, latest, labels=labels, remarks=remarks)
 
     async def close(self) -> None:
         """Let the connections go."""

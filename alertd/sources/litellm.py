@@ -86,9 +86,9 @@ class LiteLLM:
                 "model": {who.model for who in counts}}  # fmt: skip
         labels = {name: sorted(values - {""}) for name, values in seen.items()}
         alone = len(labels["key"]) == 1
-        problems = ("only one key is seen; a key that is no proxy admin's sees nobody else's",) if alone else ()
+        remarks = ("only one key is seen; a key that is no proxy admin's sees nobody else's",) if alone else ()
         latest = midnight(days[-1], UTC) if days else None
-        return Look(f"{tokens:,} tokens since yesterday", latest, problems, labels)
+        return Look(f"{tokens:,} tokens since yesterday", latest, labels=labels, remarks=remarks)
 
     async def close(self) -> None:
         """Let the connections go."""

@@ -130,12 +130,13 @@ class OpenRouter:
         left = await self._left()
         month = sum((self._spent(row, "usage_monthly") for row in keys), Decimal(0))
         day = sum((self._spent(row, "usage_daily") for row in keys), Decimal(0))
-        problems = ("no key is seen in this workspace; name another by workspace_id",) if not keys else ()
+        remarks = ("no key is seen in this workspace; name another by workspace_id",) if not keys else ()
         said = (
             f"{left:.2f} USD of credit left{self._lasts(keys, left, now)};"
             f" {plural(len(keys), 'key')} spent {month:.2f} USD this month, {day:.2f} today"
         )
-        return Look(said, now, problems, {"key": sorted(row.text("name") or row.text("label") for row in keys)})
+        labels = {"key": sorted(row.text("name") or row.text("label") for row in keys)}
+        return Look(said, now, labels=labels, remarks=remarks)
 
     def _lasts(self, keys: Sequence[Fields], left: Decimal, now: datetime) -> str:
         """Until when the credit lasts at the pace of this week, which begins on Monday."""

@@ -45,8 +45,10 @@ async def look_at_reports(pages: Pages, now: datetime, names: Sequence[str]) -> 
     tokens = f"{sum(record.quantity for record in usage):,} tokens"
     age = f", the newest hour ended {ago(latest, now)} ago" if latest else ""
     costs = totals([record for record in found.values() if isinstance(record, BilledCost)])
-    problems = () if found else ("nothing was used since yesterday, or the key sees another organization",)
-    return Look(f"since yesterday {tokens}{age}; billed so far: {costs or 'nothing'}", latest, problems, labels)
+    remarks = () if found else ("nothing was used since yesterday, or the key sees another organization",)
+    return Look(
+        f"since yesterday {tokens}{age}; billed so far: {costs or 'nothing'}", latest, labels=labels, remarks=remarks
+    )
 
 
 def totals(money: Sequence[BilledCost]) -> str:

@@ -137,3 +137,44 @@ def test_what_opens_the_store_alone_does_not_import_the_daemon(command: str):
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+FILE = """
+ALERTD_DATABASE=sqlite:///alertd.db
+ALERTD_SOURCES__F__KIND=csv
+ALERTD_SOURCES__F__PATH=usage.csv
+ALERTD_SOURCES__F__STALE_AFTER=90d
+ALERTD_BUDGETS__TEAMS__AMOUNT=5 USD
+ALERTD_BUDGETS__TEAMS__PER=team
+ALERTD_BUDGETS__TEAMS__THRESHOLDS=["actual 80%","actual 100%","burn_rate 10x over 1h and 5m above 20 USD"]
+ALERTD_NOTIFIERS__C__KIND=console
+"""
+
+
+def test_check_now_says_what_would_fire_with_real_values_before_the_first_run_and_stores_nothing(here: Path, capsys):
+    (here / "alertd.env").write_text(FILE)
+    yesterday = f"{datetime.now(UTC):%Y-%m}-01T00:00:00Z"
+    rows = [f"{yesterday},openai,gpt-4o,input,{tokens},{team}" for team, tokens in (("a", 1_700_000), ("b", 400_000))]
+    (here / "usage.csv").write_text("\n".join(["timestamp,provider,model,meter,quantity,team", *rows, ""]))
+    assert main(["check", "--now"]) == 0
+    said = capsys.readouterr().out
+    assert "actual 80%: spent 4.25 USD against 4.00 USD; would be announced now" in said
+    assert "actual 80%: spent 1.00 USD against 4.00 USD\n" in said
+    assert "1 threshold would fire now." in said
+    assert main(["check", "--now", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["now"]
+    assert {(one["answer"]["scope"]["team"], one["thresholds"][0]["firing"]) for one in found} == {
+        ("a", True),
+        ("b", False),
+    }
+    assert main(["ack"]) == 0
+    assert capsys.readouterr().out == "No alert is open.\n"
+
+
+def test_explain_before_the_first_evaluation_says_so_and_shows_what_it_would_find(capsys):
+    stored(labels=({"team": "research", "key": "rag"},))
+    assert main(["explain", "keys"]) == 0
+    printed = capsys.readouterr()
+    assert "alertd run has not evaluated keys yet" in printed.err
+    assert "keys/team=research,key=rag/" in printed.out
+    assert "not firing  actual 80%" in printed.out

@@ -52,7 +52,7 @@ def _explain(facts: Facts, position: Position, threshold: Threshold) -> Threshol
     announced = facts.told.get(key_of(position, threshold, episode.number))
     held: list[str] = []
     if episode.open:
-        if announced is not None:
+        if announced not in {None, now}:
             held.append("already announced: once an episode")
         if crossed is False and threshold.basis in _SETTLING:
             since = episode.clear_since or now
@@ -72,7 +72,7 @@ def _actual(facts: Facts, position: Position, threshold: Threshold) -> Threshold
     at = threshold.reached_at(position.amount)
     announced = facts.told.get(key_of(position, threshold, position.amount.value))
     crossed = position.spent >= at
-    held = ["already announced: once for this period and amount"] if announced is not None else []
+    held = ["already announced: once for this period and amount"] if announced not in {None, facts.around.now} else []
     if crossed and announced is None:
         held += _held(facts, position)
     because = f"spent {_money(position.spent, position)} against {_money(at, position)}"
