@@ -1,7 +1,7 @@
 """Open this first: the wiring of the daemon and its life.
 
     settings -> sources, notifiers, store, price book
-             -> Collect (one a source) -> Judge -> Deliver and Act, run by APScheduler through one Runner
+             -> Collect (one a source) -> Evaluate -> Deliver and Act, run by APScheduler through one Runner
              -> Follow (messages that move with a budget), Presses (buttons below them)
              -> the web side, which only looks
 
@@ -30,9 +30,9 @@ from alertd.core.pricing.pricefile import PriceFileError
 from alertd.loops.act import Actor, Seen
 from alertd.loops.collect import Collect
 from alertd.loops.deliver import Deliver
-from alertd.loops.judge import Judge
+from alertd.loops.evaluate import Evaluate
+from alertd.loops.interactions import Presses, Switchboard
 from alertd.loops.living import Follow, Scene
-from alertd.loops.presses import Presses, Switchboard
 from alertd.loops.runner import Rounds, Runner
 from alertd.loops.upkeep import Upkeep
 from alertd.loops.watch import Watch
@@ -85,7 +85,7 @@ class App:
         self.runner = Runner(self.clock, damaged=self._damaged)
         self._damage: StoreDamagedError | None = None
         self.parts = assembled(settings, self.store, self.clock, progress)
-        self.judge = Judge(self.store, self.clock, terms_of(self.parts), self._wake_deliver, record_evaluation)
+        self.judge = Evaluate(self.store, self.clock, terms_of(self.parts), self._wake_deliver, record_evaluation)
         self.deliver = self._deliverer()
         self.actor = Actor(
             self.store, self.clock, orders_of(self.parts, self.judge.terms, self.clock), self._seen, self._wake_deliver
@@ -276,7 +276,7 @@ class App:
         every = self._timetable.every
         for name, collect in self.parts.collects.items():
             every(collect.source.interval, f"{COLLECT}{name}", self._collect_and_judge(name, collect))
-        every(self.parts.settings.poll_interval, "judge", self._judge)
+        every(self.parts.settings.poll_interval, "evaluate", self._judge)
         if self.parts.settings.actions:
             every(_ACT_EVERY, "act", self._act)
         every(_FOLLOW_EVERY, _FOLLOW, self._follow)
@@ -302,8 +302,8 @@ class App:
         self.runner.rounds.setdefault(name, Rounds()).skipped += 1
 
     async def _judge(self) -> None:
-        if not await self.runner.run("judge", self.judge.tick):
-            if error := self.runner.rounds["judge"].last_error:
+        if not await self.runner.run("evaluate", self.judge.tick):
+            if error := self.runner.rounds["evaluate"].last_error:
                 await self.runner.run("announce", lambda: self.judge.failed(error))
         elif self.judge.sees() and self.deliver.heard():
             self._beat()

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from alertd import registry
+from alertd.core.evaluation.routing import Receiver, quiet_until, route
 from alertd.core.events import Event
 from alertd.core.judgement.assess import Policy
-from alertd.core.judgement.routing import Receiver, quiet_until, route
 from alertd.core.judgement.verdicts import Alert
 from alertd.core.pricing.fx import Rate
 from alertd.core.pricing.tariffs import exchange_of
 from alertd.loops.collect import Collect, earliest_needed
-from alertd.loops.judge import Terms
+from alertd.loops.evaluate import Terms
 from alertd.loops.orders import Orders, action_of, secrets_of
 from alertd.options import RevokerOptions
 from alertd.ports import Clock, NewMessage, Notifier, Revoker, Source, Store

@@ -8,7 +8,7 @@ from typing import Final
 
 from alertd.loops.collect import Collect
 from alertd.loops.deliver import Deliver
-from alertd.loops.judge import Judge
+from alertd.loops.evaluate import Evaluate
 from alertd.loops.runner import Rounds, Runner
 from alertd.timetable import Timetable
 from alertd.web.view import Lane, Loop, Standings
@@ -43,7 +43,7 @@ def lanes_of(deliver: Deliver) -> list[Lane]:
     ]
 
 
-def standings_of(judge: Judge) -> Standings:
+def standings_of(judge: Evaluate) -> Standings:
     """Where everything stood at the last judgement; nothing before the first."""
     latest = judge.latest
     return Standings() if latest is None else Standings(judge.judged, latest.positions, judge.views)

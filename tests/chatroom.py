@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
 
+from alertd.core.evaluation.routing import Receiver, route
 from alertd.core.evaluation.state import LIFECYCLES, AlertLifecycle, State
-from alertd.core.judgement.routing import Receiver, route
 from alertd.loops.deliver import Deliver
+from alertd.loops.interactions import Presses, Switchboard
 from alertd.loops.living import Follow, Scene
-from alertd.loops.presses import Presses, Switchboard
 from alertd.notifiers.slack import Options, Slack
 from alertd.ports import NewMessage, Notifier, Store
 from alertd.stores.memory import MemoryStore

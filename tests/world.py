@@ -89,7 +89,7 @@ class World:
         self.ledger.apply([UsageRow(self._series[key], start, 86_400, int(Decimal(str(dollars)) * 10**9))])
 
     def tick(self, *, seen: bool = True) -> list[Alert]:
-        """Judge once; the alerts of this round, which are now told."""
+        """Evaluate once; the alerts of this round, which are now told."""
         view = self.sources["gateway"]
         if seen:
             self.sources["gateway"] = SourceView(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import random
 import shutil
 import subprocess
@@ -60,6 +61,14 @@ def _negate(node: ast.UnaryOp) -> None:
     node.operand = ast.UnaryOp(ast.Not(), node.operand)
 
 
+def _failure(folder: str, tests: list[str]) -> str:
+    """What the tests say where one fails; "" where all pass."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    env = {**os.environ, "PYTHONPATH": folder}
+    ran = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    return ran.stdout + ran.stderr if ran.returncode else ""
+
+
 def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -75,12 +84,12 @@ def main() -> int:
         for name in _COPIED:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, Path(folder) / name)
+        if said := _failure(folder, args.tests):
+            print(f"the tests fail without any change:\n{said}")
+            return 2
         for line, said, text in chosen:
             (Path(folder) / args.file).write_text(text)
-            command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-n0", *args.tests]
-            env = {"PYTHONPATH": folder, "PATH": "/usr/bin:/bin"}
-            ran = subprocess.run(command, cwd=folder, env=env, capture_output=True, check=False)  # noqa: S603 - our own
-            if ran.returncode == 0:
+            if not _failure(folder, args.tests):
                 lived.append((line, said))
                 print(f"lived: {args.file}:{line}: {said}", flush=True)
     print(f"{args.file}: {len(chosen)} of {len(found)} mutants tried, {len(lived)} lived")

@@ -21,8 +21,8 @@ from rich.table import Table
 
 from alertd.commands._state import refusal
 from alertd.core.budgets import Amount, Budget, Threshold, parse_threshold, scope_text
+from alertd.core.evaluation.replay import Record, Told, replay, tried
 from alertd.core.faults import unreadable
-from alertd.core.judgement.replay import Record, Told, replay, tried
 from alertd.core.messages.figures import amount
 from alertd.core.periods import PeriodRule
 from alertd.core.pictures.timeline import timeline

@@ -145,7 +145,7 @@ class Document(BaseSettings):
         ZoneInfo("UTC"), description="The zone of days, periods and quiet hours", examples=["Europe/Berlin"]
     )
     dry_run: bool = Field(
-        default=False, description="Judge everything, send and act on nothing; it is not announced later either"
+        default=False, description="Evaluate everything, send and act on nothing; it is not announced later either"
     )
     public_url: Address = Field(
         "", description="Where people reach the status page: links in messages", examples=["https://alertd.example.com"]

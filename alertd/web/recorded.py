@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from alertd.core.evaluation.explain import after_decisions, explain_notes, explain_thresholds
 from alertd.core.evaluation.record import StatusRecord
 from alertd.core.judgement.assess import Decisions, Facts
-from alertd.core.judgement.explain import after_decisions, explain_notes, explain_thresholds
 from alertd.web.answers import budget_json, worst_first
 from alertd.web.wording import event_for
 

@@ -39,7 +39,7 @@ from alertd.core.periods import PeriodRule
 from alertd.core.pricing.fx import Rates
 from alertd.core.pricing.tariffs import exchange_of
 from alertd.loops.collect import Collect
-from alertd.loops.judge import Judge, Terms
+from alertd.loops.evaluate import Evaluate, Terms
 from alertd.ports import Reading, Source, Store
 from alertd.sources.prometheus import Options, build
 from alertd.wire.pricebook import price_book
@@ -236,7 +236,7 @@ async def measure(series: int, budgets: int, days: int, url: str, folder: str, *
     collect = Collect(watched, WatchedStore(store, watch), clock, lambda now: now - timedelta(minutes=2))
     book = price_book([])
     terms = Terms(budgets_of(budgets), book, exchange_of(Rates()), {}, {"gateway": source})
-    judge = Judge(store, clock, terms, lambda: None)
+    judge = Evaluate(store, clock, terms, lambda: None)
     ticks: list[dict[str, float]] = []
     for number in range(4):
         clock.at = NOW + timedelta(minutes=number)

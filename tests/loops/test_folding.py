@@ -23,7 +23,7 @@ from alertd.core.pricing.fx import Rates
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.pricing.tariffs import exchange_of
 from alertd.core.usage import Line
-from alertd.loops.judge import Judge, Terms
+from alertd.loops.evaluate import Evaluate, Terms
 from tests.databases import Place
 from tests.fakes import StoppedClock
 
@@ -85,7 +85,7 @@ def test_whatever_comes_late_the_folded_ledger_says_of_every_day_what_the_store_
     async def run(place):
         async with place.open() as store:
             clock = StoppedClock(NOW)
-            judge = Judge(store, clock, terms(budget(UTC), budget(KOLKATA)), lambda: None)
+            judge = Evaluate(store, clock, terms(budget(UTC), budget(KOLKATA)), lambda: None)
             for made, hours in story:
                 rows = [increment(clock.at, *one) for one in made]
                 assert await store.commit_counters(await store.source("gateway"), rows, {})
@@ -105,7 +105,7 @@ async def test_a_zone_or_a_longer_window_that_is_new_is_read_anew_from_the_store
     async with place.open() as store:
         rows = [increment(NOW, n, 90 * n + 7, 300, 1000 + n) for n in range(12)]
         assert await store.commit_counters(await store.source("gateway"), rows, {})
-        judge = Judge(store, StoppedClock(NOW), terms(budget(UTC)), lambda: None)
+        judge = Evaluate(store, StoppedClock(NOW), terms(budget(UTC)), lambda: None)
         await judge._refresh()
         before = judge.ledger
         judge.terms = terms(budget(KOLKATA))
@@ -122,7 +122,7 @@ async def test_a_zone_or_a_longer_window_that_is_new_is_read_anew_from_the_store
 async def test_a_series_that_is_always_active_takes_a_bucket_a_day_once_it_is_four_days_old(place):
     async with place.open() as store:
         clock = StoppedClock(NOW)
-        judge = Judge(store, clock, terms(budget(UTC)), lambda: None)
+        judge = Evaluate(store, clock, terms(budget(UTC)), lambda: None)
         rows = [increment(NOW, 0, ago, 900, 7) for ago in range(10 * 96)]
         assert await store.commit_counters(await store.source("gateway"), rows, {})
         await judge._refresh()
@@ -159,7 +159,7 @@ def test_edges_are_the_midnights_of_all_zones_and_only_go_on():
 async def test_series_that_were_deleted_are_let_go_the_next_day(place):
     async with place.open() as store:
         clock = StoppedClock(NOW)
-        judge = Judge(store, clock, terms(budget(UTC)), lambda: None)
+        judge = Evaluate(store, clock, terms(budget(UTC)), lambda: None)
         rows = [increment(NOW, 0, 60 * 96, 900, 7), increment(NOW, 1, 4, 900, 5)]
         assert await store.commit_counters(await store.source("gateway"), rows, {})
         await judge._refresh()

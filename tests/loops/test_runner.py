@@ -9,8 +9,8 @@ from tests.fakes import StoppedClock
 
 
 async def test_whoever_outlasts_the_rounds_under_way_waits_for_each_of_them_and_for_no_later_one() -> None:
-    runner, go_on = Runner(StoppedClock()), {name: asyncio.Event() for name in ("poll", "judge", "later")}
-    rounds = [asyncio.create_task(runner.run(name, go_on[name].wait)) for name in ("poll", "judge")]
+    runner, go_on = Runner(StoppedClock()), {name: asyncio.Event() for name in ("poll", "evaluate", "later")}
+    rounds = [asyncio.create_task(runner.run(name, go_on[name].wait)) for name in ("poll", "evaluate")]
     await asyncio.sleep(0)
     waiting = asyncio.create_task(runner.outlast())
     await asyncio.sleep(0)
@@ -18,7 +18,7 @@ async def test_whoever_outlasts_the_rounds_under_way_waits_for_each_of_them_and_
     go_on["poll"].set()
     assert await rounds[0]
     assert not waiting.done()
-    go_on["judge"].set()
+    go_on["evaluate"].set()
     assert await rounds[1]
     await asyncio.wait_for(waiting, 60)
     assert not later.done()

@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from alertd.core.evaluation.state import ACKNOWLEDGED, FIRING, RESOLVED, SNOOZED
-from alertd.loops.presses import Presses, Switchboard
+from alertd.loops.interactions import Presses, Switchboard
 from alertd.notifiers._buttons import Seal
 from alertd.notifiers.slack import Options
 from tests.chatroom import ANA, BEN, HEARING, Room, payload, replies, roots, until, words

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from alertd.core.budgets import Amount
 from alertd.core.evaluation.lifecycle import follow_up
+from alertd.core.evaluation.routing import Receiver, quiet_until, route
 from alertd.core.evaluation.state import (
     LIFECYCLES,
     SILENCES,
@@ -23,7 +24,6 @@ from alertd.core.evaluation.state import (
     silence_of,
 )
 from alertd.core.judgement.assess import Policy
-from alertd.core.judgement.routing import Receiver, quiet_until, route
 from alertd.core.quiet import QuietHours
 from tests.world import NOVEMBER, World, budget
 

@@ -21,7 +21,7 @@ from alertd.core.periods import PeriodRule
 from alertd.core.pricing.fx import Rates
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.pricing.tariffs import exchange_of
-from alertd.loops.judge import Judge, NotStoredError, Terms
+from alertd.loops.evaluate import Evaluate, NotStoredError, Terms
 from alertd.stores.memory import MemoryStore
 from tests.fakes import StoppedClock
 from tests.world import NOVEMBER, World, budget, said
@@ -138,7 +138,7 @@ async def test_a_race_lost_to_nobody_is_an_error_is_no_evaluation_and_is_announc
     store, clock = Refusing(), StoppedClock()
     await store.commit_decisions([], [], {RESTORED.prefix: (clock.now().isoformat(), 0)})
     terms = Terms([], PriceBook(()), exchange_of(Rates()), {})
-    judge = Judge(store, clock, terms, lambda: None)
+    judge = Evaluate(store, clock, terms, lambda: None)
     for _ in range(3):
         with pytest.raises(NotStoredError, match="nobody else writes") as refused:
             await judge.tick()

@@ -11,7 +11,7 @@ from alertd.core.evaluation.state import EPISODES, SILENCES, Episode, Silence, e
 from alertd.core.pricing.fx import Rates
 from alertd.core.pricing.tariffs import exchange_of
 from alertd.core.usage import Line
-from alertd.loops.judge import Judge, Terms
+from alertd.loops.evaluate import Evaluate, Terms
 from alertd.ports import SourceRow
 from alertd.stores.memory import MemoryStore
 from alertd.web.recorded import record_evaluation
@@ -101,7 +101,7 @@ def test_a_forecast_before_any_history_says_what_is_missing():
 async def test_the_daemon_records_each_evaluation_and_what_it_announced_in_it():
     store, clock = MemoryStore(), StoppedClock(NOVEMBER + timedelta(days=5))
     terms = Terms([budget("all", "10 tokens", thresholds=["actual 50%"])], World().book, exchange_of(Rates()), {})
-    judge = Judge(store, clock, terms, lambda: None, record_evaluation)
+    judge = Evaluate(store, clock, terms, lambda: None, record_evaluation)
     at = int(clock.now().timestamp()) - 300
     row = SourceRow("gateway", cursor="1", until=clock.now())
     assert await store.commit_counters(row, [Increment(Line("acme", "plain", "input"), {}, at, 300, 7)], {})

@@ -10,7 +10,7 @@ from alertd.core.evaluation.state import EPISODES, RAISED, Episode, RaisedAmount
 from alertd.core.judgement.assess import Policy
 from alertd.core.ledger import SeriesRow, UsageRow
 from alertd.core.messages import compose, text_of
-from alertd.loops.judge import forget
+from alertd.loops.evaluate import forget
 from tests.world import NOVEMBER, World, budget
 
 

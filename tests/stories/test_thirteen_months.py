@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from alertd.core.evaluation.routing import Receiver, route
 from alertd.core.judgement.assess import Policy
-from alertd.core.judgement.routing import Receiver, route
 from alertd.core.periods import PeriodRule
 from tests.world import World, budget
 

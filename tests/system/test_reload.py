@@ -147,7 +147,7 @@ def test_the_heart_beats_after_good_rounds_only(tmp_path: Path) -> None:
 def rounds(daemon: Daemon) -> float:
     """How often it has judged."""
     lines = daemon.text("/metrics").splitlines()
-    return next(float(line.rsplit(" ", 1)[1]) for line in lines if 'loop="judge"' in line and "_count" in line)
+    return next(float(line.rsplit(" ", 1)[1]) for line in lines if 'loop="evaluate"' in line and "_count" in line)
 
 
 def test_what_was_told_before_a_backup_came_back_is_not_told_again(

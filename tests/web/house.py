@@ -181,7 +181,7 @@ def view_of(world: World, kept: Kept, **more: Any) -> View:
     decisions = world.judged()
     standings = Standings(world.now, decisions.positions, world.sources)
     loops = more.pop(
-        "loops", [Loop("judge", timedelta(minutes=10), runs=3, durations=lasted(0.1, 0.1, 0.1), last_end=world.now)]
+        "loops", [Loop("evaluate", timedelta(minutes=10), runs=3, durations=lasted(0.1, 0.1, 0.1), last_end=world.now)]
     )
     view = View(
         clock=StoppedClock(world.now),

@@ -36,12 +36,12 @@ def one(house: Browser, budget: str, **scope: str | None) -> dict[str, Any]:
 def test_healthz_names_the_loop_that_has_not_ended_a_round_for_too_long(view: View):
     hour = timedelta(hours=1)
     loops = [
-        Loop("judge", timedelta(minutes=10), runs=3, last_end=NOW - hour),
+        Loop("evaluate", timedelta(minutes=10), runs=3, last_end=NOW - hour),
         Loop("deliver", timedelta(hours=2), runs=3, last_end=NOW - hour),
         Loop("collect slow", None, runs=0),
     ]
     answer = browser(replace(view, loops=lambda: loops)).get("/healthz")
-    assert (answer.status_code, answer.json()["loops"]) == (503, ["judge"])
+    assert (answer.status_code, answer.json()["loops"]) == (503, ["evaluate"])
     conforms(answer, "/healthz")
 
 

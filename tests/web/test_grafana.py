@@ -25,7 +25,7 @@ OF_PROMETHEUS = {"job", "instance"}
 @pytest.fixture(scope="module")
 def known(view: View) -> dict[str, set[str]]:
     """Every sample of a page on which everything happens, with the labels it may have."""
-    judge = Loop("judge", None, runs=1, durations=lasted(0.1), reasons={"StoreError": 1}, last_end=NOW)
+    judge = Loop("evaluate", None, runs=1, durations=lasted(0.1), reasons={"StoreError": 1}, last_end=NOW)
     collect = replace(judge, name="collect gateway", source="gateway")
     kept = Kept(waiting={"ops": (1, NOW - timedelta(minutes=1))}, notes={"comparison": COMPARED})
     standings = view.standings()

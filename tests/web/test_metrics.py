@@ -88,7 +88,7 @@ def test_loops_show_durations_and_errors_by_reason(view: View):
 def test_polls_show_their_durations_by_source_in_buckets_and_their_failures_by_reason(view: View):
     took = lasted(0.3, 0.3, 4, 400)
     loop = Loop("collect gateway", None, durations=took, reasons={"SourceError": 2}, source="gateway")
-    samples = scraped(replace(view, loops=lambda: [loop, Loop("judge", None, durations=lasted(1))]))
+    samples = scraped(replace(view, loops=lambda: [loop, Loop("evaluate", None, durations=lasted(1))]))
     buckets = {le: value(samples, "alertd_poll_duration_seconds_bucket", source="gateway", le=le)
                for le in ("0.25", "0.5", "5.0", "300.0", "+Inf")}  # fmt: skip
     assert buckets == {"0.25": 0, "0.5": 2, "5.0": 3, "300.0": 3, "+Inf": 4}

@@ -85,7 +85,7 @@ class Decisions:
 
 
 def assess(facts: Facts) -> Decisions:
-    """Judge everything once. Pure: the same facts give the same decisions."""
+    """Evaluate everything once. Pure: the same facts give the same decisions."""
     now = facts.around.now
     started = FIRST_EVALUATION.get(facts.state) or now
     survey, positions, previous = _positions(facts, started)

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from alertd.core.budgets import Scope, scope_text
-from alertd.core.judgement.replay import Look, Record, Told, by_place
+from alertd.core.evaluation.replay import Look, Record, Told, by_place
 from alertd.core.messages.figures import number
 from alertd.core.pictures.markup import Content, Markup
 from alertd.core.pictures.shapes import COLOURS, FAINT, dot, line, picture, polygon, rectangle, words

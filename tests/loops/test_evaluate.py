@@ -18,7 +18,7 @@ from alertd.core.pricing.fx import Rates
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.pricing.tariffs import exchange_of
 from alertd.core.usage import Line
-from alertd.loops.judge import Judge, Terms
+from alertd.loops.evaluate import Evaluate, Terms
 from alertd.ports import SeriesRow, StoreError, UsageRow
 from alertd.stores.memory import MemoryStore
 from tests.fakes import StoppedClock
@@ -41,7 +41,7 @@ async def test_a_restored_database_stays_quiet_until_a_judgement_has_the_spend_s
     store, clock = CaughtUpMeanwhile(), StoppedClock()
     await store.commit_decisions([], [], {RESTORED.prefix: (datetime(2026, 3, 1, tzinfo=UTC).isoformat(), 0)})
     terms = Terms([], PriceBook(()), exchange_of(Rates()), {}, catching_up=lambda: store.behind)
-    judge = Judge(store, clock, terms, lambda: None)
+    judge = Evaluate(store, clock, terms, lambda: None)
     await judge.tick()
     assert RESTORED.prefix in await store.memory(), "what it judged was read before the source had caught up"
     await judge.tick()
@@ -64,7 +64,7 @@ class NewSeriesMeanwhile(MemoryStore):
 async def test_usage_of_a_series_that_appears_while_the_ledger_is_read_is_in_the_next_judgement() -> None:
     book = PriceBook(())
     terms = Terms((), book, exchange_of(Rates()), {})
-    judge = Judge(NewSeriesMeanwhile(), StoppedClock(NOW), terms, lambda: None)
+    judge = Evaluate(NewSeriesMeanwhile(), StoppedClock(NOW), terms, lambda: None)
     for _ in range(2):
         await judge.tick()
     assert [row.labels["team"] for row in judge.ledger.series] == ["new"]
@@ -91,7 +91,7 @@ class AwayMeanwhile(MemoryStore):
 
 async def test_usage_that_was_read_just_before_the_database_went_away_is_in_the_next_judgement() -> None:
     store = AwayMeanwhile()
-    judge = Judge(store, StoppedClock(NOW), Terms((), PriceBook(()), exchange_of(Rates()), {}), lambda: None)
+    judge = Evaluate(store, StoppedClock(NOW), Terms((), PriceBook(()), exchange_of(Rates()), {}), lambda: None)
     line, start = Line("acme", "plain", "input"), int(NOW.timestamp()) - 3600
     for count in (1, 2):
         increments = [Increment(line, {"team": "a"}, start + 300 * count, 300, 7)]
@@ -115,7 +115,7 @@ async def test_usage_that_was_read_just_before_the_database_went_away_is_in_the_
 )
 def test_nothing_is_deleted_that_a_judgement_reads(keep: timedelta, period: str, first_kept: date) -> None:
     terms = Terms((budget(period=PeriodRule(period, UTC)),), PriceBook(()), exchange_of(Rates()), {})
-    judge = Judge(MemoryStore(), StoppedClock(NOW), terms, lambda: None)
+    judge = Evaluate(MemoryStore(), StoppedClock(NOW), terms, lambda: None)
     before = judge.needless_before(NOW, keep)
     assert before.date() == first_kept
     assert before <= judge.reach(NOW)

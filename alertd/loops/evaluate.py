@@ -1,4 +1,4 @@
-"""Judge: the ledger's changes in, the whole judgement, alerts and their messages out in one transaction.
+"""Evaluate: the ledger's changes in, the whole judgement, alerts and their messages out in one transaction.
 
 store -> ledger (only what changed) -> assess -> route -> store.commit_decisions  (compare-and-set; a loser re-reads)
 """
@@ -17,12 +17,12 @@ from alertd.core.addresses import page_of
 from alertd.core.budgets import Amount, Budget
 from alertd.core.evaluation.keys import parse_status
 from alertd.core.evaluation.record import StatusRecord, encode_records
+from alertd.core.evaluation.routing import Receiver, quiet_until, route
 from alertd.core.evaluation.state import CORRECTION, EPISODES, RAISED, RESTORED, State
 from alertd.core.judgement import failures, folding
 from alertd.core.judgement.assess import Decisions, Facts, Policy, assess
 from alertd.core.judgement.positions import Circumstances, SourceView
 from alertd.core.judgement.restored import caught_up
-from alertd.core.judgement.routing import Receiver, quiet_until, route
 from alertd.core.judgement.scoring import widths
 from alertd.core.judgement.survey import HISTORY_DAYS
 from alertd.core.judgement.verdicts import Alert
@@ -79,7 +79,7 @@ class NotStoredError(Exception):
 Recorder = Callable[[Facts, Decisions, Collection[str]], Sequence[StatusRecord]]
 
 
-class Judge:
+class Evaluate:
     """Keeps the ledger in memory, judges it each tick, and commits what came of it."""
 
     def __init__(
