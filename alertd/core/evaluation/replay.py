@@ -103,7 +103,7 @@ def replay(
     exchange: Exchange,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Record:
-    """Evaluate history as the daemon would have: a row is known when its window ends, and each such instant is a step."""
+    """Evaluate history as the daemon would: a row is known when its window ends, and each such instant is a step."""
     record = Record()
     history = _History(usage)
     told: dict[str, datetime] = {}
