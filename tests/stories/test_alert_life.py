@@ -10,19 +10,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.budgets import Amount
-from alertd.core.evaluation.lifecycle import follow_up
+from alertd.core.budgets import Amount, parse_threshold
+from alertd.core.evaluation.lifecycle import begin_lifecycles, follow_up, threshold_of
 from alertd.core.evaluation.routing import Receiver, quiet_until, route
 from alertd.core.evaluation.state import (
+    EPISODES,
+    FIRING,
     LIFECYCLES,
+    RESOLVED,
     SILENCES,
     TRANSITIONS,
     AlertLifecycle,
     CannotHappenError,
+    Episode,
     Silence,
     State,
+    episode_key,
     silence_of,
 )
+from alertd.core.events import Event
 from alertd.core.judgement.assess import Policy
 from alertd.core.quiet import QuietHours
 from tests.world import NOVEMBER, World, budget
@@ -225,3 +231,48 @@ def test_an_amount_raised_by_hand_counts_for_its_period_only():
     world.tick()
     world.spend(550)
     assert [a.event.amount for a in world.tick() if a.event.kind == "threshold"] == [Decimal(500)]
+
+
+def test_a_runaway_s_alert_fires_as_long_as_its_episode_and_no_longer():
+    burn = "burn_rate 10x over 1h and 5m"
+    world = World(budget(thresholds=[burn]), at=NOVEMBER + timedelta(days=9))
+    for day in range(9):
+        world.spend(1, at=NOVEMBER + timedelta(days=day, hours=12))
+    world.tick()
+    world.spend(100, at=world.now - timedelta(minutes=5))
+    assert [alert.event.basis for alert in world.tick()] == ["burn_rate"]
+    assert only_life(world)[1].state == FIRING
+    world.pass_time(minutes=1)
+    world.tick()
+    assert only_life(world)[1].state == FIRING, "less than the amount is spent, and the episode goes on"
+    world.pass_time(hours=2)
+    world.tick()
+    assert only_life(world)[1].state == RESOLVED
+    assert only_life(world)[1].history[-1].reason == "the amount or the thresholds have changed, or the episode is over"
+
+
+def test_the_alert_of_an_episode_that_is_over_ends_though_the_next_one_fires():
+    burn = parse_threshold("burn_rate 10x over 1h and 5m")
+    world = World(budget(thresholds=[str(burn)]), at=NOVEMBER + timedelta(days=9))
+    world.spend(1)
+    (position,) = world.judged().positions
+    state = State(EPISODES.put(Episode(2, open=True, since=world.now), episode_key(position.name, burn)))
+    assert threshold_of(f"{position.name}/burn_rate/10/1", position, state) is None
+    assert threshold_of(f"{position.name}/burn_rate/10/2", position, state) == burn
+
+
+@pytest.mark.parametrize(
+    ("kind", "severity", "begins"),
+    [
+        ("threshold", "warning", True),
+        ("threshold", "critical", True),
+        ("source_stale", "critical", True),
+        ("threshold", "information", False),
+        ("summary", "critical", False),
+        ("recovered", "information", False),
+        ("unpriced", "warning", False),
+    ],
+)
+def test_only_what_people_should_act_on_has_a_lifecycle(kind: str, severity: str, begins):
+    event = Event("x", kind, severity, NOVEMBER)
+    assert bool(begin_lifecycles([("key", event)])) is begins

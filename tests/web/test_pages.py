@@ -245,7 +245,7 @@ def test_a_source_that_never_answered_is_said_to_be_blind_too(view: View):
 def test_a_loop_that_is_stuck_is_said_before_any_figure(view: View):
     loops = [Loop("evaluate", timedelta(minutes=10), runs=3, last_end=NOW - timedelta(hours=3))]
     words = read(browser(replace(view, loops=lambda: loops)), "/").words
-    assert "alertd itself is stuck (judge): figures are old and news may be missing" in words.partition("Budgets")[2]
+    assert "alertd itself is stuck (evaluate): figures are old and news may be missing" in words.partition("Budgets")[2]
     assert "alertd itself is stuck" not in read(browser(view), "/").words
 
 
