@@ -101,3 +101,22 @@ def test_a_level_crossed_on_track_goes_to_people_only_where_the_budget_lists_it(
         assert len(route([Alert(("k",), event)], budgets, receivers)) == count
     closing = replace(event, kind="summary", details={"occasion": "period_closed"})
     assert len(route([Alert(("k",), closing)], {"research": budget()}, receivers)) == 1
+
+
+def test_an_escalation_goes_to_who_is_named_for_it_and_nowhere_else() -> None:
+    event = Event("x", "threshold", "critical", NOVEMBER, budget="research", basis="actual")
+    names = ("ops", "pager", "hook")
+    receivers = {name: Receiver(name, people=name != "hook", address=lambda _: "#llm") for name in names}
+    messages = route([Alert(("k",), event, to=("pager", "gone"))], {"research": budget()}, receivers)
+    assert [message.notifier for message in messages] == ["pager"]
+
+
+def test_what_is_for_machines_reaches_no_person_and_what_is_for_people_no_machine() -> None:
+    event = Event("x", "threshold", "critical", NOVEMBER, budget="research", basis="actual")
+    receivers = {
+        "ops": Receiver("ops", people=True, address=lambda _: "#llm"),
+        "hook": Receiver("hook", people=False, address=lambda _: ""),
+    }
+    for audience, heard in (("machines", ["hook"]), ("people", ["ops"]), ("all", ["hook", "ops"])):
+        found = route([Alert(("k",), event, audience=audience)], {"research": budget()}, receivers)
+        assert sorted(message.notifier for message in found) == heard
