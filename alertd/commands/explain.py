@@ -48,8 +48,11 @@ def run(args: argparse.Namespace) -> int:
     records, lifecycles = with_store(settings, lambda store: _read(store, settings, name))
     now = datetime.now(UTC)
     if not records:
-        say(f"alertd run has not evaluated {name} yet; this is what it would find now.")
         records = [one for one in evaluate_now(settings) if one.answer["budget"] == name]
+        if records:
+            say(f"alertd run has not evaluated {name} yet; this is what it would find now.")
+        else:
+            say(f"No usage carries the labels in PER of {name} yet.")
     elif now - records[0].at > _INTERVALS * settings.poll_interval:
         say(f"The last evaluation of {name} is {age(now - records[0].at)} old; alertd run may not be running.")
     if settings.dry_run:

@@ -171,6 +171,11 @@ def test_check_now_says_what_would_fire_with_real_values_before_the_first_run_an
     assert capsys.readouterr().out == "No alert is open.\n"
 
 
+def test_explain_of_a_budget_without_any_scope_says_what_is_missing(capsys):
+    assert main(["explain", "keys"]) == 0
+    assert capsys.readouterr().err == "No usage carries the labels in PER of keys yet.\n"
+
+
 def test_explain_before_the_first_evaluation_says_so_and_shows_what_it_would_find(capsys):
     stored(labels=({"team": "research", "key": "rag"},))
     assert main(["explain", "keys"]) == 0
