@@ -22,9 +22,8 @@ from starlette.types import ASGIApp
 
 from alertd import __version__, registry, web
 from alertd.core.delivery import Circuit
+from alertd.core.evaluation.system_alerts import announce_configuration, announce_damage
 from alertd.core.faults import SettingsError
-from alertd.core.judgement.configuration import announce_configuration
-from alertd.core.judgement.damaged import announce_damage
 from alertd.core.messages.figures import plural
 from alertd.core.pricing.pricefile import PriceFileError
 from alertd.loops.act import Actor, Seen

@@ -19,10 +19,10 @@ from alertd.core.evaluation.keys import parse_status
 from alertd.core.evaluation.record import StatusRecord, encode_records
 from alertd.core.evaluation.routing import Receiver, quiet_until, route
 from alertd.core.evaluation.state import CORRECTION, EPISODES, RAISED, RESTORED, State
+from alertd.core.evaluation.system_alerts import caught_up
 from alertd.core.judgement import failures, folding
 from alertd.core.judgement.assess import Decisions, Facts, Policy, assess
 from alertd.core.judgement.positions import Circumstances, SourceView
-from alertd.core.judgement.restored import caught_up
 from alertd.core.judgement.scoring import widths
 from alertd.core.judgement.survey import HISTORY_DAYS
 from alertd.core.judgement.verdicts import Alert

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from alertd.core.evaluation.state import DAMAGE, RESTORED
-from alertd.core.judgement.damaged import damage
+from alertd.core.evaluation.system_alerts import damage
 from alertd.ports import StoreError
 from alertd.stores.sqlite import SchemaTable, make, model_of_schema
 

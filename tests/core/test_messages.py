@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alertd.core.evaluation.state import State
+from alertd.core.evaluation.system_alerts import announce_configuration
 from alertd.core.events import Contributor, Event
-from alertd.core.judgement.configuration import announce_configuration
 from alertd.core.messages import compose, text_of
 from alertd.core.messages.samples import NOW, SAMPLES, digest
 from alertd.core.periods import PeriodRule
