@@ -35,7 +35,8 @@ _SECRET_NAME: Final = re.compile(r"token|password|passwd|secret|webhook_url|key|
 _JSON: Final = 'a list is written ["a","b"], a map {"a":"b"}'
 #: Fewer characters can be tried one by one.
 _LEAST_SECRET: Final = 16
-_USER_INFO: Final = re.compile(r"://[^/@\s]+@")
+#: Up to the last @: one that was not quoted is a part of the password, as a / before it may be.
+_USER_INFO: Final = re.compile(r"://\S*@")
 
 
 def canonical(name: str) -> str:

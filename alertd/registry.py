@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, cast
 
 from alertd.core.faults import one_of
 from alertd.options import Options
-from alertd.ports import Store
+from alertd.ports import Store, StoreError
 
 #: Sections of the configuration, and the rooms that their kinds are in.
 ROOMS: Final[Mapping[str, str]] = {"sources": "sources", "notifiers": "notifiers", "actions": "revokers"}
@@ -63,9 +63,17 @@ def load(room: str, kind: str, house: Path = HOUSE) -> Plugin:
 
 
 def store(url: str) -> Store:
-    """The store of a database URL: `sqlite:///...` or `postgresql://...`. Nothing is opened. ValueError for another."""
+    """The store of a database URL: `sqlite:///...` or `postgresql://...`. Nothing is opened. ValueError for another.
+
+    StoreError where the driver is not installed.
+    """
     scheme = url.partition(":")[0]
     if scheme not in STORES:
-        raise ValueError(f"no database for {scheme!r}; there are: {', '.join(sorted(STORES))}")
-    module = import_module(f"alertd.stores.{STORES[scheme]}")
+        raise ValueError(f"no such database; there are: {', '.join(sorted(STORES))}")
+    try:
+        module = import_module(f"alertd.stores.{STORES[scheme]}")
+    except ImportError:
+        raise StoreError(
+            "ALERTD_DATABASE: the driver of PostgreSQL is missing; pip install 'alertd[postgres]'"
+        ) from None
     return cast("Store", module.build(url))

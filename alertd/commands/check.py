@@ -91,8 +91,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _check(settings: Settings) -> Report:
-    app = App(settings, lambda: settings)
     report = Report()
+    try:
+        app = App(settings, lambda: settings)
+    except StoreError as error:
+        report.rows.append(("database", "", False, str(error)))
+        return report
     count = ", ".join(
         plural(len(part), one)
         for part, one in ((settings.budgets, "budget"), (settings.sources, "source"), (settings.notifiers, "notifier"))

@@ -18,11 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from alertd import registry
 from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.options import without_password
 from alertd.ports import StoreError
 from alertd.stores import backup, salvage
 from alertd.stores.moving import Held, move
 from alertd.stores.sql import SqlStore
+from alertd.stores.urls import read_url
 
 HELP: Final = "move the database to another, back it up while it is in use, restore it, or save what is left of it"
 EXAMPLES: Final = (
@@ -32,7 +32,6 @@ EXAMPLES: Final = (
     "alertd db recover --env-file my.env",
 )
 ENDS: Final = "0 where all was done; 1 where nothing was, which is said; 2 for a wrong use"
-_FILE: Final = "sqlite:///"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,12 +70,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _move(args: argparse.Namespace) -> dict[str, Any]:
-    source, target = (settings_of(args).database if url == "-" else url for url in (args.source, args.target))
+    source, target = (_url(args, name, url) for name, url in (("FROM", args.source), ("TO", args.target)))
     _must_be_there(source)
     moved = asyncio.run(_moved(source, target))
     rows = sum(held.rows for held in moved.values())
     lines = [f"{name:<14}{held.rows:>12,} rows{_sum_of(held)}" for name, held in moved.items()]
-    after = f"{rows:,} rows moved, read back and compared. Set ALERTD_DATABASE={without_password(target)}"
+    after = f"{rows:,} rows moved, read back and compared. Set ALERTD_DATABASE to {read_url(target).place}"
     tables = {name: {"rows": held.rows, "sums": dict(held.sums)} for name, held in moved.items()}
     return {"ok": True, "rows": rows, "tables": tables, "said": "\n".join([*lines, after])}
 
@@ -153,19 +152,29 @@ async def _marked(url: str) -> int:
         await store.close()
 
 
+def _url(args: argparse.Namespace, name: str, given: str) -> str:
+    """The URL that was given, or that of the configuration. ValueError for one that cannot be read."""
+    try:
+        return settings_of(args).database if given == "-" else read_url(given).url
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None
+
+
 def _file(url: str) -> Path:
-    if not url.startswith(_FILE):
+    known = read_url(url)
+    if known.file is None:
         raise StoreError(
-            f"{without_password(url)}: is no SQLite file; use pg_dump --format=custom for a backup and pg_restore for"
+            f"{known.place}: is no SQLite file; use pg_dump --format=custom for a backup and pg_restore for"
             " the way back, then alertd db restored"
         )
-    return Path(url.removeprefix(_FILE))
+    return known.file
 
 
 def _must_be_there(url: str) -> None:
     """Opening a SQLite file that is not there would make it."""
-    if url.startswith(_FILE) and not _file(url).is_file():
-        raise StoreError(f"{_file(url)}: there is no such file; is ALERTD_DATABASE right?")
+    file = read_url(url).file
+    if file is not None and not file.is_file():
+        raise StoreError(f"{file}: there is no such file; is ALERTD_DATABASE right?")
 
 
 @contextmanager

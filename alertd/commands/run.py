@@ -20,7 +20,8 @@ from alertd.app import App, database_warning
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.ports import StoreDamagedError, StoreError
 from alertd.settings import Settings
-from alertd.stores import salvage, sqlite
+from alertd.stores import salvage
+from alertd.stores.urls import read_url
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(settings: Settings, load: Callable[[], Settings]) -> None:
     """The daemon; once more where its database turned out to be damaged, and could be made anew."""
-    file = sqlite.file_of(settings.database)
+    file = read_url(settings.database).file
     if file is None:
         asyncio.run(_live(settings, load))
         return

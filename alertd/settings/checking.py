@@ -18,7 +18,8 @@ from pydantic_core import ErrorDetails
 from alertd.core.faults import Fault, nearest, shortened
 from alertd.options import is_secret, without_password
 from alertd.settings.document import written
-from alertd.settings.layers import FILE, KeyPath, Leaf, read_text
+from alertd.settings.layers import FILE, KeyPath, Leaf
+from alertd.wire.bounded import SECRET_BYTES, read_text
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -114,7 +115,7 @@ class Part:
     def _open(self, name: str, leaf: Leaf) -> None:
         self.leaves.pop(name, None)
         try:
-            text = read_text(Path(str(leaf.value))).rstrip("\r\n")
+            text = read_text(Path(str(leaf.value)), SECRET_BYTES).rstrip("\r\n")
         except ValueError as error:
             problem, _, remedy = str(error).partition("; ")
         else:

@@ -20,6 +20,7 @@ from dotenv.parser import parse_stream
 from alertd.core.faults import Fault, nearest, one_of, shortened
 from alertd.options import canonical, read_json
 from alertd.settings.document import DEPTHS, NAMED, NESTING, PREFIX, written
+from alertd.wire.bounded import SECRET_BYTES, TEXT_BYTES, read_text
 
 KeyPath = tuple[str, ...]
 FILE: Final = "_file"
@@ -63,7 +64,7 @@ class Layers:
     def env_file(self, file: Path, layer: int) -> None:
         """An env file as `docker run --env-file` takes it, with quotes allowed; the last of two lines wins."""
         last: dict[str, tuple[str, str]] = {}
-        for binding in parse_stream(io.StringIO(self._text(file, f"--env-file {file}"))):
+        for binding in parse_stream(io.StringIO(self._text(file, f"--env-file {file}", pipe=True))):
             if binding.error:
                 remedy = "write one KEY=value a line; where a value begins with a quote, it ends with it"
                 self.faults.append(Fault(f"{file.name}:{binding.original.line}", "no KEY=value", remedy))
@@ -84,8 +85,9 @@ class Layers:
             self.faults.append(Fault(place, f"{shortened(str(folder))} is no folder that can be read", remedy))
             return
         for file in files:
-            if file.name.upper().startswith(PREFIX) and file.is_file():
-                self._variable(file.name, self._text(file, str(file)).rstrip("\r\n"), str(file), layer)
+            if file.name.upper().startswith(PREFIX) and not file.is_dir():
+                text = self._text(file, str(file), SECRET_BYTES)
+                self._variable(file.name, text.rstrip("\r\n"), str(file), layer)
 
     def toml(self, file: Path, place: str, layer: int) -> None:
         """A TOML file: the same keys, as tables."""
@@ -148,28 +150,15 @@ class Layers:
         else:
             self.leaves[path] = leaf
 
-    def _text(self, file: Path, place: str) -> str:
+    def _text(self, file: Path, place: str, most: int = TEXT_BYTES, *, pipe: bool = False) -> str:
         """The text of a file; empty, with a fault, where it cannot be read."""
         self.files.append(file)
         try:
-            return read_text(file)
+            return read_text(file, most, pipe=pipe)
         except ValueError as error:
             problem, _, remedy = str(error).partition("; ")
             self.faults.append(Fault(place, problem, remedy))
             return ""
-
-
-def read_text(file: Path) -> str:
-    """A file as UTF-8 text. ValueError with the remedy; it never holds what the file holds."""
-    try:
-        return file.read_text("utf-8-sig")
-    except OSError as error:
-        name = shortened(str(file))
-        raise ValueError(f"{name} cannot be read ({error.strerror}); check the path and its rights") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{file} is no UTF-8 text; save it as UTF-8") from None
-    except ValueError as error:
-        raise ValueError(f"no path ({error}); write the path of a file") from None
 
 
 def depth_of(head: str) -> int:

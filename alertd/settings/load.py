@@ -16,9 +16,10 @@ from alertd.registry import HOUSE, ROOMS
 from alertd.settings.budgets import read_budget, with_defaults
 from alertd.settings.checking import Model, Part
 from alertd.settings.document import BudgetKeys, Document, HttpOptions, PricesOptions, written
-from alertd.settings.layers import FILE, KeyPath, Layers, Leaf, read_text
+from alertd.settings.layers import FILE, KeyPath, Layers, Leaf
 from alertd.settings.plugins import check_fallbacks, check_hashed, read_plugin
 from alertd.settings.values import Configured, Http, Settings
+from alertd.wire.bounded import read_text
 
 _TOML, _SECRETS, _FILES = range(3)
 _ENVIRONMENT: Final = 1_000_000

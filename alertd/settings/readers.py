@@ -17,6 +17,7 @@ from alertd.core.faults import nearest, one_of
 from alertd.core.periods import KINDS
 from alertd.core.quiet import QuietHours
 from alertd.options import canonical, read_json, read_list
+from alertd.stores.urls import read_url
 
 _LISTEN: Final = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[^:\s\[\]/]+)):(?P<port>\d{1,5})")
 _HIGHEST_PORT: Final = 65535
@@ -185,9 +186,7 @@ def read_address(value: Any) -> str:
 
 def read_database(value: Any) -> str:
     """The address of a database. It may hold a password: no error repeats it."""
-    if not re.fullmatch(r"(?:sqlite:///|postgres(?:ql)?://)\S+", str(value)):
-        raise ValueError("no database; write sqlite:////var/lib/alertd/alertd.db or postgresql://host/alertd")
-    return str(value)
+    return read_url(str(value).strip()).url
 
 
 def read_listen(value: Any) -> tuple[str, int]:

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from alertd.core.budgets import Amount, Override
 from alertd.core.faults import Fault, one_of
-from alertd.settings.layers import read_text
 from alertd.settings.readers import read_names, read_notify, read_thresholds
+from alertd.wire.bounded import read_text
 
 Table = Mapping[tuple[str, ...], Override]
 

@@ -21,6 +21,8 @@ from alertd.stores.jobs import Job, started
 from alertd.stores.migrations import migrate
 from alertd.stores.sql import SqlStore
 from alertd.stores.transaction import Answer, Transaction, Upsert, Work
+from alertd.stores.urls import DatabaseUrl, read_url
+from alertd.wire.secrecy import without
 
 #: How many transactions run at once: one each for collect, judge, the page, and a few messages that are recorded.
 _CONNECTIONS: Final = 6
@@ -73,17 +75,19 @@ _REMEDIES: Final = (
 
 def build(url: str) -> Store:
     """The store in the database of a `postgresql://user:password@host/database` URL; ValueError for another URL."""
-    if not url.startswith(("postgresql://", "postgres://")):
+    known = read_url(url)
+    if known.file is not None:
         raise ValueError("this is no PostgreSQL URL; write postgresql://user:password@host/database")
-    return SqlStore(PostgresDatabase(url))
+    return SqlStore(PostgresDatabase(known))
 
 
 class PostgresDatabase:
     """A few threads with a connection each. Threads, since the SQL is shared with SQLite's, which has to have them."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: DatabaseUrl) -> None:
         self._url = url
-        self._place, self._parameters = _read(url)
+        self._place = url.place
+        self._parameters = _open_parameters(url)
         self._threads = ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="postgres")
         self._waiting: deque[Job[Any]] = deque()
         self._own = threading.local()
@@ -141,10 +145,10 @@ class PostgresDatabase:
                     worked = True
             except _UNDONE as error:
                 if not tries_left:
-                    raise _explained(self._place, error) from error
+                    raise _explained(self._url, error) from error
             except psycopg.Error as error:
                 if worked or not connection.closed or not tries_left:
-                    raise _explained(self._place, error) from error
+                    raise _explained(self._url, error) from error
             except UnicodeEncodeError as error:
                 raise StoreError(f"{self._place}: a text is no valid Unicode and cannot be stored: {error}") from error
             else:
@@ -161,13 +165,13 @@ class PostgresDatabase:
 
     def _connected(self) -> psycopg.Connection[Any]:
         try:
-            connection = psycopg.connect(self._url, autocommit=True, **self._parameters)
+            connection = psycopg.connect(self._url.url, autocommit=True, **self._parameters)
             for name, bound in _BOUNDS:
                 connection.execute(
                     "SELECT set_config(%s, %s, false) WHERE current_setting(%s) = '0'", (name, bound, name)
                 )
         except psycopg.Error as error:
-            raise _explained(self._place, error) from error
+            raise _explained(self._url, error) from error
         connection.adapters.register_dumper(str, _TextDumper)
         connection.adapters.register_loader("text", _TextLoader)
         self._open = {other for other in self._open if not other.closed} | {connection}
@@ -243,19 +247,20 @@ def _statement(into: Upsert) -> str:
     return f"INSERT INTO {into.table} ({names}) SELECT * FROM unnest({arrays}) {into.conflict}"  # noqa: S608  constants
 
 
-def _read(url: str) -> tuple[str, dict[str, Any]]:
-    """Where the database is, without the password, and the connection's parameters that the URL leaves open."""
+def _open_parameters(url: DatabaseUrl) -> dict[str, Any]:
+    """The connection's parameters that the URL leaves open. Raises StoreError where this libpq cannot read it."""
     try:
-        given = conninfo.conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        raise ValueError("this URL cannot be read; write postgresql://user:password@host/database") from None
-    place = f"postgresql://{given.get('host', '')}:{given.get('port', 5432)}/{given.get('dbname', '')}"
-    return place, {name: value for name, value in _CONNECTION.items() if name not in given}
+        given = conninfo.conninfo_to_dict(url.url)
+    except (psycopg.Error, UnicodeError):
+        raise StoreError(
+            f"{url.place}: this version of libpq cannot read ALERTD_DATABASE; leave out what follows the ?"
+        ) from None
+    return {name: value for name, value in _CONNECTION.items() if name not in given}
 
 
-def _explained(place: str, error: psycopg.Error) -> StoreError:
+def _explained(url: DatabaseUrl, error: psycopg.Error) -> StoreError:
     state = error.sqlstate or ""
-    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    said = without(url.secrets, (str(error).strip() or type(error).__name__).splitlines()[0])
     unreachable = f"{said}; check that the server runs, and host, user, password and database in ALERTD_DATABASE"
     other = f"{said} ({state})" if state else unreachable
-    return StoreError(f"{place}: {next((remedy for start, remedy in _REMEDIES if state.startswith(start)), other)}")
+    return StoreError(f"{url.place}: {next((remedy for start, remedy in _REMEDIES if state.startswith(start)), other)}")

@@ -17,8 +17,8 @@ from alertd.stores.jobs import Job, started
 from alertd.stores.migrations import migrate
 from alertd.stores.sql import SqlStore
 from alertd.stores.transaction import Answer, Upsert, Work
+from alertd.stores.urls import read_url
 
-_SCHEME: Final = "sqlite:///"
 _BUSY_SECONDS: Final = 10.0
 #: FULL: a commit is on the platter before it is reported. With NORMAL a power cut may forget the last transactions: a
 #: claim (the message goes out again and nobody knows that it may have) or that a key was turned off (done twice).
@@ -62,16 +62,10 @@ _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 def build(url: str) -> Store:
     """The store in the file of `sqlite:////absolute/path` or `sqlite:///relative/path`; ValueError for another URL."""
-    file = file_of(url)
+    file = read_url(url).file
     if file is None:
-        raise ValueError(f"{url!r} names no file; write sqlite:////var/lib/alertd/alertd.db")
+        raise ValueError("this names no file; write sqlite:////var/lib/alertd/alertd.db")
     return SqlStore(SqliteDatabase(file))
-
-
-def file_of(url: str) -> Path | None:
-    """The file that a URL names; None where it names none."""
-    name = url.removeprefix(_SCHEME)
-    return Path(name) if name and name != url else None
 
 
 class SqliteDatabase:
@@ -253,6 +247,8 @@ def _reader(path: Path) -> _Connection:
 def _opened(path: Path) -> _Connection:
     if not path.parent.is_dir():
         raise StoreError(f"{path}: there is no directory {path.parent}; create it, writable by alertd's user")
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path}: is a folder, a pipe or a device; name a file in ALERTD_DATABASE")
     try:
         return _Connection(path)
     except sqlite3.Error as error:

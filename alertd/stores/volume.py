@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from alertd.stores.urls import read_url
+
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 #: What Docker and Podman leave in a container. Others leave nothing: theirs is known by a root that is an overlay.
 _MARKS: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))
@@ -21,13 +23,13 @@ class Mount(NamedTuple):
 
 def unmounted(url: str) -> Path | None:
     """The folder of a SQLite database that is gone with this container; None where it stays, or nothing is known."""
-    if not url.startswith("sqlite:///"):
+    if (file := read_url(url).file) is None:
         return None
     try:
         mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return None
-    folder = Path(url.removeprefix("sqlite:///")).resolve().parent
+    folder = file.resolve().parent
     marked = any(mark.exists() for mark in _MARKS)
     return folder if is_lost(folder, mounts, marked=marked) else None
 

@@ -7,11 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from alertd import prices
-from alertd.core.faults import unreadable
 from alertd.core.pricing.fx import Rate, Rates
 from alertd.core.pricing.pricefile import PriceFileError, read_price_file
 from alertd.core.pricing.pricelayer import Layer
 from alertd.core.pricing.prices import PriceBook
+from alertd.wire.bounded import read_text
 from alertd.wire.pricelist import GenaiPrices
 
 
@@ -38,6 +38,7 @@ def rates_of(book: PriceBook, configured: Iterable[Rate] = ()) -> Rates:
 
 def _read(name: str, path: Path) -> Layer:
     try:
-        return read_price_file(name, path.read_text("utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PriceFileError(str(path), [unreadable(error)]) from error
+        text = read_text(path)
+    except ValueError as error:
+        raise PriceFileError(str(path), [str(error)]) from error
+    return read_price_file(name, text)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import certifi
+
+#: The system's own authorities are 0.2 MB.
+_MOST_BYTES: Final = 16 * 1024 * 1024
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:
@@ -14,6 +19,8 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
 
     Raises OSError (ssl.SSLError) where the file cannot be read or holds no certificate.
     """
+    if ca_file is not None and not (ca_file.is_file() and ca_file.stat().st_size <= _MOST_BYTES):
+        raise OSError(errno.EINVAL, "it is no file of certificates", str(ca_file))
     return _of_the_system() if ca_file is None else ssl.create_default_context(cafile=ca_file)
 
 

@@ -187,7 +187,7 @@ def test_the_command_moves_there_and_back(postgres_url: str, capsys: pytest.Capt
         assert main(["db", "move", url, "sqlite:///back.db"]) == 0
     said = capsys.readouterr().out
     assert there["tables"]["usage"]["rows"] > 0
-    assert f"{there['rows']:,} rows moved, read back and compared. Set ALERTD_DATABASE=sqlite:///back.db" in said
+    assert f"{there['rows']:,} rows moved, read back and compared. Set ALERTD_DATABASE to back.db" in said
     with closing(sqlite3.connect("daily.db")) as one, closing(sqlite3.connect("back.db")) as other:
         assert list(one.iterdump()) == list(other.iterdump())
 
@@ -196,7 +196,10 @@ def test_the_command_moves_there_and_back(postgres_url: str, capsys: pytest.Capt
     ("words", "said"),
     [
         (["move", "sqlite:///nowhere.db", "sqlite:///new.db"], "nowhere.db: there is no such file"),
-        (["move", "-", "mysql://x"], "no database for 'mysql'; there are: postgres, postgresql, sqlite"),
+        (
+            ["move", "-", "mysql://x"],
+            "TO no database; write sqlite:////var/lib/alertd/alertd.db or postgresql://host/alertd",
+        ),
         (["move", "-", "-"], "daily.db: is not empty"),
         (["move", "-", "postgresql://u:s3cret@127.0.0.1:1/x"], "check that the server runs"),
         (["backup", "daily.db"], "daily.db: is there already and is left as it is"),
