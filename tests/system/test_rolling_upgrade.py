@@ -9,6 +9,7 @@ from pathlib import Path
 
 from alertd.stores import postgres
 from alertd.stores.migrations import MIGRATIONS
+from alertd.stores.urls import read_url
 from tests import databases
 from tests.servers.gateway import serving_gateway
 from tests.servers.webhook import WebhookServer
@@ -26,7 +27,7 @@ def yesterday(file: Path) -> Daemon:
 
 async def schema_of(url: str) -> int:
     """The schema's number, asked without bringing it forward."""
-    database = postgres.PostgresDatabase(url)
+    database = postgres.PostgresDatabase(read_url(url))
     try:
         ((number,),) = await database.read(lambda tx: tx.rows("SELECT max(number) FROM migration"))
         return int(number)
