@@ -75,7 +75,10 @@ _REMEDIES: Final = (
 
 def build(url: str) -> Store:
     """The store in the database of a `postgresql://user:password@host/database` URL; ValueError for another URL."""
-    known = read_url(url)
+    try:
+        known = read_url(url)
+    except ValueError as error:
+        raise ValueError(f"{error}; write postgresql://user:password@host/database") from None
     if known.file is not None:
         raise ValueError("this is no PostgreSQL URL; write postgresql://user:password@host/database")
     return SqlStore(PostgresDatabase(known))

@@ -248,7 +248,7 @@ def _opened(path: Path) -> _Connection:
     if not path.parent.is_dir():
         raise StoreError(f"{path}: there is no directory {path.parent}; create it, writable by alertd's user")
     if path.exists() and not path.is_file():
-        raise StoreError(f"{path}: is a folder, a pipe or a device; name a file in ALERTD_DATABASE")
+        raise StoreError(f"{path}: it cannot be opened, it is no file; name a file in ALERTD_DATABASE")
     try:
         return _Connection(path)
     except sqlite3.Error as error:
