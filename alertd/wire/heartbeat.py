@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from alertd.wire.http import Access, Http
+from alertd.wire.http import MEGABYTE, Access, Http
 
 _TIMEOUT: Final = timedelta(seconds=10)
 
@@ -19,7 +19,7 @@ class Heartbeat:
 
     async def beat(self) -> None:
         """One call. Raises HttpProblem where it was not taken; nothing is tried again, the next round is near."""
-        await self._http.send("GET", self._url)
+        await self._http.send("GET", self._url, limit=MEGABYTE, status_tells=True)
 
     async def close(self) -> None:
         """Let the connection go."""

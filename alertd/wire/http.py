@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote
 import httpx
 
 from alertd.wire.answers import Answer, HttpProblem
+from alertd.wire.bodies import ACCEPTED, TooLarge, Undecodable, read_body
 from alertd.wire.secrecy import in_address, longest_first, without
 from alertd.wire.trust import trust
 
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 MEGABYTE: Final = 1 << 20
 _REDIRECTS: Final = 3
+_READS: Final = frozenset({"GET", "HEAD"})
 #: What is shorter is no secret.
 _LEAST_SECRET: Final = 4
 
@@ -68,6 +70,7 @@ class _Request:
     parts: Mapping[str, Any] = field(repr=False)
     limit: int
     allowed: frozenset[int]
+    status_tells: bool
 
 
 class Http:
@@ -90,15 +93,17 @@ class Http:
         headers: Mapping[str, str] | None = None,
         limit: int = 64 * MEGABYTE,
         allowed: frozenset[int] = frozenset(),
+        status_tells: bool = False,
     ) -> Answer:
         """The answer of status 2xx, or of one in `allowed`; HttpProblem for all else.
 
-        `form`, `data` (JSON) or `content` is the body; an answer over `limit` bytes is refused. Nothing is tried again
-        here: whoever asks has a next round.
+        `form`, `data` (JSON) or `content` is the body; an answer over `limit` bytes after decompression is refused.
+        `status_tells`: what matters is the status; of a body that is too large or unreadable the beginning is kept.
+        Nothing is tried again here: whoever asks has a next round.
         """
         given = {"params": params, "data": form, "json": data, "content": content, "headers": headers}
         parts = {name: value for name, value in given.items() if value is not None}
-        return await self._follow(url, _Request(method, parts, limit, allowed))
+        return await self._follow(url, _Request(method, parts, limit, allowed, status_tells))
 
     async def close(self) -> None:
         """Let the connections go."""
@@ -108,7 +113,7 @@ class Http:
 
     def _open(self) -> httpx.AsyncClient:
         access = self._access
-        headers = dict(access.headers)
+        headers = {"Accept-Encoding": ACCEPTED, **access.headers}
         if access.bearer:
             headers["Authorization"] = f"Bearer {access.bearer}"
         basic = httpx.BasicAuth(access.username, access.password) if access.username else None
@@ -140,7 +145,7 @@ class Http:
                 asyncio.timeout(self._seconds),
                 self._client.stream(request.method, url, **request.parts) as response,
             ):
-                body = await _bounded(response, request.limit, place)
+                body = await _body(response, request, place)
                 log.debug("%s %s -> %d, %d bytes", request.method, place, response.status_code, len(body))
                 answer = Answer(response.status_code, response.headers, body, place, self._secrets(url))
                 return answer, response.next_request.url if response.next_request else None
@@ -149,7 +154,7 @@ class Http:
             raise HttpProblem(f"{place} did not answer within {self._seconds:g} s", uncertain=reached) from error
         except (httpx.ConnectError, httpx.ProxyError) as error:
             raise HttpProblem(f"{place} cannot be reached: {self._clean(str(error))}") from error
-        except (httpx.TransportError, httpx.DecodingError) as error:
+        except httpx.TransportError as error:
             what = self._clean(str(error)) or type(error).__name__
             raise HttpProblem(f"{place} broke off: {what}", uncertain=True) from error
         except (httpx.InvalidURL, ssl.SSLError, OSError, ValueError) as error:
@@ -190,13 +195,24 @@ def _basic(login: str) -> str:
     return base64.b64encode(login.encode()).decode()
 
 
-async def _bounded(response: httpx.Response, limit: int, place: str) -> bytes:
-    body = bytearray()
-    async for part in response.aiter_bytes():
-        body += part
-        if len(body) > limit:
-            raise HttpProblem(f"{place} sends more than {limit // MEGABYTE} MB", status=413, permanent=True)
-    return bytes(body)
+async def _body(response: httpx.Response, request: _Request, place: str) -> bytes:
+    """The answer's body; where the status says it all, what can be read of it."""
+    only_status = request.status_tells or not response.is_success
+    try:
+        return await read_body(response.headers, response.aiter_raw(), request.limit)
+    except TooLarge as error:
+        if only_status:
+            return error.head
+        raise HttpProblem(
+            f"{place} sends more than {request.limit // MEGABYTE} MB",
+            status=413,
+            permanent=True,
+            uncertain=request.method not in _READS,
+        ) from error
+    except Undecodable as error:
+        if only_status:
+            return b""
+        raise HttpProblem(f"{place} {error}", uncertain=True) from error
 
 
 def _trust(access: Access) -> ssl.SSLContext:

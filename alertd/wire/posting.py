@@ -12,7 +12,7 @@ from alertd.core.messages.spans import clean
 from alertd.options import Connection
 from alertd.ports import DeliveryError
 from alertd.wire.answers import Answer, HttpProblem
-from alertd.wire.http import Access, Http
+from alertd.wire.http import MEGABYTE, Access, Http
 from alertd.wire.secrecy import longest_first, without
 
 Login = tuple[str, str]
@@ -52,7 +52,7 @@ class Poster:
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """The receiver's answer of 200 to 299. DeliveryError for everything else, by the table of `wire/answers.py`."""
         try:
-            return await self._http.send("POST", url, content=body, headers=headers)
+            return await self._http.send("POST", url, content=body, headers=headers, limit=MEGABYTE, status_tells=True)
         except HttpProblem as problem:
             raise self.delivery_error(problem) from problem
 
