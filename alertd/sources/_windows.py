@@ -13,7 +13,7 @@ import msgspec
 from alertd.core.counting.attribution import Attribution, Attributor, fingerprint
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.matchers import Matcher, any_of, selector
-from alertd.core.counting.scrapes import Targets, seconds, target_of, targets_of
+from alertd.core.counting.scrapes import Starts, Targets, target_of, targets_of
 from alertd.ports import SourceError
 from alertd.wire.promql import Prometheus, Raw, RawSeries
 
@@ -44,14 +44,14 @@ class Counter:
 class Window:
     """The counters of one window by fingerprint, those seen for the first time among them, and what is known of both.
 
-    `created` is when a fresh counter began, where its exporter says so. `copies`: so many series came more than once.
+    `created` is when counters began, sample by sample, where their exporter says so. `copies`: so many series came more than once.
     `astray`: so many had samples from outside of the window, which are left out.
     """
 
     counters: dict[str, tuple[Counter, Sequence[tuple[float, str]]]] = field(default_factory=dict)
     fresh: set[str] = field(default_factory=set)
     targets: Targets = field(default_factory=Targets)
-    created: dict[str, float] = field(default_factory=dict)
+    created: dict[str, Starts] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     copies: int = 0
     astray: int = 0
@@ -77,6 +77,9 @@ class Windows:
         self._server, self._conditions, self._attributor = server, conditions, attributor
         self._scale, self._period = scale, period
         self._known: dict[bytes, Counter] = {}
+        #: The last known process start and the last `_created` of the counters that have one.
+        self._born: dict[str, tuple[float, float]] = {}
+        self._starts_by_created_only = False
         self._texts: dict[str, str] = {}
 
     def ever(self) -> bool:
@@ -94,8 +97,8 @@ class Windows:
             ((_labels(bytes(series.metric)), _inside(series.values, begin, end)) for series in states),
             ((counter.target, points) for counter, points in window.counters.values()),
         )
-        if window.fresh:
-            window.created = await self._created(window, end)
+        if window.fresh or self._starts_by_created_only:
+            window.created = await self._created(window, begin, end)
         return window
 
     async def reaches(self, window: Window, at: float) -> bool:
@@ -117,14 +120,29 @@ class Windows:
             found = counter.found
             if found is None or not points or (familiar_only and name in fresh):
                 continue
-            created = window.created.get(name) if name in fresh else None
             starts = processes.get(counter.target) if processes else None
-            for start, part in ((None, points),) if starts is None else starts.split(points):
-                began = created if created is not None and (start is None or created > start) else start
+            own = window.created.get(name)
+            parts = self._parts(name, points, own, starts) if own or starts is not None else ((None, points),)
+            for began, part in parts:
                 # By place: 100,000 of these are made in a poll.
                 yield CounterSamples(
                     name, found.line, found.labels, part, counter.target, began, found.within, self._scale, self._period
                 )
+
+    def _parts(
+        self, name: str, points: Sequence[tuple[float, str]], own: Starts | None, starts: Starts | None
+    ) -> Sequence[tuple[float | None, Sequence[tuple[float, str]]]]:
+        """The points, cut where their counter began anew, each part with the start that its own scrapes told."""
+        process = starts.seen[-1][1] if starts is not None and starts.seen else 0.0
+        if own is not None and own.seen:
+            self._born[name] = process, own.seen[-1][1]
+            return own.split(points)
+        parts = (starts or Starts()).split(points)
+        if name not in self._born:
+            return parts
+        known, created = self._born[name]
+        # `_created` is not asked for again while the process is the same one.
+        return [(created if start is None or abs(start - known) <= 1 else start, part) for start, part in parts]
 
     def _sorted(self, answer: Raw, begin: float, end: float) -> Window:
         window = Window(size=answer.size)
@@ -169,20 +187,22 @@ class Windows:
         answer = await self._server.samples(selector((_STATES, *asked)), begin, end)
         return answer.series, answer.warnings
 
-    async def _created(self, window: Window, end: float) -> dict[str, float]:
-        """When the fresh counters began, by the `_created` that OpenMetrics exporters give."""
+    async def _created(self, window: Window, begin: float, end: float) -> dict[str, Starts]:
+        """When counters began, by the `_created` that OpenMetrics exporters write beside every sample."""
         metrics = {_created_name(counter.metric): counter.metric for counter, _ in window.counters.values()}
         conditions = (any_of("__name__", metrics), *(m for m in self._conditions if m.label != "__name__"))
-        found: dict[str, float] = {}
-        answer = await self._server.query(selector(conditions), end) if metrics else Raw([], (), 0)
+        found: dict[str, Starts] = {}
+        answer = await self._server.samples(selector(conditions), begin, end) if metrics else Raw([], (), 0)
+        window.warnings = tuple(dict.fromkeys((*window.warnings, *answer.warnings)))
         for series in answer.series:
             labels = _labels(bytes(series.metric))
             metric = metrics.get(labels.get("__name__", ""))
-            if metric is None or series.value is None or not (began := seconds(series.value[1])) > 0:
+            if metric is None or not (name := fingerprint(metric, labels)) or name not in window.counters:
                 continue
-            name = fingerprint(metric, labels)
-            if name in window.fresh:
-                found[name] = began
+            if (starts := Starts.of(_inside(series.values, begin, end))).seen:
+                found[name] = starts
+                processes = window.targets.starts.get(window.counters[name][0].target)
+                self._starts_by_created_only |= processes is None or not processes.seen
         return found
 
 

@@ -22,21 +22,20 @@ class Starts:
 
     @classmethod
     def of(cls, points: Iterable[tuple[float, str]]) -> Starts:
-        """From samples of process_start_time_seconds.
+        """From samples of process_start_time_seconds or of a counter's `_created`, oldest first.
 
-        Where they go back and forth (several processes behind one
-        address), they tell nothing.
+        Where several processes answer at one address the starts go back and forth; each is true for its own samples.
         """
         seen: list[tuple[float, float]] = []
         for instant, text in points:
             start = seconds(text)
-            if not start > 0:
-                continue
-            if not seen or start > seen[-1][1] + _SAME_START:
+            if start > 0 and (not seen or abs(start - seen[-1][1]) > _SAME_START):
                 seen.append((instant, start))
-            elif start < seen[-1][1] - _SAME_START:
-                return cls()
         return cls(tuple(seen))
+
+    def goes_back(self) -> bool:
+        """Whether an older start follows a younger one."""
+        return any(later < earlier for (_, earlier), (_, later) in pairwise(self.seen))
 
     def split(self, points: Sequence[tuple[float, str]]) -> list[tuple[float | None, Sequence[tuple[float, str]]]]:
         """The points by the process that they belong to, with its start where that is known."""
@@ -107,18 +106,24 @@ def targets_of(
     """
     up: dict[str, set[float]] = {}
     alive: dict[str, set[float]] = {}
-    began: dict[str, list[tuple[float, str]]] = {}
+    began: dict[str, list[list[tuple[float, str]]]] = {}
     for labels, points in states:
         target = target_of(labels)
         if labels.get("__name__") == "up":
             up.setdefault(target, set()).update(instant for instant, value in points if value == "1")
         else:
-            began.setdefault(target, []).extend(points)
+            began.setdefault(target, []).append(list(points))
             alive.setdefault(target, set()).update(map(_before, points))
     scrapes = {target: sorted(up.get(target) or alive.get(target, set())) for target in up.keys() | alive.keys()}
-    starts = {target: Starts.of(sorted(points)) for target, points in began.items()}
+    starts = {target: _merged(series) for target, series in began.items()}
     unknown: dict[str, set[float]] = {}
     for target, points in samples:
         if not scrapes.get(target):
             unknown.setdefault(target, set()).update(map(_before, points))
     return Targets(scrapes | {target: sorted(instants) for target, instants in unknown.items()}, starts)
+
+
+def _merged(series: Sequence[Sequence[tuple[float, str]]]) -> Starts:
+    """The starts of one target; nothing where series of other labels contradict each other about them."""
+    found = Starts.of(sorted(point for points in series for point in points))
+    return Starts() if len(series) > 1 and found.goes_back() else found
