@@ -44,8 +44,8 @@ class Counter:
 class Window:
     """The counters of one window by fingerprint, those seen for the first time among them, and what is known of both.
 
-    `created` is when counters began, sample by sample, where their exporter says so. `copies`: so many series came more than once.
-    `astray`: so many had samples from outside of the window, which are left out.
+    `created` is when counters began, sample by sample, where their exporter says so. `copies`: so many series came
+    more than once. `astray`: so many had samples from outside of the window, which are left out.
     """
 
     counters: dict[str, tuple[Counter, Sequence[tuple[float, str]]]] = field(default_factory=dict)
