@@ -19,6 +19,7 @@ from alertd.loops.orders import Orders, action_of, secrets_of
 from alertd.options import RevokerOptions
 from alertd.ports import Clock, NewMessage, Notifier, Revoker, Source, Store
 from alertd.settings import Settings
+from alertd.sources._commitments import NAME, Commitments
 from alertd.wire.heartbeat import Heartbeat
 from alertd.wire.pricebook import price_book, rates_of
 
@@ -72,7 +73,7 @@ def terms_of(parts: Parts) -> Terms:
         policy=_policy(settings),
         correct=settings.correct_estimates,
         balances=lambda: {name: one.balance for name, one in collects.items() if one.balance is not None},
-        committed=lambda: [(name, item) for name, one in collects.items() for item in one.committed],
+        committed=lambda: {name: one.committed for name, one in collects.items() if one.committed is not None},
         catching_up=lambda: frozenset(name for name, one in collects.items() if one.catching_up),
     )
 
@@ -103,6 +104,8 @@ def sources_of(settings: Settings) -> dict[str, Source]:
         if getattr(options, "interval", None) is None:
             paced = options.model_copy(update={"interval": settings.poll_interval})
         built[name] = registry.load("sources", kind).build(name, paced)
+    if settings.commitments:
+        built[NAME] = Commitments(settings.commitments, settings.poll_interval)
     return built
 
 

@@ -112,7 +112,7 @@ async def _check(settings: Settings) -> Report:
     try:
         await _try(report, "database", "", _database(app, settings))
         for name, source in app.parts.sources.items():
-            options = settings.sources[name].options
+            options = settings.sources[name].options if name in settings.sources else None
             hashes = options.pseudonyms() if isinstance(options, SourceOptions) else Pseudonyms()
             await _source(report, name, source, app.clock.now(), hashes)
         for name, notifier in app.parts.notifiers.items():

@@ -76,18 +76,23 @@ class BilledCost:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Money that is certain to be billed: it falls evenly on [start, end), or at once where both are equal.
+    """Money that is certain to be billed: `cost` for each `per` (minute, hour, day, week, month, year) of [start, end).
 
-    `counted` says that its past part is among the source's records already (an endpoint that is billed by the minute).
+    Without `per` all of it is billed at once, at `end`. An `end` of None: until somebody stops it. `counted` says that
+    what was charged is among the source's records already (an endpoint that is billed by the minute). Calendar units
+    are those of `zone`.
     """
 
     provider: str
     start: datetime
-    end: datetime
+    end: datetime | None
     cost: Money
     labels: Labels = field(default_factory=dict)
     model: str = ""
     counted: bool = False
+    name: str = ""
+    per: str = ""
+    zone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ class Collect:
         self.source = source
         self.catching_up = True
         #: What the last reading said is certain to be billed later.
-        self.committed: Sequence[Committed] = ()
+        #: None before the first reading of this process: what was stored then stands.
+        self.committed: Sequence[Committed] | None = None
         #: What is left of its prepaid credit, where it told.
         self.balance: Money | None = None
         self._store = store

@@ -18,7 +18,7 @@ from alertd.core.budgets import Amount, Budget
 from alertd.core.evaluation.keys import parse_status
 from alertd.core.evaluation.record import StatusRecord, encode_records
 from alertd.core.evaluation.routing import Receiver, quiet_until, route
-from alertd.core.evaluation.state import CORRECTION, EPISODES, RAISED, RESTORED, State
+from alertd.core.evaluation.state import COMMITMENTS, CORRECTION, EPISODES, RAISED, RESTORED, State
 from alertd.core.evaluation.system_alerts import caught_up
 from alertd.core.judgement import failures, folding
 from alertd.core.judgement.assess import Decisions, Facts, Policy, assess
@@ -66,8 +66,8 @@ class Terms:
     correct: bool = False
     policy: Policy = field(default_factory=Policy)
     catching_up: Callable[[], frozenset[str]] = frozenset
-    #: What is certain to be billed later, with the source that says so.
-    committed: Callable[[], Sequence[tuple[str, Committed]]] = tuple
+    #: What each source that was read since the start says is certain to be charged.
+    committed: Callable[[], Mapping[str, Sequence[Committed]]] = dict
     #: What is left of the prepaid credit of each source that told.
     balances: Callable[[], Mapping[str, Money]] = dict
 
@@ -119,9 +119,9 @@ class Evaluate:
         """
         for _ in range(_TRIES):
             # Asked before the ledger is read: what is up to the present then is in the ledger.
-            behind = self.terms.catching_up()
+            behind, committed = self.terms.catching_up(), self.terms.committed()
             await self._refresh()
-            facts = await self._facts(State.of(await self._store.memory()), behind)
+            facts = await self._facts(State.of(await self._store.memory()), behind, committed)
             decisions = await asyncio.to_thread(assess, facts)
             self.latest, self.facts = decisions, facts
             if await self._commit(decisions, facts.state, behind):
@@ -191,9 +191,9 @@ class Evaluate:
 
     async def preview(self) -> tuple[Facts, Decisions]:
         """What a judgement would come to now, and from what; nothing is written."""
-        behind = self.terms.catching_up()
+        behind, committed = self.terms.catching_up(), self.terms.committed()
         await self._refresh()
-        facts = await self._facts(State.of(await self._store.memory()), behind)
+        facts = await self._facts(State.of(await self._store.memory()), behind, committed)
         return facts, await asyncio.to_thread(assess, facts)
 
     async def _refresh(self) -> None:
@@ -260,7 +260,7 @@ class Evaluate:
         """Before when usage may be deleted: older than `retention`, and than all that a judgement reads."""
         return min(now - retention, self.reach(now) - _SPARED)
 
-    async def _facts(self, state: State, behind: frozenset[str] = frozenset()) -> Facts:
+    async def _facts(self, state: State, behind: frozenset[str], committed: Mapping[str, Sequence[Committed]]) -> Facts:
         now = self._clock.now()
         terms = self.terms
         if self._told is None:
@@ -278,11 +278,16 @@ class Evaluate:
             exchange=terms.exchange,
             sources=self.views,
             raised=raised_amounts(state),
-            commitments=terms.committed(),
+            commitments=[(name, one) for name, known in self._known(state, committed).items() for one in known],
             balances=terms.balances(),
             widths=widths(state),
         )
         return Facts(terms.budgets, self.ledger, around, self._told, state, behind, terms.policy)
+
+    def _known(self, state: State, committed: Mapping[str, Sequence[Committed]]) -> dict[str, tuple[Committed, ...]]:
+        """What every configured source says is certain; until it is read, what it said before the restart."""
+        stored = {name: known for name, known in COMMITMENTS.items(state) if name in self.terms.sources}
+        return stored | {name: tuple(known) for name, known in committed.items()}
 
     async def _commit(self, decisions: Decisions, state: State, behind: frozenset[str] | None = None) -> bool:
         """`behind` names the sources that the judged ledger lacked; None where it was no judgement of the ledger.
@@ -303,6 +308,8 @@ class Evaluate:
                 log.info("%s: %s would get %s", why, message.notifier, [event.reason for event in message.events])
             messages = ()
         changed = {**decisions.changes, **forget(state, now)}
+        if behind is not None:
+            changed |= _commitment_changes(state, self._known(state, self.terms.committed()))
         if behind is not None and caught_up(state, behind, self.views):
             changed |= RESTORED.put(None)
         if not (rows or changed):
@@ -349,6 +356,16 @@ def _with_page(alert: Alert, public_url: str) -> Alert:
 def _rows(alert: Alert, now: datetime, *, dry_run: bool) -> list[AlertRow]:
     state = "dry_run" if dry_run else "firing"
     return [AlertRow(key, now, alert.event, state) for key in alert.keys]
+
+
+def _commitment_changes(state: State, known: Mapping[str, tuple[Committed, ...]]) -> dict[str, object]:
+    """The commitments that are not stored as they are now."""
+    stored = dict(COMMITMENTS.items(state))
+    changed: dict[str, object] = {}
+    for name in stored.keys() | known.keys():
+        if (stored.get(name) or ()) != (now := known.get(name, ())):
+            changed |= COMMITMENTS.put(now or None, name)
+    return changed
 
 
 def forget(state: State, now: datetime) -> dict[str, None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_origin
@@ -12,10 +12,11 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, Field, PlainValidator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from alertd.core.billing.commitments import PERS
 from alertd.core.budgets import DEFAULT_THRESHOLDS, Amount, Threshold, Where
 from alertd.core.periods import KINDS
 from alertd.core.quiet import QuietHours
-from alertd.options import Duration, Options, Pace, Secret, TextList
+from alertd.options import Duration, Options, Pace, Secret, TextList, TextMap
 from alertd.settings import readers
 
 PREFIX: Final = "ALERTD_"
@@ -23,6 +24,10 @@ NESTING: Final = "__"
 
 Zone = Annotated[ZoneInfo, PlainValidator(readers.read_zone)]
 Address = Annotated[str, PlainValidator(readers.read_address)]
+
+
+#: A day of some zone, or an instant.
+Moment = date | datetime
 
 
 class BudgetKeys(Options):
@@ -93,6 +98,36 @@ class BudgetOptions(BudgetKeys):
 
     amount: Annotated[Amount, PlainValidator(readers.read_amount)] = Field(
         description="How much may be used in one period, in money or tokens", examples=["500 USD"]
+    )
+
+
+class CommitmentOptions(Options):
+    """Money that is certain to be charged and that no source reports: seats, provisioned throughput, a reservation."""
+
+    currency: Annotated[str | None, PlainValidator(readers.read_currency)] = Field(
+        None, description="What a bare AMOUNT is in: a currency code", examples=["USD"]
+    )
+    amount: Annotated[Amount, PlainValidator(readers.read_amount)] = Field(
+        description="What is charged for each PER", examples=["1200 USD"]
+    )
+    per: Annotated[str, PlainValidator(readers.read_per)] = Field(
+        description=f"For how long: {', '.join(PERS)}. Minutes and hours are charged as they begin; a longer one by the"
+        " hour, and by its share where it begins or ends within",
+        examples=["month"],
+    )
+    labels: TextMap = Field(
+        default_factory=dict,
+        description="Whose it is, as budgets select it; provider and model may be among them",
+        examples=["team=platform"],
+    )
+    timezone: Annotated[ZoneInfo | None, PlainValidator(readers.read_zone)] = Field(
+        None, description="The zone that its days and months begin in; ALERTD_TIMEZONE where absent"
+    )
+    from_: Annotated[Moment | None, PlainValidator(readers.read_moment)] = Field(
+        None, description="Since when: a day or an instant; for long where absent", examples=["2026-11-10"]
+    )
+    until: Annotated[Moment | None, PlainValidator(readers.read_moment)] = Field(
+        None, description="Until when (exclusive); until further notice where absent", examples=["2027-04-01"]
     )
 
 
@@ -181,6 +216,9 @@ class Document(BaseSettings):
     defaults: BudgetKeys = Field(default_factory=BudgetKeys, description="Any key of a budget, for all of them")
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Where usage and cost are read")
     budgets: dict[str, BudgetOptions] = Field(default_factory=dict, description="The budgets")
+    commitments: dict[str, CommitmentOptions] = Field(
+        default_factory=dict, description="Money that is certain to be charged and that no source reports"
+    )
     notifiers: dict[str, dict[str, Any]] = Field(default_factory=dict, description="How messages leave")
     actions: dict[str, dict[str, Any]] = Field(default_factory=dict, description="What can be done to a key")
 

@@ -20,7 +20,7 @@ from alertd.core.budgets import Amount, Where, duration_text
 from alertd.core.quiet import QuietHours
 from alertd.options import NotifierOptions, RevokerOptions, SourceOptions
 from alertd.registry import HOUSE, ROOMS, kinds, load
-from alertd.settings.document import DEPTHS, NAMED, BudgetOptions, Document, written
+from alertd.settings.document import DEPTHS, NAMED, BudgetOptions, CommitmentOptions, Document, written
 
 _NAME: Final = "<name>"
 _TYPES: Final[Mapping[Any, str]] = {
@@ -93,6 +93,8 @@ def _section(name: str) -> Iterator[Key]:
     field = Document.model_fields[name]
     if name == "budgets":
         yield from _keys(BudgetOptions, (name, _NAME))
+    elif name == "commitments":
+        yield from _keys(CommitmentOptions, (name, _NAME))
     elif name == "fx":
         yield _key(("fx", "<from>_<to>"), field)
     elif DEPTHS[name] == 1:
@@ -103,7 +105,7 @@ def _section(name: str) -> Iterator[Key]:
 
 def _keys(model: type[BaseModel], path: tuple[str, ...], kind: str = "") -> Iterator[Key]:
     for name, field in model.model_fields.items():
-        yield _key((*path, name), field, kind)
+        yield _key((*path, name.rstrip("_")), field, kind)
 
 
 def _key(path: tuple[str, ...], field: FieldInfo, kind: str = "") -> Key:

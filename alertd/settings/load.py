@@ -12,9 +12,11 @@ from zoneinfo import ZoneInfo
 from alertd.core.budgets import Budget
 from alertd.core.faults import Fault, SettingsError, shortened
 from alertd.core.pricing.pricefile import PriceFileError, read_price_file
+from alertd.core.usage import Committed
 from alertd.registry import HOUSE, ROOMS
 from alertd.settings.budgets import read_budget, with_defaults
 from alertd.settings.checking import Model, Part
+from alertd.settings.commitments import COMMITMENTS, read_commitment
 from alertd.settings.document import BudgetKeys, Document, HttpOptions, PricesOptions, written
 from alertd.settings.layers import FILE, KeyPath, Layers, Leaf
 from alertd.settings.plugins import check_fallbacks, check_hashed, read_plugin
@@ -28,6 +30,8 @@ _FIRST: Final = {
     "sources": ("GATEWAY", "KIND=prometheus, and its URL"),
     "budgets": ("TEAM", "AMOUNT=500 USD"),
 }
+#: What does as well: commitments alone can be watched.
+_INSTEAD: Final = {"sources": ("commitments",)}
 _PAIR: Final = re.compile(r"([A-Z]{3})_([A-Z]{3})")
 
 
@@ -84,6 +88,7 @@ class _Reading:
         rooms = {section: self._plugins(section, room) for section, room in ROOMS.items()}
         self._hashed(rooms["actions"], rooms["sources"])
         budgets, tables = self._budgets(document.timezone if document else ZoneInfo("UTC"))
+        commitments = self._commitments(document.timezone if document else ZoneInfo("UTC"))
         self._needed(need)
         if self.faults or document is None or http is None:
             return None
@@ -101,6 +106,7 @@ class _Reading:
             quiet_hours=document.quiet_hours,
             retention=document.retention,
             budgets=budgets,
+            commitments=commitments,
             prices=prices,
             fx=fx,
             watched=tuple(dict.fromkeys((*prices, *tables, *self.files))),
@@ -155,6 +161,17 @@ class _Reading:
                 tables[Path(str(table.value))] = None
         return budgets, tuple(tables)
 
+    def _commitments(self, zone: ZoneInfo) -> tuple[Committed, ...]:
+        currency = self._part(("defaults",)).leaves.get("currency")
+        found: list[Committed] = []
+        for name, part in self._parts("commitments").items():
+            one = read_commitment(name, part, str(currency.value) if currency else None, zone)
+            self.faults += part.faults
+            found += [one] if one else []
+        if found and (leaf := next((leaf for path, leaf in self.leaves.items() if path[:2] == COMMITMENTS), None)):
+            self.faults.append(Fault(leaf.place, "the name is taken by ALERTD_COMMITMENTS", "give the source another"))
+        return tuple(found)
+
     def _prices(self) -> tuple[Path, ...]:
         prices = self._section(("prices",), PricesOptions)
         files = tuple(prices.files) if prices else ()
@@ -189,7 +206,7 @@ class _Reading:
 
     def _needed(self, need: Collection[str]) -> None:
         for section in need:
-            if not any(path[0] == section for path in self.leaves):
+            if not any(path[0] in (section, *_INSTEAD.get(section, ())) for path in self.leaves):
                 name, keys = _FIRST[section]
                 place = f"{written((section, name))}__..."
                 self.faults.append(

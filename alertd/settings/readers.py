@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any, Final
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import ValidationInfo
 
+from alertd.core.billing.commitments import PERS
 from alertd.core.budgets import SEVERITIES, TOKENS, Amount, Threshold, Where, parse_threshold
 from alertd.core.faults import nearest, one_of
 from alertd.core.periods import KINDS
@@ -21,6 +23,7 @@ from alertd.stores.urls import read_url
 
 _LISTEN: Final = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[^:\s\[\]/]+)):(?P<port>\d{1,5})")
 _HIGHEST_PORT: Final = 65535
+_DAY: Final = len("2026-11-10")
 #: No budget is written with so many digits; TOML's 1e999999999 would be a gigabyte of zeros.
 _MOST_DIGITS: Final = 30
 #: A comma before three digits groups thousands: `burn_rate 10x over 1h and 5m above 1,000 USD`.
@@ -165,6 +168,25 @@ def read_period(value: Any) -> str:
     if value not in KINDS:
         raise ValueError(f"no period {value!r}; {one_of(str(value), KINDS)}")
     return str(value)
+
+
+def read_per(value: Any) -> str:
+    """How long one charge of a commitment is for."""
+    text = str(value).strip().lower().removesuffix("ly")
+    if text not in PERS:
+        raise ValueError(f"{str(value)[:40]!r} is no stretch of time; {one_of(text, PERS)}")
+    return text
+
+
+def read_moment(value: Any) -> date | datetime:
+    """A day (2026-11-10), which begins in a zone to be known later, or an instant with its offset."""
+    if isinstance(value, date):
+        return value
+    text = str(value).strip()
+    try:
+        return date.fromisoformat(text) if len(text) <= _DAY else datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("no day or instant; write it as 2026-11-10 or 2026-11-10T08:00:00+01:00") from None
 
 
 def read_quiet_hours(value: Any) -> QuietHours:

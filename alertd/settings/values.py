@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from alertd.core.budgets import Budget
 from alertd.core.quiet import QuietHours
+from alertd.core.usage import Committed
 from alertd.options import Options, Secret
 
 
@@ -52,6 +53,8 @@ class Settings:
     retention: timedelta | None
     sources: Mapping[str, Configured]
     budgets: Mapping[str, Budget]
+    #: What is certain to be charged and no source reports.
+    commitments: tuple[Committed, ...]
     notifiers: Mapping[str, Configured]
     actions: Mapping[str, Configured]
     #: Price files, before the built-in book.

@@ -85,7 +85,8 @@ def running_jobs(rows: list[Fields], now: datetime) -> Iterator[Committed]:
         left = timedelta(seconds=progress.whole("seconds_remaining")) if progress.flag("estimate_available") else None
         end = now + (left or timedelta(0))
         cost = from_nanos(row.whole("total_price"))
-        yield Committed("together", end, end, cost, _labels(row), row.text("model"))
+        name = f"job {row.text('suffix') or row.text('id')}"
+        yield Committed("together", end, end, cost, _labels(row), row.text("model"), name=name)
 
 
 async def _cost(billing: Billing, url: str, row: Fields) -> int:

@@ -34,8 +34,6 @@ PACE: Final = Pace(timedelta(minutes=5), timedelta(hours=1), timedelta(hours=3))
 _DAY: Final = timedelta(days=1)
 #: A month's bill is complete at most a day after its end.
 _SETTLED: Final = timedelta(days=3)
-#: An endpoint that runs is taken to run on: so long is told to the projection.
-_AHEAD: Final = timedelta(days=31)
 _PARTS: Final = frozenset({"bill", "jobs", "endpoints"})
 _CHARGES: Final = (("fine", "training"), ("training", "training"), ("dedicated", "endpoint"), ("endpoint", "endpoint"))
 
@@ -131,7 +129,7 @@ class Together:
         rows = await self._jobs() if "jobs" in self._options.parts else []
         await self._look_at_endpoints(state, now)
         running = (replace(one, labels=attributed(self._options, one.labels)) for one in running_jobs(rows, now))
-        commitments = (*running, *self._endpoints_ahead(state, now))
+        commitments = (*running, *self._endpoints_ahead(state))
         if await self._has_bill(state, now):
             state.billed = True
             async for reading in self._bills(state, start, now, commitments):
@@ -191,16 +189,18 @@ class Together:
     def _running(self, state: State) -> Iterator[Any]:
         return (life.running for life in state.lives.values() if life.running)
 
-    def _endpoints_ahead(self, state: State, now: datetime) -> Iterator[Committed]:
+    def _endpoints_ahead(self, state: State) -> Iterator[Committed]:
         """What endpoints cost if nobody stops them; their past part is among the records."""
         for life in state.lives.values():
             going = life.running
             if going is None:
                 continue
-            start, end = going.run.started, now + _AHEAD
-            cost = from_cents(life.cents(start, end, end))
             labels = attributed(self._options, life.labels)
-            yield Committed(PROVIDER, start, end, cost, labels, life.model, counted=True)
+            cost = from_cents(going.run.replicas * going.cents_per_minute)
+            name = f"endpoint {labels.get('endpoint') or life.model}"
+            yield Committed(
+                PROVIDER, going.run.started, None, cost, labels, life.model, counted=True, name=name, per="minute"
+            )
 
     def _records(self, state: State, start: datetime, now: datetime) -> Iterator[BilledCost]:
         for job in state.jobs.values():

@@ -63,9 +63,42 @@ def budget_json(position: Position, notes: State, now: datetime) -> dict[str, An
         "contributor_count": position.contributor_count,
         "unpriced": event.contract()["unpriced"],
         "assumed_prices": list(position.assumed),
+        "certain": _certain(position),
+        "commitments": _commitments(position),
         "owner": event.owner,
         "runbook_url": position.budget.runbook_url,
     }
+
+
+def _certain(position: Position) -> dict[str, Any] | None:
+    """What is certain in the period: charged so far, ahead, and when the amount is used up by that alone."""
+    certain = position.certain
+    if certain is None:
+        return None
+    return {
+        "charged": decimal_text(certain.charged),
+        "ahead": decimal_text(certain.ahead),
+        "total": decimal_text(position.spent + certain.ahead),
+        "exhausted_at": instant_text(certain.exhausted_at),
+        "unconverted": list(certain.unconverted),
+    }
+
+
+def _commitments(position: Position) -> list[dict[str, Any]]:
+    """Each commitment of the scope with its rate, in the budget's unit."""
+    return [
+        {
+            "name": line.name,
+            "source": line.source,
+            "cost": decimal_text(line.cost),
+            "per": line.per or None,
+            "since": instant_text(line.since),
+            "until": instant_text(line.until),
+            "charged": decimal_text(line.charged),
+            "ahead": decimal_text(line.ahead),
+        }
+        for line in (position.certain.lines if position.certain else ())
+    ]
 
 
 def standing(position: Position, threshold: Threshold, notes: State, now: datetime) -> bool | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from alertd.core.actions.act import STATES as ACT_STATES
+from alertd.core.billing.commitments import PERS
 from alertd.core.budgets import BASES, SEVERITIES
 from alertd.core.events import KINDS
 from alertd.web.answers import STATES
@@ -100,8 +101,28 @@ SCHEMAS: Final[dict[str, Any]] = {
         contributor_count=_COUNT,
         unpriced=_list(ref("Unpriced")),
         assumed_prices=_list(_TEXT),
+        certain=_or_null(
+            _closed(
+                charged=_DECIMAL,
+                ahead=_DECIMAL,
+                total=_DECIMAL,
+                exhausted_at=_or_null(_INSTANT),
+                unconverted=_list(_TEXT),
+            )
+        ),
+        commitments=_list(ref("Commitment")),
         owner=_TEXT,
         runbook_url=_TEXT,
+    ),
+    "Commitment": _closed(
+        name=_TEXT,
+        source=_TEXT,
+        cost=_DECIMAL,
+        per=_or_null({"enum": list(PERS)}),
+        since=_INSTANT,
+        until=_or_null(_INSTANT),
+        charged=_DECIMAL,
+        ahead=_DECIMAL,
     ),
     "Alert": _closed(
         version={"const": 1},

@@ -168,7 +168,7 @@ def test_what_an_endpoint_cost_before_anybody_looked_is_not_known_and_that_is_sa
     assert found.readings[-1].complete_from == NOW
     (ahead,) = found.readings[-1].commitments
     assert ahead.counted
-    assert ahead.cost.amount == Decimal("5.42") / 100 * 2 * 31 * 24 * 60
+    assert (ahead.cost.amount, ahead.per, ahead.end) == (Decimal("5.42") / 100 * 2, "minute", None)
 
 
 def test_endpoints_of_the_second_interface_are_paid_by_ready_replicas_and_cents_an_hour() -> None:

@@ -15,6 +15,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from alertd.core.budgets import Scope, Threshold, Where, threshold_text
+from alertd.core.usage import Committed
 
 Record = TypeVar("Record")
 #: Records that changed, by name, as JSON values.
@@ -264,6 +265,8 @@ SCORES: Final = Table("score/", list[Score])
 #: Which interactions were answered, by their keys.
 INTERACTIONS: Final = Table("interactions", dict[str, datetime])
 COMPARISON: Final = Table("comparison", Comparison)
+#: By source, what it last said is certain to be charged.
+COMMITMENTS: Final = Table("commitment/", tuple[Committed, ...])
 #: By provider, what one unit of the estimate came to, and the first day that is not billed yet.
 CORRECTION: Final = Table("correction", dict[str, dict[str, str]])
 CONFIGURATION: Final = Table("configuration", ConfigurationFaults)

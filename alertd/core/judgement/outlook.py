@@ -10,7 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from alertd.core.budgets import TOKENS
+from alertd.core.billing.commitments import Certain, certain_money, pieces
+from alertd.core.budgets import TOKENS, Budget, Scope
 from alertd.core.evaluation.keys import budget_scope
 from alertd.core.judgement.positions import Circumstances, Position
 from alertd.core.judgement.scoring import widened
@@ -28,7 +29,7 @@ from alertd.core.projection import (
     project_alike,
     project_many,
 )
-from alertd.core.usage import Line
+from alertd.core.usage import Committed, Line
 
 #: Where watching began within a day, nothing is projected before so much was seen.
 _TOO_EARLY: Final = timedelta(hours=24)
@@ -168,17 +169,46 @@ class Outlook:
     def _committed(self, position: Position) -> list[Commitment]:
         """What is certain to come in a position's scope, in its unit; what has no rate of exchange is left out."""
         found = []
-        for source, one in self._around.commitments:
-            own = {"provider": one.provider, "model": one.model, "source": source}
-            labels = {**one.labels, **{name: value for name, value in own.items() if value}}
-            if not position.budget.where.matches(labels) or any(labels.get(n) != v for n, v in position.scope):
-                continue
-            today, unit = self._around.now.date(), position.amount.unit
+        since = datetime.fromtimestamp(self._table.borders[0], UTC)
+        seen, unit = position.data_until or self._around.now, position.amount.unit
+        for _, one in committed_in(self._around, position.budget, position.scope):
             same = one.cost.currency == unit
-            rate = Decimal(1) if same else self._around.exchange(one.cost.currency, unit, today)
-            if rate is not None and unit != TOKENS:
-                found.append(Commitment(float(one.cost.amount * rate), one.start, one.end, in_series=one.counted))
+            rate = Decimal(1) if same else self._around.exchange(one.cost.currency, unit, self._around.now.date())
+            if rate is None or unit == TOKENS:
+                continue
+            for start, end, amount in pieces(one, since, seen, position.period.end):
+                found.append(Commitment(float(amount * rate), start, end, in_series=one.counted))
         return found
+
+
+def committed_in(around: Circumstances, budget: Budget, scope: Scope) -> list[tuple[str, Committed]]:
+    """The commitments that a budget's scope covers, each with its source."""
+    found = []
+    for source, one in around.commitments:
+        own = {"provider": one.provider, "model": one.model, "source": source}
+        labels = {**one.labels, **{name: value for name, value in own.items() if value}}
+        if budget.where.matches(labels) and all((labels.get(name) or None) == value for name, value in scope):
+            found.append((source, one))
+    return found
+
+
+def certain_of(around: Circumstances, position: Position) -> Certain | None:
+    """What is certain in a position's period; None where nothing is committed in its scope, or it counts tokens."""
+    committed = committed_in(around, position.budget, position.scope)
+    if not committed or position.amount.unit == TOKENS or around.now >= position.period.end:
+        return None
+    seen = {view.name: view.until for view in around.sources.values() if view.until is not None}
+    return certain_money(
+        committed,
+        unit=position.amount.unit,
+        exchange=around.exchange,
+        start=position.period.start,
+        end=position.period.end,
+        now=around.now,
+        spent=position.spent,
+        amount=position.amount.value,
+        seen=seen,
+    )
 
 
 def with_width(projection: Projection, position: Position, around: Circumstances) -> Projection:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
+from alertd.core.billing.commitments import Certain
 from alertd.core.billing.roles import Standing
 from alertd.core.budgets import Amount, Budget, Override, Scope, scope_text
 from alertd.core.deferred import Deferred
@@ -107,6 +108,8 @@ class Position:
     evidence: Deferred[Evidence] = field(default=NO_EVIDENCE, compare=False)
     #: Why it could not be evaluated, or not projected; "" where it was.
     failed: str = ""
+    #: What is certain to be charged in its period; None where nothing is committed in its scope.
+    certain: Certain | None = None
     #: Its name, where that was needed before.
     named: str = ""
 

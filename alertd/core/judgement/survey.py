@@ -23,7 +23,7 @@ from alertd.core.events import Unpriced
 from alertd.core.judgement.anomaly import Unusual, unusual
 from alertd.core.judgement.drivers import evidence
 from alertd.core.judgement.floors import Floors
-from alertd.core.judgement.outlook import Outlook, column, columns, with_width
+from alertd.core.judgement.outlook import Outlook, certain_of, column, columns, with_width
 from alertd.core.judgement.positions import (
     NO_EVIDENCE,
     Burn,
@@ -201,6 +201,8 @@ class _Look:
     def positions(self) -> Iterator[tuple[int, Position]]:
         """Each with its place in the answer."""
         found = self.unprojected()
+        if self._around.commitments:
+            found = [replace(one, certain=certain_of(self._around, one)) for one in found]
         for number, projection in Outlook(self._ledger, self._around, self._sheet).projected(found):
             found[number] = replace(found[number], projection=with_width(projection, found[number], self._around))
         return zip((one.place for one in self._asked), found, strict=True)
