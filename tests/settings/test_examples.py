@@ -13,7 +13,7 @@ from alertd.settings import describe, load_settings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config" / "alertd.env.example"
-NAMED = {"SOURCES", "BUDGETS", "NOTIFIERS", "ACTIONS"}
+NAMED = {"SOURCES", "BUDGETS", "COMMITMENTS", "NOTIFIERS", "ACTIONS"}
 
 
 def keys_of(text: str) -> set[str]:
