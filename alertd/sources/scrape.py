@@ -6,16 +6,14 @@ process start, or by the page that was read before
 
 from __future__ import annotations
 
-import re
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Final
 
 import httpx
 import msgspec
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families as parse_text
-from prometheus_client.samples import Sample
 
 from alertd.core.counting.attribution import Attribution, fingerprint
 from alertd.core.counting.counters import CounterSamples
@@ -25,13 +23,19 @@ from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions, labels_of
 from alertd.sources._place import ANOTHER_KIND
 from alertd.wire.answers import Answer
+from alertd.wire.exposition import Page, Sample, names_on, read_page
 from alertd.wire.http import Http
 
 _ACCEPT: Final = "application/openmetrics-text;version=1.0.0;q=0.9,text/plain;version=0.0.4;q=0.5"
 _START: Final = "process_start_time_seconds"
-#: A line of a page of metrics: a name, perhaps labels, a number.
-_SAMPLE: Final = re.compile(r"^[A-Za-z_:][\w:.]*(?:\{.*\})?[ \t]+[-+]?(?:\d|Inf|NaN)", re.MULTILINE)
-_ENDINGS: Final = ("_total", "_sum", "_created", "_bucket", "_count")
+_ENDINGS: Final = ("_total", "_sum")
+#: A page's own timestamps are believed within these seconds of now; the rest is taken at the time of the scrape.
+_AHEAD, _BEHIND = 60.0, 86400.0
+_NAMED: Final = 5
+_STAMPS: Final = (
+    "so they are taken at the time of the scrape. Is the unit right (milliseconds in the text format,"
+    " seconds in OpenMetrics), and are the clocks?"
+)
 
 
 class Options(CounterOptions):
@@ -62,23 +66,23 @@ class Scrape:
         self._target = str(httpx.URL(options.url).copy_with(query=None, userinfo=b""))
         self._attributor = options.attributor()
         self._metrics = options.counters().metrics()
+        self._stamps: dict[str, tuple[float, float]] = {}
         self._http = Http(options.access())
 
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
         """One reading: the page as it stands. What it counted before the first one is known only by its starts."""
         before, at = _before(cursor), now.timestamp()
-        page = parsed(await self._page(), self._metrics)
+        page = await asyncio.to_thread(parsed, await self._page(), self._metrics)
         set_back = before is not None and before > at
         before = None if set_back else before
-        samples = list(self._samples(page, at))
+        samples, doubts = self._counters(page, at)
+        absent = () if samples else (f"{self._target} has none of {', '.join(self._metrics[:4])}: no zero, but absent",)
         yield Reading(
             cursor=msgspec.json.encode(Cursor(at)).decode(),
             until=now,
             samples=samples,
             scrapes={self._target: (at,) if before is None else (before, at)},
-            warnings=()
-            if samples
-            else (f"{self._target} has none of {', '.join(self._metrics[:4])}: no zero, but absent",),
+            warnings=(*absent, *doubts),
             most_counters=self._most,
             set_back=set_back,
             complete_from=None if cursor else _complete_from(samples, since, now),
@@ -90,14 +94,18 @@ class Scrape:
             answer = await self._page()
         except SourceError as error:
             return Look(summary=f"{self._target}: not readable", problems=(str(error),))
-        samples = list(self._samples(parsed(answer, self._metrics), now.timestamp()))
+        try:
+            page = await asyncio.to_thread(parsed, answer, self._metrics)
+        except SourceError as error:
+            return Look(summary=f"{self._target}: not readable", problems=(str(error),))
+        samples, doubts = self._counters(page, now.timestamp())
         if samples:
             lines = {(series.line.model, series.line.meter) for series in samples}
             summary = (
                 f"{plural(len(samples), 'token counter')} of {plural(len({model for model, _ in lines}), 'model')}"
             )
-            return Look(summary, latest=now, labels=labels_of(samples))
-        similar = sorted({name for name in names_on(answer) if any(word in name for word in TOKEN_WORDS)})
+            return Look(summary, latest=now, problems=doubts, labels=labels_of(samples))
+        similar = sorted({name for name in names_on(answer.body) if any(word in name for word in TOKEN_WORDS)})
         found = f"; these look like token counters: {', '.join(similar[:10])}" if similar else ""
         problem = f"none of {', '.join(self._metrics)} is on the page{found}"
         return Look(summary="no token counters yet", latest=now, problems=(problem,))
@@ -112,18 +120,52 @@ class Scrape:
             raise answer.unreadable("is no page of metrics")
         return answer
 
-    def _samples(self, page: list[Sample], now: float) -> Iterator[CounterSamples]:
-        created = {_key(sample, "_created"): sample.value for sample in page if sample.name.endswith("_created")}
-        start = next((sample.value for sample in page if sample.name == _START), None)
+    def _counters(self, page: Page, now: float) -> tuple[list[CounterSamples], tuple[str, ...]]:
+        """The page's counters, and what makes them doubtful."""
+        astray: set[str] = set()
+        samples = list(self._samples(page.samples, now, astray))
+        doubts = []
+        if page.bad:
+            lines = ", ".join(map(str, page.bad[:_NAMED])) + (", ..." if len(page.bad) > _NAMED else "")
+            doubts.append(
+                f"{self._target}: {plural(len(page.bad), 'line')} of the page cannot be read (line {lines});"
+                " their series are left out"
+            )
+        if astray:
+            names = ", ".join(sorted(astray)[:_NAMED])
+            doubts.append(f"{self._target}: the timestamps of {names} cannot be right, {_STAMPS}")
+        return samples, tuple(doubts)
+
+    def _samples(self, page: list[Sample], now: float, astray: set[str]) -> Iterator[CounterSamples]:
+        created = {
+            _key(sample, "_created"): began
+            for sample in page
+            if sample.name.endswith("_created") and (began := _began(sample.value, now)) is not None
+        }
+        start = next((_began(sample.value, now) for sample in page if sample.name == _START), None)
         for sample in page:
             found = self._attributor.of(sample.name, sample.labels)
             if found is not None:
-                at = float(sample.timestamp) if sample.timestamp is not None else now
-                yield self._series(sample, found, at, created.get(_key(sample, "_total", "_sum"), start))
+                name = fingerprint(sample.name, sample.labels)
+                at = now if sample.at is None else self._stamp(name, sample, sample.at, now, astray)
+                yield self._series(name, sample, found, at, created.get(_key(sample, "_total", "_sum"), start))
 
-    def _series(self, sample: Sample, found: Attribution, at: float, created: float | None) -> CounterSamples:
+    def _stamp(self, name: str, sample: Sample, at: float, now: float, astray: set[str]) -> float:
+        """When a sample with a timestamp was true: its own time where that can be, else now."""
+        last, last_value = self._stamps.get(name, (at, sample.value))
+        stands = sample.value != last_value if at == last else at < last and sample.value > last_value
+        if name in self._stamps or len(self._stamps) < self._most:
+            self._stamps[name] = at, sample.value
+        if stands or not now - _BEHIND <= at <= now + _AHEAD:
+            astray.add(sample.name)
+            return now
+        return min(at, now)
+
+    def _series(
+        self, name: str, sample: Sample, found: Attribution, at: float, created: float | None
+    ) -> CounterSamples:
         return CounterSamples(
-            fingerprint=fingerprint(sample.name, sample.labels),
+            fingerprint=name,
             line=found.line,
             labels=found.labels,
             points=((at, sample.value),),
@@ -143,32 +185,22 @@ def _before(cursor: str | None) -> float | None:
         raise SourceError(ANOTHER_KIND, permanent=True) from error
 
 
-def parsed(answer: Answer, metrics: Iterable[str]) -> list[Sample]:
+def parsed(answer: Answer, metrics: Iterable[str]) -> Page:
     """The samples of these metrics, their `_created` and the process start. SourceError for a page that is none."""
-    text = answer.body.decode(errors="replace")
-    openmetrics = "openmetrics" in answer.headers.get("content-type", "")
-    stems = tuple({_stem(metric) for metric in metrics} | {_START})
-    headings = tuple(f"# {word} {stem}" for word in ("TYPE", "HELP", "UNIT") for stem in stems)
-    lines = [line for line in text.splitlines() if line.startswith((*stems, *headings, "# EOF"))]
-    if not openmetrics:
-        lines = [line for line in lines if not line.startswith("#") and "_bucket{" not in line]
-    try:
-        families = (parse_openmetrics if openmetrics else parse_text)("\n".join([*lines, ""]))
-        found = [sample for family in families for sample in family.samples]
-    except (ValueError, KeyError, IndexError, OverflowError) as error:
-        raise SourceError(f"{answer.place}: the page is cut short or no page of metrics: {error}") from error
-    if not found and not _SAMPLE.search(text):
+    names = {*metrics, _START}
+    names |= {f"{_stem(metric)}_created" for metric in metrics}
+    page = read_page(answer.body, names, openmetrics="openmetrics" in answer.headers.get("content-type", ""))
+    if not page.is_whole or (page.bad and not page.samples):
+        where = f": line {page.bad[0]} is none" if page.bad else ": its end mark is missing"
+        raise SourceError(f"{answer.place}: the page is cut short or no page of metrics{where}")
+    if not page.has_metrics:
         raise SourceError(f"{answer.place}: there is not one metric on the page; is the address right?")
-    return found
+    return page
 
 
-def names_on(answer: Answer) -> Iterator[str]:
-    """The names of all samples on a page."""
-    for line in answer.body.decode(errors="replace").splitlines():
-        if line and not line.startswith("#"):
-            name = line.partition("{")[0].partition(" ")[0]
-            if not name.endswith(("_bucket", "_created", "_count")):
-                yield name
+def _began(value: float, now: float) -> float | None:
+    """A start as the page has it, None where it cannot be one: of another unit, or of a time to come."""
+    return value if isfinite(value) and 0 < value <= now + _AHEAD else None
 
 
 def _complete_from(samples: list[CounterSamples], since: datetime, now: datetime) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -124,3 +125,85 @@ def test_look_names_what_looks_like_token_counters():
     with serving(lambda _: Reply(page(5), 200, TEXT)) as server:
         seen = asyncio.run(ask(server.url))
     assert seen.problems[0].endswith("these look like token counters: litellm_input_tokens_metric_total")
+
+
+@pytest.mark.parametrize(
+    "odd", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\r", "\x1c", "\x1e", "a # b", "{}", '\\"']
+)
+@pytest.mark.parametrize("headers", [TEXT, OPENMETRICS])
+def test_a_line_ends_at_its_line_feed_whatever_its_labels_hold(odd, headers):
+    def at(value):
+        end = "# EOF\n" if headers is OPENMETRICS else ""
+        line = f'litellm_input_tokens_metric_total{{api_key_alias="bot{odd}one",model="gpt-5"}} {value}'
+        return Reply(f"{line}\n{end}", 200, headers)
+
+    assert collect(at(1000), at(1090)).totals() == {("gpt-5", "input"): 90}
+
+
+def test_a_bad_line_costs_one_series_and_is_said():
+    bad = 'litellm_input_tokens_metric_total{model="half'
+    ledger = collect(*(Reply(page(value, extra=bad), 200, TEXT) for value in (1000, 1200)))
+    assert ledger.totals() == {("gpt-5", "input"): 200}
+    assert "1 line of the page cannot be read" in ledger.readings[-1].warnings[0]
+    assert "half" not in ledger.readings[-1].warnings[0]
+
+
+def test_a_label_of_a_million_quotes_is_read_in_no_time_and_not_kept():
+    line = f'litellm_input_tokens_metric_total{{model="gpt-5",end_user="{chr(92) + chr(34)}'
+    pages = [Reply(line.replace('\\"', '\\"' * 1_000_000) + f'"}} {value}\n', 200, TEXT) for value in (5, 9)]
+    began = time.process_time()
+    ledger = collect(*pages)
+    assert ledger.totals() == {("gpt-5", "input"): 4}
+    assert time.process_time() - began < 20
+    assert all(len(value) < 5000 for one in ledger.increments for value in one.labels.values())
+
+
+NANO, MILLI, ONE = 10**9, 1000, 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "stamp"),
+    [
+        (OPENMETRICS, lambda at: at * MILLI), (OPENMETRICS, lambda at: at * NANO), (TEXT, lambda at: at * ONE),
+        (TEXT, lambda at: at * NANO), (TEXT, lambda at: (at + 86400) * MILLI), (TEXT, lambda _: -62135596800000),
+        (TEXT, lambda _: NOW.timestamp() * MILLI), (OPENMETRICS, lambda at: at + 400), (OPENMETRICS, lambda _: 0),
+        (OPENMETRICS, lambda at: at - 20 * 365 * 86400), (OPENMETRICS, lambda _: 1e300),
+    ],
+)  # fmt: skip
+def test_timestamps_that_cannot_be_right_are_taken_at_the_scrape_and_named(headers, stamp):
+    end = "# EOF\n" if headers is OPENMETRICS else ""
+    lines = [
+        f"litellm_input_tokens_metric_total{{{LABELS}}} {5_000_000 + 100 * n} {stamp(NOW.timestamp() + 60 * n):.0f}\n"
+        for n in range(4)
+    ]
+    ledger = collect_with_one_source(*(Reply(line + end, 200, headers) for line in lines))
+    assert ledger.totals() == {("gpt-5", "input"): 300}
+    assert "timestamps of litellm_input_tokens_metric_total cannot be right" in ledger.readings[-1].warnings[0]
+    assert all(abs(one.start - NOW.timestamp()) < 3600 for one in ledger.increments)
+
+
+@pytest.mark.parametrize("ahead", [-5, 0, 2, 30])
+def test_clocks_that_differ_by_seconds_are_no_birth(ahead):
+    lines = [
+        f"litellm_input_tokens_metric_total{{{LABELS}}} {5_000_000 + 100 * n}"
+        f" {(NOW.timestamp() + 60 * n + ahead) * 1000:.0f}\n"
+        for n in range(4)
+    ]
+    ledger = collect_with_one_source(*(Reply(line, 200, TEXT) for line in lines))
+    assert ledger.totals() == {("gpt-5", "input"): 300}
+    assert not any(one.warnings for one in ledger.readings)
+
+
+def collect_with_one_source(*replies):
+    """The same, by a source that goes on."""
+    ledger, waiting = Ledger(), list(replies)
+
+    async def polls(url):
+        source = build("gateway", Options(url=f"{url}/metrics", preset="litellm"))
+        for number in range(len(replies)):
+            await ledger.collect(source, SINCE, NOW + timedelta(seconds=60 * number))
+        await source.close()
+
+    with serving(lambda _: waiting.pop(0)) as server:
+        asyncio.run(polls(server.url))
+    return ledger
