@@ -1,10 +1,12 @@
 """Asks a Prometheus, or what speaks like one, for raw samples. An answer is whole, partial with warnings, or an error.
 
 POST with a form, since queries are long; GET from then on where a proxy refuses POST.
+Native histograms come as their sums.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,9 +17,15 @@ from alertd.wire.http import MEGABYTE, Http
 
 #: Statuses of errors that come as JSON with a reason of their own.
 _EXPLAINED: Final = frozenset({400, 422, 500, 503})
-_NO_POST: Final = frozenset({405, 501})
+#: A proxy that only lets people read may refuse POST in these words, too.
+_REFUSALS: Final = frozenset({403})
+_NO_POST: Final = frozenset({405, 501}) | _REFUSALS
+_PARTIAL: Final = "the answer is partial (isPartial): a part of the storage did not answer"
+#: What Cortex and others answer with a 400 where a shorter window would do.
+_TOO_LONG: Final = ("exceeds the limit", "exceeded maximum resolution", "too many samples", "query too large")
 #: Of these a shorter window may be answered: too many samples, too slow, too large.
 _TOO_MUCH: Final = frozenset({413, 422, 503, 504})
+_BAD_REQUEST, _UNPROCESSABLE = 400, 422
 _LIMIT: Final = 256 * MEGABYTE
 
 
@@ -29,17 +37,57 @@ class RawSeries(msgspec.Struct, frozen=True):
     value: tuple[float, str] | None = None
 
 
+class _Histogram(msgspec.Struct, frozen=True):
+    sum: str | int | float = "NaN"
+
+
+class _Lenient(msgspec.Struct, frozen=True):
+    """The same as some servers write it: numbers as numbers, null for an empty list, a native histogram."""
+
+    metric: msgspec.Raw
+    values: list[tuple[float, str | int | float]] | None = None
+    value: tuple[float, str | int | float] | None = None
+    histograms: list[tuple[float, _Histogram]] | None = None
+    histogram: tuple[float, _Histogram] | None = None
+
+    def strict(self) -> RawSeries:
+        """With its values as text; a native histogram's are its sums."""
+        values = [*(self.values or ()), *((at, one.sum) for at, one in self.histograms or ())]
+        value = self.value
+        if value is None and self.histogram is not None:
+            value = (self.histogram[0], self.histogram[1].sum)
+        return RawSeries(
+            self.metric,
+            sorted((at, str(one)) for at, one in values),
+            None if value is None else (value[0], str(value[1])),
+        )
+
+
 class _Data(msgspec.Struct, frozen=True, rename="camel"):
-    result_type: str = ""
+    result_type: str | None = ""
     result: list[RawSeries] = []
+
+
+class _LenientData(msgspec.Struct, frozen=True):
+    result: list[_Lenient] | None = None
 
 
 class _Envelope(msgspec.Struct, frozen=True, rename="camel"):
     status: str
     data: _Data | None = None
-    error_type: str = ""
-    error: str = ""
-    warnings: list[str] = []
+    error_type: str | None = ""
+    error: str | None = ""
+    warnings: list[str] | None = None
+    is_partial: bool | None = None
+
+
+class _LenientEnvelope(msgspec.Struct, frozen=True, rename="camel"):
+    status: str
+    data: _LenientData | None = None
+    error_type: str | None = ""
+    error: str | None = ""
+    warnings: list[str] | None = None
+    is_partial: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +107,32 @@ class Prometheus:
         self._url = url.rstrip("/").removesuffix("/api/v1") + "/api/v1/query"
         self._posts = True
         self._decoder = msgspec.json.Decoder(_Envelope)
+        self._lenient = msgspec.json.Decoder(_LenientEnvelope)
 
     async def query(self, expression: str, at: float) -> Raw:
         """The answer at `at` (Unix seconds). HttpProblem for every failure, told apart by `is_too_much`."""
         answer = await self._ask({"query": expression, "time": f"{at:.3f}"})
         if answer.status in _EXPLAINED:
             raise self._refused(answer)
-        envelope = answer.decoded(self._decoder)
+        envelope, series = await asyncio.to_thread(self._read, answer)
         if envelope.status != "success" or envelope.data is None:
-            raise HttpProblem(f"{answer.place} answers an error: {envelope.error_type} {envelope.error}".strip())
-        return Raw(envelope.data.result, tuple(envelope.warnings), len(answer.body))
+            said = " ".join(filter(None, (envelope.error_type, envelope.error)))
+            raise HttpProblem(f"{answer.place} answers an error: {said}".rstrip(": "))
+        partial = (_PARTIAL,) if envelope.is_partial else ()
+        return Raw(series, (*(envelope.warnings or ()), *partial), len(answer.body))
+
+    def _read(self, answer: Answer) -> tuple[_Envelope | _LenientEnvelope, list[RawSeries]]:
+        """The answer and its series; as most write it, else as the few do that are lenient."""
+        # A name that has histograms has no values: the strict form would take it for an empty series.
+        if b'"histogram' not in answer.body:
+            try:
+                envelope = self._decoder.decode(answer.body)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                pass
+            else:
+                return envelope, envelope.data.result if envelope.data is not None else []
+        lenient = answer.decoded(self._lenient)
+        return lenient, [one.strict() for one in (lenient.data and lenient.data.result) or ()]
 
     async def samples(self, selector: str, begin: float, end: float) -> Raw:
         """The raw samples in (begin, end], at their own times."""
@@ -85,18 +149,24 @@ class Prometheus:
             if answer.status not in _NO_POST:
                 return answer
             self._posts = False
-        return await self._http.send("GET", self._url, params=form, limit=_LIMIT, allowed=_EXPLAINED)
+        try:
+            return await self._http.send("GET", self._url, params=form, limit=_LIMIT, allowed=_EXPLAINED)
+        except HttpProblem as problem:
+            self._posts = problem.status in _REFUSALS  # it was not the method: the next question is a POST again
+            raise
 
     def _refused(self, answer: Answer) -> HttpProblem:
         try:
-            envelope = self._decoder.decode(answer.body)
+            envelope = self._lenient.decode(answer.body)
             reason = f"{envelope.error_type}: {envelope.error}"
         except (msgspec.MsgspecError, UnicodeDecodeError):
             reason = "a web page" if answer.is_html() else answer.text()
+        too_long = answer.status == _BAD_REQUEST and any(words in reason.lower() for words in _TOO_LONG)
+        status = _UNPROCESSABLE if too_long else answer.status
         return HttpProblem(
             f"{answer.place} answers {answer.status}" + (f": {reason[:300]}" if reason else ""),
-            status=answer.status,
-            permanent=not may_retry(answer.status) and answer.status not in _TOO_MUCH,
+            status=status,
+            permanent=not may_retry(status) and status not in _TOO_MUCH,
             retry_after=retry_after(answer.headers),
         )
 
