@@ -10,7 +10,7 @@ from typing import Final
 
 _OWN: Final = frozenset(vars(logging.makeLogRecord({})))
 #: Libraries whose every round would be a line.
-_CHATTY: Final = ("apscheduler", "uvicorn")
+_CHATTY: Final = ("apscheduler",)
 #: Libraries that write whole URLs and headers, in which there are secrets; wire/http.py says what it asks instead.
 _INDISCREET: Final = ("aiosmtplib", "apprise", "httpcore", "httpx", "requests", "slack_sdk", "urllib3", "websockets")
 
@@ -41,4 +41,6 @@ def set_up(*, verbose: bool = False) -> None:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
     for name in _INDISCREET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns of every malformed request, so that strangers could fill the log.
+    logging.getLogger("uvicorn").setLevel(logging.INFO if verbose else logging.ERROR)
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # its skips are counted, see App

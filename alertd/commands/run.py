@@ -62,19 +62,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(settings: Settings, load: Callable[[], Settings]) -> None:
-    """The daemon; once more where its database turned out to be damaged, and could be made anew."""
+    """The daemon; again where its database was damaged, removed or replaced, and could be made anew."""
     file = read_url(settings.database).file
     if file is None:
         asyncio.run(_live(settings, load))
         return
     _mended(file)
-    try:
-        asyncio.run(_live(settings, load))
-    except StoreDamagedError as error:
-        log.error("%s", error)  # noqa: TRY400 - as above
-        if not _mended(file):
-            raise
-        asyncio.run(_live(load(), load))
+    while True:
+        try:
+            asyncio.run(_live(settings, load))
+        except StoreDamagedError as error:
+            log.error("%s", error)  # noqa: TRY400 - as above
+            was_there = file.exists()
+            if not (salvage.put_back(file, datetime.now(UTC)) or _mended(file) or was_there):
+                raise
+            settings = load()
+        else:
+            return
 
 
 def collect_seldom() -> None:

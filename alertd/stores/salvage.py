@@ -21,7 +21,7 @@ import msgspec
 from alertd.core.evaluation.state import DAMAGE, RESTORED
 from alertd.core.evaluation.system_alerts import damage
 from alertd.ports import StoreError
-from alertd.stores.sqlite import SchemaTable, make, model_of_schema
+from alertd.stores.sqlite import SchemaTable, copy_place, make, model_of_schema
 
 #: Above this a file is not read as a whole at each start, which takes about a second for each GB.
 _CHECKED: Final = 4 << 30
@@ -92,7 +92,7 @@ def recover(path: Path, fault: str, now: datetime) -> Salvaged:
 
     Killed at any moment it is gone on with, or begun anew, by the next call of `finish` and `recover`.
     """
-    new, aside = _new(path), path.with_name(f"{path.name}.corrupt-{now:%Y%m%dT%H%M%SZ}")
+    new, aside = copy_place(path), path.with_name(f"{path.name}.corrupt-{now:%Y%m%dT%H%M%SZ}")
     if aside.exists():
         raise StoreError(f"{aside}: is there already and is left as it is; move it away")
     try:
@@ -113,15 +113,21 @@ def recover(path: Path, fault: str, now: datetime) -> Salvaged:
 
 def finish(path: Path) -> None:
     """Put a recovered database in its place where the one who made it was killed before that."""
-    new = _new(path)
+    new = copy_place(path)
     if new.exists() and not path.exists():
         for ending in ("-wal", "-shm"):
             path.with_name(path.name + ending).unlink(missing_ok=True)
         new.rename(path)
 
 
-def _new(path: Path) -> Path:
-    return path.with_name(f"{path.name}.recovered")
+def put_back(path: Path, now: datetime) -> bool:
+    """Whether the copy of a removed database was put in its place; its next user is told of it."""
+    if path.exists() or not copy_place(path).exists():
+        return False
+    finish(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as target:
+        _note(target, DAMAGE.put(damage(now, "its file was removed", "", (), ledger=True)))
+    return True
 
 
 def _remove(file: Path) -> None:

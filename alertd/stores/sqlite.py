@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
@@ -99,7 +101,8 @@ class SqliteDatabase:
 
     async def alone(self) -> bool:
         try:
-            self._sign = self._sign or self._path.with_name(f"{self._path.name}-run").open("w")
+            sign = str(self._path.with_name(f"{self._path.name}-run"))
+            self._sign = self._sign or os.fdopen(_private(sign, os.O_CREAT | os.O_RDWR), "w")
             fcntl.flock(self._sign, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
@@ -127,9 +130,11 @@ class _Connection:
     skip_locked = ""
 
     def __init__(self, path: Path) -> None:
-        self.place = str(path)
+        self.place, self._path = str(path), path
+        self._lost: StoreDamagedError | None = None
         # One thread uses it at a time, not always the one that opened it when the pool replaces a thread.
         self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        self._identity = _identity(path)
 
     def close(self) -> None:
         self._db.close()
@@ -144,18 +149,32 @@ class _Connection:
         self._db.executemany(_statement(into), rows)
 
     def commit(self, jobs: Sequence[Job[Any]]) -> None:
-        failure: StoreError | None = None
+        failure: StoreError | None = self._check_file()
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            for job in jobs:
-                self._attempt(job)
-            self._db.execute("COMMIT")
+            if failure is None:
+                self._db.execute("BEGIN IMMEDIATE")
+                for job in jobs:
+                    self._attempt(job)
+                self._db.execute("COMMIT")
         except sqlite3.Error as error:
             failure = _explained(self.place, error)
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
         for job in jobs:
             job.tell(failure)
+
+    def _check_file(self) -> StoreDamagedError | None:
+        """An error where the path no longer leads to the open file; what a removed one held is copied beside it."""
+        if self._lost is None and _identity(self._path) != self._identity:
+            removed = not self._path.exists()
+            if removed and self._path.parent.is_dir():
+                copy = copy_place(self._path)
+                copy.unlink(missing_ok=True)
+                with suppress(OSError, sqlite3.Error), closing(_opened(copy)) as target:
+                    self._db.backup(target._db)  # noqa: SLF001 - of the same class
+            what = "removed" if removed else "replaced"
+            self._lost = StoreDamagedError(f"{self.place}: the file was {what} while alertd was using it")
+        return self._lost
 
     def _attempt(self, job: Job[Any]) -> None:
         self._db.execute("SAVEPOINT job")
@@ -178,6 +197,19 @@ class _Connection:
                 self._db.execute("ROLLBACK")
         except sqlite3.Error as error:
             raise _explained(self.place, error) from error
+
+
+def copy_place(path: Path) -> Path:
+    """Where a database is made anew before it takes the place of the one at `path`."""
+    return path.with_name(f"{path.name}.recovered")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def make(path: Path) -> None:
@@ -250,9 +282,18 @@ def _opened(path: Path) -> _Connection:
     if path.exists() and not path.is_file():
         raise StoreError(f"{path}: it cannot be opened, it is no file; name a file in ALERTD_DATABASE")
     try:
+        if not path.exists():  # SQLite gives its -wal and -shm the permissions of the file
+            os.close(_private(str(path), os.O_CREAT | os.O_RDWR))
         return _Connection(path)
+    except OSError as error:
+        raise StoreError(f"{path}: it cannot be created: {error.strerror}") from error
     except sqlite3.Error as error:
         raise _explained(str(path), error) from error
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that only its owner reads: users' names and what they spend are in it."""
+    return os.open(path, flags, 0o600)
 
 
 @lru_cache

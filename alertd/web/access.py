@@ -1,4 +1,4 @@
-"""Who may see what: one gate before every page, probe and figure. It stores no session and shows no secret.
+"""Who may see what: one gate before every page, probe and figure. It shows no secret.
 
 method, size -> probes and open metrics pass -> Host (where no token is asked for) -> token or cookie -> headers
 """
@@ -8,11 +8,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import logging
 import re
+import secrets
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from ipaddress import ip_address
+from math import ceil
 from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -23,6 +27,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alertd.ports import Clock
 
+_log = logging.getLogger(__name__)
+
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 METRICS: Final = "/metrics"
 LOGIN: Final = "/login"
@@ -32,6 +38,9 @@ _MOST_BYTES: Final = 4096
 _MOST_HEADER_BYTES: Final = 16 * 1024
 _SESSION: Final = timedelta(hours=12)
 _COOKIE: Final = "alertd"
+_MINUTE: Final = timedelta(minutes=1)
+_MOST_FAILURES_OF_ADDRESS: Final = 10
+_MOST_FAILURES: Final = 100
 #: What a browser may be led to after signing in: a path of this server, never another one.
 _OWN_PATH: Final = re.compile(r"/(?![/\\])[^\x00-\x20\\]*\Z")
 
@@ -63,6 +72,8 @@ class Access:
     loopback: bool
     clock: Clock
     public_url: str = ""
+    #: Sessions that were signed out on this replica, until they would have ended by themselves.
+    ended: dict[str, int] = field(default_factory=dict)
 
     @property
     def guarded(self) -> bool:
@@ -87,19 +98,53 @@ class Access:
 
     def session(self) -> str:
         """A cookie that says until when it holds, signed with the token: it ends with a new token, on every replica."""
-        until = f"{int((self.clock.now() + _SESSION).timestamp())}"
+        until = f"{int((self.clock.now() + _SESSION).timestamp())}-{secrets.token_urlsafe(9)}"
         return f"{until}.{self._signature(until)}"
 
     def is_session(self, cookie: str) -> bool:
         until, _, signature = cookie.partition(".")
-        if not self.token or not re.fullmatch(r"[0-9]{1,12}", until):
+        if not self.token or not re.fullmatch(r"[0-9]{1,12}-[\w-]{12}", until):
             return False
-        fresh = int(until) > self.clock.now().timestamp()
-        return hmac.compare_digest(signature.encode(), self._signature(until).encode()) and fresh
+        is_fresh = int(until.partition("-")[0]) > self.clock.now().timestamp() and until not in self.ended
+        return hmac.compare_digest(signature.encode(), self._signature(until).encode()) and is_fresh
+
+    def end_session(self, cookie: str) -> None:
+        """From now on the cookie admits nobody here."""
+        if self.is_session(cookie):
+            now = int(self.clock.now().timestamp())
+            for until in [one for one, end in self.ended.items() if end <= now]:
+                del self.ended[until]
+            until = cookie.partition(".")[0]
+            self.ended[until] = int(until.partition("-")[0])
 
     def _signature(self, until: str) -> str:
         key = hashlib.sha256(b"alertd session\0" + (self.token or "").encode()).digest()
         return base64.urlsafe_b64encode(hmac.digest(key, until.encode(), "sha256")).decode().rstrip("=")
+
+
+class _FailedSignIns:
+    """Wrong tokens on the form in the last minute; after a few from one address, or many in all, a try has to wait."""
+
+    def __init__(self) -> None:
+        self._recent: deque[tuple[datetime, str]] = deque()
+        self._logged: datetime | None = None
+
+    def add(self, address: str, now: datetime) -> None:
+        self._recent.append((now, address))
+        if self._logged is None or now - self._logged >= _MINUTE:
+            self._logged = now
+            _log.warning(
+                "a wrong token was given at /login", extra={"address": address, "in_a_minute": len(self._recent)}
+            )
+
+    def seconds_to_wait(self, address: str, now: datetime) -> int:
+        while self._recent and now - self._recent[0][0] >= _MINUTE:
+            self._recent.popleft()
+        own = [at for at, whose in self._recent if whose == address]
+        if len(own) < _MOST_FAILURES_OF_ADDRESS and len(self._recent) < _MOST_FAILURES:
+            return 0
+        first = own[0] if len(own) >= _MOST_FAILURES_OF_ADDRESS else self._recent[0][0]
+        return max(1, ceil((first + _MINUTE - now).total_seconds()))
 
 
 class Gate:
@@ -111,6 +156,7 @@ class Gate:
         self._access = access
         self._headers = security_headers(policy)
         self._form = form
+        self._failures = _FailedSignIns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -154,13 +200,19 @@ class Gate:
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return _fault(403, "this form was sent by another site")
         if request.scope["path"] == LOGOUT:
+            self._access.end_session(request.cookies.get(_COOKIE, ""))
             response: Response = RedirectResponse("/", 303)
             response.delete_cookie(_COOKIE, path="/", httponly=True, samesite="strict")
             return response
+        address = request.client.host if request.client else ""
+        wait = self._failures.seconds_to_wait(address, self._access.clock.now())
+        if wait:
+            return _fault(429, f"too many wrong tokens; try again in {wait} s", {"retry-after": str(wait)})
         form = await _form_of(request)
         if form is None:
             return _fault(413, f"a body is at most {_MOST_BYTES} bytes")
         if not self._access.is_token(form.get("token", "").strip()):
+            self._failures.add(address, self._access.clock.now())
             response = self._form(request, "That is not the token.")
             response.status_code = 401
             return response

@@ -11,15 +11,24 @@ from typing import Any, Final
 
 import h11
 from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from alertd.web.access import PROBES
+
 #: A request line with all its headers is smaller than this.
 _MOST_HEADER_BYTES: Final = 16 * 1024
-_MOST_CONNECTIONS: Final = 200
+#: Connections on which no request is being answered. One more, and the oldest of the busiest address is closed.
+_MOST_IDLE: Final = 256
+#: Requests that are answered at the same time; the probes are answered beside them.
+_MOST_REQUESTS: Final = 200
 _KEEP_ALIVE_SECONDS: Final = 15
+_FIRST_BYTE_SECONDS: Final = 1.0
 _REQUEST_SECONDS: Final = 10.0
+
+_BUSY: Final = PlainTextResponse("busy; try again in a second", 503, {"retry-after": "1"})
 
 
 class ListenError(Exception):
@@ -42,37 +51,80 @@ class _QuietServer(Server):
         self.listening.set()
 
 
-class _Impatient(H11Protocol):
-    """Lets a client go that does not finish its request in time: many of those would keep everybody else out."""
+class _IdleConnections:
+    """The connections on which no request is being answered, oldest first, bounded by closing the oldest ones.
 
-    def __init__(self, *args: Any, patience: float, **named: Any) -> None:
+    The address that holds the most loses first, so that one client cannot keep the others out.
+    """
+
+    def __init__(self) -> None:
+        self._of_address: dict[str, dict[_BoundedProtocol, None]] = {}
+        self._count = 0
+
+    def add(self, connection: _BoundedProtocol) -> None:
+        own = self._of_address.setdefault(connection.address, {})
+        self._count += connection not in own
+        own[connection] = None
+        if self._count > _MOST_IDLE:
+            busiest = max(self._of_address.values(), key=len)
+            oldest = next(iter(busiest))
+            self.remove(oldest)
+            oldest.transport.abort()
+
+    def remove(self, connection: _BoundedProtocol) -> None:
+        own = self._of_address.get(connection.address, {})
+        if connection in own:
+            del own[connection]
+            self._count -= 1
+        if not own:
+            self._of_address.pop(connection.address, None)
+
+
+class _BoundedProtocol(H11Protocol):
+    """Closes the connection of a client that does not begin its request, or does not finish it, in time."""
+
+    def __init__(self, *args: Any, patience: float, idle: _IdleConnections, **named: Any) -> None:
         super().__init__(*args, **named)
-        self._patience = patience
-        self._bound: asyncio.TimerHandle | None = None
+        self._patience, self._idle = patience, idle
+        self._begun = 0.0
+        self._timeout: asyncio.TimerHandle | None = None
+        self.address = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
-        self._expect()
+        self.address = self.client[0] if self.client else ""
+        self._idle.add(self)
+        self._begun = self.loop.time()
+        self._close_after(min(_FIRST_BYTE_SECONDS, self._patience))
 
     def data_received(self, data: bytes) -> None:
-        self._expect()
+        if self._timeout is None:
+            self._begun = self.loop.time()
+        self._close_after(self._begun + self._patience - self.loop.time())
         super().data_received(data)
         if self.conn.their_state not in {h11.IDLE, h11.SEND_BODY}:
-            self._be_patient()
+            self._keep_open()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._idle.remove(self)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._idle.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._be_patient()
+        self._keep_open()
+        self._idle.remove(self)
         super().connection_lost(exc)
 
-    def _expect(self) -> None:
-        """From its first byte on, or from the connection on, a request has so long to be whole."""
-        if self._bound is None:
-            self._bound = self.loop.call_later(self._patience, self.transport.abort)
+    def _close_after(self, seconds: float) -> None:
+        self._keep_open()
+        self._timeout = self.loop.call_later(max(seconds, 0.0), self.transport.abort)
 
-    def _be_patient(self) -> None:
-        if self._bound is not None:
-            self._bound.cancel()
-            self._bound = None
+    def _keep_open(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
 
 
 class WebServer:
@@ -83,6 +135,7 @@ class WebServer:
         self.host = host
         self._patience = patience
         self._app = app
+        self._requests = 0
         self._port = port
         self._server: _QuietServer | None = None
         self._task: asyncio.Task[None] | None = None
@@ -93,14 +146,13 @@ class WebServer:
         config = Config(
             self._answer,
             interface="asgi3",
-            http=partial(_Impatient, patience=self._patience),  # type: ignore[arg-type] # whatever makes a protocol
+            http=partial(_BoundedProtocol, patience=self._patience, idle=_IdleConnections()),  # type: ignore[arg-type] # whatever makes a protocol
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=_MOST_CONNECTIONS,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
         )
@@ -115,8 +167,15 @@ class WebServer:
         self._app = app
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with contextlib.suppress(ClientDisconnect):  # who hung up before the end of a form is no fault of anybody's
-            await self._app(scope, receive, send)
+        if self._requests >= _MOST_REQUESTS and scope.get("path") not in PROBES:
+            await _BUSY(scope, receive, send)
+            return
+        self._requests += 1
+        try:
+            with contextlib.suppress(ClientDisconnect):  # who hung up before the end of a form is no fault of anybody's
+                await self._app(scope, receive, send)
+        finally:
+            self._requests -= 1
 
     async def stop(self, seconds: float = 2.0) -> None:
         """Take no more requests, finish those under way, and cut what is left after `seconds`."""

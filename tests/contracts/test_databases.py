@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -274,3 +275,18 @@ async def test_on_a_server_leases_run_out_because_another_daemon_may_be_at_work(
             await store.claim(NOW, timedelta(minutes=2), ["ops"], 1)
             assert await store.inherit() == 0
             assert await store.claim(NOW + timedelta(seconds=119), timedelta(minutes=2), ["ops"], 1) == []
+
+
+async def test_a_sqlite_database_and_what_lies_beside_it_are_its_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        store = sqlite.build(f"sqlite:///{tmp_path}/alertd.db")
+        await store.open()
+        await store.inherit()
+        with os.scandir(tmp_path) as files:
+            modes = {file.name: file.stat().st_mode & 0o777 for file in files}
+        await store.close()
+    finally:
+        os.umask(before)
+    assert modes.keys() >= {"alertd.db", "alertd.db-wal", "alertd.db-shm"}
+    assert set(modes.values()) == {0o600}

@@ -51,6 +51,25 @@ def test_a_file_that_breaks_while_it_is_in_use_is_set_aside_told_and_watching_go
     assert (told["event"], told["severity"]) == ("source_stale", "critical")
 
 
+def test_a_file_that_is_removed_while_it_is_in_use_comes_back_with_all_it_held_and_is_announced(tmp_path: Path) -> None:
+    file = tmp_path / "alertd.db"
+    with serving_gateway() as (gateway, server), WebhookServer() as hook:
+        gateway.step = 10_000
+        with running(env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook))) as daemon:
+            wait_for("figures", lambda: judged(daemon))
+            with closing(sqlite3.connect(file)) as before:
+                known = before.execute("SELECT count(*) FROM alert").fetchone()[0]
+            for each in tmp_path.glob("alertd.db*"):
+                each.unlink()
+            wait_for("its word", lambda: [e for e in hook.events.values() if "its file was removed" in e["reason"]])
+            wait_for("the new page", lambda: logged(daemon, "page, API and probes at ") > 1)
+            wait_for("figures anew", lambda: judged(daemon) and judged(daemon)[0]["spent"] not in {None, "0"})
+            assert daemon.get("/readyz")
+    with closing(sqlite3.connect(file)) as after:
+        assert after.execute("SELECT count(*) FROM alert").fetchone()[0] > known
+    assert len({event["id"] for event in hook.events.values()}) == len(hook.events)
+
+
 def fill(filler: Path) -> None:
     """Write until there is no room."""
     with filler.open("wb", buffering=0) as full, contextlib.suppress(OSError):

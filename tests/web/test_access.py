@@ -113,8 +113,31 @@ def test_a_session_cannot_be_made_to_last_longer(view: View):
     house = browser(view, token=TOKEN, loopback=False)
     cookie = house.ask("POST", "/login", data={"token": TOKEN}).headers["set-cookie"].partition(";")[0]
     until, _, signature = cookie.removeprefix("alertd=").partition(".")
-    longer = f"alertd={int(until) + 1}.{signature}"
+    end, _, mark = until.partition("-")
+    longer = f"alertd={int(end) + 1}-{mark}.{signature}"
     assert house.get("/sources", headers={"cookie": longer}).status_code == 401
+
+
+def test_a_cookie_that_was_signed_out_admits_nobody(guarded: Browser):
+    first, second = (
+        guarded.ask("POST", "/login", data={"token": TOKEN}).headers["set-cookie"].partition(";")[0] for _ in range(2)
+    )
+    guarded.ask("POST", "/logout", headers={"cookie": first})
+    assert guarded.get("/sources", headers={"cookie": first}).status_code == 401
+    assert guarded.get("/sources", headers={"cookie": second}).status_code == 200
+
+
+def test_after_ten_wrong_tokens_an_address_has_to_wait_and_the_log_says_so_once(
+    view: View, caplog: pytest.LogCaptureFixture
+):
+    guarded = browser(view, token=TOKEN, loopback=False)
+    answers = [guarded.ask("POST", "/login", data={"token": f"guess {each}"}) for each in range(12)]
+    assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 2
+    assert int(answers[-1].headers["retry-after"]) > 0
+    assert guarded.get("/sources", headers=bearer(TOKEN)).status_code == 200
+    lines = [record for record in caplog.records if "/login" in record.getMessage()]
+    assert len(lines) == 1
+    assert "guess" not in caplog.text
 
 
 def test_a_wrong_token_shows_the_form_again_without_what_was_typed(guarded: Browser):

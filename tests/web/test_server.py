@@ -81,6 +81,43 @@ def test_clients_that_never_finish_their_request_are_let_go_and_keep_nobody_out(
     assert asyncio.run(run()) == 200
 
 
+def test_probes_answer_beside_hundreds_of_connections_that_say_nothing_and_are_renewed(view: View):
+    async def run() -> list[int]:
+        server = WebServer(build(view, token="x", open_metrics=False, loopback=True), "127.0.0.1", 0)
+        address = await server.start()
+        silent: list[asyncio.StreamWriter] = []
+        statuses = []
+        try:
+            for _ in range(30):
+                opened = [await asyncio.open_connection("127.0.0.1", urlsplit(address).port) for _ in range(20)]
+                silent += [writer for _, writer in opened]
+                async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+                    statuses.append((await client.get(f"{address}/healthz")).status_code)
+            for writer in silent:
+                writer.transport.abort()
+        finally:
+            await server.stop(1)
+        return statuses
+
+    assert asyncio.run(run()) == [200] * 30
+
+
+def test_a_connection_that_says_nothing_for_a_second_is_closed(view: View):
+    async def run() -> bool:
+        server = WebServer(build(view, token="x", open_metrics=False, loopback=True), "127.0.0.1", 0)
+        address = await server.start()
+        try:
+            one = await asyncio.open_connection("127.0.0.1", urlsplit(address).port)
+            await asyncio.wait_for(ended(*one), 60)
+        finally:
+            await server.stop(1)
+        return True
+
+    begin = time.monotonic()
+    assert asyncio.run(run())
+    assert time.monotonic() - begin >= 0.9
+
+
 async def ended(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Until the server has let this client go, however it does that."""
     with contextlib.suppress(ConnectionError):

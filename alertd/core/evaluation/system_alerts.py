@@ -66,7 +66,9 @@ def announce_damage(state: State, now: datetime) -> Decisions:
     if left is None:
         return Decisions((), {}, ())
     key = f"database/{DAMAGE.prefix}/{left.at.isoformat()}"
-    reason = f"the database was damaged ({left.fault}) and was made anew; the old file is {left.aside}"
+    reason = f"the database was damaged ({left.fault}) and was made anew"
+    if left.aside:
+        reason += f"; the old file is {left.aside}"
     details = {
         "source": "database",
         "since": left.at,

@@ -122,7 +122,9 @@ def _damaged(event: Event) -> Said:
         ()
         if event.details.get("ledger")
         else (plain("Usage is read again as far as the sources still have it; until then nothing is announced."),),
-        (plain("The old file is "), code(details.words(event, "aside")), plain("; look at its disk.")),
+        (plain("The old file is "), code(details.words(event, "aside")), plain("; look at its disk."))
+        if details.words(event, "aside")
+        else (plain("Look for what removed it: a clean-up job, or a volume that went away."),),
     )
     return (bold("alertd's database was damaged"), plain(" and was made anew")), lines, ()
 
