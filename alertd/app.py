@@ -258,6 +258,7 @@ class App:
             notifiers=lambda: self.parts.notifiers,
             terms=lambda: {name: action.terms for name, action in self.actor.orders.actions.items()},
             write=self.actor.write,
+            lost=self.actor.lost,
         )
 
     def _hasten_following(self) -> None:

@@ -271,6 +271,11 @@ class RevokerOptions(Connection):
         default_factory=dict,
         description="The provider's id of a label's value, where its name does not tell it: ci=apikey_01Rj",
     )
+    found_by: Literal["auto", "name", "id"] = Field(
+        "auto",
+        description="Whether the label holds the provider's names or ids; auto: ids where it is called so (key_id, "
+        "hashed_api_key), else names, and the id of what has no name",
+    )
     on: TextList = Field(
         ["actual 100%", "burn_rate"],
         description="What it may act upon: actual with a level, burn_rate, forecast; by a forecast only if asked here",
@@ -285,6 +290,12 @@ class RevokerOptions(Connection):
     undo: Literal["auto", "by_hand"] = Field(
         "auto", description="auto: undone when the next period starts or the budget is raised; by_hand: by command only"
     )
+
+    def looks_up(self) -> str:
+        """Whether what usage calls a key is its name or its id at the provider: name or id."""
+        if self.found_by != "auto":
+            return self.found_by
+        return "id" if self.label.lower().endswith(("_id", "_hash", "hashed_api_key")) else "name"
 
     def lacks_token(self) -> str:
         """What it lacks where it has no credential of its own; "" where it has one."""

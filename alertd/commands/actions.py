@@ -120,6 +120,11 @@ async def _approve(app: App, args: argparse.Namespace) -> int:
         raise refusal("--by", refused, f"approvers are: {', '.join(action.terms.approvers) or 'anybody with a name'}")
     if found.expires is not None and found.state == AWAITING and app.clock.now() >= found.expires:
         raise refusal(args.handle, "it has expired", "alertd actions plan says what would be done now")
+    if found.state == AWAITING:
+        facts, decisions = await app.judge.preview()
+        lost = await app.actor.lost(found, Seen(facts, decisions.positions))
+        if lost:
+            raise refusal(args.handle, f"nothing was done: {lost}", "alertd actions plan says what would be done now")
     begins = app.clock.now() + max(action.terms.expiry, BEGINS_WITHIN)
     return await _moved(app, args, "approve", approved_by=args.by, expires=begins)
 

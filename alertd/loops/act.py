@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from alertd.core.actions.act import APPROVED, AT_WORK, EXECUTING, VERIFIED, Act, Step, acts
-from alertd.core.actions.consider import Move, Outcome, Scene, case_of, consider
+from alertd.core.actions.consider import Move, Outcome, Scene, case_of, consider, lost_reason
 from alertd.core.actions.guards import BEGUN, Block, blocked
 from alertd.core.actions.telling import held_act
 from alertd.core.evaluation.state import RESTORED
@@ -40,8 +40,6 @@ _AT_ONCE: Final = 4
 _FIRST_WAIT: Final = timedelta(seconds=10)
 _LOOK_EVERY: Final = timedelta(minutes=15)
 _HOUR: Final = timedelta(hours=1)
-#: Guards whose hold is only a matter of waiting one's turn: not told.
-_QUIET: Final = frozenset({"rate"})
 
 Notes = Mapping[str, tuple[Any, int]]
 
@@ -105,6 +103,11 @@ class Actor:
         terms = {name: action.terms for name, action in self.orders.actions.items()}
         return Scene(self._clock.now(), terms, seen.facts, seen.positions, _values(notes), self.orders.dry_run)
 
+    async def lost(self, act: Act, seen: Seen | None = None) -> str:
+        """Why nothing would be done if this action were approved now; "" where its reason holds."""
+        looked = seen or self._seen()
+        return "" if looked is None else lost_reason(self._scene(looked, await self._store.memory()), act)
+
     def _due(self, act: Act) -> bool:
         now = self._clock.now()
         if act.action not in self.orders.actions:
@@ -149,19 +152,30 @@ class Actor:
         )  # fmt: skip
         block = blocked(case, "begin")
         if block is not None:
-            await self._held(work, block)
+            turn_at = min((datetime.fromisoformat(at) for at, _ in recent), default=None)
+            await self._held(work, block, action.terms.expiry, turn_at)
+            return False
+        lost = lost_reason(scene, act, begins=True)
+        if lost:
+            await work.record("expire", reason=f"not done because {lost}")
             return False
         turn = {BEGUN: ([*recent, [now.isoformat(), act.id]], revision)}
         await work.record("begin", lease_until=now + self._lease, notes=turn)
         return True
 
-    async def _held(self, work: Work, block: Block) -> None:
-        """Remember which guard holds an approved act back; said once a guard."""
+    async def _held(self, work: Work, block: Block, expiry: timedelta, begun: datetime | None) -> None:
+        """Remember which guard holds an approved act back; said once a guard.
+
+        What waits for its turn in the hour keeps its place: its expiry starts when the turn comes.
+        """
         if work.act.held == f"{block.guard}: {block.reason}":
             return
-        news = block.guard not in _QUIET and not work.act.held.startswith(f"{block.guard}:")
+        expires = work.act.expires
+        if block.guard == "rate" and begun is not None and expires is not None:
+            expires = max(expires, begun + _HOUR + expiry)
+        news = not work.act.held.startswith(f"{block.guard}:")
         events = [held_act(work.act, block.guard, block.reason, self._clock.now())] if news else []
-        await work.keep(events, held=f"{block.guard}: {block.reason}")
+        await work.keep(events, held=f"{block.guard}: {block.reason}", expires=expires)
 
     async def _claim(self, work: Work) -> None:
         """Go on with an act that waits for its next try, or whose worker did not come back."""

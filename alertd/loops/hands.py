@@ -152,7 +152,9 @@ def _as_before(revoker: Revoker, act: Act, after: Observed) -> bool:
 def _found(terms: Terms, work: Work, target: Target, *, own: bool) -> Block | None:
     """The guards that can only be asked once the provider told which key it is."""
     names = frozenset({work.act.target, target.id, target.name})
-    return blocked(Case(work.now(), terms, None, work.act.basis, names=names, own=own), "found")
+    teams, belongs = frozenset(work.act.evidence.get("teams", ())), frozenset(target.teams)
+    case = Case(work.now(), terms, None, work.act.basis, names=names, own=own, teams=teams, belongs=belongs)
+    return blocked(case, "found")
 
 
 def _observed(act: Act) -> Observed:

@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from alertd.core.actions.act import AWAITING, Act, acts
 from alertd.core.actions.terms import Terms
-from alertd.core.evaluation.interactions import answer
+from alertd.core.evaluation.interactions import APPROVE, answer
 from alertd.core.evaluation.state import State
 from alertd.core.events import Event
 from alertd.ports import Clock, Hearing, Notifier, Press, Step, Store, StoreError
@@ -32,6 +33,7 @@ class Switchboard:
     notifiers: Callable[[], Mapping[str, Notifier]]
     terms: Callable[[], Mapping[str, Terms]]
     write: Callable[[Sequence[Event], Sequence[Step], Mapping[str, tuple[Any, int]]], Awaitable[bool]]
+    lost: Callable[[Act], Awaitable[str]] | None = None
 
 
 class Presses:
@@ -70,6 +72,10 @@ class Presses:
     async def _answered(self, press: Press) -> str:
         for _ in range(_TRIES):
             state = State.of(await self._store.memory())
+            lost = await self._lost(press, state)
+            if lost:
+                log.info("%s pressed %s: %s", press.by, press.what, lost)
+                return f"Not approved: {lost}; nothing was done."
             found = answer(press, state, self._clock.now(), self._to.terms())
             if not found.changes:
                 log.info("%s pressed %s: %s", press.by, press.what, found.said or "heard before")
@@ -79,6 +85,13 @@ class Presses:
                 self._wake()
                 return found.said
         return "alertd was too busy; nothing was done. Press again."
+
+    async def _lost(self, press: Press, state: State) -> str:
+        """Why what would be approved has no reason any more; "" for every other press."""
+        if press.what != APPROVE or self._to.lost is None:
+            return ""
+        waiting = [act for act in acts(state.records).values() if act.id.startswith(press.on)]
+        return await self._to.lost(waiting[0]) if len(waiting) == 1 and waiting[0].state == AWAITING else ""
 
 
 def _broke(task: asyncio.Task[None]) -> bool:

@@ -26,11 +26,16 @@ class Lever:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A key (project, endpoint, ...) as its provider knows it: its id, its name, and what it shows of its secret."""
+    """A key (project, endpoint, ...) as its provider knows it: its id, its name, and what it shows of its secret.
+
+    `teams` are the ids and names of the team that it belongs to, `owner` the user; empty where they are not known.
+    """
 
     id: str
     name: str = ""
     hint: str = ""
+    teams: tuple[str, ...] = ()
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

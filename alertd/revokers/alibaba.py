@@ -60,7 +60,7 @@ class Alibaba:
         """The key of an id or of a description that only one key has."""
         rows = await self._rows({})
         known = [Target(row.text("apiKeyId"), row.text("description"), row.text("apiKeyValue")) for row in rows]
-        return one_of_name(self._levers, self._options.targets.get(target, target), known)
+        return one_of_name(self._levers, self._options, target, known)
 
     async def read(self, target: Target) -> Observed:
         """Whether it is disabled, and whose it is."""

@@ -54,8 +54,7 @@ class Anthropic:
 
     async def find(self, target: str) -> Target:
         """The key of an id or of a name that only one key has."""
-        wanted = self._options.targets.get(target, target)
-        return one_of_name(self._levers, wanted, await self._all())
+        return one_of_name(self._levers, self._options, target, await self._all())
 
     async def read(self, target: Target) -> Observed:
         """Its status; gone where the organization has no such key."""

@@ -7,6 +7,7 @@ their hash; the gateway's workers may let a blocked key pass for a minute.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, Literal
 
@@ -14,7 +15,7 @@ from pydantic import Field, model_validator
 
 from alertd.core.messages.figures import plural
 from alertd.options import RevokerOptions, revealed
-from alertd.ports import Done, Lever, Observed, Target
+from alertd.ports import Done, Lever, Observed, RevokerError, Target
 from alertd.wire.fields import Fields
 from alertd.wire.levers import Levers, json_number, number_text, one_of_name
 
@@ -25,7 +26,7 @@ _LEVERS: Final = {
 }
 _HASH: Final = re.compile(r"[0-9a-f]{64}\Z")
 #: An alias is asked for by name, so only the few that look like it come back.
-_ALIKE: Final = 20
+_ALIKE: Final = 50
 
 
 class Options(RevokerOptions):
@@ -63,14 +64,16 @@ class LiteLLM:
     async def find(self, target: str) -> Target:
         """The key of a hash, or of an alias that only one key has."""
         wanted = self._options.targets.get(target, target)
-        if _HASH.match(wanted):
-            told = await self._levers.ask("GET", f"{self._url}/key/info", params={"key": wanted})
-            return Target(wanted, told.fields.child("info").text("key_alias"))
+        known = [await self._target(wanted)] if _HASH.match(wanted) else []
         listed = await self._levers.ask(
             "GET", f"{self._url}/key/list", params={"key_alias": wanted, "size": "100", "page": "1"}
         )
-        hashes = [one for one in listed.fields.texts("keys") if _HASH.match(one)][:_ALIKE]
-        return one_of_name(self._levers, wanted, [await self._target(one) for one in hashes])
+        hashes = [one for one in listed.fields.texts("keys") if _HASH.match(one) and one != wanted]
+        if len(hashes) > _ALIKE:
+            raise self._levers.refused(f"over {_ALIKE} keys look like {wanted!r}; say which in `targets`")
+        known += [await self._target(one) for one in hashes]
+        found = one_of_name(self._levers, self._options, target, [one for one in known if one is not None])
+        return found if target in self._options.targets else await self._with_team(found)
 
     async def read(self, target: Target) -> Observed:
         """Whether it is blocked, its budget, and whose it is."""
@@ -123,10 +126,26 @@ class LiteLLM:
             return False
         return "max_budget" in info and info.number("max_budget") <= self._options.max_budget
 
-    async def _target(self, hashed: str) -> Target:
+    async def _target(self, hashed: str) -> Target | None:
         told = await self._levers.ask("GET", f"{self._url}/key/info", params={"key": hashed})
+        if not told.found:
+            return None
         info = told.fields.child("info")
-        return Target(hashed, info.text("key_alias"), info.text("key_name"))
+        teams = tuple(one for one in (info.text("team_id"), info.text("team_alias")) if one)
+        return Target(hashed, info.text("key_alias"), info.text("key_name"), teams, info.text("user_id"))
+
+    async def _with_team(self, found: Target) -> Target:
+        """The key with its team's name beside the team's id: usage may carry either."""
+        if len(found.teams) != 1:
+            return found
+        try:
+            told = await self._levers.ask("GET", f"{self._url}/team/info", params={"team_id": found.teams[0]})
+        except RevokerError as error:
+            if not error.permanent:
+                raise
+            return found  # this credential may not read teams: then only the team's id is known
+        alias = told.fields.child("team_info").text("team_alias") if "team_info" in told.fields else ""
+        return replace(found, teams=(*found.teams, alias)) if alias else found
 
     async def _post(self, what: str, body: dict[str, Any]) -> Done:
         return (await self._levers.ask("POST", f"{self._url}/key/{what}", data=body)).done(what)

@@ -70,13 +70,11 @@ class OpenAI:
 
     async def find(self, target: str) -> Target:
         """The project, or for a delete the key (as project/key), of an id or of a name that only one has."""
-        wanted = self._options.targets.get(target, target)
         projects = [Target(row.text("id"), row.text("name")) for row in await self._every(self._projects)]
         if self._options.lever != "delete":
-            return one_of_name(self._levers, wanted, projects)
+            return one_of_name(self._levers, self._options, target, projects)
         keys = [key for project in projects for key in await self._keys(project)]
-        by_id = [key for key in keys if key.id.partition("/")[2] == wanted]
-        return by_id[0] if by_id else one_of_name(self._levers, wanted, keys)
+        return one_of_name(self._levers, self._options, target, keys)
 
     async def read(self, target: Target) -> Observed:
         """What the lever changes, as it is."""

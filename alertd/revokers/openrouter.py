@@ -60,7 +60,7 @@ class OpenRouter:
 
     async def find(self, target: str) -> Target:
         """The key of a hash or of a name that only one key has."""
-        return one_of_name(self._levers, self._options.targets.get(target, target), await self._all())
+        return one_of_name(self._levers, self._options, target, await self._all())
 
     async def read(self, target: Target) -> Observed:
         """Whether it is disabled, its limit, and what it was used for lately."""

@@ -57,7 +57,7 @@ class Together:
 
     async def find(self, target: str) -> Target:
         """The endpoint or job of an id, or of a name that only one has."""
-        return one_of_name(self._levers, self._options.targets.get(target, target), await self._all())
+        return one_of_name(self._levers, self._options, target, await self._all())
 
     async def read(self, target: Target) -> Observed:
         """Its state."""

@@ -126,15 +126,40 @@ class Levers:
         )
 
 
-def one_of_name(levers: Levers, wanted: str, found: Iterable[Target]) -> Target:
-    """The one target of this id or, if none has it, of this name. RevokerError where there is none, or several."""
-    known = list(found)
-    same = [one for one in known if one.id == wanted] or [one for one in known if one.name == wanted]
+def one_of_name(levers: Levers, options: RevokerOptions, value: str, found: Iterable[Target]) -> Target:
+    """The one target that carries the usage's value as the label it came from. RevokerError where that is doubtful.
+
+    TARGETS names an id (or a name) itself. Else a name is looked up as a name and an id as an id, as FOUND_BY or the
+    label's name says; a value that is one key's id and another key's name, or two keys' name, stops neither.
+    """
+    wanted, known = options.targets.get(value, value), list(found)
+    by_id = [one for one in known if wanted in {one.id, one.id.partition("/")[2]}]
+    if value in options.targets and by_id:
+        return by_id[0]
+    by_name = [one for one in known if one.name == wanted]
+    alike = [one for one in known if one.name.casefold() == wanted.casefold()]
+    others = [one for one in alike if one not in by_id]
+    if by_id and others:
+        raise levers.refused(
+            f"{wanted!r} is the id of one key ({by_id[0].name or 'without a name'}) and the name of another "
+            f"({others[0].id}): neither is touched; say which in `targets`"
+        )
+    same = by_id if options.looks_up() == "id" else by_name or [one for one in by_id if not one.name]
+    if not same and by_id:
+        raise levers.refused(
+            f"no key is called {wanted!r}; one with that id is called {by_id[0].name!r}, so usage of it would carry "
+            "that name: it is not touched; say which in `targets`, or FOUND_BY=id where the label holds ids"
+        )
+    if not same and by_name:
+        raise levers.refused(
+            f"no key has the id {wanted!r}, only the name; set FOUND_BY=name where the label holds names"
+        )
     if not same:
         raise levers.refused(f"there is no key {wanted!r}; name its id in `targets`")
-    if len(same) > 1:
-        ids = ", ".join(one.id for one in same[:4])
-        raise levers.refused(f"{len(same)} keys are called {wanted!r} ({ids}); say which in `targets`")
+    if len(same) > 1 or (same == by_name and len(alike) > 1):
+        several = same if len(same) > 1 else alike
+        ids = ", ".join(one.id for one in several[:4])
+        raise levers.refused(f"{len(several)} keys are called {wanted!r} ({ids}); say which in `targets`")
     return same[0]
 
 

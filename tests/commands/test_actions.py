@@ -33,6 +33,7 @@ def house(tmp_path: Path) -> Path:
 
 
 async def _propose(url: str, **more: Any) -> None:
+    more = {"amount": "500", **more}
     now = datetime.now(UTC)
     event = Event("e", "action", "critical", now, reason="Spent 41.30 USD in the last 1h", budget="research")
     act = Act("abc123" * 4, "stop", "rag-indexer", "key", "research//2026-11-01", "burn_rate/1", "burn_rate",
@@ -57,6 +58,13 @@ def test_an_approver_approves_by_the_handle_and_it_is_audited(house, capsys):
     act = listed(house, capsys)
     assert (act["state"], act["approved_by"]) == ("approved", "ana")
     assert [(step["what"], step["by"], step["reason"]) for step in act["audit"]][-1] == ("approve", "ana", "agreed")
+
+
+def test_what_was_raised_meanwhile_is_not_approved_and_the_answer_says_why(house, capsys):
+    assert main(["raise", "research", "900 USD", "--env-file", str(house)]) == 0
+    assert main(["actions", "approve", "abc123", "--by", "ana", "--env-file", str(house)]) == 1
+    assert "nothing was done: the budget was raised to 900 USD" in capsys.readouterr().err
+    assert listed(house, capsys)["state"] == "awaiting"
 
 
 @pytest.mark.parametrize(

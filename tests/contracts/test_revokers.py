@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -19,7 +20,11 @@ from alertd.loops.orders import Action, Orders
 from alertd.ports import Revoker
 from alertd.stores.memory import MemoryStore
 from tests.fakes import StoppedClock
-from tests.servers.keys import NAME, PROVIDERS, Provider
+from tests.servers.billing import Reply
+from tests.servers.keys import NAME, PROVIDERS, LiteLLM, Provider
+
+#: Kinds that look a key up by what the provider calls it.
+BY_NAME = {"anthropic", "openai", "openrouter", "litellm", "together", "alibaba"}
 
 
 @dataclass
@@ -261,6 +266,81 @@ async def test_a_name_that_two_keys_have_stops_neither():
         act = await going.rounds()
     assert (act.state, provider.written) == ("failed", [])
     assert "apikey_01, apikey_02" in act.error
+
+
+OWN, PROD = "a" * 64, "b" * 64
+
+
+class Gateway(LiteLLM):
+    """A LiteLLM gateway with the keys of `rows`, by hash: alias and team."""
+
+    rows: ClassVar[dict[str, tuple[str, str]]] = {}
+
+    def first(self):
+        return {"blocked": None}
+
+    def answer(self, asked):
+        what = asked.path.removeprefix("/key/")
+        if what == "list":
+            wanted = asked.one("key_alias")
+            return Reply({"keys": [h for h, (alias, _) in self.rows.items() if alias.lower() == wanted.lower()]})
+        if what == "/team/info":
+            return self.missing()
+        named = asked.one("key") or json.loads(asked.body)["key"]
+        if named not in self.rows:
+            return self.missing()
+        if what == "info":
+            alias, team = self.rows[named]
+            return Reply({"key": named, "info": {"key_alias": alias or None, "team_id": team, **self.state}})
+        self.write(asked, blocked=True)
+        return Reply({})
+
+
+@pytest.mark.parametrize(
+    ("target", "rows", "more", "said"),
+    [
+        # The intern's key is called by production's id.
+        (PROD, {PROD: ("checkout", "shop"), OWN: (PROD, "interns")}, {}, "the name of another"),
+        # The intern's key was deleted after its usage: only production's id is left.
+        (PROD, {PROD: ("checkout", "shop")}, {}, "one with that id is called 'checkout'"),
+        (PROD, {PROD: ("checkout", "shop")}, {"found_by": "name"}, "one with that id is called 'checkout'"),
+        ("ci", {OWN: ("ci", "interns"), PROD: ("ci", "shop")}, {}, "2 keys are called 'ci'"),
+        ("ci", {OWN: ("ci", "interns"), PROD: ("CI", "shop")}, {}, "2 keys are called 'ci'"),
+        ("ci", {OWN: ("CI", "interns")}, {}, "there is no key 'ci'"),
+        ("ci", {OWN: ("ci", "interns")}, {"label": "key_id"}, "no key has the id 'ci', only the name"),
+        ("ci", {OWN: ("ci", "shop")}, {}, "the key belongs to team shop, the usage to interns"),
+        ("ci", {OWN: ("ci", "interns")}, {}, ""),
+        (OWN, {OWN: ("", "interns")}, {}, ""),
+        (OWN, {OWN: ("ci", "interns")}, {"label": "hashed_api_key"}, ""),
+        ("ci", {PROD: ("other", "interns")}, {"targets": {"ci": PROD}}, ""),
+    ],
+)
+async def test_a_key_is_stopped_only_where_it_carries_the_very_label_the_usage_has(target, rows, more, said):
+    provider = Gateway()
+    provider.rows = rows
+    async with stopping(provider, **more) as going:
+        await going.put(replace(await going.act(), target=target, evidence={"teams": ["interns"]}))
+        act = await going.rounds()
+    assert (act.state, len(provider.written)) == (("failed", 0) if said else ("verified", 1))
+    assert said in act.error
+
+
+@pytest.mark.parametrize("kind", [make for make in PROVIDERS if make.kind in BY_NAME], ids=lambda make: make.__name__)
+async def test_an_id_whose_key_has_a_name_is_not_looked_up_as_a_name(kind):
+    provider = kind()
+    async with stopping(provider) as going:
+        await going.rounds()
+        there = (await going.act()).there.rpartition("/")[2]
+    provider = kind()
+    async with stopping(provider) as going:
+        await going.put(replace(await going.act(), target=there))
+        act = await going.rounds()
+    assert (act.state, provider.written) == ("failed", [])
+    assert "FOUND_BY=id" in act.error
+    provider = kind()
+    async with stopping(provider, found_by="id") as going:
+        await going.put(replace(await going.act(), target=there))
+        assert (await going.rounds()).state == "verified"
 
 
 async def test_a_key_that_shows_itself_as_alertds_own_is_not_stopped():

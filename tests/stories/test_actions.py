@@ -14,7 +14,7 @@ from alertd.core.actions.guards import PAUSED
 from alertd.core.actions.hindsight import hindsight
 from alertd.core.actions.terms import Terms
 from alertd.core.budgets import Amount
-from alertd.core.evaluation.state import State
+from alertd.core.evaluation.state import SILENCES, Silence, State
 from alertd.core.judgement.positions import SourceView
 from alertd.loops.orders import Action
 from alertd.ports import Lever, RevokerError
@@ -296,6 +296,82 @@ async def test_a_raised_budget_undoes_what_alertd_did():
     (position,) = acting.world.judged().positions
     acting.world.raised[position.name] = Amount(Decimal(5000), "USD")
     assert await acting.round() == ["restored"]
+    assert acting.keyring.keys["rag-indexer"] == "active"
+
+
+async def _raise(acting: Acting) -> None:
+    (position,) = acting.world.judged().positions
+    acting.world.raised[position.name] = Amount(Decimal(5000), "USD")
+
+
+async def _silence(acting: Acting) -> None:
+    silence = Silence("s1", {"budget": ("research",)}, acting.clock.at + timedelta(hours=5), "known", "ana")
+    await acting.store.commit_decisions(
+        [], [], {name: (value, 0) for name, value in SILENCES.put(silence, "s1").items()}
+    )
+
+
+async def _remove(acting: Acting) -> None:
+    acting.world.budgets = ()
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        (_raise, "the budget was raised to 5,000 USD"),
+        (_silence, "its alerts are silenced until"),
+        (_remove, "the budget research was removed"),
+    ],
+)
+@pytest.mark.parametrize("approved", [False, True], ids=["waits for approval", "waits for its turn"])
+async def test_what_waits_ends_with_its_reason_and_says_why(end, why, approved):
+    acting = await runaway(mode="auto" if approved else "approve", max_per_hour=0)
+    assert (await acting.only()).state == ("approved" if approved else "awaiting")
+    await end(acting)
+    assert (await acting.round())[-1:] == ["expired"]
+    acting.clock.move(minutes=70)
+    await acting.round()
+    assert acting.keyring.written == []
+    assert any(why in event.reason for event in acting.told), [event.reason for event in acting.told]
+
+
+async def test_a_runaway_that_ended_while_its_stop_waited_for_the_hour_stops_nobody():
+    acting = await runaway(mode="auto", max_per_hour=0, expiry=timedelta(hours=9))
+    for _ in range(40):
+        await acting.round()
+    assert acting.keyring.written == []
+    assert "not done because the runaway is over" in acting.told[-1].reason.lower()
+
+
+async def test_what_waits_behind_the_hours_limit_is_told_and_its_expiry_starts_with_its_turn():
+    world = sunday()
+    acting = Acting(world, mode="auto", expiry=timedelta(minutes=20))
+    await acting.round()
+    for _ in range(18):
+        world.spend(3, at=acting.clock.at, key="rag-indexer", team="research")
+        world.spend(4, at=acting.clock.at, key="web", team="research")
+        await acting.round()
+    held = [event for event in acting.told if event.details["state"] == "held"]
+    assert len(held) == 1
+    assert "one key an hour; next at" in str(held[0].details["error"])
+    assert acting.keyring.keys == {"rag-indexer": "inactive", "web": "inactive"}
+
+
+async def test_undoing_for_one_budget_leaves_a_key_off_while_another_budget_is_over():
+    world = sunday()
+    small = replace(world.budgets[0], name="small", amount=Amount(Decimal(20), "USD"))
+    world.budgets = (*world.budgets, small)
+    acting = await runaway(world, mode="auto")
+    assert acting.keyring.keys["rag-indexer"] == "inactive"
+    by_budget = {position.budget.name: position for position in world.judged().positions}
+    (done,) = [act for act in await acting.acts() if act.state == "verified"]
+    raised = done.position.split("/")[0]
+    other = by_budget["small" if raised != "small" else "research"]
+    world.raised[done.position] = Amount(Decimal(5000), "USD")
+    await acting.round()
+    assert acting.keyring.keys["rag-indexer"] == "inactive"
+    world.raised[other.name] = Amount(Decimal(5000), "USD")
+    await acting.round()
     assert acting.keyring.keys["rag-indexer"] == "active"
 
 

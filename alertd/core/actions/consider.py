@@ -18,12 +18,13 @@ from alertd.core.actions.spenders import Spender, chosen, fitting, members_of, s
 from alertd.core.actions.telling import base_event, evidence_of, held_event, told
 from alertd.core.actions.terms import GRADES, Terms
 from alertd.core.budgets import duration_text, parse_threshold
-from alertd.core.evaluation.state import State, episode_of
+from alertd.core.evaluation.state import RAISED, Silence, State, episode_of, silence_of, silences_of
 from alertd.core.events import Event
 from alertd.core.judgement.assess import Facts
 from alertd.core.judgement.evidence import event_id
 from alertd.core.judgement.positions import Position, SourceView
 from alertd.core.judgement.thresholds import stands, thresholds_of
+from alertd.core.messages.spans import clean
 
 _DAY: Final = timedelta(days=1)
 #: Usage may trickle on while a change propagates; so much later the data must show that it stopped.
@@ -118,19 +119,79 @@ def consider(scene: Scene) -> Outcome:
 
 def standing(position: Position, terms: Terms, notes: Mapping[str, Any], now: datetime) -> Trigger | None:
     """The first threshold that the action is asked to act upon and that stands now."""
+    return next(_firing(position, terms, notes, now), None)
+
+
+def _firing(
+    position: Position, terms: Terms, notes: Mapping[str, Any], now: datetime, *, unless_over: bool = False
+) -> Iterator[Trigger]:
+    """Every threshold to act upon that fires; with `unless_over` also one that may not be over yet."""
+    amount = f"{position.amount.value.normalize():f}"
     for text in terms.on:
         if text in {"burn_rate", "forecast"}:
             for threshold in thresholds_of(position):
-                if threshold.basis == text and stands(position, threshold, now):
-                    episode = episode_of(State(notes), position.name, threshold).number
+                fires = stands(position, threshold, now) if threshold.basis == text else False
+                episode = episode_of(State(notes), position.name, threshold)
+                if fires or (unless_over and fires is None and episode.open):
                     window = max(threshold.windows, default=_DAY)
-                    return Trigger(text, str(threshold), f"{text}/{episode}", window)
+                    yield Trigger(text, str(threshold), f"{text}/{episode.number}/{amount}", window)
             continue
         threshold = parse_threshold(text)
         if position.spent >= threshold.reached_at(position.amount):
             level = threshold.level(position.amount).normalize()
-            return Trigger("actual", text, f"actual/{level:f}/{position.amount.value.normalize():f}", _DAY)
-    return None
+            yield Trigger("actual", text, f"actual/{level:f}/{amount}", _DAY)
+
+
+def lost_reason(scene: Scene, act: Act, *, begins: bool = False) -> str:
+    """Why the reason of an action that waits does not hold any more; "" while it does, or while nobody can tell.
+
+    The same occasion must still fire, of the same amount, unsilenced. `begins`: and the key must still be among those
+    that have to stop for the pace to fit. Stale data end nothing: a guard holds the action back until they are new.
+    """
+    position = next((one for one in scene.positions if one.name == act.position), None)
+    configured = _lost_by_configuration(scene, act)
+    return configured or ("" if position is None else next(_lost(scene, act, position, begins=begins), ""))
+
+
+def _lost_by_configuration(scene: Scene, act: Act) -> str:
+    budget = act.position.split("/")[0]
+    if act.action not in scene.terms:
+        return f"the action {act.action} is not configured any more"
+    if act.period_end is not None and scene.now >= act.period_end:
+        return "a new period has begun"
+    if all(one.name != budget for one in scene.facts.budgets):
+        return f"the budget {budget} was removed"
+    if RAISED.get(State(scene.notes), act.position) != RAISED.get(scene.facts.state, act.position):
+        return "the budget's amount was changed"
+    return ""
+
+
+def _lost(scene: Scene, act: Act, position: Position, *, begins: bool) -> Iterator[str]:
+    terms = scene.terms[act.action]
+    if terms not in _actions(scene, position):
+        yield f"the budget {position.budget.name} does not ask for {act.action} any more"
+    silence = _silence(scene, position)
+    if silence is not None:
+        yield f"its alerts are silenced until {silence.until:%Y-%m-%d %H:%M} UTC, by {clean(silence.by, 60)}"
+    if position.amount.value != Decimal(act.amount):
+        how = "raised" if position.amount.value > Decimal(act.amount) else "lowered"
+        yield f"the budget was {how} to {position.amount}"
+    if position.data_until is None or (position.stale_sources and act.basis != "actual"):
+        return
+    firing = _firing(position, terms, scene.notes, scene.now, unless_over=True)
+    same = next((one for one in firing if one.occasion == act.occasion), None)
+    if same is None:
+        over = {"burn_rate": "the runaway is over", "forecast": "the forecast is below its level again"}
+        yield over.get(act.basis, "the spend is below its level again")
+    elif begins:
+        found = spenders(scene.facts, position, act.label, same.window, position.data_until)
+        fits = fitting(position, same.basis, same.window, scene.now)
+        if all(one.name != act.target for one in chosen(found, same.basis, terms.who, fits)):
+            yield "this key is not the cause any more, or the pace fits without stopping it"
+
+
+def _silence(scene: Scene, position: Position) -> Silence | None:
+    return silence_of(silences_of(State(scene.notes)), position.budget.name, position.scope, scene.now)
 
 
 def case_of(scene: Scene, terms: Terms, position: Position | None, basis: str, **more: Any) -> Case:
@@ -160,7 +221,7 @@ def _actions(scene: Scene, position: Position) -> list[Terms]:
 def _look(scene: Scene, position: Position, terms: Terms, book: _Book) -> None:
     """One action of one position: nothing stands, a guard says no, or somebody is to stop."""
     note = f"{_TRIGGER}{position.name}/{terms.name}"
-    trigger = standing(position, terms, scene.notes, scene.now)
+    trigger = None if _silence(scene, position) is not None else standing(position, terms, scene.notes, scene.now)
     if trigger is None:
         if note in scene.notes:
             book.moves.append(Move(notes={note: None}))
@@ -274,6 +335,8 @@ def _overseen(scene: Scene) -> Iterator[Move]:
         if act.state in {AWAITING, APPROVED} and act.expires is not None and scene.now >= act.expires:
             why = "nobody answered in time" if act.state == AWAITING else f"it could not begin in time: {act.held}"
             yield _moved(act, "expire", scene.now, why)
+        elif act.state in {AWAITING, APPROVED} and (lost := lost_reason(scene, act)):
+            yield _moved(act, "expire", scene.now, f"not done because {lost}")
         elif act.state == VERIFIED:
             move = _undone(scene, act, by_name.get(act.position)) or _watched(scene, act, by_name.get(act.position))
             if move is not None:
@@ -289,12 +352,27 @@ def _undone(scene: Scene, act: Act, position: Position | None) -> Move | None:
         return None
     if terms.mode_in_force(dry_run=scene.dry_run) == "dry_run":
         return None
+    if _needed_elsewhere(scene, act, terms):
+        return None
     if act.period_end is not None and scene.now >= act.period_end:
         return _moved(act, "restore", scene.now, "a new period has begun")
     raised = position is not None and position.amount.value > Decimal(act.amount)
     if position is not None and raised and position.spent < position.amount.value:
         return _moved(act, "restore", scene.now, f"the budget was raised to {position.amount}")
     return None
+
+
+def _needed_elsewhere(scene: Scene, act: Act, terms: Terms) -> bool:
+    """Whether another budget still asks for the same key to be off: one reason that ends turns on nothing."""
+    for position in scene.positions:
+        if position.name == act.position or terms not in _actions(scene, position):
+            continue
+        trigger = next(_firing(position, terms, scene.notes, scene.now, unless_over=True), None)
+        if trigger is not None and position.data_until is not None:
+            found = spenders(scene.facts, position, act.label, trigger.window, position.data_until)
+            if any(one.name == act.target and one.spent for one in found):
+                return True
+    return False
 
 
 def _watched(scene: Scene, act: Act, position: Position | None) -> Move | None:

@@ -28,8 +28,8 @@ class Case:
 
     `position` is None where its period or budget is gone. `readings` are the instants up to which data were complete
     when the threshold was seen to stand; `begun` when acts began lately, of any action; `own` says that the key is
-    alertd's, `rehearsing` that nothing would be done anyway (dry run); `drifting` names providers whose estimate was
-    found to differ from the bill this month.
+    alertd's, `teams` whose usage it is, `belongs` whose key it is by its provider, `rehearsing` that nothing would be
+    done anyway (dry run); `drifting` names providers whose estimate was found to differ from the bill this month.
     """
 
     now: datetime
@@ -44,6 +44,8 @@ class Case:
     notes: Mapping[str, Any] = field(default_factory=dict)
     begun: tuple[datetime, ...] = ()
     own: bool = False
+    teams: frozenset[str] = frozenset()
+    belongs: frozenset[str] = frozenset()
     approved_by: str = ""
     drifting: tuple[str, ...] = ()
     rehearsing: bool = False
@@ -141,7 +143,8 @@ def _rate(case: Case) -> str:
     if not recent:
         return "max_per_hour is 0"
     again = min(recent) + _HOUR
-    return f"{len(recent)} in the last hour, at most {case.terms.max_per_hour}; again at {again:%H:%M} UTC"
+    most = "one key" if case.terms.max_per_hour == 1 else f"{case.terms.max_per_hour} keys"
+    return f"{most} an hour; next at {again:%H:%M} UTC"
 
 
 def _dry_run(case: Case) -> str:
@@ -156,6 +159,13 @@ def _approval(case: Case) -> str:
 
 def _own(case: Case) -> str:
     return "it is a credential of alertd itself" if case.own else ""
+
+
+def _team(case: Case) -> str:
+    if not case.teams or not case.belongs or case.teams & case.belongs:
+        return ""
+    theirs, used = clean("/".join(sorted(case.belongs)), 80), clean(", ".join(sorted(case.teams)), 80)
+    return f"the key belongs to team {theirs}, the usage to {used}; if it is the right one, name its id in TARGETS"
 
 
 _SCOPE: Final = frozenset({"scope"})
@@ -177,6 +187,7 @@ GUARDS: Final = (
     Guard("named", "usage that names nobody stops nobody", _KEY, _named),
     Guard("protected", "protected keys and labels are never touched", _KEY, _protected),
     Guard("own", "alertd never stops a credential of its own", frozenset({"found"}), _own),
+    Guard("team", "a key of another team than the usage is not touched", frozenset({"found"}), _team),
     Guard("rate", "at most one key an hour unless raised", frozenset({"begin"}), _rate),
 )
 

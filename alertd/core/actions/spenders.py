@@ -23,6 +23,7 @@ _USUAL: Final = timedelta(days=7)
 _CAUSE: Final = Decimal("0.1")
 #: Labels that tell who else uses a key.
 _SHARERS: Final = ("team", "project", "service", "user", "workspace")
+_TEAMS: Final = ("team", "team_id", "team_alias")
 _EXACT: Final = Decimal("0.000001")
 
 
@@ -43,6 +44,7 @@ class Spender:
     last_used: datetime | None = None
     shared: tuple[str, ...] = ()
     labels: frozenset[tuple[str, str]] = frozenset()
+    teams: tuple[str, ...] = ()
 
     @property
     def excess(self) -> Decimal:
@@ -65,7 +67,7 @@ def spenders(facts: Facts, position: Position, label: str, window: timedelta, en
         Spender(
             one.name, one.spent, one.recent, one.usual, (one.recent / total if total else Decimal(0)).quantize(_EXACT),
             one.requests_hour, one.last_used, everywhere.get(one.name, ((), frozenset()))[0],
-            everywhere.get(one.name, ((), frozenset()))[1],
+            everywhere.get(one.name, ((), frozenset()))[1], _teams(facts, groups[one.name]),
         )
         for one in found
         if one.spent or one.recent
@@ -167,6 +169,12 @@ def _everywhere(facts: Facts, label: str) -> dict[str, tuple[tuple[str, ...], fr
         )
         for name, pairs in found.items()
     }
+
+
+def _teams(facts: Facts, group: Sequence[int]) -> tuple[str, ...]:
+    """In whose name these series were used, by team's name or id."""
+    rows = (facts.ledger.labels[index] for index in group)
+    return tuple(sorted({row[name] for row in rows for name in _TEAMS if row.get(name)}))
 
 
 def _several(label: str, pairs: set[tuple[str, str]]) -> bool:

@@ -117,6 +117,7 @@ def evidence_of(one: Spender, fits: Decimal, readings: tuple[datetime, ...], thr
         "requests_hour": one.requests_hour,
         "last_used": one.last_used.isoformat() if one.last_used else None,
         "shared": list(one.shared),
+        "teams": list(one.teams),
     }
 
 
