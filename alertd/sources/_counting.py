@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -14,11 +15,19 @@ from alertd.core.counting.attribution import Attributor, Terms
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.presets import ANY, PLACES, PRESETS, Preset, Rule
 from alertd.core.faults import one_of
-from alertd.core.usage import METERS
+from alertd.core.usage import METERS, Line
 from alertd.options import Duration, Secret, SourceOptions, TextList, revealed
 from alertd.wire.http import Access
 
+_NAMED: Final = 5
 _ALIASES: Final = {
+    "agent_gateway": "agentgateway",
+    "claude": "claude_code",
+    "codex_cli": "codex",
+    "gemini": "gemini_cli",
+    "llama_cpp": "llamacpp",
+    "nvidia_dynamo": "dynamo",
+    "spring_ai": "otel",
     "anyscale": "vllm_ray",
     "cockpit": "scaleway",
     "envoy_ai_gateway": "envoy",
@@ -51,7 +60,9 @@ class CounterOptions(SourceOptions):
     )
     period: Duration | None = Field(None, description="For gauge_per_period: how long a period each value stands for")
     meter: str = Field("", description="Without a type label: what the counters count, such as input or output")
-    type_label: str = Field("", description="The label that tells what a series counts")
+    type_label: str = Field(
+        "", description="The label that tells what a series counts; __name__ where it is the metric's name"
+    )
     type_map: dict[str, str] = Field(
         default_factory=dict,
         description="From its values to meters: prompt=input, cached=cached_input<input (where input includes it)",
@@ -94,7 +105,11 @@ class CounterOptions(SourceOptions):
             raise ValueError("name the counters by `preset`, or by `metric` with `meter` or `type_map`")
         if not self.preset and not (self.meter or (self.type_label and self.type_map)):
             raise ValueError("say what they count: `meter`, or `type_label` with `type_map`")
+        if "<" in self.meter:
+            raise ValueError("`meter` is one meter; write what includes it in `type_map`, as cached=cached_input<input")
         for meaning in (self.meter, *self.type_map.values()):
+            if meaning.count("<") > 1:
+                raise ValueError(f"{meaning!r} names more than a meter and the one that includes it")
             for meter in filter(None, meaning.split("<")):
                 if meter not in METERS:
                     raise ValueError(f"{meter!r} is no meter; {one_of(meter, sorted(METERS))}")
@@ -112,11 +127,18 @@ class CounterOptions(SourceOptions):
         return self
 
     def _selected(self) -> bool:
-        return bool(self.preset or self.metric)
+        return bool(self.preset or self.metric or (self._by_name() and self.type_map))
+
+    def _by_name(self) -> bool:
+        """Whether the metrics' own names tell what they count."""
+        return self.type_label == "__name__"
 
     def _names(self) -> tuple[str, ...]:
+        return tuple(map(self._spelling, self.metric))
+
+    def _spelling(self, name: str) -> str:
         suffix = "_sum" if self.kind_of_metric == "histogram_sum" else ""
-        return tuple(name if name.endswith(suffix) else name + suffix for name in self.metric)
+        return name if name.endswith(suffix) else name + suffix
 
     def counters(self) -> Preset:
         """The preset, with what the operator says otherwise; or the operator's own counters as one."""
@@ -143,6 +165,11 @@ class CounterOptions(SourceOptions):
         )
         return Attributor(self.counters(), terms)
 
+    def spellings(self) -> dict[str, int]:
+        """Which spelling of its metric a name is, the best first; nothing where the operator named the metrics."""
+        rules = self.counters().rules if self.preset else ()
+        return {name: place for rule in rules for place, name in enumerate(rule.metrics)}
+
     def access(self) -> Access:
         """How the server is reached."""
         return Access(
@@ -167,7 +194,45 @@ class CounterOptions(SourceOptions):
         if not self.type_map:
             return (Rule(names, self.meter),)
         parts = ((value, *meaning.partition("<")[::2]) for value, meaning in self.type_map.items())
+        if self._by_name():
+            return tuple(Rule((self._spelling(name),), meter, within) for name, meter, within in parts)
         return tuple(Rule(names, meter, within, {self.type_label: (value,)}) for value, meter, within in parts)
+
+
+def one_spelling(found: Iterable[tuple[str, CounterSamples]], spellings: Mapping[str, int]) -> list[CounterSamples]:
+    """The counters by metric, without those that a target shows under a better spelling at the same time.
+
+    A counter beside its deprecated gauge, a metric's old name beside its new one: the same tokens, counted once.
+    """
+    given = list(found)
+    if len({spellings.get(metric, 0) for metric, _ in given}) < 2:  # noqa: PLR2004 - one spelling is the rule
+        return [series for _, series in given]
+    best: dict[tuple[str, Line, int], tuple[int, float, float]] = {}
+    for metric, series in given:
+        if not series.points:
+            continue
+        key, rank = (series.target, series.line, id(series.labels)), spellings.get(metric, 0)
+        first, last = series.points[0][0], series.points[-1][0]
+        known = best.get(key)
+        if known is None or rank < known[0]:
+            best[key] = rank, first, last
+        elif rank == known[0]:
+            best[key] = rank, min(first, known[1]), max(last, known[2])
+    kept = []
+    for metric, series in given:
+        rank, first, last = best.get((series.target, series.line, id(series.labels)), (0, inf, -inf))
+        beside = series.points and series.points[-1][0] >= first and series.points[0][0] <= last
+        if spellings.get(metric, 0) == rank or not beside:
+            kept.append(series)
+    return kept
+
+
+def unknown_types(found: Collection[str]) -> tuple[str, ...]:
+    """What is said of series that no rule takes: their tokens may be billed, and are in no figure of their own."""
+    if not found:
+        return ()
+    named = ", ".join(sorted(found)[:_NAMED]) + (", ..." if len(found) > _NAMED else "")
+    return (f"no rule takes {named}: their tokens have no meter of their own; map them by METRIC and TYPE_MAP",)
 
 
 def labels_of(samples: Iterable[CounterSamples]) -> dict[str, tuple[str, ...]]:

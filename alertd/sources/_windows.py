@@ -26,6 +26,7 @@ _ASIDE: Final = 300.0
 _TARGET_LABELS: Final = frozenset({"job", "instance", "namespace", "cluster"})
 _STATES: Final = any_of("__name__", ("up", "process_start_time_seconds"))
 _ENDINGS: Final = ("_total", "_sum")
+_MOST_UNKNOWN: Final = 20
 _LABELS: Final = msgspec.json.Decoder(dict[str, str])
 
 
@@ -81,6 +82,8 @@ class Windows:
         self._born: dict[str, tuple[float, float]] = {}
         self._starts_by_created_only = False
         self._texts: dict[str, str] = {}
+        #: Series of known metrics that no rule takes.
+        self.unknown: set[str] = set()
 
     def ever(self) -> bool:
         """Whether any counter was seen so far."""
@@ -171,6 +174,8 @@ class Windows:
         labels = _labels(text)
         metric = self._same(labels.get("__name__", ""))
         found = self._attributor.of(metric, labels)
+        if found is None and len(self.unknown) < _MOST_UNKNOWN:
+            self.unknown.update(filter(None, (self._attributor.unknown_type(metric, labels),)))
         return Counter(text, fingerprint(metric, labels), metric, self._same(target_of(labels)), found)
 
     def _same(self, text: str) -> str:

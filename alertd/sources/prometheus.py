@@ -16,11 +16,12 @@ from typing import Final
 
 from pydantic import Field, field_validator
 
+from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.matchers import Matcher, any_of, parse_matchers, parse_selector
 from alertd.core.counting.presets import REPLICAS, TOKEN_WORDS
 from alertd.core.messages.figures import plural
 from alertd.ports import Look, Reading, SourceError
-from alertd.sources._counting import CounterOptions, labels_of
+from alertd.sources._counting import CounterOptions, labels_of, one_spelling, unknown_types
 from alertd.sources._place import Place
 from alertd.sources._windows import Window, Windows
 from alertd.wire.answers import HttpProblem
@@ -84,6 +85,7 @@ class Prometheus:
         self.delay = options.delay if options.delay is not None else timedelta(seconds=preset.delay)
         self.stale_after = options.stale_after or max(5 * self.interval, timedelta(minutes=10)) + self.delay
         self._options = options
+        self._spellings = options.spellings()
         self._server = Server(Http(options.access()), options.url)
         self._windows = Windows(
             self._server,
@@ -135,14 +137,16 @@ class Prometheus:
             window = await self._windows.newest(now.timestamp())
         except SourceError as error:
             return Look(summary="not readable", problems=(str(error),))
-        samples = list(self._windows.samples(window))
+        samples = self._samples(window)
         if not samples:
             return await self._similar()
         copies = (_copies(window),) if window.copies else ()
         models = {series.line.model for series in samples}
         latest = datetime.fromtimestamp(max(series.points[-1][0] for series in samples), UTC)
         summary = f"{plural(len(samples), 'token counter')} of {plural(len(models), 'model')}"
-        return Look(summary, latest, (*window.warnings, *copies), labels_of(samples))
+        return Look(
+            summary, latest, (*window.warnings, *copies, *unknown_types(self._windows.unknown)), labels_of(samples)
+        )
 
     async def close(self) -> None:
         """Let the connections go."""
@@ -155,17 +159,26 @@ class Prometheus:
         if window.copies and not self._copies_told:
             self._copies_told = True
             log.warning("%s: %s", self.name, _copies(window))
-        samples = list(self._windows.samples(window, familiar_only=held))
+        samples = self._samples(window, familiar_only=held)
         return Reading(
             cursor=place.text(),
             until=datetime.fromtimestamp(place.seen or before.at, UTC),
             samples=samples,
             scrapes={} if held else before.with_last(window.targets.scrapes),
-            warnings=(*(window.warnings or self._unnamed(window)), *_astray(window)),
+            warnings=(
+                *(window.warnings or self._unnamed(window)),
+                *_astray(window),
+                *unknown_types(self._windows.unknown),
+            ),
             most_counters=self._options.max_series,
             progress=progress,
             complete_from=complete_from,
         )
+
+    def _samples(self, window: Window, *, familiar_only: bool = False) -> list[CounterSamples]:
+        """The window's counters, those of several spellings under the best one."""
+        found = self._windows.samples(window, familiar_only=familiar_only)
+        return one_spelling(((window.counters[one.fingerprint][0].metric, one) for one in found), self._spellings)
 
     async def _complete_from(self, window: Window, since: datetime) -> datetime:
         """The period's beginning where scrapes reach back to it; else the oldest scrape or start that is known."""

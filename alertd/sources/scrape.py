@@ -20,7 +20,7 @@ from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.presets import TOKEN_WORDS
 from alertd.core.messages.figures import plural
 from alertd.ports import Look, Reading, SourceError
-from alertd.sources._counting import CounterOptions, labels_of
+from alertd.sources._counting import CounterOptions, labels_of, one_spelling, unknown_types
 from alertd.sources._place import ANOTHER_KIND
 from alertd.wire.answers import Answer
 from alertd.wire.exposition import Page, Sample, names_on, read_page
@@ -66,6 +66,7 @@ class Scrape:
         self._target = str(httpx.URL(options.url).copy_with(query=None, userinfo=b""))
         self._attributor = options.attributor()
         self._metrics = options.counters().metrics()
+        self._spellings = options.spellings()
         self._stamps: dict[str, tuple[float, float]] = {}
         self._http = Http(options.access())
 
@@ -123,8 +124,13 @@ class Scrape:
     def _counters(self, page: Page, now: float) -> tuple[list[CounterSamples], tuple[str, ...]]:
         """The page's counters, and what makes them doubtful."""
         astray: set[str] = set()
-        samples = list(self._samples(page.samples, now, astray))
-        doubts = []
+        samples = one_spelling(self._samples(page.samples, now, astray), self._spellings)
+        unknown = {
+            self._attributor.unknown_type(one.name, one.labels)
+            for one in page.samples
+            if self._attributor.of(one.name, one.labels) is None
+        }
+        doubts = list(unknown_types({one for one in unknown if one is not None}))
         if page.bad:
             lines = ", ".join(map(str, page.bad[:_NAMED])) + (", ..." if len(page.bad) > _NAMED else "")
             doubts.append(
@@ -136,7 +142,7 @@ class Scrape:
             doubts.append(f"{self._target}: the timestamps of {names} cannot be right, {_STAMPS}")
         return samples, tuple(doubts)
 
-    def _samples(self, page: list[Sample], now: float, astray: set[str]) -> Iterator[CounterSamples]:
+    def _samples(self, page: list[Sample], now: float, astray: set[str]) -> Iterator[tuple[str, CounterSamples]]:
         created = {
             _key(sample, "_created"): began
             for sample in page
@@ -148,7 +154,8 @@ class Scrape:
             if found is not None:
                 name = fingerprint(sample.name, sample.labels)
                 at = now if sample.at is None else self._stamp(name, sample, sample.at, now, astray)
-                yield self._series(name, sample, found, at, created.get(_key(sample, "_total", "_sum"), start))
+                began = created.get(_key(sample, "_total", "_sum"), start)
+                yield sample.name, self._series(name, sample, found, at, began)
 
     def _stamp(self, name: str, sample: Sample, at: float, now: float, astray: set[str]) -> float:
         """When a sample with a timestamp was true: its own time where that can be, else now."""

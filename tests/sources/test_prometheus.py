@@ -493,3 +493,20 @@ async def test_targets_that_come_and_go_leave_nothing_behind():
     for _ in range(20):
         await windows.newest(T)
     assert len(windows._texts) <= len(windows._known) + 1 <= 2_000
+
+
+def test_a_counter_beside_its_deprecated_gauge_is_one_count_and_an_unknown_type_is_named():
+    memory = Memory()
+    for name in ("ray_vllm_prompt_tokens_total", "ray_vllm_prompt_tokens"):
+        memory.add(name, minutes(180, 10), model_name="qwen", WorkerId="w1")
+    memory.add("up", [(at, "1") for at, _ in minutes(180)])
+    with prometheus(memory) as server:
+        assert total(collect(server.url, preset="vllm_ray")) == 179 * 10
+    memory = Memory()
+    for kind in ("input", "image_input", "total"):
+        memory.add("gen_ai_client_token_usage_sum", minutes(180, 10), gen_ai_token_type=kind)
+    with prometheus(memory) as server:
+        ledger = collect(server.url, preset="otel")
+        assert total(ledger) == 179 * 10
+        assert 'gen_ai_token_type="image_input"' in ledger.readings[-1].warnings[0]
+        assert "image_input" in look(server.url, preset="otel").problems[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
-from alertd.core.counting.presets import ANY, PLACES, REPLICAS, Preset, Rule
+from alertd.core.counting.presets import ANY, OVERLAPPING, PLACES, REPLICAS, Preset, Rule
 from alertd.core.counting.pseudonyms import Pseudonyms
 from alertd.core.pricing.model_names import PROVIDERS, provider_id
 from alertd.core.usage import Labels, Line
@@ -63,6 +63,16 @@ class Attributor:
                 labels = self._scope(raw)
                 within = self._line(raw, rule.within) if rule.within else None
                 return Attribution(self._line(raw, rule.meter), labels, within)
+        return None
+
+    def unknown_type(self, metric: str, raw: Mapping[str, str]) -> str | None:
+        """What a series of a known metric counts, as its label says, where no rule takes it and no total holds it."""
+        for rule in self._rules.get(metric, ()):
+            for label in rule.where:
+                value = raw.get(label, "")
+                if value and not any(word in value.lower() for word in OVERLAPPING):
+                    shown = "".join(char if char.isprintable() else "?" for char in value[:40])
+                    return f'{metric}{{{label}="{shown}"}}'
         return None
 
     def _line(self, raw: Mapping[str, str], meter: str) -> Line:

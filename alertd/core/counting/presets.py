@@ -73,7 +73,7 @@ _GEN_AI: Final = _sum(
     "gen_ai_client_token_usage_token",
     "gen_ai_client_token_usage_tokens",
     "gen_ai.client.token.usage",
-)
+) + _counter("gen_ai_client_token_usage")  # Spring AI's is a counter; the bare name is a native histogram's
 _GEN_AI_TYPES: Final = {
     "input": "input",
     "output": "output",
@@ -82,7 +82,25 @@ _GEN_AI_TYPES: Final = {
     "input_cached": "cached_input<input",
     "cache_read_input": "cached_input<input",
     "cache_creation_input": "cache_write<input",
+    "input_cache_read": "cached_input<input",
+    "input_cache_write": "cache_write<input",
+    "cache_write_input": "cache_write<input",
+    "cached": "cached_input<input",
+    "cache_read": "cached_input<input",
+    "cache_write": "cache_write<input",
+    "cache_creation": "cache_write<input",
+    "input_tokens": "input",
+    "prompt_tokens": "input",
+    "prompt": "input",
+    "output_tokens": "output",
+    "completion_tokens": "output",
+    "cached_tokens": "cached_input<input",
+    "prompt_cache_tokens": "cached_input<input",
+    "cache_read_input_tokens": "cached_input<input",
+    "cache_creation_input_tokens": "cache_write<input",
 }
+#: Values of a type label that count tokens which others count too, or no tokens that are billed apart.
+OVERLAPPING: Final = ("total", "reasoning", "thought")
 _GEN_AI_MODEL: Final = (
     "gen_ai_response_model",
     "gen_ai_request_model",
@@ -181,7 +199,12 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             rules=_typed(
                 ("kong_ai_llm_tokens_total", "ai_llm_tokens_total", "kong_ai_tokens_total", "ai_tokens_total"),
                 "token_type",
-                {"prompt_tokens": "input", "completion_tokens": "output"},
+                {
+                    "prompt_tokens": "input",
+                    "completion_tokens": "output",
+                    "prompt_cache_tokens": "cached_input<input",
+                    "cached_tokens": "cached_input<input",
+                },
             ),
             model=("ai_model", "model_name"),
             providers=("ai_provider", "provider_name"),
@@ -201,6 +224,77 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 "key": ("virtual_key_name", "virtual_key_id"),
                 "customer": ("customer_name", "customer_id"),
             },
+        ),
+        "agentgateway": Preset(
+            _typed(_sum("agentgateway_gen_ai_client_token_usage"), "gen_ai_token_type", _GEN_AI_TYPES),
+            _GEN_AI_MODEL,
+            providers=_GEN_AI_PROVIDERS,
+            labels=_SERVICE,
+        ),
+        "claude_code": Preset(
+            rules=_typed(
+                ("claude_code_token_usage_tokens_total", "claude_code_token_usage_total"),
+                "type",
+                {"input": "input", "output": "output", "cacheRead": "cached_input", "cacheCreation": "cache_write"},
+            ),
+            model=("model",),
+            provider="anthropic",
+            labels={"user": ("user_email", "user_id"), "organization": ("organization_id",)},
+        ),
+        "codex": Preset(
+            rules=_typed(_sum("codex_turn_token_usage", "codex_turn_token_usage_tokens"), "token_type", _GEN_AI_TYPES),
+            model=("model",),
+            provider="openai",
+            labels=_SERVICE,
+        ),
+        "gemini_cli": Preset(
+            # Thinking and the results of tools come beside output and input; what the cache had is within input.
+            rules=_typed(
+                _counter("gemini_cli_token_usage"),
+                "type",
+                {
+                    "input": "input",
+                    "output": "output",
+                    "thought": "output",
+                    "tool": "input",
+                    "cache": "cached_input<input",
+                },
+            ),
+            model=("model",),
+            provider="google",
+            labels={"user": ("user_email", "user_id")},
+        ),
+        "apisix": Preset(
+            rules=(
+                Rule(_counter("apisix_llm_prompt_tokens"), "input"),
+                Rule(_counter("apisix_llm_completion_tokens"), "output"),
+            ),
+            model=("llm_model", "request_llm_model"),
+            labels={"key": ("consumer",)},
+        ),
+        "higress": Preset(
+            rules=(
+                Rule(_counter("route_upstream_model_consumer_metric_input_token"), "input"),
+                Rule(_counter("route_upstream_model_consumer_metric_output_token"), "output"),
+            ),
+            model=("ai_model",),
+            labels={"key": ("ai_consumer",), "route": ("ai_route",)},
+        ),
+        "llamacpp": Preset(
+            rules=(
+                Rule(("llamacpp:prompt_tokens_total",), "input"),
+                Rule(("llamacpp:tokens_predicted_total",), "output"),
+            ),
+            model=("model", "model_name", "job"),
+            provider="llamacpp",
+        ),
+        "dynamo": Preset(
+            rules=(
+                Rule(_sum("dynamo_frontend_input_sequence_tokens"), "input"),
+                Rule(("dynamo_frontend_output_tokens_total",), "output"),
+            ),
+            model=("model",),
+            provider="dynamo",
         ),
     }
 )
