@@ -244,7 +244,7 @@ def _resolved(position: Position, app: App) -> dict[str, Any]:
 
 
 def _show(report: Report) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     for what, name, ok, said in report.rows:
         mark = "[green]ok[/green]  " if ok else "[bold red]FAIL[/bold red]"
         if ok and said.startswith(_WARNING):

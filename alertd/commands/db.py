@@ -185,7 +185,7 @@ def bar() -> Any:
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True)) as shown:
+    with Progress(*columns, console=Console(stderr=True, emoji=False)) as shown:
 
         def progress(name: str, done: int, total: int) -> None:
             if name not in tasks:

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         say(f"The last evaluation of {name} is {age(now - records[0].at)} old; alertd run may not be running.")
     if settings.dry_run:
         say("ALERTD_DRY_RUN is on: everything is evaluated, nothing is sent.")
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     for record in records:
         own = {identity: one for identity, one in lifecycles.items() if one.key.startswith(f"{record.name}/")}
         if args.json:

@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(as_answer(rated), ensure_ascii=False))
     else:
-        show(rated, Console())
+        show(rated, Console(emoji=False))
     return 1 if isinstance(rated.converted, NoRate) else 0
 
 

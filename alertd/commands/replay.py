@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         _lines(records)
     else:
-        _show(records, budgets, Console(highlight=False))
+        _show(records, budgets, Console(highlight=False, emoji=False))
     return 0
 
 
@@ -137,7 +137,7 @@ def _replayed(
     except PriceFileError as error:
         raise refusal("--prices", str(error), "config/prices.example.toml shows how one is written") from error
     rates = [Rate(base, quote, rate) for (base, quote), rate in settings.fx.items()] if settings else []
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(console=Console(stderr=True, emoji=False), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(escape(name), total=1.0)
         return replay(
             usage, budgets, book, exchange_of(rates_of(book, rates)), lambda share: bar.update(task, completed=share)

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(_answer(wanted), indent=2))
     else:
-        show(wanted if args.all else wanted[:_SHOWN], len(wanted), datetime.now(UTC), Console())
+        show(wanted if args.all else wanted[:_SHOWN], len(wanted), datetime.now(UTC), Console(emoji=False))
     return 0
 
 
@@ -105,7 +105,7 @@ def _only(records: Sequence[StatusRecord], only: str | None) -> list[StatusRecor
 
 async def _watched(app: App, settings: Settings, args: argparse.Namespace, only: str | None) -> int:
     """Draws until it is cancelled. A database that does not answer is said in the table's place, and asked again."""
-    console = Console()
+    console = Console(emoji=False)
     with drawn(console) as draw:
         while True:
             try:

@@ -27,7 +27,6 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "ServiceName": ("ServiceName", "Service"),
     "ServiceId": ("ServiceId", "Id"),
 }
-_PROVIDERS: Final = {"microsoft": "azure", "google cloud": "google", "google cloud platform": "google"}
 _VOCABULARY: Final = ("ChargeCategory", "ChargeClass", "ChargeFrequency", "PricingCategory")
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?\Z")
 _OTHERS: Final = (
@@ -127,8 +126,7 @@ class Row:
         return "" if cell == "NULL" else cell
 
     def provider(self) -> str:
-        name = provider_id(self.text("ProviderName"))
-        return _PROVIDERS.get(name, name)
+        return provider_id(self.text("ProviderName"))
 
     def cost(self, column: str) -> Decimal:
         """ValueError where there is none: an empty cost is not known, and not 0."""

@@ -24,6 +24,7 @@ from alertd.core.billing.roles import Standing
 from alertd.core.counting.buckets import nanos
 from alertd.core.messages.figures import plural
 from alertd.core.money import Money
+from alertd.core.rating.allocate import allocate
 from alertd.core.rating.amounts import from_nanos, from_units_and_nanos
 from alertd.core.usage import BilledCost
 from alertd.options import Secret, SourceOptions, TextList, ZoneName
@@ -35,6 +36,7 @@ PROVIDER: Final = "scaleway"
 #: Bills are refreshed some times a day [not promised].
 PACE: Final = Pace(timedelta(hours=1), timedelta(hours=24), timedelta(hours=24))
 _PAGE: Final = 100
+_CENT: Final = Decimal("0.01")
 #: `llama-3.3-70b-instruct - Output tokens` is the model and what was counted [not promised].
 _RESOURCE: Final = re.compile(r"(?P<model>.+?)\s+-\s+(?P<what>.*\btokens?\b.*)\Z", re.IGNORECASE)
 _KNOWN: Final = (
@@ -194,20 +196,36 @@ class Scaleway:
                 left[name] = left.get(name, Decimal(0)) + cost.amount
         if left:
             self._billing.once(f"left out of the bill: {', '.join(sorted(left))}; `products` says what is taken")
-        lines |= self._discount(scope, first, rows, alone=not left)
+        lines = self._discounted(scope, first, lines, alone=not left)
         at = first.instant("updated_at") if "updated_at" in first else None
         return Bill(at, lines, left)
 
-    def _discount(self, scope: str, first: Fields, rows: Sequence[Fields], *, alone: bool) -> dict[Key, int]:
-        """What the bill takes off as a whole (free tier, vouchers), where it can only be for what is taken."""
+    def _discounted(self, scope: str, first: Fields, lines: dict[Key, int], *, alone: bool) -> dict[Key, int]:
+        """The lines less what the bill takes off as a whole (free tier, vouchers), if it can only be for these.
+
+        It is shared in proportion to what each project was charged, to the cent, and so among a project's lines.
+        """
         if "total_discount_untaxed_value" not in first or self._options.discounts == "leave_out":
-            return {}
-        off = -abs(first.number("total_discount_untaxed_value"))
+            return lines
+        off = abs(first.number("total_discount_untaxed_value"))
         if off and not alone and self._options.discounts == "auto":
             self._billing.once("discounts are left out: they may be for products that are not taken")
-            return {}
-        currency = next((_value(row).currency for row in rows), "EUR")
-        return {Entry(currency, "", scope, "", "discount", "", ""): nanos(Money(off, currency))} if off else {}
+            return lines
+        if not off:
+            return lines
+        if not any(amount > 0 for amount in lines.values()):
+            return lines | {Entry("EUR", "", scope, "", "discount", "", ""): -nanos(Money(off, "EUR"))}
+        projects: dict[str, list[Key]] = {}
+        for key in lines:
+            entry = Entry(*key)
+            projects.setdefault(entry.project_id or entry.project, []).append(key)
+        sums = [sum(max(lines[key], 0) for key in keys) for keys in projects.values()]
+        net = dict(lines)
+        for keys, share in zip(projects.values(), allocate(off, sums, _CENT), strict=True):
+            parts = allocate(share, [max(lines[key], 0) for key in keys])
+            for key, part in zip(keys, parts, strict=True):
+                net[key] -= nanos(Money(part, Entry(*key).currency))
+        return net
 
     def _wanted(self, entry: Entry) -> bool:
         names = [name.lower() for name in (entry.category, entry.product, entry.resource, entry.sku)]

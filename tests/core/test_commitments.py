@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -10,7 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertd.core.billing.commitments import PERS, certain_money, charged_between, pieces
+from alertd.core.budgets import Amount, Budget, parse_threshold
+from alertd.core.judgement.positions import Position
+from alertd.core.judgement.thresholds import stands
 from alertd.core.money import Money
+from alertd.core.periods import PeriodRule
 from alertd.core.usage import Committed
 
 NOVEMBER, DECEMBER = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
@@ -115,3 +120,17 @@ def test_another_currency_without_a_rate_is_named_and_in_no_figure() -> None:
     assert (found.charged, found.ahead, found.unconverted) == (0, 0, ("seats",))
     half = certain(commitment("1200", "month"), now=NOVEMBER, unit="EUR", exchange=lambda *_: Decimal("0.5"))
     assert half.ahead == Decimal("600.00")
+
+
+def test_an_amount_that_is_certain_to_be_passed_fires_its_forecast_without_any_history() -> None:
+    now = DECEMBER + timedelta(minutes=1)
+    rule = PeriodRule("month", UTC)
+    threshold = parse_threshold("forecast 100%")
+    budget = Budget("endpoint", Amount(Decimal(100), "USD"), rule, thresholds=(threshold,))
+    sure = certain(commitment("0.0542", "minute", DECEMBER), now=now, start=DECEMBER, end=JANUARY)
+    position = Position(
+        budget, (), rule.containing(now), budget.amount, Decimal("0.0542"), None, now, now, certain=sure
+    )
+    assert stands(position, threshold, now) is True
+    assert stands(replace(position, certain=None), threshold, now) is None
+    assert stands(replace(position, spent=Decimal(101)), threshold, now) is None  # the actual level says it

@@ -235,6 +235,18 @@ def test_discounts_count_where_they_can_only_be_for_what_is_taken(*, others: boo
     assert found.cost(currency="EUR") == Decimal(total)
 
 
+def test_a_discount_of_the_account_is_shared_over_its_projects_to_the_cent_and_is_no_project() -> None:
+    dev = {"project_name": "dev", "project_id": "p2"}
+    lines = [line(0, 900_000_000, sku="/in"), line(2, 700_000_000), line(0, 150_000_000, **dev, sku="/in"),
+             line(0, 350_000_000, **dev)]  # fmt: skip
+    with serving(paged(bill(lines, "2026-11-20T00:00:00Z", discount=-0.9))) as server:
+        found = held(server.url).round(SINCE, NOW)
+    assert found.labels("project") == {"prod", "dev"}
+    for project, net in (("prod", "2.81"), ("dev", "0.39")):
+        own = found.cost(lambda key, project=project: dict(key.labels)["project"] == project, "EUR")  # type: ignore[misc]
+        assert own == Decimal(net)
+
+
 def test_a_currency_never_seen_is_kept_apart_and_what_is_none_is_named() -> None:
     swiss = line(3)
     swiss["value"]["currency_code"] = "CHF"

@@ -55,9 +55,11 @@ class Outlook:
             if self._around.now >= position.period.end or position.data_until is None or not self._members(number):
                 continue
             begun = self._begun(number, position, position.data_until)
+            commitments = self._committed(position) if self._around.commitments else []
+            if begun is None and commitments:
+                begun = position.complete_from  # a contract needs no history
             if begun is None:
                 continue
-            commitments = self._committed(position) if self._around.commitments else []
             lines, rate = self._rule(number, position, commitments)
             if isinstance(begun, datetime) or commitments or rate is not None:
                 alone[number] = self._question(number, position, begun, commitments)

@@ -71,6 +71,9 @@ def stands(position: Position, threshold: Threshold, now: datetime) -> bool | No
 
 def _forecast(position: Position, threshold: Threshold, now: datetime) -> bool | None:
     level = float(threshold.reached_at(position.amount))
+    certain = position.certain
+    if certain is not None and position.spent < threshold.reached_at(position.amount) <= position.spent + certain.ahead:
+        return True  # a contract needs no history
     if position.projection is None or position.spent >= threshold.reached_at(position.amount):
         return None  # the actual level says it
     bound = position.projection.fires_below(threshold.probability)

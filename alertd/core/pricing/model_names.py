@@ -71,6 +71,58 @@ PROVIDERS: Final = {
     "zai": "zai",
 }
 
+#: What bills call the company that sells, without its legal form -> the same ids.
+COMPANIES: Final = {
+    "alibaba cloud": "alibaba",
+    "amazon web services": "aws",
+    "amazon web services emea": "aws",
+    "amazon": "aws",
+    "amazon bedrock": "aws",
+    "anthropic": "anthropic",
+    "anyscale": "anyscale",
+    "aws": "aws",
+    "aws bedrock": "aws",
+    "azure openai": "azure",
+    "cerebras systems": "cerebras",
+    "cohere": "cohere",
+    "databricks": "databricks",
+    "deepseek": "deepseek",
+    "fireworks ai": "fireworks",
+    "fireworks.ai": "fireworks",
+    "gcp": "google",
+    "google": "google",
+    "google ai studio": "google",
+    "google cloud": "google",
+    "google cloud emea": "google",
+    "google cloud platform": "google",
+    "google vertex ai": "google",
+    "groq": "groq",
+    "microsoft": "azure",
+    "microsoft azure": "azure",
+    "microsoft ireland operations": "azure",
+    "mistral": "mistral",
+    "mistral ai": "mistral",
+    "oci": "oracle",
+    "openai": "openai",
+    "openai opco": "openai",
+    "openai ireland": "openai",
+    "openrouter": "openrouter",
+    "oracle": "oracle",
+    "oracle america": "oracle",
+    "oracle cloud": "oracle",
+    "oracle cloud infrastructure": "oracle",
+    "perplexity ai": "perplexity",
+    "scaleway": "scaleway",
+    "together ai": "together",
+    "together computer": "together",
+    "vertex ai": "google",
+    "x.ai": "x-ai",
+}
+#: A company's legal form at the end of its name.
+_COMPANY: Final = re.compile(
+    r"(?:[,.\s]+(?:inc|llc|pbc|ltd|limited|corp|corporation|co|company|gmbh|s\.?a\.?s|s\.?a\.?r\.?l|plc|l\.?p)\.?)+\Z"
+)
+
 #: Engines that people run themselves: a model of the same name elsewhere says nothing about their cost.
 SELF_HOSTED: Final = frozenset(
     {"huggingface_tgi", "llamacpp", "llamafile", "lm_studio", "ollama", "ray", "self_hosted", "sglang", "tgi", "triton"}
@@ -95,8 +147,8 @@ class Candidate:
 
 def provider_id(name: str) -> str:
     """The book's id of a provider, whatever a gateway calls it; an unknown name is only lower-cased."""
-    lowered = name.strip().lower()
-    return PROVIDERS.get(lowered, lowered)
+    lowered = " ".join(name.strip().lower().split())
+    return PROVIDERS.get(lowered) or COMPANIES.get(_COMPANY.sub("", lowered), lowered)
 
 
 def candidates(provider: str, model: str) -> tuple[Candidate, ...]:
