@@ -57,6 +57,8 @@ _MAKERS: Final = (
     "zai",
 )
 _TIERED: Final = "at least this: large requests are dearer, and their size is not known"
+#: OpenRouter's suffix of what costs nothing; the list has such models without any price.
+_FREE: Final = ":free"
 _SUFFIXES: Final = {"k": 1_000, "m": 1_000_000}
 
 
@@ -100,6 +102,10 @@ class GenaiPrices:
     def history(self, provider: str, model: str, meter: str, modifiers: Modifiers) -> tuple[Price, ...] | Unpriced:
         """A meter's unit prices in US dollars, oldest first. An empty provider: whoever the model's name belongs to."""
         found = self._sold(provider, model)
+        if model.endswith(_FREE) and (provider == "openrouter" or (found and found[0].id == "openrouter")):
+            return (
+                Price("openrouter", model, Decimal(0), _MILLION, "USD", None, self.version, note="free by its name"),
+            )
         if found is None:
             return Unpriced(f"genai-prices does not know {provider}/{model}".replace(" /", " "))
         seller, sold = found
@@ -156,10 +162,14 @@ def _asked(meter: str, modifiers: Modifiers) -> _Asked | None:
 
 def _size(context: str) -> int | None:
     """The least tokens of each request, by its context window (200k-1M) or its own size; None: not said."""
-    least = context.lower().split("-")[0].removeprefix(">")
+    plain = context.lower().replace(" ", "")
+    if plain.startswith(("\u2264", "<")) and plain.lstrip("\u2264<=").rstrip("km").isdecimal():
+        return 1
+    above = plain.startswith(">") and plain[-1:] in _SUFFIXES
+    least = plain.split("-")[0].removeprefix(">")
     scale = _SUFFIXES.get(least[-1:], 1)
     digits = least.rstrip("km")
-    return int(digits) * scale + (1 if "-" in context and int(digits) else 0) if digits.isdecimal() else None
+    return int(digits) * scale + (1 if (above or "-" in plain) and int(digits) else 0) if digits.isdecimal() else None
 
 
 def _selects(when: Mapping[str, str], variant: Mapping[str, str]) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from genai_prices import Usage as ListUsage
 from genai_prices import calc_price
 
-from alertd.core.pricing.prices import PriceBook, Unpriced
+from alertd.core.pricing.prices import Price, PriceBook, Unpriced
 from alertd.core.usage import Line
 
 DAY = date(2026, 11, 1)
@@ -134,7 +134,19 @@ def test_a_price_that_depends_on_each_requests_size_is_bounded_not_mispriced(boo
     assert (price.of(1_000_000), price.ceiling, price.ceiling_above) == (3, 6, 200_000)
 
 
-@pytest.mark.parametrize(("context", "dollars"), [("0-200k", "3"), ("200k-1M", "6"), ("150000", "3"), ("200001", "6")])
+@pytest.mark.parametrize(
+    ("context", "dollars"),
+    [
+        ("0-200k", "3"),
+        ("200k-1M", "6"),
+        ("150000", "3"),
+        ("200001", "6"),
+        ("> 200k", "6"),
+        (">200k", "6"),
+        ("\u2264 200k", "3"),
+        ("<= 200k", "3"),
+    ],
+)
 def test_a_known_size_of_request_settles_the_price(book: PriceBook, context, dollars) -> None:
     price = book.price(Line("anthropic", "claude-sonnet-4-5", "input", (("context", context),)), DAY)
     assert not isinstance(price, Unpriced)
@@ -188,3 +200,25 @@ def test_unit_prices_times_quantities_are_the_lists_own_figure(book: PriceBook, 
     )
     at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
     assert ours == calc_price(usage, model, provider_id="openai", genai_request_timestamp=at).total_price
+
+
+@pytest.mark.parametrize("model", ["deepseek/deepseek-r1:free", "qwen/qwen3-coder:free", "openai/gpt-oss-120b:free"])
+def test_a_model_that_is_free_by_its_name_costs_nothing_and_is_not_unpriced(book: PriceBook, model: str) -> None:
+    price = book.price(Line("openrouter", model, "input"), DAY)
+    assert isinstance(price, Price)
+    assert price.amount == 0
+
+
+def test_an_inference_profile_without_a_provider_is_bedrock_s(book: PriceBook) -> None:
+    name = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+    bare, named = (book.price(Line(provider, name, "input"), DAY) for provider in ("", "aws"))
+    assert isinstance(bare, Price)
+    assert (bare.provider, bare.amount) == ("aws", Decimal("3.3"))
+    assert bare == named
+
+
+@pytest.mark.parametrize("model", ["azure/eu/gpt-5", "azure/us-gov/gpt-5", "azure/swedencentral/gpt-5"])
+def test_a_place_that_is_left_out_of_a_model_s_name_is_said(book: PriceBook, model: str) -> None:
+    price = book.price(Line("azure", model, "input"), DAY)
+    assert isinstance(price, Price)
+    assert "may cost more" in price.assumed

@@ -123,6 +123,19 @@ _COMPANY: Final = re.compile(
     r"(?:[,.\s]+(?:inc|llc|pbc|ltd|limited|corp|corporation|co|company|gmbh|s\.?a\.?s|s\.?a\.?r\.?l|plc|l\.?p)\.?)+\Z"
 )
 
+#: Bedrock's names: a maker before the first dot, with or without an inference profile's place before it.
+_BEDROCK: Final = re.compile(
+    r"(?:(?:us|us-gov|eu|apac|ap|global|jp|au|ca)\.)?"
+    r"(?:ai21|amazon|anthropic|cohere|deepseek|luma|meta|minimax|mistral|moonshot|nvidia|openai|qwen|stability|twelvelabs"
+    r"|writer|zai)\.[a-z]"
+)
+#: A place in a model's path: what is left of the name may be sold dearer there.
+_PLACE: Final = re.compile(
+    r"us|eu|apac|jp|us-gov|gov|datazone|[a-z]{2}(?:-gov)?-[a-z]+-\d"
+    r"|(?:us)?(?:north|south|east|west|central|sweden|france|germany|uk|switzerland|japan|australia|canada|norway)"
+    r"(?:us|europe|asia|central|east|west|north|south|centralus|westcentral)?\d?"
+)
+
 #: Engines that people run themselves: a model of the same name elsewhere says nothing about their cost.
 SELF_HOSTED: Final = frozenset(
     {"huggingface_tgi", "llamacpp", "llamafile", "lm_studio", "ollama", "ray", "self_hosted", "sglang", "tgi", "triton"}
@@ -156,7 +169,8 @@ def candidates(provider: str, model: str) -> tuple[Candidate, ...]:
 
     An empty provider in a reading means "whoever sells a model of this name".
     """
-    seen = dict.fromkeys(_candidates(provider_id(provider), model.strip().lower()))
+    seller, name = provider_id(provider), model.strip().lower()
+    seen = dict.fromkeys(_candidates(seller or ("aws" if _BEDROCK.match(name) else ""), name))
     return tuple(seen)
 
 
@@ -183,16 +197,18 @@ def _unprefixed(provider: str, model: str) -> Iterator[Candidate]:
     """As written, then with each prefix taken off; a prefix that names a provider settles an open one."""
     if not _routed(provider, model):
         yield Candidate(provider, model)
-    rest = model
+    rest, assumed = model, ""
     while "/" in rest:
         prefix, rest = rest.split("/", 1)
+        if _PLACE.fullmatch(prefix):
+            assumed = f"priced as {rest} without a place: {prefix} in its name may cost more"
         named = _named(prefix)
         if named and provider and provider != named and provider in PROVIDERS.values():
             yield Candidate(provider, rest)
             yield Candidate(named, rest, f"{provider} does not list it: priced as {named}'s", elsewhere=True)
             continue
         provider = named or provider
-        yield Candidate(provider, rest)
+        yield Candidate(provider, rest, assumed)
 
 
 def _routed(provider: str, model: str) -> bool:
