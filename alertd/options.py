@@ -287,8 +287,10 @@ class RevokerOptions(Connection):
     not_in_last: Duration = Field(
         timedelta(0), description="It does nothing in so much time before the end of the budget's period"
     )
-    undo: Literal["auto", "by_hand"] = Field(
-        "auto", description="auto: undone when the next period starts or the budget is raised; by_hand: by command only"
+    undo: Literal["auto", "by_hand"] | None = Field(
+        None,
+        description="auto: undone when the next period starts or the budget is raised; by_hand: by command only. "
+        "The default is by_hand for what turns a key off, auto for a limit or a warning",
     )
 
     def looks_up(self) -> str:

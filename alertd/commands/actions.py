@@ -20,7 +20,7 @@ from alertd.core.messages.spans import clean
 from alertd.loops.act import Seen
 from alertd.ports import RevokerError, SourceError
 
-HELP: Final = "list, plan, approve, refuse, restore or pause what is done to keys"
+HELP: Final = "list, plan, approve, refuse, restore, disown or pause what is done to keys"
 EXAMPLES: Final = (
     "alertd actions --env-file my.env                                    # what is configured, every act, its audit",
     "alertd actions plan --env-file my.env                               # what would be done now, and why not more",
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do, and the handle that stands in the message where one is needed."""
     add_settings_arguments(parser)
     parser.add_argument("what", nargs="?", default="list", choices=sorted(_DOES), help="default: %(default)s")
-    parser.add_argument("handle", nargs="?", default="", help="of approve, refuse and restore")
+    parser.add_argument("handle", nargs="?", default="", help="of approve, refuse, restore and disown")
     parser.add_argument("--by", default=who(), help="who answers (default: you, %(default)s)")
     parser.add_argument("--reason", default="", help="why; kept in the audit")
     parser.add_argument("--off", action="store_true", help="of pause: go on")
@@ -144,6 +144,11 @@ async def _restore(app: App, args: argparse.Namespace) -> int:
     return await _moved(app, args, "restore", lease_until=None, not_before=None, attempts=0, sent=None, error="")
 
 
+async def _disown(app: App, args: argparse.Namespace) -> int:
+    """The action is taken out of alertd's hands: what it changed stays, and nothing undoes it any more."""
+    return await _moved(app, args, "disown", lease_until=None, not_before=None, ours=False)
+
+
 async def _pause(app: App, args: argparse.Namespace) -> int:
     now = app.clock.now()
     value = None if args.off else {"at": now.isoformat(), "by": args.by, "reason": args.reason}
@@ -225,6 +230,7 @@ _DOES: Final[Mapping[str, Callable[[App, argparse.Namespace], Awaitable[int]]]] 
     "approve": _approve,
     "refuse": _refuse,
     "restore": _restore,
+    "disown": _disown,
     "pause": _pause,
     "report": _report,
 }

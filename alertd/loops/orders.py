@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from pydantic import SecretStr
 
@@ -11,6 +12,9 @@ from alertd.core.actions.terms import Terms
 from alertd.core.events import Event
 from alertd.options import Options, RevokerOptions
 from alertd.ports import NewMessage, Revoker
+
+#: What may be undone by itself unless the configuration says otherwise; a key that is off may be off for a leak by now.
+_GENTLE: Final = frozenset({"warn", "throttle"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ def action_of(name: str, options: RevokerOptions, revoker: Revoker, others: Mapp
         max_per_hour=options.max_per_hour,
         expiry=options.expiry,
         not_in_last=options.not_in_last,
-        undone=options.undo,
+        undone=options.undo or ("auto" if revoker.lever.grade in _GENTLE else "by_hand"),
         lacks=revoker.lacks or _shared(options, others),
     )
     return Action(terms, revoker)

@@ -36,7 +36,8 @@ _STATES: Final[Mapping[str, tuple[str, str]]] = {
     "restored": ("restored", "information"),
     "stuck": ("could not be restored", "critical"),
     "drifted": ("changed by somebody else", "warning"),
-    "expired": ("expired without an answer", "information"),
+    "disowned": ("left as it is; alertd does not undo it", "information"),
+    "expired": ("expired, nothing was done", "information"),
     "refused": ("refused", "information"),
 }
 _UNANSWERED: Final = (
@@ -47,8 +48,8 @@ _UNANSWERED: Final = (
 _ANSWERS: Final[Mapping[str, tuple[str, ...]]] = {
     "awaiting": ("approve", "refuse"),
     "approved": ("refuse",),
-    "verified": ("restore",),
-    "stuck": ("restore",),
+    "verified": ("restore", "disown"),
+    "stuck": ("restore", "disown"),
 }
 #: What becomes of an act in this state at the hour at which it expires.
 _EXPIRIES: Final[Mapping[str, str]] = {
@@ -165,7 +166,7 @@ def _entry(act: Act, steps: Sequence[Step], now: datetime) -> Markup:
 def _answers(act: Act) -> list[Markup]:
     """What a person can type now."""
     verbs = _ANSWERS.get(act.state, ())
-    if not verbs or (verbs == ("restore",) and not (act.ours and act.reversible)):
+    if not verbs or ("restore" in verbs and not (act.ours and act.reversible)):
         return []
     return [element("p", element("code", f"alertd actions {verb} {act.handle}")) for verb in verbs]
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from alertd import registry
 from alertd.cli import main
 from alertd.core.actions.act import Act
 from alertd.core.events import Event
+from alertd.loops.orders import action_of
 from alertd.stores import sqlite
 
 
@@ -113,3 +115,36 @@ def test_a_pause_is_seen_and_lifted(house, capsys):
 def test_a_plan_and_a_report_of_nothing_are_empty_json(house, capsys, what):
     assert main(["actions", what, "--json", "--env-file", str(house)]) == 0
     assert json.loads(capsys.readouterr().out) in ([], {"would": [], "would_not": []})
+
+
+async def _verify(url: str) -> None:
+    """The proposal of the fixture was approved and carried out."""
+    store = sqlite.build(url)
+    await store.open()
+    ((name, (value, revision)),) = [one for one in (await store.memory()).items() if one[0].startswith("action/")]
+    act, steps = Act.from_json(value), []
+    for what in ("approve", "begin", "verify"):
+        act, step = act.after(what, datetime.now(UTC), **({"ours": True} if what == "verify" else {}))
+        steps.append(step)
+    assert await store.commit_decisions([], [], {name: (act.to_json(), revision)}, steps)
+    await store.close()
+
+
+def test_an_action_that_is_disowned_stays_as_it_is_and_nothing_undoes_it_any_more(house, capsys):
+    asyncio.run(_verify(f"sqlite:///{house.parent / 'alertd.db'}"))
+    assert main(["actions", "disown", "abc123", "--by", "sec", "--reason", "leaked", "--env-file", str(house)]) == 0
+    act = listed(house, capsys)
+    assert (act["state"], act["ours"]) == ("disowned", False)
+    assert [(step["what"], step["by"], step["reason"]) for step in act["audit"]][-1] == ("disown", "sec", "leaked")
+    assert main(["actions", "restore", "abc123", "--env-file", str(house)]) == 1
+    assert "an act that is disowned cannot restore" in capsys.readouterr().err
+
+
+def test_what_turns_a_key_off_is_undone_by_hand_unless_the_configuration_says_otherwise():
+    plugin = registry.load("revokers", "anthropic")
+    for given, expected in (({}, "by_hand"), ({"undo": "auto"}, "auto")):
+        options = plugin.Options.model_validate({"token": "t", **given})
+        assert action_of("stop", options, plugin.build("stop", options), {}).terms.undone == expected
+    plugin = registry.load("revokers", "litellm")
+    gentle = plugin.Options.model_validate({"url": "http://l", "token": "t", "lever": "budget", "max_budget": "2"})
+    assert action_of("stop", gentle, plugin.build("stop", gentle), {}).terms.undone == "auto"

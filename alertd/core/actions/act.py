@@ -7,6 +7,7 @@ executing   read, send, take over, retry -> executing   verify -> verified   fai
 verified    stopped, goes on -> verified   drift -> drifted   restore -> restoring
 restoring   begin, send, take over, retry -> restoring   restored -> restored   drift -> drifted   fail -> stuck
 stuck       restore -> restoring
+verified, stuck   disown -> disowned
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ STUCK: Final = "stuck"
 DRIFTED: Final = "drifted"
 EXPIRED: Final = "expired"
 REFUSED: Final = "refused"
+DISOWNED: Final = "disowned"
 
 #: State, what happens -> the state after it. What is not here cannot happen.
 TRANSITIONS: Final[Mapping[tuple[str, str], str]] = {
@@ -61,6 +63,8 @@ TRANSITIONS: Final[Mapping[tuple[str, str], str]] = {
     (RESTORING, "drift"): DRIFTED,
     (RESTORING, "fail"): STUCK,
     (STUCK, "restore"): RESTORING,
+    (VERIFIED, "disown"): DISOWNED,
+    (STUCK, "disown"): DISOWNED,
 }
 #: States in which something is still to come: no second act of the same action on the same key meanwhile.
 OPEN: Final = frozenset({PROPOSED, AWAITING, APPROVED, EXECUTING, VERIFIED, RESTORING, STUCK})

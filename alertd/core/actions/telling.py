@@ -32,6 +32,7 @@ TOLD: Final[Mapping[str, tuple[str, str]]] = {
     "goes on": ("not_effective", "critical"),
     "drift": ("drifted", "warning"),
     "restored": ("restored", "warning"),
+    "disown": ("disowned", "warning"),
 }
 #: States whose message says why it was proposed; the others say what happened.
 _AS_PROPOSED: Final = frozenset({"proposed", "rehearsed", "approved", "failed", "not_restored"})
@@ -49,7 +50,7 @@ def told(act: Act, step: Step) -> Event | None:
         **base.details,
         "state": state,
         "handle": act.handle,
-        "expires": act.expires if state == "proposed" else None,
+        "expires": act.expires if state in {"proposed", "approved"} else None,
         "by": step.by if step.by != "alertd" else "",
         "error": act.error if state in {"failed", "not_restored"} else "",
         "restore": f"alertd actions restore {act.handle}" if _undoable(act, state) else "",

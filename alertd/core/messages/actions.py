@@ -14,9 +14,9 @@ from alertd.core.messages.spans import Line, Said, bold, clean, code, joined, na
 #: What an action's state means to its reader: the headline's words, and whether anything has changed.
 _ACTION_STATES: Final = {
     "proposed": ("Proposed", "Nothing done yet."),
-    "approved": ("Approved", "It will be done now."),
+    "approved": ("Approved", "It is done as soon as no guard holds it back"),
     "refused": ("Refused", "Nothing was done."),
-    "expired": ("Expired without an answer", "Nothing was done."),
+    "expired": ("Expired", "Nothing was done."),
     "executed": ("Done", "Being checked now."),
     "verified": ("Done and verified", ""),
     "restored": ("Undone", "It works as before."),
@@ -24,13 +24,14 @@ _ACTION_STATES: Final = {
     "rehearsed": ("Dry run: would have been proposed", "Nothing was done, nobody is asked."),
     "held": ("Not done", "The spend may go on: look by hand."),
     "not_effective": ("Done, but the usage GOES ON", "Act by hand, or try a harder lever."),
+    "disowned": ("Left as it is", "alertd does not undo it any more."),
     "drifted": ("Changed by somebody else", "alertd leaves it as it is."),
     "not_restored": ("NOT undone", "It is still stopped: undo it by hand."),
 }
 #: States in which people weigh what would stop.
 _ASKED: Final = frozenset({"proposed", "rehearsed"})
 #: States after which nobody weighs the figures on which it was proposed.
-_OVER: Final = frozenset({"refused", "expired", "restored", "drifted"})
+_OVER: Final = frozenset({"refused", "expired", "restored", "drifted", "disowned"})
 #: States in which the error is what a guard said, not what a provider answered.
 _GUARDED: Final = frozenset({"held"})
 
@@ -39,6 +40,10 @@ def action(event: Event, now: datetime) -> Said:
     """Done and verified: block this key `rag-indexer`"""
     state_name = details.words(event, "state")
     state, after = _ACTION_STATES.get(state_name, (clean(state_name), ""))
+    if state_name == "approved":
+        after += f"{_until(event.details, event, now, 'until')}; done or not done, that is said."
+    if state_name == "verified":
+        after = f"Done at {clock_time(event.at, zone_of(event), now)}."
     what, by = clean(details.words(event, "what")) or clean(details.words(event, "action")), details.words(event, "by")
     target: Line = (bold(": "), name(details.words(event, "target"), "code")) if event.details.get("target") else ()
     error, restore = clean(details.words(event, "error")), clean(details.words(event, "restore"))
@@ -87,9 +92,15 @@ def _undo(action: Mapping[str, Any]) -> str:
 
 def _answer(action: Mapping[str, Any], event: Event, now: datetime, *, refuse: bool = True) -> Line:
     """`alertd actions approve a7f` or `alertd actions refuse a7f`, expires 04:12"""
-    handle, expires = clean(str(action.get("handle", ""))), details.as_instant(action.get("expires"))
+    handle = clean(str(action.get("handle", "")))
     if not handle:
         return ()
-    until = "" if expires is None else f", expires {clock_time(expires, zone_of(event), now)}"
+    until = _until(action, event, now, "expires")
     other: Line = (plain(" or "), code(f"alertd actions refuse {handle}")) if refuse else ()
     return (code(f"alertd actions approve {handle}"), *other, plain(until))
+
+
+def _until(action: Mapping[str, Any], event: Event, now: datetime, word: str) -> str:
+    """`, expires 04:12` or `, until 04:12`; "" where no end is known."""
+    expires = details.as_instant(action.get("expires"))
+    return "" if expires is None else f", {word} {clock_time(expires, zone_of(event), now)}"

@@ -27,7 +27,7 @@ _STATES: Final[Mapping[str, str]] = {
 #: What an act's state means to its reader; what waits for an answer is said at length.
 _ACTS: Final[Mapping[str, str]] = {
     "proposed": "is being prepared",
-    "approved": "is approved and will be done now",
+    "approved": "is approved and not done yet",
     "executing": "is being done now",
     "verified": "is done and verified",
     "restoring": "is being undone now",
