@@ -44,7 +44,14 @@ EXAMPLES: Final = (
 ENDS: Final = "0, whatever the figures; 1 where there is no such budget or no database; 2 for a wrong use"
 #: A budget without `PER` has a line before anything is used.
 NOTHING: Final = "No budget is configured (ALERTD_BUDGETS__NAME__AMOUNT), or no usage was seen yet by what PER names."
-_STYLES: Final = {"over": "bold red", "risk": "bold yellow", "unknown": "dim", "ok": "green"}
+_STYLES: Final = {
+    "over": "bold red",
+    "runaway": "bold red",
+    "at_risk": "bold yellow",
+    "unknown": "dim",
+    "no_forecast": "dim",
+    "on_track": "green",
+}
 _COLUMNS: Final = ("Budget", "", "Used", "Likely total (80 %)", "Used up", "Last days", "Data")
 #: Columns of a terminal on which the figures of a budget and its last days stand side by side.
 _WIDE: Final = 110
@@ -139,7 +146,7 @@ def _foot(now: datetime, every: timedelta) -> Text:
 def _answer(wanted: Sequence[StatusRecord]) -> dict[str, object]:
     at = max((record.at for record in wanted), default=datetime.now(UTC))
     evaluated = at.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return {"version": 1, "judged_at": evaluated, "budgets": [record.answer for record in wanted]}
+    return {"version": 1, "evaluated_at": evaluated, "budgets": [record.answer for record in wanted]}
 
 
 def show(records: Sequence[StatusRecord], count: int, now: datetime, console: Console) -> None:
@@ -171,11 +178,11 @@ def _folded(words: str, width: int) -> str:
 
 
 def _row(record: StatusRecord, now: datetime) -> list[Text]:
-    event, state = Event.from_json(record.event), str(record.answer["state"])
+    event, state = Event.from_json(record.event), str(record.answer["status"])
     unit, known, spent = event.currency, state != "unknown", event.spent or Decimal(0)
     used = used_of(spent, event.amount or Decimal(0), unit) if event.data_until else "no data yet"
     likely = [estimate(event.projected[q], unit, spent) for q in ("0.1", "0.5", "0.9") if q in event.projected]
-    out = evidence.runs_out(event, now) if state in {"over", "risk"} else ""
+    out = evidence.runs_out(event, now) if state in {"over", "runaway", "at_risk"} else ""
     daily = event.details.get("daily") or ()
     return [
         Text(text_of(evidence.who(event))),

@@ -5,7 +5,8 @@ are text), instants are datetime (or their ISO text), windows are text as people
 apply is left out: the message then leaves the sentence out.
 
 ==============  ======================================================================================================
-any kind        handle: what `alertd ack HANDLE` takes · repeat: "reminder" | "escalation" | "snooze over", and
+any kind        late: [[source, its newest data]] that lag behind · seen_until: the newest data of any source ·
+                handle: what `alertd ack HANDLE` takes · repeat: "reminder" | "escalation" | "snooze over", and
                 first_told: instant · daily: [[ISO day, spent on that day]] of the period so far, for the chart
 threshold       found_late: "down" (alertd was not running when it was crossed) | "correction" (late data), and
                 found_late_since: since when it was down, or the instant the level was really crossed
@@ -25,7 +26,7 @@ unmatched       wanted: {label: pattern text} · nearest: {label, value} · know
                 with no budget, uncovered: {currency: amount}, uncovered_by: [{label, value, spent}] largest first
 summary         occasion: "first_start" | "period_closed" | "digest" (one event for every budget and scope) |
                 "standing" (what a living message shows; core/judgement/living.py says its details) ·
-                state: ok | risk | over | unknown · previous: what the period before came to · since: digest covers
+                previous: what the period before came to · since: digest covers
                 from · alerts: how many were told in the period
 action          action: its name · state: proposed | approved | refused | executed | verified | failed | expired |
                 restored | rehearsed (dry run) | held (by a guard: error says why) | drifted | not_effective |
@@ -98,6 +99,9 @@ class Event:
     level: Decimal | None = None
     levels: tuple[Decimal, ...] = ()
     threshold: str = ""
+    #: Where the budget stands: a status and its flags (`core/evaluation/budget_status.py`); "" for what is of none.
+    status: str = ""
+    flags: tuple[str, ...] = ()
     amount: Decimal | None = None
     currency: str = ""
     spent: Decimal | None = None
@@ -136,6 +140,7 @@ class Event:
             read[name] = None if read[name] is None else datetime.fromisoformat(read[name])
         for name in _DECIMALS & read.keys():
             read[name] = None if read[name] is None else Decimal(read[name])
+        read["flags"] = tuple(read.get("flags", ()))
         read["levels"] = tuple(Decimal(level) for level in read.get("levels", ()))
         read["projected"] = {name: Decimal(value) for name, value in read.get("projected", {}).items()}
         read["scope"] = tuple((name, value) for name, value in read.get("scope", ()))
@@ -155,6 +160,8 @@ class Event:
             "budget": self.budget,
             "scope": dict(self.scope),
             "period": {"start": _plain(self.period_start), "end": _plain(self.period_end)},
+            "status": self.status or None,
+            "flags": list(self.flags),
             "basis": self.basis,
             "level": None if self.level is None else _number(self.level),
             "levels": [_number(level) for level in self.levels],

@@ -8,10 +8,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from alertd.core.budgets import Threshold
+from alertd.core.evaluation.budget_status import STATUSES
 from alertd.core.evaluation.state import EPISODES, FIRING, LIFECYCLES, RESOLVED, AlertLifecycle, State, episode_key
 from alertd.core.events import Contributor, Event
 from alertd.core.judgement.evidence import event_of, handle_of, zone_name
-from alertd.core.judgement.occasions import state_of
 from alertd.core.judgement.positions import Position
 from alertd.core.judgement.thresholds import stands, thresholds_of
 from alertd.ports import AlertRow
@@ -19,14 +19,13 @@ from alertd.web.view import Records
 
 #: How far back alerts are given where nobody asks.
 RECENT: Final = timedelta(days=35)
-#: Where a budget can stand, the worst first.
-STATES: Final = ("over", "risk", "unknown", "ok")
+#: The statuses of a budget, the worst first.
+STATES: Final = STATUSES
 
 
 def budget_json(position: Position, notes: State, now: datetime) -> dict[str, Any]:
     """One budget, scope and period as the API has it."""
-    state = state_of(position)
-    known = state != "unknown"
+    known, seen = position.status != "unknown", position.seen
     event = event_of(position, "summary", "information", position.name, now)
     return {
         "budget": position.budget.name,
@@ -37,11 +36,12 @@ def budget_json(position: Position, notes: State, now: datetime) -> dict[str, An
             "kind": position.budget.period.kind,
             "zone": zone_name(position.period),
         },
-        "state": state,
+        "status": position.status,
+        "flags": list(position.flags),
         "amount": decimal_text(position.amount.value),
         "currency": position.amount.unit,
-        "spent": decimal_text(position.spent) if known else None,
-        "spent_at_least": None if position.data_until is None else decimal_text(position.spent),
+        "spent": decimal_text(position.spent) if seen else None,
+        "spent_at_least": decimal_text(position.spent) if seen else None,
         "projected": _projected(event) if known else None,
         "probability_over": event.probability_over if known else None,
         "exhausted_at": _exhausted(event) if known else None,
@@ -49,7 +49,20 @@ def budget_json(position: Position, notes: State, now: datetime) -> dict[str, An
         "allowed_per_day": decimal_text(_short(event.pace_allowed)) if known else None,
         "data_until": instant_text(position.data_until),
         "complete_from": instant_text(position.complete_from),
+        "late": [
+            {"source": one.name, "data_until": instant_text(one.until), "stale": one.stale} for one in position.late
+        ],
         "stale_sources": list(position.stale_sources),
+        "committed": [
+            {
+                "what": one.name,
+                "cost": decimal_text(_short(one.cost)),
+                "from": instant_text(one.start),
+                "until": instant_text(one.end),
+            }
+            for one in position.committed
+        ],
+        "failed": position.failed or None,
         "matched": position.matched,
         "thresholds": [
             {
@@ -107,7 +120,7 @@ def standing(position: Position, threshold: Threshold, notes: State, now: dateti
     An episode stands until it was clearly over for a while: what evaluation remembers knows. Where it never began, the
     figures of the moment tell.
     """
-    known = state_of(position) != "unknown"
+    known = position.status != "unknown"
     if threshold.basis == "actual" and position.spent >= threshold.reached_at(position.amount):
         return True  # what was seen is a lower bound
     if not known or threshold.basis == "actual":
@@ -122,7 +135,7 @@ def standing(position: Position, threshold: Threshold, notes: State, now: dateti
 
 def worst_first(positions: Iterable[Position]) -> list[Position]:
     """Over, at risk, unknown, then the rest; within each those nearest their limit by what is likely spent in all."""
-    return sorted(positions, key=lambda p: (STATES.index(state_of(p)), -_pressure(p), p.name))
+    return sorted(positions, key=lambda p: (STATES.index(p.status), -_pressure(p), p.name))
 
 
 def _pressure(position: Position) -> float:

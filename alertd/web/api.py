@@ -15,7 +15,6 @@ from starlette.routing import Route
 
 from alertd.core.actions.act import STATES as ACT_STATES
 from alertd.core.evaluation.state import State
-from alertd.core.judgement.occasions import state_of
 from alertd.ports import StoreError
 from alertd.web.acts import actions_json, event_of_act, newest_first
 from alertd.web.answers import RECENT, STATES, alerts_json, budget_json, instant_text, load_state, worst_first
@@ -110,14 +109,14 @@ class Api:
         wanted = [
             position
             for position in worst_first(standings.positions)
-            if name in (None, position.budget.name) and state in (None, state_of(position))
+            if name in (None, position.budget.name) and state in (None, position.status)
         ]
         try:
             notes = await load_state(self.view.records)
         except StoreError:
             notes = State()
         found = await asyncio.to_thread(lambda: [budget_json(position, notes, now) for position in wanted])
-        return JSONResponse({"version": 1, "judged_at": instant_text(standings.judged), "budgets": found})
+        return JSONResponse({"version": 1, "evaluated_at": instant_text(standings.judged), "budgets": found})
 
     async def alerts(self, request: Request) -> Response:
         """What was announced, the newest first; `?since=`, `?budget=` and `?limit=` narrow it."""

@@ -10,7 +10,6 @@ from typing import Final
 from alertd.core.budgets import Threshold, duration_text
 from alertd.core.evaluation.state import State, silence_of, silences_of
 from alertd.core.events import Contributor, Event
-from alertd.core.judgement.occasions import state_of
 from alertd.core.judgement.positions import Position
 from alertd.core.judgement.thresholds import thresholds_of
 from alertd.core.messages import evidence, freshness
@@ -41,7 +40,7 @@ def budget_page(
     event = event_for(position, now)
     return fragment(
         element("h1", html(evidence.who(event, "plain"))),
-        element("p", badge(state_of(position)), " ", _period(position, event, now)),
+        element("p", badge(position.status), " ", _period(position, event, now)),
         _silence(position, notes, now),
         _figures(position, event, now),
         element("div", fan(position), class_="wide"),
@@ -65,7 +64,7 @@ def _silence(position: Position, notes: State, now: datetime) -> Markup | None:
 
 
 def _legend(position: Position) -> str:
-    if state_of(position) == "unknown":
+    if position.status == "unknown":
         return "What was seen; nothing is projected while the data are too old."
     return "Solid: spent. Shaded: where 50, 80 and 90 of 100 likely courses lie; dashed: the middle one."
 
@@ -81,7 +80,7 @@ def _figures(position: Position, event: Event, now: datetime) -> Markup:
     lines = [
         fragment("Used ", used(position)),
         *outlook(position, event, now),
-        html(evidence.to_stay_inside(event)) if state_of(position) != "unknown" else None,
+        html(evidence.to_stay_inside(event)) if position.status != "unknown" else None,
         html(evidence.changed(event)),
         html(evidence.to_do(event)),
         html(freshness.footer(event, now)),
@@ -111,7 +110,7 @@ def _where(threshold: Threshold, position: Position) -> str:
 
 def _since(threshold: Threshold, position: Position) -> str:
     """Why it stands or not, in figures."""
-    level, known = threshold.reached_at(position.amount), state_of(position) != "unknown"
+    level, known = threshold.reached_at(position.amount), position.status != "unknown"
     left, unit = level - position.spent, position.amount.unit
     if threshold.basis == "actual" and (known or left <= 0):
         return f"{number(left, unit)} to go" if left > 0 else f"passed by {number(-left, unit)}"

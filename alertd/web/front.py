@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
-from alertd.core.judgement.occasions import state_of
 from alertd.core.judgement.positions import Position
 from alertd.core.messages import evidence, freshness
 from alertd.core.messages.dates import age
@@ -27,12 +26,12 @@ _COLUMNS: Final = ("Budget", "Used", "Likely total", "Last days")
 
 def table(positions: Sequence[Position], now: datetime) -> Markup:
     """The positions in their order; what is well, and past the first screens, is folded."""
-    needing = sum(state_of(position) != "ok" for position in positions)
+    needing = sum(position.status not in {"on_track", "no_forecast"} for position in positions)
     count = min(max(_LEAST_OPEN, needing), _MOST_OPEN)
     if len(positions) <= count + 3:
         count = len(positions)
     rest = positions[count:]
-    states = Counter(state_of(position) for position in rest)
+    states = Counter(position.status for position in rest)
     words = ", ".join(f"{states[state]} {STATES[state][1]}" for state in STATES if states[state])
     folded = element(
         "details", element("summary", f"{len(rest):,} more: {words}"), _rows(rest, now), id="rest"
@@ -52,14 +51,14 @@ def _row(position: Position, now: datetime) -> Markup:
     name = element("a", html(evidence.who(event, "plain")), href=budget_path(position.budget.name, position.scope))
     return element(
         "tr",
-        element("th", name, badge(state_of(position)), scope="row"),
+        element("th", name, badge(position.status), scope="row"),
         element("td", bar(position), element("p", used(position)), _lacking(position, now)),
         element(
             "td",
             [element("p", line) for line in outlook(position, event, now)] or element("p", "not known", class_="quiet"),
         ),
         element("td", trend(position), _pace(position), class_="trend"),
-        class_=state_of(position),
+        class_=position.status,
     )
 
 
@@ -83,7 +82,7 @@ def _lacking(position: Position, now: datetime) -> Markup | None:
 
 def summary(positions: Sequence[Position], *, state: str | None, words: str) -> Markup:
     """How many stand where, each a link to those alone, and a search."""
-    states = Counter(state_of(position) for position in positions)
+    states = Counter(position.status for position in positions)
     links: list[Content] = [_filter(plural(len(positions), "budget"), {"q": words}, here=state is None)]
     links += [
         _filter(f"{states[name]} {said}", {"state": name, "q": words}, here=state == name, sign=sign)
@@ -113,6 +112,6 @@ def chosen(positions: Sequence[Position], state: str | None, words: str) -> list
     return [
         position
         for position in positions
-        if state in (None, state_of(position))
+        if state in (None, position.status)
         and wanted in f"{position.budget.name} {scope_text(position.scope)}".casefold()
     ]

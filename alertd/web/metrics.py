@@ -20,7 +20,6 @@ from prometheus_client.registry import Collector
 from alertd.core.budgets import scope_text
 from alertd.core.evaluation.state import State
 from alertd.core.judgement.evidence import projected
-from alertd.core.judgement.occasions import state_of
 from alertd.core.judgement.positions import Position, SourceView
 from alertd.core.judgement.thresholds import thresholds_of
 from alertd.web import workings
@@ -113,7 +112,7 @@ def _budgets(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _budget(families: _Families, key: tuple[str, str], position: Position, snapshot: Snapshot) -> None:
-    unit, known = position.amount.unit, state_of(position) != "unknown"
+    unit, known = position.amount.unit, position.status != "unknown"
     families.add("alertd_budget_amount", (*key, unit), position.amount.value)
     families.add("alertd_budget_spent", (*key, unit), position.spent if known else None)
     families.add("alertd_budget_unknown", key, 0 if known else 1)

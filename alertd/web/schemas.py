@@ -7,6 +7,7 @@ from typing import Any, Final
 from alertd.core.actions.act import STATES as ACT_STATES
 from alertd.core.billing.commitments import PERS
 from alertd.core.budgets import BASES, SEVERITIES
+from alertd.core.evaluation.budget_status import FLAGS
 from alertd.core.events import KINDS
 from alertd.web.answers import STATES
 from alertd.web.sources import STATES as SOURCE_STATES
@@ -66,7 +67,7 @@ SCHEMAS: Final[dict[str, Any]] = {
     },
     "State": {
         "enum": list(STATES),
-        "description": "risk: the forecast breaks the budget; unknown: no data, or a stale source.",
+        "description": "The first that holds; unknown: what a silent source may have seen could reach a threshold.",
     },
     "Threshold": _closed(threshold=_TEXT, reached_at=_or_null(_DECIMAL), stands=_or_null(_BOOL)),
     "Contributor": _closed(
@@ -82,7 +83,8 @@ SCHEMAS: Final[dict[str, Any]] = {
         budget=_TEXT,
         scope=ref("Scope"),
         period=_closed(start=_INSTANT, end=_INSTANT, kind=_TEXT, zone=_TEXT),
-        state=ref("State"),
+        status=ref("State"),
+        flags=_list({"enum": list(FLAGS)}),
         amount=_DECIMAL,
         currency=_TEXT,
         spent=_or_null(_DECIMAL),
@@ -94,7 +96,10 @@ SCHEMAS: Final[dict[str, Any]] = {
         allowed_per_day=_or_null(_DECIMAL),
         data_until=_or_null(_INSTANT),
         complete_from=_or_null(_INSTANT),
+        late=_list(_closed(source=_TEXT, data_until=_INSTANT, stale=_BOOL)),
         stale_sources=_list(_TEXT),
+        committed=_list(_closed(**{"what": _TEXT, "cost": _DECIMAL, "from": _INSTANT, "until": _INSTANT})),
+        failed=_or_null(_TEXT),
         matched=_BOOL,
         thresholds=_list(ref("Threshold")),
         contributors=_list(ref("Contributor")),
@@ -137,6 +142,8 @@ SCHEMAS: Final[dict[str, Any]] = {
         budget=_TEXT,
         scope=ref("Scope"),
         period=_closed(start=_or_null(_INSTANT), end=_or_null(_INSTANT)),
+        status=_or_null(ref("State")),
+        flags=_list({"enum": list(FLAGS)}),
         basis={"enum": ["", *BASES]},
         threshold=_TEXT,
         level=_or_null(_NUMBER),
@@ -234,13 +241,13 @@ SCHEMAS: Final[dict[str, Any]] = {
     },
     "Sources": _closed(
         version={"const": 1},
-        judged_at=_or_null(_INSTANT),
+        evaluated_at=_or_null(_INSTANT),
         sources=_list(ref("Source")),
         compared_at=_or_null(_INSTANT),
         reconciled=_list(ref("Reconciled")),
         alike=_list(_TEXT),
     ),
-    "Budgets": _closed(version={"const": 1}, judged_at=_or_null(_INSTANT), budgets=_list(ref("Budget"))),
+    "Budgets": _closed(version={"const": 1}, evaluated_at=_or_null(_INSTANT), budgets=_list(ref("Budget"))),
     "Alerts": _closed(version={"const": 1}, alerts=_list(ref("Alert"))),
     "Error": {"type": "object", "required": ["error"], "properties": {"error": _TEXT}},
     "Probe": {

@@ -56,7 +56,7 @@ def sources_json(standings: Standings, notes: State, now: datetime) -> dict[str,
     """The API's answer."""
     return {
         "version": 1,
-        "judged_at": instant_text(standings.judged),
+        "evaluated_at": instant_text(standings.judged),
         "sources": [_source(view, now) for _, view in sorted(standings.sources.items())],
         "compared_at": instant_text(compared_at(notes)),
         "reconciled": list(comparisons(notes)),

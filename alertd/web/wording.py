@@ -9,7 +9,6 @@ from typing import Final
 
 from alertd.core.events import Event
 from alertd.core.judgement.evidence import event_of
-from alertd.core.judgement.occasions import state_of
 from alertd.core.judgement.positions import Position
 from alertd.core.messages import BOLD, CODE, ITALIC, LINK, Line, evidence
 from alertd.core.messages.figures import used_of
@@ -19,9 +18,11 @@ from alertd.core.pictures.markup import Markup, element, fragment
 #: A state in two words; its sign says it again without a colour.
 STATES: Final = {
     "over": ("■", "over budget"),
-    "risk": ("▲", "at risk"),
+    "runaway": ("◆", "running away"),
+    "at_risk": ("▲", "at risk"),
     "unknown": ("?", "unknown"),
-    "ok": ("●", "on pace"),
+    "no_forecast": ("○", "no forecast yet"),
+    "on_track": ("●", "on track"),
 }
 _TAGS: Final = {BOLD: "strong", CODE: "code", ITALIC: "em"}
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
@@ -49,14 +50,14 @@ def used(position: Position) -> Markup:
     if position.data_until is None:
         return fragment("no data yet")
     figures = element("strong", used_of(position.spent, position.amount.value, position.amount.unit))
-    return fragment("at least ", figures) if state_of(position) == "unknown" else figures
+    return fragment("at least ", figures) if position.status == "unknown" else figures
 
 
 def outlook(position: Position, event: Event, now: datetime) -> list[Markup]:
-    """Likely total and chance, and a date where it is not on pace, a line each; nothing where it is unknown."""
-    if state_of(position) == "unknown":
+    """Likely total and chance, and a date where it is not on track, a line each; nothing where it is unknown."""
+    if position.status == "unknown":
         return []
-    out = () if state_of(position) == "ok" else _used_up(event, now)  # what is on pace is not said to run out
+    out = () if position.status == "on_track" else _used_up(event, now)  # what is on track is not said to run out
     lines = [evidence.likely(event), evidence.exceeding(event), out]
     return [html(capital(line)) for line in lines if line]
 

@@ -11,15 +11,16 @@ import pytest
 
 from alertd.core.events import Event
 from alertd.core.messages.samples import NOW, SAMPLES
-from alertd.core.pictures.story import HEIGHT, WIDTH, state, story
+from alertd.core.pictures.shapes import COLOURS
+from alertd.core.pictures.story import HEIGHT, WIDTH, story
 from alertd.wire.pictures import png
 from tests.servers.deliveries import sample
 
 STATES = {
-    "ok": sample("actual"),
-    "risk": sample("forecast"),
+    "on_track": sample("actual"),
+    "at_risk": sample("forecast"),
     "over": sample("over"),
-    "unknown": sample("forecast", data_until=NOW - timedelta(days=2)),
+    "unknown": sample("forecast", data_until=NOW - timedelta(days=2), status="unknown"),
 }
 
 
@@ -32,7 +33,8 @@ def drawn(event: Event) -> str:
 @pytest.mark.parametrize("expected", STATES)
 def test_every_state_has_its_picture(expected: str) -> None:
     svg = drawn(STATES[expected])
-    assert state(STATES[expected], NOW) == expected
+    assert STATES[expected].status == expected
+    assert f'stroke="{COLOURS[expected]}"' in svg
     assert 'class="spent"' in svg
     assert 'class="limit"' in svg
     assert ('class="range"' in svg) is (expected != "unknown")

@@ -126,10 +126,10 @@ def check_late(position, used, own):
     week = (NOW.replace(hour=0, minute=0) - timedelta(days=7)).timestamp()
     assert position.idle == (not any(n for *_, at, n in used if at >= week))
     for window in WINDOWS:
-        end = until.timestamp()
-        begin = end - window.total_seconds()
         total = Decimal(0)
-        for _, model, _, at, n in used:
+        for _, model, source, at, n in used:
+            end = UNTIL[source].timestamp()
+            begin = end - window.total_seconds()
             last = min(end, at + 300)
             if at < end and last > begin:
                 part = n if at >= begin else round(n * (last - begin) / (last - at))

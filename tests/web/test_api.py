@@ -151,7 +151,7 @@ def test_a_parameter_that_cannot_be_read_is_a_400_that_says_what_can(open_house:
 
 def test_before_the_first_judgement_the_api_says_so(view: View):
     answer = browser(replace(view, standings=Standings)).get("/api/v1/budgets")
-    assert answer.json() == {"version": 1, "judged_at": None, "budgets": []}
+    assert answer.json() == {"version": 1, "evaluated_at": None, "budgets": []}
     conforms(answer, "/api/v1/budgets")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
@@ -14,7 +14,6 @@ from alertd.core.evaluation.state import RESTORED, episode_of, silence_of, silen
 from alertd.core.judgement.assess import Decisions, Facts
 from alertd.core.judgement.positions import Position
 from alertd.core.judgement.thresholds import (
-    SEEN_ENOUGH,
     SETTLE,
     above_floor,
     cooldown_of,
@@ -101,8 +100,6 @@ def _rules(position: Position, threshold: Threshold, now: datetime) -> Iterator[
                 yield "the period has ended"
             elif position.idle:
                 yield "nothing was used for a week"
-            else:
-                yield f"less than {SEEN_ENOUGH // timedelta(hours=1)} h of data, and less than half of the level spent"
         else:
             yield "within a tenth of where it would fire: it neither fires nor ends here"
     if threshold.basis == "burn_rate" and threshold.factor is not None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.budgets import Budget
+from alertd.core.budgets import TOKENS, Budget
 from alertd.core.evaluation.keys import parse_source, parse_status
 from alertd.core.evaluation.lifecycle import FollowUp, begin_lifecycles, follow_up, threshold_of
 from alertd.core.evaluation.state import (
@@ -113,7 +113,7 @@ def assess(facts: Facts) -> Decisions:
         new_alerts, new_changes = failed_budgets(positions, failures, facts.state, now)
         alerts += new_alerts
         changes |= new_changes
-        past = [position for position in previous if _seen(facts, position)]
+        past = [position for position in previous if _caught_up(facts, position)]
         alerts += occasions.corrections(past, facts.told, now)
         closings = list(occasions.closings(previous, facts.told, facts.state, now))
         alerts += closings
@@ -128,7 +128,10 @@ def assess(facts: Facts) -> Decisions:
         changes |= _last_evaluation(facts, now)
     views = [view for view in facts.around.sources.values() if view.error or view.name not in facts.catching_up]
     source_alerts, source_changes = blind(views, facts.state, now)
-    alerts += [Alert((key,), _nearest(event, facts, positions)) for key, event in source_alerts]
+    alerts += [
+        Alert((key,), _with_missed(_nearest(event, facts, positions), facts, positions, survey))
+        for key, event in source_alerts
+    ]
     changes |= source_changes
     due, moved = follow_up(facts.state.after(changes), {position.name: position for position in positions}, now)
     alerts += _again(due, facts, positions)
@@ -187,7 +190,7 @@ def _judged_budget(
     alerts: list[Alert] = []
     changes: dict[str, object] = {}
     for position in positions:
-        if not _seen(facts, position) or silence_of(suppressed, position.budget.name, position.scope, now):
+        if not _caught_up(facts, position) or silence_of(suppressed, position.budget.name, position.scope, now):
             continue  # told when it is seen again, or when the silence ends, if it still stands
         new_alerts, new_changes = judged(position, facts.told, facts.state, now, late)
         alerts += new_alerts
@@ -199,10 +202,10 @@ def _judged_budget(
     return quiet + [occasions.first_summary(position, alerts, now) for position in positions], changes
 
 
-def _seen(facts: Facts, position: Position) -> bool:
+def _caught_up(facts: Facts, position: Position) -> bool:
     behind = {name for name in facts.catching_up if not ((view := facts.around.sources.get(name)) and view.error)}
     waits = behind and _feeding(facts, position.budget) & behind
-    return not (position.stale_sources or waits)
+    return not waits
 
 
 def _strays(facts: Facts, positions: Sequence[Position], survey: Survey) -> Iterator[Alert]:
@@ -254,6 +257,18 @@ def _nearest(event: Event, facts: Facts, positions: Sequence[Position]) -> Event
         "currency": near.amount.unit,
     }
     return replace(event, details={**event.details, "budgets": len(fed), "nearest": nearest})
+
+
+def _with_missed(event: Event, facts: Facts, positions: Sequence[Position], survey: Survey) -> Event:
+    """A source's return with what it saw meanwhile, in each currency of the budgets that it feeds."""
+    source, since = event.details.get("source"), event.details.get("since")
+    view = facts.around.sources.get(str(source))
+    if event.kind != "recovered" or since is None or view is None or view.until is None:
+        return event
+    units = {p.amount.unit for p in positions if p.amount.unit != TOKENS and source in _feeding(facts, p.budget)}
+    missed = {unit: survey.spent_of_source(view.name, unit, since, view.until) for unit in sorted(units)}
+    found = {unit: spent for unit, spent in missed.items() if spent > 0}
+    return replace(event, details={**event.details, "missed": found}) if found else event
 
 
 def _feeding(facts: Facts, budget: Budget) -> set[str]:

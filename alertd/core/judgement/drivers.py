@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,25 +34,38 @@ class _Curves:
     born: Sequence[int]
 
 
-def evidence(ledger: Ledger, sheet: Sheet, number: int, scope: Scope, windows: Sequence[NDArray[np.int64]]) -> Evidence:
-    """The evidence of one scope of a sheet. `windows` are what every series used of late, the longest stretch first."""
+class Recent(NamedTuple):
+    """What every series used of late, the longest window first, and the day in which each source's data end."""
+
+    windows: Sequence[NDArray[np.int64]]
+    ends: Mapping[str, int]
+
+
+def evidence(ledger: Ledger, sheet: Sheet, number: int, scope: Scope, recent: Recent) -> Evidence:
+    """The evidence of one scope of a sheet. What is recent ends, for each source, where its data end."""
+    windows, ends = recent
     used, table, (first, last), today = sheet.used_of(number), sheet.table, sheet.days, sheet.today
     label = _telling_label(ledger, used, scope)
     groups: dict[str, list[int]] = {}
     for index in used:
         groups.setdefault(ledger.labels[index].get(label, ""), []).append(index)
     curves = _curves(table, list(groups.values()))
-    found = _contributors(label, groups, curves, sheet)
+    days = _own_days(ledger, groups.values(), ends, today)
+    found = _contributors(label, groups, days, curves, sheet)
     born = min(curves.born)
-    seen = max(1, min(_PACE_DAYS, today - born))
+    newest = max(end for own in days for end in own)
     daily = curves.spent.sum(axis=0).tolist()
-    now = curves.spent[:, today].tolist()
-    culprit = _culprit(table, groups, windows, today)
+    now = curves.spent[:, newest].tolist()
+    parts = next((parts for counts in windows if sum((parts := _spent_in(table, groups, counts, today)).values())), {})
+    culprit = max(parts, key=lambda value: (parts[value], value), default=None)
+    whole = sum(parts.values(), Decimal(0))
     return Evidence(
         contributors=tuple(found[:_SHOWN]),
         contributor_count=len(found),
-        pace=_rounded(sum(daily[max(0, today - seen) : today]) / seen) if today > born else None,
+        pace=_pace(table, groups.values(), days, born),
         culprit=(label, max(zip(now, groups, strict=True))[1] if culprit is None else culprit),
+        culprit_spent=Decimal(0) if culprit is None else parts[culprit],
+        culprit_share=0.0 if culprit is None else float(parts[culprit] / whole),
         daily=tuple(
             (day.isoformat(), _rounded(spent))
             for day, spent in zip(table.days[first:last], daily[first:last], strict=True)
@@ -60,22 +73,43 @@ def evidence(ledger: Ledger, sheet: Sheet, number: int, scope: Scope, windows: S
     )
 
 
-def _contributors(label: str, groups: Mapping[str, list[int]], curves: _Curves, sheet: Sheet) -> list[Contributor]:
+def _own_days(ledger: Ledger, groups: Iterable[Sequence[int]], ends: Mapping[str, int], today: int) -> list[list[int]]:
+    """The day in which the data of each series of each group end; today where that is not known."""
+    return [[ends.get(ledger.series[index].source, today) for index in group] for group in groups]
+
+
+def _pace(table: Costs, groups: Iterable[Sequence[int]], days: Sequence[Sequence[int]], born: int) -> Decimal | None:
+    """What is spent a day in the last seven whole days, for each series up to where its own data end."""
+    flat = [
+        (index, end) for group, own in zip(groups, days, strict=True) for index, end in zip(group, own, strict=True)
+    ]
+    ends = {end for _, end in flat}
+    if max(ends) <= born:
+        return None
+    pace = 0.0
+    for end in ends:
+        own = [index for index, at in flat if at == end]
+        seen = max(1, min(_PACE_DAYS, end - born))
+        pace += float(table.spends(np.array(own), max(0, end - seen), end).sum()) / seen
+    return _rounded(pace)
+
+
+def _contributors(
+    label: str, groups: Mapping[str, list[int]], days: Sequence[Sequence[int]], curves: _Curves, sheet: Sheet
+) -> list[Contributor]:
     """Who spent in the period, most first; with the pace of late and before, where that is long enough known."""
-    today = sheet.today
-    recent = slice(max(0, today - _RECENT_DAYS), today)
-    before = slice(max(0, today - _RECENT_DAYS - _BEFORE_DAYS), max(0, today - _RECENT_DAYS))
-    sums = [part[:, days].sum(axis=1).tolist() for part in (curves.spent, curves.volume) for days in (recent, before)]
     found = []
-    each = zip(groups.items(), curves.born, *sums, strict=True)
-    for (value, group), born, pace, old_pace, volume, old_volume in each:
+    for (value, group), own, born in zip(groups.items(), days, curves.born, strict=True):
         spent = sum((sheet.table.exact_between(index, *sheet.days) for index in group), Decimal(0))
-        known = before.stop - max(before.start, born)
         if not spent:
             continue
+        end = max(own)
+        before = slice(max(0, end - _RECENT_DAYS - _BEFORE_DAYS), max(0, end - _RECENT_DAYS))
+        known = before.stop - max(before.start, born)
         if known < _RECENT_DAYS:
             found.append(Contributor(label, value, spent))
             continue
+        pace, old_pace, volume, old_volume = _recent(sheet.table, group, own)
         found.append(
             Contributor(
                 label,
@@ -89,18 +123,28 @@ def _contributors(label: str, groups: Mapping[str, list[int]], curves: _Curves, 
     return sorted(found, key=lambda item: (-item.spent, item.value))
 
 
-def _culprit(
-    table: Costs, groups: Mapping[str, list[int]], windows: Sequence[NDArray[np.int64]], today: int
-) -> str | None:
-    """Who spent most in the longest window in which anything was spent."""
-    for counts in windows:
-        parts = {
-            value: sum((int(counts[i]) * newest_price(table.prices(i), today) for i in group), Decimal(0))
-            for value, group in groups.items()
-        }
-        if sum(parts.values(), Decimal(0)):
-            return max(parts, key=lambda value: (parts[value], value))
-    return None
+def _recent(table: Costs, group: Sequence[int], ends: Sequence[int]) -> tuple[float, float, int, int]:
+    """What series spent in their last days and in those before, then the same of their volumes."""
+    sums = [0.0, 0.0, 0, 0]
+    for end in set(ends):
+        own = [index for index, at in zip(group, ends, strict=True) if at == end]
+        recent = slice(max(0, end - _RECENT_DAYS), end)
+        before = slice(max(0, end - _RECENT_DAYS - _BEFORE_DAYS), max(0, end - _RECENT_DAYS))
+        volume = table.quantities[own]
+        spent = volume * table.unit_prices[table.kind_of[own]]
+        parts = (spent[:, recent], spent[:, before], volume[:, recent], volume[:, before])
+        sums = [total + part.sum() for total, part in zip(sums, parts, strict=True)]
+    return float(sums[0]), float(sums[1]), int(sums[2]), int(sums[3])
+
+
+def _spent_in(
+    table: Costs, groups: Mapping[str, list[int]], counts: NDArray[np.int64], today: int
+) -> dict[str, Decimal]:
+    """What each group spent in a window."""
+    return {
+        value: sum((int(counts[i]) * newest_price(table.prices(i), today) for i in group), Decimal(0))
+        for value, group in groups.items()
+    }
 
 
 def _curves(table: Costs, groups: Sequence[list[int]]) -> _Curves:

@@ -11,13 +11,16 @@ from typing import Any, Final
 
 from alertd.core.budgets import Threshold, duration_text
 from alertd.core.events import Event
-from alertd.core.judgement.positions import Position
+from alertd.core.judgement.positions import CommittedCost, Position
 from alertd.core.periods import Period
+from alertd.core.projection.outcome import Exhaustion
 
 _HANDLE: Final = 6
 _QUANTILES: Final = (0.1, 0.5, 0.9)
 #: Significant digits of a projected figure: a projection is never surer than this.
 _DIGITS: Final = 6
+#: A culprit is named from this share of the spend on.
+_MOST: Final = 0.5
 
 
 def event_id(key: str) -> str:
@@ -36,8 +39,10 @@ def event_of(position: Position, kind: str, severity: str, key: str, now: dateti
     projection = position.projection
     amount = position.amount.value
     exhausted = projection.exhausted_at(float(amount)) if projection is not None else None
+    if exhausted is not None and position.spent < amount:
+        exhausted = _not_before(exhausted, position.seen_until)
     daily = [[day, spent] for day, spent in position.daily]
-    details = {"handle": handle_of(identity), "daily": daily, **more.pop("details", {})}
+    details = {"handle": handle_of(identity), "daily": daily, **_freshness(position), **more.pop("details", {})}
     return Event(
         id=identity,
         kind=kind,
@@ -48,6 +53,8 @@ def event_of(position: Position, kind: str, severity: str, key: str, now: dateti
         period_start=position.period.start,
         period_end=position.period.end,
         zone=zone_name(position.period),
+        status=position.status,
+        flags=position.flags,
         amount=amount,
         currency=position.amount.unit,
         spent=position.spent if position.matched or position.spent else None,
@@ -72,6 +79,13 @@ def event_of(position: Position, kind: str, severity: str, key: str, now: dateti
     )
 
 
+def _freshness(position: Position) -> dict[str, Any]:
+    """The newest data of any source, and which sources lag behind them."""
+    if position.seen_until is None or position.seen_until == position.data_until:
+        return {"late": [[one.name, one.until] for one in position.late]} if position.late else {}
+    return {"seen_until": position.seen_until, "late": [[one.name, one.until] for one in position.late]}
+
+
 def projected(position: Position) -> dict[str, Decimal]:
     """The quantiles of the contract, as exact as a projection deserves; empty where nothing can be said."""
     if position.projection is None:
@@ -89,37 +103,74 @@ def burn_details(position: Position, threshold: Threshold) -> dict[str, Any]:
     """What a burn-rate alert shows: the longest window, what it saw, what is usual, who it was."""
     window = max(threshold.windows)
     burn = position.burns[window]
+    shortest = position.burns[min(threshold.windows)]
     details: dict[str, Any] = {
         "window": duration_text(window),
         "window_spent": burn.spent,
         "factor": round(burn.factor, 1),
-        "readings": [position.data_until],
+        "readings": [position.seen_until],
+        "rate_window": duration_text(shortest.window),
     }
     if position.pace is not None:
         details["window_usual"] = position.pace * Decimal(str(window.total_seconds())) / 86400
-    shortest = position.burns[min(threshold.windows)]
     details["rising"] = shortest.factor > burn.factor
-    if position.culprit is not None:
-        label, value = position.culprit
-        details["culprit"] = {"label": label, "value": value}
-    return details
+    return details | culprit_details(position)
+
+
+def culprit_details(position: Position) -> dict[str, Any]:
+    """Who spent most of the longest window, with its own figure; nothing where nobody spent most of it."""
+    found = position.evidence.value
+    if found.culprit is None or not found.culprit[1] or found.culprit_share < _MOST:
+        return {}
+    label, value = found.culprit
+    return {"culprit": {"label": label, "value": value, "spent": found.culprit_spent, "share": found.culprit_share}}
+
+
+def certain_details(position: Position) -> dict[str, Any]:
+    """What makes it certain that the amount is exceeded: each commitment, the dearest first, and until when it runs."""
+    dearest = sorted(position.committed, key=lambda one: (-one.cost, one.name))
+    total = position.certain_total
+    items = [{"what": one.name, "cost": one.cost, "until": one.end} for one in dearest]
+    return {"certain": {"total": total, "committed": total - position.spent, "items": items}}
+
+
+def certain_exhaustion(position: Position, level: Decimal) -> datetime | None:
+    """When what is committed alone reaches a level, each commitment falling evenly on its time."""
+    steps = sorted({at for one in position.committed for at in (one.start, one.end)})
+    before, reached = None, position.spent
+    for at in steps:
+        total = position.spent + sum((_by_then(one, at) for one in position.committed), Decimal(0))
+        if total >= level:
+            if before is None or total == reached:
+                return at
+            return before + (at - before) * float((level - reached) / (total - reached))
+        before, reached = at, total
+    return None
+
+
+def _by_then(one: CommittedCost, at: datetime) -> Decimal:
+    if at >= one.end:
+        return one.cost
+    if at <= one.start:
+        return Decimal(0)
+    return one.cost * Decimal(repr((at - one.start) / (one.end - one.start)))
 
 
 def gone_about(position: Position, threshold: Threshold) -> datetime | None:
     """When the budget is used up if the pace of the shortest window goes on; None beyond the period's end."""
     burn = position.burns[min(threshold.windows)]
     left = position.amount.value - position.spent
-    if position.data_until is None or burn.spent <= 0 or left <= 0:
+    if position.seen_until is None or burn.spent <= 0 or left <= 0:
         return None
-    gone = position.data_until + burn.window * float(left / burn.spent)
+    gone = position.seen_until + burn.window * float(left / burn.spent)
     return gone if gone < position.period.end else None
 
 
 def lasts_until(position: Position) -> datetime | None:
     """When the credit is gone at the pace of the last seven days."""
-    if position.balance is None or not position.pace or position.pace <= 0 or position.data_until is None:
+    if position.balance is None or not position.pace or position.pace <= 0 or position.seen_until is None:
         return None
-    return position.data_until + timedelta(days=max(0.0, float(position.balance / position.pace)))
+    return position.seen_until + timedelta(days=max(0.0, float(position.balance / position.pace)))
 
 
 def with_level(event: Event, threshold: Threshold, levels: Sequence[Decimal]) -> Event:
@@ -136,15 +187,22 @@ def anomaly_details(position: Position) -> dict[str, Any]:
     today = position.today
     figures = {"window_spent": today.spent, "usual_low": today.low, "usual_high": today.high}
     details: dict[str, Any] = {"window": "1d", **{name: _significant(value) for name, value in figures.items()}}
-    if position.culprit is not None:
-        details["culprit"] = {"label": position.culprit[0], "value": position.culprit[1]}
-    return details
+    return details | culprit_details(position)
 
 
 def found_late(event: Event, how: str, since: datetime | None) -> Event:
     """The same event, saying that it was found late: alertd was down, or data were corrected."""
     more: Mapping[str, Any] = {"found_late": how, "found_late_since": since}
     return replace(event, details={**event.details, **more})
+
+
+def _not_before(exhausted: Exhaustion, seen: datetime | None) -> Exhaustion:
+    """The dates on which a budget that is not used up will be: none lies before the data end."""
+    if seen is None:
+        return exhausted
+    return Exhaustion(
+        *(max(at, seen.astimezone(at.tzinfo)) for at in (exhausted.low, exhausted.likely, exhausted.high))
+    )
 
 
 def _allowed(position: Position, now: datetime) -> Decimal | None:

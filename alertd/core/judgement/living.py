@@ -18,7 +18,6 @@ from alertd.core.evaluation.keys import parse_alert
 from alertd.core.evaluation.state import FIRING, LIFECYCLES, RESOLVED, State
 from alertd.core.events import Event
 from alertd.core.judgement.evidence import event_of
-from alertd.core.judgement.occasions import state_of
 from alertd.core.judgement.positions import Position
 from alertd.core.messages import compose, text_of
 
@@ -68,14 +67,14 @@ def standing_of(position: Position, state: State, now: datetime, public_url: str
         if act.position == position.name and act.state in OPEN
     ]
     severity = max((life.severity for _, life in standing), key=SEVERITIES.index, default="information")
-    details = {"occasion": STANDING, "state": state_of(position), "lives": rows, "acts": waiting, "handle": ""}
+    details = {"occasion": STANDING, "lives": rows, "acts": waiting, "handle": ""}
     event = event_of(position, "summary", severity, f"{position.name}/{STANDING}", now, details=details)
     return replace(event, details_url=page_of(public_url, event))
 
 
 def shown(event: Event, now: datetime) -> str:
     """What a message about `event` would show, as two fingerprints: what is urgent, and every word but the footer."""
-    rows = [event.details.get(name) for name in ("state", "lives", "acts")]
+    rows = [event.status, *(event.details.get(name) for name in ("lives", "acts"))]
     message = compose([event], now)
     words = [text_of(line) for line in (message.headline, *message.lines)]
     return f"{_print(rows)}/{_print(words)}"

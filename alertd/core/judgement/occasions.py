@@ -13,7 +13,6 @@ from alertd.core.evaluation.state import FORECASTS, State
 from alertd.core.events import Unpriced
 from alertd.core.judgement.evidence import event_of, found_late
 from alertd.core.judgement.positions import Position
-from alertd.core.judgement.thresholds import is_burning
 from alertd.core.judgement.verdicts import Alert, levels
 from alertd.core.ledger import Ledger
 from alertd.core.messages.figures import level_text
@@ -26,26 +25,15 @@ _GIVEN_UP: Final = timedelta(days=7)
 _DAYS: Final = {"daily": 1, "weekly": 7}
 
 
-def state_of(position: Position) -> str:
-    """Ok | risk (a forecast at its default would alert now) | over | unknown (nothing matches, or nothing is seen)."""
-    if position.failed or position.stale_sources or position.data_until is None or not position.matched:
-        return "unknown"
-    if position.spent >= position.amount.value:
-        return "over"
-    bound = position.projection.fires_below() if position.projection is not None else 0.0
-    return "risk" if float(position.amount.value) < bound or is_burning(position) else "ok"
-
-
 def first_summary(position: Position, alerts: Sequence[Alert], now: datetime) -> Alert:
     """What people get instead of a storm when a budget is seen for the first time."""
     own = [a.event for a in alerts if (a.event.budget, a.event.scope) == (position.budget.name, position.scope)]
     passed = tuple(sorted({level for event in own if event.basis == "actual" for level in event.levels}))
     crossed = [level_text(level) for level in passed]
     crossed += [event.threshold for event in own if event.kind == "threshold" and event.basis != "actual"]
-    state = state_of(position)
-    stands = {"risk": "warning", "over": "critical"}.get(state, "information")
+    stands = {"at_risk": "warning", "runaway": "critical", "over": "critical"}.get(position.status, "information")
     worst = max((stands, *(event.severity for event in own)), key=SEVERITIES.index)
-    details = {"occasion": "first_start", "state": state, "crossed": crossed}
+    details = {"occasion": "first_start", "crossed": crossed}
     reason = "alertd sees this budget for the first time"
     key = f"{position.name}/summary/first"
     event = event_of(position, "summary", worst, key, now, levels=passed, reason=reason, details=details)
@@ -67,7 +55,7 @@ def closings(
         key = f"{position.name}/summary/closed"
         if _all_seen(position, now) and key not in told and (position.spent or not position.scope):
             own = announced_of(told, position.name)
-            details: dict[str, Any] = {"occasion": "period_closed", "state": state_of(position), "alerts": len(own)}
+            details: dict[str, Any] = {"occasion": "period_closed", "alerts": len(own)}
             if forecasts := FORECASTS.get(state, position.name):
                 details["projections"] = {day: [one.low, one.likely, one.high] for day, one in forecasts.items()}
             reason = "the period closed"
@@ -93,7 +81,7 @@ def digest(
         key = f"{position.name}/digest/{due:%Y-%m-%d}"
         if key not in told and (position.spent or not position.scope):
             alerts = counts.get(position.name, 0)
-            details = {"occasion": "digest", "state": state_of(position), "since": since, "alerts": alerts}
+            details = {"occasion": "digest", "since": since, "alerts": alerts}
             event = event_of(position, "summary", "information", key, now, reason=f"{often} digest", details=details)
             yield Alert((key,), event, audience="people")
 

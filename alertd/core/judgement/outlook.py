@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from alertd.core.billing.commitments import Certain, certain_money, pieces
 from alertd.core.budgets import TOKENS, Budget, Scope
+from alertd.core.deferred import Deferred
 from alertd.core.evaluation.keys import budget_scope
 from alertd.core.judgement.positions import Circumstances, Position
 from alertd.core.judgement.scoring import widened
@@ -21,6 +23,7 @@ from alertd.core.pricing.costing import Costs, Rate
 from alertd.core.pricing.linewise import linewise
 from alertd.core.projection import (
     DAY,
+    FAN_LEVELS,
     HOUR,
     Commitment,
     Projection,
@@ -29,12 +32,19 @@ from alertd.core.projection import (
     project_alike,
     project_many,
 )
+from alertd.core.projection.series import Floats
 from alertd.core.usage import Committed, Line
 
-#: Where watching began within a day, nothing is projected before so much was seen.
-_TOO_EARLY: Final = timedelta(hours=24)
-#: Under so much data a projection reads hours instead of days.
+#: Nothing is projected before so much was seen.
+_TOO_EARLY: Final = timedelta(hours=1)
+#: Under so much data a projection reads hours instead of days, and is a wide range.
 _YOUNG: Final = timedelta(days=3)
+#: What the forecast threshold holds likely by default, of a young projection.
+_YOUNG_LEVEL: Final = 0.2
+#: A silent source is projected on for so long; after that it counts as ended.
+_ENDED: Final = timedelta(days=7)
+#: Sources whose data end within this of one another are projected together.
+_TOGETHER: Final = timedelta(hours=2)
 
 #: What scopes of one calendar have in common: from which day their history counts, and up to when it goes.
 _Calendar = tuple[int, datetime]
@@ -43,19 +53,71 @@ _Calendar = tuple[int, datetime]
 class Outlook:
     """The projections of the positions of one sheet. `number` is always a scope's place in the sheet."""
 
-    def __init__(self, ledger: Ledger, around: Circumstances, sheet: Sheet) -> None:
+    def __init__(
+        self, ledger: Ledger, around: Circumstances, sheet: Sheet, sources: Sequence[frozenset[str]] | None = None
+    ) -> None:
+        """`sources` are those that each scope of the sheet is made of, where that is a part of a position only."""
         self._ledger, self._around, self._sheet, self._table = ledger, around, sheet, sheet.table
+        self._sources = sources
         self._rules: dict[frozenset[int], tuple[list[Line], Rate | None]] = {}
 
     def projected(self, positions: Sequence[Position]) -> Iterator[tuple[int, Projection]]:
         """Of every position of which something can be said, by its number."""
+        parts = {} if self._sources is not None else self._parts(positions)
+        yield from self._in_parts(positions, parts)
+        yield from self._whole(positions, parts)
+
+    def _parts(self, positions: Sequence[Position]) -> dict[int, list[_Part]]:
+        """Where the sources of a position know different times: each group of sources with its own, by number."""
+        found: dict[int, list[_Part]] = {}
+        kept: dict[frozenset[str], list[_Part]] = {}
+        for number, position in enumerate(positions):
+            kinds = self._sheet.kinds[number]
+            names = frozenset(self._ledger.kinds[kind].source for kind in kinds)
+            if len(names) < 2 or self._around.now >= position.period.end:  # noqa: PLR2004 - several sources
+                continue
+            if names not in kept:
+                kept[names] = parts_of(names, self._around, position.period.start, position.period.end)
+            if len(kept[names]) > 1:
+                found[number] = kept[names]
+        return found
+
+    def _in_parts(
+        self, positions: Sequence[Position], parts: dict[int, list[_Part]]
+    ) -> Iterator[tuple[int, Projection]]:
+        """Each group of sources projected from its own watermark, and the sum of them."""
+        rows = [(number, part) for number, own in parts.items() for part in own]
+        if not rows:
+            return
+        ledger = self._ledger
+        members = [[i for i in self._sheet.members[number] if ledger.series[i].source in part.names]
+                   for number, part in rows]  # fmt: skip
+        sheet = Sheet(self._table, self._sheet.days, self._sheet.today, members)
+        own = []
+        for row, (number, part) in enumerate(rows):
+            first = part is parts[number][0]
+            spent = sheet.spent[row] + (positions[number].spent - self._sheet.spent[number] if first else 0)
+            own.append(replace(positions[number], spent=spent, data_until=part.until, complete_from=part.complete_from))
+        sources = [part.names | (_rest(self._around, parts[number]) if part is parts[number][0] else frozenset())
+                   for number, part in rows]  # fmt: skip
+        found = dict(Outlook(ledger, self._around, sheet, sources).projected(own))
+        found = {row: projection for row, projection in found.items() if not rows[row][1].ended}
+        for number in parts:
+            of_parts = [(found.get(row), own[row]) for row, (at, _) in enumerate(rows) if at == number]
+            known = [projection for projection, _ in of_parts if projection is not None]
+            missing = sum((float(one.spent) for projection, one in of_parts if projection is None), 0.0)
+            if known:
+                yield number, added(known, missing)
+
+    def _whole(self, positions: Sequence[Position], parts: dict[int, list[_Part]]) -> Iterator[tuple[int, Projection]]:
         together: dict[_Calendar, list[int]] = {}
         alone: dict[int, Question] = {}
         for number, position in enumerate(positions):
-            if self._around.now >= position.period.end or position.data_until is None or not self._members(number):
+            ended = self._around.now >= position.period.end
+            if number in parts or ended or position.data_until is None or not self._members(number):
                 continue
             begun = self._begun(number, position, position.data_until)
-            commitments = self._committed(position) if self._around.commitments else []
+            commitments = self._committed(number, position) if self._around.commitments else []
             if begun is None and commitments:
                 begun = position.complete_from  # a contract needs no history
             if begun is None:
@@ -67,7 +129,8 @@ class Outlook:
                     yield number, self._linewise(number, alone.pop(number), lines, rate)
             else:
                 together.setdefault((begun, position.data_until), []).append(number)
-        yield from zip(alone, project_many(list(alone.values())), strict=True)
+        for (number, question), projection in zip(alone.items(), project_many(list(alone.values())), strict=True):
+            yield number, young(projection, question) if question.series.step == HOUR else projection
         for (born, _), numbers in together.items():
             yield from zip(numbers, self._alike(born, numbers, positions), strict=True)
 
@@ -82,8 +145,8 @@ class Outlook:
         if position.complete_from is not None:
             begun = max(begun, position.complete_from.timestamp())
         since = until.timestamp() - begun
-        if begun > borders[born] and since < _TOO_EARLY.total_seconds():
-            return None  # a day that began unseen says nothing of days to come
+        if since < _TOO_EARLY.total_seconds():
+            return None
         if since < _YOUNG.total_seconds():
             return datetime.fromtimestamp(begun, UTC)
         return born + 1 if begun > borders[born] else born  # a first day seen in part would look like a quiet one
@@ -168,19 +231,112 @@ class Outlook:
         before = sums[:, first : max(first, min(begin, last))].sum(axis=1)
         return linewise(question, sums[:, begin : begin + question.series.values.size], before, rate)
 
-    def _committed(self, position: Position) -> list[Commitment]:
+    def _committed(self, number: int, position: Position) -> list[Commitment]:
         """What is certain to come in a position's scope, in its unit; what has no rate of exchange is left out."""
         found = []
+        names = None if self._sources is None else self._sources[number]
         since = datetime.fromtimestamp(self._table.borders[0], UTC)
         seen, unit = position.data_until or self._around.now, position.amount.unit
-        for _, one in committed_in(self._around, position.budget, position.scope):
+        for source, one in committed_in(self._around, position.budget, position.scope):
             same = one.cost.currency == unit
             rate = Decimal(1) if same else self._around.exchange(one.cost.currency, unit, self._around.now.date())
-            if rate is None or unit == TOKENS:
+            if rate is None or unit == TOKENS or (names is not None and source not in names):
                 continue
             for start, end, amount in pieces(one, since, seen, position.period.end):
                 found.append(Commitment(float(amount * rate), start, end, in_series=one.counted))
         return found
+
+
+class _Part(NamedTuple):
+    """Sources of a position that were read up to about the same time and are complete from the same."""
+
+    names: frozenset[str]
+    until: datetime
+    complete_from: datetime | None
+    ended: bool = False
+
+
+def parts_of(names: frozenset[str], around: Circumstances, start: datetime, end: datetime) -> list[_Part]:
+    """The sources by what they know, the newest first; one group where they know the same."""
+    groups: list[_Part] = []
+    views = [view for name in names if (view := around.sources.get(name)) is not None and view.until is not None]
+    for view in sorted(views, key=lambda one: (-(one.until or end).timestamp(), one.name)):
+        until = min(view.until or end, end)
+        complete = view.complete_from if view.complete_from is not None and view.complete_from > start else None
+        ended = view.stale(around.now) and around.now - until > _ENDED
+        for place, part in enumerate(groups):
+            if ended == part.ended and part.until - until <= _TOGETHER and part.complete_from == complete:
+                groups[place] = _Part(part.names | {view.name}, min(part.until, until), complete, ended)
+                break
+        else:
+            groups.append(_Part(frozenset({view.name}), until, complete, ended))
+    return groups
+
+
+def _rest(around: Circumstances, parts: Sequence[_Part]) -> frozenset[str]:
+    """The sources of commitments that are in no part."""
+    return frozenset(source for source, _ in around.commitments) - frozenset().union(*(part.names for part in parts))
+
+
+def young(projection: Projection, question: Question) -> Projection:
+    """A projection of less than three days, as wide as so little history is: from what it holds likely to the run rate.
+
+    The runs that end lowest stay; the higher one ends, the more of the way to the run rate it is drawn.
+    """
+    series, spent = question.series, projection.spent
+    seen = (projection.seen_until - series.start).total_seconds()
+    left = max(0.0, (question.period_end - projection.seen_until).total_seconds())
+    committed = sum(one.amount for one in question.commitments)
+    rate = float(series.values.sum()) / max(seen, HOUR.total_seconds())
+    rest = projection.quantile(0.5) - spent
+    if committed or rest <= 0 or rate <= 0 or not left:
+        return projection
+    ratio = rate * left / rest
+    drawn = (
+        np.linspace(0.0, 1.0, projection.totals.size) if ratio > 1 else np.linspace(1.0, 0.0, projection.totals.size)
+    )
+    totals = np.sort(spent + (projection.totals - spent) * ratio**drawn)
+    levels = np.array(FAN_LEVELS) if ratio > 1 else 1.0 - np.array(FAN_LEVELS)
+    wide = replace(
+        projection,
+        totals=totals,
+        fans=Deferred(lambda: np.maximum.accumulate(spent + (projection.fan - spent) * ratio**levels, axis=1)),
+        method=f"{projection.method}, rough",
+    )
+    return replace(wide, alert_level=max(spent, wide.quantile(_YOUNG_LEVEL)))
+
+
+def added(projections: Sequence[Projection], more: float = 0.0) -> Projection:
+    """The sum of what parts may cost, each from its own watermark, as if what is high in one is high in all.
+
+    `more` was spent in parts of which nothing is projected. Its calendar is that of the newest part.
+    """
+    if len(projections) == 1 and not more:
+        return projections[0]
+    newest = max(projections, key=lambda one: one.seen_until)
+    size = max(one.totals.size for one in projections)
+    at = np.linspace(0.0, 1.0, size)
+    totals = sum(np.interp(at, np.linspace(0.0, 1.0, one.totals.size), one.totals) for one in projections) + more
+
+    def fan() -> Floats:
+        instants = [when.timestamp() for when in newest.instants]
+        rows = newest.fan + more
+        for one in projections:
+            if one is not newest:
+                own = [when.timestamp() for when in one.instants]
+                rows = rows + np.stack([np.interp(instants, own, column) for column in one.fan.T], axis=1)
+        return np.asarray(rows)
+
+    spent = sum(one.spent for one in projections) + more
+    return replace(
+        newest,
+        spent=spent,
+        totals=np.maximum(spent, totals),
+        fans=Deferred(fan),
+        alert_level=sum(one.alert_level for one in projections) + more,
+        opening=newest.opening + spent - newest.spent,
+        method=f"{newest.method}, {len(projections)} parts",
+    )
 
 
 def committed_in(around: Circumstances, budget: Budget, scope: Scope) -> list[tuple[str, Committed]]:

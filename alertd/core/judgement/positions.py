@@ -45,8 +45,27 @@ class SourceView:
 
 
 @dataclass(frozen=True, slots=True)
+class LateSource:
+    """A source that lags behind the present: up to when it was read, and whether that is later than it promised."""
+
+    name: str
+    until: datetime
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedCost:
+    """Money that will be charged in the period whatever is used, beyond what is spent; in the budget's unit."""
+
+    name: str
+    cost: Decimal
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Burn:
-    """What was spent in one window that ends where the data end."""
+    """What was spent in one window, which ends for each source where its data end."""
 
     window: timedelta
     spent: Decimal
@@ -64,6 +83,9 @@ class Evidence:
     contributor_count: int = 0
     pace: Decimal | None = None
     culprit: tuple[str, str] | None = None
+    #: What it spent in the longest window, and how much of the window's spend that is (0 to 1).
+    culprit_spent: Decimal = Decimal(0)
+    culprit_share: float = 0.0
     daily: tuple[tuple[str, Decimal], ...] = ()
 
 
@@ -106,6 +128,17 @@ class Position:
     used_since: datetime | None = None
     #: Worked out where somebody is told or looks: nothing is decided by it.
     evidence: Deferred[Evidence] = field(default=NO_EVIDENCE, compare=False)
+    #: The newest data of any source; `data_until` are the oldest.
+    seen_until: datetime | None = None
+    #: Sources that lag behind, the latest first.
+    late: tuple[LateSource, ...] = ()
+    #: What silent sources may have seen since, at their highest hourly rate of the last seven days.
+    unseen: Decimal = Decimal(0)
+    #: What will be charged until the period's end, whatever is used.
+    committed: tuple[CommittedCost, ...] = ()
+    #: One of `budget_status.STATUSES`, and the flags beside it.
+    status: str = "unknown"
+    flags: tuple[str, ...] = ()
     #: Why it could not be evaluated, or not projected; "" where it was.
     failed: str = ""
     #: What is certain to be charged in its period; None where nothing is committed in its scope.
@@ -137,6 +170,16 @@ class Position:
     def daily(self) -> tuple[tuple[str, Decimal], ...]:
         """The spend of each local day of the period."""
         return self.evidence.value.daily
+
+    @property
+    def seen(self) -> bool:
+        """Whether any of its sources has shown anything."""
+        return self.seen_until is not None
+
+    @property
+    def certain_total(self) -> Decimal:
+        """What the period costs at least, if nobody stops what is committed."""
+        return self.spent + sum((one.cost for one in self.committed), Decimal(0))
 
     @property
     def name(self) -> str:

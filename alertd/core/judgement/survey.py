@@ -19,16 +19,19 @@ from numpy.typing import NDArray
 from alertd.core.billing.roles import counting
 from alertd.core.budgets import TOKENS, Amount, Budget, Scope, Threshold
 from alertd.core.deferred import Deferred
+from alertd.core.evaluation.budget_status import evaluate_status
 from alertd.core.events import Unpriced
 from alertd.core.judgement.anomaly import Unusual, unusual
-from alertd.core.judgement.drivers import evidence
+from alertd.core.judgement.drivers import Recent, evidence
 from alertd.core.judgement.floors import Floors
 from alertd.core.judgement.outlook import Outlook, certain_of, column, columns, with_width
 from alertd.core.judgement.positions import (
     NO_EVIDENCE,
     Burn,
     Circumstances,
+    CommittedCost,
     Evidence,
+    LateSource,
     Position,
     SourceView,
     failure_text,
@@ -36,7 +39,7 @@ from alertd.core.judgement.positions import (
     override_of,
     scopes_without,
 )
-from alertd.core.judgement.sheet import Sheet
+from alertd.core.judgement.sheet import Sheet, newest_price
 from alertd.core.ledger import Ledger, SeriesRow
 from alertd.core.periods import Period
 from alertd.core.pricing.costing import Costs, costs, midnights
@@ -47,17 +50,30 @@ HISTORY_DAYS: Final = 120
 _EXACT: Final = Decimal("1e-12")
 #: Days that say what is usual.
 _USUAL_DAYS: Final = 28
+#: A source whose data end so long before now is named as late.
+_LATE: Final = timedelta(hours=1)
+#: One whose data end so long before the newest ones says nothing of the present: it adds nothing to a burn rate.
+_APART: Final = timedelta(hours=2)
+#: Over so many hours the highest hourly rate of what is not seen is looked for.
+_RATE_HOURS: Final = 168
 #: Sources that fit into one number.
 _MOST_BITS: Final = 62
 
 
 class _Feed(NamedTuple):
-    """What the sources that feed a scope say together."""
+    """What the sources that feed a scope say together.
+
+    `current` are the watermarks of those that are near enough to the newest data to speak for the same moment; a late
+    one adds nothing to a burn rate.
+    """
 
     names: frozenset[str]
     data_until: datetime | None
+    seen_until: datetime | None
     complete_from: datetime | None
     stale: tuple[str, ...]
+    late: tuple[LateSource, ...]
+    current: tuple[tuple[str, datetime], ...]
     closed: bool
 
 
@@ -97,6 +113,7 @@ class Survey:
         self._counted: dict[bool, Callable[[SeriesRow], bool]] = {}
         self._left_out: dict[bool, frozenset[int]] = {}
         self._between: dict[tuple[float, float], NDArray[np.int64]] = {}
+        self._of_source: dict[str, NDArray[np.bool_]] = {}
 
     def costs(self, zone: tzinfo, unit: str, counts_as: str = "") -> Costs:
         """The ledger's costs by local day, back to the earliest period, and today.
@@ -174,6 +191,25 @@ class Survey:
             self._between[start, end] = self.ledger.between(start, end)
         return self._between[start, end]
 
+    def of_source(self, name: str) -> NDArray[np.bool_]:
+        """Which series are of a source."""
+        if name not in self._of_source:
+            kinds = np.array([row.source == name for row in self.ledger.kinds], np.bool_)
+            self._of_source[name] = kinds[self.ledger.kind_of]
+        known = self._of_source[name]
+        if len(known) < len(self.ledger.series):
+            del self._of_source[name]
+            return self.of_source(name)
+        return known
+
+    def spent_of_source(self, name: str, unit: str, start: datetime, end: datetime) -> Decimal:
+        """What a source saw in a span, at the prices of its last day."""
+        table = self.costs(UTC, unit)
+        everything = [int(index) for index in np.flatnonzero(self.of_source(name)[: len(table.kind_of)])]
+        day = column(table, end)
+        sheet = Sheet(table, (0, len(table.days)), day, [everything])
+        return sheet.spent_of(self.between(start.timestamp(), end.timestamp()), day)[0].quantize(_EXACT).normalize()
+
     def _without(self, unit: str) -> frozenset[int]:
         tokens = unit == TOKENS
         if tokens not in self._left_out:
@@ -191,7 +227,8 @@ class _Look:
         days, today = columns(table, period.start, period.end), column(table, self._around.now)
         self._sheet = Sheet(table, days, today, [one.members for one in asked])
         self._needs: dict[int, _Needs] = {}
-        self._burned: dict[tuple[float, float], list[Decimal]] = {}
+        self._burned: dict[object, list[Decimal]] = {}
+        self._hourly: dict[datetime, NDArray[np.int64]] = {}
         self._unpriced = frozenset(self._sheet.with_any(list(table.unpriced))) if table.unpriced else frozenset()
         self._assumed = frozenset(self._sheet.with_any(list(table.assumed))) if table.assumed else frozenset()
         # Nothing that leads back here: what was looked at goes when its positions go.
@@ -202,10 +239,15 @@ class _Look:
         """Each with its place in the answer."""
         found = self.unprojected()
         if self._around.commitments:
-            found = [replace(one, certain=certain_of(self._around, one)) for one in found]
-        for number, projection in Outlook(self._ledger, self._around, self._sheet).projected(found):
+            found = [self._with_certain(one) for one in found]
+        outlook = Outlook(self._ledger, self._around, self._sheet)
+        for number, projection in outlook.projected(found):
             found[number] = replace(found[number], projection=with_width(projection, found[number], self._around))
-        return zip((one.place for one in self._asked), found, strict=True)
+        return zip((one.place for one in self._asked), map(self._with_status, found), strict=True)
+
+    def _with_status(self, position: Position) -> Position:
+        status, flags = evaluate_status(position, self._around.now)
+        return replace(position, status=status, flags=flags)
 
     def unprojected(self) -> list[Position]:
         """All but the projections, in the order asked."""
@@ -224,12 +266,21 @@ class _Look:
 
     def _feed(self, feeding: set[str]) -> _Feed:
         views = [view for name, view in sorted(self._around.sources.items()) if name in feeding]
-        untils = [view.until for view in views if view.until is not None]
+        untils = {view.name: min(view.until, self._period.end) for view in views if view.until is not None}
+        present = min(self._around.now, self._period.end)
+        stale = frozenset(view.name for view in views if view.stale(self._around.now))
+        late = [LateSource(name, at, name in stale) for name, at in untils.items()
+                if name in stale or present - at > _LATE]  # fmt: skip
+        newest = max((at for name, at in untils.items() if name not in stale), default=None)
+        near = {name: at for name, at in untils.items() if newest and name not in stale and newest - at <= _APART}
         return _Feed(
             frozenset(feeding),
-            min([*untils, self._period.end]) if untils else None,
+            min(untils.values(), default=None),
+            max(untils.values(), default=None),
             _complete_from(views, self._period),
-            tuple(sorted(view.name for view in views if view.stale(self._around.now))),
+            tuple(sorted(stale)),
+            tuple(sorted(late, key=lambda one: (one.until, one.name))),
+            tuple(sorted(near.items())),
             closed=self._around.now >= self._period.end + max((view.delay for view in views), default=timedelta(0)),
         )
 
@@ -241,7 +292,7 @@ class _Look:
         needs = self._needs_of(override.thresholds or budget.thresholds)
         used = sheet.used[number]
         judged = used and feed.data_until is not None
-        windows = needs.windows if judged and self._around.now < self._period.end else ()
+        windows = needs.windows if judged and feed.current and self._around.now < self._period.end else ()
         spent = sheet.spent[number] + (budget.opening if self._current else 0)
         burns = {window: self._burn(number, window, feed, amount) for window in windows}
         today = self._day_so_far(number, feed) if needs.usual and judged else None
@@ -253,6 +304,9 @@ class _Look:
             spent=spent.quantize(_EXACT).normalize(),
             projection=None,
             data_until=feed.data_until,
+            seen_until=feed.seen_until,
+            late=feed.late,
+            unseen=self._unseen(number, feed) if feed.stale and used else Decimal(0),
             complete_from=feed.complete_from,
             stale_sources=feed.stale,
             unpriced=tuple(self._without_price(number)) if number in self._unpriced else (),
@@ -263,7 +317,7 @@ class _Look:
             idle=sheet.idle[number],
             balance=self._balance(feed.names, budget.amount.unit),
             today=today,
-            worths=self._floors.worths(number, needs.floored, burns, today, feed.data_until) if needs.floored else {},
+            worths=self._floors.worths(number, needs.floored, burns, today, feed.seen_until) if needs.floored else {},
             used_since=datetime.fromtimestamp(self._table.borders[sheet.born[number]], UTC) if used else None,
             evidence=Deferred(partial(self._evidence, number, windows, feed)) if used else NO_EVIDENCE,
             named=named,
@@ -285,21 +339,73 @@ class _Look:
         return min((money.amount for money in told if money.currency == unit), default=None)
 
     def _burn(self, number: int, window: timedelta, feed: _Feed, amount: Amount) -> Burn:
-        start, end = _span(feed, window)
-        if (start, end) not in self._burned:
-            counts = self._survey.between(start, end)
-            self._burned[start, end] = self._sheet.spent_of(counts, self._sheet.today)
-        spent = self._burned[start, end][number]
+        key = (feed.current, window)
+        if key not in self._burned:
+            self._burned[key] = self._sheet.spent_of(self._of_late(feed, window), self._sheet.today)
+        spent = self._burned[key][number]
         even = float(amount.value) * (window / (self._period.end - self._period.start))
         return Burn(window, spent, float(spent) / even if even else 0.0)
 
     def _evidence(self, number: int, windows: tuple[timedelta, ...], feed: _Feed) -> Evidence:
-        counts = [self._survey.between(*_span(feed, window)) for window in reversed(windows)]
-        return evidence(self._ledger, self._sheet, number, self._asked[number].scope, counts)
+        counts = [self._of_late(feed, window) for window in reversed(windows)]
+        ends = {
+            name: column(self._table, view.until - timedelta(microseconds=1))
+            for name in feed.names
+            if (view := self._around.sources.get(name)) is not None and view.until is not None
+        }
+        return evidence(self._ledger, self._sheet, number, self._asked[number].scope, Recent(counts, ends))
+
+    def _of_late(self, feed: _Feed, window: timedelta) -> NDArray[np.int64]:
+        """What every series used in a window that ends at its own source's watermark; 0 of late sources."""
+        ends = {at for _, at in feed.current}
+        if len(ends) == 1 and len(feed.current) == len(feed.names):
+            end = ends.pop().timestamp()
+            return self._survey.between(end - window.total_seconds(), end)
+        count = len(self._table.kind_of)  # the ledger may have grown since
+        found = np.zeros(count, np.int64)
+        for name, at in feed.current:
+            end = at.timestamp()
+            own = self._survey.of_source(name)[:count]
+            counts = self._survey.between(end - window.total_seconds(), end)
+            found[own] = counts[:count][own]
+        return found
+
+    def _unseen(self, number: int, feed: _Feed) -> Decimal:
+        """What silent sources may have seen since, at their highest hourly rate of the last seven days."""
+        kinds, found = self._table.kind_of, 0.0
+        for one in feed.late:
+            if not one.stale:
+                continue
+            if one.until not in self._hourly:
+                end = one.until.timestamp()
+                self._hourly[one.until] = self._ledger.sums([end - 3600 * h for h in range(_RATE_HOURS, -1, -1)])
+            sums, rates = self._hourly[one.until], np.zeros(_RATE_HOURS)
+            own = self._survey.of_source(one.name)
+            for index in self._sheet.members[number]:
+                if own[index]:
+                    rates += sums[index] * float(newest_price(self._table.segments[kinds[index]], self._sheet.today))
+            by_day = rates.reshape(-1, 24)
+            daily = (by_day > 0).sum(axis=1).max(initial=0) <= 1  # one figure a day is spread over its hours
+            highest = by_day.sum(axis=1).max(initial=0.0) / 24 if daily else rates.max(initial=0.0)
+            found += highest * ((min(self._around.now, self._period.end) - one.until) / timedelta(hours=1))
+        return Decimal(repr(max(0.0, float(found))))
+
+    def _with_certain(self, position: Position) -> Position:
+        """The position with what is committed until its period ends."""
+        certain = certain_of(self._around, position)
+        if certain is None:
+            return position
+        now, end = self._around.now, position.period.end
+        committed = tuple(
+            CommittedCost(line.name, line.ahead, max(line.since, now), max(now, min(line.until or end, end)))
+            for line in certain.lines
+            if line.ahead > 0
+        )
+        return replace(position, certain=certain, committed=committed)
 
     def _day_so_far(self, number: int, feed: _Feed) -> Unusual | None:
         """The day so far against the same stretch of the days before."""
-        until, borders = feed.data_until or self._around.now, self._table.borders
+        until, borders = feed.seen_until or self._around.now, self._table.borders
         today = column(self._table, until - timedelta(microseconds=1))
         length = until.timestamp() - borders[today]
         spends = []
@@ -325,11 +431,6 @@ class _Look:
         """The models whose price is taken for want of an earlier one."""
         used = (index for index in self._sheet.used_of(number) if index in self._table.assumed)
         return tuple(sorted({self._ledger.series[index].model for index in used}))
-
-
-def _span(feed: _Feed, window: timedelta) -> tuple[float, float]:
-    end = 0.0 if feed.data_until is None else feed.data_until.timestamp()
-    return end - window.total_seconds(), end
 
 
 def _complete_from(views: Sequence[SourceView], period: Period) -> datetime | None:

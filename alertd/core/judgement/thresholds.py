@@ -13,8 +13,6 @@ from alertd.core.evaluation.keys import alert_key
 from alertd.core.evaluation.state import Episode
 from alertd.core.judgement.positions import Position
 
-#: A forecast needs this much data behind it, or half of its level spent: what began yesterday says little of a month.
-SEEN_ENOUGH: Final = timedelta(hours=72)
 #: A standing forecast ends when the projection has fallen this far below where it fired, a burn rate likewise.
 _CLEARED: Final = 0.9
 _COOLED: Final = 0.5
@@ -70,19 +68,35 @@ def stands(position: Position, threshold: Threshold, now: datetime) -> bool | No
 
 
 def _forecast(position: Position, threshold: Threshold, now: datetime) -> bool | None:
-    level = float(threshold.reached_at(position.amount))
-    certain = position.certain
-    if certain is not None and position.spent < threshold.reached_at(position.amount) <= position.spent + certain.ahead:
-        return True  # a contract needs no history
-    if position.projection is None or position.spent >= threshold.reached_at(position.amount):
+    if position.spent >= threshold.reached_at(position.amount):
         return None  # the actual level says it
+    if is_certain(position, threshold):
+        return True
+    level = float(threshold.reached_at(position.amount))
+    if position.projection is None or is_blind(position):
+        return None
     bound = position.projection.fires_below(threshold.probability)
     if level >= bound:
         return False if level * _CLEARED >= bound else None
-    begins = [at for at in (position.complete_from, position.used_since) if at is not None]
-    seen = position.projection.instants[0] - max(begins) if begins else SEEN_ENOUGH
-    enough = seen >= SEEN_ENOUGH or position.spent * 2 >= threshold.reached_at(position.amount)
-    return True if enough and not position.idle and now < position.period.end else None
+    return True if not position.idle and now < position.period.end else None
+
+
+def is_certain(position: Position, threshold: Threshold) -> bool:
+    """Whether what is spent and committed alone goes over a forecast's level."""
+    level = threshold.reached_at(position.amount)
+    return bool(position.committed) and position.spent < level < position.certain_total
+
+
+def is_blind(position: Position) -> bool:
+    """Whether what silent sources may have seen since could reach the next threshold."""
+    return bool(position.stale_sources) and position.spent + position.unseen >= next_level(position)
+
+
+def next_level(position: Position) -> Decimal:
+    """The spend at which the next `actual` threshold, or the amount, is reached."""
+    levels = [t.reached_at(position.amount) for t in thresholds_of(position) if t.basis == "actual"]
+    ahead = [level for level in (*levels, position.amount.value) if level > position.spent]
+    return min(ahead, default=position.amount.value)
 
 
 def _burning(position: Position, threshold: Threshold) -> bool | None:
@@ -99,7 +113,7 @@ def _burning(position: Position, threshold: Threshold) -> bool | None:
 
 def _unusual(position: Position, threshold: Threshold) -> bool | None:
     today = position.today
-    if today is None or threshold.probability is None:
+    if today is None or position.stale_sources or threshold.probability is None:
         return None
     above = above_floor(position, threshold.floor, None, Decimal(str(today.spent)))
     if above and today.probability >= threshold.probability and today.spent > today.high:
@@ -162,17 +176,7 @@ def advance(episode: Episode, threshold: Threshold, *, crossed: bool | None, now
 
 
 def severity(position: Position, level: Decimal) -> str:
-    """Of an `actual` level: critical from 100 % on, below it information on pace and a warning ahead of it.
-
-    What a key runs away with is not on pace, though the projection may not expect it to go on.
-    """
+    """Of an `actual` level: critical from 100% on, below it information on track and a warning otherwise."""
     if level >= _FULL:
         return "critical"
-    return "information" if on_pace(position) and not is_burning(position) else "warning"
-
-
-def on_pace(position: Position) -> bool:
-    """Whether the projection sees the whole period inside the budget."""
-    if position.projection is None:
-        return False
-    return position.projection.fires_below() <= float(position.amount.value)
+    return "information" if position.status == "on_track" else "warning"

@@ -14,6 +14,8 @@ from alertd.core.events import Event
 from alertd.core.judgement.evidence import (
     anomaly_details,
     burn_details,
+    certain_details,
+    certain_exhaustion,
     event_of,
     found_late,
     gone_about,
@@ -24,6 +26,7 @@ from alertd.core.judgement.positions import Position
 from alertd.core.judgement.thresholds import (
     advance,
     is_burning,
+    is_certain,
     key_of,
     newly_reached,
     severity,
@@ -111,6 +114,10 @@ def _fired(position: Position, threshold: Threshold, episode: Episode, now: date
     if threshold.basis == "balance" and threshold.amount is not None:
         event = replace(event, amount=threshold.amount.value, exhausted_at=lasts_until(position), exhausted_low=None)
         event = replace(event, exhausted_high=None)
+    if threshold.basis == "forecast" and is_certain(position, threshold):
+        out = certain_exhaustion(position, threshold.reached_at(position.amount))
+        event = replace(event, exhausted_at=out or event.exhausted_at, exhausted_low=None, exhausted_high=None)
+        event = replace(event, probability_over=1.0)
     if burning:
         event = replace(event, exhausted_at=gone_about(position, threshold), exhausted_low=None, exhausted_high=None)
     return Alert((key,), with_level(event, threshold, [threshold.level(position.amount)]))
@@ -128,12 +135,17 @@ def _details(position: Position, threshold: Threshold) -> dict[str, Any]:
     """What only a burn rate or an anomaly shows."""
     if threshold.basis == "burn_rate" and all(window in position.burns for window in threshold.windows):
         return burn_details(position, threshold)
+    if threshold.basis == "forecast" and is_certain(position, threshold):
+        return certain_details(position)
     if threshold.basis == "balance":
         return {"balance": position.balance}
     return anomaly_details(position) if threshold.basis == "anomaly" else {}
 
 
 def _reason(position: Position, threshold: Threshold) -> str:
+    if threshold.basis == "forecast" and is_certain(position, threshold):
+        names = ", ".join(one.name for one in position.committed)
+        return f"{threshold}: what is spent and committed ({names}) is {position.certain_total:.2f}"
     if threshold.basis == "forecast" and position.projection is not None:
         chance = position.projection.probability_over(float(threshold.reached_at(position.amount)))
         return f"{threshold}: the period's total exceeds it with a probability of {chance:.0%}"

@@ -21,7 +21,9 @@ __all__ = ["BOLD", "CODE", "ITALIC", "LINK", "PLAIN", "Line", "Message", "Span",
 
 _ICONS: Final = {"information": "🔵", "warning": "🟠", "critical": "🔴"}
 _ICONS_OF_KINDS: Final = {"source_stale": "⚫", "recovered": "🟢", "test": "🔵"}
-_ICONS_OF_STATES: Final = {"over": "🔴", "risk": "🟠", "unknown": "⚫", "ok": "🟢"}
+_ICONS_OF_STATES: Final = {
+    "over": "🔴", "runaway": "🔴", "at_risk": "🟠", "unknown": "⚫", "no_forecast": "⚪", "on_track": "🟢"
+}  # fmt: skip
 #: What was done and read back is no alarm; what still waits for somebody is a raised hand.
 _ICONS_OF_ACTS: Final = {"executed": "🛑", "verified": "✅", "restored": "✅"}
 _SUBJECT_LENGTH: Final = 150
@@ -55,7 +57,7 @@ def _icon(event: Event, *, alone: bool) -> str:
     if alone and event.kind == "action":
         return _ICONS_OF_ACTS.get(details.words(event, "state"), "✋")
     if alone and details.words(event, "occasion") == "standing":
-        own = _ICONS_OF_STATES.get(details.words(event, "state"), "🔵")
+        own = _ICONS_OF_STATES.get(event.status, "🔵")
         return _ICONS["critical"] if event.severity == "critical" else own
     usual = _ICONS.get(event.severity, "🔵")
     return _ICONS_OF_KINDS.get(event.kind, usual) if alone else usual

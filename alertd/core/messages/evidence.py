@@ -35,6 +35,8 @@ _CHANGED: Final = Decimal("0.25")
 #: A runaway is stopped, not paid for; a credit is topped up at its provider.
 _NOTHING_TO_RAISE: Final = frozenset({"burn_rate", "balance"})
 _RAISE_BY: Final = Decimal("1.2")
+#: A round amount that is a fifth more is enough.
+_JUST_BELOW: Final = Decimal("0.999999")
 
 
 def who(event: Event, style: str = "bold", *, budget: bool = True) -> Line:
@@ -156,7 +158,7 @@ def crossed_before(event: Event) -> Line:
 
 def changed(event: Event) -> Line:
     """Changed: key `rag-indexer` 2.10 → 14.30 a day (volume ×6.8, same price)"""
-    if event.details.get("burning"):
+    if event.details.get("burning") or is_running_away(event):
         return (plain("It runs away now: should that go on, the likely total is too low"),)
     compared = [item for item in event.contributors if item.pace_now is not None and item.pace_before is not None]
     if not compared:
@@ -165,6 +167,11 @@ def changed(event: Event) -> Line:
     if abs(_move(item)) <= _CHANGED * max(item.pace_before or Decimal(0), item.pace_now or Decimal(0)):
         return (plain("Nobody's pace changed by more than a quarter"),)
     return (plain("Changed: "), *_label(item, one_label=False), plain(_from_to(item, event.currency)))
+
+
+def is_running_away(event: Event) -> bool:
+    """Whether a burn rate is crossed now: then nothing says that all is well."""
+    return "runaway" in event.flags or event.status == "runaway"
 
 
 def to_do(event: Event, *, commands: bool = True) -> Line:
@@ -184,11 +191,11 @@ def raise_command(event: Event) -> Line:
     """`alertd raise research 600`: the next round amount above what is likely, at least a fifth more."""
     if not event.amount or event.basis in _NOTHING_TO_RAISE:
         return ()
-    wanted = max(event.projected.get("0.5", Decimal(0)), event.spent or Decimal(0), event.amount * _RAISE_BY - 1)
-    higher = round_amount_above(wanted)
+    least = max(event.amount, event.spent or Decimal(0)) * _RAISE_BY * _JUST_BELOW
+    higher = round_amount_above(max(event.projected.get("0.5", Decimal(0)), least))
     figure = tokens(higher) + " tokens" if event.currency == TOKENS else f"{higher.normalize():f}"
-    scope = ",".join(f"{label}={value or ''}" for label, value in event.scope)
-    words = ["alertd", "raise", event.budget, figure, *(["--scope", scope] if scope else [])]
+    scopes = [word for label, value in event.scope for word in ("--scope", f"{label}={value or ''}")]
+    words = ["alertd", "raise", event.budget, figure, *scopes]
     return (code(clean(shlex.join(words))),)
 
 

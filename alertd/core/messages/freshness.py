@@ -8,6 +8,7 @@ from typing import Final
 
 from alertd.core.budgets import TOKENS
 from alertd.core.events import Event, Unpriced
+from alertd.core.messages import details
 from alertd.core.messages.dates import age, clock_time, day, place, zone_of
 from alertd.core.messages.figures import plural, tokens
 from alertd.core.messages.spans import Line, Span, clean
@@ -37,9 +38,16 @@ def zone_named(event: Event) -> str:
 
 def data_age(event: Event, now: datetime) -> str:
     """Data to 09:38 (2 min old)"""
-    if event.data_until is None:
+    seen, zone = details.instant(event, "seen_until") or event.data_until, zone_of(event)
+    if seen is None:
         return ""
-    return f"Data to {clock_time(event.data_until, zone_of(event), now)} ({age(now - event.data_until)} old)"
+    late = [
+        f"{clean(str(name), 40)} to {clock_time(until, zone, now)} ({age(now - until)} behind)"
+        for name, told in details.rows(event, "late")
+        if (until := details.as_instant(told)) is not None and until < seen
+    ]
+    said = f"Data to {clock_time(seen, zone, now)} ({age(now - seen)} old)"
+    return f"{said}, {_listed(late)}" if late else said
 
 
 def missing(event: Event, now: datetime) -> list[str]:

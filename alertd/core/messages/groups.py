@@ -20,13 +20,24 @@ _SHOWN: Final = 12
 #: How many budgets that are well a summary names: the nearest to their limits.
 _QUIET: Final = 3
 _EXPLAINED: Final = 3
+#: What needs no look.
+_WELL: Final = frozenset({"on_track", "no_forecast"})
 #: Of several budgets none is called all but certain: that is said of one.
 _ONE_BY_ONE: Final = 0.9
 _HUNDRED: Final = Decimal(100)
 _RANK: Final = {"critical": 0, "warning": 1, "information": 2}
-_STATES: Final = {"over": "over", "risk": "at risk", "unknown": "unknown", "ok": "inside"}
-_DOTS: Final = {"over": "🔴", "risk": "🟠", "unknown": "⚫", "ok": "🟢"}
-_AT_RISK: Final = 0.5
+#: Each status in words, and its sign; the worst first.
+_STATES: Final = {
+    "over": "over",
+    "runaway": "running away",
+    "at_risk": "at risk",
+    "unknown": "unknown",
+    "no_forecast": "without a forecast yet",
+    "on_track": "on track",
+}
+_DOTS: Final = {
+    "over": "🔴", "runaway": "🔴", "at_risk": "🟠", "unknown": "⚫", "no_forecast": "⚪", "on_track": "🟢"
+}  # fmt: skip
 _COUNTED: Final = {"critical": "critical", "warning": "warning", "information": "for information"}
 _OCCASIONS: Final = {
     "first_start": "Watching {count} from now on: {states}",
@@ -38,8 +49,8 @@ _OCCASIONS: Final = {
 def several(events: Sequence[Event], now: datetime) -> Said:
     """Ten scopes that pass together, the first start, a digest, a period's close: one message, worst first."""
     ordered = sorted(events, key=_weight)
-    loud = [event for event in ordered if state(event) != "ok"]
-    quiet = [event for event in ordered if state(event) == "ok"]
+    loud = [event for event in ordered if state(event) not in _WELL]
+    quiet = [event for event in ordered if state(event) in _WELL]
     shown = [*loud[:_SHOWN], *quiet[: max(_QUIET, _SHOWN - len(loud)) if _urgent(ordered) else _QUIET]][:_SHOWN]
     rest = [event for event in ordered if all(event is not one for one in shown)]
     alone = len({event.budget for event in events}) == 1
@@ -82,16 +93,8 @@ def merged(events: Sequence[Event]) -> Event:
 
 
 def state(event: Event) -> str:
-    """over | risk | unknown | ok: told by the judge for summaries, by the figures for the rest."""
-    told = details.words(event, "state")
-    if told in _STATES:
-        return told
-    if event.kind == "source_stale" or event.spent is None:
-        return "unknown"
-    if event.amount is not None and event.spent >= event.amount:
-        return "over"
-    risky = (event.probability_over or 0) >= _AT_RISK or event.basis in {"burn_rate", "anomaly"}
-    return "risk" if risky else "ok"
+    """The status that the event carries; unknown for what is about no budget."""
+    return event.status or "unknown"
 
 
 def _weight(event: Event) -> tuple[int, int, Decimal]:
@@ -168,7 +171,7 @@ def _likely(event: Event) -> str:
         return ""
     said = f"likely {estimate(middle, event.currency, event.spent)}"
     low, high = event.projected.get("0.1"), event.projected.get("0.9")
-    if low is not None and high is not None and state(event) != "ok":
+    if low is not None and high is not None and state(event) not in _WELL:
         said += (
             f" (80 %: {estimate(low, event.currency, event.spent)} to {estimate(high, event.currency, event.spent)})"
         )

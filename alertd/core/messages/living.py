@@ -64,7 +64,7 @@ def footer(event: Event, now: datetime) -> Line:
 
 
 def _headline(event: Event, now: datetime) -> Line:
-    state, whose = details.words(event, "state"), evidence.who(event)
+    state, whose = event.status, evidence.who(event)
     budget = possessive(period_name(event, now))
     if state == "unknown":
         return (*whose, bold(": spend is unknown, the data are old or missing"))
@@ -72,7 +72,10 @@ def _headline(event: Event, now: datetime) -> Line:
         excess = (event.spent or Decimal(0)) - (event.amount or Decimal(0))
         over = f": {amount(excess, event.currency)} over" if excess > 0 else ""
         return (*whose, bold(f" has used up {budget}{over}"))
-    if state == "risk":
+    if state == "runaway":
+        return (*whose, bold(f" is running away: {used_of(event.spent or Decimal(0), event.amount, event.currency)}"
+                             if event.amount else " is running away"))  # fmt: skip
+    if state == "at_risk":
         out = evidence.runs_out(event, now)
         tail = f": runs out {out}" if out else ""
         return (

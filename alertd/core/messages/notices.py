@@ -48,7 +48,8 @@ def _recovered(event: Event, now: datetime) -> Said:
         began,
         evidence.to_do(event, commands=False),
     )
-    return (*evidence.who(event), bold(f" is {words}")), lines, ("no action needed",)
+    calm = event.status not in {"over", "runaway"} and not evidence.is_running_away(event)
+    return (*evidence.who(event), bold(f" is {words}")), lines, ("no action needed",) if calm else ()
 
 
 def _unpriced(event: Event, now: datetime) -> Said:
@@ -168,7 +169,8 @@ def _summary(event: Event, now: datetime) -> Said:
         evidence.to_do(event, commands=False),
     )  # fmt: skip
     head = heads.get(occasion, (*evidence.who(event), bold(figures or ": how it stands")))
-    return head, lines, ("no action needed",) if event.severity == "information" else ()
+    calm = event.severity == "information" and not evidence.is_running_away(event)
+    return head, lines, ("no action needed",) if calm else ()
 
 
 def _as_projected(event: Event) -> Line:

@@ -19,14 +19,15 @@ _COUNTS: Final = ("No", "One", "Two", "Three", "Four", "Five", "Six")
 
 
 def burn_rate(event: Event, now: datetime) -> Said:
-    """Runaway: `rag-indexer` spent 41.30 USD in the last hour (usual 0.30)"""
+    """Runaway: research spent 41.30 USD in the last hour (usual 0.30), most of it by `rag-indexer` (40.10)"""
     spent, usual = details.decimal(event, "window_spent"), details.decimal(event, "window_usual")
     figure = "is spending" if spent is None else f"spent {amount(spent, event.currency)}"
     headline = (
         bold("Runaway: "),
-        *_culprit(event),
+        *evidence.who(event),
         bold(f" {figure} in {_window(event)}" if spent is not None else f" {figure} far too fast"),
         plain("" if usual is None else f" (usual {number(usual, event.currency)})"),
+        *_culprit(event),
     )
     lines = (
         _against_pace(event, now),
@@ -56,7 +57,7 @@ def anomaly(event: Event, now: datetime) -> Said:
         evidence.contributors(event),
         evidence.to_do(event),
     )
-    return (bold("Unusual: "), *_culprit(event), bold(f" {figure}"), plain(usual)), lines, ()
+    return (bold("Unusual: "), *evidence.who(event), bold(f" {figure}"), plain(usual), *_culprit(event)), lines, ()
 
 
 def balance(event: Event, now: datetime) -> Said:
@@ -82,13 +83,23 @@ def balance(event: Event, now: datetime) -> Said:
 
 
 def _culprit(event: Event) -> Line:
+    """, most of it by `rag-indexer` (40.10); nothing where nobody spent most of it."""
     found = details.table(event, "culprit")
-    return (name(str(found["value"]), "code"),) if found.get("value") else evidence.who(event)
+    if not found.get("value") or (str(found.get("label")), str(found["value"])) in event.scope:
+        return ()
+    spent = details.as_decimal(found.get("spent"))
+    own = "" if spent is None else f" ({number(spent, event.currency)})"
+    return (plain(", most of it by "), name(str(found["value"]), "code"), plain(own))
 
 
 def _window(event: Event) -> str:
     text = clean(details.words(event, "window"))
     return _SPANS.get(text, f"the last {text}" if text else "a short time")
+
+
+def _rate(event: Event) -> str:
+    text = clean(details.words(event, "rate_window"))
+    return _SPANS.get(text, f"the last {text}" if text else "the last minutes")
 
 
 def _against_pace(event: Event, now: datetime) -> Line:
@@ -101,7 +112,9 @@ def _against_pace(event: Event, now: datetime) -> Line:
     used = (*evidence.who(event, "plain"), plain(" "), *evidence.used(event))
     out = evidence.runs_out(event, now)
     gone: Line = (
-        (bold(f"gone {out}"), plain(" at this rate"), plain(evidence.runs_out_between(event, now))) if out else ()
+        (bold(f"gone {out}"), plain(f" at the rate of {_rate(event)}"), plain(evidence.runs_out_between(event, now)))
+        if out
+        else ()
     )
     return joined([pace, joined([used, gone], ", ")], "; ")
 

@@ -12,10 +12,17 @@ from alertd.core.messages import details, evidence
 from alertd.core.messages.actions import proposed
 from alertd.core.messages.dates import clock_time, period_name, possessive, soon_or_day, zone_of
 from alertd.core.messages.figures import amount, chance, level_text
-from alertd.core.messages.spans import Line, Said, bold, capital, joined, plain
+from alertd.core.messages.spans import Line, Said, bold, capital, joined, name, plain
 from alertd.core.messages.surges import anomaly, balance, burn_rate
 
 _HUNDRED: Final = 100
+#: So many commitments are named.
+_NAMED: Final = 3
+#: How a level that was crossed goes with the status of its budget.
+_STATUSES: Final = {
+    "on_track": "on track", "at_risk": "at risk of going over", "runaway": "running away",
+    "no_forecast": "no forecast yet", "unknown": "with data missing",
+}  # fmt: skip
 _SHARES: Final = {Decimal(25): "a quarter", Decimal(50): "half", Decimal(75): "three quarters"}
 #: From which probability on the headline says what.
 _CERTAINTY: Final = (
@@ -37,8 +44,8 @@ def threshold(event: Event, now: datetime) -> Said:
 
 
 def _actual(event: Event, now: datetime) -> Said:
-    """research: half of November's budget used, on pace"""
-    pace = "on pace" if event.severity == "information" else "ahead of pace"
+    """research: half of November's budget used, on track"""
+    pace = _STATUSES.get(event.status, "ahead of budget" if event.severity != "information" else "on track")
     budget = possessive(period_name(event, now))
     headline = (*evidence.who(event), bold(f": {_share(event)} of {budget} used, {pace}"))
     lines = (
@@ -50,7 +57,11 @@ def _actual(event: Event, now: datetime) -> Said:
         evidence.changed(event),
         evidence.to_do(event, commands=event.severity != "information"),
     )
-    return headline, lines, (("no action needed",) if event.severity == "information" else ())
+    return (
+        headline,
+        lines,
+        (("no action needed",) if event.severity == "information" and not evidence.is_running_away(event) else ()),
+    )
 
 
 def _over(event: Event, now: datetime) -> Said:
@@ -70,8 +81,44 @@ def _over(event: Event, now: datetime) -> Said:
     return (*evidence.who(event), bold(f" has {share} {budget}{_excess(event)}")), lines, ()
 
 
+def _certain(event: Event, now: datetime) -> Said:
+    """endpoint acme/llama alone will cost 644.00 USD by 30 Nov; research has 300.00 USD"""
+    certain = details.table(event, "certain")
+    items = [row for row in certain.get("items") or () if isinstance(row, Mapping)]
+    total, out = details.as_decimal(certain.get("total")), evidence.runs_out(event, now)
+    whole = (
+        ""
+        if total is None or event.amount is None
+        else f": {amount(total, event.currency)} of {amount(event.amount, event.currency)}"
+    )
+    named = [name(str(row.get("what", "")), "code") for row in items[:_NAMED]]
+    costs = [details.as_decimal(row.get("cost")) for row in items[:_NAMED]]
+    parts: list[Line] = [
+        (one, plain("" if cost is None else f" {amount(cost, event.currency)}"))
+        for one, cost in zip(named, costs, strict=True)
+    ]
+    headline = (
+        *evidence.who(event),
+        bold(f" is certain to go over its budget{whole}{', used up ' + out if out else ''}"),
+    )
+    lines = (
+        (plain("Charged until it is stopped, whether used or not: "), *joined(parts, ", ")),
+        (
+            plain("This is committed, not a forecast: stop "),
+            *joined([(one,) for one in named], ", "),
+            plain(" or raise the budget."),
+        ),
+        evidence.used(event),
+        evidence.contributors(event),
+        evidence.to_do(event),
+    )
+    return headline, lines, ()
+
+
 def _forecast(event: Event, now: datetime) -> Said:
     """research will probably exceed its budget: runs out Fri 27 Nov (Wed 25 Nov to Mon 30 Nov)"""
+    if "certain" in event.details:
+        return _certain(event, now)
     out = evidence.runs_out(event, now)
     level = "its budget" if event.level in {None, Decimal(_HUNDRED)} else f"{level_text(event.level)} of its budget"
     verb = how_surely(event.probability_over)

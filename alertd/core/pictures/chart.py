@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from alertd.core.judgement.occasions import state_of
 from alertd.core.judgement.positions import Position
 from alertd.core.pictures.markup import Content, Markup
 from alertd.core.pictures.shapes import COLOURS, FAINT, INK, path, picture, rectangle
@@ -16,7 +15,7 @@ _TREND_DAYS: Final = 21
 
 def bar(position: Position) -> Markup:
     """Spent as a solid bar, the likely range behind it, a line where the budget ends. 100 wide, 12 high, no words."""
-    state, total = state_of(position), float(position.amount.value)
+    state, total = position.status, float(position.amount.value)
     spent, projection = float(position.spent), position.projection
     reach = [] if projection is None else [projection.quantile(_LOW), projection.quantile(_HIGH)]
     scale = 100.0 / ((max([total, spent, *reach]) or 1.0) * _SPACE)

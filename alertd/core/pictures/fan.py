@@ -9,7 +9,6 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
-from alertd.core.judgement.occasions import state_of
 from alertd.core.judgement.positions import Position
 from alertd.core.judgement.thresholds import thresholds_of
 from alertd.core.messages.dates import day
@@ -58,17 +57,17 @@ def fan(position: Position, width: int = 960, height: int = 320) -> Markup:
     """
     past = spent_curve(position)
     frame = _Frame(position.period, _highest(position, past), width, height)
-    unit, known = position.amount.unit, state_of(position) != "unknown"
+    unit, known = position.amount.unit, position.status != "unknown"
     shapes: list[Content] = [
         _unseen(position, frame),
         _grid(frame, unit),
         _dates(frame),
         _fan_bands(position, frame) if known else None,
-        line("spent", [frame.at(*point) for point in past], COLOURS[state_of(position)], 2.5),
+        line("spent", [frame.at(*point) for point in past], COLOURS[position.status], 2.5),
         _levels(position, frame, past),
         _used_up(position, frame) if known else None,
     ]
-    return picture(shapes, width, height, f"fan {state_of(position)}")
+    return picture(shapes, width, height, f"fan {position.status}")
 
 
 def spent_curve(position: Position) -> list[tuple[datetime, float]]:
@@ -76,7 +75,7 @@ def spent_curve(position: Position) -> list[tuple[datetime, float]]:
     days = [(date.fromisoformat(text), float(spent)) for text, spent in position.daily]
     total = float(position.spent) - sum(spent for _, spent in days)
     points = [(position.period.start, max(0.0, total))]
-    end = position.data_until or position.period.start
+    end = position.seen_until or position.period.start
     for first, spent in days:
         total += spent
         following = first + timedelta(days=1)
@@ -87,7 +86,7 @@ def spent_curve(position: Position) -> list[tuple[datetime, float]]:
 
 def _highest(position: Position, past: Sequence[tuple[datetime, float]]) -> float:
     reached = [float(position.amount.value), *(value for _, value in past)]
-    if position.projection is not None and state_of(position) != "unknown":
+    if position.projection is not None and position.status != "unknown":
         reached.append(position.projection.quantile(_BANDS[0][1]))
     return (max(reached) or 1.0) * _SPACE
 
@@ -133,7 +132,7 @@ def _fan_bands(position: Position, frame: _Frame) -> list[Markup]:
     projection = position.projection
     if projection is None or len(projection.instants) < 2:  # noqa: PLR2004 - no time is left
         return []
-    colour = COLOURS[state_of(position)]
+    colour = COLOURS[position.status]
 
     def edge(level: float) -> list[Point]:
         column = FAN_LEVELS.index(level)

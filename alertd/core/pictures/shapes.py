@@ -8,7 +8,14 @@ from typing import Final
 from alertd.core.pictures.markup import Content, Markup, element
 
 #: What a state is drawn in where no style sheet says otherwise.
-COLOURS: Final = {"ok": "#2a6fb0", "risk": "#b85c00", "over": "#b3261e", "unknown": "#6b6b6b"}
+COLOURS: Final = {
+    "over": "#b3261e",
+    "runaway": "#b3261e",
+    "at_risk": "#b85c00",
+    "unknown": "#6b6b6b",
+    "no_forecast": "#6b6b6b",
+    "on_track": "#2a6fb0",
+}
 INK: Final = "#444"
 FAINT: Final = "#ccc"
 

@@ -21,9 +21,8 @@ HEIGHT: Final = 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 16.0, 92.0, 30.0, 34.0
 _SPACE: Final = 1.08
 _FONT: Final = 17
-_AT_RISK: Final = 0.5
-#: Data older than this share of the period leave a gap that can be seen.
-_STALE: Final = timedelta(hours=12)
+#: Data older than this leave a gap that can be seen.
+_GAP_FROM: Final = timedelta(hours=12)
 _GAP: Final = 19.0
 
 
@@ -53,8 +52,8 @@ def story(event: Event, now: datetime) -> Markup | None:
         return None
     reached = [float(event.amount), float(event.spent or 0), *(float(value) for value in event.projected.values())]
     frame = _Frame(event.period_start, event.period_end, zone_of(event), max(reached) * _SPACE)
-    spent, colour = _curve(event, frame), COLOURS[state(event, now)]
-    fresh = state(event, now) != "unknown"
+    spent, colour = _curve(event, frame), COLOURS[event.status or "unknown"]
+    fresh = event.status not in {"unknown", ""}
     shapes: list[Content] = [
         rectangle("ground", (0, 0, WIDTH, HEIGHT), "#ffffff"),
         _gap(event, frame, now),
@@ -71,18 +70,15 @@ def story(event: Event, now: datetime) -> Markup | None:
                    font_size=_FONT)  # fmt: skip
 
 
-def state(event: Event, now: datetime) -> str:
-    """What the picture's colour says: ok, risk, over, or unknown while the data are old."""
-    if event.data_until is None or event.spent is None or now - event.data_until > _STALE:
-        return "unknown"
-    if event.amount is not None and event.spent >= event.amount:
-        return "over"
-    return "risk" if (event.probability_over or 0) >= _AT_RISK or event.basis == "burn_rate" else "ok"
+def _seen_until(event: Event) -> datetime | None:
+    """The newest data of any source: the curve ends there, though a late source ends before."""
+    return details.instant(event, "seen_until") or event.data_until
 
 
 def _curve(event: Event, frame: _Frame) -> list[Point]:
     """What was spent by the end of each day, up to where the data end; empty where no day is known."""
-    if event.data_until is None or event.spent is None:
+    end = _seen_until(event)
+    if end is None or event.spent is None:
         return []
     days = _days(event)
     total = max(0.0, float(event.spent) - sum(value for _, value in days))
@@ -91,7 +87,7 @@ def _curve(event: Event, frame: _Frame) -> list[Point]:
         total += value
         following = first + timedelta(days=1)
         midnight = datetime(following.year, following.month, following.day, tzinfo=frame.zone)
-        points.append(frame.at(min(midnight, event.data_until), total))
+        points.append(frame.at(min(midnight, end), total))
     return points if days else []
 
 
@@ -103,9 +99,10 @@ def _days(event: Event) -> list[tuple[date, float]]:
 def _range(event: Event, frame: _Frame, colour: str) -> list[Markup]:
     """From what is spent to where the total probably ends: 80 % of the outcomes, the middle one as a line."""
     low, middle, high = (event.projected.get(level) for level in ("0.1", "0.5", "0.9"))
-    if event.data_until is None or low is None or middle is None or high is None or event.period_end is None:
+    seen = _seen_until(event)
+    if seen is None or low is None or middle is None or high is None or event.period_end is None:
         return []
-    begin = frame.at(event.data_until, float(event.spent or 0))
+    begin = frame.at(seen, float(event.spent or 0))
     ends = [frame.at(event.period_end, float(value)) for value in (high, low)]
     return [polygon("range", [begin, *ends], colour, 0.25),
             line("likely", [begin, frame.at(event.period_end, float(middle))], colour, 2.5, dashed=True)]  # fmt: skip
@@ -113,8 +110,9 @@ def _range(event: Event, frame: _Frame, colour: str) -> list[Markup]:
 
 def _gap(event: Event, frame: _Frame, now: datetime) -> list[Markup]:
     """The stretch that nobody saw: before the figures are complete, or since the data ended."""
-    if event.data_until is not None and now - event.data_until > _STALE:
-        begin, end, said = event.data_until, now, "no data"
+    seen = _seen_until(event)
+    if seen is not None and now - seen > _GAP_FROM:
+        begin, end, said = seen, now, "no data"
     elif event.complete_from is not None:
         begin, end, said = frame.start, event.complete_from, "not seen"
     else:

@@ -82,9 +82,13 @@ class _Row:
         return [
             line("edge", [(first, self.top + _TOP), (first, self.top + _ROW - _BOTTOM)], FAINT, 0.5, dashed=True),
             words(looks[0].place[2], first + 3, self.top + _ROW - 6, "start", "date"),
-            polygon("fan", [*upper, *lower], COLOURS["ok"], 0.16) if len(fan) > 1 else None,
+            polygon("fan", [*upper, *lower], COLOURS["on_track"], 0.16) if len(fan) > 1 else None,
             line(
-                "likely", [(self._x(one.at), self._y(one.likely or 0)) for one in fan], COLOURS["ok"], 0.8, dashed=True
+                "likely",
+                [(self._x(one.at), self._y(one.likely or 0)) for one in fan],
+                COLOURS["on_track"],
+                0.8,
+                dashed=True,
             ),
             line("amount", [(self._x(one.at), self._y(one.amount)) for one in looks], COLOURS["over"], 1.2),
             line("spent", [(self._x(one.at), self._y(one.spent)) for one in looks], "#222", 1.8),

@@ -19,6 +19,7 @@ MONTH: Final = PeriodRule("month", ZoneInfo(ZONE))
 
 
 _SATURDAY: Final = 5
+_HALF: Final = 0.5
 
 
 RUNAWAY: Final = "Spent 41.30 USD in the last 1h, usual 0.30: 98 % of this budget's pace"
@@ -64,7 +65,20 @@ def sample(now: datetime, kind: str, severity: str, **changes: Any) -> Event:
         details={"handle": "4f2"},
     )
     changed = replace(event, **changes)
+    if not changed.status and changed.budget:
+        changed = replace(changed, status=_status(changed))
     return replace(changed, details={"daily": _daily(changed, now), **changed.details})
+
+
+def _status(event: Event) -> str:
+    """The status that such figures have."""
+    if event.spent is None or event.amount is None:
+        return "unknown"
+    if event.spent >= event.amount:
+        return "over"
+    if event.basis == "burn_rate":
+        return "runaway"
+    return "at_risk" if (event.probability_over or 0) >= _HALF else "on_track"
 
 
 def _daily(event: Event, now: datetime) -> list[list[Any]]:

@@ -200,7 +200,6 @@ def living(now: datetime) -> Event:
         spent=Decimal("338.90"),
         details={
             "occasion": "standing",
-            "state": "risk",
             "lives": [
                 {"id": "b81" + "0" * 21, "threshold": "runaway, 10× even pace", "severity": "critical",
                  "state": "firing", "by": "alertd", "at": now - timedelta(minutes=9)},

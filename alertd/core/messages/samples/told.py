@@ -114,7 +114,7 @@ def closed(now: datetime) -> Event:
         exhausted_at=None,
         exhausted_high=None,
         pace_allowed=None,
-        details={"occasion": "period_closed", "state": "ok", "previous": Decimal("391.70"), "alerts": 2},
+        details={"occasion": "period_closed", "previous": Decimal("391.70"), "alerts": 2},
     )
 
 
@@ -188,5 +188,5 @@ def _scope(now: datetime, occasion: str, team: str, index: int) -> Event:
         exhausted_at=now + timedelta(days=6) if risk and not over else None,
         exhausted_low=None,
         exhausted_high=None,
-        details={"occasion": occasion, "state": "over" if over else "risk" if risk else "ok"},
+        details={"occasion": occasion},
     )
