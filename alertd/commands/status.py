@@ -187,7 +187,7 @@ def _row(record: StatusRecord, now: datetime) -> list[Text]:
     return [
         Text(text_of(evidence.who(event))),
         Text(f"{STATES[state][0]} {STATES[state][1]}", _STYLES[state]),
-        Text(used if known or not event.data_until else f"at least {used}"),
+        Text(f"at least {used}" if event.data_until and (not known or record.answer["stale_sources"]) else used),
         Text(" – ".join(likely) if known and likely else "not known"),
         Text(out or "–"),
         Text(sparkline([float(day[1]) for day in daily[-_DAYS:]])),

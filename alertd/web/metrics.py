@@ -114,7 +114,7 @@ def _budgets(snapshot: Snapshot) -> Iterator[Metric]:
 def _budget(families: _Families, key: tuple[str, str], position: Position, snapshot: Snapshot) -> None:
     unit, known = position.amount.unit, position.status != "unknown"
     families.add("alertd_budget_amount", (*key, unit), position.amount.value)
-    families.add("alertd_budget_spent", (*key, unit), position.spent if known else None)
+    families.add("alertd_budget_spent", (*key, unit), position.spent if position.seen and position.matched else None)
     families.add("alertd_budget_unknown", key, 0 if known else 1)
     families.add("alertd_budget_period_end_timestamp_seconds", key, position.period.end.timestamp())
     families.add("alertd_budget_last_data_timestamp_seconds", key, _timestamp(position.data_until))

@@ -50,7 +50,7 @@ def used(position: Position) -> Markup:
     if position.data_until is None:
         return fragment("no data yet")
     figures = element("strong", used_of(position.spent, position.amount.value, position.amount.unit))
-    return fragment("at least ", figures) if position.status == "unknown" else figures
+    return fragment("at least ", figures) if position.status == "unknown" or position.stale_sources else figures
 
 
 def outlook(position: Position, event: Event, now: datetime) -> list[Markup]:

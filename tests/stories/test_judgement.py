@@ -262,7 +262,12 @@ def test_a_runaway_is_caught_within_minutes_and_names_the_key():
             break
     (alert,) = alerts
     assert (alert.event.basis, alert.event.severity) == ("burn_rate", "critical")
-    assert alert.event.details["culprit"] == {"label": "key", "value": "indexer"}
+    assert alert.event.details["culprit"] == {
+        "label": "key",
+        "value": "indexer",
+        "spent": Decimal(25),
+        "share": pytest.approx(25 / 26),
+    }
 
 
 def test_a_level_that_is_passed_while_a_key_runs_away_is_not_on_pace():

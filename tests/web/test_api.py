@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from alertd.core.billing.roles import Standing
+from alertd.core.evaluation.budget_status import STATUSES
 from alertd.core.judgement.positions import SourceView
 from alertd.web import Loop, Standings, View
 from alertd.web.openapi import DOCUMENT
@@ -91,10 +92,11 @@ def test_money_is_a_plain_decimal_string_that_is_exact(open_house: Browser, view
 
 
 @pytest.mark.parametrize(
-    ("budget", "state"), [("evaluation", "over"), ("research", "risk"), ("platform", "ok"), ("marketing", "unknown")]
+    ("budget", "state"),
+    [("evaluation", "over"), ("research", "at_risk"), ("platform", "on_track"), ("marketing", "unknown")],
 )
 def test_a_state_says_where_a_budget_stands(open_house: Browser, budget: str, state: str):
-    assert one(open_house, budget)["state"] == state
+    assert one(open_house, budget)["status"] == state
 
 
 def test_what_was_never_seen_is_null_and_never_0(open_house: Browser):
@@ -104,18 +106,23 @@ def test_what_was_never_seen_is_null_and_never_0(open_house: Browser):
     assert {threshold["stands"] for threshold in marketing["thresholds"]} == {None}
 
 
-def test_a_silent_source_makes_its_budgets_unknown_and_keeps_what_was_seen_as_a_lower_bound(blind: View):
+def test_a_silent_source_is_named_as_late_and_what_was_seen_is_a_lower_bound(blind: View):
     research = one(browser(blind), "research")
-    assert (research["state"], research["spent"], research["projected"]) == ("unknown", None, None)
+    assert (research["status"], research["flags"], research["spent"]) == (
+        "at_risk",
+        ["late"],
+        research["spent_at_least"],
+    )
+    assert [(one["source"], one["stale"]) for one in research["late"]] == [("gateway", True)]
     assert Decimal(research["spent_at_least"]) > 300
     assert research["stale_sources"] == ["gateway"]
 
 
 def test_the_worst_come_first_and_can_be_asked_for_alone(open_house: Browser):
-    states = [item["state"] for item in open_house.get("/api/v1/budgets").json()["budgets"]]
-    assert states == sorted(states, key=["over", "risk", "unknown", "ok"].index)
+    states = [item["status"] for item in open_house.get("/api/v1/budgets").json()["budgets"]]
+    assert states == sorted(states, key=STATUSES.index)
     over = open_house.get("/api/v1/budgets", params={"state": "over"}).json()["budgets"]
-    assert {item["state"] for item in over} == {"over"}
+    assert {item["status"] for item in over} == {"over"}
 
 
 def test_hostile_names_come_through_unchanged_as_json(open_house: Browser):
@@ -189,7 +196,7 @@ def test_a_dead_database_is_a_503_for_alerts_while_budgets_still_answer(view: Vi
     answer = house.get("/api/v1/alerts")
     assert answer.status_code == 503
     conforms(answer, "/api/v1/alerts")
-    assert one(house, "evaluation")["state"] == "over"
+    assert one(house, "evaluation")["status"] == "over"
 
 
 # --- actions and sources ---

@@ -185,7 +185,7 @@ def _judged_budget(
     """All scopes of one budget. The first time it is seen with data, people get one summary instead of a storm."""
     name, now = positions[0].budget.name, facts.around.now
     known = FIRST_SEEN.get(facts.state, name) is not None
-    if not known and not any(position.data_until for position in positions):
+    if not known and not any(position.data_until or position.committed for position in positions):
         return [], FIRST_SEEN.put(now, name) if _all_spoke(facts) else {}
     alerts: list[Alert] = []
     changes: dict[str, object] = {}
@@ -198,7 +198,7 @@ def _judged_budget(
     if known:
         return alerts, changes
     changes |= FIRST_SEEN.put(now, name)
-    quiet = [replace(alert, audience="machines") for alert in alerts]
+    quiet = [alert if "certain" in alert.event.details else replace(alert, audience="machines") for alert in alerts]
     return quiet + [occasions.first_summary(position, alerts, now) for position in positions], changes
 
 

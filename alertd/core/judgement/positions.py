@@ -132,6 +132,8 @@ class Position:
     seen_until: datetime | None = None
     #: Sources that lag behind, the latest first.
     late: tuple[LateSource, ...] = ()
+    #: Whether none of its sources speaks for the present.
+    silent: bool = False
     #: What silent sources may have seen since, at their highest hourly rate of the last seven days.
     unseen: Decimal = Decimal(0)
     #: What will be charged until the period's end, whatever is used.

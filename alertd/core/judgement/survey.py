@@ -56,6 +56,8 @@ _LATE: Final = timedelta(hours=1)
 _APART: Final = timedelta(hours=2)
 #: Over so many hours the highest hourly rate of what is not seen is looked for.
 _RATE_HOURS: Final = 168
+#: A source that may be this late tells days, not hours.
+_DAILY: Final = timedelta(hours=12)
 #: Sources that fit into one number.
 _MOST_BITS: Final = 62
 
@@ -74,6 +76,7 @@ class _Feed(NamedTuple):
     stale: tuple[str, ...]
     late: tuple[LateSource, ...]
     current: tuple[tuple[str, datetime], ...]
+    silent: bool
     closed: bool
 
 
@@ -271,8 +274,10 @@ class _Look:
         stale = frozenset(view.name for view in views if view.stale(self._around.now))
         late = [LateSource(name, at, name in stale) for name, at in untils.items()
                 if name in stale or present - at > _LATE]  # fmt: skip
-        newest = max((at for name, at in untils.items() if name not in stale), default=None)
-        near = {name: at for name, at in untils.items() if newest and name not in stale and newest - at <= _APART}
+        silent = not untils.keys() - stale
+        newest = max((at for name, at in untils.items() if silent or name not in stale), default=None)
+        near = {name: at for name, at in untils.items() if newest and newest - at <= _APART
+                and (silent or name not in stale)}  # fmt: skip
         return _Feed(
             frozenset(feeding),
             min(untils.values(), default=None),
@@ -281,6 +286,7 @@ class _Look:
             tuple(sorted(stale)),
             tuple(sorted(late, key=lambda one: (one.until, one.name))),
             tuple(sorted(near.items())),
+            silent,
             closed=self._around.now >= self._period.end + max((view.delay for view in views), default=timedelta(0)),
         )
 
@@ -306,6 +312,7 @@ class _Look:
             data_until=feed.data_until,
             seen_until=feed.seen_until,
             late=feed.late,
+            silent=feed.silent,
             unseen=self._unseen(number, feed) if feed.stale and used else Decimal(0),
             complete_from=feed.complete_from,
             stale_sources=feed.stale,
@@ -385,7 +392,8 @@ class _Look:
                 if own[index]:
                     rates += sums[index] * float(newest_price(self._table.segments[kinds[index]], self._sheet.today))
             by_day = rates.reshape(-1, 24)
-            daily = (by_day > 0).sum(axis=1).max(initial=0) <= 1  # one figure a day is spread over its hours
+            view = self._around.sources[one.name]
+            daily = view.stale_after + view.delay >= _DAILY  # one figure a day is spread over its hours
             highest = by_day.sum(axis=1).max(initial=0.0) / 24 if daily else rates.max(initial=0.0)
             found += highest * ((min(self._around.now, self._period.end) - one.until) / timedelta(hours=1))
         return Decimal(repr(max(0.0, float(found))))

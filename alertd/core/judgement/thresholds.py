@@ -144,7 +144,9 @@ def _runs_low(position: Position, threshold: Threshold) -> bool | None:
 
 
 def is_burning(position: Position) -> bool:
-    """Whether one of its burn-rate thresholds stands now."""
+    """Whether one of its burn-rate thresholds stands now; no source that went silent says so."""
+    if position.silent:
+        return False
     burning = (threshold for threshold in thresholds_of(position) if threshold.basis == "burn_rate")
     return any(_burning(position, threshold) is True for threshold in burning)
 

@@ -66,7 +66,8 @@ def judged(
         if threshold.basis not in EPISODIC:
             continue
         key = episode_key(position.name, threshold)
-        before, crossed = EPISODES.get(state, key) or Episode(), stands(position, threshold, now)
+        silent = position.silent and threshold.basis == "burn_rate"
+        before, crossed = EPISODES.get(state, key) or Episode(), None if silent else stands(position, threshold, now)
         after, said = advance(before, threshold, crossed=crossed, now=now)
         if after != before:
             changed |= EPISODES.put(after, key)
