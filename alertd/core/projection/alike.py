@@ -73,7 +73,7 @@ def _totals(of: Pasts) -> Floats:
     heed = weekdays.strength(of.rates, weights)
     burst = np.maximum(0.0, rates.burstiness(of.rates, weights) - weekdays.explained(of.rates, weights, heed))
     drawn = _drawn(of, weights, idle, since, heed)
-    drawn *= drift.level_factors(rates.burstiness_of_young(burst, weights.sum(1)), weights.sum(1))
+    drawn *= drift.level_factors(burst, weights.sum(1))
     drawn.sort(axis=1)
     return learnt.corrected(learnt.Lesson(of.rates, weights, burst), of.left, drawn)
 

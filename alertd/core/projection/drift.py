@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from alertd.core.projection import rates
 from alertd.core.projection.series import Floats
 
 Ages = NDArray[np.intp]
@@ -86,17 +87,17 @@ def oldest_day(weights: Floats) -> Ages:
 
 def level_factors(burst: Floats, days_seen: Floats) -> Floats:
     """How each run's level differs from what was drawn: [series x runs]."""
-    spread = np.minimum(1.3, 0.1 + 1.4 * np.sqrt(burst))
+    spread = np.minimum(1.3, 0.1 + 1.4 * np.sqrt(rates.burstiness_of_young(burst, days_seen)))
     young = -0.7 * np.exp(-days_seen / 30.0) * burst / (burst + 0.1)
     return np.exp(young[:, None] + spread[:, None] * _SCORES)
 
 
-def increments(rates: Floats, factors: Floats, shares: Floats, ages: Ages) -> Floats:
+def increments(daily_rates: Floats, factors: Floats, shares: Floats, ages: Ages) -> Floats:
     """What each run spends on each coming day: [series x runs x coming].
 
-    `rates` are [series x days], newest first; `ages` say which of them stands for each coming day, `factors` how far
-    each run's level differs, `shares` [series x coming] how much of each coming day counts.
+    `daily_rates` are [series x days], newest first; `ages` say which of them stands for each coming day, `factors` how
+    far each run's level differs, `shares` [series x coming] how much of each coming day counts.
     """
-    drawn = np.take_along_axis(rates, ages.reshape(len(rates), -1), 1).reshape(ages.shape)
+    drawn = np.take_along_axis(daily_rates, ages.reshape(len(daily_rates), -1), 1).reshape(ages.shape)
     ahead: Floats = drawn * factors[:, :, None] * shares[:, None, :]
     return ahead

@@ -91,7 +91,7 @@ def played_out(of: Pasts, table: Floats = learnt.TABLE) -> tuple[drift.Ages, Flo
     if of.today.any():
         ages = drift.goes_on(ages, of.today)
     burst = np.maximum(0.0, rates.burstiness(of.rates, weights) - weekdays.explained(of.rates, weights, heed))
-    factors = drift.level_factors(rates.burstiness_of_young(burst, weights.sum(1)), weights.sum(1))
+    factors = drift.level_factors(burst, weights.sum(1))
     ahead = drift.increments(of.rates, factors, of.shares, ages)
     return ages, learnt.reshaped(ahead, of.shares, learnt.Lesson(of.rates, weights, burst, table))
 
