@@ -93,8 +93,8 @@ def test_a_silent_source_makes_a_budget_unknown_only_where_it_could_reach_the_ne
 
 def test_a_commitment_over_the_amount_fires_at_the_first_evaluation_and_names_what_to_stop():
     world = World(budget(amount="100 USD", thresholds=["forecast 100%"]), at=NOW)
-    end = datetime(2026, 12, 1, tzinfo=UTC)
-    endpoint = Committed("together", NOW, end, Money(Decimal(1200), "USD"), model="acme/llama", counted=True)
+    hourly = Money(Decimal("3.40"), "USD")
+    endpoint = Committed("together", NOW, None, hourly, name="acme/llama", per="hour", counted=True)
     facts = world.facts()
     decisions = assess(replace(facts, around=replace(facts.around, commitments=[("gateway", endpoint)])))
     (found,) = decisions.positions
