@@ -39,6 +39,7 @@ _NO_LABEL: Final = "none"
 _WHO: Final = ("team", "key", "user", "project", "application", "service")
 _USUAL: Final = "litellm"
 _UNREADABLE: Final = "not readable"
+_UNAUTHORIZED: Final = "answers 401"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +119,35 @@ def _seen(found: Found) -> str:
 async def find(url: str, preset: str | None = None) -> Found:
     """The first kind and preset that finds counters at an address; else what an address like it most likely is."""
     tried: dict[str, None] = {}
+    likely = next(_candidates(url))
     for kind, address in _candidates(url):
         for name in [preset] if preset else list(PRESETS):
             look = await _look(kind, address, name)
             if look.labels:
-                return Found(_keys(kind, address, name), look)
+                others = () if preset else await _others(kind, address, name)
+                return Found(_keys(kind, address, name), look, others)
             tried |= dict.fromkeys(filter(None, (_worth_saying(problem, preset) for problem in look.problems)))
             if look.summary.endswith(_UNREADABLE):
+                if kind == "scrape" and any(_UNAUTHORIZED in problem for problem in look.problems):
+                    likely = kind, address
+                    tried[f"It wants a token: put it into a file and name that in {_SOURCE}TOKEN_FILE"] = None
                 break  # it is so for every preset
-    kind, address = next(_candidates(url))
-    return Found(_keys(kind, address, preset or _USUAL), None, tuple(tried))
+            likely = kind, address
+        else:
+            break  # it answers as what it is, and has no counters yet
+    return Found(_keys(*likely, preset or _USUAL), None, tuple(tried))
+
+
+async def _others(kind: str, address: str, found: str) -> tuple[str, ...]:
+    """What is said of further gateways at the same address, whose counters the one that was found does not read."""
+    read, others = set(PRESETS[found].metrics()), []
+    for name, preset in PRESETS.items():
+        if read.isdisjoint(preset.metrics()) and (await _look(kind, address, name)).labels:
+            read.update(preset.metrics())
+            others.append(name)
+    return tuple(
+        f"Counters of {name} are there, too: give them a source of their own, PRESET={name}" for name in others
+    )
 
 
 def _candidates(url: str) -> Iterator[tuple[str, str]]:
@@ -151,8 +171,8 @@ async def _look(kind: str, url: str, preset: str) -> Look:
 
 
 def _worth_saying(problem: str, preset: str | None) -> str:
-    """That eleven presets are absent is not; what looks like a token counter is."""
-    if preset or problem.startswith("http"):
+    """That most presets are absent is not; what looks like a token counter is."""
+    if preset or problem.startswith(("http", "Prometheus cannot scrape")):
         return problem
     _, found, names = problem.partition("these look like")
     return found + names

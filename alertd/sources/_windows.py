@@ -26,6 +26,8 @@ _ASIDE: Final = 300.0
 _TARGET_LABELS: Final = frozenset({"job", "instance", "namespace", "cluster"})
 _STATES: Final = any_of("__name__", ("up", "process_start_time_seconds"))
 _ENDINGS: Final = ("_total", "_sum")
+#: How far back a counter is looked for that nobody has used lately.
+_IDLE: Final = (3600.0, 86400.0)
 _MOST_UNKNOWN: Final = 20
 _LABELS: Final = msgspec.json.Decoder(dict[str, str])
 
@@ -110,8 +112,12 @@ class Windows:
         return any(series.values for series in states)
 
     async def newest(self, at: float) -> Window:
-        """The newest sample of every counter at `at`; targets are not asked for."""
+        """The newest sample of every counter at `at`, up to a day old; targets are not asked for."""
         answer = await self._server.query(selector(self._conditions), at)
+        for span in _IDLE:  # an instant query sees five minutes back
+            if answer.series or answer.warnings:
+                break
+            answer = await self._server.samples(selector(self._conditions), at - span, at)
         window = self._sorted(answer, -inf, inf)
         window.warnings = answer.warnings
         return window

@@ -124,6 +124,8 @@ class Prometheus:
             progress = (place.at - since.timestamp()) / (end - since.timestamp()) if backfill else None
             begins = place.begun and not before.begun
             complete_from = await self._complete_from(window, since) if begins else None
+            if not window.counters and stop >= end:
+                window.warnings = (*window.warnings, *await self._down(end))
             yield self._reading(window, before, place, complete_from, progress)
             if place.at == before.at:
                 return
@@ -139,7 +141,7 @@ class Prometheus:
             return Look(summary="not readable", problems=(str(error),))
         samples = self._samples(window)
         if not samples:
-            return await self._similar()
+            return await self._similar(now.timestamp())
         copies = (_copies(window),) if window.copies else ()
         models = {series.line.model for series in samples}
         latest = datetime.fromtimestamp(max(series.points[-1][0] for series in samples), UTC)
@@ -200,14 +202,27 @@ class Prometheus:
         if (await self._windows.raw(end - _PROBED, end)).is_empty():
             raise SourceError(self._absent())
 
-    async def _similar(self) -> Look:
+    async def _down(self, at: float) -> tuple[str, ...]:
+        """What is said of targets that this Prometheus cannot scrape; nothing where it cannot tell."""
+        try:
+            down = await self._server.down(at)
+        except SourceError:
+            return ()
+        return (
+            (f"Prometheus cannot scrape {', '.join(down[:_NAMED])}{', ...' if len(down) > _NAMED else ''}",)
+            if down
+            else ()
+        )
+
+    async def _similar(self, at: float) -> Look:
         options = self._options
+        down = await self._down(at)
         try:
             names = await asyncio.to_thread(Discovery(options.url, options.access()).names_like, TOKEN_WORDS)
         except SourceError as error:
-            return Look(summary="no token counters yet", problems=(self._absent(), str(error)))
+            return Look(summary="no token counters yet", problems=(self._absent(), str(error), *down))
         found = f"; these look like token counters: {', '.join(names[:_SIMILAR])}" if names else ""
-        return Look(summary="no token counters yet", problems=(self._absent() + found,))
+        return Look(summary="no token counters yet", problems=(self._absent() + found, *down))
 
     def _unnamed(self, window: Window) -> tuple[str, ...]:
         never = not window.counters and not self._windows.ever()

@@ -7,6 +7,7 @@ Native histograms come as their sums.
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,6 +62,24 @@ class _Lenient(msgspec.Struct, frozen=True):
             sorted((at, str(one)) for at, one in values),
             None if value is None else (value[0], str(value[1])),
         )
+
+
+class _Target(msgspec.Struct, frozen=True, rename="camel"):
+    labels: dict[str, str] = {}
+    last_error: str = ""
+
+
+class _TargetList(msgspec.Struct, frozen=True):
+    active: list[_Target] = msgspec.field(default_factory=list, name="activeTargets")
+
+
+class _Targets(msgspec.Struct, frozen=True):
+    data: _TargetList
+
+
+_TARGETS: Final = msgspec.json.Decoder(_Targets)
+_LABELS: Final = msgspec.json.Decoder(dict[str, str])
+_STATUS: Final = re.compile(r"HTTP status (\d{3})")
 
 
 class _Data(msgspec.Struct, frozen=True, rename="camel"):
@@ -137,6 +156,28 @@ class Prometheus:
     async def samples(self, selector: str, begin: float, end: float) -> Raw:
         """The raw samples in (begin, end], at their own times."""
         return await self.query(f"{selector}[{max(1, round((end - begin) * 1000))}ms]", end)
+
+    async def down(self, at: float) -> tuple[str, ...]:
+        """The scrape targets that this Prometheus cannot reach at `at`: their address, and the status that they answer.
+
+        Raises HttpProblem; a server without a list of targets tells no statuses.
+        """
+        series = (await self.query('{__name__="up"}', at)).series
+        refused = [one for one in series if one.value is not None and float(one.value[1]) == 0]
+        instances = sorted({_LABELS.decode(one.metric).get("instance", "") for one in refused} - {""})
+        said = await self._errors() if instances else {}
+        return tuple(f"{one} ({said[one]})" if said.get(one) else one for one in instances)
+
+    async def _errors(self) -> dict[str, str]:
+        """By instance the HTTP status that its last scrape met, else nothing."""
+        try:
+            url = self._url.removesuffix("/query") + "/targets"
+            answer = await self._http.send("GET", url, params={"state": "active"}, limit=16 * MEGABYTE)
+            targets = answer.decoded(_TARGETS).data.active
+        except HttpProblem:
+            return {}
+        found = {one.labels.get("instance", ""): _STATUS.search(one.last_error) for one in targets}
+        return {instance: status[1] for instance, status in found.items() if status is not None}
 
     async def close(self) -> None:
         """Let the connections go."""

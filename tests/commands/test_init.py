@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from alertd.cli import main
+from alertd.commands.init import find
 from alertd.settings import load_settings
 from alertd.wire.envfile import quoted
 from tests.servers.billing import Asked, Reply, Server, serving
@@ -170,3 +172,22 @@ def test_a_label_that_no_counter_has_is_said(capsys: pytest.CaptureFixture[str])
     said = capsys.readouterr().out
     assert "No counter has the label tema, all usage would be nobody's; there are: " in said
     assert "did you mean team?" in said
+
+
+def test_a_gateways_root_that_wants_a_token_becomes_its_page_of_metrics_and_says_so():
+    def answer(asked):
+        return Reply("no key", 401) if asked.path.startswith("/metrics") else Reply("not here", 404)
+
+    with serving(answer) as server:
+        found = asyncio.run(find(server.url))
+    assert found.keys["ALERTD_SOURCES__GATEWAY__KIND"] == "scrape"
+    assert found.keys["ALERTD_SOURCES__GATEWAY__URL"] == f"{server.url}/metrics"
+    assert any("TOKEN_FILE" in line for line in found.tried)
+
+
+def test_a_second_gateway_on_the_same_page_is_named():
+    page = 'litellm_input_tokens_metric_total{model="m"} 5\nvllm:prompt_tokens_total{model_name="q"} 5\n'
+    with serving(lambda _: Reply(page, 200, {"Content-Type": "text/plain"})) as server:
+        found = asyncio.run(find(f"{server.url}/metrics"))
+    assert found.keys["ALERTD_SOURCES__GATEWAY__PRESET"] == "litellm"
+    assert found.tried == ("Counters of vllm are there, too: give them a source of their own, PRESET=vllm",)

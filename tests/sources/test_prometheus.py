@@ -510,3 +510,14 @@ def test_a_counter_beside_its_deprecated_gauge_is_one_count_and_an_unknown_type_
         assert total(ledger) == 179 * 10
         assert 'gen_ai_token_type="image_input"' in ledger.readings[-1].warnings[0]
         assert "image_input" in look(server.url, preset="otel").problems[0]
+
+
+def test_a_counter_that_was_idle_for_hours_is_found_and_a_target_that_is_down_is_named():
+    memory = Memory()
+    memory.add(INPUT, minutes(60, 10, end=T - 7200), model="gpt-5")
+    memory.add("up", [(at, "0") for at, _ in minutes(30)], instance="127.0.0.1:19640", job="litellm")
+    with prometheus(memory) as server:
+        seen = look(server.url)
+        assert (seen.summary, seen.problems) == ("1 token counter of 1 model", ())
+        assert seen.latest == NOW - timedelta(hours=2)
+        assert "Prometheus cannot scrape 127.0.0.1:19640" in look(server.url, preset="vllm").problems
