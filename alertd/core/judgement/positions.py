@@ -181,7 +181,7 @@ class Position:
     @property
     def certain_total(self) -> Decimal:
         """What the period costs at least, if nobody stops what is committed."""
-        return self.spent + sum((one.cost for one in self.committed), Decimal(0))
+        return self.spent if self.certain is None else self.spent + self.certain.ahead
 
     @property
     def name(self) -> str:

@@ -84,7 +84,7 @@ def _forecast(position: Position, threshold: Threshold, now: datetime) -> bool |
 def is_certain(position: Position, threshold: Threshold) -> bool:
     """Whether what is spent and committed alone goes over a forecast's level."""
     level = threshold.reached_at(position.amount)
-    return bool(position.committed) and position.spent < level < position.certain_total
+    return position.spent < level < position.certain_total
 
 
 def is_blind(position: Position) -> bool:
