@@ -19,6 +19,8 @@ class Ledger:
     increments: list[Increment] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    #: After each reading, why its figures are a lower bound.
+    doubts: list[tuple[str, ...]] = field(default_factory=list)
 
     async def collect(self, source: Source, since: datetime, now: datetime, most: int | None = None) -> int:
         """Read on from the cursor; with `most`, die after so many readings. The number of readings."""
@@ -30,10 +32,12 @@ class Ledger:
                 reading.scrapes,
                 first_read=self.cursor is None,
                 period_start=since.timestamp(),
+                now=now.timestamp(),
             )
             self.states |= counted.states
             self.increments += counted.increments
             self.refused += counted.refused
+            self.doubts.append(counted.doubts)
             self.cursor = reading.cursor
             self.readings.append(reading)
             taken += 1

@@ -21,6 +21,8 @@ from alertd.wire.noticed import Noticed
 #: Older usage is kept by the quarter of an hour, the finest border that a zone's midnight falls on.
 _FINE: Final = timedelta(hours=48)
 _QUARTER: Final = 900
+#: So many series are named where figures are a lower bound.
+_MOST_DOUBTS: Final = 3
 
 
 class Collect:
@@ -109,10 +111,15 @@ class Collect:
             first_read=row.cursor is None,
             period_start=self._since(now).timestamp(),
             most=reading.most_counters,
+            now=now.timestamp(),
         )
+        if counted.doubts:
+            after = replace(after, degraded="; ".join(filter(None, (after.degraded, *_shortened(counted.doubts)))))
         if counted.left_out:
             after = replace(after, degraded="; ".join(filter(None, (after.degraded, _too_many(reading)))))
             self._noticed.once(_too_many(reading))
+        for doubt in counted.doubts:
+            self._noticed.once(doubt)
         for refused in counted.refused:
             self._noticed.once(f"refused a sample: {refused}")
         fine_from = (now - _FINE).timestamp()
@@ -136,6 +143,12 @@ def set_back(states: Mapping[str, CounterState], now: datetime) -> dict[str, Cou
     """The states that are of a time to come, as of the moment before now: what their counters gain since is counted."""
     at = now.timestamp() - 1
     return {name: state._replace(at=at) for name, state in states.items() if state.at > at}
+
+
+def _shortened(doubts: Sequence[str]) -> tuple[str, ...]:
+    """The first few, and how many more there are."""
+    more = len(doubts) - _MOST_DOUBTS
+    return (*doubts[:_MOST_DOUBTS], *((f"and {more} further series",) if more > 0 else ()))
 
 
 def _too_many(reading: Reading) -> str:

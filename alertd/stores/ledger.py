@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from alertd.core.counting.buckets import Bucket, Identity, identity, instant, micros, record_buckets, replaced
 from alertd.core.counting.counters import CounterState, Increment
+from alertd.core.counting.falls import Fall
 from alertd.ports import Reading, SourceRow, UsageRow
 from alertd.stores.rollup import ADD, SET, closed, take_turn
 from alertd.stores.series import SeriesIds, SeriesObjects, current, digest_of, identify, known_digests
@@ -23,9 +26,10 @@ _COUNTER: Final = Upsert(
         ("value", "bigint"),
         ("created", "double precision"),
         ("owed", "bigint"),
+        ("fall", "text"),
     ),
     "ON CONFLICT (source, fingerprint) DO UPDATE SET"
-    " at = excluded.at, value = excluded.value, created = excluded.created, owed = excluded.owed",
+    " at = excluded.at, value = excluded.value, created = excluded.created, owed = excluded.owed, fall = excluded.fall",
 )
 _DAY: Final = 86400
 
@@ -39,8 +43,8 @@ def sources(tx: Transaction, name: str | None = None) -> list[SourceRow]:
 
 def counter_states(tx: Transaction, source: str) -> dict[str, CounterState]:
     """Where each raw series of a source stands."""
-    rows = tx.rows("SELECT fingerprint, at, value, created, owed FROM counter WHERE source = ?", source)
-    return {fingerprint: CounterState(*state) for fingerprint, *state in rows}
+    rows = tx.rows("SELECT fingerprint, at, value, created, owed, fall FROM counter WHERE source = ?", source)
+    return {name: CounterState(at, value, created, owed, _fall(fall)) for name, at, value, created, owed, fall in rows}
 
 
 def commit_counters(
@@ -68,8 +72,16 @@ def commit_counters(
         bucket = start, number, width
         sums[bucket] = sums.get(bucket, 0) + quantity
     tx.upsert(ADD, sorted([(start, number, width, n, revision) for (start, number, width), n in sums.items()]))
-    tx.upsert(_COUNTER, [(row.name, name, *states[name]) for name in sorted(states)])
+    tx.upsert(_COUNTER, [(row.name, name, *states[name][:-1], _text(states[name].fall)) for name in sorted(states)])
     return found
+
+
+def _text(fall: Fall | None) -> str:
+    return "" if fall is None else msgspec.json.encode(fall).decode()
+
+
+def _fall(text: str) -> Fall | None:
+    return msgspec.json.decode(text, type=Fall) if text else None
 
 
 def _identity(row: SourceRow, one: Increment) -> Identity:

@@ -48,7 +48,7 @@ _FIRST: Final = (
         marked_at $integer NOT NULL, sweepable $integer NOT NULL, swept $integer NOT NULL) $clustered""",
     """CREATE TABLE counter (
         source $text NOT NULL, fingerprint $text NOT NULL, at $real NOT NULL, value $integer NOT NULL, created $real,
-        owed $integer NOT NULL DEFAULT 0,
+        owed $integer NOT NULL DEFAULT 0, fall $text NOT NULL DEFAULT '',
         PRIMARY KEY (source, fingerprint)) $clustered""",
     """CREATE TABLE alert (
         alert_key $text PRIMARY KEY, at $integer NOT NULL, event $text NOT NULL, state $text NOT NULL) $plain""",

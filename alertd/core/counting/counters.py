@@ -10,7 +10,7 @@ First sight (what a sample without a predecessor counts):
     an earlier scrape of the same target lacked the series   the whole value (born)
     anything else (a first read, new labels on old series)   0: the base
 
-A value lower than before is a reset and counts whole; unless the counter's start is known and still the same.
+What a value lower than before means is decided in `falls`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from functools import cached_property
 from math import inf
 from typing import Final, NamedTuple
 
+from alertd.core.counting.falls import DOUBT, SEVERAL, WENT_BACK, Fall, above, below, refuse
 from alertd.core.counting.stretches import LONGEST, Buckets, bucket
 from alertd.core.usage import LARGEST_EXPONENT, Labels, Line
 
@@ -31,16 +32,20 @@ from alertd.core.usage import LARGEST_EXPONENT, Labels, Line
 _SLOW_START: Final = 3600.0
 #: How far the clocks of a target and of who scrapes it may differ.
 _SKEW: Final = 60.0
+#: Starts of one process are told with less than this exactness.
+_SAME_START: Final = 1.0
+#: The part of a period after which a scrape may stand for the next one: scrapes are not punctual.
+_EARLY: Final = 0.9
+_UNSEEN: Final = "there were periods without a scrape: what their values were is not known; the figure is a lower bound"
+#: A sample may be so far ahead of the clock that it is read by.
+_AHEAD: Final = 300.0
+_AHEAD_SAID: Final = (
+    "its timestamps are ahead of this machine's clock; these samples are not counted. Compare the clocks"
+)
 #: An idle series' state is written again after so long, so that what is gone can be told from what is idle.
 _REFRESH: Final = 3600.0
 #: So many tokens that should be part of an input counter, and still are not, are no matter of a scrape's instant.
 _MUCH_OWED: Final = 100_000
-#: So long a counter may stand lower than before without a restart that anything tells of: a cache or a copy that lags
-#: answers for it. After that it was cleared.
-_HELD: Final = 3600.0
-_WENT_BACK: Final = (
-    "it went back though its process did not restart: an old page, from a cache or another replica, is not counted"
-)
 _UNPAID: Final = (
     "input counters hold fewer tokens than the cached ones that they should include;"
     " if this gateway counts cached tokens apart, set CACHED_APART=true"
@@ -80,12 +85,14 @@ class CounterState(NamedTuple):
     """Where a raw series stands: its last sample. Kept in the ledger beside the cursor.
 
     `owed` is what a series that is `within` another has still to take off it: the two are not counted in one instant.
+    `value` is its maximum since the last reset, `fall` what is known of it where it went back.
     """
 
     at: float
     value: int
     created: float | None = None
     owed: int = 0
+    fall: Fall | None = None
 
 
 class Increment(NamedTuple):
@@ -102,13 +109,15 @@ class Increment(NamedTuple):
 class Counted:
     """What one reading adds, the states that changed (to be merged into the old ones), and the samples refused.
 
-    `left_out`: so many new counters were not followed, because there are too many.
+    `left_out`: so many new counters were not followed, because there are too many. `doubts`: why the figures are only a
+    lower bound, series by series.
     """
 
     increments: tuple[Increment, ...]
     states: dict[str, CounterState]
     refused: tuple[str, ...] = ()
     left_out: int = 0
+    doubts: tuple[str, ...] = ()
 
 
 def count(
@@ -119,14 +128,16 @@ def count(
     first_read: bool,
     period_start: float,
     most: int | None = None,
+    now: float = inf,
 ) -> Counted:
     """The increments of one reading and the states after it; reading a window twice adds nothing.
 
     `scrapes` are the instants of each target's successful scrapes that the reading knows of, the last one before it
     among them where there was one. `first_read`: nothing of this source was read before. `period_start`, in Unix
     seconds: from when on a counter's beginning lies in a period that a budget needs. `most` counters are followed.
+    `now` is the time of the reading: samples well ahead of it are not counted, and said.
     """
-    tally = _Tally(states, scrapes, first_read=first_read, period_start=period_start)
+    tally = _Tally(states, scrapes, first_read=first_read, period_start=period_start, now=now)
     left_out: set[str] = set()
     for series in samples:
         if most is not None and tally.is_beyond(series.fingerprint, most):
@@ -143,7 +154,8 @@ def count(
         if owed > _MUCH_OWED and owed > state.owed > 0:
             tally.refused.append(_UNPAID)
     increments = tuple(map(Increment._make, booked))
-    return Counted(increments, tally.changed, tuple(dict.fromkeys(tally.refused)), len(left_out))
+    refused, doubts = tuple(dict.fromkeys(tally.refused)), tuple(dict.fromkeys(tally.doubts.values()))
+    return Counted(increments, tally.changed, refused, len(left_out), doubts)
 
 
 def whole(value: str | float, scale: Decimal = _ONE) -> int | None:
@@ -172,10 +184,14 @@ class _Tally:
         *,
         first_read: bool,
         period_start: float,
+        now: float = inf,
     ) -> None:
         self.states, self.scrapes = states, {target: sorted(instants) for target, instants in scrapes.items()}
         self.changed: dict[str, CounterState] = {}
         self.refused: list[str] = []
+        #: Why the figures of a series are a lower bound, as of its last sample.
+        self.doubts: dict[str, str] = {}
+        self._now = now
         self.buckets = Buckets()
         self._period_start = period_start if first_read or not states else None
         self._fresh = 0
@@ -204,14 +220,18 @@ class _Tally:
         old = self.states.get(name)
         if old is None or created != old.created or within is not None or name in self.changed or scale != 1:
             return False
-        at, last, _, owed = old
+        at, last, _, owed, fall = old
+        if fall is not None or not points or points[-1][0] > self._now:
+            return False
         parts: list[tuple[int, int]] = []
         for instant, value in points:
-            if instant <= at:
+            if instant < at:
                 continue
             if instant - at > LONGEST or type(value) is not str or len(value) > LARGEST_EXPONENT:
                 return False
             if not value.isdecimal() or (number := int(value)) < last:
+                return False
+            if instant == at and number != last:
                 return False
             if number != last:
                 parts.append((bucket(instant), number - last))
@@ -226,11 +246,12 @@ class _Tally:
         """The differences of a running total."""
         name, _, _, points, _, created, _, scale, _ = series
         old = self.changed.get(name) or self.states.get(name)
-        at, last, moved = (-inf, -1, True) if old is None else (old.at, old.value, False)
+        at, last, moved, fall = (-inf, -1, True, None) if old is None else (old.at, old.value, False, old.fall)
         restarted = old is not None and created != old.created and _restarted(old, created)
+        other = old is not None and not restarted and _is_other(old, created)
         plain = scale is _ONE or scale == 1
-        for instant, value in points:
-            if instant <= at:
+        for instant, value in self._believed(series, points):
+            if instant < at or (fall is not None and instant <= fall.seen and instant != at):
                 continue
             number = (
                 int(value)
@@ -239,30 +260,64 @@ class _Tally:
             )
             if number is None and (number := self._number(series, value)) is None:
                 continue
-            if number < last and not restarted and self._is_doubtful(series, old, instant - at):
-                self.refused.append(f"{series.line.model} {series.line.meter}: {_WENT_BACK}")
+            if instant == at and number <= last:
                 continue
-            if number != last or restarted:
+            if other and instant - at > DOUBT:
+                # The process that was followed is gone: the other one is followed from here.
+                at, last, moved, other, fall = instant, number, True, False, refuse(fall, instant, -1, SEVERAL)
+                continue
+            quantity, anew = number - last, restarted
+            if restarted:
+                quantity, restarted, fall = number, False, None
+            elif other or (number < last and self._has_start(series, old, instant - at)):
+                fall = refuse(fall, instant, number, SEVERAL if other and created is not None else WENT_BACK)
+                self.refused.append(f"{series.line.model} {series.line.meter}: {WENT_BACK}")
+                continue
+            elif last >= 0 and (fall is not None or number < last):
+                before = fall or Fall(instant)
+                quantity, reached, fall = (
+                    below(last, at, fall, instant, number) if number < last else above(last, before, instant, number)
+                )
+                if reached is None:
+                    continue
+                anew = number < last
+            if last < 0:
                 moved = True
-                if last < 0:
-                    self._first(series, instant, number)
-                else:
-                    anew = restarted or number < last
-                    begin = at if instant - at <= LONGEST else self._begin(series, at, instant, anew=anew)
-                    self._book(series, number if anew else number - last, begin, instant)
-                    restarted = False
+                self._first(series, instant, number)
+            elif number != last or anew:
+                moved = True
+                begin = at if instant - at <= LONGEST else self._begin(series, at, instant, anew=anew)
+                self._book(series, quantity, begin, min(instant, self._now))
             at, last = instant, number
         if last >= 0:
-            self._remember(series, old, at, last, moved=moved)
+            self._remember(series, old, at, last, fall=fall, moved=moved, other=other)
+
+    def _believed(
+        self, series: CounterSamples, points: Sequence[tuple[float, str | float]]
+    ) -> Iterable[tuple[float, str | float]]:
+        """The points whose timestamps can be; those well ahead of the clock are left out, and said."""
+        if not points or max(points)[0] <= self._now + _AHEAD:
+            return points
+        said = f"{series.line.model} {series.line.meter}: {_AHEAD_SAID}"
+        self.refused.append(said)
+        self.doubts[f"{series.fingerprint} ahead"] = said
+        return [point for point in points if point[0] <= self._now + _AHEAD]
 
     def add_periods(self, series: CounterSamples) -> None:
-        """The sum of values that each stand for a period; one value a period, however often it was scraped."""
+        """The sum of values that each stand for a period: one value a period, however often it was scraped.
+
+        Periods follow each other from the first sample on; a scrape that comes a little early counts for the next one.
+        """
         old = self.changed.get(series.fingerprint) or self.states.get(series.fingerprint)
         at, last = (-inf, -1) if old is None else (old.at, old.value)
-        for instant, value in series.points:
-            if instant >= at + series.period / 2 and (number := self._number(series, value)) is not None:
-                self._book(series, number, instant - series.period, instant)
-                at, last = instant, number
+        for instant, value in self._believed(series, series.points):
+            if instant < at + series.period * _EARLY or (number := self._number(series, value)) is None:
+                continue
+            passed = 0 if last < 0 else max(1, int((instant - at) / series.period + 1 - _EARLY))
+            if passed > 1:
+                self.doubts[f"{series.fingerprint} unseen"] = f"{series.line.model} {series.line.meter}: {_UNSEEN}"
+            self._book(series, number, instant - series.period, instant)
+            at, last = instant if last < 0 else at + passed * series.period, number
         if last >= 0:
             self._remember(series, old, at, last, moved=old is None or at > old.at)
 
@@ -274,11 +329,9 @@ class _Tally:
             return None
 
     @staticmethod
-    def _is_doubtful(series: CounterSamples, old: CounterState | None, passed: float) -> bool:
-        """Whether a lower value is no reset: its start is known, and nothing says that there was another."""
-        if old is None or old.created is None or passed > _HELD:
-            return False
-        return series.created is None or series.created <= old.created + 1
+    def _has_start(series: CounterSamples, old: CounterState | None, passed: float) -> bool:
+        """Whether a lower value has a start that is known, which tells of no restart."""
+        return series.created is not None or (old is not None and old.created is not None and passed <= DOUBT)
 
     def _first(self, series: CounterSamples, instant: float, number: int) -> None:
         created, earlier = series.created, self._scrape_before(series.target, instant)
@@ -302,21 +355,39 @@ class _Tally:
         if quantity:
             self.buckets.book(quantity, (begin, end), series.line, series.labels, series.within)
 
-    def _remember(self, series: CounterSamples, old: CounterState | None, at: float, last: int, *, moved: bool) -> None:
-        owed, created = (0, series.created) if old is None else (old.owed, _later(series.created, old.created))
+    def _remember(
+        self,
+        series: CounterSamples,
+        old: CounterState | None,
+        at: float,
+        last: int,
+        *,
+        moved: bool,
+        fall: Fall | None = None,
+        other: bool = False,
+    ) -> None:
+        owed, created, before = (0, series.created, None) if old is None else (old.owed, old.created, old.fall)
+        if not other and series.created is not None:
+            created = series.created
+        if fall is not None and fall.is_doubtful(max(at, fall.seen)):
+            self.doubts[series.fingerprint] = f"{series.line.model} {series.line.meter}: {fall.doubt}"
+        else:
+            self.doubts.pop(series.fingerprint, None)
         if series.within is not None and (moved or owed):
             self.buckets.owe(series.fingerprint, owed, series.labels, series.within)
-        if moved or old is None or created != old.created or at - old.at >= _REFRESH:
-            self.changed[series.fingerprint] = CounterState(at, last, created, owed)
+        if moved or old is None or created != old.created or at - old.at >= _REFRESH or fall != before:
+            self.changed[series.fingerprint] = CounterState(at, last, created, owed, fall)
 
 
-def _later(one: float | None, other: float | None) -> float | None:
-    """Of two starts the later one: a window that is read again still holds the process before."""
-    return max((start for start in (one, other) if start is not None), default=None)
+def _is_other(old: CounterState, created: float | None) -> bool:
+    """Whether a process answers that is not the one that is followed, and did not begin since."""
+    return created is not None and old.created is not None and abs(created - old.created) > _SAME_START
 
 
 def _restarted(old: CounterState, created: float | None) -> bool:
     """Whether the counter began anew since its last sample, though it may stand higher by now."""
     if created is None:
         return False
-    return created > old.at and (old.created is None or created > old.created + 1)
+    if old.created is None:
+        return created > old.at
+    return created > old.at - _SKEW and created > old.created + _SAME_START
