@@ -111,7 +111,7 @@ class Collect:
             first_read=row.cursor is None,
             period_start=self._since(now).timestamp(),
             most=reading.most_counters,
-            now=now.timestamp(),
+            now=max(now, reading.until).timestamp(),
         )
         if counted.doubts:
             after = replace(after, degraded="; ".join(filter(None, (after.degraded, *_shortened(counted.doubts)))))
