@@ -40,5 +40,5 @@ def _read(name: str, path: Path) -> Layer:
     try:
         text = read_text(path)
     except ValueError as error:
-        raise PriceFileError(str(path), [str(error)]) from error
+        raise PriceFileError(str(path), [str(error).removeprefix(f"{path} ")]) from error
     return read_price_file(name, text)

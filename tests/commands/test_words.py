@@ -97,7 +97,7 @@ def test_help_of_a_command_may_be_asked_for_in_either_order(capsys: pytest.Captu
     [
         (["run", "--envfile", "my.env"], "unrecognized arguments: --envfile my.env; did you mean --env-file?"),
         (["test-notify", "ops", "--event", "forcast"], "did you mean forecast?"),
-        (["actions", "aprove", "a7f"], "no 'aprove'; there are: approve, list, "),
+        (["actions", "aprove", "a7f"], "no 'aprove'; there are: approve, disown, list, "),
         (["db", "mov"], "did you mean move?"),
         (["rate", "--usage", "usage.csv", "--currency", "EURO"], "'EURO' is no currency; write three letters"),
         (["reconcile", "--days", "x"], "'x' is no number of days; write 60"),
