@@ -440,7 +440,8 @@ async def test_an_event_comes_back_whole(place: Place) -> None:
     full = Event(
         "id", "threshold", "critical", NOON, "research", (("team", None), ("key", "a")), NOON, NOON + timedelta(days=9),
         "Europe/Berlin", "actual", Decimal("80.5"), (Decimal(50), Decimal("80.5")), "actual 80.5%", "over",
-        ("runaway", "late"), Decimal("1E+3"), currency="USD", spent=Decimal("805.000000001"), projected={"0.5": Decimal("900.10")}, probability_over=0.25,
+        ("runaway", "late"), Decimal("1E+3"), currency="USD",
+        spent=Decimal("805.000000001"), projected={"0.5": Decimal("900.10")}, probability_over=0.25,
         contributors=(Contributor("model", "gpt-5", Decimal("1.5"), Decimal(2)),), contributor_count=3,
         unpriced=(Unpriced("acme", "new", "input", 2**62, "no price"),), details={"rows": [1, {"a": "b"}]},
     )  # fmt: skip

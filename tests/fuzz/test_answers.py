@@ -149,7 +149,7 @@ def answered(found: list[Http], answer: Callable[[Asked], Reply], chance: random
         if chance is not None and chance.random() < 0.5:
             content = broken(content, chance)
         headers = {"Content-Type": "application/json", **reply.headers}
-        return httpx.Response(reply.status, content=content, headers=headers)
+        return httpx.Response(reply.status, stream=httpx.ByteStream(content), headers=headers)
 
     assert found
     for http in found:
