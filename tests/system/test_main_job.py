@@ -31,7 +31,7 @@ pytestmark = MARKS
 SECRET = "a-signing-secret"
 BOOK = price_book()
 #: The headline of a level that was passed.
-PASSED = re.compile(r"used, (on|ahead of) pace")
+PASSED = re.compile(r"used, (on track|at risk|ahead of)")
 
 
 def period_of(world: World) -> tuple[datetime, int]:
