@@ -118,7 +118,7 @@ class Collect:
         if counted.left_out:
             after = replace(after, degraded="; ".join(filter(None, (after.degraded, _too_many(reading)))))
             self._noticed.once(_too_many(reading))
-        for doubt in counted.doubts:
+        for doubt in (*counted.doubts, *counted.assumed):
             self._noticed.once(doubt)
         for refused in counted.refused:
             self._noticed.once(f"refused a sample: {refused}")

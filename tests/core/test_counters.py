@@ -422,6 +422,6 @@ def test_an_input_counter_that_leaves_out_cached_tokens_is_told_with_the_remedy(
     for minute in range(1, 6):
         result = counted(both(NOON + 60 * minute, 1000 * minute, 90_000 * minute), states)
         states |= result.states
-        told += result.refused
+        told += result.doubts
     assert told
     assert all("CACHED_APART=true" in text for text in told)

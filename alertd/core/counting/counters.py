@@ -47,8 +47,8 @@ _REFRESH: Final = 3600.0
 #: So many tokens that should be part of an input counter, and still are not, are no matter of a scrape's instant.
 _MUCH_OWED: Final = 100_000
 _UNPAID: Final = (
-    "input counters hold fewer tokens than the cached ones that they should include;"
-    " if this gateway counts cached tokens apart, set CACHED_APART=true"
+    "the input counters hold over {0:,} tokens fewer than the cached ones that they should include; the figure is a"
+    " lower bound. If this gateway counts cached tokens apart, set CACHED_APART=true"
 )
 
 
@@ -110,7 +110,7 @@ class Counted:
     """What one reading adds, the states that changed (to be merged into the old ones), and the samples refused.
 
     `left_out`: so many new counters were not followed, because there are too many. `doubts`: why the figures are only a
-    lower bound, series by series.
+    lower bound, series by series. `assumed`: what the figures take for granted.
     """
 
     increments: tuple[Increment, ...]
@@ -118,6 +118,7 @@ class Counted:
     refused: tuple[str, ...] = ()
     left_out: int = 0
     doubts: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
 
 def count(
@@ -139,23 +140,28 @@ def count(
     """
     tally = _Tally(states, scrapes, first_read=first_read, period_start=period_start, now=now)
     left_out: set[str] = set()
-    for series in samples:
+    given = samples if isinstance(samples, Sequence) else list(samples)
+    for series in given:
         if most is not None and tally.is_beyond(series.fingerprint, most):
             left_out.add(series.fingerprint)
         elif series.period:
             tally.add_periods(series)
         elif not tally.went_on(series):
             tally.add(series)
-    booked, debts = tally.buckets.settled()
-    for fingerprint, owed in debts.items():
+    booked, netted = tally.buckets.settled(lambda: ((one.line, one.labels, one.within) for one in given))
+    owing: dict[str, int] = {}
+    for fingerprint, owed in netted.debts.items():
         state = tally.changed.get(fingerprint) or states[fingerprint]
         if state.owed != owed:
             tally.changed[fingerprint] = state._replace(owed=owed)
         if owed > _MUCH_OWED and owed > state.owed > 0:
-            tally.refused.append(_UNPAID)
-    increments = tuple(map(Increment._make, booked))
-    refused, doubts = tuple(dict.fromkeys(tally.refused)), tuple(dict.fromkeys(tally.doubts.values()))
-    return Counted(increments, tally.changed, refused, len(left_out), doubts)
+            owing[fingerprint] = owed
+    if owing:
+        digit = 10 ** (len(str(sum(owing.values()))) - 1)
+        tally.doubts["owed"] = _UNPAID.format(sum(owing.values()) // digit * digit)
+    doubts = tuple(dict.fromkeys((*tally.doubts.values(), *netted.doubts)))
+    increments, refused = tuple(map(Increment._make, booked)), tuple(dict.fromkeys(tally.refused))
+    return Counted(increments, tally.changed, refused, len(left_out), doubts, netted.assumed)
 
 
 def whole(value: str | float, scale: Decimal = _ONE) -> int | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Final
 
+from alertd.core.counting.netting import Name, Netted, Place, Series, Sums
 from alertd.core.usage import Labels, Line
 
 #: Seconds that one bucket of the ledger is wide. Every month border in every zone of today falls on a multiple.
@@ -40,11 +41,6 @@ def spread(quantity: int, begin: float, end: float) -> list[tuple[int, int]]:
     return [(start, share) for start, share in zip(starts, shares, strict=True) if share]
 
 
-#: A ledger series by the identities of its line and its labels, and a bucket of it.
-_Name = tuple[int, int]
-_Place = tuple[int, int, int]
-
-
 class Buckets:
     """The one sum of a reading: booked by the stretch, read by the bucket.
 
@@ -55,10 +51,10 @@ class Buckets:
     def __init__(self) -> None:
         self._lines: dict[int, Line] = {}
         self._labels: dict[int, Labels] = {}
-        self._more: dict[_Place, int] = {}
-        self._less: dict[_Place, int] = {}
+        self._more: dict[Place, int] = {}
+        self._less: dict[Place, int] = {}
         self._long: dict[tuple[int, int, int, float, float], int] = {}
-        self._owers: dict[_Name, dict[str, int]] = {}
+        self._owers: dict[Name, dict[str, int]] = {}
 
     def book(
         self, quantity: int, stretch: tuple[float, float], line: Line, labels: Labels, within: Line | None = None
@@ -93,26 +89,27 @@ class Buckets:
         self._lines[id(within)], self._labels[id(labels)] = within, labels
         self._owers.setdefault((id(within), id(labels)), {})[ower] = owed
 
-    def settled(self) -> tuple[list[tuple[Line, Labels, int, int, int]], dict[str, int]]:
-        """The (line, labels, bucket, width, quantity) that are not 0, none negative, and what each ower now owes."""
+    def settled(
+        self, series: Callable[[], Iterable[Series]]
+    ) -> tuple[list[tuple[Line, Labels, int, int, int]], Netted]:
+        """The (line, labels, bucket, width, quantity) that are not 0, none negative, and what was taken off how.
+
+        `series` are all of the reading.
+        """
         self._spread_long()
         same = self._same()
         more, less = _merged(self._more, same), _merged(self._less, same)
-        owers: dict[_Name, dict[str, int]] = {}
+        owers: dict[Name, dict[str, int]] = {}
         for (line, labels), owing in self._owers.items():
             owers.setdefault((same.get(line, line), same.get(labels, labels)), {}).update(owing)
-        debts: dict[str, int] = {}
-        for name, (fuller, lesser) in _by_series(owers, more, less).items():
-            left, debt = _net(fuller, lesser, sum(owers[name].values()))
-            more |= {(*name, start): quantity for start, quantity in left.items()}
-            debts |= dict.fromkeys(owers[name], 0) | {next(reversed(owers[name])): debt}
         lines, labelled = self._lines, self._labels
+        netted = Sums(lines, labelled, more, less, owers).net(series) if owers else Netted({})
         found = [
             (lines[line], labelled[labels], start, WIDTH, quantity)
             for (line, labels, start), quantity in more.items()
             if quantity
         ]
-        return found, debts
+        return found, netted
 
     def _spread_long(self) -> None:
         for (line, labels, within, begin, end), quantity in self._long.items():
@@ -131,37 +128,11 @@ class Buckets:
         return {name: earlier for name, earlier in first.items() if name != earlier}
 
 
-def _merged(sums: dict[_Place, int], same: dict[int, int]) -> dict[_Place, int]:
+def _merged(sums: dict[Place, int], same: dict[int, int]) -> dict[Place, int]:
     if not same:
         return sums
-    found: dict[_Place, int] = {}
+    found: dict[Place, int] = {}
     for (line, labels, start), quantity in sums.items():
         place = same.get(line, line), same.get(labels, labels), start
         found[place] = found.get(place, 0) + quantity
     return found
-
-
-def _by_series(
-    names: Collection[_Name], more: dict[_Place, int], less: dict[_Place, int]
-) -> dict[_Name, tuple[dict[int, int], dict[int, int]]]:
-    """What was booked on the series named, by the bucket."""
-    found: dict[_Name, tuple[dict[int, int], dict[int, int]]] = {name: ({}, {}) for name in names}
-    for which, sums in enumerate((more, less) if names else ()):
-        for (line, labels, start), quantity in sums.items():
-            if (line, labels) in found:
-                found[line, labels][which][start] = quantity
-    return found
-
-
-def _net(more: dict[int, int], less: dict[int, int], owed: int) -> tuple[dict[int, int], int]:
-    """Per bucket what is left, nowhere below 0, and what could not be taken off yet."""
-    left: dict[int, int] = {}
-    debt = owed
-    for start in sorted(more.keys() | less.keys()):
-        rest = more.get(start, 0) - less.get(start, 0) - debt
-        left[start], debt = max(rest, 0), max(-rest, 0)
-    for start in reversed(left):
-        taken = min(debt, left[start])
-        left[start] -= taken
-        debt -= taken
-    return left, debt
