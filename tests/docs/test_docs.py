@@ -170,7 +170,7 @@ def test_the_page_of_settings_is_what_the_code_has(capsys: pytest.CaptureFixture
 
 
 def test_no_page_is_long() -> None:
-    """Task by task: whoever needs more than two screens has two tasks. What is made from code may be long."""
-    made = {"settings.md", "gallery.md", "sources.md"}
+    """Task by task: who needs more than two screens has two tasks. What code makes may be long, as may a changelog."""
+    made = {"settings.md", "gallery.md", "sources.md", "CHANGELOG.md"}
     long = {named(page): len(page.read_text().splitlines()) for page in PAGES if page.name not in made}
     assert {name: lines for name, lines in long.items() if lines > 130} == {}
