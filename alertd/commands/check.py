@@ -28,6 +28,7 @@ from alertd.core.judgement.positions import Position
 from alertd.core.judgement.survey import Survey
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import amount, plural
+from alertd.core.messages.spans import clean
 from alertd.core.pricing.prices import Unpriced
 from alertd.loops.orders import Action
 from alertd.options import SourceOptions
@@ -44,6 +45,8 @@ ENDS: Final = "0 where all is well; 1 on any fault; 2 for a wrong use"
 
 #: What a row's text begins with that is no fault, and yet to be looked at.
 _WARNING: Final = "warning: "
+#: A row of text is cut after so many characters.
+_LONGEST: Final = 4000
 #: `--now` reads sources so long at the most.
 _READ_FOR: Final = timedelta(seconds=60)
 
@@ -249,6 +252,8 @@ def _show(report: Report) -> None:
         mark = "[green]ok[/green]  " if ok else "[bold red]FAIL[/bold red]"
         if ok and said.startswith(_WARNING):
             mark, said = "[yellow]warn[/yellow]", said.removeprefix(_WARNING)  # noqa: PLW2901 - the mark says it
+        indent = " " * (len(said) - len(said.lstrip(" ")))
+        said = indent + clean(said, _LONGEST)  # noqa: PLW2901 - labels come from outside
         console.print(f"{mark} {escape(f'{what} {name}'.rstrip())}:", escape(said), soft_wrap=True)
     if report.budgets:
         _show_budgets(console, report)
@@ -262,7 +267,7 @@ def _show(report: Report) -> None:
 def _show_budgets(console: Console, report: Report) -> None:
     table = Table("budget", "scope", "amount", "goes to", "spent so far")
     for row in report.budgets:
-        scope = ", ".join(f"{k}={v or '(none)'}" for k, v in row["scope"].items())
+        scope = ", ".join(f"{k}={clean(v, _LONGEST) if v else '(none)'}" for k, v in row["scope"].items())
         goes = ", ".join(row["notify"]) + (f" {row['channel']}" if row["channel"] else "")
         spent = amount(Decimal(row["spent"]), row["unit"]) if row["matches"] else "matches nothing yet"
         spent += " and what has no price" if row["unpriced"] else ""

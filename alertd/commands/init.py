@@ -1,6 +1,6 @@
 """`alertd init`: from an address, an amount and a webhook to an env file that works. It overwrites nothing.
 
-It looks for token counters at the address by itself: as a Prometheus, then as a page of metrics, preset by preset.
+It looks for token counters at the address by itself, and asks for the token where the server wants one.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ import asyncio
 import getpass
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from alertd.commands._asking import Asking, Keys
+from alertd.commands._finding import SOURCE, USUAL, Found, find
 from alertd.core.counting.presets import PRESETS
 from alertd.core.faults import one_of
-from alertd.ports import Look, SourceError
-from alertd.registry import load
 from alertd.settings import load_settings
+from alertd.wire.bounded import SECRET_BYTES, read_text
 from alertd.wire.envfile import EnvFileError, must_be_new, text_of, write_new
 
 HELP: Final = "ask a few questions, find the token counters, and write an env file"
@@ -31,28 +30,9 @@ EXAMPLES: Final = (
     "alertd init --url http://litellm:4000/metrics --yes",
 )
 ENDS: Final = "0 where a file was written; 1 where none was; 2 for a wrong use"
-_SOURCE: Final = "ALERTD_SOURCES__GATEWAY__"
 _BUDGET: Final = "ALERTD_BUDGETS__SPEND__"
 _NOTIFIER: Final = "ALERTD_NOTIFIERS__OPS__"
 _NO_LABEL: Final = "none"
-#: Labels that tell who spends, the best first.
-_WHO: Final = ("team", "key", "user", "project", "application", "service")
-_USUAL: Final = "litellm"
-_UNREADABLE: Final = "not readable"
-_UNAUTHORIZED: Final = "answers 401"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Where the counters are, as the keys of a source, and what was seen there; `tried` says why nothing was."""
-
-    keys: Mapping[str, str]
-    look: Look | None = None
-    tried: tuple[str, ...] = ()
-
-    def labels(self) -> list[str]:
-        """The labels there that tell who spends, the best first."""
-        return [label for label in _WHO if self.look is not None and self.look.labels.get(label)]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("alertd.env"), metavar="F", help="the file (alertd.env)")
     parser.add_argument("--url", metavar="URL", help="a Prometheus, or the gateway's own /metrics")
     parser.add_argument("--preset", choices=sorted(PRESETS), help="whose counters they are, instead of looking")
+    parser.add_argument("--token-file", type=Path, metavar="F", help="a file with the bearer token that it wants")
     parser.add_argument("--budget", metavar="AMOUNT", help="a month's budget, such as '500 USD'")
     parser.add_argument("--per", metavar="LABEL", help=f"one budget for every value of a label; or {_NO_LABEL}")
     parser.add_argument("--notify", metavar="TO", help="a Slack webhook, an e-mail address, or console")
@@ -98,88 +79,36 @@ def run(args: argparse.Namespace) -> int:
 
 def _source(args: argparse.Namespace, asking: Asking) -> Found:
     def keys(url: str) -> Keys:
-        return _keys("scrape", _whole(url), args.preset or _USUAL)
+        return {f"{SOURCE}KIND": "scrape", f"{SOURCE}URL": _whole(url), f"{SOURCE}PRESET": args.preset or USUAL}
 
     question = "Where is your Prometheus, or your gateway's /metrics?"
     url = _whole(asking.ask(args.url, question, "http://localhost:9090", keys))
     asking.say(f"Looking for token counters at {_shown(url)} ...")
-    found = asyncio.run(find(url, args.preset))
+    token = {} if args.token_file is None else {"token": _token(args.token_file)}
+    found = asyncio.run(find(url, args.preset, token))
+    given = {} if args.token_file is None else {f"{SOURCE}TOKEN_FILE": str(args.token_file)}
+    if found.wants_token and not token and not asking.quiet:
+        asking.say("It wants a token (401).")
+        if answer := getpass.getpass("The token, empty for none: ", asking.out).strip():
+            found, given = asyncio.run(find(url, args.preset, {"token": answer})), {f"{SOURCE}TOKEN": answer}
+    found = replace(found, keys={**found.keys, **given})
     for line in found.tried:
         asking.say(f"  {line}")
     asking.say(_seen(found))
     return found
 
 
+def _token(file: Path) -> str:
+    try:
+        return read_text(file, SECRET_BYTES).strip()
+    except ValueError as error:
+        raise EnvFileError(f"--token-file: {error}") from error
+
+
 def _seen(found: Found) -> str:
     if found.look is None:
         return "No token counters were there yet when this file was written; alertd check looks again."
-    return f"Found {found.look.summary} ({found.keys[f'{_SOURCE}PRESET']})."
-
-
-async def find(url: str, preset: str | None = None) -> Found:
-    """The first kind and preset that finds counters at an address; else what an address like it most likely is."""
-    tried: dict[str, None] = {}
-    likely = next(_candidates(url))
-    for kind, address in _candidates(url):
-        for name in [preset] if preset else list(PRESETS):
-            look = await _look(kind, address, name)
-            if look.labels:
-                others = () if preset else await _others(kind, address, name)
-                return Found(_keys(kind, address, name), look, others)
-            tried |= dict.fromkeys(filter(None, (_worth_saying(problem, preset) for problem in look.problems)))
-            if look.summary.endswith(_UNREADABLE):
-                if kind == "scrape" and any(_UNAUTHORIZED in problem for problem in look.problems):
-                    likely = kind, address
-                    tried[f"It wants a token: put it into a file and name that in {_SOURCE}TOKEN_FILE"] = None
-                break  # it is so for every preset
-            likely = kind, address
-        else:
-            break  # it answers as what it is, and has no counters yet
-    return Found(_keys(*likely, preset or _USUAL), None, tuple(tried))
-
-
-async def _others(kind: str, address: str, found: str) -> tuple[str, ...]:
-    """What is said of further gateways at the same address, whose counters the one that was found does not read."""
-    read, others = set(PRESETS[found].metrics()), []
-    for name, preset in PRESETS.items():
-        if read.isdisjoint(preset.metrics()) and (await _look(kind, address, name)).labels:
-            read.update(preset.metrics())
-            others.append(name)
-    return tuple(
-        f"Counters of {name} are there, too: give them a source of their own, PRESET={name}" for name in others
-    )
-
-
-def _candidates(url: str) -> Iterator[tuple[str, str]]:
-    if url.rstrip("/").endswith("/metrics"):
-        yield "scrape", url
-    else:
-        yield "prometheus", url
-        yield "scrape", f"{url.rstrip('/')}/metrics"
-
-
-async def _look(kind: str, url: str, preset: str) -> Look:
-    plugin = load("sources", kind)
-    source = plugin.build("gateway", plugin.Options.model_validate({"url": url, "preset": preset, "timeout": "10s"}))
-    try:
-        look: Look = await source.look(datetime.now(UTC))
-    except SourceError as error:
-        return Look(_UNREADABLE, problems=(str(error),))
-    finally:
-        await source.close()
-    return look
-
-
-def _worth_saying(problem: str, preset: str | None) -> str:
-    """That most presets are absent is not; what looks like a token counter is."""
-    if preset or problem.startswith(("http", "Prometheus cannot scrape")):
-        return problem
-    _, found, names = problem.partition("these look like")
-    return found + names
-
-
-def _keys(kind: str, url: str, preset: str) -> Keys:
-    return {f"{_SOURCE}KIND": kind, f"{_SOURCE}URL": url, f"{_SOURCE}PRESET": preset}
+    return f"Found {found.look.summary} ({found.keys[f'{SOURCE}PRESET']})."
 
 
 def _budget(args: argparse.Namespace, asking: Asking, found: Found) -> Keys:
@@ -244,7 +173,8 @@ def _shown(url: str) -> str:
 
 def _tell(args: argparse.Namespace, found: Found, asking: Asking) -> None:
     if args.json:
-        source = {name.removeprefix(_SOURCE).lower(): value for name, value in found.keys.items()}
+        source = {name.removeprefix(SOURCE).lower(): value for name, value in found.keys.items()}
+        source.pop("token", None)
         shown = {**source, "url": _shown(source["url"])}
         print(json.dumps({"file": str(args.out), "found": found.look is not None, "source": shown}))
         return

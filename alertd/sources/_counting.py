@@ -13,13 +13,16 @@ from pydantic import Field, field_validator, model_validator
 
 from alertd.core.counting.attribution import Attributor, Terms
 from alertd.core.counting.counters import CounterSamples
-from alertd.core.counting.presets import ANY, PLACES, PRESETS, Preset, Rule
+from alertd.core.counting.presets import ANY, PLACES, PRESETS, TOKEN_WORDS, Preset, Rule
 from alertd.core.faults import one_of
+from alertd.core.messages.spans import clean
 from alertd.core.usage import METERS, Line
 from alertd.options import Duration, Secret, SourceOptions, TextList, revealed
 from alertd.wire.http import Access
 
 _NAMED: Final = 5
+_SIMILAR: Final = 10
+_NAME_LENGTH: Final = 120
 _ALIASES: Final = {
     "agent_gateway": "agentgateway",
     "claude": "claude_code",
@@ -233,6 +236,13 @@ def unknown_types(found: Collection[str]) -> tuple[str, ...]:
         return ()
     named = ", ".join(sorted(found)[:_NAMED]) + (", ..." if len(found) > _NAMED else "")
     return (f"no rule takes {named}: their tokens have no meter of their own; map them by METRIC and TYPE_MAP",)
+
+
+def like_tokens(names: Iterable[str]) -> str:
+    """What is said of metrics whose names look like counters of tokens; nothing where none does."""
+    found = sorted({name for name in names if any(word in name for word in TOKEN_WORDS)})
+    named = ", ".join(clean(name, _NAME_LENGTH) for name in found[:_SIMILAR])
+    return f"; these look like token counters: {named}" if found else ""
 
 
 def labels_of(samples: Iterable[CounterSamples]) -> dict[str, tuple[str, ...]]:

@@ -18,10 +18,10 @@ from pydantic import Field, field_validator
 
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.matchers import Matcher, any_of, parse_matchers, parse_selector
-from alertd.core.counting.presets import REPLICAS, TOKEN_WORDS
+from alertd.core.counting.presets import REPLICAS
 from alertd.core.messages.figures import plural
 from alertd.ports import Look, Reading, SourceError
-from alertd.sources._counting import CounterOptions, labels_of, one_spelling, unknown_types
+from alertd.sources._counting import CounterOptions, labels_of, like_tokens, one_spelling, unknown_types
 from alertd.sources._place import Place
 from alertd.sources._windows import Window, Windows
 from alertd.wire.answers import HttpProblem
@@ -39,7 +39,8 @@ _SMALL: Final = 4 * MEGABYTE
 #: How far back a source that had nothing is probed.
 _PROBED: Final = 600.0
 _NAMED: Final = 4
-_SIMILAR: Final = 10
+#: So far back metrics are looked for by name, in seconds.
+_NAMES_SPAN: Final = 86400.0
 
 
 class Options(CounterOptions):
@@ -150,6 +151,11 @@ class Prometheus:
             summary, latest, (*window.warnings, *copies, *unknown_types(self._windows.unknown)), labels_of(samples)
         )
 
+    async def names(self, now: datetime) -> list[str]:
+        """The names of all metrics of the last day, of whatever exporter. HttpProblem or SourceError."""
+        options, end = self._options, now.timestamp()
+        return await asyncio.to_thread(Discovery(options.url, options.access()).names, end - _NAMES_SPAN, end)
+
     async def close(self) -> None:
         """Let the connections go."""
         await self._server.close()
@@ -215,14 +221,12 @@ class Prometheus:
         )
 
     async def _similar(self, at: float) -> Look:
-        options = self._options
         down = await self._down(at)
         try:
-            names = await asyncio.to_thread(Discovery(options.url, options.access()).names_like, TOKEN_WORDS)
+            similar = like_tokens(await self.names(datetime.fromtimestamp(at, UTC)))
         except SourceError as error:
             return Look(summary="no token counters yet", problems=(self._absent(), str(error), *down))
-        found = f"; these look like token counters: {', '.join(names[:_SIMILAR])}" if names else ""
-        return Look(summary="no token counters yet", problems=(self._absent() + found, *down))
+        return Look(summary="no token counters yet", problems=(self._absent() + similar, *down))
 
     def _unnamed(self, window: Window) -> tuple[str, ...]:
         never = not window.counters and not self._windows.ever()

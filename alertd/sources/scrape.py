@@ -17,10 +17,9 @@ import msgspec
 
 from alertd.core.counting.attribution import Attribution, fingerprint
 from alertd.core.counting.counters import CounterSamples
-from alertd.core.counting.presets import TOKEN_WORDS
 from alertd.core.messages.figures import plural
 from alertd.ports import Look, Reading, SourceError
-from alertd.sources._counting import CounterOptions, labels_of, one_spelling, unknown_types
+from alertd.sources._counting import CounterOptions, labels_of, like_tokens, one_spelling, unknown_types
 from alertd.sources._place import ANOTHER_KIND
 from alertd.wire.answers import Answer
 from alertd.wire.exposition import Page, Sample, names_on, read_page
@@ -106,10 +105,13 @@ class Scrape:
                 f"{plural(len(samples), 'token counter')} of {plural(len({model for model, _ in lines}), 'model')}"
             )
             return Look(summary, latest=now, problems=doubts, labels=labels_of(samples))
-        similar = sorted({name for name in names_on(answer.body) if any(word in name for word in TOKEN_WORDS)})
-        found = f"; these look like token counters: {', '.join(similar[:10])}" if similar else ""
-        problem = f"none of {', '.join(self._metrics)} is on the page{found}"
+        problem = f"none of {', '.join(self._metrics)} is on the page{like_tokens(names_on(answer.body))}"
         return Look(summary="no token counters yet", latest=now, problems=(problem,))
+
+    async def names(self, _now: datetime) -> list[str]:
+        """The names of all metrics on the page. SourceError."""
+        answer = await self._page()
+        return sorted(set(await asyncio.to_thread(list, names_on(answer.body))))
 
     async def close(self) -> None:
         """Let the connection go."""

@@ -1,59 +1,96 @@
-"""One-off questions to a Prometheus, by its client library, in a thread. Never on the way of a reading."""
+"""One-off questions to a Prometheus by its client library, whose requests our own bounded client carries.
+
+Never on the way of a reading. The library asks and understands; time, size, trust and credentials are those of `Http`.
+"""
 
 from __future__ import annotations
 
-import logging
-import ssl
-from collections.abc import Iterable
-from typing import Final
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from io import BytesIO
+from typing import Any, Final
 
 import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter
 
 from alertd.ports import SourceError
-from alertd.wire.http import Access
+from alertd.wire.answers import Answer
+from alertd.wire.http import MEGABYTE, Access, Http
 
-logging.getLogger("urllib3").setLevel(logging.WARNING)
-_TIMEOUT: Final = (3, 10)
+#: A question takes so long at most, from the first byte sent to the last one received.
+_TIMEOUT: Final = timedelta(seconds=10)
+#: 100,000 names of metrics are 3 MB.
+_LIMIT: Final = 16 * MEGABYTE
+#: The endings of series that no total is read from.
+_NO_TOTALS: Final = ("_bucket", "_count", "_created")
 
 
 class Discovery:
-    """What a Prometheus has, by name. Blocks: call it in a thread."""
+    """What a Prometheus has, by name. Blocks: call it in a thread without an event loop of its own."""
 
     def __init__(self, url: str, access: Access) -> None:
+        address = url.rstrip("/").removesuffix("/api/v1")
         session = requests.Session()
-        # A .netrc would replace the bearer token, and proxies of the environment are not ours.
+        # A .netrc and the environment's proxies are not ours.
         session.trust_env = False
-        session.max_redirects = 0
-        session.verify = str(access.ca_file or ssl.get_default_verify_paths().cafile or True)
-        if access.cert_file is not None:
-            key = access.key_file or access.cert_file
-            session.cert = (str(access.cert_file), str(key))
-        if access.proxy:
-            session.proxies = {"http": access.proxy, "https": access.proxy}
-        headers = dict(access.headers)
-        if access.bearer:
-            headers["Authorization"] = f"Bearer {access.bearer}"
-        self._client = PrometheusConnect(
-            url.rstrip("/").removesuffix("/api/v1"),
-            headers=headers,
-            auth=(access.username, access.password) if access.username else None,
-            session=session,
-            timeout=_TIMEOUT,
-        )
-        session.mount(url, HTTPAdapter(max_retries=0))
+        self._client = PrometheusConnect(address, session=session)
+        carrier = _Carrier(replace(access, timeout=min(access.timeout, _TIMEOUT)))
+        for prefix in ("http://", "https://", address):  # the library has mounted an adapter of its own at the address
+            session.mount(prefix, carrier)
 
-    def names_like(self, words: Iterable[str]) -> list[str]:
-        """The names of metrics that contain one of the words, without buckets and counts. SourceError."""
+    def names(self, begin: float, end: float) -> list[str]:
+        """The names of all metrics with samples between two instants (Unix seconds), without buckets and counts.
+
+        Raises HttpProblem for a server that does not answer, SourceError for an answer that is no list of names.
+        """
         try:
-            names = self._client.all_metrics()
-        except PrometheusApiClientException as error:
+            found = self._client.all_metrics(params={"start": f"{begin:.0f}", "end": f"{end:.0f}"})
+        except SourceError:
+            raise
+        except (PrometheusApiClientException, requests.RequestException) as error:
             raise SourceError("its list of metrics is not readable") from error
-        except (requests.RequestException, ValueError, KeyError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise SourceError(f"its list of metrics is not readable: {type(error).__name__}") from error
         finally:
             self._client.close()
-        found = (name for name in names if any(word in name for word in words))
-        return sorted(name for name in found if not name.endswith(("_bucket", "_count", "_created")))
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+            raise SourceError("its list of metrics is not readable: it holds no names")
+        return sorted(name for name in found if not name.endswith(_NO_TOTALS))
+
+
+class _Carrier(BaseAdapter):
+    """Carries the library's requests by `Http`: bounded in time and, after decompression, in size."""
+
+    def __init__(self, access: Access) -> None:
+        super().__init__()
+        self._access = access
+
+    def send(  # noqa: PLR0917 - the library's signature
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,  # noqa: FBT001, FBT002
+        timeout: Any = None,
+        verify: Any = True,  # noqa: FBT002
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """The answer, whole. HttpProblem for everything that is no success."""
+        answer = asyncio.run(self._sent(request))
+        response = requests.Response()
+        response.status_code, response.url, response.request = answer.status, request.url or "", request
+        response.raw, response.encoding = BytesIO(answer.body), "utf-8"
+        return response
+
+    def close(self) -> None:
+        """Nothing is kept open between two questions."""
+
+    async def _sent(self, request: requests.PreparedRequest) -> Answer:
+        http = Http(self._access)
+        try:
+            return await http.send(request.method or "GET", request.url or "", limit=_LIMIT)
+        finally:
+            await http.close()

@@ -132,7 +132,7 @@ def test_what_nobody_has_is_a_warning_and_a_name_from_outside_is_text(capsys: py
     """A label's value may look like mark-up; a misspelt `PER` puts all usage under nobody."""
 
     def answer(_: Asked) -> Reply:
-        labels = 'model="m",team_alias="[/b] [red]x"'
+        labels = 'model="m",team_alias="[/b] [red]x\x1b]0;PWNED\x07\x1b[2J"'
         text = f"# TYPE litellm_input_tokens_metric counter\nlitellm_input_tokens_metric_total{{{labels}}} 7\n"
         return Reply(text, headers={"Content-Type": "text/plain; version=0.0.4"})
 
@@ -142,7 +142,8 @@ def test_what_nobody_has_is_a_warning_and_a_name_from_outside_is_text(capsys: py
         given |= {"BUDGETS__ALL__PER": "tema", "BUDGETS__EURO__AMOUNT": "5 EUR"}
         assert check(SOURCES__GATEWAY__URL=f"{server.url}/metrics", **given) == 0
     said = capsys.readouterr().out
-    assert "ok   source gateway:   label team: [/b] [red]x" in said
+    assert "ok   source gateway:   label team: [/b] [red]x ]0;PWNED [2J" in said
+    assert not {"\x1b", "\x07"} & set(said), "a label moves nobody's terminal"
     assert "warn budget all: PER: no usage has the label tema; there are: meter, model, " in said
     assert "did you mean team?" in said
     assert "0 EUR and what has no price" in said

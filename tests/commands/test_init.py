@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from alertd.cli import main
-from alertd.commands.init import find
+from alertd.commands._finding import find
 from alertd.settings import load_settings
 from alertd.wire.envfile import quoted
 from tests.servers.billing import Asked, Reply, Server, serving
@@ -191,3 +191,76 @@ def test_a_second_gateway_on_the_same_page_is_named():
         found = asyncio.run(find(f"{server.url}/metrics"))
     assert found.keys["ALERTD_SOURCES__GATEWAY__PRESET"] == "litellm"
     assert found.tried == ("Counters of vllm are there, too: give them a source of their own, PRESET=vllm",)
+
+
+def test_a_server_is_asked_a_few_questions_however_many_presets_there_are() -> None:
+    memory = Memory()
+    memory.add("vllm:prompt_tokens_total", [(time.time(), "5")], model_name="llama")
+    with prometheus(memory) as server:
+        found = asyncio.run(find(server.url))
+    assert found.keys["ALERTD_SOURCES__GATEWAY__PRESET"] == "vllm"
+    assert len(server.asked) <= 2
+    with prometheus(Memory()) as server:
+        assert asyncio.run(find(server.url)).look is None
+    assert len(server.asked) <= 8
+
+
+def test_a_page_is_read_a_few_times_however_many_presets_there_are() -> None:
+    with page(VLLM) as server:
+        assert asyncio.run(find(f"{server.url}/metrics")).look is not None
+    assert len(server.asked) <= 2
+
+
+def test_a_counter_that_was_idle_for_hours_is_found() -> None:
+    memory = Memory()
+    memory.add("claude_code_token_usage_tokens_total", [(time.time() - 40_000, "5")], type="input", model="m")
+    with prometheus(memory) as server:
+        found = asyncio.run(find(server.url))
+    assert found.keys["ALERTD_SOURCES__GATEWAY__PRESET"] == "claude_code"
+
+
+def test_a_server_without_a_list_of_names_is_asked_preset_by_preset() -> None:
+    memory = Memory()
+    memory.add("vllm:prompt_tokens_total", [(time.time(), "5")], model_name="llama")
+
+    def answer(asked: Asked) -> Reply:
+        return Reply("no", 403) if asked.path.endswith("/values") else memory.answer(asked)
+
+    with serving(answer) as server:
+        found = asyncio.run(find(server.url))
+    assert found.keys["ALERTD_SOURCES__GATEWAY__PRESET"] == "vllm"
+
+
+@contextmanager
+def guarded(token: str) -> Iterator[Server]:
+    def answer(asked: Asked) -> Reply:
+        if asked.path != "/metrics":
+            return Reply({"detail": "not found"}, 404)
+        if asked.headers.get("authorization") != f"Bearer {token}":
+            return Reply({"detail": "no key"}, 401)
+        return Reply(LITELLM, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    with serving(answer) as server:
+        yield server
+
+
+def test_a_token_is_asked_for_where_401_comes_and_stays_out_of_what_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("getpass.getpass", lambda *_: "sk-0123456789")
+    with guarded("sk-0123456789") as server:
+        answers(monkeypatch, server.url, "", "", "", "")
+        assert main(["init"]) == 0
+        assert main(["check", "--env-file", "alertd.env"]) == 0
+    assert written()["SOURCES__GATEWAY__TOKEN"] == "sk-0123456789"
+    assert written()["SOURCES__GATEWAY__URL"] == f"{server.url}/metrics"
+    assert "sk-0123456789" not in capsys.readouterr().out
+
+
+def test_a_token_from_a_file_is_used_and_the_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("key").write_text("sk-0123456789\n")
+    with guarded("sk-0123456789") as server:
+        assert main(["init", "--yes", "--json", "--url", server.url, "--token-file", "key"]) == 0
+        assert main(["check", "--env-file", "alertd.env"]) == 0
+    assert written()["SOURCES__GATEWAY__TOKEN_FILE"] == "key"
+    assert "sk-0123456789" not in capsys.readouterr().out
