@@ -8,9 +8,8 @@ from datetime import datetime
 
 from alertd import registry
 from alertd.core.evaluation.routing import Receiver, quiet_until, route
+from alertd.core.evaluation.values import Alert, Policy
 from alertd.core.events import Event
-from alertd.core.judgement.assess import Policy
-from alertd.core.judgement.verdicts import Alert
 from alertd.core.pricing.fx import Rate
 from alertd.core.pricing.tariffs import exchange_of
 from alertd.loops.collect import Collect, earliest_needed

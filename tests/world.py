@@ -8,11 +8,10 @@ from typing import Any
 
 from alertd.core.billing.roles import Standing
 from alertd.core.budgets import Amount, Budget, Where, parse_threshold
+from alertd.core.evaluation.evaluate import assess
 from alertd.core.evaluation.state import State
-from alertd.core.judgement.assess import Decisions, Facts, Policy, assess
-from alertd.core.judgement.positions import Circumstances, SourceView
-from alertd.core.judgement.verdicts import Alert
-from alertd.core.ledger import Ledger, SeriesRow, UsageRow
+from alertd.core.evaluation.values import Alert, Circumstances, Decisions, Facts, Policy, SourceView
+from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
 from alertd.core.money import Money
 from alertd.core.periods import PeriodRule
 from alertd.core.pricing.fx import Rate, Rates

@@ -21,11 +21,11 @@ from alertd.app import App, database_warning
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._records import evaluate_with, show_record
 from alertd.core.counting.pseudonyms import Pseudonyms
+from alertd.core.evaluation.budget_status import Survey
+from alertd.core.evaluation.minimum_spend import floorless
 from alertd.core.evaluation.record import StatusRecord
+from alertd.core.evaluation.values import Position
 from alertd.core.faults import one_of
-from alertd.core.judgement.floorless import floorless
-from alertd.core.judgement.positions import Position
-from alertd.core.judgement.survey import Survey
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import amount, plural
 from alertd.core.messages.spans import clean
@@ -218,7 +218,7 @@ async def _budgets(app: App, report: Report) -> None:
                 ("price", f"{line.model} {line.meter}", True, f"{_WARNING}{price.reason}; nearest known: {near}")
             )
     report.rows.extend(_nobody_has(app))
-    floors = floorless(facts.budgets, Survey(facts.ledger, facts.around))
+    floors = floorless(facts.budgets, facts.ledger, facts.around, Survey(facts.ledger, facts.around).costs)
     report.rows.extend(("budget", name, True, f"{_WARNING}THRESHOLDS: {what}") for name, what in floors)
 
 

@@ -25,7 +25,7 @@ unpriced        field `unpriced`; share: of all tokens of the period, 0 to 1
 unmatched       wanted: {label: pattern text} · nearest: {label, value} · known: [values of that label], or,
                 with no budget, uncovered: {currency: amount}, uncovered_by: [{label, value, spent}] largest first
 summary         occasion: "first_start" | "period_closed" | "digest" (one event for every budget and scope) |
-                "standing" (what a living message shows; core/judgement/living.py says its details) ·
+                "standing" (what a living message shows; core/evaluation/live_message.py says its details) ·
                 previous: what the period before came to · since: digest covers
                 from · alerts: how many were told in the period
 action          action: its name · state: proposed | approved | refused | executed | verified | failed | expired |
@@ -99,7 +99,7 @@ class Event:
     level: Decimal | None = None
     levels: tuple[Decimal, ...] = ()
     threshold: str = ""
-    #: Where the budget stands: a status and its flags (`core/evaluation/budget_status.py`); "" for what is of none.
+    #: Where the budget stands: a status and its flags (`core/evaluation/status.py`); "" for what is of none.
     status: str = ""
     flags: tuple[str, ...] = ()
     amount: Decimal | None = None

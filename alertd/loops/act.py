@@ -21,9 +21,8 @@ from alertd.core.actions.consider import Move, Outcome, Scene, case_of, consider
 from alertd.core.actions.guards import BEGUN, Block, blocked
 from alertd.core.actions.telling import held_act
 from alertd.core.evaluation.state import RESTORED
+from alertd.core.evaluation.values import Facts, Position
 from alertd.core.events import Event
-from alertd.core.judgement.assess import Facts
-from alertd.core.judgement.positions import Position
 from alertd.loops.hands import OvertakenError, Work, stop, undo
 from alertd.loops.orders import Action, Orders
 from alertd.ports import Clock, Revoker, RevokerError, SourceError, Store, Target

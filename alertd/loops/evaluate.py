@@ -15,18 +15,18 @@ from typing import Final
 
 from alertd.core.addresses import page_of
 from alertd.core.budgets import Amount, Budget
+from alertd.core.evaluation import system_alerts
+from alertd.core.evaluation.budget_status import HISTORY_DAYS
+from alertd.core.evaluation.evaluate import assess
+from alertd.core.evaluation.forecast_calibration import widths
 from alertd.core.evaluation.keys import parse_status
 from alertd.core.evaluation.record import StatusRecord, encode_records
 from alertd.core.evaluation.routing import Receiver, quiet_until, route
 from alertd.core.evaluation.state import COMMITMENTS, CORRECTION, EPISODES, RAISED, RESTORED, State
 from alertd.core.evaluation.system_alerts import caught_up
-from alertd.core.judgement import failures, folding
-from alertd.core.judgement.assess import Decisions, Facts, Policy, assess
-from alertd.core.judgement.positions import Circumstances, SourceView
-from alertd.core.judgement.scoring import widths
-from alertd.core.judgement.survey import HISTORY_DAYS
-from alertd.core.judgement.verdicts import Alert
-from alertd.core.ledger import Ledger
+from alertd.core.evaluation.values import Alert, Circumstances, Decisions, Facts, Policy, SourceView
+from alertd.core.ledger import compaction
+from alertd.core.ledger.columns import Ledger
 from alertd.core.money import Money
 from alertd.core.pricing.corrected import CorrectedTariff, corrections
 from alertd.core.pricing.costing import Exchange, Tariff
@@ -129,7 +129,7 @@ class Evaluate:
                 for position in decisions.positions:
                     if position.failed:
                         log.error("%s cannot be evaluated: %s", position.name, position.failed)
-                if failures.is_stopped(facts.state):
+                if system_alerts.is_stopped(facts.state):
                     await self._say_stopped("")
                 await self._record(facts, decisions)
                 return len(decisions.alerts)
@@ -184,7 +184,7 @@ class Evaluate:
 
     async def _say_stopped(self, error: str) -> None:
         def say(state: State) -> Decisions:
-            alerts, changed = failures.stopped(error, state, self._clock.now())
+            alerts, changed = system_alerts.stopped(error, state, self._clock.now())
             return Decisions(alerts, changed, ())
 
         await self.tell(say)
@@ -245,10 +245,10 @@ class Evaluate:
         """Where old buckets are folded: at the midnights of every zone that anything is summed by."""
         terms, kinds = self.terms, self.ledger.kinds
         if self._folding is None or self._folding[0] is not terms or self._folding[1] != len(kinds):
-            summed = folding.zones_of(terms.budgets, terms.book, kinds)
-            self._folding = terms, len(kinds), summed, folding.fine_buckets(terms.budgets)
+            summed = compaction.zones_of(terms.budgets, terms.book, kinds)
+            self._folding = terms, len(kinds), summed, compaction.fine_buckets(terms.budgets)
         *_, zones, fine = self._folding
-        return folding.edges(zones, self.reach(now), now - fine)
+        return compaction.edges(zones, self.reach(now), now - fine)
 
     def reach(self, now: datetime) -> datetime:
         """How far back the ledger is needed: for history, and for the period before the longest current one."""

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from alertd.core.evaluation.live_message import PLACE, SHOWN, SHOWN_AT, is_due, shown, standing_of
 from alertd.core.evaluation.routing import conversation
 from alertd.core.evaluation.state import State
+from alertd.core.evaluation.values import Position
 from alertd.core.events import Event
-from alertd.core.judgement.living import PLACE, SHOWN, SHOWN_AT, is_due, shown, standing_of
-from alertd.core.judgement.positions import Position
 from alertd.ports import Clock, DeliveryError, Living, Notifier, Store
 
 log = logging.getLogger(__name__)

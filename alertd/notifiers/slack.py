@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from alertd.core.addresses import fill, labels_of
+from alertd.core.evaluation.live_message import PLACE, SHOWN, SHOWN_AT
 from alertd.core.evaluation.routing import conversation
 from alertd.core.events import Event
-from alertd.core.judgement.living import PLACE, SHOWN, SHOWN_AT
 from alertd.core.messages import compose
 from alertd.notifiers._blocks import render
 from alertd.notifiers._buttons import Seal, buttons

@@ -12,7 +12,7 @@ from alertd.core.actions.terms import Terms
 from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
 from alertd.core.evaluation.state import State
-from alertd.core.judgement.positions import Position
+from alertd.core.evaluation.values import Position
 from alertd.core.messages.dates import clock_time
 from alertd.core.messages.figures import plural
 from alertd.core.messages.spans import capital, clean, plain

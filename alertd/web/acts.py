@@ -10,8 +10,8 @@ from alertd.core.actions.guards import PAUSED
 from alertd.core.actions.terms import Terms
 from alertd.core.budgets import scope_text
 from alertd.core.evaluation.state import State
+from alertd.core.evaluation.values import Position
 from alertd.core.events import Event
-from alertd.core.judgement.positions import Position
 from alertd.options import shown
 from alertd.ports import Step
 from alertd.web.answers import decimal_text, instant_text

@@ -8,9 +8,9 @@ from typing import Final
 
 from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
+from alertd.core.evaluation.event_builder import handle_of
 from alertd.core.evaluation.state import State
 from alertd.core.events import Event
-from alertd.core.judgement.evidence import handle_of
 from alertd.core.messages import Message, compose
 from alertd.core.messages.dates import clock_time, zone_of
 from alertd.core.messages.spans import clean

@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 from alertd.core.budgets import Threshold
-from alertd.core.evaluation.budget_status import STATUSES
+from alertd.core.evaluation.event_builder import event_of, handle_of, zone_name
 from alertd.core.evaluation.state import EPISODES, FIRING, LIFECYCLES, RESOLVED, AlertLifecycle, State, episode_key
+from alertd.core.evaluation.status import STATUSES
+from alertd.core.evaluation.thresholds import stands, thresholds_of
+from alertd.core.evaluation.values import Position
 from alertd.core.events import Contributor, Event
-from alertd.core.judgement.evidence import event_of, handle_of, zone_name
-from alertd.core.judgement.positions import Position
-from alertd.core.judgement.thresholds import stands, thresholds_of
 from alertd.ports import AlertRow
 from alertd.web.view import Records
 

@@ -9,9 +9,9 @@ from typing import Final
 
 from alertd.core.budgets import Threshold, duration_text
 from alertd.core.evaluation.state import State, silence_of, silences_of
+from alertd.core.evaluation.thresholds import thresholds_of
+from alertd.core.evaluation.values import Position
 from alertd.core.events import Contributor, Event
-from alertd.core.judgement.positions import Position
-from alertd.core.judgement.thresholds import thresholds_of
 from alertd.core.messages import evidence, freshness
 from alertd.core.messages.dates import clock_time, period_name, place
 from alertd.core.messages.figures import amount, chance, number

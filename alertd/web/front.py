@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
-from alertd.core.judgement.positions import Position
+from alertd.core.evaluation.values import Position
 from alertd.core.messages import evidence, freshness
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import number, plural

@@ -18,10 +18,10 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from alertd.core.budgets import scope_text
+from alertd.core.evaluation.event_builder import projected
 from alertd.core.evaluation.state import State
-from alertd.core.judgement.evidence import projected
-from alertd.core.judgement.positions import Position, SourceView
-from alertd.core.judgement.thresholds import thresholds_of
+from alertd.core.evaluation.thresholds import thresholds_of
+from alertd.core.evaluation.values import Position, SourceView
 from alertd.web import workings
 from alertd.web.answers import standing, worst_first
 from alertd.web.snapshot import Snapshot

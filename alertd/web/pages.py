@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from alertd.core.budgets import scope_text
 from alertd.core.evaluation.state import State
-from alertd.core.judgement.positions import Position
+from alertd.core.evaluation.values import Position
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import plural
 from alertd.core.messages.spans import clean

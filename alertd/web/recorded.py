@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from alertd.core.evaluation.explain import after_decisions, explain_notes, explain_thresholds
 from alertd.core.evaluation.record import StatusRecord
-from alertd.core.judgement.assess import Decisions, Facts
+from alertd.core.evaluation.values import Decisions, Facts
 from alertd.web.answers import budget_json, worst_first
 from alertd.web.wording import event_for
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from alertd.core.actions.act import STATES as ACT_STATES
 from alertd.core.billing.commitments import PERS
 from alertd.core.budgets import BASES, SEVERITIES
-from alertd.core.evaluation.budget_status import FLAGS
+from alertd.core.evaluation.status import FLAGS
 from alertd.core.events import KINDS
 from alertd.web.answers import STATES
 from alertd.web.sources import STATES as SOURCE_STATES

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from alertd.core.evaluation.health import comparisons
 from alertd.core.evaluation.state import COMPARISON, State
-from alertd.core.judgement.drift import comparisons
-from alertd.core.judgement.positions import SourceView
+from alertd.core.evaluation.values import SourceView
 from alertd.core.messages.dates import age
 from alertd.core.messages.spans import clean
 from alertd.web.answers import instant_text

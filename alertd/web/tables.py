@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from alertd.core.billing.reconciled import AGREES
 from alertd.core.budgets import duration_text
+from alertd.core.evaluation.health import comparisons
 from alertd.core.evaluation.state import State
-from alertd.core.judgement.drift import comparisons
-from alertd.core.judgement.positions import Position, SourceView
+from alertd.core.evaluation.values import Position, SourceView
 from alertd.core.messages.dates import age, clock_time
 from alertd.core.messages.figures import amount, plural, tokens
 from alertd.core.messages.spans import clean

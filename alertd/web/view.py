@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from alertd.core.actions.terms import Terms
 from alertd.core.durations import Durations
-from alertd.core.judgement.positions import Position, SourceView
+from alertd.core.evaluation.values import Position, SourceView
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.usage import Line
 from alertd.ports import AlertRow, Clock, Step

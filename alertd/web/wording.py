@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from alertd.core.evaluation.event_builder import event_of
+from alertd.core.evaluation.values import Position
 from alertd.core.events import Event
-from alertd.core.judgement.evidence import event_of
-from alertd.core.judgement.positions import Position
 from alertd.core.messages import BOLD, CODE, ITALIC, LINK, Line, evidence
 from alertd.core.messages.figures import used_of
 from alertd.core.messages.spans import bold, capital, plain

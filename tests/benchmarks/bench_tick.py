@@ -34,7 +34,7 @@ from alertd.commands.run import collect_seldom
 from alertd.core.budgets import Amount, Budget, Where
 from alertd.core.counting.counters import Increment
 from alertd.core.counting.matchers import selector
-from alertd.core.judgement.assess import assess
+from alertd.core.evaluation.evaluate import assess
 from alertd.core.periods import PeriodRule
 from alertd.core.pricing.fx import Rates
 from alertd.core.pricing.tariffs import exchange_of

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from alertd.core.billing.commitments import PERS, certain_money, charged_between, pieces
 from alertd.core.budgets import Amount, Budget, parse_threshold
-from alertd.core.judgement.positions import Position
-from alertd.core.judgement.thresholds import stands
+from alertd.core.evaluation.thresholds import stands
+from alertd.core.evaluation.values import Position
 from alertd.core.money import Money
 from alertd.core.periods import PeriodRule
 from alertd.core.usage import Committed

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from alertd.core.ledger import Ledger
+from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.corrected import CorrectedTariff, corrections
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook

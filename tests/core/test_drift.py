@@ -7,10 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from alertd.core.judgement.coverage import stray_spend
-from alertd.core.judgement.drift import drifting
-from alertd.core.judgement.positions import SourceView
-from alertd.core.judgement.survey import Survey
+from alertd.core.evaluation.budget_status import Survey
+from alertd.core.evaluation.health import drifting, stray_spend
+from alertd.core.evaluation.values import SourceView
 from tests.world import NOVEMBER, World, budget
 
 

@@ -9,9 +9,9 @@ from decimal import Decimal
 import pytest
 
 from alertd.core.billing.roles import Standing
-from alertd.core.judgement.assess import assess
-from alertd.core.judgement.floorless import floorless
-from alertd.core.judgement.survey import Survey
+from alertd.core.evaluation.budget_status import Survey
+from alertd.core.evaluation.evaluate import assess
+from alertd.core.evaluation.minimum_spend import floorless
 from alertd.core.pricing.fx import Rate
 from tests.world import NOVEMBER, World, budget
 
@@ -97,7 +97,7 @@ def test_a_floor_that_cannot_hold_as_written_is_said_with_what_it_counts_as(amou
     world.spend(1, at=NOVEMBER, model="mystery")
     world.bill(1, NOVEMBER)
     facts = world.facts()
-    found = list(floorless(facts.budgets, Survey(facts.ledger, facts.around)))
+    found = list(floorless(facts.budgets, facts.ledger, facts.around, Survey(facts.ledger, facts.around).costs))
     assert [name for name, _ in found] == ["research"] * len(said)
     assert all(part in sentence for part, (_, sentence) in zip(said, found, strict=True))
 

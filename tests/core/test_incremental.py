@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alertd.core.budgets import Where
-from alertd.core.ledger import Ledger, SeriesRow, UsageRow
+from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
 
 BORDERS = ([0, 3600, 7200, 10_800], [1800, 5400, 9000])
 names = st.sampled_from(["team", "key", "user"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.ledger import Ledger, SeriesRow, UsageRow
+from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
 
 
 def series(number: int, **labels: str) -> SeriesRow:

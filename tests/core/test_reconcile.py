@@ -15,7 +15,7 @@ from alertd.core.billing.lookalikes import Alike, alike
 from alertd.core.billing.reconcile import reconcile
 from alertd.core.billing.reconciled import Reconciled, report
 from alertd.core.billing.roles import Standing
-from alertd.core.ledger import Ledger, SeriesRow, UsageRow
+from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
 from alertd.core.pricing.costing import costs, midnights
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook

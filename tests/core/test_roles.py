@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alertd.core.billing.roles import Standing, counting
-from alertd.core.ledger import SeriesRow
+from alertd.core.ledger.columns import SeriesRow
 
 
 def rows(*given: tuple[str, str, str]) -> list[SeriesRow]:

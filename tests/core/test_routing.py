@@ -8,8 +8,8 @@ import pytest
 
 from alertd.core.addresses import fill
 from alertd.core.evaluation.routing import Receiver, conversation, route
+from alertd.core.evaluation.values import Alert
 from alertd.core.events import Event
-from alertd.core.judgement.verdicts import Alert
 from tests.servers.deliveries import sample
 from tests.world import NOVEMBER, World, budget
 

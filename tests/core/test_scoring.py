@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alertd.core.evaluation.forecast_calibration import widened, width
 from alertd.core.evaluation.state import Forecast, Score
-from alertd.core.judgement.scoring import widened, width
 from alertd.core.projection import project
 from alertd.core.projection.series import Series
 from tests.world import NOVEMBER

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertd.core.budgets import TOKENS, Amount, Budget, Where, parse_threshold
-from alertd.core.judgement.positions import Circumstances, SourceView
-from alertd.core.judgement.survey import Survey
-from alertd.core.ledger import Ledger, SeriesRow, UsageRow
+from alertd.core.evaluation.budget_status import Survey
+from alertd.core.evaluation.values import Circumstances, SourceView
+from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
 from alertd.core.periods import PeriodRule
 from alertd.core.pricing.costing import NoPrice, UnitPrice
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from alertd.core.ledger import Ledger, SeriesRow, UsageRow
+from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
 from alertd.core.pricing.costing import UnitPrice
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.pricing.tariffs import LedgerTariff

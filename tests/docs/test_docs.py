@@ -104,7 +104,7 @@ def test_every_file_that_the_configuration_and_the_readme_speak_of_is_there() ->
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_program_that_is_named_is_there(page: Path) -> None:
-    """From the root, the package or the benchmarks: `core/blocks.py`, `bench_tick.py --series N`."""
+    """From the root, the package or the benchmarks: `core/ledger/blocks.py`, `bench_tick.py --series N`."""
     roots = (ROOT, ROOT / "alertd", ROOT / "tests" / "benchmarks")
     found = set(re.findall(r"`(?:[\w.=]+ )*([\w/]+\.py)\b[^`]*`", page.read_text()))
     assert {name for name in found if not any((root / name).exists() for root in roots)} == set()

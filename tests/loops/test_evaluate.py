@@ -12,7 +12,7 @@ import pytest
 from alertd.core.counting.counters import Increment
 from alertd.core.evaluation.state import RESTORED, State
 from alertd.core.evaluation.system_alerts import caught_up
-from alertd.core.judgement.positions import SourceView
+from alertd.core.evaluation.values import SourceView
 from alertd.core.periods import PeriodRule
 from alertd.core.pricing.fx import Rates
 from alertd.core.pricing.prices import PriceBook

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from alertd.core.budgets import Amount, Budget, parse_threshold
 from alertd.core.counting.counters import Increment
-from alertd.core.judgement import folding
-from alertd.core.ledger import Ledger
+from alertd.core.ledger import compaction
+from alertd.core.ledger.columns import Ledger
 from alertd.core.periods import PeriodRule
 from alertd.core.pricing.fx import Rates
 from alertd.core.pricing.prices import PriceBook
@@ -136,7 +136,7 @@ async def test_a_series_that_is_always_active_takes_a_bucket_a_day_once_it_is_fo
 @given(st.lists(st.sampled_from(["1h and 5m", "3d and 6h", "2w and 1d"]), max_size=3), st.booleans())
 def test_what_a_threshold_looks_back_over_stays_fine(windows, anomaly):
     texts = [f"burn_rate 2x over {text}" for text in windows] + ["anomaly p99"] * anomaly
-    fine = folding.fine_buckets([budget(UTC, *texts)] if texts else [])
+    fine = compaction.fine_buckets([budget(UTC, *texts)] if texts else [])
     assert fine >= timedelta(days=4)
     assert all(fine > max(parse_threshold(text).windows, default=timedelta(0)) for text in texts)
     assert fine >= timedelta(days=29) or not anomaly
@@ -145,14 +145,14 @@ def test_what_a_threshold_looks_back_over_stays_fine(windows, anomaly):
 def test_edges_are_the_midnights_of_all_zones_and_only_go_on():
     zones = [UTC, KOLKATA, ZoneInfo("Europe/Berlin")]
     since, until = datetime(2026, 10, 20, 5, tzinfo=UTC), datetime(2026, 10, 27, 3, tzinfo=UTC)
-    found = folding.edges(zones, since, until)
+    found = compaction.edges(zones, since, until)
     assert found == sorted(found)
     assert found[0] <= since.timestamp()
     assert found[-1] <= until.timestamp()
     local = {zone: {datetime.fromtimestamp(at, zone).hour for at in found} for zone in zones}
     assert all(0 in hours for hours in local.values())
     assert np.diff(found).max() <= 86400
-    for earlier, later in pairwise(folding.edges(zones, since, until + timedelta(hours=n)) for n in range(60)):
+    for earlier, later in pairwise(compaction.edges(zones, since, until + timedelta(hours=n)) for n in range(60)):
         assert later[: len(earlier)] == earlier
 
 

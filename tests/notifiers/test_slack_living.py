@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from alertd.core.judgement.living import PLACE, SHOWN, SHOWN_AT, is_due
+from alertd.core.evaluation.live_message import PLACE, SHOWN, SHOWN_AT, is_due
 from tests.chatroom import HEARING, Room, replies, roots, words
 from tests.servers.recording import Reply
 from tests.servers.slack import SlackServer

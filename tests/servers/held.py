@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from alertd.core.counting.buckets import Bucket, Identity, micros, record_buckets, replaced
-from alertd.core.ledger import Ledger, SeriesRow, UsageRow
+from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
 from alertd.ports import Reading, Source, SourceError
 
 

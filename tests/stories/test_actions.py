@@ -15,7 +15,7 @@ from alertd.core.actions.hindsight import hindsight
 from alertd.core.actions.terms import Terms
 from alertd.core.budgets import Amount
 from alertd.core.evaluation.state import SILENCES, Silence, State
-from alertd.core.judgement.positions import SourceView
+from alertd.core.evaluation.values import SourceView
 from alertd.loops.orders import Action
 from alertd.ports import Lever, RevokerError
 from tests.keyring import Acting, Keyring

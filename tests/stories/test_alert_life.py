@@ -28,8 +28,8 @@ from alertd.core.evaluation.state import (
     episode_key,
     silence_of,
 )
+from alertd.core.evaluation.values import Policy
 from alertd.core.events import Event
-from alertd.core.judgement.assess import Policy
 from alertd.core.quiet import QuietHours
 from tests.world import NOVEMBER, World, budget
 

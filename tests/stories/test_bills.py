@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from alertd.core.billing.roles import Standing
-from alertd.core.judgement.positions import SourceView
+from alertd.core.evaluation.values import SourceView
 from alertd.loops.collect import Collect
 from alertd.ports import Look, standing_of
 from alertd.registry import load

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertd.core.budgets import Amount, Override, scope_text
+from alertd.core.evaluation.evaluate import assess
 from alertd.core.evaluation.state import RESTORED
+from alertd.core.evaluation.values import Position, SourceView
 from alertd.core.events import Event
-from alertd.core.judgement.assess import assess
-from alertd.core.judgement.positions import Position, SourceView
 from alertd.core.messages import compose
 from alertd.core.periods import PeriodRule
 from alertd.core.pricing.fx import Rates

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from alertd.core.billing.roles import Standing
 from alertd.core.budgets import Amount, Override, parse_threshold
 from alertd.core.evaluation.state import SCORES, Episode
-from alertd.core.judgement.positions import SourceView
-from alertd.core.judgement.thresholds import advance
+from alertd.core.evaluation.thresholds import advance
+from alertd.core.evaluation.values import SourceView
 from alertd.core.messages import compose, text_of
 from alertd.core.money import Money
 from tests.world import NOVEMBER, World, budget, said

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alertd.core.evaluation.budget_status import STATUSES
-from alertd.core.judgement.assess import assess
-from alertd.core.judgement.positions import Position, SourceView
+from alertd.core.evaluation.evaluate import assess
+from alertd.core.evaluation.status import STATUSES
+from alertd.core.evaluation.values import Position, SourceView
 from alertd.core.messages import compose
 from alertd.core.money import Money
 from alertd.core.pictures.fan import spent_curve

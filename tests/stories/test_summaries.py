@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alertd.core.evaluation.state import EPISODES, RAISED, Episode, RaisedAmount, State
-from alertd.core.judgement.assess import Policy
-from alertd.core.ledger import SeriesRow, UsageRow
+from alertd.core.evaluation.values import Policy
+from alertd.core.ledger.columns import SeriesRow, UsageRow
 from alertd.core.messages import compose, text_of
 from alertd.loops.evaluate import forget
 from tests.world import NOVEMBER, World, budget

@@ -10,7 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from alertd.core.evaluation.routing import Receiver, route
-from alertd.core.judgement.assess import Policy
+from alertd.core.evaluation.values import Policy
 from alertd.core.periods import PeriodRule
 from tests.world import World, budget
 

@@ -15,8 +15,8 @@ from alertd.core.actions.act import Act
 from alertd.core.actions.terms import Terms
 from alertd.core.budgets import Override
 from alertd.core.durations import Durations
-from alertd.core.judgement.evidence import event_of
-from alertd.core.judgement.positions import Position, SourceView
+from alertd.core.evaluation.event_builder import event_of
+from alertd.core.evaluation.values import Position, SourceView
 from alertd.ports import AlertRow, Step, StoreError
 from alertd.web import Lane, Loop, Standings, View, build
 from tests.fakes import StoppedClock

@@ -11,8 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from alertd.core.billing.roles import Standing
-from alertd.core.evaluation.budget_status import STATUSES
-from alertd.core.judgement.positions import SourceView
+from alertd.core.evaluation.status import STATUSES
+from alertd.core.evaluation.values import SourceView
 from alertd.web import Loop, Standings, View
 from alertd.web.openapi import DOCUMENT
 from tests.web.house import HOSTILE, NOW, SECRET, SHOUT, Browser, Kept, browser, november, view_of

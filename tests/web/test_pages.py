@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from alertd.core.judgement.positions import SourceView
+from alertd.core.evaluation.values import SourceView
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook
 from alertd.web import Lane, Loop, Standings, View

@@ -18,12 +18,11 @@ from alertd.core.actions.spenders import Spender, chosen, fitting, members_of, s
 from alertd.core.actions.telling import base_event, evidence_of, held_event, told
 from alertd.core.actions.terms import GRADES, Terms
 from alertd.core.budgets import duration_text, parse_threshold
+from alertd.core.evaluation.event_builder import event_id
 from alertd.core.evaluation.state import RAISED, Silence, State, episode_of, silence_of, silences_of
+from alertd.core.evaluation.thresholds import stands, thresholds_of
+from alertd.core.evaluation.values import Facts, Position, SourceView
 from alertd.core.events import Event
-from alertd.core.judgement.assess import Facts
-from alertd.core.judgement.evidence import event_id
-from alertd.core.judgement.positions import Position, SourceView
-from alertd.core.judgement.thresholds import stands, thresholds_of
 from alertd.core.messages.spans import clean
 
 _DAY: Final = timedelta(days=1)

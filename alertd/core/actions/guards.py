@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from alertd.core.actions.terms import Terms
 from alertd.core.budgets import duration_text
-from alertd.core.judgement.positions import Position, SourceView
+from alertd.core.evaluation.values import Position, SourceView
 from alertd.core.messages.spans import clean
 
 PAUSED: Final = "actions/paused"

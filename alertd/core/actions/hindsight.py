@@ -15,9 +15,8 @@ from typing import Final
 
 from alertd.core.actions.act import REHEARSED, Act
 from alertd.core.actions.spenders import spent_between
-from alertd.core.judgement.assess import Facts
-from alertd.core.judgement.positions import Position
-from alertd.core.judgement.survey import Survey
+from alertd.core.evaluation.budget_status import Survey
+from alertd.core.evaluation.values import Facts, Position
 
 _SETTLES: Final = timedelta(hours=1)
 _LOOKS: Final = timedelta(hours=24)

@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.judgement.assess import Facts
-from alertd.core.judgement.positions import Position, scopes
-from alertd.core.judgement.survey import Survey
+from alertd.core.evaluation.budget_status import Survey
+from alertd.core.evaluation.scope_columns import scopes
+from alertd.core.evaluation.values import Facts, Position
 from alertd.core.pricing.costing import Costs
 
 _USUAL: Final = timedelta(days=7)

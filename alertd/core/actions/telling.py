@@ -14,9 +14,9 @@ from typing import Any, Final
 from alertd.core.actions.act import Act, Step
 from alertd.core.actions.spenders import Spender
 from alertd.core.actions.terms import Terms
+from alertd.core.evaluation.event_builder import event_id, event_of
+from alertd.core.evaluation.values import Position
 from alertd.core.events import Event
-from alertd.core.judgement.evidence import event_id, event_of
-from alertd.core.judgement.positions import Position
 from alertd.core.messages.figures import number
 
 #: What happened -> the state that the message names, and how grave it is.

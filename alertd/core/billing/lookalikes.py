@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Final
 
 from alertd.core.billing.roles import CHARGE, INFERENCE, Standing
-from alertd.core.ledger import Ledger, SeriesRow
+from alertd.core.ledger.columns import Ledger, SeriesRow
 from alertd.core.pricing.costing import Costs
 from alertd.core.pricing.model_names import provider_id, without_snapshot
 

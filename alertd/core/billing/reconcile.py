@@ -17,7 +17,7 @@ from alertd.core.billing.lookalikes import Alike, alike
 from alertd.core.billing.reconciled import Cause, Reconciled, Scope
 from alertd.core.billing.roles import Standing
 from alertd.core.billing.sides import Table, sides_of
-from alertd.core.ledger import Ledger
+from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.costing import Costs
 
 #: A correction is worked out over so many of the newest days.

@@ -11,9 +11,7 @@ from typing import Final
 from alertd.core.budgets import Threshold, duration_text
 from alertd.core.evaluation.record import ThresholdRecord
 from alertd.core.evaluation.state import RESTORED, episode_of, silence_of, silences_of
-from alertd.core.judgement.assess import Decisions, Facts
-from alertd.core.judgement.positions import Position
-from alertd.core.judgement.thresholds import (
+from alertd.core.evaluation.thresholds import (
     SETTLE,
     above_floor,
     cooldown_of,
@@ -21,6 +19,7 @@ from alertd.core.judgement.thresholds import (
     stands,
     thresholds_of,
 )
+from alertd.core.evaluation.values import Decisions, Facts, Position
 from alertd.core.messages.figures import amount
 
 _SETTLING: Final = frozenset({"forecast", "anomaly"})

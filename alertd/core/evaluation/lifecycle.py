@@ -23,9 +23,9 @@ from alertd.core.evaluation.state import (
     State,
     episode_of,
 )
+from alertd.core.evaluation.thresholds import key_of, thresholds_of
+from alertd.core.evaluation.values import Position
 from alertd.core.events import Event
-from alertd.core.judgement.positions import Position
-from alertd.core.judgement.thresholds import key_of, thresholds_of
 
 #: Resolved lifecycles are kept this long, for `alertd explain`.
 _KEPT: Final = timedelta(days=40)

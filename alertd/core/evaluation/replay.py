@@ -14,11 +14,10 @@ from statistics import median
 from typing import Any, Final
 
 from alertd.core.budgets import Budget, Scope, Threshold
+from alertd.core.evaluation.evaluate import assess
 from alertd.core.evaluation.state import State
-from alertd.core.judgement.assess import Facts, assess
-from alertd.core.judgement.positions import Circumstances, Position, SourceView
-from alertd.core.judgement.verdicts import Alert
-from alertd.core.ledger import Ledger, SeriesRow, UsageRow
+from alertd.core.evaluation.values import Alert, Circumstances, Facts, Position, SourceView
+from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
 from alertd.core.pricing.costing import Exchange
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.pricing.tariffs import LedgerTariff

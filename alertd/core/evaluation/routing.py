@@ -8,9 +8,9 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
 from alertd.core.budgets import Budget, scope_text
+from alertd.core.evaluation.event_builder import event_id
+from alertd.core.evaluation.values import Alert
 from alertd.core.events import Event
-from alertd.core.judgement.evidence import event_id
-from alertd.core.judgement.verdicts import Alert
 from alertd.core.quiet import QuietHours
 
 #: What parts the recipients of an address.

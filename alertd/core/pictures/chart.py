@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alertd.core.judgement.positions import Position
+from alertd.core.evaluation.values import Position
 from alertd.core.pictures.markup import Content, Markup
 from alertd.core.pictures.shapes import COLOURS, FAINT, INK, path, picture, rectangle
 

@@ -9,8 +9,8 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
-from alertd.core.judgement.positions import Position
-from alertd.core.judgement.thresholds import thresholds_of
+from alertd.core.evaluation.thresholds import thresholds_of
+from alertd.core.evaluation.values import Position
 from alertd.core.messages.dates import day
 from alertd.core.messages.figures import amount, level_text, number
 from alertd.core.periods import Period

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alertd.core.budgets import TOKENS
-from alertd.core.ledger import Ledger, SeriesRow
+from alertd.core.ledger.columns import Ledger, SeriesRow
 from alertd.core.usage import TOKEN_METERS, Line
 
 NANO: Final = Decimal("1e-9")

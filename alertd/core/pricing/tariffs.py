@@ -14,7 +14,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from alertd.core.billing.roles import Standing, counting
-from alertd.core.ledger import Ledger
+from alertd.core.ledger.columns import Ledger
 from alertd.core.money import Money
 from alertd.core.pricing.costing import Exchange, NoPrice, Rate, UnitPrice
 from alertd.core.pricing.dated import days_of_change

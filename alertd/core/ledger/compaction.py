@@ -12,7 +12,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from alertd.core.budgets import Budget
-from alertd.core.ledger import SeriesRow
+from alertd.core.ledger.columns import SeriesRow
 from alertd.core.pricing.costing import midnights
 from alertd.core.pricing.model_names import provider_id
 from alertd.core.pricing.prices import PriceBook

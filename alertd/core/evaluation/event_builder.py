@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from alertd.core.budgets import Threshold, duration_text
+from alertd.core.evaluation.values import CommittedCost, Position
 from alertd.core.events import Event
-from alertd.core.judgement.positions import CommittedCost, Position
 from alertd.core.periods import Period
 from alertd.core.projection.outcome import Exhaustion
 

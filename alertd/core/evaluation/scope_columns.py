@@ -5,7 +5,7 @@ Amounts are exact: quantities times prices are added up as whole numbers of the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import cached_property
 from itertools import chain
@@ -14,6 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from alertd.core.budgets import Budget, Scope, scope_text
+from alertd.core.ledger.columns import Ledger, SeriesRow
 from alertd.core.pricing.costing import Costs, power_of, times_ten
 
 #: A scope counts as idle after so many days without any use.
@@ -140,3 +142,28 @@ def newest_price(runs: Sequence[tuple[int, int, Decimal]], day: int) -> Decimal:
 
 def _amounts(whole: NDArray[Any], power: int) -> list[Decimal]:
     return [Decimal(number).scaleb(power) for number in whole.tolist()]
+
+
+def scopes(budget: Budget, ledger: Ledger, counts: Callable[[SeriesRow], bool]) -> dict[Scope, Sequence[int]]:
+    """The series of each of a budget's scopes. Scopes that only the table knows are there too, without series.
+
+    Series for which `counts` does not hold are a check on others that see the same traffic; they are in no scope.
+    """
+    return scopes_without(budget, ledger, left_out(ledger, counts))
+
+
+def left_out(ledger: Ledger, counts: Callable[[SeriesRow], bool]) -> frozenset[int]:
+    """The kinds of series that count towards nothing."""
+    return frozenset(kind for kind, row in enumerate(ledger.kinds) if not counts(row))
+
+
+def scopes_without(budget: Budget, ledger: Ledger, kinds: frozenset[int]) -> dict[Scope, Sequence[int]]:
+    """As `scopes`, without the series of some kinds."""
+    found: dict[Scope, Sequence[int]] = {} if budget.per else {(): ()}
+    for values in budget.table:
+        found[tuple((label, value or None) for label, value in zip(budget.per, values, strict=True))] = ()
+    for scope, indices in ledger.cover.by_value(budget.where, budget.per).items():
+        kept = [index for index in indices if ledger.kind_at(index) not in kinds] if kinds else indices
+        if kept:
+            found[tuple(zip(budget.per, scope, strict=True))] = kept
+    return dict(sorted(found.items(), key=lambda item: scope_text(item[0]))) if budget.per else found

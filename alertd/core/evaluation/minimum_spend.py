@@ -8,18 +8,18 @@ money, a floor in tokens   the tokens that were used; unknown where a bill names
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alertd.core.budgets import TOKENS, Amount, Threshold
-from alertd.core.judgement.anomaly import Unusual
-from alertd.core.judgement.positions import Burn, Circumstances
-from alertd.core.judgement.sheet import Sheet
-from alertd.core.ledger import Ledger
-from alertd.core.pricing.costing import Costs
+from alertd.core.budgets import TOKENS, Amount, Budget, Threshold
+from alertd.core.evaluation.scope_columns import Sheet
+from alertd.core.evaluation.values import Burn, Circumstances
+from alertd.core.ledger.columns import Ledger
+from alertd.core.pricing.costing import Costs, no_rate
+from alertd.core.projection.anomaly import Unusual
 
 
 class Floors:
@@ -100,3 +100,58 @@ def _hanging(
             yield threshold.floor, longest.window, longest.spent
         elif threshold.basis == "anomaly" and today is not None and today.probability >= (threshold.probability or 1):
             yield threshold.floor, None, Decimal(str(today.spent))
+
+
+def floorless(
+    budgets: Sequence[Budget], ledger: Ledger, around: Circumstances, priced: Callable[[tzinfo, str, str], Costs]
+) -> Iterator[tuple[str, str]]:
+    """Each budget's name, and the sentence that says which minimum counts as what, and the remedy.
+
+    `priced` gives the costs by zone and unit of what a budget in the second unit counts (`Survey.costs`).
+    """
+    for budget in budgets:
+        for threshold in _thresholds(budget):
+            floor = threshold.floor
+            said = (
+                ""
+                if floor is None or floor.unit == budget.amount.unit
+                else _said(budget, floor, ledger, around, priced)
+            )
+            if said:
+                yield budget.name, f"{threshold}: {said}"
+
+
+def _thresholds(budget: Budget) -> Iterator[Threshold]:
+    """Those of the budget and of its table, once each."""
+    own = [budget.thresholds, *(row.thresholds for row in budget.table.values() if row.thresholds)]
+    yield from dict.fromkeys(threshold for thresholds in own for threshold in thresholds)
+
+
+def _said(
+    budget: Budget,
+    floor: Amount,
+    ledger: Ledger,
+    around: Circumstances,
+    priced: Callable[[tzinfo, str, str], Costs],
+) -> str:
+    unit = budget.amount.unit
+    if TOKENS in {floor.unit, unit}:
+        reason = _unknown(budget, floor, ledger, priced(budget.period.zone, floor.unit, budget.amount.unit))
+        return f"the floor holds only for usage that is known in {floor.unit}, not for {reason}" if reason else ""
+    day = around.now.astimezone(budget.period.zone).date()
+    if around.exchange(unit, floor.unit, day) is not None:
+        return ""
+    counts_as = Amount(floor.value, unit)
+    return f"the floor counts as {counts_as}: {no_rate(unit, floor.unit).reason}; or write the floor in {unit}"
+
+
+def _unknown(budget: Budget, floor: Amount, ledger: Ledger, table: Costs) -> str:
+    """The first usage of a budget that is not known in the unit of the floor, and why; "" where all of it is."""
+    for index, row in enumerate(ledger.series):
+        if not (table.quantities[index].any() and budget.where.matches(row.all_labels())):
+            continue
+        if index in table.unpriced:
+            return f"{row.model or row.provider}: {table.unpriced[index].reason}"
+        if floor.unit == TOKENS and row.billed:
+            return f"the bills of {row.source}: they name no tokens"
+    return ""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from alertd.core.budgets import Threshold
-from alertd.core.evaluation.state import EPISODES, Episode, State, episode_key
-from alertd.core.events import Event
-from alertd.core.judgement.evidence import (
+from alertd.core.evaluation.event_builder import (
     anomaly_details,
     burn_details,
     certain_details,
@@ -22,8 +20,8 @@ from alertd.core.judgement.evidence import (
     lasts_until,
     with_level,
 )
-from alertd.core.judgement.positions import Position
-from alertd.core.judgement.thresholds import (
+from alertd.core.evaluation.state import EPISODES, Episode, State, episode_key
+from alertd.core.evaluation.thresholds import (
     advance,
     is_burning,
     is_certain,
@@ -33,6 +31,8 @@ from alertd.core.judgement.thresholds import (
     stands,
     thresholds_of,
 )
+from alertd.core.evaluation.values import Alert, Position
+from alertd.core.events import Event
 
 #: Thresholds that stand in episodes, and how grave one is.
 EPISODIC: Final[Mapping[str, str]] = {
@@ -41,19 +41,6 @@ EPISODIC: Final[Mapping[str, str]] = {
     "anomaly": "warning",
     "balance": "warning",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """What is announced: the keys under which it is told once, its event, and who it is for.
-
-    `audience` is all, people (what they get instead of a storm) or machines; `to` names notifiers instead of the route.
-    """
-
-    keys: tuple[str, ...]
-    event: Event
-    audience: str = "all"
-    to: tuple[str, ...] = ()
 
 
 def judged(

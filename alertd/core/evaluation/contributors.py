@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alertd.core.budgets import Scope
+from alertd.core.evaluation.scope_columns import Sheet, newest_price
+from alertd.core.evaluation.values import Evidence
 from alertd.core.events import Contributor
-from alertd.core.judgement.positions import Evidence
-from alertd.core.judgement.sheet import Sheet, newest_price
-from alertd.core.ledger import Ledger
+from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.costing import Costs
 
 #: Labels that say who spends, the most telling first; then what: the model.

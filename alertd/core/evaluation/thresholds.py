@@ -11,7 +11,7 @@ from typing import Final
 from alertd.core.budgets import TOKENS, Amount, Threshold
 from alertd.core.evaluation.keys import alert_key
 from alertd.core.evaluation.state import Episode
-from alertd.core.judgement.positions import Position
+from alertd.core.evaluation.values import Position
 
 #: A standing forecast ends when the projection has fallen this far below where it fired, a burn rate likewise.
 _CLEARED: Final = 0.9

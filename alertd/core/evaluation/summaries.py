@@ -8,13 +8,13 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 
 from alertd.core.budgets import SEVERITIES
+from alertd.core.evaluation.event_builder import event_of, found_late
 from alertd.core.evaluation.keys import announced_of, announced_since, escape
 from alertd.core.evaluation.state import FORECASTS, State
+from alertd.core.evaluation.threshold_alerts import levels
+from alertd.core.evaluation.values import Alert, Position
 from alertd.core.events import Unpriced
-from alertd.core.judgement.evidence import event_of, found_late
-from alertd.core.judgement.positions import Position
-from alertd.core.judgement.verdicts import Alert, levels
-from alertd.core.ledger import Ledger
+from alertd.core.ledger.columns import Ledger
 from alertd.core.messages.figures import level_text
 
 #: Digests are sent at nine in the morning, weekly ones on Mondays; one that is this late is left out.

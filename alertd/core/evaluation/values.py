@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
 from alertd.core.billing.commitments import Certain
 from alertd.core.billing.roles import Standing
-from alertd.core.budgets import Amount, Budget, Override, Scope, scope_text
+from alertd.core.budgets import Amount, Budget, Override, Scope
 from alertd.core.deferred import Deferred
 from alertd.core.evaluation.keys import status_name
-from alertd.core.events import Contributor, Unpriced
-from alertd.core.judgement.anomaly import Unusual
-from alertd.core.ledger import Ledger, SeriesRow
+from alertd.core.evaluation.state import Changes, State
+from alertd.core.events import Contributor, Event, Unpriced
+from alertd.core.ledger.columns import Ledger
 from alertd.core.money import Money
 from alertd.core.periods import Period
 from alertd.core.pricing.costing import Exchange, Tariff
 from alertd.core.projection import Projection
+from alertd.core.projection.anomaly import Unusual
+from alertd.core.quiet import QuietHours
 from alertd.core.usage import Committed
 
 
@@ -236,26 +238,52 @@ class Circumstances:
     standings: Mapping[str, Standing] = field(default_factory=dict)
 
 
-def scopes(budget: Budget, ledger: Ledger, counts: Callable[[SeriesRow], bool]) -> dict[Scope, Sequence[int]]:
-    """The series of each of a budget's scopes. Scopes that only the table knows are there too, without series.
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What is announced: the keys under which it is told once, its event, and who it is for.
 
-    Series for which `counts` does not hold are a check on others that see the same traffic; they are in no scope.
+    `audience` is all, people (what they get instead of a storm) or machines; `to` names notifiers instead of the route.
     """
-    return scopes_without(budget, ledger, left_out(ledger, counts))
+
+    keys: tuple[str, ...]
+    event: Event
+    audience: str = "all"
+    to: tuple[str, ...] = ()
 
 
-def left_out(ledger: Ledger, counts: Callable[[SeriesRow], bool]) -> frozenset[int]:
-    """The kinds of series that count towards nothing."""
-    return frozenset(kind for kind, row in enumerate(ledger.kinds) if not counts(row))
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the configuration says of telling: how often a digest comes, and when people sleep, in which zone."""
+
+    digest: str = "off"
+    quiet: QuietHours | None = None
+    zone: tzinfo = UTC
+    #: By which part of the bill an estimate may differ from it.
+    drift: Decimal = Decimal("0.1")
+    #: How often a judgement is made.
+    interval: timedelta = timedelta(minutes=1)
 
 
-def scopes_without(budget: Budget, ledger: Ledger, kinds: frozenset[int]) -> dict[Scope, Sequence[int]]:
-    """As `scopes`, without the series of some kinds."""
-    found: dict[Scope, Sequence[int]] = {} if budget.per else {(): ()}
-    for values in budget.table:
-        found[tuple((label, value or None) for label, value in zip(budget.per, values, strict=True))] = ()
-    for scope, indices in ledger.cover.by_value(budget.where, budget.per).items():
-        kept = [index for index in indices if ledger.kind_at(index) not in kinds] if kinds else indices
-        if kept:
-            found[tuple(zip(budget.per, scope, strict=True))] = kept
-    return dict(sorted(found.items(), key=lambda item: scope_text(item[0]))) if budget.per else found
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything a judgement depends on. `told` are the keys of alerts already announced; `state` what is remembered.
+
+    `catching_up` names the sources that are still being read up to the present: what they feed is not judged meanwhile.
+    """
+
+    budgets: Sequence[Budget]
+    ledger: Ledger
+    around: Circumstances
+    told: Mapping[str, datetime] = field(default_factory=dict)
+    state: State = field(default_factory=State)
+    catching_up: frozenset[str] = frozenset()
+    policy: Policy = Policy()
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What a judgement came to: alerts to announce, records that changed, and where everything stands."""
+
+    alerts: tuple[Alert, ...]
+    changes: Changes
+    positions: tuple[Position, ...]

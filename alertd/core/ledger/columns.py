@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from alertd.core.blocks import Blocks, Buckets
-from alertd.core.judgement.cover import Cover
+from alertd.core.ledger.blocks import Blocks, Buckets
+from alertd.core.ledger.label_index import Cover
 from alertd.core.usage import CHARGE_LABEL, DIMENSIONS, SeriesRow, UsageRow
 
 #: The widest bucket that is folded, in seconds; what is wider stays as it came.

@@ -17,7 +17,7 @@ import numpy as np
 from alertd.core.deferred import Deferred
 from alertd.core.evaluation.keys import budget_scope
 from alertd.core.evaluation.state import FORECASTS, SCORES, Forecast, Score, State
-from alertd.core.judgement.positions import Position
+from alertd.core.evaluation.values import Position
 from alertd.core.projection import Projection
 from alertd.core.projection.series import Floats
 

@@ -1,87 +1,43 @@
-"""The whole judgement as one function of one value: the same in the daemon, in replay and in tests.
+"""The whole evaluation as one function of one value: the same in the daemon, in replay and in tests.
 
-facts -> survey (rating, projection) -> positions
--> verdicts (levels, episodes) | sources | occasions | coverage | follow-ups
--> alerts with their keys, and the notes to remember
+facts -> budget statuses (rating, projection)
+-> thresholds | failures | summaries | health | lifecycle
+-> alerts with their keys, and the changes of the state
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Final
 
 from alertd.core.budgets import TOKENS, Budget
+from alertd.core.evaluation import summaries
+from alertd.core.evaluation.budget_status import Survey
+from alertd.core.evaluation.forecast_calibration import note_forecast, score
+from alertd.core.evaluation.health import blind, drifting, said_again_of, uncovered, unmatched
 from alertd.core.evaluation.keys import parse_source, parse_status
 from alertd.core.evaluation.lifecycle import FollowUp, begin_lifecycles, follow_up, threshold_of
 from alertd.core.evaluation.state import (
     FIRST_EVALUATION,
     FIRST_SEEN,
     LAST_EVALUATION,
-    Changes,
     Silence,
-    State,
     silence_of,
     silences_of,
 )
+from alertd.core.evaluation.system_alerts import failed_budgets
+from alertd.core.evaluation.threshold_alerts import judged, said_again
+from alertd.core.evaluation.values import Alert, Decisions, Facts, Position, failure_text
 from alertd.core.events import Event
-from alertd.core.judgement import occasions
-from alertd.core.judgement.coverage import uncovered, unmatched
-from alertd.core.judgement.drift import drifting
-from alertd.core.judgement.failures import failed_budgets
-from alertd.core.judgement.positions import Circumstances, Position, failure_text
-from alertd.core.judgement.scoring import note_forecast, score
-from alertd.core.judgement.sources import blind, said_again_of
-from alertd.core.judgement.survey import Survey
-from alertd.core.judgement.verdicts import Alert, judged, said_again
-from alertd.core.ledger import Ledger
-from alertd.core.quiet import QuietHours
 
 #: A judgement so long after the last one, and at least so many intervals, finds what was crossed while nobody looked.
 _ABSENT: Final = timedelta(minutes=15)
 _ABSENT_INTERVALS: Final = 4
 #: How often the note of the last judgement is written.
 _NOTED_EVERY: Final = timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the configuration says of telling: how often a digest comes, and when people sleep, in which zone."""
-
-    digest: str = "off"
-    quiet: QuietHours | None = None
-    zone: tzinfo = UTC
-    #: By which part of the bill an estimate may differ from it.
-    drift: Decimal = Decimal("0.1")
-    #: How often a judgement is made.
-    interval: timedelta = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Everything a judgement depends on. `told` are the keys of alerts already announced; `state` what is remembered.
-
-    `catching_up` names the sources that are still being read up to the present: what they feed is not judged meanwhile.
-    """
-
-    budgets: Sequence[Budget]
-    ledger: Ledger
-    around: Circumstances
-    told: Mapping[str, datetime] = field(default_factory=dict)
-    state: State = field(default_factory=State)
-    catching_up: frozenset[str] = frozenset()
-    policy: Policy = Policy()
-
-
-@dataclass(frozen=True, slots=True)
-class Decisions:
-    """What a judgement came to: alerts to announce, records that changed, and where everything stands."""
-
-    alerts: tuple[Alert, ...]
-    changes: Changes
-    positions: tuple[Position, ...]
 
 
 def assess(facts: Facts) -> Decisions:
@@ -114,13 +70,13 @@ def assess(facts: Facts) -> Decisions:
         alerts += new_alerts
         changes |= new_changes
         past = [position for position in previous if _caught_up(facts, position)]
-        alerts += occasions.corrections(past, facts.told, now)
-        closings = list(occasions.closings(previous, facts.told, facts.state, now))
+        alerts += summaries.corrections(past, facts.told, now)
+        closings = list(summaries.closings(previous, facts.told, facts.state, now))
         alerts += closings
         changes |= _scores(facts, positions, previous, {alert.keys[0] for alert in closings})
         if not first:
-            alerts += occasions.digest(positions, facts.told, now, facts.policy.digest, facts.policy.zone)
-        alerts += occasions.unpriced(positions, facts.told, facts.ledger, now)
+            alerts += summaries.digest(positions, facts.told, now, facts.policy.digest, facts.policy.zone)
+        alerts += summaries.unpriced(positions, facts.told, facts.ledger, now)
         alerts += _strays(facts, positions, survey)
         drifts, compared_at = drifting(facts.ledger, facts.around, facts.told, facts.state, facts.policy.drift)
         alerts += [Alert((key,), event) for key, event in drifts]
@@ -199,7 +155,7 @@ def _judged_budget(
         return alerts, changes
     changes |= FIRST_SEEN.put(now, name)
     quiet = [alert if "certain" in alert.event.details else replace(alert, audience="machines") for alert in alerts]
-    return quiet + [occasions.first_summary(position, alerts, now) for position in positions], changes
+    return quiet + [summaries.first_summary(position, alerts, now) for position in positions], changes
 
 
 def _caught_up(facts: Facts, position: Position) -> bool:

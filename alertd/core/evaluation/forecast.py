@@ -14,11 +14,11 @@ import numpy as np
 from alertd.core.billing.commitments import Certain, certain_money, pieces
 from alertd.core.budgets import TOKENS, Budget, Scope
 from alertd.core.deferred import Deferred
+from alertd.core.evaluation.forecast_calibration import widened
 from alertd.core.evaluation.keys import budget_scope
-from alertd.core.judgement.positions import Circumstances, Position
-from alertd.core.judgement.scoring import widened
-from alertd.core.judgement.sheet import Sheet, newest_price
-from alertd.core.ledger import Ledger
+from alertd.core.evaluation.scope_columns import Sheet, newest_price
+from alertd.core.evaluation.values import Circumstances, Position
+from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.costing import Costs, Rate
 from alertd.core.pricing.linewise import linewise
 from alertd.core.projection import (

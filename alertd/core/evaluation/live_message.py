@@ -14,11 +14,11 @@ from typing import Any, Final
 from alertd.core.actions.act import AWAITING, OPEN, acts
 from alertd.core.addresses import page_of
 from alertd.core.budgets import SEVERITIES
+from alertd.core.evaluation.event_builder import event_of
 from alertd.core.evaluation.keys import parse_alert
 from alertd.core.evaluation.state import FIRING, LIFECYCLES, RESOLVED, State
+from alertd.core.evaluation.values import Position
 from alertd.core.events import Event
-from alertd.core.judgement.evidence import event_of
-from alertd.core.judgement.positions import Position
 from alertd.core.messages import compose, text_of
 
 STANDING: Final = "standing"
