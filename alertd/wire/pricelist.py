@@ -6,8 +6,9 @@ know; so the stored prices are read instead. What a request's size decides becom
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from importlib.metadata import version
@@ -16,7 +17,11 @@ from typing import Final
 
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 from genai_prices.types import (
+    ClauseAnd,
+    ClauseEquals,
+    ClauseOr,
     ConditionalPrice,
+    MatchLogic,
     ModelInfo,
     ModelPrice,
     PriceVariant,
@@ -25,24 +30,14 @@ from genai_prices.types import (
     TieredPrices,
 )
 
+from alertd.core.pricing.contextsize import Size
 from alertd.core.pricing.prices import Price, Unpriced
 from alertd.core.usage import Modifiers
+from alertd.wire.pricelist_keys import OTHERWISE, Asked, asked_of
 
-#: A meter's keys in the order of preference: tokens without a price of their own cost what their class costs.
-_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "input": ("input_mtok",),
-    "cached_input": ("cache_read_mtok", "input_mtok"),
-    "cache_write": ("cache_write_mtok", "input_mtok"),
-    "output": ("output_mtok",),
-    "batch_input": ("input_mtok",),
-    "batch_output": ("output_mtok",),
-    "requests": ("requests_kcount",),
-}
-_ONE_HOUR_WRITE: Final = ("cache_write_1h_mtok",)
+#: Units of one price, where it is not a million tokens.
+_PER: Final = {"requests": 1_000, "minutes": 60}
 _MILLION: Final = 1_000_000
-_THOUSAND: Final = 1_000
-#: Modifiers that select a variant, under the name the library gives them.
-_VARIANTS: Final = {"tier": "service_tier", "processing": "processing", "speed": "speed", "search_type": "search_type"}
 #: Who is asked for a model that is named without its provider: its makers, not those who resell it.
 _MAKERS: Final = (
     "openai",
@@ -59,17 +54,15 @@ _MAKERS: Final = (
 _TIERED: Final = "at least this: large requests are dearer, and their size is not known"
 #: OpenRouter's suffix of what costs nothing; the list has such models without any price.
 _FREE: Final = ":free"
-_SUFFIXES: Final = {"k": 1_000, "m": 1_000_000}
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One question to the list: the keys that may price the meter, the variant, and how large each request was."""
-
-    meter: str
-    keys: tuple[str, ...]
-    variant: Mapping[str, str]
-    size: int | None
+#: Who sells whose models at prices of its own, for which the list has only the maker's.
+_LENT_DEARER: Final = frozenset({("azure", maker) for maker in ("deepseek", "grok", "kimi")})
+#: What Bedrock puts behind a name.
+_VERSION: Final = re.compile(r"(?:-20\d{6})?(?:-v\d+(?::\d+)?)?\Z")
+#: What may follow an entry's name without naming another model.
+_SAME_MODEL: Final = re.compile(
+    r"(?:[-@:.](?:20\d{6}|20\d\d-\d\d-\d\d|\d\d-\d{4}|\d{2,4}|v\d+(?::\d+)*|latest|default|preview|exp|beta|thinking|instruct|it|0)"
+    r"|\[\d+[km]\])*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +102,15 @@ class GenaiPrices:
         if found is None:
             return Unpriced(f"genai-prices does not know {provider}/{model}".replace(" /", " "))
         seller, sold = found
-        asked = _asked(meter, modifiers)
+        asked = asked_of(meter, modifiers)
         if asked is None:
             said = ", ".join(f"{key}={value}" for key, value in modifiers)
             return Unpriced(f"genai-prices has no price for {meter} {said}".rstrip())
-        return self._prices(seller, sold, asked)
+        prices = self._prices(seller, sold, asked)
+        said = _supposed(seller, sold, model)
+        if isinstance(prices, Unpriced) or not said:
+            return prices
+        return tuple(replace(one, assumed="; ".join(filter(None, (one.assumed, said)))) for one in prices)
 
     def _sold(self, provider: str, model: str) -> tuple[Provider, ModelInfo] | None:
         """Who sells a model, under which entry; misses are remembered too, the library searches for each anew."""
@@ -127,9 +124,15 @@ class GenaiPrices:
                 return self._snapshot.find_provider_model(model, None, seller, None)
             except LookupError:
                 continue
-        return None
+        return self._without_maker(provider, model) if provider and "/" not in model else None
 
-    def _prices(self, seller: Provider, sold: ModelInfo, asked: _Asked) -> tuple[Price, ...] | Unpriced:
+    def _without_maker(self, provider: str, model: str) -> tuple[Provider, ModelInfo] | None:
+        """The one entry of a seller that is called so behind its maker's name (meta-llama/Llama-3.3-70B)."""
+        sellers = [one for one in self._snapshot.providers if one.id == provider]
+        found = [(one, sold) for one in sellers for sold in one.models if _short_name(sold) == model]
+        return found[0] if len(found) == 1 else None
+
+    def _prices(self, seller: Provider, sold: ModelInfo, asked: Asked) -> tuple[Price, ...] | Unpriced:
         # A variant of a model that another provider lends is not this provider's: the library ignores it as well.
         own = any(sold is model for model in seller.models)
         variants = [one for one in sold.price_variants or () if own and _selects(one.when, asked.variant)]
@@ -145,31 +148,42 @@ class GenaiPrices:
         return tuple(steps) or Unpriced(f"genai-prices has no {asked.meter} price for {sold.id}")
 
 
-def _asked(meter: str, modifiers: Modifiers) -> _Asked | None:
-    given = dict(modifiers)
-    keys = _KEYS.get(meter)
-    if meter == "cache_write" and given.get("cache_ttl") == "1h":
-        keys = _ONE_HOUR_WRITE
-        del given["cache_ttl"]
-    size = _size(given.pop("context", ""))
-    variant = {_VARIANTS.get(name, ""): value for name, value in given.items()}
-    if keys is None or "" in variant:
-        return None
-    if meter.startswith("batch_"):
-        variant["processing"] = "batch"
-    return _Asked(meter, keys, variant, size)
+def _short_name(sold: ModelInfo) -> str:
+    """An entry's name without its maker, and without Bedrock's place and version."""
+    name = sold.id.lower().rpartition("/")[2]
+    return _VERSION.sub("", name.removeprefix("regional.anthropic.")) if name.startswith("regional.") else name
 
 
-def _size(context: str) -> int | None:
-    """The least tokens of each request, by its context window (200k-1M) or its own size; None: not said."""
-    plain = context.lower().replace(" ", "")
-    if plain.startswith(("\u2264", "<")) and plain.lstrip("\u2264<=").rstrip("km").isdecimal():
-        return 1
-    above = plain.startswith(">") and plain[-1:] in _SUFFIXES
-    least = plain.split("-")[0].removeprefix(">")
-    scale = _SUFFIXES.get(least[-1:], 1)
-    digits = least.rstrip("km")
-    return int(digits) * scale + (1 if (above or "-" in plain) and int(digits) else 0) if digits.isdecimal() else None
+def _supposed(seller: Provider, sold: ModelInfo, model: str) -> str:
+    """What has to be supposed for an entry to be the model's: that it is the same, and costs the same here."""
+    if not _is_named(sold, model):
+        return f"{model} is taken for {sold.id}, whose name it begins with"
+    own = any(sold is one for one in seller.models)
+    if own or (seller.id, sold.id.partition("-")[0]) not in _LENT_DEARER:
+        return ""
+    return f"{seller.id} does not list it: priced as its maker's"
+
+
+def _is_named(sold: ModelInfo, model: str) -> bool:
+    """Whether an entry names the model, and does not only share the beginning of its name."""
+    asked, own = model.lower(), sold.id.lower().rstrip("-")
+    if asked.startswith("ft:"):
+        return True
+    if _equals(sold.match, asked) or not asked.startswith(own):
+        return True
+    return _SAME_MODEL.fullmatch(asked.removeprefix(own)) is not None
+
+
+def _equals(match: MatchLogic, name: str) -> bool:
+    match match:
+        case ClauseEquals():
+            return match.equals.lower() == name
+        case ClauseOr():
+            return any(_equals(one, name) for one in match.or_)
+        case ClauseAnd():
+            return any(_equals(one, name) for one in match.and_)
+        case _:
+            return False
 
 
 def _selects(when: Mapping[str, str], variant: Mapping[str, str]) -> bool:
@@ -184,7 +198,7 @@ def _starts(sold: ModelInfo, variants: Sequence[PriceVariant]) -> tuple[date, ..
 
 
 def _on(
-    sold: ModelInfo, asked: _Asked, variants: Sequence[PriceVariant], day: date | None, starts: Sequence[date]
+    sold: ModelInfo, asked: Asked, variants: Sequence[PriceVariant], day: date | None, starts: Sequence[date]
 ) -> _Found | None:
     """The price in force from a day on; None: before the first day on which anything changed."""
     used = day or (starts[0] - timedelta(days=1) if starts else date(2024, 1, 1))
@@ -207,7 +221,7 @@ def _active(variant: PriceVariant, day: date) -> bool:
     return not isinstance(constraint, StartDateConstraint) or day >= constraint.start_date
 
 
-def _stored(sold: ModelInfo, asked: _Asked, day: date, variant: Mapping[str, str]) -> _Found | None:
+def _stored(sold: ModelInfo, asked: Asked, day: date, variant: Mapping[str, str]) -> _Found | None:
     """What the list stores for a day: the price of most of its hours, and the dearest."""
     hours = [_of(sold.get_prices(datetime.combine(day, time(hour), UTC), variant), asked) for hour in range(24)]
     found = [hour for hour in hours if hour is not None]
@@ -220,28 +234,29 @@ def _stored(sold: ModelInfo, asked: _Asked, day: date, variant: Mapping[str, str
     return _Found(usual.amount, dearest, note, above=0 if by_hour else usual.above)
 
 
-def _of(prices: ModelPrice, asked: _Asked) -> _Found | None:
+def _of(prices: ModelPrice, asked: Asked) -> _Found | None:
     for key in asked.keys:
         value = getattr(prices, key)
         if value is not None:
-            note = "" if key == asked.keys[0] else "no price of its own: billed as input"
+            note = "" if key == asked.keys[0] else OTHERWISE.get(asked.meter, "")
             above = value.tiers[0].start if isinstance(value, TieredPrices) and asked.size is None else 0
             return _Found(*_amounts(value, asked.size), note, above=above)
     return None
 
 
-def _amounts(value: Decimal | TieredPrices, size: int | None) -> tuple[Decimal, Decimal]:
+def _amounts(value: Decimal | TieredPrices, size: Size | None) -> tuple[Decimal, Decimal]:
     """The price and the dearest it can be: the tier of a request of this size, or the base and the last tier."""
     if not isinstance(value, TieredPrices):
         return value, value
     if size is None:
         return value.base, max(value.base, *(tier.price for tier in value.tiers))
-    reached = [tier.price for tier in value.tiers if size > tier.start]
-    amount = reached[-1] if reached else value.base
-    return amount, amount
+    least = value.tiers[0].start + 1 if size.long else size.least
+    most = value.tiers[0].start if size.short else size.most
+    amount = next((tier.price for tier in reversed(value.tiers) if least > tier.start), value.base)
+    return amount, max(amount, *(tier.price for tier in value.tiers if most is None or most > tier.start), amount)
 
 
-def _priced(seller: Provider, sold: ModelInfo, asked: _Asked, found: _Found, day: date | None) -> Price:
+def _priced(seller: Provider, sold: ModelInfo, asked: Asked, found: _Found, day: date | None) -> Price:
     oldest = sold.prices[0].constraint if isinstance(sold.prices, list) and sold.prices else None
     since = oldest.start_date if day is None and isinstance(oldest, StartDateConstraint) else day
     tiers = _TIERED if found.ceiling > found.amount else ""
@@ -249,7 +264,7 @@ def _priced(seller: Provider, sold: ModelInfo, asked: _Asked, found: _Found, day
         provider=seller.id,
         model=sold.id,
         amount=found.amount,
-        per=_THOUSAND if asked.meter == "requests" else _MILLION,
+        per=_PER.get(asked.meter, _MILLION),
         currency="USD",
         since=since,
         source=f"genai-prices {version('genai-prices')}",

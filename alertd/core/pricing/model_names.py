@@ -1,167 +1,87 @@
-"""The ways one model's name can be read: gateway prefixes, provider synonyms, dated snapshots. It knows no price."""
+"""The ways one model's name can be read: gateway prefixes, places, provider synonyms, dated snapshots. No price."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-#: What gateways, OpenTelemetry and people call a provider -> the id that the price book uses.
-PROVIDERS: Final = {
-    "ai21": "ai21",
-    "alibaba": "alibaba",
-    "aliyun": "alibaba",
-    "amazon": "aws",
-    "anthropic": "anthropic",
-    "anyscale": "anyscale",
-    "aws": "aws",
-    "aws.bedrock": "aws",
-    "az.ai.inference": "azure",
-    "az.ai.openai": "azure",
-    "azure": "azure",
-    "azure.ai.inference": "azure",
-    "azure.ai.openai": "azure",
-    "azure_ai": "azure",
-    "bedrock": "aws",
-    "bedrock_converse": "aws",
-    "cerebras": "cerebras",
-    "codestral": "mistral",
-    "cohere": "cohere",
-    "cohere_chat": "cohere",
-    "dashscope": "alibaba",
-    "databricks": "databricks",
-    "deepseek": "deepseek",
-    "fireworks": "fireworks",
-    "fireworks_ai": "fireworks",
-    "gcp.gemini": "google",
-    "gcp.gen_ai": "google",
-    "gcp.vertex_ai": "google",
-    "gemini": "google",
-    "google": "google",
-    "groq": "groq",
-    "hosted_vllm": "vllm",
-    "mistral": "mistral",
-    "mistral_ai": "mistral",
-    "mistralai": "mistral",
-    "model_studio": "alibaba",
-    "moonshot": "moonshotai",
-    "moonshot_ai": "moonshotai",
-    "moonshotai": "moonshotai",
-    "novita": "novita",
-    "ollama_chat": "ollama",
-    "openai": "openai",
-    "openrouter": "openrouter",
-    "ovhcloud": "ovhcloud",
-    "perplexity": "perplexity",
-    "scaleway": "scaleway",
-    "self-hosted": "self_hosted",
-    "text-completion-openai": "openai",
-    "together": "together",
-    "together-ai": "together",
-    "together_ai": "together",
-    "togetherai": "together",
-    "vertex_ai": "google",
-    "vertex_ai_beta": "google",
-    "voyage": "voyageai",
-    "voyageai": "voyageai",
-    "x-ai": "x-ai",
-    "x_ai": "x-ai",
-    "xai": "x-ai",
-    "zai": "zai",
-}
+from alertd.core.pricing.model_spellings import spellings, without_snapshot
+from alertd.core.pricing.provider_names import PROVIDERS, SELF_HOSTED, provider_id
+from alertd.core.usage import Modifiers
 
-#: What bills call the company that sells, without its legal form -> the same ids.
-COMPANIES: Final = {
-    "alibaba cloud": "alibaba",
-    "amazon web services": "aws",
-    "amazon web services emea": "aws",
-    "amazon": "aws",
-    "amazon bedrock": "aws",
-    "anthropic": "anthropic",
-    "anyscale": "anyscale",
-    "aws": "aws",
-    "aws bedrock": "aws",
-    "azure openai": "azure",
-    "cerebras systems": "cerebras",
-    "cohere": "cohere",
-    "databricks": "databricks",
-    "deepseek": "deepseek",
-    "fireworks ai": "fireworks",
-    "fireworks.ai": "fireworks",
-    "gcp": "google",
-    "google": "google",
-    "google ai studio": "google",
-    "google cloud": "google",
-    "google cloud emea": "google",
-    "google cloud platform": "google",
-    "google vertex ai": "google",
-    "groq": "groq",
-    "microsoft": "azure",
-    "microsoft azure": "azure",
-    "microsoft ireland operations": "azure",
-    "mistral": "mistral",
-    "mistral ai": "mistral",
-    "oci": "oracle",
-    "openai": "openai",
-    "openai opco": "openai",
-    "openai ireland": "openai",
-    "openrouter": "openrouter",
-    "oracle": "oracle",
-    "oracle america": "oracle",
-    "oracle cloud": "oracle",
-    "oracle cloud infrastructure": "oracle",
-    "perplexity ai": "perplexity",
-    "scaleway": "scaleway",
-    "together ai": "together",
-    "together computer": "together",
-    "vertex ai": "google",
-    "x.ai": "x-ai",
-}
-#: A company's legal form at the end of its name.
-_COMPANY: Final = re.compile(
-    r"(?:[,.\s]+(?:inc|llc|pbc|ltd|limited|corp|corporation|co|company|gmbh|s\.?a\.?s|s\.?a\.?r\.?l|plc|l\.?p)\.?)+\Z"
-)
+__all__ = ["PROVIDERS", "SELF_HOSTED", "Candidate", "candidates", "is_opaque", "provider_id", "without_snapshot"]
 
 #: Bedrock's names: a maker before the first dot, with or without an inference profile's place before it.
 _BEDROCK: Final = re.compile(
-    r"(?:(?:us|us-gov|eu|apac|ap|global|jp|au|ca)\.)?"
-    r"(?:ai21|amazon|anthropic|cohere|deepseek|luma|meta|minimax|mistral|moonshot|nvidia|openai|qwen|stability|twelvelabs"
-    r"|writer|zai)\.[a-z]"
+    r"(?:(?:us|us-gov|eu|apac|ap|global|jp|au|ca|in|sa)\.)?"
+    r"(?:ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshot|moonshotai|nvidia|openai|qwen"
+    r"|stability|twelvelabs|writer|xai|zai)\.[a-z]"
+    r"|arn:aws[a-z-]*:bedrock:"
+)
+_PROFILE: Final = re.compile(r"(us-gov|us|eu|apac|ap|jp|au|ca|in|sa)\.(?=[a-z0-9]+\.)")
+_ARN: Final = re.compile(r"arn:(aws[a-z-]*):bedrock:([a-z0-9-]*):[^:]*:([a-z-]+)\Z")
+#: What an ARN may name without saying which model it is.
+_OPAQUE: Final = re.compile(
+    r"arn:aws[a-z-]*:bedrock:.*:(?:application-inference-profile|provisioned-model|custom-model|imported-model"
+    r"|default-prompt-router|prompt-router|custom-model-deployment)/"
 )
 #: A place in a model's path: what is left of the name may be sold dearer there.
 _PLACE: Final = re.compile(
-    r"us|eu|apac|jp|us-gov|gov|datazone|[a-z]{2}(?:-gov)?-[a-z]+-\d"
+    r"us|eu|apac|jp|au|us-gov|gov|usgov|datazone|datazonestandard|standard|regional"
+    r"|(?:us-gov|[a-z]{2})-[a-z]+-\d"
+    r"|(?:us|europe|asia|australia|southamerica|northamerica|me|africa)-?[a-z]+\d"
     r"|(?:us)?(?:north|south|east|west|central|sweden|france|germany|uk|switzerland|japan|australia|canada|norway)"
     r"(?:us|europe|asia|central|east|west|north|south|centralus|westcentral)?\d?"
 )
-
-#: Engines that people run themselves: a model of the same name elsewhere says nothing about their cost.
-SELF_HOSTED: Final = frozenset(
-    {"huggingface_tgi", "llamacpp", "llamafile", "lm_studio", "ollama", "ray", "self_hosted", "sglang", "tgi", "triton"}
-    | {"vllm", "xinference"}
+#: Places by the names that price files use.
+_PLACES: Final = {"gov": "us-gov", "usgov": "us-gov", "datazonestandard": "datazone", "standard": "regional"}
+#: Places whose price is the one that lists have.
+_USUAL: Final = frozenset({"us-east-1", "us-east-2", "us-west-2"})
+#: Words of a path that are no part of a name and change no price.
+_WORDS: Final = frozenset(
+    {
+        "models",
+        "model",
+        "publishers",
+        "deployments",
+        "engines",
+        "converse",
+        "invoke",
+        "responses",
+        "chat",
+        "completions",
+    }
+    | {"global", "global-standard", "globalstandard", "foundation-model", "inference-profile", "v1", "bedrock-runtime"}
+    | {"serverless", "endpoints", "tuning", "reserved", "@cf", "hf", "maas", "completions"}
 )
-
-_SNAPSHOT: Final = re.compile(r"(?:[-@:](?:20\d\d-[01]\d-[0-3]\d|20\d\d[01]\d[0-3]\d|latest))+\Z")
+#: Words of a path behind which an account's or a project's own name stands.
+_OWN: Final = frozenset({"accounts", "projects", "organizations", "subscriptions", "locations"})
+#: Who makes models that others sell; a price list may leave the maker out of a name.
+_MAKERS: Final = frozenset(
+    {"meta-llama", "meta", "deepseek-ai", "qwen", "mistralai", "microsoft", "nvidia", "zai-org", "z-ai", "thudm"}
+    | {"minimaxai", "minimax", "nousresearch", "black-forest-labs", "ibm-granite", "baai", "intfloat", "cohereforai"}
+    | {"allenai", "arcee-ai", "bytedance-seed", "baidu", "tencent", "xiaomi", "01-ai", "databricks", "snowflake"}
+    | {"huggingfaceh4", "codellama", "liquid", "inception", "stepfun-ai", "amazon", "google", "unsloth", "openchat"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One way to read a name; `assumed` says, in words, what had to be supposed for it ("" where nothing).
 
-    `elsewhere`: at another provider than the one that was named, for want of a price there.
+    `elsewhere`: at another provider than the one that was named, for want of a price there. `modifiers`: what the name
+    says beside the model (its place), where a price rule may know it. `place`: a place that this reading leaves out of
+    account, unless the price that is found names one.
     """
 
     provider: str
     model: str
     assumed: str = ""
     elsewhere: bool = False
-
-
-def provider_id(name: str) -> str:
-    """The book's id of a provider, whatever a gateway calls it; an unknown name is only lower-cased."""
-    lowered = " ".join(name.strip().lower().split())
-    return PROVIDERS.get(lowered) or COMPANIES.get(_COMPANY.sub("", lowered), lowered)
+    modifiers: Modifiers = ()
+    place: str = ""
 
 
 def candidates(provider: str, model: str) -> tuple[Candidate, ...]:
@@ -170,22 +90,33 @@ def candidates(provider: str, model: str) -> tuple[Candidate, ...]:
     An empty provider in a reading means "whoever sells a model of this name".
     """
     seller, name = provider_id(provider), model.strip().lower()
-    seen = dict.fromkeys(_candidates(seller or ("aws" if _BEDROCK.match(name) else ""), name))
-    return tuple(seen)
+    seller = seller or ("aws" if _BEDROCK.match(name) or "bedrock edition" in name else "")
+    found: dict[Candidate, None] = {}
+    for reading in _candidates(seller, name):
+        for one in _placed(reading):
+            found.setdefault(one)
+    return tuple(found)
 
 
-def without_snapshot(model: str) -> str:
-    """gpt-4o-2024-08-06, claude-sonnet-4-5@20250929 and qwen-max-latest without their last part."""
-    return _SNAPSHOT.sub("", model)
+def is_opaque(model: str) -> bool:
+    """Whether a name is an identifier that says nothing of the model behind it (an application inference profile)."""
+    return bool(_OPAQUE.match(model.strip().lower()))
 
 
 def _candidates(provider: str, model: str) -> Iterator[Candidate]:
+    if is_opaque(model):
+        yield Candidate(provider, model)
+        return
     literal = list(_unprefixed(provider, model))
     yield from literal
     for reading in literal:
         if (shorter := without_snapshot(reading.model)) != reading.model:
             said = f"the snapshot {reading.model} is assumed to cost as {shorter}"
-            yield Candidate(reading.provider, shorter, reading.assumed or said, reading.elsewhere)
+            yield replace(reading, model=shorter, assumed=reading.assumed or said)
+    for reading in literal:
+        for other in spellings(reading.model):
+            yield replace(reading, model=other.name, assumed="; ".join(filter(None, (reading.assumed, other.assumed))))
+    yield from _made_by_others(provider, model)
     if provider and provider not in PROVIDERS.values() and provider not in SELF_HOSTED:
         said = f"the provider {provider!r} is not known: priced by the model's name alone"
         names = [reading.model for reading in literal]
@@ -193,22 +124,64 @@ def _candidates(provider: str, model: str) -> Iterator[Candidate]:
             yield Candidate("", name, said, elsewhere=True)
 
 
+def _made_by_others(provider: str, model: str) -> Iterator[Candidate]:
+    """databricks-claude-sonnet-4-5 is Claude, sold by Databricks; where it lists no price, the maker's is assumed."""
+    name = model.rsplit("/", 1)[-1]
+    if provider and name.startswith(f"{provider}-"):
+        rest = name.removeprefix(f"{provider}-")
+        yield Candidate(provider, rest)
+        yield Candidate("", rest, f"{provider} does not list it: priced as its maker's", elsewhere=True)
+
+
 def _unprefixed(provider: str, model: str) -> Iterator[Candidate]:
     """As written, then with each prefix taken off; a prefix that names a provider settles an open one."""
-    if not _routed(provider, model):
-        yield Candidate(provider, model)
+    parts = model.split("/")[:-1]
+    place = next((found for found in map(_place_of, parts) if found), "")
     rest, assumed = model, ""
+    if not _routed(provider, model):
+        yield Candidate(provider, model, place=place)
     while "/" in rest:
         prefix, rest = rest.split("/", 1)
-        if _PLACE.fullmatch(prefix):
-            assumed = f"priced as {rest} without a place: {prefix} in its name may cost more"
+        if prefix in _OWN and "/" in rest:
+            rest = rest.split("/", 1)[1]
+            yield Candidate(provider, rest, assumed, place=place)
+            continue
         named = _named(prefix)
         if named and provider and provider != named and provider in PROVIDERS.values():
-            yield Candidate(provider, rest)
-            yield Candidate(named, rest, f"{provider} does not list it: priced as {named}'s", elsewhere=True)
+            yield Candidate(provider, rest, assumed, place=place)
+            said = f"{provider} does not list it: priced as {named}'s"
+            yield Candidate(named, rest, said, elsewhere=True, place=place)
             continue
+        if not (_place_of(prefix) or named or prefix in _WORDS or prefix in _MAKERS or _ARN.match(prefix)):
+            assumed = f"priced as {rest}: {prefix}/ before its name is not known"
         provider = named or provider
-        yield Candidate(provider, rest, assumed)
+        yield Candidate(provider, rest, assumed, place=place)
+
+
+def _place_of(prefix: str) -> str:
+    """The place that a part of a path names, as price files call it; "" where it names none."""
+    if arn := _ARN.match(prefix):
+        return "us-gov" if arn[1] == "aws-us-gov" else arn[2] if arn[3] == "foundation-model" else ""
+    if not _PLACE.fullmatch(prefix):
+        return ""
+    return "us-gov" if prefix.startswith("us-gov-") else _PLACES.get(prefix, prefix)
+
+
+def _placed(reading: Candidate) -> Iterator[Candidate]:
+    """A reading, before it the same with its place as a modifier, which a price rule may know."""
+    name, place = reading.model, reading.place
+    profile = _PROFILE.match(name) if reading.provider == "aws" else None
+    if profile:
+        place = profile[1]
+    if place in _USUAL:
+        place = ""
+    if place and "/" not in name and (bare := name[profile.end() :] if profile else name):
+        by_rule = (("region", place),)
+        if place == "us-gov" and "claude" in bare:  # priced by its worldwide price, which the list has under this name
+            worldwide = f"global.anthropic.{bare.removeprefix('anthropic.')}"
+            yield replace(reading, model=worldwide, modifiers=by_rule, place="")
+        yield replace(reading, model=bare, modifiers=by_rule, place="")
+    yield replace(reading, place="" if place == "us" and profile else place)
 
 
 def _routed(provider: str, model: str) -> bool:

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from alertd.core.pricing.fx import Rate
 from alertd.core.pricing.model_names import provider_id
-from alertd.core.pricing.pricelayer import Discount, Entry, Layer, Ratio
+from alertd.core.pricing.pricelayer import Alias, Discount, Entry, Layer, Ratio
 from alertd.core.usage import METERS, Modifiers
 
 _MILLION: Final = 1_000_000
@@ -29,6 +29,7 @@ _TABLES: Final[Mapping[str, frozenset[str]]] = {
     "ratio": _SHARED | {"meter", "of", "ratio"},
     "discount": frozenset({"provider", "model", "percent", "from", "note"}),
     "rule": frozenset({"provider", "name", "meters", "sentence", "source", "from", "unit", "line_rounding", "free"}),
+    "alias": frozenset({"provider", "model", "of"}),
     "fx": frozenset({"base", "quote", "rate", "from", "source"}),
 }
 _FREE: Final[Mapping[str, frozenset[Any] | None]] = {
@@ -86,6 +87,7 @@ class _Reader:
             zones={provider: zone} if provider and zone else {},
             indifferent={provider: indifferent} if provider else {},
             rates=tuple(self._each("fx", self._fx)),
+            aliases=tuple(self._each("alias", self._alias)),
         )
 
     def _each(self, table: str, read: Callable[[str, Mapping[str, Any]], Any]) -> Iterator[Any]:
@@ -131,6 +133,12 @@ class _Reader:
             since=self._day(place, row),
             note=note,
         )
+
+    def _alias(self, place: str, row: Mapping[str, Any]) -> Alias:
+        if not isinstance(row.get("of"), str) or not row["of"].strip():
+            self.faults.append(f"{place}of: required (the model that the name stands for)")
+        provider = self._provider(place, row, required=False)
+        return Alias(provider, self._models(place, row), str(row.get("of", "")).strip().lower())
 
     def _rule(self, place: str, row: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         if not row.get("name"):

@@ -62,6 +62,15 @@ class Discount:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """What a user calls a model (an Azure deployment, an inference profile): it costs what `of` costs."""
+
+    provider: str
+    models: tuple[str, ...]
+    of: str
+
+
 Named = TypeVar("Named", Entry, Ratio, Discount)
 
 
@@ -78,6 +87,12 @@ class Layer:
     zones: Mapping[str, str] = field(default_factory=dict)
     indifferent: Mapping[str, frozenset[str]] = field(default_factory=dict)
     rates: tuple[Rate, ...] = ()
+    aliases: tuple[Alias, ...] = ()
+
+    def aliased(self, provider: str, model: str) -> str:
+        """The model that a name stands for; "" where the file does not say."""
+        fitting = (one for one in self.aliases if one.provider in ("", provider) and _closeness(one.models, model))
+        return next((one.of for one in fitting), "")
 
     def prices(self, provider: str, model: str, meter: str, modifiers: Modifiers) -> tuple[Entry, ...]:
         """The history of one price, oldest first; nothing where there is none or several providers sell it."""
@@ -102,6 +117,11 @@ class Layer:
     def discounts_of(self, provider: str, model: str) -> tuple[Discount, ...]:
         """The history of the user's discount on a model's prices."""
         return _history([one for one in self.discounts if _sold_by(one.provider, provider)], model)
+
+    def has_places(self, provider: str, model: str, meter: str) -> bool:
+        """Whether a price of the meter depends on the place."""
+        own = (one for one in self.entries if one.meter == meter and _sold_by(one.provider, provider))
+        return any("region" in dict(one.modifiers) and _closeness(one.models, model) for one in own)
 
     def names(self) -> Iterator[str]:
         """Every model that the file names without a glob."""

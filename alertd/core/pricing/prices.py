@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import Final, Protocol
 
 from alertd.core.pricing.dated import in_force, is_assumed
-from alertd.core.pricing.model_names import SELF_HOSTED, Candidate, candidates, without_snapshot
+from alertd.core.pricing.model_names import SELF_HOSTED, Candidate, candidates, is_opaque, provider_id, without_snapshot
 from alertd.core.pricing.modifiers import normalised, of_training
 from alertd.core.pricing.pricehistory import (
     History,
@@ -106,9 +106,24 @@ class PriceBook:
             meter, modifiers = normalised(line.meter, line.modifiers)
             if meter == "training":
                 modifiers = of_training(line.model, modifiers)
-            found = self._find(line.provider, line.model, meter, modifiers) or self._not_billed(line, meter)
+            found = self._find(line.provider, line.model, meter, modifiers)
+            found = found or self._without_place(line, meter, modifiers) or self._not_billed(line, meter)
             self._histories[key] = found or self._why_not(line, meter, modifiers)
         return self._histories[key]
+
+    def _without_place(self, line: Line, meter: str, modifiers: Modifiers) -> History | None:
+        """The price without a place that no price rule knows, said as assumed."""
+        place = dict(modifiers).get("region", "")
+        rest = tuple(pair for pair in modifiers if pair[0] != "region")
+        if not place or self._has_places(line, meter):
+            return None
+        found = self._find(line.provider, line.model, meter, rest)
+        return found and supposing(found, unplaced(place))
+
+    def _has_places(self, line: Line, meter: str) -> bool:
+        """Whether a file prices the model by its place: then a place that is not among them is unpriced."""
+        ways = [way for way in candidates(line.provider, line.model) if not way.elsewhere]
+        return any(layer.has_places(way.provider, way.model, meter) for layer in self.layers for way in ways)
 
     def rules(self, provider: str, meter: str) -> tuple[Rule, ...]:
         """The billing rules of a provider's meter, oldest first; pro rata where no file has one."""
@@ -148,14 +163,14 @@ class PriceBook:
         ways = self._ways(provider, model, depth)
         for rank in range(len(self.layers)):
             for way in ways:
-                for history in self._in_layer(rank, way, meter, modifiers, depth):
-                    yield supposing(history, way.assumed)
+                for history in self._in_layer(rank, way, meter, _merged(modifiers, way), depth):
+                    yield _supposed(history, way)
         if (listed := self._in_list(ways, meter, modifiers)) is not None:
             yield listed
 
     def _ways(self, provider: str, model: str, depth: int) -> tuple[Candidate, ...]:
         """How to read a name: another provider is asked only where the named one does not know the model at all."""
-        ways = candidates(provider, model)
+        ways = candidates(provider, self._alias(provider, model))
         own = tuple(way for way in ways if not way.elsewhere)
         if len(own) == len(ways) or depth > 0:
             return own
@@ -182,10 +197,16 @@ class PriceBook:
         for way in ways:
             if way.provider in SELF_HOSTED:
                 continue
-            found = self.price_list.history(way.provider, way.model, meter, modifiers)
+            found = self.price_list.history(way.provider, way.model, meter, _merged(modifiers, way))
             if not isinstance(found, Unpriced):
-                return supposing(self._discounted(len(self.layers), found), way.assumed)
+                return _supposed(self._discounted(len(self.layers), found), way)
         return None
+
+    def _alias(self, provider: str, model: str) -> str:
+        """The model that a user's file says is behind a name (a deployment, an inference profile); else the name."""
+        seller = provider_id(provider)
+        found = (layer.aliased(seller, model.strip().lower()) for layer in self.layers)
+        return next((name for name in found if name), model)
 
     def _discounted(self, rank: int, prices: History) -> History:
         """Prices of a layer after the discounts of the layers above it."""
@@ -207,6 +228,8 @@ class PriceBook:
     def _why_not(self, line: Line, meter: str, modifiers: Modifiers) -> Unpriced:
         """Why there is no price, as narrowly as the book knows."""
         name = f"{line.provider}/{line.model}" if line.provider else line.model
+        if is_opaque(line.model):
+            return Unpriced(f"{name} does not say which model it is: name it with [[alias]] in a price file")
         if any(way.provider in SELF_HOSTED for way in candidates(line.provider, line.model)):
             return Unpriced(f"{name} is self-hosted: put your own rate into a price file")
         if modifiers and self._find(line.provider, line.model, meter, ()):
@@ -215,3 +238,20 @@ class PriceBook:
         if any(self._find(line.provider, line.model, other, ()) for other in _TELLING):
             return Unpriced(f"{name} is known, but has no price for {meter}")
         return Unpriced(f"no price is known for {name}: add one to a price file")
+
+
+def unplaced(place: str) -> str:
+    """What is supposed where a place is left out of account."""
+    return f"priced without its place: it may cost more in {place}"
+
+
+def _merged(modifiers: Modifiers, way: Candidate) -> Modifiers:
+    """A line's modifiers and what its name says; the line's own go before."""
+    return tuple(sorted({**dict(way.modifiers), **dict(modifiers)}.items())) if way.modifiers else modifiers
+
+
+def _supposed(history: History, way: Candidate) -> History:
+    """A price with what its reading supposes; a place is left out of account where the price itself names none."""
+    own = history[0].model.startswith(("regional.", "global.", f"{way.place}."))
+    said = (way.assumed, unplaced(way.place) if way.place and not own else "")
+    return supposing(history, "; ".join(part for part in said if part))

@@ -1,0 +1,107 @@
+"""A model's name as consoles, gateways and people write it, in the spelling of price lists. It knows no price.
+
+Display names ("Claude Opus 5", "Anthropic: Claude Sonnet 4.5 (20250929)"), routes of a gateway (`:nitro`, `:online`),
+fine-tuned models (`ft:gpt-4.1-mini:acme::x`) and what is set behind a name (`[1m]`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+#: What a gateway's route behind a name changes in the price.
+_ROUTES: Final = {
+    "nitro": "routed to the fastest provider, which may cost more",
+    "floor": "routed to the cheapest provider, which may cost less",
+    "exacto": "routed to providers by quality, which may cost more",
+    "online": "the web searches of :online are not in it",
+    "extended": "the longer context may cost more",
+    "thinking": "",
+    "beta": "",
+    "latest": "",
+}
+_SNAPSHOT: Final = re.compile(r"(?:[-@:](?:20\d\d-[01]\d-[0-3]\d|20\d\d[01]\d[0-3]\d|latest))+\Z")
+_WINDOW: Final = re.compile(r"\s*\[\d+[km]\]\Z")
+_IN_BRACKETS: Final = re.compile(r"\s*\(([^()]*)\)")
+_DAY: Final = re.compile(r"20\d\d-?[01]\d-?[0-3]\d\Z")
+#: Said of a name and no other model: a place where it is sold, the size of its window.
+_SAID_BESIDE: Final = re.compile(
+    r".*(?:bedrock|vertex|azure|foundry|context|edition|cross-region|global|latest|new)\b.*"
+)
+_FAMILY: Final = re.compile(r"claude-(\d+(?:[.-]\d+)?)-(opus|sonnet|haiku)(?=-|\Z)")
+_DOTTED: Final = re.compile(r"(?<=\d)\.(?=\d)")
+_UNDOTTED: Final = re.compile(r"\bgpt-(35|41|45)(?=-|\Z)")
+_MODE: Final = re.compile(r"(?<=\d)-(?:beta-)?(?:non-)?reasoning(?:-latest)?\Z")
+#: OpenAI's `ft:base:organisation:suffix:id`, and Azure's `base.ft-id`.
+_TUNED: Final = re.compile(r"ft:(?P<base>[^:]+)(?::.*)?\Z|(?P<azure>[^/]+)\.ft-[0-9a-f]+\Z")
+
+
+class Spelling(NamedTuple):
+    """Another way to write a name; `assumed` says what had to be supposed ("": it is the same model)."""
+
+    name: str
+    assumed: str = ""
+
+
+def without_snapshot(model: str) -> str:
+    """gpt-4o-2024-08-06, claude-sonnet-4-5@20250929 and qwen-max-latest without their last part."""
+    return _SNAPSHOT.sub("", model)
+
+
+def spellings(name: str) -> tuple[Spelling, ...]:
+    """Other spellings of a lower-case name, the closest first; nothing where it is written as price lists write it."""
+    found = dict.fromkeys(one for one in _spellings(name) if one.name and one.name != name)
+    return tuple(found)
+
+
+def _spellings(name: str) -> Iterator[Spelling]:
+    plain = _WINDOW.sub("", name)
+    assumed = ""
+    if " " in plain:
+        plain, assumed = _displayed(plain)
+    if plain != name:
+        yield from _with_dots(plain, assumed)
+    base, _, route = plain.rpartition(":")
+    if base and route in _ROUTES:
+        said = _ROUTES[route]
+        yield Spelling(base, f"priced as {base}: {said}" if said else assumed)
+    if tuned := _TUNED.match(plain):
+        base = tuned["base"] or tuned["azure"]
+        said = "a fine-tuned model may cost more" if tuned["base"] else "the hosting of a fine-tuned model is not in it"
+        for one in (base, without_snapshot(base)):
+            yield Spelling(one, f"priced as {base}: {said}")
+    if _UNDOTTED.search(plain):
+        dotted = _UNDOTTED.sub(lambda found: f"gpt-{found[1][0]}.{found[1][1]}", plain)
+        yield Spelling(dotted, "" if "gpt-35" in plain else f"{plain} is assumed to be {dotted}")
+    if plain.startswith("grok-") and _MODE.search(plain):
+        shorter = _MODE.sub("", plain)
+        yield Spelling(without_snapshot(shorter), f"{plain} is assumed to cost as {shorter}")
+
+
+def _displayed(name: str) -> tuple[str, str]:
+    """A name as a console shows it, with hyphens: 'anthropic: claude opus 5 (20260101)' is claude-opus-5-20260101."""
+    unsaid = [said.strip() for said in _IN_BRACKETS.findall(name)]
+    behind, assumed = "", ""
+    for said in unsaid:
+        if _DAY.match(said):
+            behind += f"-{said}"
+        elif said in {"free", "preview", "beta"}:
+            behind += ":free" if said == "free" else f"-{said}"
+        elif not _SAID_BESIDE.search(said):
+            assumed = f"({said}) in its name may change its price"
+    bare = _IN_BRACKETS.sub("", name).strip()
+    maker, colon, rest = bare.partition(": ")
+    bare = rest if colon and maker else bare
+    return re.sub(r"[\s_]+", "-", bare.strip()).removeprefix("anthropic-") + behind, assumed
+
+
+def _with_dots(name: str, assumed: str) -> Iterator[Spelling]:
+    """Claude's versions are written with dots and with hyphens, before and behind the family's name."""
+    turned = _FAMILY.sub(lambda found: f"claude-{found[2]}-{found[1]}", name)
+    for one in dict.fromkeys((name, turned)):
+        yield Spelling(one, assumed)
+        if one.startswith(("claude", "amazon-nova", "nova")):
+            hyphened = _DOTTED.sub("-", one)
+            yield Spelling(hyphened, assumed)
+            yield Spelling(re.sub(r"\A(?:amazon-)?nova-", "amazon.nova-", hyphened), assumed)

@@ -1,0 +1,68 @@
+"""Which keys of genai-prices price a meter: one question to the list, from a meter and its modifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from alertd.core.pricing.contextsize import Size, context_size
+from alertd.core.usage import Modifiers
+
+#: A meter's keys in the order of preference: tokens without a price of their own cost what their class costs.
+_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "input": ("input_mtok",),
+    "cached_input": ("cache_read_mtok", "input_mtok"),
+    "cache_write": ("cache_write_mtok", "input_mtok"),
+    "output": ("output_mtok",),
+    "batch_input": ("input_mtok",),
+    "batch_output": ("output_mtok",),
+    "requests": ("requests_kcount",),
+    "minutes": ("input_audio_hours", "audio_hours"),
+}
+#: The same for tokens that are no text; a model without such a price bills them as text.
+_MODAL_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "input": ("input_{}_mtok", "input_mtok"),
+    "batch_input": ("input_{}_mtok", "input_mtok"),
+    "cached_input": ("cache_{}_read_mtok", "cache_read_mtok", "input_{}_mtok", "input_mtok"),
+    "output": ("output_{}_mtok", "output_mtok"),
+    "batch_output": ("output_{}_mtok", "output_mtok"),
+}
+#: Said where a class of tokens is billed as another.
+_AS_INPUT: Final = "no price of its own: billed as input"
+OTHERWISE: Final = {"cached_input": _AS_INPUT, "cache_write": _AS_INPUT}
+_MODALITIES: Final = frozenset({"audio", "image", "video"})
+_ONE_HOUR_WRITE: Final = ("cache_write_1h_mtok",)
+#: Modifiers that select a variant, under the name the library gives them.
+_VARIANTS: Final = {"tier": "service_tier", "processing": "processing", "speed": "speed", "search_type": "search_type"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question to the list: the keys that may price the meter, the variant, and how large each request was."""
+
+    meter: str
+    keys: tuple[str, ...]
+    variant: Mapping[str, str]
+    size: Size | None
+
+
+def asked_of(meter: str, modifiers: Modifiers) -> Asked | None:
+    """The question for a meter with its modifiers; None where the list has no key for them."""
+    given = dict(modifiers)
+    keys = _KEYS.get(meter)
+    if meter == "cache_write" and given.get("cache_ttl") == "1h":
+        keys = _ONE_HOUR_WRITE
+        del given["cache_ttl"]
+    size = context_size(given.pop("context", ""))
+    modality = given.pop("modality", "text").lower()
+    if modality in _MODALITIES and meter in _MODAL_KEYS:
+        keys = tuple(key.format(modality) for key in _MODAL_KEYS[meter])
+    elif modality not in {"", "text"}:
+        return None
+    variant = {_VARIANTS.get(name, ""): value for name, value in given.items()}
+    if keys is None or "" in variant:
+        return None
+    if meter.startswith("batch_"):
+        variant["processing"] = "batch"
+    return Asked(meter, keys, variant, size)
