@@ -34,14 +34,18 @@ def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_of(arguments: argparse.Namespace, need: Collection[str] = ()) -> Settings:
-    """The settings of this process, read now; SettingsError with every fault. `need`: sections not to be empty."""
+def settings_of(arguments: argparse.Namespace, need: Collection[str] = (), *, plugins: bool = True) -> Settings:
+    """The settings of this process, read now; SettingsError with every fault. `need`: sections not to be empty.
+
+    Without `plugins` no source, notifier or action is loaded or checked: for what opens the store alone.
+    """
     files = arguments.env_file or _default_files(arguments.config)
     own = [name for name in os.environ if name.upper().startswith("ALERTD_") and name != ENV_FILE]
     if not (files or arguments.config or own):
         raise SettingsError([Fault("configuration", "No configuration given", "use --env-file FILE")])
     # Only here: `--help` does not wait for what checks a configuration.
-    settings: Settings = import_module("alertd.settings").load_settings(os.environ, files, arguments.config, need=need)
+    load_settings = import_module("alertd.settings").load_settings
+    settings: Settings = load_settings(os.environ, files, arguments.config, need=need, plugins=plugins)
     return settings
 
 

@@ -54,8 +54,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.handle:
         if pause is not None:
             raise refusal("--snooze", "it needs the alert's handle", "alertd ack lists the open alerts")
-        return _list(with_store(settings_of(args), _open), as_json=args.json)
-    lifecycle = with_store(settings_of(args), lambda store: _acknowledge(store, args, pause))
+        return _list(with_store(settings_of(args, plugins=False), _open), as_json=args.json)
+    lifecycle = with_store(settings_of(args, plugins=False), lambda store: _acknowledge(store, args, pause))
     if args.json:
         print(json.dumps(_plain(lifecycle)))
     else:

@@ -99,7 +99,7 @@ async def _moved(source_url: str, target_url: str) -> dict[str, Held]:
 
 
 def _backup(args: argparse.Namespace) -> dict[str, Any]:
-    database = settings_of(args).database
+    database = settings_of(args, plugins=False).database
     _must_be_there(database)
     with bar() as progress:
         size = backup.copy(_file(database), args.file, progress)
@@ -107,16 +107,16 @@ def _backup(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _restore(args: argparse.Namespace) -> dict[str, Any]:
-    database = settings_of(args).database
+    database = settings_of(args, plugins=False).database
     with bar() as progress:
         size = backup.copy(args.file, _file(database), progress)
     return {"bytes": size, **_restored(args)}
 
 
 def _recover(args: argparse.Namespace) -> dict[str, Any]:
-    file = _file(settings_of(args).database)
+    file = _file(settings_of(args, plugins=False).database)
     salvage.finish(file)
-    _must_be_there(settings_of(args).database)
+    _must_be_there(settings_of(args, plugins=False).database)
     fault = salvage.fault_of(file, foreign=True)
     if not fault:
         return {"ok": True, "damaged": False, "said": f"{file}: is sound, nothing was done"}
@@ -133,7 +133,7 @@ def _recover(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _restored(args: argparse.Namespace) -> dict[str, Any]:
-    database = settings_of(args).database
+    database = settings_of(args, plugins=False).database
     _must_be_there(database)
     closed = asyncio.run(_marked(database))
     said = (
@@ -155,7 +155,7 @@ async def _marked(url: str) -> int:
 def _url(args: argparse.Namespace, name: str, given: str) -> str:
     """The URL that was given, or that of the configuration. ValueError for one that cannot be read."""
     try:
-        return settings_of(args).database if given == "-" else read_url(given).url
+        return settings_of(args, plugins=False).database if given == "-" else read_url(given).url
     except ValueError as error:
         raise ValueError(f"{name} {error}") from None
 

@@ -28,6 +28,7 @@ EXAMPLES: Final = (
     "alertd explain teams --env-file my.env --json",
 )
 ENDS: Final = "0 where it is said; 1 where there is no such budget or no database; 2 for a wrong use"
+_NEED: Final = ("sources", "budgets")
 #: An evaluation that is older than this many poll intervals is remarked upon.
 _INTERVALS: Final = 5
 
@@ -43,12 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when there is something to explain."""
-    settings = settings_of(args, need=("sources", "budgets"))
+    settings = settings_of(args, _NEED, plugins=False)
     name = budget_of(settings, args.budget).name
     records, lifecycles = with_store(settings, lambda store: _read(store, settings, name))
     now = datetime.now(UTC)
     if not records:
-        records = [one for one in evaluate_now(settings) if one.answer["budget"] == name]
+        records = [one for one in evaluate_now(settings_of(args, _NEED)) if one.answer["budget"] == name]
         if records:
             say(f"alertd run has not evaluated {name} yet; this is what it would find now.")
         else:

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when it is raised."""
-    settings = settings_of(args)
+    settings = settings_of(args, plugins=False)
     budget = budget_of(settings, args.budget)
     try:
         amount = Amount.parse(args.amount, budget.amount.unit)

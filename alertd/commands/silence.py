@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise refusal("--for", str(error), "for example --for 2h") from error
     if duration == timedelta(0):
         raise refusal("--for", "it would be over at once", "for example --for 2h; --end ID ends one")
-    settings = settings_of(args)
+    settings = settings_of(args, plugins=False)
     for silence in with_store(settings, lambda store: _silence(store, settings, args, where, duration)):
         _show(silence, as_json=args.json)
     return 0

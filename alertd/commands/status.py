@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from alertd.commands._configured import add_settings_arguments, settings_of
@@ -27,9 +27,8 @@ from alertd.core.evaluation.record import StatusRecord
 from alertd.core.events import Event
 from alertd.core.messages import evidence, text_of
 from alertd.core.messages.dates import age
-from alertd.core.messages.figures import estimate, used_of
+from alertd.core.messages.figures import STATUSES, estimate, used_of
 from alertd.ports import Store, StoreError
-from alertd.web.wording import STATES
 
 if TYPE_CHECKING:
     from alertd.app import App
@@ -52,7 +51,8 @@ _STYLES: Final = {
     "no_forecast": "dim",
     "on_track": "green",
 }
-_COLUMNS: Final = ("Budget", "", "Used", "Likely total (80 %)", "Used up", "Last days", "Data")
+_LIKELY: Final = "Likely total (range)"
+_COLUMNS: Final = ("Budget", "", "Used", _LIKELY, "Used up", "Last days", "Data")
 #: Columns of a terminal on which the figures of a budget and its last days stand side by side.
 _WIDE: Final = 110
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
@@ -84,7 +84,7 @@ def _pace(text: str) -> timedelta:
 
 def run(args: argparse.Namespace) -> int:
     """0; 1 where the database does not answer. No source or notifier is contacted."""
-    settings = settings_of(args)
+    settings = settings_of(args, plugins=args.watch)
     only = budget_of(settings, args.budget).name if args.budget is not None else None
     try:
         if args.watch:
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 0
     found = with_store(settings, lambda store: _current(store, settings, only))
-    wanted = _only(evaluate_now(settings) if found is None else found, only)
+    wanted = _only(evaluate_now(settings_of(args)) if found is None else found, only)
     if args.json:
         print(json.dumps(_answer(wanted), indent=2))
     else:
@@ -162,10 +162,12 @@ def table(records: Sequence[StatusRecord], count: int, now: datetime, width: int
     if not records:
         return Text(NOTHING)
     shown = [name for name in _COLUMNS if name != "Last days" or width >= _WIDE]
-    found = Table(*(_folded(name, width) for name in shown), box=None, pad_edge=False)
+    columns = (Column(_folded(name, width), no_wrap=name == _LIKELY) for name in shown)
+    found = Table(*columns, box=None, pad_edge=False)
     for record in records:
         cells = dict(zip(_COLUMNS, _row(record, now), strict=True))
-        cells["Used"] = Text(_folded(cells["Used"].plain, width))
+        for name in ("Used", _LIKELY):
+            cells[name] = Text(_folded(cells[name].plain, width))
         found.add_row(*(cells[name] for name in shown))
     if count <= len(records):
         return found
@@ -181,15 +183,15 @@ def _row(record: StatusRecord, now: datetime) -> list[Text]:
     event, state = Event.from_json(record.event), str(record.answer["status"])
     unit, known, spent = event.currency, state != "unknown", event.spent or Decimal(0)
     used = used_of(spent, event.amount or Decimal(0), unit) if event.data_until else "no data yet"
-    likely = [estimate(event.projected[q], unit, spent) for q in ("0.1", "0.5", "0.9") if q in event.projected]
+    likely = [estimate(event.projected[q], unit, spent) for q in ("0.5", "0.1", "0.9") if q in event.projected]
     out = evidence.runs_out(event, now) if state in {"over", "runaway", "at_risk"} else ""
     daily = event.details.get("daily") or ()
     return [
         Text(text_of(evidence.who(event))),
-        Text(f"{STATES[state][0]} {STATES[state][1]}", _STYLES[state]),
+        Text(f"{' '.join(STATUSES[state])}", _STYLES[state]),
         Text(f"at least {used}" if event.data_until and (not known or record.answer["stale_sources"]) else used),
-        Text(" – ".join(likely) if known and likely else "not known"),
-        Text(out or "–"),
+        Text("{} ({} to {})".format(*likely) if known and likely else "not known"),
+        Text(out),
         Text(sparkline([float(day[1]) for day in daily[-_DAYS:]])),
         Text(f"{age(now - event.data_until)} old" if event.data_until else "never", "" if known else "red"),
     ]

@@ -7,9 +7,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from alertd.core.budgets import TOKENS
-from alertd.core.ledger.columns import CHARGE_LABEL
 from alertd.core.money import Money
-from alertd.core.usage import DIMENSIONS, Committed
+from alertd.core.usage import CHARGE_LABEL, DIMENSIONS, Committed
 from alertd.settings.checking import Part
 from alertd.settings.document import CommitmentOptions
 

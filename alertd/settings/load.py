@@ -42,14 +42,16 @@ def load_settings(
     *,
     need: Collection[str] = (),
     house: Path = HOUSE,
+    plugins: bool = True,
 ) -> Settings:
     """The settings, from an environment (`os.environ`), env files (a later one wins) and a TOML file.
 
     Environment over env files over the folder of secrets over TOML over defaults. `need` names sections that have to
-    have something in them (`run`: sources and budgets). Raises SettingsError with every fault at once.
+    have something in them (`run`: sources and budgets). Without `plugins` no source, notifier or action is loaded or
+    checked: their sections are empty. Raises SettingsError with every fault at once.
     """
     layers = _read_layers(env, env_files, config)
-    reading = _Reading(layers, house)
+    reading = _Reading(layers, house, plugins=plugins)
     settings = reading.settings(need)
     if settings is None:
         raise SettingsError(dict.fromkeys(reading.faults))
@@ -73,11 +75,12 @@ def _read_layers(env: Mapping[str, str], env_files: Iterable[str | Path], config
 class _Reading:
     """One pass over the leaves, part by part; every part adds its faults."""
 
-    def __init__(self, layers: Layers, house: Path) -> None:
+    def __init__(self, layers: Layers, house: Path, *, plugins: bool) -> None:
         self.leaves = layers.leaves
         self.faults = list(layers.faults)
         self.files = (*layers.files, *_named_files(layers))
         self.house = house
+        self.plugins = plugins
 
     def settings(self, need: Collection[str]) -> Settings | None:
         """The settings, or None where anything at all is wrong."""
@@ -131,6 +134,8 @@ class _Reading:
         return {name: Part((section, name), leaves) for name, leaves in sorted(grouped.items())}
 
     def _plugins(self, section: str, room: str) -> dict[str, Configured]:
+        if not self.plugins:
+            return {}
         parts = self._parts(section)
         read = {name: read_plugin(room, part, self.house) for name, part in parts.items()}
         found = {name: configured for name, configured in read.items() if configured is not None}

@@ -13,10 +13,10 @@ from alertd.core.budgets import scope_text
 from alertd.core.evaluation.values import Position
 from alertd.core.messages import evidence, freshness
 from alertd.core.messages.dates import age
-from alertd.core.messages.figures import number, plural
+from alertd.core.messages.figures import STATUSES, number, plural
 from alertd.core.pictures.chart import bar, trend
 from alertd.core.pictures.markup import Content, Markup, element, fragment
-from alertd.web.wording import STATES, badge, event_for, html, outlook, used
+from alertd.web.wording import badge, event_for, html, outlook, used
 
 #: So many rows are open even where all is well, and no more than so many where nothing is.
 _LEAST_OPEN: Final = 12
@@ -32,7 +32,7 @@ def table(positions: Sequence[Position], now: datetime) -> Markup:
         count = len(positions)
     rest = positions[count:]
     states = Counter(position.status for position in rest)
-    words = ", ".join(f"{states[state]} {STATES[state][1]}" for state in STATES if states[state])
+    words = ", ".join(f"{states[state]} {STATUSES[state][1]}" for state in STATUSES if states[state])
     folded = element(
         "details", element("summary", f"{len(rest):,} more: {words}"), _rows(rest, now), id="rest"
     ) if rest else None  # fmt: skip
@@ -86,7 +86,7 @@ def summary(positions: Sequence[Position], *, state: str | None, words: str) -> 
     links: list[Content] = [_filter(plural(len(positions), "budget"), {"q": words}, here=state is None)]
     links += [
         _filter(f"{states[name]} {said}", {"state": name, "q": words}, here=state == name, sign=sign)
-        for name, (sign, said) in STATES.items()
+        for name, (sign, said) in STATUSES.items()
         if states[name] or state == name
     ]
     search = element(

@@ -11,19 +11,10 @@ from alertd.core.evaluation.event_builder import event_of
 from alertd.core.evaluation.values import Position
 from alertd.core.events import Event
 from alertd.core.messages import BOLD, CODE, ITALIC, LINK, Line, evidence
-from alertd.core.messages.figures import used_of
+from alertd.core.messages.figures import STATUSES, used_of
 from alertd.core.messages.spans import bold, capital, plain
 from alertd.core.pictures.markup import Markup, element, fragment
 
-#: A state in two words; its sign says it again without a colour.
-STATES: Final = {
-    "over": ("■", "over budget"),
-    "runaway": ("◆", "running away"),
-    "at_risk": ("▲", "at risk"),
-    "unknown": ("?", "unknown"),
-    "no_forecast": ("○", "no forecast yet"),
-    "on_track": ("●", "on track"),
-}
 _TAGS: Final = {BOLD: "strong", CODE: "code", ITALIC: "em"}
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
 
@@ -71,7 +62,7 @@ def _used_up(event: Event, now: datetime) -> Line:
 
 def badge(state: str) -> Markup:
     """The state as a sign and words."""
-    sign, said = STATES[state]
+    sign, said = STATUSES[state]
     return element("span", element("span", sign, aria_hidden="true"), f" {said}", class_=f"state {state}")
 
 

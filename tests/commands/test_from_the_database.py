@@ -10,14 +10,19 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from alertd import registry
 from alertd.cli import main
+from alertd.core.budgets import Budget
 from alertd.core.counting.counters import Increment
+from alertd.core.evaluation.record import encode_records
 from alertd.core.evaluation.state import LIFECYCLES, AlertLifecycle
 from alertd.core.usage import Line
 from alertd.ports import SourceRow
+from alertd.web.recorded import record_evaluation
+from tests.world import World, budget
 
 ENV = """
 ALERTD_DATABASE=sqlite:///alertd.db
@@ -137,6 +142,44 @@ def test_what_opens_the_store_alone_does_not_import_the_daemon(command: str):
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+#: What only the daemon needs: a command that reads or changes what it remembers does not wait for their import.
+HEAVY = frozenset({"numpy", "httpx", "genai_prices", "slack_sdk", "apscheduler", "alertd.app", "alertd.web"})
+
+
+@pytest.mark.parametrize(
+    "words", [["status"], ["explain", "all"], ["ack"], ["raise", "all", "120"], ["silence"]], ids=" ".join
+)
+def test_a_command_that_reads_the_daemons_record_imports_no_plugin_and_nothing_heavy(words: list[str], here: Path):
+    with (here / "alertd.env").open("a") as file:
+        file.write("ALERTD_NOTIFIERS__OPS__KIND=slack\nALERTD_NOTIFIERS__OPS__WEBHOOK_URL=http://127.0.0.1:9/hook\n")
+    evaluated(budget("all", "100 USD"), budget("keys", "5 USD"))
+    code = (
+        "import sys; from alertd.cli import main\n"
+        f"assert main({words!r}) == 0\n"
+        f"heavy = {set(HEAVY)!r} & set(sys.modules)\n"
+        "kinds = [one for one in sys.modules if one.startswith(('alertd.sources.', 'alertd.notifiers.'))]\n"
+        "print(sorted(heavy), kinds)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "[] []"
+
+
+def evaluated(*budgets: Budget) -> None:
+    """The record of an evaluation of just now, as the daemon leaves it."""
+    world = World(*budgets)
+    now = datetime.now(UTC)
+    records = [msgspec.structs.replace(one, at=now) for one in record_evaluation(world.facts(), world.judged())]
+
+    async def write() -> None:
+        store = registry.store("sqlite:///alertd.db")
+        await store.open()
+        texts = {one.answer["budget"]: encode_records([one]) for one in records}
+        await store.record_evaluation(now, texts, set(texts))
+        await store.close()
+
+    asyncio.run(write())
 
 
 FILE = """

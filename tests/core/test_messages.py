@@ -20,6 +20,7 @@ from alertd.core.messages import compose, text_of
 from alertd.core.messages.samples import NOW, SAMPLES, digest
 from alertd.core.periods import PeriodRule
 from tests.servers.deliveries import sample
+from tests.world import World, budget
 
 #: Fields of which an event is nothing without.
 _NEEDED: Final = {"id", "kind", "severity", "at", "zone"}
@@ -195,6 +196,16 @@ def test_nothing_changed_is_said_and_nothing_known_is_not() -> None:
     young = Contributor("key", "ci", Decimal(100), Decimal("5.1"), None, None)
     assert "Nobody's pace changed" in said(sample(contributors=(steady,)))
     assert "hanged" not in said(sample(contributors=(young,)))
+
+
+def test_only_a_budget_without_any_action_is_said_to_have_none() -> None:
+    assert "No action is configured" in said(sample("over", details={"unguarded": True}))
+    assert "No action is configured" not in said(sample("over", details={}))
+    world = World(budget("a", "1 USD"), budget("b", "1 USD", actions=["stop"]))
+    world.spend(2)
+    events = {alert.event.budget: alert.event for alert in world.tick() if alert.event.basis == "actual"}
+    assert "No action is configured" in said(events["a"])
+    assert "No action is configured" not in said(events["b"])
 
 
 def test_parts_by_different_labels_overlap_so_there_are_no_others() -> None:

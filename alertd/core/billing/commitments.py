@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from alertd.core.money import Money
-from alertd.core.pricing.costing import Exchange
 from alertd.core.usage import Committed
+
+if TYPE_CHECKING:
+    from alertd.core.pricing.costing import Exchange
 
 PERS: Final = ("minute", "hour", "day", "week", "month", "year")
 _HOUR: Final = timedelta(hours=1)

@@ -42,7 +42,10 @@ def event_of(position: Position, kind: str, severity: str, key: str, now: dateti
     if exhausted is not None and position.spent < amount:
         exhausted = _not_before(exhausted, position.seen_until)
     daily = [[day, spent] for day, spent in position.daily]
+    actions = position.budget.actions if position.override.actions is None else position.override.actions
     details = {"handle": handle_of(identity), "daily": daily, **_freshness(position), **more.pop("details", {})}
+    if not actions:
+        details["unguarded"] = True
     return Event(
         id=identity,
         kind=kind,

@@ -15,6 +15,15 @@ _SCALES: Final = ((Decimal(10**12), "T"), (Decimal(10**9), "B"), (Decimal(10**6)
 _WHOLE: Final = frozenset({"JPY", "KRW", "VND", "CLP", "ISK", "HUF", "IDR"})
 #: Amounts that people choose for a budget.
 _ROUND_STEPS: Final = tuple(map(Decimal, ("1", "1.2", "1.5", "2", "2.5", "3", "4", "5", "6", "7", "8", "9", "10")))
+#: A budget status in two words; its sign says it again without a colour.
+STATUSES: Final = {
+    "over": ("■", "over budget"),
+    "runaway": ("◆", "running away"),
+    "at_risk": ("▲", "at risk"),
+    "unknown": ("?", "unknown"),
+    "no_forecast": ("○", "no forecast yet"),
+    "on_track": ("●", "on track"),
+}
 _CHANCE_FLOOR: Final = 0.01
 _CHANCE_CEILING: Final = 0.99
 

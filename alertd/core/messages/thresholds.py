@@ -74,7 +74,9 @@ def _over(event: Event, now: datetime) -> Said:
         joined([evidence.room(event), _since(event)], "; "),
         evidence.contributors(event),
         evidence.changed(event),
-        (plain("Nothing is blocked: alertd has only told you."),) if not event.details.get("proposed") else (),
+        (plain("No action is configured for this budget: nothing is blocked"),)
+        if event.details.get("unguarded")
+        else (),
         proposed(event, now),
         evidence.to_do(event),
     )
