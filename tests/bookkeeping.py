@@ -20,6 +20,7 @@ class Ledger:
     readings: list[Reading] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     #: After each reading, why its figures are a lower bound.
+    assumed: list[str] = field(default_factory=list)
     doubts: list[tuple[str, ...]] = field(default_factory=list)
 
     async def collect(self, source: Source, since: datetime, now: datetime, most: int | None = None) -> int:
@@ -33,11 +34,13 @@ class Ledger:
                 first_read=self.cursor is None,
                 period_start=since.timestamp(),
                 now=now.timestamp(),
+                newborn=reading.newborn,
             )
             self.states |= counted.states
             self.increments += counted.increments
             self.refused += counted.refused
             self.doubts.append(counted.doubts)
+            self.assumed += counted.assumed
             self.cursor = reading.cursor
             self.readings.append(reading)
             taken += 1

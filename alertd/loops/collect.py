@@ -112,7 +112,12 @@ class Collect:
             period_start=self._since(now).timestamp(),
             most=reading.most_counters,
             now=max(now, reading.until).timestamp(),
+            newborn=reading.newborn,
         )
+        if counted.assumed:
+            after = replace(after, assumed="; ".join(counted.assumed), assumed_at=now)
+        elif after.assumed_at is not None and after.assumed_at < self._since(now):
+            after = replace(after, assumed="", assumed_at=None)
         if counted.doubts:
             after = replace(after, degraded="; ".join(filter(None, (after.degraded, *_shortened(counted.doubts)))))
         if counted.left_out:

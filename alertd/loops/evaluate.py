@@ -340,6 +340,7 @@ def view_of(source: Source, row: SourceRow | None) -> SourceView:
         last_ok=known.last_ok,
         error=known.error,
         degraded=known.degraded,
+        assumed=known.assumed,
     )
 
 

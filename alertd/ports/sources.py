@@ -28,6 +28,8 @@ class Reading:
     samples: Sequence[CounterSamples] = ()
     #: Per target, the instants of its successful scrapes in this reading: how a birth is told from a first sight.
     scrapes: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    #: Targets taken to have begun with their first sample: others of their kind came and went.
+    newborn: frozenset[str] = frozenset()
     records: Sequence[Usage | BilledCost] = ()
     window: tuple[datetime, datetime] | None = None
     warnings: tuple[str, ...] = ()

@@ -39,6 +39,9 @@ class SourceRow:
     failing_since: datetime | None = None
     error: str = ""
     degraded: str = ""
+    #: What its figures of this period take for granted, and when that was counted last.
+    assumed: str = ""
+    assumed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 import msgspec
 
-from alertd.core.counting.scrapes import Targets
+from alertd.core.counting.scrapes import Life, Targets
 from alertd.ports import SourceError
 
 #: Why nothing is read after what another kind of source left: it would count what that one has counted.
@@ -21,6 +21,8 @@ _UNKNOWN_STEP: Final = 300.0
 _SLOWEST_STEP: Final = 3600.0
 #: How long a partial answer is asked for again before what it gave has to do.
 _PATIENCE: Final = 3600.0
+#: From how many seconds after the beginning of a first window on a target came, and was not just there.
+_CAME: Final = 600.0
 _MOST_TARGETS: Final = 500
 
 
@@ -28,13 +30,14 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     """The cursor, in Unix seconds: everything up to `at` was read, the newest scrape in it was at `seen`.
 
     Targets are scraped every `step` seconds, and were last at `scraped`. Since `held`, answers are partial.
-    `begun` once a whole answer held anything.
+    `begun` once a whole answer held anything. `came` are the targets that were seen coming.
     """
 
     at: float
     seen: float = 0.0
     step: float = 0.0
     scraped: dict[str, float] = {}
+    came: dict[str, Life] = {}
     held: float = 0.0
     begun: bool = False
 
@@ -62,7 +65,34 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
         """After a window in which nothing was yet."""
         return msgspec.structs.replace(self, at=stop)
 
-    def moved(self, stop: float, targets: Targets, *, partial: bool, now: float, delay: float) -> Place:
+    def watches(self, target: str) -> bool:
+        """Whether this target is new, or was seen coming."""
+        return target in self.came or target not in self.scraped
+
+    def seen_coming(self, lives: Mapping[str, Life], begin: float) -> tuple[dict[str, Life], set[str]]:
+        """All targets that were seen coming, and those that came in the window from `begin` on."""
+        fresh = {
+            target
+            for target, life in lives.items()
+            if target and target not in self.scraped and (self.begun or life.first > begin + _CAME)
+        }
+        again = {
+            target: known._replace(last=lives[target].last, largest=max(known.largest, lives[target].largest))
+            for target, known in self.came.items()
+            if target in lives
+        }
+        return {**self.came, **again, **{target: lives[target] for target in fresh}}, fresh
+
+    def moved(
+        self,
+        stop: float,
+        targets: Targets,
+        *,
+        partial: bool,
+        now: float,
+        delay: float,
+        came: Mapping[str, Life] | None = None,
+    ) -> Place:
         """After a window up to `stop`. A partial one holds the cursor, for an hour at most."""
         held = (self.held or now) if partial else 0.0
         waits = partial and now - held < _PATIENCE
@@ -76,6 +106,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
             seen=max(self.seen, self._seen(stop - delay, targets)),
             step=min(targets.step() or self.step, _SLOWEST_STEP),
             scraped=self.scraped if waits else scraped,
+            came=self.came if waits else {one: life for one, life in (came or {}).items() if one in scraped},
             held=held,
             begun=self.begun or not waits,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import inf
@@ -13,7 +13,7 @@ import msgspec
 from alertd.core.counting.attribution import Attribution, Attributor, fingerprint
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.matchers import Matcher, any_of, selector
-from alertd.core.counting.scrapes import Starts, Targets, target_of, targets_of
+from alertd.core.counting.scrapes import Life, Starts, Targets, seconds, target_of, targets_of
 from alertd.ports import SourceError
 from alertd.wire.promql import Prometheus, Raw, RawSeries
 
@@ -137,6 +137,22 @@ class Windows:
                 yield CounterSamples(
                     name, found.line, found.labels, part, counter.target, began, found.within, self._scale, self._period
                 )
+
+    def lives(self, window: Window, of: Callable[[str], bool]) -> dict[str, Life]:
+        """What the window shows of the targets asked for: when they were there, and how much their counters hold."""
+        found = {
+            target: Life(instants[0], instants[-1])
+            for target, instants in window.targets.scrapes.items()
+            if instants and of(target)
+        }
+        for counter, points in window.counters.values() if found else ():
+            life = found.get(counter.target)
+            if life is not None and points and counter.found is not None:
+                began, largest = seconds(points[0][1]), seconds(points[-1][1])
+                found[counter.target] = life._replace(
+                    began=max(life.began, began), largest=max(life.largest, began, largest)
+                )
+        return found
 
     def _parts(
         self, name: str, points: Sequence[tuple[float, str]], own: Starts | None, starts: Starts | None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -19,6 +20,7 @@ from pydantic import Field, field_validator
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.matchers import Matcher, any_of, parse_matchers, parse_selector
 from alertd.core.counting.presets import REPLICAS
+from alertd.core.counting.scrapes import short_lived
 from alertd.core.messages.figures import plural
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions, labels_of, like_tokens, one_spelling, unknown_types
@@ -118,16 +120,17 @@ class Prometheus:
             if window.is_empty() and not (place.begun or window.warnings):
                 place = place.skipped(stop)
                 continue
-            before, place = (
-                place,
-                place.moved(stop, window.targets, partial=bool(window.warnings), now=end, delay=delay),
-            )
+            before = place
+            lives = self._windows.lives(window, before.watches)
+            came, fresh = place.seen_coming(lives, place.at - place.overlap(delay))
+            place = place.moved(stop, window.targets, partial=bool(window.warnings), now=end, delay=delay, came=came)
+            newborn = short_lived(came, fresh, place.step) if fresh else frozenset()
             progress = (place.at - since.timestamp()) / (end - since.timestamp()) if backfill else None
             begins = place.begun and not before.begun
             complete_from = await self._complete_from(window, since) if begins else None
             if not window.counters and stop >= end:
                 window.warnings = (*window.warnings, *await self._down(end))
-            yield self._reading(window, before, place, complete_from, progress)
+            yield replace(self._reading(window, before, place, complete_from, progress), newborn=newborn)
             if place.at == before.at:
                 return
         self._nothing = not place.begun

@@ -16,7 +16,9 @@ from alertd.stores.rollup import ADD, SET, closed, take_turn
 from alertd.stores.series import SeriesIds, SeriesObjects, current, digest_of, identify, known_digests
 from alertd.stores.transaction import Transaction, Upsert
 
-_SOURCE: Final = "name, revision, cursor_text, until_at, complete_from, last_ok, failing_since, error, degraded"
+_SOURCE: Final = (
+    "name, revision, cursor_text, until_at, complete_from, last_ok, failing_since, error, degraded, assumed, assumed_at"
+)
 _COUNTER: Final = Upsert(
     "counter",
     (
@@ -27,9 +29,12 @@ _COUNTER: Final = Upsert(
         ("created", "double precision"),
         ("owed", "bigint"),
         ("fall", "text"),
+        ("kin", "text"),
+        ("heir", "text"),
     ),
     "ON CONFLICT (source, fingerprint) DO UPDATE SET"
-    " at = excluded.at, value = excluded.value, created = excluded.created, owed = excluded.owed, fall = excluded.fall",
+    " at = excluded.at, value = excluded.value, created = excluded.created, owed = excluded.owed, fall = excluded.fall,"
+    " kin = excluded.kin, heir = excluded.heir",
 )
 _DAY: Final = 86400
 
@@ -43,8 +48,13 @@ def sources(tx: Transaction, name: str | None = None) -> list[SourceRow]:
 
 def counter_states(tx: Transaction, source: str) -> dict[str, CounterState]:
     """Where each raw series of a source stands."""
-    rows = tx.rows("SELECT fingerprint, at, value, created, owed, fall FROM counter WHERE source = ?", source)
-    return {name: CounterState(at, value, created, owed, _fall(fall)) for name, at, value, created, owed, fall in rows}
+    rows = tx.rows(
+        "SELECT fingerprint, at, value, created, owed, fall, kin, heir FROM counter WHERE source = ?", source
+    )
+    return {
+        name: CounterState(at, value, created, owed, _fall(fall), *kin)
+        for name, at, value, created, owed, fall, *kin in rows
+    }
 
 
 def commit_counters(
@@ -72,7 +82,11 @@ def commit_counters(
         bucket = start, number, width
         sums[bucket] = sums.get(bucket, 0) + quantity
     tx.upsert(ADD, sorted([(start, number, width, n, revision) for (start, number, width), n in sums.items()]))
-    tx.upsert(_COUNTER, [(row.name, name, *states[name][:-1], _text(states[name].fall)) for name in sorted(states)])
+    rows = [
+        (row.name, name, at, value, created, owed, _text(fall), kin, heir)
+        for name, (at, value, created, owed, fall, kin, heir) in sorted(states.items())
+    ]
+    tx.upsert(_COUNTER, rows)
     return found
 
 
@@ -151,9 +165,9 @@ def usage_within(tx: Transaction, begin: int, end: int) -> list[UsageRow]:
 def _move(tx: Transaction, row: SourceRow) -> bool:
     tx.run("INSERT INTO source (name) VALUES (?) ON CONFLICT (name) DO NOTHING", row.name)
     moved = tx.run(
-        "UPDATE source SET revision = revision + 1, cursor_text = ?, until_at = ?, complete_from = ?"
-        " WHERE name = ? AND revision = ?",
-        row.cursor, _at(row.until), _at(row.complete_from), row.name, row.revision,
+        "UPDATE source SET revision = revision + 1, cursor_text = ?, until_at = ?, complete_from = ?,"
+        " assumed = ?, assumed_at = ? WHERE name = ? AND revision = ?",
+        row.cursor, _at(row.until), _at(row.complete_from), row.assumed, _at(row.assumed_at), row.name, row.revision,
     )  # fmt: skip
     return moved == 1
 
@@ -172,11 +186,13 @@ def _held(tx: Transaction, source: str, read: Iterable[Bucket], window: tuple[in
 
 
 def _source(row: tuple[Any, ...]) -> SourceRow:
-    name, revision, cursor, until, complete_from, last_ok, failing_since, error, degraded = row
-    until, complete_from, last_ok, failing_since = (
-        None if at is None else instant(at) for at in (until, complete_from, last_ok, failing_since)
+    name, revision, cursor, until, complete_from, last_ok, failing_since, error, degraded, assumed, at = row
+    until, complete_from, last_ok, failing_since, assumed_at = (
+        None if at is None else instant(at) for at in (until, complete_from, last_ok, failing_since, at)
     )
-    return SourceRow(name, revision, cursor, until, complete_from, last_ok, failing_since, error, degraded)
+    return SourceRow(
+        name, revision, cursor, until, complete_from, last_ok, failing_since, error, degraded, assumed, assumed_at
+    )
 
 
 def _seconds(start: datetime, end: datetime) -> tuple[int, int]:

@@ -314,6 +314,8 @@ class MemoryStore:
             cursor=row.cursor,
             until=_utc(row.until),
             complete_from=_utc(row.complete_from),
+            assumed=row.assumed,
+            assumed_at=_utc(row.assumed_at),
         )
         return True
 

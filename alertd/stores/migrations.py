@@ -31,7 +31,8 @@ _FIRST: Final = (
     """CREATE TABLE source (
         name $text PRIMARY KEY, revision $integer NOT NULL DEFAULT 0, cursor_text $text,
         until_at $integer, complete_from $integer, last_ok $integer, failing_since $integer,
-        error $text NOT NULL DEFAULT '', degraded $text NOT NULL DEFAULT '') $clustered""",
+        error $text NOT NULL DEFAULT '', degraded $text NOT NULL DEFAULT '',
+        assumed $text NOT NULL DEFAULT '', assumed_at $integer) $clustered""",
     """CREATE TABLE series (
         id $identity, digest $text NOT NULL UNIQUE, source $text NOT NULL, provider $text NOT NULL,
         model $text NOT NULL, meter $text NOT NULL, modifiers $text NOT NULL, account $text NOT NULL,
@@ -49,6 +50,7 @@ _FIRST: Final = (
     """CREATE TABLE counter (
         source $text NOT NULL, fingerprint $text NOT NULL, at $real NOT NULL, value $integer NOT NULL, created $real,
         owed $integer NOT NULL DEFAULT 0, fall $text NOT NULL DEFAULT '',
+        kin $text NOT NULL DEFAULT '', heir $text NOT NULL DEFAULT '',
         PRIMARY KEY (source, fingerprint)) $clustered""",
     """CREATE TABLE alert (
         alert_key $text PRIMARY KEY, at $integer NOT NULL, event $text NOT NULL, state $text NOT NULL) $plain""",

@@ -222,6 +222,7 @@ SCHEMAS: Final[dict[str, Any]] = {
         failing_since=_or_null(_INSTANT),
         error=_TEXT,
         partial=_TEXT,
+        problems=_list(_TEXT),
     ),
     "Reconciled": {
         **_closed(

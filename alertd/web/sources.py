@@ -76,4 +76,5 @@ def _source(view: SourceView, now: datetime) -> dict[str, Any]:
         "failing_since": instant_text(view.failing_since),
         "error": clean(view.error),
         "partial": clean(view.degraded),
+        "problems": [clean(said) for said in (view.error, view.degraded, view.assumed) if said],
     }

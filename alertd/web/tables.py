@@ -119,7 +119,7 @@ def _source(view: SourceView, now: datetime) -> Markup:
 
 
 def _fault(view: SourceView) -> Markup | None:
-    said = " · ".join(clean(text) for text in (view.error, view.degraded) if text)
+    said = " · ".join(clean(text) for text in (view.error, view.degraded, view.assumed) if text)
     return element("p", said, class_="lacking") if said else None
 
 

@@ -205,7 +205,7 @@ def test_a_scrape_that_saw_nothing_new_bounds_a_gap():
 
 def test_idle_series_are_written_once_an_hour_only():
     assert counted([series((NOON + 60, "100"))], known(100)).states == {}
-    assert counted([series((NOON + 3600, "100"))], known(100)).states == {"a": CounterState(NOON + 3600, 100)}
+    assert counted([series((NOON + 3600, "100"))], known(100)).states["a"][:3] == (NOON + 3600, 100, None)
 
 
 def test_values_for_periods_add_up_once_a_period():

@@ -2,21 +2,12 @@
 
     samples of one reading -> per raw series: differences -> per ledger series: buckets -> increments
 
-First sight (what a sample without a predecessor counts):
-
-    seen                                                     counts
-    its counter began in the period, on a first read         the whole value
-    its counter began since this source was last read        the whole value
-    an earlier scrape of the same target lacked the series   the whole value (born)
-    anything else (a first read, new labels on old series)   0: the base
-
-What a value lower than before means is decided in `falls`.
+What the first sample of a series counts is decided in `first_sights`, what a value lower than before means in `falls`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from functools import cached_property
@@ -24,16 +15,13 @@ from math import inf
 from typing import Final, NamedTuple
 
 from alertd.core.counting.falls import DOUBT, SEVERAL, WENT_BACK, Fall, above, below, refuse
+from alertd.core.counting.first_sights import SAME_START, SKEW, FirstSights, Sight, kin_of, scrape_before
 from alertd.core.counting.stretches import LONGEST, Buckets, bucket
 from alertd.core.usage import LARGEST_EXPONENT, Labels, Line
 
 #: How long before this source's newest sample a counter may have begun and still be new: slow starts of a server.
 #: Older ones are old counters under new labels (a relabel), which would otherwise count twice.
 _SLOW_START: Final = 3600.0
-#: How far the clocks of a target and of who scrapes it may differ.
-_SKEW: Final = 60.0
-#: Starts of one process are told with less than this exactness.
-_SAME_START: Final = 1.0
 #: The part of a period after which a scrape may stand for the next one: scrapes are not punctual.
 _EARLY: Final = 0.9
 _UNSEEN: Final = "there were periods without a scrape: what their values were is not known; the figure is a lower bound"
@@ -85,7 +73,8 @@ class CounterState(NamedTuple):
     """Where a raw series stands: its last sample. Kept in the ledger beside the cursor.
 
     `owed` is what a series that is `within` another has still to take off it: the two are not counted in one instant.
-    `value` is its maximum since the last reset, `fall` what is known of it where it went back.
+    `value` is its maximum since the last reset, `fall` what is known of it where it went back. `kin` tells which model,
+    meter and target it is of; `heir` is the fingerprint of the series that came in its place.
     """
 
     at: float
@@ -93,6 +82,8 @@ class CounterState(NamedTuple):
     created: float | None = None
     owed: int = 0
     fall: Fall | None = None
+    kin: str = ""
+    heir: str = ""
 
 
 class Increment(NamedTuple):
@@ -130,15 +121,17 @@ def count(
     period_start: float,
     most: int | None = None,
     now: float = inf,
+    newborn: Collection[str] = (),
 ) -> Counted:
     """The increments of one reading and the states after it; reading a window twice adds nothing.
 
     `scrapes` are the instants of each target's successful scrapes that the reading knows of, the last one before it
     among them where there was one. `first_read`: nothing of this source was read before. `period_start`, in Unix
     seconds: from when on a counter's beginning lies in a period that a budget needs. `most` counters are followed.
-    `now` is the time of the reading: samples well ahead of it are not counted, and said.
+    `now` is the time of the reading: samples well ahead of it are not counted, and said. `newborn` are targets that are
+    taken to have begun with their first sample.
     """
-    tally = _Tally(states, scrapes, first_read=first_read, period_start=period_start, now=now)
+    tally = _Tally(states, scrapes, first_read=first_read, period_start=period_start, now=now, newborn=newborn)
     left_out: set[str] = set()
     given = samples if isinstance(samples, Sequence) else list(samples)
     for series in given:
@@ -148,6 +141,7 @@ def count(
             tally.add_periods(series)
         elif not tally.went_on(series):
             tally.add(series)
+    tally.count_first_sights(given)
     booked, netted = tally.buckets.settled(lambda: ((one.line, one.labels, one.within) for one in given))
     owing: dict[str, int] = {}
     for fingerprint, owed in netted.debts.items():
@@ -159,9 +153,10 @@ def count(
     if owing:
         digit = 10 ** (len(str(sum(owing.values()))) - 1)
         tally.doubts["owed"] = _UNPAID.format(sum(owing.values()) // digit * digit)
-    doubts = tuple(dict.fromkeys((*tally.doubts.values(), *netted.doubts)))
+    doubts = tuple(dict.fromkeys((*tally.doubts.values(), *tally.sights.doubts, *netted.doubts)))
+    assumed = *tally.sights.assumed, *netted.assumed
     increments, refused = tuple(map(Increment._make, booked)), tuple(dict.fromkeys(tally.refused))
-    return Counted(increments, tally.changed, refused, len(left_out), doubts, netted.assumed)
+    return Counted(increments, tally.changed, refused, len(left_out), doubts, assumed)
 
 
 def whole(value: str | float, scale: Decimal = _ONE) -> int | None:
@@ -191,6 +186,7 @@ class _Tally:
         first_read: bool,
         period_start: float,
         now: float = inf,
+        newborn: Collection[str] = (),
     ) -> None:
         self.states, self.scrapes = states, {target: sorted(instants) for target, instants in scrapes.items()}
         self.changed: dict[str, CounterState] = {}
@@ -201,6 +197,7 @@ class _Tally:
         self.buckets = Buckets()
         self._period_start = period_start if first_read or not states else None
         self._fresh = 0
+        self.sights = FirstSights(self.scrapes, newborn, lambda: self._begun_since, first_read or not states)
 
     @cached_property
     def _begun_since(self) -> float:
@@ -226,8 +223,8 @@ class _Tally:
         old = self.states.get(name)
         if old is None or created != old.created or within is not None or name in self.changed or scale != 1:
             return False
-        at, last, _, owed, fall = old
-        if fall is not None or not points or points[-1][0] > self._now:
+        at, last, _, owed, fall, kin, heir = old
+        if fall is not None or heir or not points or points[-1][0] > self._now:
             return False
         parts: list[tuple[int, int]] = []
         for instant, value in points:
@@ -245,28 +242,24 @@ class _Tally:
         if parts:
             self.buckets.book_short(parts, line, labels)
         if parts or at - old.at >= _REFRESH:
-            self.changed[name] = CounterState(at, last, created, owed)
+            self.changed[name] = CounterState(at, last, created, owed, None, kin)
         return True
 
     def add(self, series: CounterSamples) -> None:
         """The differences of a running total."""
-        name, _, _, points, _, created, _, scale, _ = series
+        name, _, _, points, _, created, _, _, _ = series
         old = self.changed.get(name) or self.states.get(name)
         at, last, moved, fall = (-inf, -1, True, None) if old is None else (old.at, old.value, False, old.fall)
-        restarted = old is not None and created != old.created and _restarted(old, created)
-        other = old is not None and not restarted and _is_other(old, created)
-        plain = scale is _ONE or scale == 1
+        back = old if old is not None and old.heir else None
+        if back is not None:
+            last, fall = -1, None
+        restarted = back is None and old is not None and created != old.created and _restarted(old, created)
+        other = back is None and old is not None and not restarted and _is_other(old, created)
         for instant, value in self._believed(series, points):
             if instant < at or (fall is not None and instant <= fall.seen and instant != at):
                 continue
-            number = (
-                int(value)
-                if plain and isinstance(value, str) and len(value) <= LARGEST_EXPONENT and value.isdecimal()
-                else None
-            )
-            if number is None and (number := self._number(series, value)) is None:
-                continue
-            if instant == at and number <= last:
+            number = self._number(series, value)
+            if number is None or (instant == at and (number <= last or last < 0)):
                 continue
             if other and instant - at > DOUBT:
                 # The process that was followed is gone: the other one is followed from here.
@@ -289,7 +282,7 @@ class _Tally:
                 anew = number < last
             if last < 0:
                 moved = True
-                self._first(series, instant, number)
+                self.sights.add(Sight(series, instant, number, back))
             elif number != last or anew:
                 moved = True
                 begin = at if instant - at <= LONGEST else self._begin(series, at, instant, anew=anew)
@@ -308,6 +301,14 @@ class _Tally:
         self.refused.append(said)
         self.doubts[f"{series.fingerprint} ahead"] = said
         return [point for point in points if point[0] <= self._now + _AHEAD]
+
+    def count_first_sights(self, given: Sequence[CounterSamples]) -> None:
+        """Count the first samples, once all of the reading is known."""
+        for sight, quantity, begin in self.sights.resolve(given, self.states, self.changed):
+            self._book(sight.series, quantity, begin, min(sight.at, self._now))
+        for name, sight in self.sights.replaced.items():
+            state = self.changed.get(name) or self.states[name]
+            self.changed[name] = state._replace(at=max(state.at, sight.at), heir=sight.series.fingerprint)
 
     def add_periods(self, series: CounterSamples) -> None:
         """The sum of values that each stand for a period: one value a period, however often it was scraped.
@@ -328,6 +329,9 @@ class _Tally:
             self._remember(series, old, at, last, moved=old is None or at > old.at)
 
     def _number(self, series: CounterSamples, value: str | float) -> int | None:
+        plain = isinstance(value, str) and len(value) <= LARGEST_EXPONENT and value.isdecimal()
+        if plain and (series.scale is _ONE or series.scale == 1):
+            return int(value)
         try:
             return whole(value, series.scale)
         except ValueError as error:
@@ -339,23 +343,11 @@ class _Tally:
         """Whether a lower value has a start that is known, which tells of no restart."""
         return series.created is not None or (old is not None and old.created is not None and passed <= DOUBT)
 
-    def _first(self, series: CounterSamples, instant: float, number: int) -> None:
-        created, earlier = series.created, self._scrape_before(series.target, instant)
-        if created is not None and self._begun_since <= created <= instant + _SKEW:
-            self._book(series, number, min(created, instant), instant)
-        elif earlier is not None:
-            self._book(series, number, earlier, instant)
-
     def _begin(self, series: CounterSamples, at: float, instant: float, *, anew: bool) -> float:
         """From when a difference after a gap was used: since the last look at the target, or the counter's start."""
-        looked = self._scrape_before(series.target, instant)
+        looked = scrape_before(self.scrapes, series.target, instant)
         created = series.created if anew else None
         return max(at, at if looked is None else looked, at if created is None else min(created, instant))
-
-    def _scrape_before(self, target: str, instant: float) -> float | None:
-        instants = self.scrapes.get(target, ())
-        place = bisect_left(instants, instant)
-        return instants[place - 1] if place else None
 
     def _book(self, series: CounterSamples, quantity: int, begin: float, end: float) -> None:
         if quantity:
@@ -382,12 +374,13 @@ class _Tally:
         if series.within is not None and (moved or owed):
             self.buckets.owe(series.fingerprint, owed, series.labels, series.within)
         if moved or old is None or created != old.created or at - old.at >= _REFRESH or fall != before:
-            self.changed[series.fingerprint] = CounterState(at, last, created, owed, fall)
+            kin = kin_of(series) if old is None or not old.kin else old.kin
+            self.changed[series.fingerprint] = CounterState(at, last, created, owed, fall, kin)
 
 
 def _is_other(old: CounterState, created: float | None) -> bool:
     """Whether a process answers that is not the one that is followed, and did not begin since."""
-    return created is not None and old.created is not None and abs(created - old.created) > _SAME_START
+    return created is not None and old.created is not None and abs(created - old.created) > SAME_START
 
 
 def _restarted(old: CounterState, created: float | None) -> bool:
@@ -396,4 +389,4 @@ def _restarted(old: CounterState, created: float | None) -> bool:
         return False
     if old.created is None:
         return created > old.at
-    return created > old.at - _SKEW and created > old.created + _SAME_START
+    return created > old.at - SKEW and created > old.created + SAME_START

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isfinite
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 
 #: A start is written with less than a second's exactness; a larger step is another process.
 _SAME_START: Final = 1.0
+#: A target that is not seen for so many seconds, and for so many scrapes, has gone.
+_GONE: Final = 300.0
+_GONE_SCRAPES: Final = 3
+#: A process that was seen for at most so long is short-lived.
+_SHORT: Final = 3600.0
+#: A first value so many times the largest of a short-lived process is none of a process that has just begun.
+_TOO_LARGE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,47 @@ class Targets:
             if len(instants) > 1
         ]
         return max(steps, default=None)
+
+
+class Life(NamedTuple):
+    """What was seen of a target that came while its Prometheus was read: first and last scrape, in Unix seconds.
+
+    `began` is the largest first value of its counters, `largest` the largest of all.
+    """
+
+    first: float
+    last: float
+    began: float = 0.0
+    largest: float = 0.0
+
+
+def short_lived(lives: Mapping[str, Life], fresh: Collection[str], step: float) -> frozenset[str]:
+    """Of the `fresh` targets those that have just begun: others of their job came and went, each within an hour.
+
+    `lives` are the targets seen coming, the fresh ones among them.
+    """
+    away = max(_GONE, _GONE_SCRAPES * step)
+    by_job: dict[str, list[str]] = {}
+    for target in lives:
+        by_job.setdefault(_job(target), []).append(target)
+    return frozenset(
+        target
+        for target in fresh
+        if target in lives
+        and any(_is_like(lives[target], lives[other], away) for other in by_job[_job(target)] if other != target)
+    )
+
+
+def _is_like(one: Life, other: Life, away: float) -> bool:
+    """Whether `other` was short-lived and had gone when `one` came, or `one` itself had when `other` came."""
+    if one.began > _TOO_LARGE * max(other.largest, 1.0):
+        return False
+    before = other.last - other.first <= _SHORT and other.last + away <= one.first
+    return before or (one.last - one.first <= _SHORT and one.last + away <= other.first)
+
+
+def _job(target: str) -> str:
+    return target.partition(" ")[0]
 
 
 def target_of(labels: Mapping[str, str]) -> str:

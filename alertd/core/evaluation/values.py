@@ -40,6 +40,7 @@ class SourceView:
     last_ok: datetime | None = None
     error: str = ""
     degraded: str = ""
+    assumed: str = ""
 
     def stale(self, now: datetime) -> bool:
         """Whether what it last saw is too old to speak for the present."""
