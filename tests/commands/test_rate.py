@@ -162,9 +162,12 @@ def test_a_person_sees_each_line_its_rule_and_the_sentence_that_justifies_it(tmp
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("provider,model,meter,quantity\nopenai,gpt-4o,input,many\n", "usage.csv: line 2: quantity"),
-        ("date,sum\n2026-03-01,5\n", "wanted are provider, model, meter, quantity"),
-        ("", "columns (none) are no usage"),
+        (
+            "provider,model,meter,quantity\nopenai,gpt-4o,input,many\n",
+            "usage.csv: line 2: column quantity holds no number",
+        ),
+        ("date,sum\n2026-03-01,5\n", "wanted are date, provider, model with a column per meter"),
+        ("", "the file is empty"),
     ],
 )
 def test_a_file_that_cannot_be_rated_is_one_clear_error(tmp_path, alertd_rate, text, fault) -> None:
@@ -223,7 +226,7 @@ def test_the_trace_costs_to_the_cent_what_the_list_itself_computes_for_small_req
 
 
 def _tokens(rows) -> int:
-    """Every token once: cached ones are within the input unless there are more of them."""
+    """Every token once: cached ones are within OpenAI's input, and beside Anthropic's."""
     return sum(
         int(row["output_tokens"]) + max(within, 0) + int(row["cache_read_tokens"]) + int(row["cache_write_tokens"])
         for row in rows
@@ -234,7 +237,7 @@ def _tokens(rows) -> int:
 def _uncached(row) -> int:
     cached = int(row["cache_read_tokens"]) + int(row["cache_write_tokens"])
     total = int(row["input_tokens"])
-    return total - cached if cached <= total else total
+    return total if row["provider"] == "anthropic" else total - cached
 
 
 def _independent(rows) -> dict[str, Decimal]:

@@ -1,0 +1,148 @@
+"""Numbers and money as files write them: the decimal sign is the file's own habit, a currency's sign is read.
+
+A file that writes numbers in two ways, or that cannot be told, is a fault; nothing is guessed cell by cell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Final, Literal
+
+from alertd.core.formats.faults import FormatError
+from alertd.core.money import LARGEST
+from alertd.core.usage import LARGEST_EXPONENT
+
+Decimals = Literal["point", "comma"]
+
+_PLAIN: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?\Z", re.ASCII)
+_GROUPED: Final = re.compile(r"[+-]?\d{1,3}([.,])\d{3}(\1\d{3})*\Z", re.ASCII)
+_MIXED: Final = re.compile(r"[+-]?\d{1,3}(?:([.,])\d{3})+(?!\1)[.,]\d+\Z", re.ASCII)
+_ONE_SIGN: Final = re.compile(r"[+-]?\d*([.,])\d+\Z", re.ASCII)
+_BLANKS: Final = str.maketrans("", "", " \u00a0\u202f\u2009'’_")
+_SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "€": ("EUR",),
+    "£": ("GBP",),
+    "¥": ("JPY", "CNY"),
+    "￥": ("CNY", "JPY"),
+    "₹": ("INR",),
+    "₩": ("KRW",),
+    "元": ("CNY",),
+    "zł": ("PLN",),
+    "R$": ("BRL",),
+    "US$": ("USD",),
+    "CA$": ("CAD",),
+    "A$": ("AUD",),
+    "C$": ("CAD",),
+    "S$": ("SGD",),
+    "HK$": ("HKD",),
+    "$": ("USD", "CAD", "AUD", "SGD", "HKD", "NZD", "MXN"),
+}
+_CODE: Final = re.compile(r"(?:^([A-Za-z]{3})(?=[\d\s+\-.(]))|(?:(?<=[\d\s).])([A-Za-z]{3})$)")
+
+
+@dataclass(slots=True)
+class Figures:
+    """The numbers of one file. `decimals` is the habit that is used; what was seen of it is collected on the way."""
+
+    decimals: Decimals = "point"
+    forced: bool = False
+    seen: dict[str, str] = field(default_factory=dict)
+
+    def whole(self, text: str, column: str, place: str) -> int:
+        """A quantity: a whole number. ValueError names the column, never the text."""
+        found = self.number(text, column, place, is_whole=True)
+        if found.adjusted() >= LARGEST_EXPONENT:
+            raise ValueError(f"column {column} is larger than any quantity")
+        if found != found.to_integral_value():
+            raise ValueError(f"column {column} is no whole number in the meter's own unit")
+        return int(found)
+
+    def number(self, text: str, column: str, place: str, *, is_whole: bool = False) -> Decimal:
+        """A number without a currency, by the file's habit."""
+        plain = text.strip().translate(_BLANKS).replace("\u2212", "-")
+        if plain.startswith("(") and plain.endswith(")"):
+            plain = f"-{plain[1:-1]}"
+        self._notice(plain, place, is_whole=is_whole)
+        if self.decimals == "comma":
+            plain = plain.replace(".", "").replace(",", ".")
+        elif _MIXED.match(plain) or (_GROUPED.match(plain) and "," in plain):
+            plain = plain.replace(",", "")
+        if not _PLAIN.match(plain) and not _ONE_SIGN.match(plain):
+            raise ValueError(f"column {column} holds no number")
+        try:
+            return Decimal(plain)
+        except InvalidOperation:
+            raise ValueError(f"column {column} holds no number") from None
+
+    def money(self, text: str, column: str, place: str) -> tuple[Decimal, tuple[str, ...]]:
+        """An amount, and the currencies that its sign or code may mean (none where it has none)."""
+        plain = text.strip()
+        currencies: tuple[str, ...] = ()
+        if code := _CODE.search(plain):
+            currencies = ((code[1] or code[2]).upper(),)
+            plain = (plain[: code.start()] + plain[code.end() :]).strip()
+        for sign, meant in _SIGNS.items():
+            if sign in plain:
+                currencies, plain = currencies or meant, plain.replace(sign, "")
+                break
+        amount = self.number(plain, column, place)
+        if not -LARGEST < amount < LARGEST:
+            raise ValueError(f"column {column} is more than any bill")
+        return amount, currencies
+
+    def _notice(self, text: str, place: str, *, is_whole: bool) -> None:
+        """Keep what a number proves of the habit: `point`, `comma`, or that it may be either."""
+        if "," not in text and "." not in text:
+            return
+        if _MIXED.match(text):
+            proof = "comma" if text.rfind(",") > text.rfind(".") else "point"
+        elif grouped := _GROUPED.match(text):
+            sign = grouped[1]
+            many = text.count(sign) > 1
+            zero = text.lstrip("+-").startswith("0")
+            if zero and not many:
+                proof = "comma" if sign == "," else "point"
+            elif many or (is_whole and (sign == "," or not text.endswith(".000"))):
+                proof = "point" if sign == "," else "comma"
+            else:
+                proof = "either," if sign == "," else "either."
+        elif one := _ONE_SIGN.match(text):
+            proof = "comma" if one[1] == "," else "point"
+        else:
+            return
+        self.seen.setdefault(proof, place)
+
+    def habit(self) -> Decimals:
+        """The habit that the whole file proves. FormatError where it contradicts itself or cannot be told."""
+        if self.forced:
+            return self.decimals
+        point, comma = self.seen.get("point"), self.seen.get("comma")
+        if point and comma:
+            raise FormatError(
+                f"numbers are written in two ways, with a decimal point ({point}) and with a decimal comma ({comma});"
+                " say which one it is (--decimals point or --decimals comma)"
+            )
+        if comma:
+            return "comma"
+        if "either," in self.seen and not point:
+            raise FormatError(
+                f"{self.seen['either,']}: a comma may be of thousands or of decimals and no other number tells which;"
+                " say which one it is (--decimals point or --decimals comma)"
+            )
+        return "point"
+
+
+def currency_of(meant: tuple[str, ...], said: str, default: str, column: str) -> str:
+    """The currency of an amount: what the row says, unless its sign contradicts that; else the sign's own."""
+    if said:
+        if meant and said not in meant:
+            raise ValueError(f"column {column} has the sign of {meant[0]}, and its currency is {said}")
+        return said
+    if not meant or default in meant:
+        return default
+    if len(meant) > 1 and meant[0] != "USD":
+        raise ValueError(f"column {column} has a sign of {' or '.join(meant)}; add a column currency")
+    return meant[0]

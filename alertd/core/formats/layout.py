@@ -1,0 +1,142 @@
+"""What a layout declares: how a file is recognised by its header, and what each of its columns means. No reading here.
+
+A known layout is one file in `layouts` with a `LAYOUT`; docs/files.md says how one is added.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from alertd.core.usage import Modifiers
+
+#: One flat row of a JSON file: dotted names and the text of their values.
+Flat = dict[str, str]
+#: What a column is: see the functions below, one for each.
+Role = Literal[
+    "tokens",
+    "requests",
+    "money",
+    "reported",
+    "quantity",
+    "unit",
+    "meter",
+    "token_total",
+    "time",
+    "end",
+    "model",
+    "provider",
+    "account",
+    "currency",
+    "charge",
+    "instance",
+    "modifier",
+    "label",
+    "ignored",
+]
+#: How a gateway's own money stands to its tokens: charged by a provider, or worked out by the gateway.
+Money = Literal["billed", "reported"]
+
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_MARKS: Final = re.compile(r"[\s\-./:()\[\]（）#@]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one column means. `meter` and `modifiers` are of tokens; `name` is of a label or modifier.
+
+    `part_of` names what a money column is a part of ("total": it counts only where the file has no total).
+    `exclusive` input holds no cached token. `summed` columns of one meter add up, others repeat each other.
+    """
+
+    role: Role
+    name: str = ""
+    modifiers: Modifiers = ()
+    exclusive: bool = False
+    part: bool = False
+    currency: str = ""
+    cents: int = 0
+    summed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A file format by its header.
+
+    `recognised_by` are columns that every file of it has (any spelling of case, blanks and marks). `includes` says
+    which parts are within its totals: `cache` and `input_modality` in the input, `reasoning` and `output_modality` in
+    the output; an empty set: none; None: the rows decide. `values` turns a column's words into ours. `others` is what
+    an undeclared column means; one that counts tokens or money is a fault. `path` leads into a JSON document to its
+    rows (`data[].results[]`), `carry` names fields of the objects on the way, `where` the values of the rows that
+    count; `objects` turns objects into rows where a path is not enough.
+    """
+
+    name: str
+    title: str
+    recognised_by: tuple[str, ...]
+    columns: Mapping[str, Column]
+    provider: str = ""
+    currency: str = "USD"
+    zone: str = "UTC"
+    money: Money = "billed"
+    includes: frozenset[str] | None = None
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    others: Literal["label", "ignored"] = "ignored"
+    path: str = ""
+    carry: tuple[str, ...] = ()
+    objects: Callable[[Iterable[object]], Iterator[Flat]] | None = None
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    note: str = ""
+
+    def fits(self, header: Iterable[str]) -> bool:
+        """Whether a header (plain names) is of this layout."""
+        return {plain(name) for name in self.recognised_by} <= set(header)
+
+
+def plain(name: str) -> str:
+    """A column's name without case, blanks and marks: `Input Tokens` and `inputTokens` are input_tokens."""
+    return _MARKS.sub("_", _CAMEL.sub("_", name.strip().strip("\ufeff"))).strip("_").lower()
+
+
+def tokens(meter: str, *, exclusive: bool = False, summed: bool = False, **modifiers: str) -> Column:
+    """A count of a meter; `exclusive` input has no cached tokens in it, `summed` ones add up with their like."""
+    return Column("tokens", meter, tuple(sorted(modifiers.items())), exclusive=exclusive, summed=summed)
+
+
+def money(currency: str = "", *, part: bool = False, cents: int = 0, summed: bool = False) -> Column:
+    """Money that was charged; a `part` counts only where there is no total. `cents`: how many decimals a unit has."""
+    return Column("money", currency=currency, part=part, cents=cents, summed=summed)
+
+
+def label(name: str) -> Column:
+    """What usage can be attributed by."""
+    return Column("label", name)
+
+
+def modifier(name: str) -> Column:
+    """What a price depends on: tier, context, region, speed, batch, cache_ttl, modality."""
+    return Column("modifier", name)
+
+
+TIME: Final = Column("time")
+END: Final = Column("end")
+MODEL: Final = Column("model")
+PROVIDER: Final = Column("provider")
+ACCOUNT: Final = Column("account")
+CURRENCY: Final = Column("currency")
+METER: Final = Column("meter")
+QUANTITY: Final = Column("quantity")
+UNIT: Final = Column("unit")
+CHARGE: Final = Column("charge")
+INSTANCE: Final = Column("instance")
+REQUESTS: Final = Column("requests", "requests")
+TOKEN_TOTAL: Final = Column("token_total")
+REPORTED: Final = Column("reported")
+IGNORED: Final = Column("ignored")
+
+
+def ignored(*names: str) -> dict[str, Column]:
+    """Columns that are known and not read."""
+    return dict.fromkeys(names, IGNORED)

@@ -1,0 +1,1 @@
+"""One declaration a file format: a module here with a LAYOUT is a known layout."""

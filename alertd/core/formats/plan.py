@@ -1,0 +1,218 @@
+"""What every column of one file means: by its layout, by what was said, by the words of the field. Reads no row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from alertd.core.formats.faults import FormatError, named
+from alertd.core.formats.figures import Decimals
+from alertd.core.formats.known import known_layouts, recognised
+from alertd.core.formats.layout import IGNORED, METER, UNIT, Column, Layout, Role, label, plain
+from alertd.core.formats.parts import Cached
+from alertd.core.formats.table import Table
+from alertd.core.formats.times import DateOrder
+from alertd.core.formats.words import IDENTITIES, TEXT, TRAINING, counts, meaning, meant
+
+#: Roles of which a file has one column: the first in the file's own order is read, others are labels.
+_SINGLE: Final[frozenset[Role]] = frozenset(
+    {"time", "end", "model", "provider", "account", "currency", "charge", "meter", "quantity", "unit", "instance"}
+)
+#: Which of several columns of one role is read.
+_FIRST: Final[Mapping[str, tuple[str, ...]]] = {
+    "model": ("model", "response_model", "model_permaslug", "provided_model_name", "model_id", "slug"),
+    "provider": ("custom_llm_provider", "provider", "litellm_provider"),
+    "time": ("timestamp", "start_time_iso", "start_time", "start", "date"),
+    "end": ("end_time_iso", "end_time", "end"),
+}
+_FREE: Final = Layout(
+    "free", "alertd's own layouts: a column per meter, one meter a row, or costs", (), {}, others="label"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is said of a file from outside: settings of a source, options of a command.
+
+    `month` is its first instant, for rows without a time. `columns` are own names -> known ones, `label` or `ignore`.
+    """
+
+    provider: str = ""
+    account: str = ""
+    currency: str = ""
+    month: str = ""
+    cached: Cached = "auto"
+    decimals: Decimals | None = None
+    dates: DateOrder | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    source: str = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A column of the file: where it is, its name for messages, and what it means."""
+
+    at: int
+    name: str
+    column: Column
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The columns of one file by role, its layout, and what is to be said of them."""
+
+    layout: Layout
+    places: tuple[Place, ...]
+    notes: tuple[str, ...]
+
+    def of(self, *roles: Role) -> tuple[Place, ...]:
+        """The columns of these roles."""
+        return tuple(place for place in self.places if place.column.role in roles)
+
+    def one(self, role: Role) -> Place | None:
+        """The column of a role, where there is one."""
+        return next(iter(self.of(role)), None)
+
+
+def plan_of(table: Table, said: Said) -> Plan:
+    """What the columns of a file mean. FormatError names every column that counts and is not understood."""
+    layout = table.layout or recognised(table.header) or _FREE
+    names = [plain(name) for name in table.header]
+    own = _own(said)
+    places: list[Place] = []
+    faults: list[str] = []
+    left: dict[str, list[str]] = {"text": [], "identity": []}
+    for at, (name, written) in enumerate(zip(names, table.header, strict=True)):
+        column = own.pop(name, None) or layout.columns.get(name)
+        if column is None and layout is _FREE:
+            column = meaning(name)
+        if column is None:
+            if counts(name) and not (layout is not _FREE and meaning(name) is IGNORED):
+                faults.append(_not_understood(written))
+                continue
+            if layout.others == "ignored" or not name:
+                continue
+            if name in TEXT or name in IDENTITIES:
+                left["text" if name in TEXT else "identity"].append(written)
+                continue
+            column = label(written.strip().lower())
+        elif column.role == "label" and not column.name:
+            column = label(written.strip().lower())
+        places.append(Place(at, written.strip(), column))
+    if own:
+        faults.append(f"--columns names {named(own)}, which the file does not have")
+    if faults:
+        raise FormatError(faults)
+    chosen = _chosen(places, layout)
+    _require(chosen, table, said)
+    return Plan(layout, tuple(chosen), tuple(_notes(layout, left)))
+
+
+def _own(said: Said) -> dict[str, Column]:
+    found: dict[str, Column] = {}
+    for name, word in said.columns.items():
+        column = meant(word)
+        if column is None:
+            raise FormatError(f"--columns: {named([word])} is no known column; name one, or label, or ignore")
+        found[plain(name)] = column
+    return found
+
+
+def _chosen(places: Iterable[Place], layout: Layout) -> list[Place]:
+    """Of several columns of a role that a file has once, the best known; the others are labels or left out."""
+    kept: list[Place] = []
+    by_role: dict[Role, list[Place]] = {}
+    for place in places:
+        if place.column.role in _SINGLE:
+            by_role.setdefault(place.column.role, []).append(place)
+        else:
+            kept.append(place)
+    for role, found in by_role.items():
+        order = _FIRST.get(role, ())
+
+        def rank(place: Place, order: tuple[str, ...] = order) -> int:
+            name = plain(place.name)
+            return order.index(name) if name in order else len(order)
+
+        found.sort(key=rank)
+        kept.append(found[0])
+        if layout.others == "label" and role in {"provider", "account"}:
+            kept.extend(Place(one.at, one.name, label(one.name.lower())) for one in found[1:])
+    roles = {place.column.role for place in kept}
+    if layout is _FREE:
+        kept = [_in_free(place, roles) for place in kept]
+    return sorted(kept, key=lambda place: place.at)
+
+
+def _in_free(place: Place, roles: set[Role]) -> Place:
+    """Words that mean something in one company only: a meter and a unit where there is a quantity."""
+    if place.column in (METER, UNIT) and "quantity" not in roles:
+        return Place(place.at, place.name, label(place.name.lower()))
+    if place.column.role == "quantity" and not {"meter", "instance"} & roles:
+        return Place(place.at, place.name, IGNORED)
+    return place
+
+
+def _require(places: Iterable[Place], table: Table, said: Said) -> None:
+    """That there is something to read, and a time."""
+    roles = {place.column.role for place in places}
+    counted = bool(roles & {"tokens", "quantity", "requests"}) and bool(roles & {"model", "instance"})
+    if not counted and not roles & {"money", "reported"}:
+        raise FormatError(_no_layout(table, roles))
+    if "time" not in roles and not said.month:
+        raise FormatError(
+            "no column of times: name one timestamp or date, say which it is (--columns NAME=timestamp),"
+            " or which month the rows are of (--period 2026-11)"
+        )
+
+
+def _no_layout(table: Table, roles: set[Role]) -> str:
+    wanted = (
+        "wanted are date, provider, model with a column per meter (input_tokens, output_tokens, ...)"
+        " or with meter, quantity; or date and cost; `alertd formats` lists the known layouts"
+    )
+    if not table.header:
+        return f"the file is empty; {wanted}"
+    found = [name for name in table.header if meaning(plain(name))]
+    near = _nearest(table)
+    if not found:
+        return f"none of its {len(table.header)} columns has a known name, so nothing of it is read; {wanted}{near}"
+    lacks = "" if roles & {"model"} or not roles & {"tokens"} else ", but no model"
+    return f"its columns {named(found)} are no usage and no cost{lacks}; {wanted}{near}"
+
+
+def _nearest(table: Table) -> str:
+    """The known layout that lacks the least, where most of it is there."""
+    names = {plain(name) for name in table.header}
+    for layout in known_layouts():
+        needed = {plain(name) for name in layout.recognised_by}
+        lacking = needed - names
+        if needed and 0 < len(lacking) <= len(needed) // 3:
+            return f"; it looks like {layout.title}, without {named(sorted(lacking))}"
+    return ""
+
+
+def _not_understood(name: str) -> str:
+    shown = named([name])
+    return (
+        f"column {shown} counts tokens or money and is not understood: say what it is"
+        f" (--columns '{name.strip()[:60] if named([name]) == name.strip() else 'NAME'}=output_tokens', ...=cost,"
+        " ...=label or ...=ignore)"
+    )
+
+
+def _notes(layout: Layout, left: Mapping[str, list[str]]) -> Iterable[str]:
+    if layout is not _FREE:
+        yield f"read as {layout.title}"
+        if layout.note:
+            yield layout.note
+    if left["text"]:
+        yield f"columns of free text are never labels: {named(left['text'])} left out"
+    if left["identity"]:
+        yield f"columns that name each row are no labels: {named(left['identity'])} left out"
+
+
+def refines_training(name: str) -> bool:
+    """Whether a label refines the tokens of a training job."""
+    return name in TRAINING

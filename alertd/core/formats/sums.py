@@ -1,0 +1,282 @@
+"""The one loop over a file's rows: what is alike adds up, so that memory grows with series and minutes only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from operator import itemgetter
+from typing import Final
+
+from alertd.core.formats.faults import FormatError
+from alertd.core.formats.figures import Figures
+from alertd.core.formats.parts import INPUT, Kind, Parts, Seen, Slot, Token, kind_of
+from alertd.core.formats.plan import Place, Plan
+from alertd.core.formats.table import Table
+from alertd.core.formats.times import Times
+from alertd.core.money import LARGEST
+from alertd.core.usage import LARGEST_EXPONENT
+
+#: What a group of rows has in common: its cut start, its cut end, and its other cells.
+Key = tuple[str, str, tuple[str, ...]]
+#: More than this of one kind is no list that anybody reads.
+_FAULTS: Final = 20
+_LARGEST: Final = 10**LARGEST_EXPONENT
+_MOST_TIMES: Final = 200_000
+
+
+@dataclass(slots=True)
+class Group:
+    """The sums of the rows that are alike. `money` is by column and by the currencies that its sign may mean."""
+
+    line: int
+    counts: list[int]
+    quantity: Decimal = Decimal(0)
+    money: dict[tuple[int, tuple[str, ...]], Decimal] = field(default_factory=dict)
+    seen: Seen = field(default_factory=Seen)
+
+
+@dataclass(slots=True)
+class Sums:
+    """Everything that the rows of a file add up to."""
+
+    groups: dict[Key, Group] = field(default_factory=dict)
+    rows: int = 0
+    faults: list[str] = field(default_factory=list)
+    more_faults: int = 0
+
+    def fault(self, text: str) -> None:
+        """Keep a fault, or count it."""
+        if len(self.faults) < _FAULTS:
+            self.faults.append(text)
+        else:
+            self.more_faults += 1
+
+    def raise_faults(self) -> None:
+        """FormatError with what was kept."""
+        if self.faults:
+            more = [f"and {self.more_faults} more lines with faults"] if self.more_faults else []
+            raise FormatError([*self.faults, *more])
+
+
+class Reader:
+    """One file's columns as its rows are read by them."""
+
+    def __init__(self, plan: Plan, figures: Figures, times: Times, *, has_month: bool = False) -> None:
+        self.plan, self.figures, self.times, self._has_month = plan, figures, times, has_month
+        self.counted = plan.of("tokens", "requests", "token_total")
+        self.dims = plan.of(
+            "model", "provider", "account", "meter", "currency", "charge", "instance", "unit", "modifier", "label"
+        )
+        self.money = plan.of("money", "reported")
+        self.quantity = plan.one("quantity")
+        total = next((n for n, one in enumerate(self.counted) if one.column.role == "token_total"), None)
+        tokens = [
+            Token(n, _plain(one), (one.column.name, one.column.modifiers), one.column.exclusive)
+            for n, one in enumerate(self.counted)
+            if one.column.role == "tokens"
+        ]
+        self.parts = Parts(tokens, total, plan.layout.includes)
+        self._twice = _repeated(tokens, self.counted)
+        self._width = 1 + max((one.at for one in plan.places), default=0)
+        self._money_twice = [one for one in self.money if not one.column.part and not one.column.summed]
+        if len(self._money_twice) < 2:  # noqa: PLR2004 - two that could repeat each other
+            self._money_twice = []
+
+    def sums(  # noqa: PLR0912, PLR0915 - the one hot loop: a call a row costs as much as the row
+        self, table: Table, keep: Callable[[Sequence[str]], bool] | None = None
+    ) -> Sums:
+        """The sums of a table's rows. Faults of rows are collected, each with its line."""
+        sums = Sums()
+        groups, cuts, cut = sums.groups, dict[str, str](), self.times.cut
+        rows, line_of = table.opened()
+        cells = _getter([one.at for one in self.dims])
+        counted = _getter([one.at for one in self.counted])
+        time, end = self.plan.one("time"), self.plan.one("end")
+        time_at, end_at = (time.at if time else -1), (end.at if end else -1)
+        width, twice, is_open = self._width, bool(self._twice), self.parts.open
+        money, quantity, numbers = bool(self.money), self.quantity is not None, len(self.counted)
+        for row in rows:
+            if len(row) < width:
+                if not any(row):
+                    continue
+                row = [*row, *[""] * (width - len(row))]  # noqa: PLW2901 - spreadsheets leave empty cells out
+            if keep is not None and not keep(row):
+                continue
+            sums.rows += 1
+            try:
+                start = ends = ""
+                if time_at >= 0:
+                    text = row[time_at]
+                    start = cuts.get(text) or cuts.setdefault(text, cut(text.strip()))
+                if end_at >= 0 and (text := row[end_at]):
+                    ends = cuts.get(text) or cuts.setdefault(text, cut(text.strip()))
+                key = (start, ends, cells(row))
+                group = groups.get(key)
+                if group is None:
+                    if not start and time_at >= 0 and any(row):
+                        self._needs_time(row)
+                    group = groups[key] = Group(line_of(), [0] * numbers)
+                if numbers:
+                    try:
+                        values = [int(cell) if cell else 0 for cell in counted(row)]
+                    except ValueError:
+                        values = self._whole(counted(row), line_of())
+                    if twice:
+                        self._once(values, counted(row), group, line_of)
+                    if is_open:
+                        self.parts.look(values, group.seen, line_of())
+                    for n, value in enumerate(values):
+                        if value:
+                            group.counts[n] += value
+                if quantity:
+                    self._add_quantity(row, group, line_of)
+                if money:
+                    self._add_money(row, group, line_of)
+            except ValueError as error:
+                sums.fault(f"line {line_of()}: {error}")
+            if len(cuts) > _MOST_TIMES:
+                cuts.clear()
+        for group in groups.values():
+            if any(abs(n) >= _LARGEST for n in group.counts):
+                sums.fault(f"line {group.line}: tokens are more than any quantity")
+        return sums
+
+    def _needs_time(self, row: Sequence[str]) -> None:
+        """A row without a time that counts something is a fault, unless the month was said."""
+        if not self._has_month and any(row[one.at].strip() not in {"", "0"} for one in (*self.counted, *self.money)):
+            raise ValueError("no time; say which month it was (--period 2026-11)")
+
+    def _whole(self, cells: Sequence[str], line: int) -> list[int]:
+        found = []
+        for cell, place in zip(cells, self.counted, strict=True):
+            text = cell.strip()
+            found.append(0 if _is_nothing(text) else self.figures.whole(text, place.name, f"line {line}"))
+        return found
+
+    def _once(self, values: list[int], cells: Sequence[str], group: Group, line_of: Callable[[], int]) -> None:
+        """Columns of one meter count once where they are equal. ValueError where they are not."""
+        for places in self._twice:
+            first = -1
+            for n in places:
+                if not cells[n].strip():
+                    continue
+                if first < 0:
+                    first = n
+                elif values[n] == values[first]:
+                    values[n] = 0
+                elif self._is_input(n) and self._cached(values):
+                    self._settle_input(values, (first, n), group, line_of())
+                else:
+                    raise self._unequal(first, n)
+
+    def _settle_input(self, values: list[int], pair: tuple[int, int], group: Group, line: int) -> None:
+        """Of an input with and one without its cached tokens, keep the smaller: cached ones are beside it."""
+        low, high = sorted(pair, key=lambda n: values[n])
+        if values[high] != values[low] + self._cached(values):
+            raise self._unequal(*pair)
+        group.seen.beside.setdefault("cache", line)
+        values[high] = 0
+
+    def _is_input(self, n: int) -> bool:
+        return (self.counted[n].column.name, self.counted[n].column.modifiers) == INPUT
+
+    def _cached(self, values: Sequence[int]) -> int:
+        return sum(values[n] for n in self.parts.kinds.get("cache", ()))
+
+    def _unequal(self, first: int, second: int) -> ValueError:
+        return ValueError(
+            f"columns {self.counted[first].name} and {self.counted[second].name} count the same and differ;"
+            f" say which one counts (--columns '{self.counted[second].name}=ignore')"
+        )
+
+    def _add_quantity(self, row: Sequence[str], group: Group, line_of: Callable[[], int]) -> None:
+        text = row[self.quantity.at].strip() if self.quantity else ""
+        if self.quantity is None or _is_nothing(text):
+            return
+        try:
+            group.quantity += int(text)
+        except ValueError:
+            group.quantity += self.figures.number(
+                text, self.quantity.name, f"line {line_of()}", is_whole=self.plan.one("unit") is None
+            )
+
+    def _add_money(self, row: Sequence[str], group: Group, line_of: Callable[[], int]) -> None:
+        amounts: list[tuple[Place, Decimal]] = []
+        for place in self.money:
+            text = row[place.at].strip()
+            if _is_nothing(text):
+                continue
+            currencies: tuple[str, ...] = ()
+            amount = _exact(text)
+            if amount is None or (self.figures.decimals == "comma" and "." in text):
+                amount, currencies = self.figures.money(text, place.name, f"line {line_of()}")
+            elif "." in text:
+                self.figures.seen.setdefault("point", f"line {line_of()}") if _is_proof(text) else None
+            key = (place.at, currencies)
+            group.money[key] = group.money.get(key, Decimal(0)) + amount
+            if self._money_twice and place in self._money_twice:
+                amounts.append((place, amount))
+        if len(amounts) > 1 and any(amount != amounts[0][1] for _, amount in amounts):
+            other = next(place for place, amount in amounts if amount != amounts[0][1])
+            raise ValueError(
+                f"columns {amounts[0][0].name} and {other.name} are both the cost and differ;"
+                f" say which one counts (--columns '{other.name}=ignore')"
+            )
+
+
+def _exact(text: str) -> Decimal | None:
+    """A number as programs write it; None where it has to be read more closely."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not amount.is_finite():
+        raise ValueError("an amount is not finite")
+    if not -LARGEST < amount < LARGEST:
+        raise ValueError("an amount is more than any bill")
+    return amount
+
+
+def _is_proof(text: str) -> bool:
+    """Whether a number with a point cannot be one of thousands: 12.50, 0.123, but not 1.234."""
+    whole, _, decimals = text.partition(".")
+    return len(decimals) != 3 or whole.lstrip("+-") in {"", "0"} or len(whole.lstrip("+-")) > 3  # noqa: PLR2004 - thousands
+
+
+def _is_nothing(text: str) -> bool:
+    return text in {"", "-", "NULL", "null", "None", "N/A", "n/a", "NaN", "nan", "—", "\\N"}
+
+
+def _plain(place: Place) -> str:
+    return place.name.lower().replace(" ", "_")
+
+
+def _repeated(tokens: Sequence[Token], counted: Sequence[Place]) -> list[list[int]]:
+    """Columns that count the same meter, unless they are declared to add up."""
+    found: dict[Slot, list[int]] = {}
+    for token in tokens:
+        if not counted[token.at].column.summed and token.slot[0] != "predicted":
+            found.setdefault(token.slot, []).append(token.at)
+    requests = [n for n, one in enumerate(counted) if one.column.role == "requests"]
+    totals = [n for n, one in enumerate(counted) if one.column.role == "token_total"]
+    return [places for places in (*found.values(), requests, totals) if len(places) > 1]
+
+
+def _getter(places: Sequence[int]) -> Callable[[Sequence[str]], tuple[str, ...]]:
+    """The cells at some places, as a tuple whatever their number."""
+    if not places:
+        return lambda _: ()
+    if len(places) == 1:
+        (only,) = places
+        return lambda row: (row[only],)
+    return itemgetter(*places)
+
+
+def kinds_used(parts: Parts, groups: Iterable[Group]) -> tuple[Kind, ...]:
+    """The kinds of parts that any of the groups has tokens of."""
+    sums = [0] * (1 + max((one.at for one in parts.columns), default=0))
+    for group in groups:
+        for one in parts.columns:
+            sums[one.at] += abs(group.counts[one.at])
+    return tuple(dict.fromkeys(kind for one in parts.columns if sums[one.at] and (kind := kind_of(one.slot))))

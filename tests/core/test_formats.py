@@ -1,0 +1,264 @@
+"""Files of no known layout: columns, numbers, signs and times by the file's own habit, or a fault that asks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from alertd.core.formats.faults import FormatError
+from alertd.core.formats.plan import Said
+from alertd.core.formats.reading import Contents, read_table
+from alertd.core.rating import rate
+from alertd.wire.pricebook import price_book
+from alertd.wire.tables import open_table
+
+
+@pytest.fixture
+def read(tmp_path: Path):
+    def of(text: str, **said) -> Contents:
+        path = tmp_path / "usage.csv"
+        path.write_text(text, encoding="utf-8")
+        return read_table(open_table(path), Said(**said))
+
+    return of
+
+
+def rated(contents: Contents) -> Decimal:
+    bill = rate(contents.usage, price_book([]))
+    assert not bill.unpriced
+    return bill.totals["USD"]
+
+
+def meters(contents: Contents) -> dict[str, int]:
+    found: dict[str, int] = defaultdict(int)
+    for one in contents.usage:
+        found[" ".join([one.line.meter, *(f"{name}={value}" for name, value in one.line.modifiers)])] += one.quantity
+    return dict(found)
+
+
+def billed(contents: Contents) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = defaultdict(Decimal)
+    for one in contents.costs:
+        found[one.cost.currency] += one.cost.amount
+    return dict(found)
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "truth"),
+    [
+        pytest.param("input_tokens,output_tokens,input_cached_tokens,input_uncached_tokens,provider,model",
+                     "59200,10646,5760,53440,openai,gpt-4o", "0.24726", id="a total beside its parts"),
+        pytest.param("provider,model,input_tokens,cache_creation_5m_tokens,cache_creation_1h_tokens,output_tokens",
+                     "anthropic,claude-sonnet-4-5,3,1000,1000000,0", "6.003759", id="writes of one hour"),
+        pytest.param("provider,model,prompt_tokens,candidates_tokens,thoughts_tokens",
+                     "google,gemini-2.5-flash,15,359,661", "0.0025545", id="thoughts beside candidates"),
+        pytest.param("provider,model,input_tokens,output_tokens,reasoning_tokens",
+                     "google,gemini-2.5-flash,15,359,661", "0.0025545", id="more reasoning than output"),
+        pytest.param("provider,model,input_tokens,output_tokens,reasoning_tokens",
+                     "openai,gpt-5,0,1000000,400000", "10", id="reasoning within the output"),
+        pytest.param("provider,model,input_tokens,prompt_tokens,output_tokens,completion_tokens",
+                     "openai,gpt-4o,1000000,1000000,100000,100000", "3.50", id="one meter by two names"),
+        pytest.param("provider,model,input_tokens,cached_tokens,cache_read_input_tokens,output_tokens",
+                     "openai,gpt-4o,1000000,400000,400000,0", "2.00", id="cached by two names"),
+        pytest.param("provider,model,input_tokens,cache_creation_input_tokens,cache_read_input_tokens,output_tokens",
+                     "anthropic,claude-sonnet-4-5,2000000,0,1000000,0", "6.30", id="Anthropic's own triple"),
+        pytest.param("provider,model,prompt_tokens,cache_read_input_tokens,completion_tokens",
+                     "anthropic,claude-sonnet-4-20250514,2459,2455,23", "0.0010935", id="a gateway's prompt tokens"),
+        pytest.param("provider,model,gen_ai.usage.input_tokens,gen_ai.usage.output_tokens",
+                     "openai,gpt-4o,1000000,100000", "3.50", id="OpenTelemetry's dots"),
+        pytest.param("provider,model,inputTokens,outputTokens", "openai,gpt-4o,1000000,100000", "3.50",
+                     id="camel case"),
+        pytest.param("provider,model,Input Tokens,Output Tokens", 'openai,gpt-4o,"1,000,000","100,000"', "3.50",
+                     id="thousands"),
+    ],
+)  # fmt: skip
+def test_every_column_of_tokens_counts_once(read, columns, row, truth) -> None:
+    assert rated(read(f"date,{columns}\n2026-11-20,{row}\n")) == Decimal(truth)
+
+
+def test_audio_beside_text_is_a_meter_of_its_own(read) -> None:
+    head = "date,provider,model,input_tokens,input_audio_tokens,output_tokens,output_audio_tokens\n"
+    apart = read(f"{head}2026-11-20,openai,gpt-realtime,100000,1000000,100000,1000000\n")
+    within = read(f"{head}2026-11-20,openai,gpt-realtime,1100000,1000000,1100000,1000000\n")
+    assert meters(apart) == meters(within)
+    assert meters(apart)["input modality=audio"] == 1_000_000
+    assert meters(apart)["input"] == 100_000
+
+
+def test_whether_cached_tokens_are_within_the_input_is_decided_for_all_rows_of_a_provider(read) -> None:
+    rows = "2026-10-08,anthropic,claude-sonnet-4-5,10000,5000\n2026-10-08,anthropic,claude-sonnet-4-5,10,5000\n"
+    contents = read(f"date,provider,model,input_tokens,cache_read_input_tokens\n{rows}")
+    assert rated(contents) == Decimal("0.03303")
+    assert any("beside the input" in note for note in contents.notes)
+
+
+def test_a_total_of_each_row_tells_whether_cached_tokens_are_within_the_input(read) -> None:
+    head = "date,provider,model,input_tokens,cached_tokens,output_tokens,total_tokens\n"
+    assert meters(read(f"{head}2026-11-20,acme,m,100,40,10,110\n")) == {"input": 60, "cached_input": 40, "output": 10}
+    assert meters(read(f"{head}2026-11-20,acme,m,100,40,10,150\n")) == {"input": 100, "cached_input": 40, "output": 10}
+
+
+def test_where_nothing_tells_how_cached_tokens_count_it_is_asked(read) -> None:
+    text = "date,provider,model,input_tokens,cached_tokens\n2026-11-20,acme,m,100,40\n"
+    with pytest.raises(FormatError, match="--cached included or --cached disjoint"):
+        read(text)
+    assert meters(read(text, cached="included"))["input"] == 60
+    assert meters(read(text, cached="disjoint"))["input"] == 100
+
+
+def test_columns_of_one_meter_that_differ_are_a_fault_with_its_remedy(read) -> None:
+    text = "date,provider,model,input_tokens,prompt_tokens\n2026-11-20,openai,gpt-4o,10,11\n"
+    with pytest.raises(FormatError, match="line 2: columns input_tokens and prompt_tokens count the same and differ"):
+        read(text)
+    assert meters(read(text, columns={"prompt_tokens": "ignore"})) == {"input": 10}
+
+
+@pytest.mark.parametrize("name", ["weird_tokens", "tokensSpecial", "extra_cost", "Amount Charged", "surcharge_usd"])
+def test_a_column_that_counts_and_is_not_understood_is_never_a_label(read, name) -> None:
+    text = f"date,provider,model,input_tokens,{name}\n2026-11-20,openai,gpt-4o,10,11\n"
+    with pytest.raises(FormatError, match=f"column {name} counts tokens or money and is not understood.*--columns"):
+        read(text)
+    assert meters(read(text, columns={name: "output_tokens"})) == {"input": 10, "output": 11}
+    (label,) = {value for used in read(text, columns={name: "label"}).usage for value in used.labels.values()}
+    assert label == "11"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["max_tokens", "latency_ms", "tokens_per_second", "cost_center", "token_limit", "api_token", "max_output_tokens",
+     "time_to_first_token_ms", "spend_limit", "cost_allocation_tag"],
+)  # fmt: skip
+def test_parameters_limits_and_names_count_nothing(read, name) -> None:
+    contents = read(f"date,provider,model,input_tokens,{name}\n2026-11-20,openai,gpt-4o,10,11\n")
+    assert meters(contents) == {"input": 10}
+
+
+@pytest.mark.parametrize(
+    ("text", "money"),
+    [
+        pytest.param('date;cost;currency\n2026-11-20;12,50;EUR\n2026-11-21;"1.234,50";EUR\n', {"EUR": "1247.00"},
+                     id="decimal comma"),
+        pytest.param('date,cost\n2026-11-20,"1,234.50"\n2026-11-20,"$12.50"\n', {"USD": "1247.00"}, id="point"),
+        pytest.param("date,cost\n2026-11-20,€12.50\n2026-11-20,£3.10\n", {"EUR": "12.50", "GBP": "3.10"}, id="signs"),
+        pytest.param("date,cost\n2026-11-20,12.50 EUR\n2026-11-20,USD 3\n", {"EUR": "12.50", "USD": "3"}, id="codes"),
+        pytest.param("date,cost\n2026-11-20,1.2E-7\n", {"USD": "1.2E-7"}, id="exponent"),
+        pytest.param("date,cost\n2026-11-20,(12.50)\n2026-11-20,−2.5\n", {"USD": "-15.00"}, id="negative"),
+        pytest.param("date;cost\n2026-11-20;1'234.50\n2026-11-20;1 000.50\n", {"USD": "2235.00"}, id="blanks"),
+        pytest.param("date,cost_eur\n2026-11-20,5\n", {"EUR": "5"}, id="currency in the name"),
+        pytest.param("date,input_cost,output_cost,total_cost\n2026-11-20,1,2,3\n", {"USD": "3"}, id="total and parts"),
+        pytest.param("date,input_cost,output_cost\n2026-11-20,1,2\n", {"USD": "3"}, id="parts alone"),
+    ],
+)  # fmt: skip
+def test_money_is_read_by_the_files_own_habit(read, text, money) -> None:
+    assert billed(read(text)) == {currency: Decimal(amount) for currency, amount in money.items()}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("date,cost,currency\n2026-11-20,€12.50,USD\n", "line 2: column cost has the sign of EUR, and its"),
+        ("date;cost\n2026-11-20;12,50\n2026-11-21;12.55\n", "written in two ways"),
+        ("date;cost\n2026-11-20;1,234\n", "--decimals point or --decimals comma"),
+        ("date,cost\n2026-11-20,¥5\n", "sign of JPY or CNY"),
+        ("date,cost\n2026-11-20,one\n", "line 2: column cost holds no number"),
+        ("date,cost,spend\n2026-11-20,1,2\n", "columns cost and spend are both the cost and differ"),
+        ("date,provider,model,input_tokens\n2026-11-20,x,m,1.5\n", "line 2: column input_tokens is no whole number"),
+        ("date,provider,model,input_tokens\n2026-11-20,x,m,0\n", "hold no token and no money"),
+        ("date,provider,model,input_tokens\n", "a header and no row"),
+        ("date,provider,model,input_tokens\n2026-11-20,x,,5\n", "line 2: model: required"),
+        ("date,provider,model,input_tokens\n03/01/2026,x,m,5\n", "--dates dmy or --dates mdy"),
+        ("date,provider,model,input_tokens\n13/01/2026,x,m,5\n01/13/2026,x,m,5\n", "day first and month first"),
+        ("date,provider,model,input_tokens\nyesterday,x,m,5\n", "line 2: a time is a day or an instant"),
+        ("provider,model,input_tokens\nx,m,5\n", "no column of times"),
+    ],
+)  # fmt: skip
+def test_what_contradicts_itself_or_cannot_be_told_is_a_fault(read, text, fault) -> None:
+    with pytest.raises(FormatError) as error:
+        read(text)
+    assert fault in str(error.value)
+
+
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("written", "start", "length"),
+    [
+        (["2026-03-04"], "2026-03-04T00:00", DAY),
+        (["2026-03"], "2026-03-01T00:00", 31 * DAY),
+        (["2026-03-04T00:00:00Z", "2026-03-05T00:00:00Z"], "2026-03-04T00:00", DAY),
+        (["2026-03-04 00:00:00 UTC"], "2026-03-04T00:00", DAY),
+        (["2026-03-04T10:00:00Z", "2026-03-04T11:00:00Z"], "2026-03-04T10:00", HOUR),
+        (["2026-03-04T10:20:31.123+02:00"], "2026-03-04T08:20", MINUTE),
+        (["2026-03-04 10:20:31 UTC"], "2026-03-04T10:20", MINUTE),
+        (["1772619631"], "2026-03-04T10:20", MINUTE),
+        (["1772619631123"], "2026-03-04T10:20", MINUTE),
+        (["1772619631123456"], "2026-03-04T10:20", MINUTE),
+        (["1772619631123456789"], "2026-03-04T10:20", MINUTE),
+        (["04.03.2026"], "2026-03-04T00:00", DAY),
+        (["2026/3/4"], "2026-03-04T00:00", DAY),
+        (["03/04/2026", "03/14/2026"], "2026-03-04T00:00", DAY),
+        (["04/03/2026", "14/03/2026"], "2026-03-04T00:00", DAY),
+        (["3/14/2026 1:05 PM"], "2026-03-14T13:05", MINUTE),
+        (['"Mar 4, 2026"'], "2026-03-04T00:00", DAY),
+        (["4 March 2026"], "2026-03-04T00:00", DAY),
+        (["20260304"], "2026-03-04T00:00", DAY),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else "",
+)
+def test_a_time_is_a_window_by_what_all_times_of_the_file_show(read, written, start, length) -> None:
+    rows = "".join(f"{time},x,m,5\n" for time in written)
+    first = min(read(f"date,provider,model,output_tokens\n{rows}").usage, key=lambda used: used.start)
+    assert (first.start, first.end - first.start) == (datetime.fromisoformat(f"{start}Z"), length)
+
+
+@pytest.mark.parametrize(
+    ("columns", "times", "length"),
+    [
+        ("start_time,end_time", "1795478400,1795564800", DAY),
+        ("start_time,end_time,start_time_iso,end_time_iso",
+         "1795478400,1795564800,2026-11-24T00:00:00+00:00,2026-11-25T00:00:00+00:00", DAY),
+        ("bucket_start,bucket_end", "2026-11-24T00:00:00Z,2026-11-24T01:00:00Z", HOUR),
+        ("start_date,end_date", "2026-11-24,2026-11-24", DAY),
+        ("start_date,end_date", "2026-11-01,2026-11-30", 30 * DAY),
+    ],
+)  # fmt: skip
+def test_a_bucket_has_a_start_and_an_end(read, columns, times, length) -> None:
+    (used,) = read(f"{columns},provider,model,output_tokens\n{times},x,m,5\n").usage
+    assert used.end - used.start == length
+
+
+CANARY = "my password is hunter2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{CANARY}, fix the payroll script\nnothing,else\n",
+        f"date,provider,model,input_tokens\n{CANARY},x,m,5\n",
+        f"date,provider,model,input_tokens\n2026-11-20,x,m,{CANARY}\n",
+        f"date,cost\n2026-11-20,{CANARY}\n",
+        f"date,cost,currency\n2026-11-20,5,{CANARY}\n",
+        f"date,provider,model,meter,quantity\n2026-11-20,x,m,,{CANARY}\n",
+        f'{{"type":"user","message":{{"content":"{CANARY}"}}}}\n{{"type":"user","message":{{"content":"{CANARY}"}}}}\n',
+        f'{{"daily":[{{"date":"{CANARY}","inputTokens":5,"model":"m"}}]}}',
+        f'[{{"date":"2026-11-20","{CANARY}":5}}',
+        f'"{CANARY}',
+    ],
+)
+def test_no_error_quotes_a_word_of_the_content(read, text) -> None:
+    with pytest.raises(FormatError) as error:
+        read(text)
+    assert "hunter2" not in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
+def test_free_text_and_names_of_rows_are_no_labels(read) -> None:
+    head = "date,provider,model,output_tokens,prompt,request_id,team\n"
+    contents = read(f"{head}2026-11-20,x,m,5,{CANARY},req_1,a\n2026-11-20,x,m,7,other,req_2,a\n")
+    (used,) = contents.usage
+    assert (used.quantity, dict(used.labels)) == (12, {"team": "a"})
