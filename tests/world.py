@@ -18,6 +18,7 @@ from alertd.core.pricing.fx import Rate, Rates
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.pricing.tariffs import LedgerTariff, exchange_of
+from alertd.core.usage import Committed
 
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
 #: One model at a dollar for a million tokens of input: tokens read as micro-dollars.
@@ -56,6 +57,7 @@ class World:
         self.raised: dict[str, Amount] = {}
         self.balances: dict[str, Money] = {}
         self.rates: list[Rate] = []
+        self.commitments: list[tuple[str, Committed]] = []
         self.book = PriceBook((read_price_file("prices", prices),))
         self._series: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
 
@@ -110,7 +112,7 @@ class World:
         tariff = LedgerTariff(self.book, self.ledger, self.standings)
         exchange, standings = exchange_of(Rates(self.rates)), self.standings
         around = Circumstances(
-            self.now, tariff, exchange, self.sources, self.raised, standings=standings, balances=self.balances
+            self.now, tariff, exchange, self.sources, self.raised, self.commitments, self.balances, standings=standings
         )
         return Facts(self.budgets, self.ledger, around, self.told, self.state, self.catching_up, self.policy)
 

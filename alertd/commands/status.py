@@ -163,15 +163,24 @@ def table(records: Sequence[StatusRecord], count: int, now: datetime, width: int
         return Text(NOTHING)
     shown = [name for name in _COLUMNS if name != "Last days" or width >= _WIDE]
     columns = (Column(_folded(name, width), no_wrap=name == _LIKELY) for name in shown)
-    found = Table(*columns, box=None, pad_edge=False)
+    rows = Table(*columns, box=None, pad_edge=False)
     for record in records:
         cells = dict(zip(_COLUMNS, _row(record, now), strict=True))
         for name in ("Used", _LIKELY):
             cells[name] = Text(_folded(cells[name].plain, width))
-        found.add_row(*(cells[name] for name in shown))
+        rows.add_row(*(cells[name] for name in shown))
+    certain = [_certain(record, now) for record in records]
+    found = Group(rows, *(line for line in certain if line))
     if count <= len(records):
         return found
     return Group(found, Text(f"and {count - len(records):,} more, all further from their limits; --all shows them"))
+
+
+def _certain(record: StatusRecord, now: datetime) -> Text:
+    """research: certain if nobody stops it: acme/llama 644.00 USD more by Tue 1 Dec 00:00 (3.25 an hour)."""
+    event = Event.from_json(record.event)
+    line = evidence.committed(event, now)
+    return Text(f"{text_of(evidence.who(event))}: {text_of(line)}" if line else "", "yellow")
 
 
 def _folded(words: str, width: int) -> str:

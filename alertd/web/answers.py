@@ -53,15 +53,6 @@ def budget_json(position: Position, notes: State, now: datetime) -> dict[str, An
             {"source": one.name, "data_until": instant_text(one.until), "stale": one.stale} for one in position.late
         ],
         "stale_sources": list(position.stale_sources),
-        "committed": [
-            {
-                "what": one.name,
-                "cost": decimal_text(_short(one.cost)),
-                "from": instant_text(one.start),
-                "until": instant_text(one.end),
-            }
-            for one in position.committed
-        ],
         "failed": position.failed or None,
         "matched": position.matched,
         "thresholds": [

@@ -47,6 +47,7 @@ def budget_page(
         element("div", fan(position, *_NARROW), class_="narrow"),
         element("p", _legend(position), class_="quiet"),
         _thresholds(position, notes, now),
+        _commitments(position, now),
         _contributors(position),
         _days(position),
         acted,
@@ -80,6 +81,7 @@ def _figures(position: Position, event: Event, now: datetime) -> Markup:
     lines = [
         fragment("Used ", used(position)),
         *outlook(position, event, now),
+        html(evidence.committed(event, now)),
         html(evidence.to_stay_inside(event)) if position.status != "unknown" else None,
         html(evidence.changed(event)),
         html(evidence.to_do(event)),
@@ -127,6 +129,26 @@ def _since(threshold: Threshold, position: Position) -> str:
             or "no data in its windows"
         )
     return "not judged yet"
+
+
+def _commitments(position: Position, now: datetime) -> Markup | None:
+    """What is certain to be charged, whatever is used, contract by contract."""
+    if position.certain is None or not position.certain.lines:
+        return None
+    unit, zone = position.amount.unit, position.period.zone
+    rows = [
+        element(
+            "tr",
+            element("th", html((safe_name(line.name or line.source),)), scope="row"),
+            element("td", f"{amount(line.cost, unit)} {f'a {line.per}' if line.per else 'once'}", class_="figure"),
+            element("td", number(line.charged, unit), class_="figure"),
+            element("td", number(line.ahead, unit), class_="figure"),
+            element("td", clock_time(line.until, zone, now) if line.until else "somebody stops it"),
+        )
+        for line in position.certain.lines
+    ]
+    columns = ("Contract", "Cost", "Charged", "To come", "Until")
+    return fragment(element("h2", "Certain if nobody stops it"), grid("Commitments", columns, rows))
 
 
 def _contributors(position: Position) -> Markup | None:

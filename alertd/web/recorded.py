@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from alertd.core.evaluation.event_builder import committed_details
 from alertd.core.evaluation.explain import after_decisions, explain_notes, explain_thresholds
 from alertd.core.evaluation.record import StatusRecord
 from alertd.core.evaluation.values import Decisions, Facts
@@ -21,7 +22,8 @@ def record_evaluation(facts: Facts, decisions: Decisions, budgets: Iterable[str]
         if wanted is not None and position.budget.name not in wanted:
             continue
         event = event_for(position, now)
-        event = replace(event, details={"daily": [[day, spent] for day, spent in position.daily]})
+        shown = {"daily": [[day, spent] for day, spent in position.daily], **committed_details(position)}
+        event = replace(event, details=shown)
         found.append(
             StatusRecord(
                 name=position.name,

@@ -98,7 +98,6 @@ SCHEMAS: Final[dict[str, Any]] = {
         complete_from=_or_null(_INSTANT),
         late=_list(_closed(source=_TEXT, data_until=_INSTANT, stale=_BOOL)),
         stale_sources=_list(_TEXT),
-        committed=_list(_closed(**{"what": _TEXT, "cost": _DECIMAL, "from": _INSTANT, "until": _INSTANT})),
         failed=_or_null(_TEXT),
         matched=_BOOL,
         thresholds=_list(ref("Threshold")),

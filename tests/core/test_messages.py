@@ -41,6 +41,8 @@ HEADLINES: Final = {
     "ahead": "research: 80 % of November's budget used, at risk of going over",
     "over": "research has used up November's budget: 3.20 USD over",
     "forecast": "research will probably exceed its budget: runs out Fri 27 Nov (Wed 25 Nov to Mon 30 Nov)",
+    "certain": "research is certain to go over its budget if nobody stops acme/llama: "
+    "854.35 of 500.00 USD (171 %), used up Thu 26 Nov",
     "burn_rate": "Runaway: research spent 41.30 USD in the last hour (usual 0.30), most of it by rag-indexer (40.10)",
     "anomaly": "Unusual: research spent 41.30 USD in the last day (usual 2.10 to 9.40)",
     "balance": "openrouter-credit: 42.10 USD of credit left, gone Thu 26 Nov (Wed 25 Nov to Sat 28 Nov)",

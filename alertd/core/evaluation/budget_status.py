@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alertd.core.billing.roles import counting
-from alertd.core.budgets import TOKENS, Amount, Budget, Scope, Threshold
+from alertd.core.budgets import TOKENS, Amount, Budget, Scope, Threshold, scope_text
 from alertd.core.deferred import Deferred
 from alertd.core.evaluation.contributors import Recent, evidence
-from alertd.core.evaluation.forecast import Outlook, certain_of, column, columns, with_width
+from alertd.core.evaluation.forecast import Outlook, certain_of, column, columns, committed_scopes, with_width
 from alertd.core.evaluation.minimum_spend import Floors
 from alertd.core.evaluation.scope_columns import Sheet, left_out, newest_price, scopes_without
 from alertd.core.evaluation.status import evaluate_status
@@ -28,7 +28,6 @@ from alertd.core.evaluation.values import (
     NO_EVIDENCE,
     Burn,
     Circumstances,
-    CommittedCost,
     Evidence,
     LateSource,
     Position,
@@ -155,7 +154,10 @@ class Survey:
         for budget, at in asked:
             period = budget.period.containing(at or self.around.now)
             wanted = sheets.setdefault((str(period.zone), budget.amount.unit, period), [])
-            for scope, members in scopes_without(budget, self.ledger, self._without(budget.amount.unit)).items():
+            members_of = scopes_without(budget, self.ledger, self._without(budget.amount.unit))
+            if self.around.commitments and (new := committed_scopes(self.around, budget) - members_of.keys()):
+                members_of = {scope: members_of.get(scope, ()) for scope in sorted({*members_of, *new}, key=scope_text)}
+            for scope, members in members_of.items():
                 wanted.append(_Asked(count, budget, scope, members))
                 count += 1
         found: dict[int, Position] = {}
@@ -398,16 +400,7 @@ class _Look:
 
     def _with_certain(self, position: Position) -> Position:
         """The position with what is committed until its period ends."""
-        certain = certain_of(self._around, position)
-        if certain is None:
-            return position
-        now, end = self._around.now, position.period.end
-        committed = tuple(
-            CommittedCost(line.name, line.ahead, max(line.since, now), max(now, min(line.until or end, end)))
-            for line in certain.lines
-            if line.ahead > 0
-        )
-        return replace(position, certain=certain, committed=committed)
+        return replace(position, certain=certain_of(self._around, position))
 
     def _day_so_far(self, number: int, feed: _Feed) -> Unusual | None:
         """The day so far against the same stretch of the days before."""

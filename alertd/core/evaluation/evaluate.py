@@ -141,7 +141,7 @@ def _judged_budget(
     """All scopes of one budget. The first time it is seen with data, people get one summary instead of a storm."""
     name, now = positions[0].budget.name, facts.around.now
     known = FIRST_SEEN.get(facts.state, name) is not None
-    if not known and not any(position.data_until or position.committed for position in positions):
+    if not known and not any(position.data_until or position.certain for position in positions):
         return [], FIRST_SEEN.put(now, name) if _all_spoke(facts) else {}
     alerts: list[Alert] = []
     changes: dict[str, object] = {}

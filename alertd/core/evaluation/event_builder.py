@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from alertd.core.budgets import Threshold, duration_text
-from alertd.core.evaluation.values import CommittedCost, Position
+from alertd.core.evaluation.values import Position
 from alertd.core.events import Event
 from alertd.core.periods import Period
 from alertd.core.projection.outcome import Exhaustion
@@ -46,6 +46,7 @@ def event_of(position: Position, kind: str, severity: str, key: str, now: dateti
     details = {"handle": handle_of(identity), "daily": daily, **_freshness(position), **more.pop("details", {})}
     if not actions:
         details["unguarded"] = True
+    details |= committed_details(position)
     return Event(
         id=identity,
         kind=kind,
@@ -129,34 +130,19 @@ def culprit_details(position: Position) -> dict[str, Any]:
     return {"culprit": {"label": label, "value": value, "spent": found.culprit_spent, "share": found.culprit_share}}
 
 
-def certain_details(position: Position) -> dict[str, Any]:
-    """What makes it certain that the amount is exceeded: each commitment, the dearest first, and until when it runs."""
-    dearest = sorted(position.committed, key=lambda one: (-one.cost, one.name))
-    total = position.certain_total
-    items = [{"what": one.name, "cost": one.cost, "until": one.end} for one in dearest]
-    return {"certain": {"total": total, "committed": total - position.spent, "items": items}}
-
-
-def certain_exhaustion(position: Position, level: Decimal) -> datetime | None:
-    """When what is committed alone reaches a level, each commitment falling evenly on its time."""
-    steps = sorted({at for one in position.committed for at in (one.start, one.end)})
-    before, reached = None, position.spent
-    for at in steps:
-        total = position.spent + sum((_by_then(one, at) for one in position.committed), Decimal(0))
-        if total >= level:
-            if before is None or total == reached:
-                return at
-            return before + (at - before) * float((level - reached) / (total - reached))
-        before, reached = at, total
-    return None
-
-
-def _by_then(one: CommittedCost, at: datetime) -> Decimal:
-    if at >= one.end:
-        return one.cost
-    if at <= one.start:
-        return Decimal(0)
-    return one.cost * Decimal(repr((at - one.start) / (one.end - one.start)))
+def committed_details(position: Position) -> dict[str, Any]:
+    """What is certain to be charged if nobody stops it: each commitment, the dearest first; empty where nothing is."""
+    certain = position.certain
+    if certain is None or not (certain.ahead or certain.unconverted):
+        return {}
+    dearest = sorted((line for line in certain.lines if line.ahead), key=lambda one: (-one.ahead, one.name))
+    items = [
+        {"what": one.name or one.source, "ahead": one.ahead, "cost": one.cost, "per": one.per, "until": one.until}
+        for one in dearest
+    ]
+    found: dict[str, Any] = {"total": position.certain_total, "ahead": certain.ahead, "items": items}
+    found["exhausted_at"] = certain.exhausted_at if position.spent < position.amount.value else None
+    return {"committed": {**found, "unconverted": list(certain.unconverted)}}
 
 
 def gone_about(position: Position, threshold: Threshold) -> datetime | None:

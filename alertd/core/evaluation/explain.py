@@ -15,6 +15,7 @@ from alertd.core.evaluation.thresholds import (
     SETTLE,
     above_floor,
     cooldown_of,
+    is_certain,
     key_of,
     stands,
     thresholds_of,
@@ -118,15 +119,7 @@ def _rules(position: Position, threshold: Threshold, now: datetime) -> Iterator[
 def _figures(position: Position, threshold: Threshold) -> str:
     """The figures that a threshold was decided on."""
     if threshold.basis == "forecast":
-        level = threshold.reached_at(position.amount)
-        if position.projection is None:
-            return "no data yet" if position.data_until is None else "no projection yet: less than a day of history"
-        bound = position.projection.fires_below(threshold.probability)
-        chance = position.projection.probability_over(float(level))
-        return (
-            f"it fires for levels below {_money(Decimal(repr(float(bound))), position)}, this one is "
-            f"{_money(level, position)}; chance of going over {chance:.0%} ({position.projection.method})"
-        )
+        return _forecast_figures(position, threshold)
     if threshold.basis == "burn_rate":
         windows = [position.burns[window] for window in threshold.windows if window in position.burns]
         seen = (f"{duration_text(b.window)}: {_money(b.spent, position)}, {b.factor:.1f}x even pace" for b in windows)
@@ -138,6 +131,21 @@ def _figures(position: Position, threshold: Threshold) -> str:
     if threshold.basis == "balance" and position.balance is not None:
         return f"{_money(position.balance, position)} left"
     return "no data yet"
+
+
+def _forecast_figures(position: Position, threshold: Threshold) -> str:
+    level = threshold.reached_at(position.amount)
+    if is_certain(position, threshold):
+        total = _money(position.certain_total, position)
+        return f"certain: spent and committed are {total} of {_money(level, position)}"
+    if position.projection is None:
+        return "no data yet" if position.data_until is None else "no projection yet: less than an hour of history"
+    bound = position.projection.fires_below(threshold.probability)
+    chance = position.projection.probability_over(float(level))
+    return (
+        f"it fires for levels below {_money(Decimal(repr(float(bound))), position)}, this one is "
+        f"{_money(level, position)}; chance of going over {chance:.0%} ({position.projection.method})"
+    )
 
 
 def _notes(facts: Facts, position: Position) -> Iterator[str]:
@@ -152,10 +160,31 @@ def _notes(facts: Facts, position: Position) -> Iterator[str]:
         yield f"silenced until {_minute(silence.until)} by {silence.by}: {silence.reason}"
     for item in position.unpriced:
         yield f"{item.model} {item.meter} counts in no figure: {item.reason}"
+    yield from _certain_notes(position)
     if not position.matched:
         yield "no usage matches this budget"
     if position.complete_from is not None:
         yield f"figures are complete only from {_minute(position.complete_from)}"
+
+
+def _certain_notes(position: Position) -> Iterator[str]:
+    """What is committed: each contract with its rate, what it was charged and what is ahead."""
+    certain = position.certain
+    if certain is None:
+        return
+    for line in certain.lines:
+        rate = f"{_money(line.cost, position)} a {line.per}" if line.per else f"{_money(line.cost, position)} once"
+        until = f"until {_minute(line.until)}" if line.until else "until somebody stops it"
+        yield (
+            f"certain if nobody stops it: {line.name or line.source}, {rate}, {until}: "
+            f"{_money(line.charged, position)} charged, {_money(line.ahead, position)} to come in this period"
+        )
+    if certain.ahead:
+        out = f", used up at {_minute(certain.exhausted_at)}" if certain.exhausted_at is not None else ""
+        total = _money(position.certain_total, position)
+        yield f"certain in all: {total} of {_money(position.amount.value, position)}{out}"
+    for name in certain.unconverted:
+        yield f"{name} is committed in a currency without a rate to {position.amount.unit}: it is in no figure"
 
 
 def _money(value: Decimal, position: Position) -> str:

@@ -341,13 +341,24 @@ def added(projections: Sequence[Projection], more: float = 0.0) -> Projection:
 
 def committed_in(around: Circumstances, budget: Budget, scope: Scope) -> list[tuple[str, Committed]]:
     """The commitments that a budget's scope covers, each with its source."""
-    found = []
-    for source, one in around.commitments:
-        own = {"provider": one.provider, "model": one.model, "source": source}
-        labels = {**one.labels, **{name: value for name, value in own.items() if value}}
-        if budget.where.matches(labels) and all((labels.get(name) or None) == value for name, value in scope):
-            found.append((source, one))
-    return found
+    return [(source, one) for source, one in around.commitments if _scope_of(budget, source, one) == scope]
+
+
+def committed_scopes(around: Circumstances, budget: Budget) -> set[Scope]:
+    """The scopes in which a commitment runs now: there is money in them before anything is used."""
+    if budget.amount.unit == TOKENS:
+        return set()
+    running = ((source, one) for source, one in around.commitments if one.end is None or one.end > around.now)
+    return {scope for source, one in running if (scope := _scope_of(budget, source, one)) is not None}
+
+
+def _scope_of(budget: Budget, source: str, one: Committed) -> Scope | None:
+    """The scope of a budget that a commitment belongs to; None where the budget does not cover it."""
+    own = {"provider": one.provider, "model": one.model, "source": source}
+    labels = {**one.labels, **{name: value for name, value in own.items() if value}}
+    if not budget.where.matches(labels):
+        return None
+    return tuple((name, labels.get(name) or None) for name in budget.per)
 
 
 def certain_of(around: Circumstances, position: Position) -> Certain | None:

@@ -12,8 +12,6 @@ from alertd.core.budgets import Threshold
 from alertd.core.evaluation.event_builder import (
     anomaly_details,
     burn_details,
-    certain_details,
-    certain_exhaustion,
     event_of,
     found_late,
     gone_about,
@@ -103,9 +101,9 @@ def _fired(position: Position, threshold: Threshold, episode: Episode, now: date
         event = replace(event, amount=threshold.amount.value, exhausted_at=lasts_until(position), exhausted_low=None)
         event = replace(event, exhausted_high=None)
     if threshold.basis == "forecast" and is_certain(position, threshold):
-        out = certain_exhaustion(position, threshold.reached_at(position.amount))
-        event = replace(event, exhausted_at=out or event.exhausted_at, exhausted_low=None, exhausted_high=None)
-        event = replace(event, probability_over=1.0)
+        out = position.certain.exhausted_at if position.certain is not None else None
+        event = replace(event, exhausted_at=out, exhausted_low=None, exhausted_high=None)
+        event = replace(event, probability_over=1.0 if out else event.probability_over)
     if burning:
         event = replace(event, exhausted_at=gone_about(position, threshold), exhausted_low=None, exhausted_high=None)
     return Alert((key,), with_level(event, threshold, [threshold.level(position.amount)]))
@@ -124,7 +122,7 @@ def _details(position: Position, threshold: Threshold) -> dict[str, Any]:
     if threshold.basis == "burn_rate" and all(window in position.burns for window in threshold.windows):
         return burn_details(position, threshold)
     if threshold.basis == "forecast" and is_certain(position, threshold):
-        return certain_details(position)
+        return {"certain": True}
     if threshold.basis == "balance":
         return {"balance": position.balance}
     return anomaly_details(position) if threshold.basis == "anomaly" else {}
@@ -132,7 +130,8 @@ def _details(position: Position, threshold: Threshold) -> dict[str, Any]:
 
 def _reason(position: Position, threshold: Threshold) -> str:
     if threshold.basis == "forecast" and is_certain(position, threshold):
-        names = ", ".join(one.name for one in position.committed)
+        lines = position.certain.lines if position.certain is not None else ()
+        names = ", ".join(one.name or one.source for one in lines if one.ahead)
         return f"{threshold}: what is spent and committed ({names}) is {position.certain_total:.2f}"
     if threshold.basis == "forecast" and position.projection is not None:
         chance = position.projection.probability_over(float(threshold.reached_at(position.amount)))

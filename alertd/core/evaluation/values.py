@@ -57,16 +57,6 @@ class LateSource:
 
 
 @dataclass(frozen=True, slots=True)
-class CommittedCost:
-    """Money that will be charged in the period whatever is used, beyond what is spent; in the budget's unit."""
-
-    name: str
-    cost: Decimal
-    start: datetime
-    end: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Burn:
     """What was spent in one window, which ends for each source where its data end."""
 
@@ -139,8 +129,6 @@ class Position:
     silent: bool = False
     #: What silent sources may have seen since, at their highest hourly rate of the last seven days.
     unseen: Decimal = Decimal(0)
-    #: What will be charged until the period's end, whatever is used.
-    committed: tuple[CommittedCost, ...] = ()
     #: One of `budget_status.STATUSES`, and the flags beside it.
     status: str = "unknown"
     flags: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ Each function gives one line, empty where the event lacks its figures: unknown i
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 from alertd.core.budgets import TOKENS
 from alertd.core.events import Contributor, Event
 from alertd.core.messages import details
-from alertd.core.messages.dates import soon_or_day, zone_of
+from alertd.core.messages.dates import clock_time, soon_or_day, zone_of
 from alertd.core.messages.figures import (
     amount,
     chance,
@@ -133,6 +134,46 @@ def when(event: Event, now: datetime) -> Line:
     return (plain("Runs out "), bold(out), plain(runs_out_between(event, now))) if out else ()
 
 
+def committed(event: Event, now: datetime) -> Line:
+    """Certain if nobody stops it: `acme/llama` 644.00 USD more by 1 Dec (3.25 an hour), used up Thu 26 Nov 14:18"""
+    table, zone = details.table(event, "committed"), zone_of(event)
+    items = _commitments(event)
+    if not items and not table.get("unconverted"):
+        return ()
+    parts: list[Line] = []
+    for row in items[:_TOP]:
+        ahead, cost = (details.as_decimal(row.get(key)) or Decimal(0) for key in ("ahead", "cost"))
+        end = min(filter(None, (details.as_instant(row.get("until")), event.period_end)), default=None)
+        by = "" if end is None else f" by {clock_time(end, zone, now)}"
+        per = str(row.get("per", ""))
+        rate = f" ({number(cost, event.currency)} {'an' if per == 'hour' else 'a'} {clean(per, 10)})" if per else ""
+        parts.append(
+            (name(str(row.get("what", "")), "code"), plain(f" {amount(ahead, event.currency)} more{by}{rate}"))
+        )
+    if len(items) > _TOP:
+        parts.append((plain(f"{len(items) - _TOP} others"),))
+    out = details.as_instant(table.get("exhausted_at"))
+    used_up = "" if out is None else f"; that alone uses the budget up on {clock_time(out, zone, now)}"
+    without = ", ".join(clean(str(one), 60) for one in table.get("unconverted") or ())
+    missing = f"Committed in a currency without a rate, in no figure: {without}" if without else ""
+    missing = f". {missing}" if items and missing else missing
+    lead = plain("Certain if nobody stops it: ") if items else plain("")
+    return (lead, *joined(parts, ", "), plain(used_up), plain(missing))
+
+
+def committed_names(event: Event, style: str) -> Line:
+    """acme/llama, seats and 2 others"""
+    items = _commitments(event)
+    named: list[Line] = [(name(str(row.get("what", "")), style),) for row in items[:_TOP]]
+    more: list[Line] = [(Span(f"{len(items) - _TOP} others", style),)] if len(items) > _TOP else []
+    return joined([*named, *more], ", ")
+
+
+def _commitments(event: Event) -> list[Mapping[str, object]]:
+    rows = details.table(event, "committed").get("items")
+    return [row for row in rows or () if isinstance(row, Mapping)]
+
+
 def contributors(event: Event) -> Line:
     """claude-sonnet 148.10 · gpt-5 71.90 · others 31.40; By key: rag-indexer 148.10 · ..."""
     shown = event.contributors[:_TOP]
@@ -188,11 +229,12 @@ def to_do(event: Event, *, commands: bool = True) -> Line:
 
 
 def raise_command(event: Event) -> Line:
-    """`alertd raise research 600`: the next round amount above what is likely, at least a fifth more."""
+    """`alertd raise research 600`: the next round amount above what is likely or certain, at least a fifth more."""
     if not event.amount or event.basis in _NOTHING_TO_RAISE:
         return ()
     least = max(event.amount, event.spent or Decimal(0)) * _RAISE_BY * _JUST_BELOW
-    higher = round_amount_above(max(event.projected.get("0.5", Decimal(0)), least))
+    certain = details.as_decimal(details.table(event, "committed").get("total")) or Decimal(0)
+    higher = round_amount_above(max(event.projected.get("0.5", Decimal(0)), certain, least))
     figure = tokens(higher) + " tokens" if event.currency == TOKENS else f"{higher.normalize():f}"
     scopes = [word for label, value in event.scope for word in ("--scope", f"{label}={value or ''}")]
     words = ["alertd", "raise", event.budget, figure, *scopes]

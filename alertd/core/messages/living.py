@@ -43,6 +43,7 @@ def standing(event: Event, now: datetime) -> Said:
         *acts,
         *alerts,
         evidence.standing(event),
+        evidence.committed(event, now),
         evidence.to_stay_inside(event),
         evidence.contributors(event),
         evidence.changed(event),

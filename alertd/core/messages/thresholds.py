@@ -11,13 +11,11 @@ from alertd.core.events import Event
 from alertd.core.messages import details, evidence
 from alertd.core.messages.actions import proposed
 from alertd.core.messages.dates import clock_time, period_name, possessive, soon_or_day, zone_of
-from alertd.core.messages.figures import amount, chance, level_text
-from alertd.core.messages.spans import Line, Said, bold, capital, joined, name, plain
+from alertd.core.messages.figures import amount, chance, level_text, used_of
+from alertd.core.messages.spans import Line, Said, bold, capital, joined, plain
 from alertd.core.messages.surges import anomaly, balance, burn_rate
 
 _HUNDRED: Final = 100
-#: So many commitments are named.
-_NAMED: Final = 3
 #: How a level that was crossed goes with the status of its budget.
 _STATUSES: Final = {
     "on_track": "on track", "at_risk": "at risk of going over", "runaway": "running away",
@@ -53,6 +51,7 @@ def _actual(event: Event, now: datetime) -> Said:
         evidence.standing(event),
         evidence.room(event),
         evidence.when(event, now) if event.severity != "information" else (),
+        evidence.committed(event, now),
         evidence.contributors(event),
         evidence.changed(event),
         evidence.to_do(event, commands=event.severity != "information"),
@@ -72,6 +71,7 @@ def _over(event: Event, now: datetime) -> Said:
         _also_passed(event),
         joined([evidence.used(event), evidence.likely(event)], ", "),
         joined([evidence.room(event), _since(event)], "; "),
+        evidence.committed(event, now),
         evidence.contributors(event),
         evidence.changed(event),
         (plain("No action is configured for this budget: nothing is blocked"),)
@@ -84,34 +84,21 @@ def _over(event: Event, now: datetime) -> Said:
 
 
 def _certain(event: Event, now: datetime) -> Said:
-    """endpoint acme/llama alone will cost 644.00 USD by 30 Nov; research has 300.00 USD"""
-    certain = details.table(event, "certain")
-    items = [row for row in certain.get("items") or () if isinstance(row, Mapping)]
-    total, out = details.as_decimal(certain.get("total")), evidence.runs_out(event, now)
-    whole = (
-        ""
-        if total is None or event.amount is None
-        else f": {amount(total, event.currency)} of {amount(event.amount, event.currency)}"
-    )
-    named = [name(str(row.get("what", "")), "code") for row in items[:_NAMED]]
-    costs = [details.as_decimal(row.get("cost")) for row in items[:_NAMED]]
-    parts: list[Line] = [
-        (one, plain("" if cost is None else f" {amount(cost, event.currency)}"))
-        for one, cost in zip(named, costs, strict=True)
-    ]
+    """research is certain to go over its budget if nobody stops acme/llama: 644.00 of 300.00 USD, used up Thu 26 Nov"""
+    total, out = details.as_decimal(details.table(event, "committed").get("total")), evidence.runs_out(event, now)
+    over = event.amount is not None and total is not None and total > event.amount
+    level = "its budget" if over or event.level is None else f"{level_text(event.level)} of its budget"
+    figures = "" if total is None or not event.amount else f": {used_of(total, event.amount, event.currency)}"
     headline = (
         *evidence.who(event),
-        bold(f" is certain to go over its budget{whole}{', used up ' + out if out else ''}"),
+        bold(f" is certain to go over {level} if nobody stops "),
+        *evidence.committed_names(event, "bold"),
+        bold(f"{figures}{', used up ' + out if out else ''}"),
     )
     lines = (
-        (plain("Charged until it is stopped, whether used or not: "), *joined(parts, ", ")),
-        (
-            plain("This is committed, not a forecast: stop "),
-            *joined([(one,) for one in named], ", "),
-            plain(" or raise the budget."),
-        ),
-        evidence.used(event),
-        evidence.contributors(event),
+        evidence.committed(event, now),
+        (plain("This is a contract, not a forecast: it is charged whether used or not. Stop it, or raise the budget"),),
+        joined([evidence.used(event), evidence.contributors(event)], "; "),
         evidence.to_do(event),
     )
     return headline, lines, ()
@@ -133,6 +120,7 @@ def _forecast(event: Event, now: datetime) -> Said:
     likely = (plain(sure), *capital(evidence.likely(event)))
     lines = (
         joined([likely, evidence.used(event)], "; "),
+        evidence.committed(event, now),
         evidence.changed(event),
         evidence.contributors(event),
         evidence.to_stay_inside(event),

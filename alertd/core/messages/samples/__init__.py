@@ -21,6 +21,7 @@ SAMPLES: Final[Mapping[str, Callable[[datetime], tuple[Event, ...]]]] = {
     "ahead": lambda now: (standing.ahead(now),),
     "over": lambda now: (standing.over(now),),
     "forecast": lambda now: (standing.forecast(now),),
+    "certain": lambda now: (standing.certain(now),),
     "burn_rate": lambda now: (standing.burn_rate(now),),
     "anomaly": lambda now: (standing.anomaly(now),),
     "balance": lambda now: (standing.balance(now),),

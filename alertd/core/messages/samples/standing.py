@@ -79,6 +79,34 @@ def forecast(now: datetime) -> Event:
     return sample(now, "threshold", "warning", basis="forecast", level=Decimal(100), threshold="forecast 100%")
 
 
+def certain(now: datetime) -> Event:
+    """An endpoint that nobody stops breaks the budget."""
+    plain = sample(now, "threshold", "warning")
+    end = plain.period_end or now
+    hours = Decimal((end - now) // timedelta(hours=1))
+    ahead = hours * Decimal("3.25")
+    item = {"what": "acme/llama", "ahead": ahead, "cost": Decimal("3.25"), "per": "hour", "until": None}
+    spent = Decimal("103.60")
+    out = now + timedelta(hours=float((Decimal(500) - spent) / Decimal("3.25")))
+    total = spent + ahead
+    found = {"total": total, "ahead": ahead, "items": [item], "exhausted_at": out, "unconverted": []}
+    return sample(
+        now,
+        "threshold",
+        "warning",
+        basis="forecast",
+        level=Decimal(100),
+        threshold="forecast 100%",
+        spent=spent,
+        probability_over=1.0,
+        projected={"0.1": total, "0.5": total + 90, "0.9": total + 210},
+        exhausted_low=None,
+        exhausted_at=out,
+        exhausted_high=None,
+        details={"handle": "4f3", "certain": True, "committed": found},
+    )
+
+
 def burn_rate(now: datetime) -> Event:
     """A key runs away."""
     return sample(
