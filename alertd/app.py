@@ -36,7 +36,7 @@ from alertd.loops.runner import Rounds, Runner
 from alertd.loops.upkeep import Upkeep
 from alertd.loops.watch import Watch
 from alertd.parts import Parts, assembled, fallbacks_of, orders_of, terms_of
-from alertd.ports import Clock, Store, StoreDamagedError
+from alertd.ports import Clock, SourceError, Store, StoreDamagedError
 from alertd.settings import Settings
 from alertd.shown import COLLECT, lanes_of, loops_of, standings_of
 from alertd.stores.volume import unmounted
@@ -54,6 +54,8 @@ _PRUNE_EVERY: Final = timedelta(hours=6)
 #: How often living messages are looked at; what is shown in them changes less often.
 _FOLLOW_EVERY: Final = timedelta(seconds=15)
 _FOLLOW: Final = "follow"
+#: How often it is looked whether the price list is due.
+_PRICES_EVERY: Final = timedelta(minutes=15)
 _WATCH_EVERY: Final = timedelta(seconds=5)
 #: How often the clock is looked at, and by how much it may go back unremarked.
 _CLOCK_EVERY: Final = timedelta(seconds=1)
@@ -282,6 +284,8 @@ class App:
         every(_FOLLOW_EVERY, _FOLLOW, self._follow)
         every(_PRUNE_EVERY, "upkeep", self._keep_up)
         every(_WATCH_EVERY, "watch", self._watch)
+        if self.parts.price_list is not None:
+            every(_PRICES_EVERY, "prices", self._refresh_prices)
 
     def _reschedule(self) -> None:
         """Plan everything anew; what is not on the timetable any more is forgotten, or it would count as stuck."""
@@ -323,6 +327,24 @@ class App:
 
     async def _keep_up(self) -> None:
         await self.runner.run("upkeep", self.upkeep.tick)
+
+    async def _refresh_prices(self) -> None:
+        """Fetch the price list where that is asked for and due; the changed file is then read like any other."""
+
+        async def refresh() -> None:
+            if self.parts.price_list is None:
+                return
+            try:
+                count = await self.parts.price_list.refresh(
+                    self.parts.settings.price_lists.update_interval, self.clock.now()
+                )
+            except SourceError as error:
+                log.warning("ALERTD_PRICES__UPDATE_URL: %s; the prices stay as they are", error)
+            else:
+                if count:
+                    log.info("price list fetched: %s", plural(count, "provider"))
+
+        await self.runner.run("prices", refresh)
 
     async def _watch(self) -> None:
         """Read the configuration anew when one of its files has changed, and has then been left alone for a round."""

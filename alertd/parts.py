@@ -21,6 +21,7 @@ from alertd.settings import Settings
 from alertd.sources._commitments import NAME, Commitments
 from alertd.wire.heartbeat import Heartbeat
 from alertd.wire.pricebook import price_book, rates_of
+from alertd.wire.pricelist_file import PriceListFile
 
 
 @dataclass(slots=True)
@@ -33,10 +34,13 @@ class Parts:
     revokers: dict[str, Revoker]
     collects: dict[str, Collect] = field(default_factory=dict)
     heartbeat: Heartbeat | None = None
+    price_list: PriceListFile | None = None
 
     async def close(self) -> None:
         if self.heartbeat is not None:
             await self.heartbeat.close()
+        if self.price_list is not None:
+            await self.price_list.close()
         for source in self.sources.values():
             await source.close()
         for notifier in self.notifiers.values():
@@ -49,6 +53,9 @@ def assembled(settings: Settings, store: Store, clock: Clock, progress: Callable
     """All that the settings ask for, built; nothing is contacted. Raises SettingsError."""
     parts = Parts(settings, sources_of(settings), notifiers_of(settings), revokers_of(settings))
     parts.heartbeat = Heartbeat(settings.heartbeat_url) if settings.heartbeat_url else None
+    lists = settings.price_lists
+    if lists.update_url and lists.file is not None:
+        parts.price_list = PriceListFile(lists.update_url, lists.file)
     parts.collects = {
         name: Collect(source, store, clock, lambda now: _since(settings, now), progress)
         for name, source in parts.sources.items()
@@ -59,7 +66,8 @@ def assembled(settings: Settings, store: Store, clock: Clock, progress: Callable
 def terms_of(parts: Parts) -> Terms:
     """What the judge is to go by. Raises PriceFileError."""
     settings, collects = parts.settings, parts.collects
-    book = price_book(settings.prices)
+    lists = settings.price_lists
+    book = price_book(settings.prices, lists.second_opinion, lists.file)
     configured = (Rate(base, quote, rate) for (base, quote), rate in settings.fx.items())
     return Terms(
         budgets=tuple(settings.budgets.values()),

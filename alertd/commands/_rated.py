@@ -37,6 +37,8 @@ class Rated:
     nearest: Mapping[str, tuple[str, ...]]
     converted: Money | NoRate | None
     shares: Mapping[str, Mapping[str, Decimal]]
+    #: The lines to paste into a price file for what has no price.
+    blocks: tuple[str, ...] = ()
 
     @property
     def totals(self) -> Mapping[str, Decimal]:
@@ -72,6 +74,8 @@ def as_answer(rated: Rated) -> dict[str, Any]:
         ],
         "notes": list(rated.notes),
     }
+    if rated.blocks:
+        answer["blocks"] = list(rated.blocks)
     if rated.billed:
         answer["billed"] = [
             {"provider": provider, "model": model, "cost": plain(cost), "currency": currency}
@@ -150,7 +154,7 @@ def _summary(rated: Rated) -> Iterable[str]:
     for currency, total in rated.bill.totals.items() if rated.counts else ():
         yield f"by its tokens and list prices: {plain(total)} {currency}"
     for currency, total in rated.totals.items():
-        bound = f" (at most {plain(at_most[currency])}: some prices depend on each request's size)"
+        bound = f" (at most {plain(at_most[currency])}: some prices depend on each request's size or hour)"
         taxed = "as the file says" if rated.counts else "untaxed"
         yield f"[bold]total {plain(total)} {currency}[/bold]{bound if at_most[currency] != total else ''}, {taxed}"
     match rated.converted:
@@ -168,6 +172,9 @@ def _summary(rated: Rated) -> Iterable[str]:
         near = ", ".join(rated.nearest.get(amounts[0].line.model, ()))
         yield "[yellow]unpriced[/yellow] " + escape(f"{said}: {reason}" + (f"; nearest known: {near}" if near else ""))
     yield from (escape(f"note: {note}") for note in rated.notes)
+    if rated.blocks:
+        yield "\n# to paste into a file of --prices, with the provider's figures:"
+        yield from (f"\n{escape(block)}" for block in rated.blocks)
 
 
 def _of(line: Line) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from alertd.core.messages.dates import age
 from alertd.core.messages.figures import amount, plural
 from alertd.core.messages.spans import clean
 from alertd.core.pricing.prices import Unpriced
+from alertd.core.pricing.second_opinion import disagreements
 from alertd.loops.orders import Action
 from alertd.options import SourceOptions
 from alertd.ports import DeliveryError, RevokerError, SourceError, StoreError
@@ -210,16 +211,24 @@ async def _budgets(app: App, report: Report) -> None:
         report.rows.append(("budgets", "", True, said))
     for position in decisions.positions:
         report.budgets.append(_resolved(position, app))
-    for line in {row.line for row in app.judge.ledger.series if not row.billed}:
-        price = app.judge.terms.book.price(line, app.clock.now().date())
-        if isinstance(price, Unpriced):
-            near = ", ".join(app.judge.terms.book.nearest(line.model)) or "none"
-            report.rows.append(
-                ("price", f"{line.model} {line.meter}", True, f"{_WARNING}{price.reason}; nearest known: {near}")
-            )
+    report.rows.extend(_prices(app))
     report.rows.extend(_nobody_has(app))
     floors = floorless(facts.budgets, facts.ledger, facts.around, Survey(facts.ledger, facts.around).costs)
     report.rows.extend(("budget", name, True, f"{_WARNING}THRESHOLDS: {what}") for name, what in floors)
+
+
+def _prices(app: App) -> Iterator[tuple[str, str, bool, str]]:
+    """What has no price, and where two price lists disagree."""
+    book, today = app.judge.terms.book, app.clock.now().date()
+    lines = sorted({replace(row.line, account="") for row in app.judge.ledger.series if not row.billed})
+    for line in lines:
+        price = book.price(line, today)
+        if isinstance(price, Unpriced):
+            near = "" if price.known else ", ".join(book.nearest(line.model))
+            said = f"{price.reason}{f'; nearest known: {near}' if near else ''}; alertd prices has the lines to paste"
+            yield "price", f"{line.model} {line.meter}", True, f"{_WARNING}{said}"
+    for one in disagreements(book, lines, today):
+        yield "price", "", True, f"{_WARNING}{one.said}"
 
 
 def _nobody_has(app: App) -> Iterator[tuple[str, str, bool, str]]:

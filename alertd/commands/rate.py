@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -24,6 +25,7 @@ from alertd.core.formats.reading import Contents
 from alertd.core.formats.times import month_of
 from alertd.core.money import Money
 from alertd.core.pricing.fx import NoRate
+from alertd.core.pricing.priceblock import price_blocks
 from alertd.core.pricing.pricefile import PriceFileError
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.rating import MICRO, Bill, rate, share
@@ -109,7 +111,8 @@ def _rated(args: argparse.Namespace, file: Contents, book: PriceBook, month: dat
     billed = tuple(one for one in own if month is None or one.start.date().replace(day=1) == month)
     counts = bool(billed) and (not file.usage or (bool(file.costs) and file.layout != "free"))
     bill = rate(usage, book)
-    unknown = list(dict.fromkeys(one.line.model for one in bill.unpriced))[:_NEAREST_FOR]
+    unknown = list(dict.fromkeys(one.line.model for one in bill.unpriced if not one.known))[:_NEAREST_FOR]
+    blocks = islice(price_blocks(book, (one.line for one in bill.unpriced), datetime.now(UTC).date()), _NEAREST_FOR)
     return Rated(
         bill=bill,
         billed=billed,
@@ -118,6 +121,7 @@ def _rated(args: argparse.Namespace, file: Contents, book: PriceBook, month: dat
         nearest={model: book.nearest(model) for model in unknown},
         converted=_converted(_amounts(bill, billed, counts=counts), book, args.currency) if args.currency else None,
         shares=_shared(bill, billed, usage, book, args.by, counts=counts) if args.by else {},
+        blocks=tuple(blocks),
     )
 
 

@@ -154,6 +154,24 @@ class PricesOptions(Options):
         description="Price files that go before the built-in book; re-read on change",
         examples=['["config/prices.toml"]'],
     )
+    list_file: Path | None = Field(
+        None,
+        description="genai-prices' data (its data.json) as a file that a job refreshes, in place of what ships with it",
+        examples=["/var/lib/alertd/prices.json"],
+    )
+    update_url: Address = Field(
+        "",
+        description="Where LIST_FILE is fetched from; nothing is fetched where absent",
+        examples=["https://raw.githubusercontent.com/pydantic/genai-prices/main/prices/new_data/v2/data.json"],
+    )
+    update_interval: Duration = Field(timedelta(days=1), description="How often it is fetched", examples=["1d"])
+    second_opinion: str = Field(
+        "",
+        description="LiteLLM's price table to compare with (a path, or `litellm` for that of the installed package): "
+        "where the lists differ by more than 10% it is said",
+        examples=["/etc/alertd/model_prices_and_context_window.json"],
+        json_schema_extra={"takes": "path"},
+    )
 
 
 class Document(BaseSettings):

@@ -20,8 +20,9 @@ from alertd.settings.commitments import COMMITMENTS, read_commitment
 from alertd.settings.document import BudgetKeys, Document, HttpOptions, PricesOptions, written
 from alertd.settings.layers import FILE, KeyPath, Layers, Leaf
 from alertd.settings.plugins import check_fallbacks, check_hashed, read_plugin
-from alertd.settings.values import Configured, Http, Settings
+from alertd.settings.values import Configured, Http, PriceLists, Settings
 from alertd.wire.bounded import read_text
+from alertd.wire.pricebook import price_book
 
 _TOML, _SECRETS, _FILES = range(3)
 _ENVIRONMENT: Final = 1_000_000
@@ -86,7 +87,7 @@ class _Reading:
         """The settings, or None where anything at all is wrong."""
         document = self._section((), Document)
         http = self._section(("http",), HttpOptions)
-        prices = self._prices()
+        prices, lists = self._prices()
         fx = self._fx()
         rooms = {section: self._plugins(section, room) for section, room in ROOMS.items()}
         self._hashed(rooms["actions"], rooms["sources"])
@@ -111,8 +112,9 @@ class _Reading:
             budgets=budgets,
             commitments=commitments,
             prices=prices,
+            price_lists=lists,
             fx=fx,
-            watched=tuple(dict.fromkeys((*prices, *tables, *self.files))),
+            watched=tuple(dict.fromkeys((*prices, *lists.files, *tables, *self.files))),
             **rooms,
         )
 
@@ -177,7 +179,7 @@ class _Reading:
             self.faults.append(Fault(leaf.place, "the name is taken by ALERTD_COMMITMENTS", "give the source another"))
         return tuple(found)
 
-    def _prices(self) -> tuple[Path, ...]:
+    def _prices(self) -> tuple[tuple[Path, ...], PriceLists]:
         prices = self._section(("prices",), PricesOptions)
         files = tuple(prices.files) if prices else ()
         for file in files:
@@ -186,9 +188,24 @@ class _Reading:
             except PriceFileError as error:
                 self.faults += [Fault(str(file), fault) for fault in error.faults]
             except ValueError as error:
-                problem, _, remedy = str(error).partition("; ")
-                self.faults.append(Fault(self.leaves["prices", "files"].place, problem, remedy))
-        return files
+                self._price_fault("files", str(error))
+        return files, self._price_lists(prices) if prices else PriceLists()
+
+    def _price_lists(self, prices: PricesOptions) -> PriceLists:
+        for key, second, file in (("second_opinion", prices.second_opinion, None), ("list_file", "", prices.list_file)):
+            try:
+                price_book((), second, file)
+            except PriceFileError as error:
+                self._price_fault(key, error.faults[0])
+        if prices.update_url and prices.list_file is None:
+            self._price_fault(
+                "update_url", "what is fetched is kept nowhere; set ALERTD_PRICES__LIST_FILE to a path to write"
+            )
+        return PriceLists(prices.list_file, prices.update_url, prices.update_interval, prices.second_opinion)
+
+    def _price_fault(self, key: str, said: str) -> None:
+        problem, _, remedy = said.partition("; ")
+        self.faults.append(Fault(self.leaves["prices", key].place, problem, remedy))
 
     def _fx(self) -> dict[tuple[str, str], Decimal]:
         rates: dict[tuple[str, str], Decimal] = {}

@@ -34,6 +34,22 @@ class Http:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceLists:
+    """genai-prices' data as a file and where it is fetched from; and the list that prices are compared with."""
+
+    file: Path | None = None
+    update_url: str = field(default="", repr=False)
+    update_interval: timedelta = timedelta(days=1)
+    second_opinion: str = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The lists that are read again when they change."""
+        named = Path(self.second_opinion) if self.second_opinion not in ("", "litellm") else None
+        return tuple(file for file in (self.file, named) if file is not None)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A sound configuration. Names have their one spelling: lower case, `-` for `_`. A repr shows no secret."""
 
@@ -59,6 +75,8 @@ class Settings:
     actions: Mapping[str, Configured]
     #: Price files, before the built-in book.
     prices: tuple[Path, ...]
+    #: The lists below the book.
+    price_lists: PriceLists
     #: One unit of the first currency in units of the second.
     fx: Mapping[tuple[str, str], Decimal]
     #: Files that are read again when they change: the configuration itself, secrets, tables and prices.

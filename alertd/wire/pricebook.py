@@ -12,13 +12,41 @@ from alertd.core.pricing.pricefile import PriceFileError, read_price_file
 from alertd.core.pricing.pricelayer import Layer
 from alertd.core.pricing.prices import PriceBook
 from alertd.wire.bounded import read_text
+from alertd.wire.litellm_prices import LitellmPrices, litellm_prices
 from alertd.wire.pricelist import GenaiPrices
+from alertd.wire.pricelist_file import genai_prices_of
 
 
-def price_book(own_files: Sequence[Path] = ()) -> PriceBook:
-    """The user's files (the first named wins), then the built-in ones, then genai-prices. Raises PriceFileError."""
+def price_book(own_files: Sequence[Path] = (), second_opinion: str = "", list_file: Path | None = None) -> PriceBook:
+    """The user's files (the first named wins), then the built-in ones, then genai-prices. Raises PriceFileError.
+
+    `list_file` is genai-prices' data in place of what ships with it, where the file is there; `second_opinion` is
+    LiteLLM's table, or `litellm` for the one of an installed package.
+    """
     own = [_read(path.name, path) for path in own_files]
-    return PriceBook((*own, *built_in_layers()), GenaiPrices())
+    second = _second(second_opinion) if second_opinion else None
+    return PriceBook((*own, *built_in_layers()), _listed(list_file), second, len(own))
+
+
+def _second(where: str) -> LitellmPrices:
+    try:
+        return litellm_prices(where)
+    except ValueError as error:
+        raise PriceFileError(where, [str(error).removeprefix(f"{where} ")]) from error
+
+
+def _listed(file: Path | None) -> GenaiPrices:
+    """The list in a file; what ships where there is no file yet."""
+    try:
+        return genai_prices_of(file) if file is not None else GenaiPrices()
+    except FileNotFoundError:
+        return GenaiPrices()
+    except OSError as error:
+        raise PriceFileError(
+            str(file), [f"cannot be read ({error.strerror}); check the path and its rights"]
+        ) from error
+    except ValueError as error:
+        raise PriceFileError(str(file), [str(error).removeprefix(f"{file} ")]) from error
 
 
 def built_in_layers() -> tuple[Layer, ...]:

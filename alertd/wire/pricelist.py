@@ -75,12 +75,13 @@ class _Found:
 
 
 class GenaiPrices:
-    """The bundled snapshot of genai-prices; nothing is fetched."""
+    """A snapshot of genai-prices, by default the one that ships with it; nothing is fetched."""
 
-    def __init__(self, snapshot: DataSnapshot | None = None) -> None:
+    def __init__(self, snapshot: DataSnapshot | None = None, source: str = "") -> None:
+        """`source` says where a snapshot is from that does not ship with the library."""
         self._given = snapshot
         self._found: dict[tuple[str, str], tuple[Provider, ModelInfo] | None] = {}
-        self.version: str = f"genai-prices {version('genai-prices')}"
+        self.version: str = source or f"genai-prices {version('genai-prices')}"
 
     @property
     def _snapshot(self) -> DataSnapshot:
@@ -142,7 +143,7 @@ class GenaiPrices:
         steps: list[Price] = []
         for day in (None, *starts):
             found = _on(sold, asked, variants, day, starts)
-            price = _priced(seller, sold, asked, found, day) if found else None
+            price = replace(_priced(seller, sold, asked, found, day), source=self.version) if found else None
             if price and (not steps or _differs(price, steps[-1])):
                 steps.append(price)
         return tuple(steps) or Unpriced(f"genai-prices has no {asked.meter} price for {sold.id}")
@@ -267,7 +268,6 @@ def _priced(seller: Provider, sold: ModelInfo, asked: Asked, found: _Found, day:
         per=_PER.get(asked.meter, _MILLION),
         currency="USD",
         since=since,
-        source=f"genai-prices {version('genai-prices')}",
         note=found.note or tiers,
         assumed=found.assumed,
         ceiling=found.ceiling if found.ceiling > found.amount else None,

@@ -44,9 +44,10 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Unpriced:
-    """No price is known; the reason names what is missing."""
+    """No price is known; the reason names what is missing. `known`: the model is, and only this has no price."""
 
     reason: str
+    known: bool = False
 
 
 #: Prices of one meter, oldest first, never empty.

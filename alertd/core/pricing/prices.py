@@ -71,6 +71,10 @@ class PriceBook:
 
     layers: tuple[Layer, ...] = ()
     price_list: PriceList | None = None
+    #: Another list, to compare with; it prices nothing.
+    second: PriceList | None = None
+    #: How many of the layers are the user's own.
+    own: int = 0
     _histories: dict[tuple[str, str, str, Modifiers], History | Unpriced] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -91,6 +95,26 @@ class PriceBook:
         if is_assumed(price, day):
             return replace(price, assumed=f"the earliest known price ({price.since}) is assumed for {day}")
         return price
+
+    def without_own(self) -> PriceBook:
+        """The book as it ships, without the user's files."""
+        return PriceBook(self.layers[self.own :], self.price_list) if self.own else self
+
+    def is_own_price(self, line: Line, day: date) -> bool:
+        """Whether a user's own file gives the price."""
+        price = self.price(line, day)
+        names = tuple(layer.name for layer in self.layers[: self.own])
+        return isinstance(price, Price) and bool(names) and price.source.startswith(names)
+
+    def dearest(self, meter: str, provider: str = "") -> Price | None:
+        """The dearest price of a meter in any file, for a figure where nothing nearer is known."""
+        found = [
+            from_entries((entry,), layer.name, entry.provider, entry.models[0])[0]
+            for layer in self.layers
+            for entry in layer.entries
+            if entry.meter == meter and entry.amount and provider in ("", entry.provider)
+        ]
+        return max(found, key=lambda price: price.unit, default=None)
 
     def tariff(self, line: Line, day: date) -> Tariff | Unpriced:
         """The price and the billing rule of a line on a day."""
@@ -145,13 +169,17 @@ class PriceBook:
         return self.zone(line.provider if isinstance(history, Unpriced) else history[0].provider)
 
     def nearest(self, model: str, count: int = 3) -> tuple[str, ...]:
-        """The known models whose names are most like this one: for a message about one that has no price."""
-        short = without_snapshot(model.lower().rsplit("/", 1)[-1])
-        names: dict[str, None] = {}
-        for layer in self.layers:
-            names.update(dict.fromkeys(layer.names()))
-        names.update(dict.fromkeys(self.price_list.names() if self.price_list else ()))
-        return tuple(get_close_matches(short, list(names), n=count, cutoff=0.55))
+        """The known models whose names are most like this one and are not its own; for a message about no price."""
+        written = model.strip().lower()
+        short = without_snapshot(written.rsplit("/", 1)[-1])
+        names: dict[str, str] = {}
+        for source in (*(layer.names() for layer in self.layers), self.price_list.names() if self.price_list else ()):
+            for name in source:
+                names.setdefault(name.lower(), name)
+        for own in (written, short):
+            names.pop(own, None)
+        found = get_close_matches(short, list(names), n=count, cutoff=0.55)
+        return tuple(names[name] for name in found)
 
     def _find(self, provider: str, model: str, meter: str, modifiers: Modifiers, depth: int = 0) -> History | None:
         return joined(self._histories_of(provider, model, meter, modifiers, depth))
@@ -234,10 +262,14 @@ class PriceBook:
             return Unpriced(f"{name} is self-hosted: put your own rate into a price file")
         if modifiers and self._find(line.provider, line.model, meter, ()):
             said = ", ".join(f"{key}={value}" for key, value in modifiers)
-            return Unpriced(f"{name} has a price for {meter}, but none is known for {said}")
+            return Unpriced(f"{name} has a price for {meter}, but none is known for {said}", known=True)
         if any(self._find(line.provider, line.model, other, ()) for other in _TELLING):
-            return Unpriced(f"{name} is known, but has no price for {meter}")
+            return Unpriced(f"{name} is known, but has no price for {meter}{_refined(modifiers)}", known=True)
         return Unpriced(f"no price is known for {name}: add one to a price file")
+
+
+def _refined(modifiers: Modifiers) -> str:
+    return " of " + ", ".join(f"{name} {value}" for name, value in modifiers) if modifiers else ""
 
 
 def unplaced(place: str) -> str:

@@ -73,7 +73,7 @@ class LedgerTariff:
         """The price of one unit on a day of use, or why there is none and what is nearest."""
         tariff = self._book.tariff(line, day)
         if isinstance(tariff, Unpriced):
-            return NoPrice(tariff.reason, self._near(line.model))
+            return NoPrice(tariff.reason, "" if tariff.known else self._near(line.model))
         price = tariff.price
         if tariff.linear:
             return UnitPrice(price.unit, price.currency, assumed=bool(price.assumed))

@@ -65,11 +65,12 @@ class BillLine:
 
 @dataclass(frozen=True, slots=True)
 class UnpricedLine:
-    """Usage that is in no total, because no price is known for it."""
+    """Usage that is in no total, because no price is known for it. `known`: the model is; only this has no price."""
 
     line: Line
     quantity: int
     reason: str
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +107,18 @@ class _Group(NamedTuple):
 def rate(usage: Iterable[Usage], book: PriceBook) -> Bill:
     """The bill of any usage: each month apart in its provider's zone, the price and the rule by the day of use."""
     groups: dict[_Group, dict[Tariff, int]] = {}
-    unpriced: dict[tuple[Line, str], int] = {}
+    unpriced: dict[tuple[Line, Unpriced], int] = {}
     for (line, day), quantity in _by_day(usage, book):
         tariff = book.tariff(line, day)
         if isinstance(tariff, Unpriced):
-            unpriced[line, tariff.reason] = unpriced.get((line, tariff.reason), 0) + quantity
+            unpriced[line, tariff] = unpriced.get((line, tariff), 0) + quantity
             continue
         group = _Group(line.account, tariff.price.provider, day.replace(day=1), tariff.rule)
         sums = groups.setdefault(group, {})
         sums[tariff] = sums.get(tariff, 0) + quantity
     return Bill(
         tuple(_billed(groups)),
-        tuple(UnpricedLine(line, quantity, reason) for (line, reason), quantity in unpriced.items()),
+        tuple(UnpricedLine(line, quantity, why.reason, why.known) for (line, why), quantity in unpriced.items()),
     )
 
 

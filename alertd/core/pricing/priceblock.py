@@ -1,0 +1,90 @@
+"""The lines to paste into a price file for what has no price: complete, and priced by the next best figures.
+
+The figures are a second list's where it has them, else those of the nearest model; the block says which, so that nobody
+takes them for the provider's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from alertd.core.pricing.modifiers import normalised, of_training
+from alertd.core.pricing.prices import Price, PriceBook, Unpriced
+from alertd.core.pricing.second_opinion import other_price, price_text
+from alertd.core.usage import METERS, Line, Modifiers
+
+#: The meters that a model is given a price for, where any of them lacks one.
+_TOKENS: Final = ("input", "cached_input", "output")
+_PER: Final = {"requests": 1_000, "minutes": 1}
+_MILLION: Final = 1_000_000
+
+
+def price_blocks(book: PriceBook, lines: Iterable[Line], day: date) -> Iterator[str]:
+    """A block of TOML for each model and its modifiers that has no price; what is priced is left out."""
+    wanted: dict[tuple[str, str, Modifiers, int], list[str]] = {}
+    for line in lines:
+        if not line.model or not isinstance(book.price(line, day), Unpriced):
+            continue
+        meter, modifiers = normalised(line.meter, line.modifiers)
+        if meter == "training":
+            modifiers = of_training(line.model, modifiers)
+        key = (line.provider, line.model, modifiers, _PER.get(meter, _MILLION))
+        wanted.setdefault(key, []).append(meter)
+    for (provider, model, modifiers, per), meters in wanted.items():
+        plain = modifiers == () and set(meters) & set(_TOKENS)
+        named = dict.fromkeys((*meters, *_TOKENS) if plain and not _is_priced(book, provider, model, day) else meters)
+        yield _block(book, Line(provider, model, "", modifiers), list(named), per, day)
+
+
+def _is_priced(book: PriceBook, provider: str, model: str, day: date) -> bool:
+    return not isinstance(book.price(Line(provider, model, "input"), day), Unpriced)
+
+
+def _block(book: PriceBook, line: Line, meters: list[str], per: int, day: date) -> str:
+    found = {meter: _figure(book, replace(line, meter=meter), per, day) for meter in meters}
+    sources = list(dict.fromkeys(said for _, said in found.values()))
+    currency = next((price.currency for price, _ in found.values() if price), "USD")
+    text = ["[[price]]", f"provider = {_text(line.provider or 'openai')}", f"model = {_text(line.model.lower())}"]
+    if line.modifiers:
+        pairs = ", ".join(f"{_key(name)} = {_text(value)}" for name, value in line.modifiers)
+        text.append(f"modifiers = {{ {pairs} }}")
+    text += [f"currency = {_text(currency)}", f"per = {per}"]
+    named = [(meter, price_text(price.amount if price else Decimal(1))) for meter, (price, _) in found.items()]
+    text += [f'{meter} = "{amount}"' for meter, amount in named if meter in METERS]
+    other = ", ".join(f'{_key(meter)} = "{amount}"' for meter, amount in named if meter not in METERS)
+    text += [f"meters = {{ {other} }}"] if other else []
+    text.append(f"source = {_text('; '.join(sources) + ': put the figures of the provider here')}")
+    return "\n".join(text)
+
+
+def _figure(book: PriceBook, line: Line, per: int, day: date) -> tuple[Price | None, str]:
+    """The next best figure for a line, and what it is."""
+    if book.second is not None and (theirs := other_price(book.second, line, per, day)) is not None and theirs.amount:
+        return theirs, f"by {theirs.source}"
+    own = book.price(replace(line, modifiers=()), day)
+    if isinstance(own, Price) and own.amount:
+        return _per(own, per), "its plain price"
+    for name in book.nearest(line.model):
+        price = book.price(Line("", name, line.meter), day)
+        if isinstance(price, Price) and price.amount:
+            return _per(price, per), f"as {name}"
+    dearest = book.dearest(line.meter, line.provider) or book.dearest(line.meter)
+    return (_per(dearest, per), f"the dearest known of {line.meter}") if dearest else (None, "no figure is known")
+
+
+def _per(price: Price, per: int) -> Price:
+    return replace(price, amount=price.amount * per / price.per, per=per)
+
+
+def _text(value: str) -> str:
+    """A basic string of TOML; JSON's escapes are TOML's."""
+    return json.dumps(value, ensure_ascii=True)
+
+
+def _key(name: str) -> str:
+    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else _text(name)
