@@ -80,12 +80,12 @@ class World:
         quantity = before + int(Decimal(str(dollars)) * 1_000_000)
         self.ledger.apply([UsageRow(self._series[key], start, 300, quantity)])
 
-    def bill(self, dollars: float | str, at: datetime, source: str = "bill") -> None:
+    def bill(self, dollars: float | str, at: datetime, source: str = "bill", **labels: str) -> None:
         """What a provider says it charged for the day that holds `at`."""
-        key = (f"{source} billed", ())
+        key = (f"{source} billed", tuple(sorted(labels.items())))
         if key not in self._series:
             self._series[key] = len(self._series) + 1
-            self.ledger.add_series([SeriesRow(self._series[key], source, "acme", "", "", (), "", {}, "USD")])
+            self.ledger.add_series([SeriesRow(self._series[key], source, "acme", "", "", (), "", labels, "USD")])
         start = int(at.timestamp()) // 86_400 * 86_400
         self.ledger.apply([UsageRow(self._series[key], start, 86_400, int(Decimal(str(dollars)) * 10**9))])
 

@@ -16,11 +16,17 @@ TOKEN_METERS: Final = frozenset(
 #: Everything that is counted. What the price book does not know under one of these is Unpriced.
 METERS: Final = TOKEN_METERS | {"requests", "minutes"}
 
+#: The meter of money that an exporter counts itself: its quantity is in nanos of the currency among its modifiers.
+COST_METER: Final = "cost"
+_CURRENCY: Final = "currency"
+
 #: Labels by these names are what the series itself knows; they can be used in `where` and `per` like any label.
 DIMENSIONS: Final = ("provider", "model", "meter", "account", "source")
 
 #: The label that tells what money is for; what has none is for the use of models.
 CHARGE_LABEL: Final = "charge"
+#: Money that a gateway or an agent worked out itself: shown beside the cost, never the cost.
+ESTIMATE_CHARGE: Final = "estimate"
 
 #: A quantity of 10 to this power and more is none: a database keeps whole numbers up to 9.2e18.
 LARGEST_EXPONENT: Final = 18
@@ -42,6 +48,16 @@ class Line:
     meter: str
     modifiers: Modifiers = ()
     account: str = ""
+
+
+def cost_line(provider: str, model: str, currency: str, account: str = "") -> Line:
+    """The line of money that an exporter counts itself."""
+    return Line(provider, model, COST_METER, ((_CURRENCY, currency),), account)
+
+
+def currency_of(line: Line) -> str:
+    """The currency of a line of money; "" for every other line."""
+    return dict(line.modifiers).get(_CURRENCY, "") if line.meter == COST_METER else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Collection
 from dataclasses import replace
 from decimal import Decimal
-from math import inf
 from pathlib import Path
 from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from alertd.core.counting.attribution import Attributor, Terms
-from alertd.core.counting.counters import CounterSamples
-from alertd.core.counting.presets import ANY, PLACES, PRESETS, TOKEN_WORDS, Preset, Rule
+from alertd.core.counting.presets import PRESETS
+from alertd.core.counting.rules import ANY, PLACES, Preset, Rule
 from alertd.core.faults import one_of
-from alertd.core.messages.spans import clean
-from alertd.core.usage import METERS, Line
+from alertd.core.usage import COST_METER, METERS
 from alertd.options import Duration, Secret, SourceOptions, TextList, revealed
 from alertd.wire.http import Access
 
-_NAMED: Final = 5
-_SIMILAR: Final = 10
-_NAME_LENGTH: Final = 120
+_CODE: Final = re.compile(r"[A-Z]{3}", re.ASCII)
+_NANOS: Final = Decimal(10) ** 9
 _ALIASES: Final = {
     "agent_gateway": "agentgateway",
     "claude": "claude_code",
@@ -57,18 +55,25 @@ class CounterOptions(SourceOptions):
         default_factory=dict, description="Further headers of every request, such as X-Scope-OrgID"
     )
     preset: str = Field("", description="Whose counters these are: " + ", ".join(sorted(PRESETS)))
-    metric: TextList = Field(default_factory=list, description="Without a preset: the names of the counters")
+    metric: TextList = Field(
+        default_factory=list,
+        description="The names of the counters; beside a preset with a type label: further names of its metric",
+    )
     kind_of_metric: Literal["counter", "histogram_sum", "gauge_per_period"] = Field(
         "counter", description="What the values are; histogram_sum adds _sum to the names"
     )
     period: Duration | None = Field(None, description="For gauge_per_period: how long a period each value stands for")
-    meter: str = Field("", description="Without a type label: what the counters count, such as input or output")
+    meter: str = Field(
+        "",
+        description="Without a type label: what the counters count, such as input or output; cost is money",
+    )
     type_label: str = Field(
         "", description="The label that tells what a series counts; __name__ where it is the metric's name"
     )
     type_map: dict[str, str] = Field(
         default_factory=dict,
-        description="From its values to meters: prompt=input, cached=cached_input<input (where input includes it)",
+        description="From its values to meters: prompt=input, cached=cached_input<input (where input includes it);"
+        " beside a preset: more such, which go before its own",
     )
     cached_apart: bool = Field(
         default=False,
@@ -84,6 +89,9 @@ class CounterOptions(SourceOptions):
     max_series: int = Field(
         100_000, gt=0, description="How many counters are followed at most; further ones are left out, which is said"
     )
+    currency: str = Field(
+        "", description="The currency of counters of money, where no label `currency` names it; USD where absent"
+    )
     scale: Decimal = Field(Decimal(1), gt=0, description="What one unit of the counter is worth: 1000 for thousands")
 
     @field_validator("url")
@@ -92,6 +100,13 @@ class CounterOptions(SourceOptions):
         if not url.startswith(("http://", "https://")):
             raise ValueError("write it with http:// or https://")
         return url.rstrip("/")
+
+    @field_validator("currency")
+    @classmethod
+    def _is_currency(cls, currency: str) -> str:
+        if currency and not _CODE.fullmatch(currency.strip().upper()):
+            raise ValueError("a currency is three letters, such as USD or EUR")
+        return currency.strip().upper()
 
     @field_validator("preset")
     @classmethod
@@ -108,16 +123,33 @@ class CounterOptions(SourceOptions):
             raise ValueError("name the counters by `preset`, or by `metric` with `meter` or `type_map`")
         if not self.preset and not (self.meter or (self.type_label and self.type_map)):
             raise ValueError("say what they count: `meter`, or `type_label` with `type_map`")
+        if fault := self._needless():
+            raise ValueError(fault)
         if "<" in self.meter:
             raise ValueError("`meter` is one meter; write what includes it in `type_map`, as cached=cached_input<input")
+        known = METERS | {COST_METER}
         for meaning in (self.meter, *self.type_map.values()):
             if meaning.count("<") > 1:
                 raise ValueError(f"{meaning!r} names more than a meter and the one that includes it")
             for meter in filter(None, meaning.split("<")):
-                if meter not in METERS:
-                    raise ValueError(f"{meter!r} is no meter; {one_of(meter, sorted(METERS))}")
+                if meter not in known:
+                    raise ValueError(f"{meter!r} is no meter; {one_of(meter, sorted(known))}")
+            if "<" in meaning and COST_METER in meaning.split("<"):
+                raise ValueError(f"{meaning!r}: money is within no meter, and no meter within money")
         if self.kind_of_metric == "gauge_per_period" and self.period is None:
             raise ValueError("gauge_per_period wants `period`: how long each value stands for, such as 5m")
+        return self
+
+    @model_validator(mode="after")
+    def _counts_money_where_there_are_no_tokens(self) -> Self:
+        """Money of an exporter is the cost only where it has no token counters, and where the operator says so."""
+        if self.money_is_cost():
+            for name, preset in PRESETS.items():
+                if known := sorted(self._asks_for(preset.money())):
+                    raise ValueError(
+                        f"{known[0]} is the estimate of an exporter that counts tokens, too, and no cost: write"
+                        f" PRESET={name} instead, which counts the tokens and compares this money; or leave out ROLE"
+                    )
         return self
 
     @model_validator(mode="after")
@@ -128,6 +160,23 @@ class CounterOptions(SourceOptions):
             if name not in kept:
                 raise ValueError(f"hash_labels names {name!r}, which is no label of this source; {one_of(name, kept)}")
         return self
+
+    def _needless(self) -> str:
+        """What is written and would have no effect, with what to write; nothing where all has."""
+        if self.type_map and not (self.type_label or (self.preset and _type_labels(PRESETS[self.preset]))):
+            return "`type_map` maps the values of a label: name it in `type_label`; __name__ is the metric's own name"
+        if not self.preset:
+            return ""
+        if self.meter:
+            return f"`meter` has no effect beside `preset`: {self.preset} knows what its counters count; leave it out"
+        if self.type_label and not self.type_map:
+            return "`type_label` has no effect without `type_map`"
+        if self.metric and not _type_labels(PRESETS[self.preset]):
+            return (
+                f"{self.preset} has a metric for each meter, so `metric` does not tell which one these are; write"
+                f" TYPE_LABEL=__name__ and TYPE_MAP={self.metric[0]}=input"
+            )
+        return ""
 
     def _selected(self) -> bool:
         return bool(self.preset or self.metric or (self._by_name() and self.type_map))
@@ -143,11 +192,28 @@ class CounterOptions(SourceOptions):
         suffix = "_sum" if self.kind_of_metric == "histogram_sum" else ""
         return name if name.endswith(suffix) else name + suffix
 
+    def _asks_for(self, metrics: Collection[str]) -> set[str]:
+        """Which of these metrics are read."""
+        return set(metrics).intersection(self.counters().metrics())
+
+    def counts_money_only(self) -> bool:
+        """Whether no counter of usage is read."""
+        return all(rule.meter == COST_METER for rule in self.counters().rules)
+
+    def money_is_cost(self) -> bool:
+        """Whether what the exporter counts in money is what is spent: it has nothing else, and is authoritative."""
+        return self.role == "authoritative" and self.counts_money_only()
+
+    def scales(self) -> tuple[Decimal, Decimal]:
+        """What one unit of a counter is worth, of usage and of money (in nanos): `scale` is that of usage beside it."""
+        return self.scale, _NANOS * (self.scale if self.counts_money_only() else 1)
+
     def counters(self) -> Preset:
         """The preset, with what the operator says otherwise; or the operator's own counters as one."""
-        preset = PRESETS[self.preset] if self.preset else Preset(self._rules(), ("model", "model_name"))
+        preset = PRESETS[self.preset] if self.preset else Preset((), ("model", "model_name"))
+        rules = self._beside(preset) if self.preset else self._rules(self._names() or (ANY,), self.type_label)
         return Preset(
-            rules=tuple(replace(rule, within="") for rule in preset.rules) if self.cached_apart else preset.rules,
+            rules=tuple(replace(rule, within="") for rule in rules) if self.cached_apart else rules,
             model=(*self.model_label, *preset.model),
             provider=preset.provider,
             providers=(*self.provider_label, *preset.providers),
@@ -165,6 +231,8 @@ class CounterOptions(SourceOptions):
             scope_labels=tuple(self.scope_labels),
             drop_labels=frozenset(self.drop_labels),
             pseudonyms=self.pseudonyms(),
+            currency=self.currency,
+            money="cost" if self.money_is_cost() else "estimate",
         )
         return Attributor(self.counters(), terms)
 
@@ -192,63 +260,29 @@ class CounterOptions(SourceOptions):
         gauge = self.kind_of_metric == "gauge_per_period"
         return self.period.total_seconds() if gauge and self.period else 0.0
 
-    def _rules(self) -> tuple[Rule, ...]:
-        names = self._names() or (ANY,)
+    def _beside(self, preset: Preset) -> tuple[Rule, ...]:
+        """The preset's rules; before them what the operator maps, in them further names of its metric."""
+        known = tuple(
+            replace(one, metrics=(*one.metrics, *self._names())) if one.where else one for one in preset.rules
+        )
+        if not self.type_map:
+            return known
+        own: list[Rule] = []
+        for label in [self.type_label] if self.type_label else _type_labels(preset):
+            names = [name for one in known if label in one.where for name in one.metrics]
+            usage = [name for one in known if one.meter != COST_METER for name in one.metrics]
+            own += self._rules(tuple(dict.fromkeys(names or usage)), label)
+        return (*own, *known)
+
+    def _rules(self, names: tuple[str, ...], label: str) -> tuple[Rule, ...]:
         if not self.type_map:
             return (Rule(names, self.meter),)
         parts = ((value, *meaning.partition("<")[::2]) for value, meaning in self.type_map.items())
         if self._by_name():
             return tuple(Rule((self._spelling(name),), meter, within) for name, meter, within in parts)
-        return tuple(Rule(names, meter, within, {self.type_label: (value,)}) for value, meter, within in parts)
+        return tuple(Rule(names, meter, within, {label: (value,)}) for value, meter, within in parts)
 
 
-def one_spelling(found: Iterable[tuple[str, CounterSamples]], spellings: Mapping[str, int]) -> list[CounterSamples]:
-    """The counters by metric, without those that a target shows under a better spelling at the same time.
-
-    A counter beside its deprecated gauge, a metric's old name beside its new one: the same tokens, counted once.
-    """
-    given = list(found)
-    if len({spellings.get(metric, 0) for metric, _ in given}) < 2:  # noqa: PLR2004 - one spelling is the rule
-        return [series for _, series in given]
-    best: dict[tuple[str, Line, int], tuple[int, float, float]] = {}
-    for metric, series in given:
-        if not series.points:
-            continue
-        key, rank = (series.target, series.line, id(series.labels)), spellings.get(metric, 0)
-        first, last = series.points[0][0], series.points[-1][0]
-        known = best.get(key)
-        if known is None or rank < known[0]:
-            best[key] = rank, first, last
-        elif rank == known[0]:
-            best[key] = rank, min(first, known[1]), max(last, known[2])
-    kept = []
-    for metric, series in given:
-        rank, first, last = best.get((series.target, series.line, id(series.labels)), (0, inf, -inf))
-        beside = series.points and series.points[-1][0] >= first and series.points[0][0] <= last
-        if spellings.get(metric, 0) == rank or not beside:
-            kept.append(series)
-    return kept
-
-
-def unknown_types(found: Collection[str]) -> tuple[str, ...]:
-    """What is said of series that no rule takes: their tokens may be billed, and are in no figure of their own."""
-    if not found:
-        return ()
-    named = ", ".join(sorted(found)[:_NAMED]) + (", ..." if len(found) > _NAMED else "")
-    return (f"no rule takes {named}: their tokens have no meter of their own; map them by METRIC and TYPE_MAP",)
-
-
-def like_tokens(names: Iterable[str]) -> str:
-    """What is said of metrics whose names look like counters of tokens; nothing where none does."""
-    found = sorted({name for name in names if any(word in name for word in TOKEN_WORDS)})
-    named = ", ".join(clean(name, _NAME_LENGTH) for name in found[:_SIMILAR])
-    return f"; these look like token counters: {named}" if found else ""
-
-
-def labels_of(samples: Iterable[CounterSamples]) -> dict[str, tuple[str, ...]]:
-    """The labels that budgets can be cut by, with the values seen."""
-    found: dict[str, set[str]] = {}
-    for series in samples:
-        for name, value in {**series.labels, "model": series.line.model, "provider": series.line.provider}.items():
-            found.setdefault(name, set()).add(value)
-    return {name: tuple(sorted(values)) for name, values in sorted(found.items())}
+def _type_labels(preset: Preset) -> list[str]:
+    """The labels that tell a preset's meters apart."""
+    return list(dict.fromkeys(label for rule in preset.rules for label in rule.where))

@@ -74,11 +74,11 @@ class Windows:
         conditions: Sequence[Matcher],
         attributor: Attributor,
         *,
-        scale: Decimal = Decimal(1),
+        scales: tuple[Decimal, Decimal] = (Decimal(1), Decimal(1)),
         period: float = 0.0,
     ) -> None:
         self._server, self._conditions, self._attributor = server, conditions, attributor
-        self._scale, self._period = scale, period
+        self._scales, self._period = scales, period
         self._known: dict[bytes, Counter] = {}
         #: The last known process start and the last `_created` of the counters that have one.
         self._born: dict[str, tuple[float, float]] = {}
@@ -132,10 +132,11 @@ class Windows:
             starts = processes.get(counter.target) if processes else None
             own = window.created.get(name)
             parts = self._parts(name, points, own, starts) if own or starts is not None else ((None, points),)
+            scale = self._scales[found.is_money]
             for began, part in parts:
                 # By place: 100,000 of these are made in a poll.
                 yield CounterSamples(
-                    name, found.line, found.labels, part, counter.target, began, found.within, self._scale, self._period
+                    name, found.line, found.labels, part, counter.target, began, found.within, scale, self._period
                 )
 
     def lives(self, window: Window, of: Callable[[str], bool]) -> dict[str, Life]:

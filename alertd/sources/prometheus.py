@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pydantic import Field, field_validator
 
+from alertd.core.billing.roles import Standing
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.matchers import Matcher, any_of, parse_matchers, parse_selector
-from alertd.core.counting.presets import REPLICAS
+from alertd.core.counting.rules import REPLICAS
 from alertd.core.counting.scrapes import short_lived
 from alertd.core.messages.figures import plural
 from alertd.ports import Look, Reading, SourceError
-from alertd.sources._counting import CounterOptions, labels_of, like_tokens, one_spelling, unknown_types
+from alertd.sources._counting import CounterOptions
 from alertd.sources._place import Place
+from alertd.sources._sightings import like_tokens, one_spelling, seen, unknown_types
 from alertd.sources._windows import Window, Windows
 from alertd.wire.answers import HttpProblem
 from alertd.wire.discovery import Discovery
@@ -67,6 +69,12 @@ class Options(CounterOptions):
     def _selected(self) -> bool:
         return super()._selected() or bool(self.query)
 
+    def _asks_for(self, metrics: Collection[str]) -> set[str]:
+        if not self.query:
+            return super()._asks_for(metrics)
+        named = [one for one in parse_selector(self.query) if one.label == "__name__"]
+        return {metric for metric in metrics if named and all(one.admits(metric) for one in named)}
+
     def conditions(self) -> tuple[Matcher, ...]:
         """What the series of the counters match."""
         named = parse_selector(self.query) if self.query else (any_of("__name__", self.counters().metrics()),)
@@ -84,6 +92,7 @@ class Prometheus:
     def __init__(self, name: str, options: Options) -> None:
         preset = options.counters()
         self.name = name
+        self.standing = Standing(options.role)
         self.interval = options.interval or timedelta(seconds=60)
         self.delay = options.delay if options.delay is not None else timedelta(seconds=preset.delay)
         self.stale_after = options.stale_after or max(5 * self.interval, timedelta(minutes=10)) + self.delay
@@ -94,7 +103,7 @@ class Prometheus:
             self._server,
             options.conditions(),
             options.attributor(),
-            scale=options.scale,
+            scales=options.scales(),
             period=options.seconds_per_value(),
         )
         self._chunk, self._most = _CHUNK, _LONGEST
@@ -147,12 +156,9 @@ class Prometheus:
         if not samples:
             return await self._similar(now.timestamp())
         copies = (_copies(window),) if window.copies else ()
-        models = {series.line.model for series in samples}
         latest = datetime.fromtimestamp(max(series.points[-1][0] for series in samples), UTC)
-        summary = f"{plural(len(samples), 'token counter')} of {plural(len(models), 'model')}"
-        return Look(
-            summary, latest, (*window.warnings, *copies, *unknown_types(self._windows.unknown)), labels_of(samples)
-        )
+        problems = (*window.warnings, *copies, *unknown_types(self._windows.unknown))
+        return seen(samples, latest, self._options, problems)
 
     async def names(self, now: datetime) -> list[str]:
         """The names of all metrics of the last day, of whatever exporter. HttpProblem or SourceError."""

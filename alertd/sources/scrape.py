@@ -15,12 +15,15 @@ from typing import Final
 import httpx
 import msgspec
 
+from alertd.core.billing.roles import Standing
 from alertd.core.counting.attribution import Attribution, fingerprint
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.messages.figures import plural
+from alertd.core.usage import COST_METER
 from alertd.ports import Look, Reading, SourceError
-from alertd.sources._counting import CounterOptions, labels_of, like_tokens, one_spelling, unknown_types
+from alertd.sources._counting import CounterOptions
 from alertd.sources._place import ANOTHER_KIND
+from alertd.sources._sightings import like_tokens, one_spelling, seen, unknown_types
 from alertd.wire.answers import Answer
 from alertd.wire.exposition import Page, Sample, names_on, read_page
 from alertd.wire.http import Http
@@ -57,11 +60,12 @@ class Scrape:
 
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
+        self.standing = Standing(options.role)
         self.interval = options.interval or timedelta(seconds=60)
         self.delay = options.delay or timedelta(0)
         self.stale_after = options.stale_after or max(5 * self.interval, timedelta(minutes=5))
-        self._url, self._scale, self._period = options.url, options.scale, options.seconds_per_value()
-        self._most = options.max_series
+        self._url, self._scales, self._period = options.url, options.scales(), options.seconds_per_value()
+        self._most, self._options = options.max_series, options
         self._target = str(httpx.URL(options.url).copy_with(query=None, userinfo=b""))
         self._attributor = options.attributor()
         self._metrics = options.counters().metrics()
@@ -76,7 +80,12 @@ class Scrape:
         set_back = before is not None and before > at
         before = None if set_back else before
         samples, doubts = self._counters(page, at)
-        absent = () if samples else (f"{self._target} has none of {', '.join(self._metrics[:4])}: no zero, but absent",)
+        used = any(series.line.meter != COST_METER for series in samples) or self._options.counts_money_only()
+        absent = (
+            ()
+            if used and samples
+            else (f"{self._target} has none of {', '.join(self._metrics[:4])}: no zero, but absent",)
+        )
         yield Reading(
             cursor=msgspec.json.encode(Cursor(at)).decode(),
             until=now,
@@ -100,11 +109,7 @@ class Scrape:
             return Look(summary=f"{self._target}: not readable", problems=(str(error),))
         samples, doubts = self._counters(page, now.timestamp())
         if samples:
-            lines = {(series.line.model, series.line.meter) for series in samples}
-            summary = (
-                f"{plural(len(samples), 'token counter')} of {plural(len({model for model, _ in lines}), 'model')}"
-            )
-            return Look(summary, latest=now, problems=doubts, labels=labels_of(samples))
+            return seen(samples, now, self._options, doubts)
         problem = f"none of {', '.join(self._metrics)} is on the page{like_tokens(names_on(answer.body))}"
         return Look(summary="no token counters yet", latest=now, problems=(problem,))
 
@@ -181,7 +186,7 @@ class Scrape:
             target=self._target,
             created=created,
             within=found.within,
-            scale=self._scale,
+            scale=self._scales[found.is_money],
             period=self._period,
         )
 

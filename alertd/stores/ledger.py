@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from alertd.core.counting.buckets import Bucket, Identity, identity, instant, micros, record_buckets, replaced
+from alertd.core.counting.buckets import Bucket, Identity, counted_identity, instant, micros, record_buckets, replaced
 from alertd.core.counting.counters import CounterState, Increment
 from alertd.core.counting.falls import Fall
 from alertd.ports import Reading, SourceRow, UsageRow
@@ -99,7 +99,7 @@ def _fall(text: str) -> Fall | None:
 
 
 def _identity(row: SourceRow, one: Increment) -> Identity:
-    return identity(row.name, one.line, one.labels)
+    return counted_identity(row.name, one.line, one.labels)
 
 
 def commit_records(tx: Transaction, known: SeriesIds, row: SourceRow, reading: Reading) -> SeriesIds | None:

@@ -9,7 +9,16 @@ from typing import Any, Final
 
 import msgspec
 
-from alertd.core.counting.buckets import Bucket, Closed, Identity, identity, instant, micros, record_buckets, replaced
+from alertd.core.counting.buckets import (
+    Bucket,
+    Closed,
+    Identity,
+    counted_identity,
+    instant,
+    micros,
+    record_buckets,
+    replaced,
+)
 from alertd.core.counting.counters import CounterState, Increment
 from alertd.core.events import Event
 from alertd.ports import (
@@ -107,7 +116,7 @@ class MemoryStore:
         if not self._move(row):
             return False
         for increment in increments:
-            series = self._identify(identity(row.name, increment.line, increment.labels))
+            series = self._identify(counted_identity(row.name, increment.line, increment.labels))
             bucket = Bucket(series, increment.start, increment.width)
             self._usage[bucket] = self._usage.get(bucket, (0, 0))[0] + increment.quantity, self._revision
         self._counters.setdefault(row.name, {}).update(states)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from alertd.core.counting.buckets import Identity
+from alertd.core.counting.buckets import Identity, counted_identity
 from alertd.core.counting.counters import Increment
 from alertd.core.usage import Labels, Line
 from alertd.ports import SeriesRow
@@ -87,7 +87,7 @@ def known_digests(
     ids = objects.ids_of(source, increments)
     for place in [place for place, number in enumerate(ids) if not number]:
         line, labels = increments[place].line, increments[place].labels
-        digest = digest_of(source, line, labels)
+        digest = digest_of(*counted_identity(source, line, labels))
         number = ids[place] = known.ids.get(digest, 0)
         if number:
             objects.keep(source, line, labels, number)

@@ -235,9 +235,10 @@ SCHEMAS: Final[dict[str, Any]] = {
             factor=_or_null(_DECIMAL),
             used_by=_list(_TEXT),
             billed_by=_list(_TEXT),
+            against={"enum": ["bill", "report"]},
             causes=_list(_closed(kind=_TEXT, said=_TEXT)),
         ),
-        "description": "Estimate and bill over days that are final; drift is in percent of the bill.",
+        "description": "Estimate beside a bill or a gateway's own report, over final days; drift is in percent.",
     },
     "Sources": _closed(
         version={"const": 1},

@@ -78,8 +78,9 @@ def _reconciled(notes: State | None, now: datetime) -> Markup:
 def _comparison(one: Mapping[str, Any]) -> Markup:
     drift = None if one["drift_percent"] is None else Decimal(one["drift_percent"])
     far = drift is None or abs(drift) > AGREES * 100
-    said = "nothing billed" if drift is None else f"{drift:+.1f} %"
-    sides = f"{', '.join(one['used_by'])} against {', '.join(one['billed_by'])}"
+    reported = " (its own estimate)" if one["against"] == "report" else ""
+    said = f"nothing {'reported' if reported else 'billed'}" if drift is None else f"{drift:+.1f} %"
+    sides = f"{', '.join(one['used_by'])} against {', '.join(one['billed_by'])}{reported}"
     days = f"{one['from']} to {one['to']}" if one["from"] else "no final day"
     return element(
         "tr",

@@ -110,6 +110,8 @@ def drift(snapshot: Snapshot) -> Iterator[Metric]:
         ),
     }
     for one in comparisons(snapshot.notes or State()):
+        if one["against"] != "bill":
+            continue
         key = (one["provider"], ",".join(one["billed_by"]), one["currency"])
         families["estimated"].add_metric(key, float(one["estimated"]))
         families["billed"].add_metric(key, float(one["billed"]))

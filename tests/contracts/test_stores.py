@@ -13,7 +13,7 @@ import pytest
 from alertd.core.counting.counters import CounterState, Increment
 from alertd.core.events import Contributor, Event, Unpriced
 from alertd.core.money import Money
-from alertd.core.usage import BilledCost, Line, Usage
+from alertd.core.usage import BilledCost, Line, Usage, cost_line
 from alertd.ports import AlertRow, NewMessage, Reading, Receipt, SourceRow, Step, Store, StoreError, UsageRow
 from tests.databases import Place
 
@@ -138,6 +138,18 @@ async def test_increments_add_up_in_their_bucket_also_within_one_commit(place: P
         await count(store, used(8, team="a"))
         rows, _ = await store.usage(NOON)
         assert sorted((row.start - AT, row.quantity) for row in rows) == [(0, 11), (HOUR, 4)]
+
+
+async def test_counted_money_is_a_billed_series_of_its_currency(place: Place) -> None:
+    async with place.open() as store:
+        euros, dollars = (cost_line("openai", "gpt-5", code, "acct") for code in ("EUR", "USD"))
+        for _ in range(2):
+            await count(store, used(1, team="a"), used(2, line=euros, team="a"), used(4, line=dollars, team="a"))
+        rows = {row.id: (row.meter, row.billed, row.modifiers, row.account) for row in await store.series()}
+        found, _ = await store.usage(NOON)
+        assert {rows[row.series]: row.quantity for row in found} == {
+            ("input", "", (), ""): 2, ("", "EUR", (), "acct"): 4, ("", "USD", (), "acct"): 8,
+        }  # fmt: skip
 
 
 async def test_counter_states_are_kept_per_source_and_the_last_one_counts(place: Place) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from alertd.core.counting.attribution import Attributor, Terms, fingerprint
 from alertd.core.counting.presets import PRESETS
-from alertd.core.usage import METERS
+from alertd.core.usage import COST_METER, METERS
 
 HASH = "88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b"
 
@@ -26,7 +26,7 @@ HASH = "88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b"
          ("openrouter", "anthropic/claude", "output", None)),
         ("litellm", "litellm_total_tokens_metric_total", {"model": "gpt-5"}, None),
         ("litellm", "litellm_output_reasoning_tokens_metric_total", {"model": "gpt-5"}, None),
-        ("litellm", "litellm_spend_metric_total", {"model": "gpt-5"}, None),
+        ("litellm", "litellm_spend_metric_total", {"model": "gpt-5"}, ("", "gpt-5", "cost", None)),
         ("vllm", "vllm:prompt_tokens_total", {"model_name": "meta-llama/Llama-3"},
          ("vllm", "meta-llama/Llama-3", "input", None)),
         ("vllm", "vllm:prompt_tokens_by_source_total", {"model_name": "x"}, None),
@@ -112,5 +112,5 @@ def test_what_the_operator_says_wins_and_what_is_dropped_is_never_kept():
 def test_every_preset_feeds_known_meters_and_takes_contained_ones_off_a_meter_that_it_has():
     for name, preset in PRESETS.items():
         meters = {rule.meter for rule in preset.rules}
-        assert meters <= METERS, name
+        assert meters <= METERS | {COST_METER}, name
         assert {rule.within for rule in preset.rules if rule.within} <= meters, name

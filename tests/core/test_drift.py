@@ -10,6 +10,8 @@ import pytest
 from alertd.core.evaluation.budget_status import Survey
 from alertd.core.evaluation.health import drifting, stray_spend
 from alertd.core.evaluation.values import SourceView
+from alertd.core.messages import discrepancies
+from alertd.core.messages.spans import text_of
 from tests.world import NOVEMBER, World, budget
 
 
@@ -34,6 +36,29 @@ def test_three_final_days_are_the_least_that_a_drift_and_a_correction_are_told_f
     assert [key for key, _ in events] == ["drift/acme/2026-11"] * told
     assert bool(changes["correction"]) is told
     assert [row["provider"] for row in changes["comparison"]["compared"]] == ["acme"]
+
+
+def test_what_a_gateway_reports_otherwise_is_said_once_a_month_and_corrects_nothing():
+    world = World(budget(), at=NOVEMBER + timedelta(days=5, hours=12))
+    for day in range(5):
+        at = NOVEMBER + timedelta(days=day, hours=1)
+        world.spend(10, at=at)
+        world.bill(20, at, "gateway", charge="estimate")
+    world.sources = {"gateway": SourceView("gateway", world.now, timedelta(days=30), complete_from=NOVEMBER)}
+    facts = world.facts()
+    events, changes = drifting(facts.ledger, facts.around, facts.told, facts.state, Decimal("0.05"))
+    ((key, event),) = events
+    assert (key, event.severity) == ("drift/reported/gateway/acme/2026-11", "information"), (
+        "no key that holds actions back"
+    )
+    assert not changes["correction"]
+    (headline, lines, _) = discrepancies.drift(event)
+    said = text_of(headline).replace(" %", "%")
+    assert said == "alertd's estimate of acme and what gateway reports differ by 50%"
+    said = text_of(lines[0]).replace("100.00", "100")
+    assert "estimated 50.00 USD, reported 100 USD; alertd counts its own estimate" in said
+    again, _ = drifting(facts.ledger, facts.around, {key}, facts.state, Decimal("0.05"))
+    assert again == []
 
 
 def test_spend_that_no_budget_covers_is_that_of_the_calendar_month():

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alertd.core.billing.lookalikes import Alike, alike
-from alertd.core.billing.reconcile import reconcile
+from alertd.core.billing.reconcile import compare_reports, reconcile
 from alertd.core.billing.reconciled import Reconciled, report
 from alertd.core.billing.roles import Standing
 from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
@@ -213,3 +213,33 @@ def test_the_factor_times_the_estimate_is_the_bill_whatever_one_price_was(dollar
     assert found.factor is not None
     wanted = Decimal(percent) / 100 if abs(percent - 100) > 2 else Decimal(1)
     assert abs(found.factor - wanted) <= Decimal("0.021")
+
+
+def reported(month: Month, **more: Any) -> tuple[Reconciled, ...]:
+    return compare_reports(month.ledger, month.costs(), UNTIL, **more)
+
+
+def test_what_a_gateway_reports_is_compared_with_its_own_tokens_and_is_no_bill() -> None:
+    month = Month()
+    for day in range(1, 30):
+        month.used(day, 10)
+        month.used(day, 3, source="proxy")
+        month.billed(day, 12.5, source="gateway", charge="estimate")
+    assert month.compared() == (), "no bill says what it cost"
+    (found,) = reported(month)
+    assert (found.estimated, found.billed, found.factor) == (280, 350, None)
+    assert (found.used_by, found.billed_by, found.against) == (("gateway",), ("gateway",), "report")
+    said = "\n".join(report([found]))
+    assert "estimated 280.00, reported by gateway 350.00 USD, -20.0 %" in said
+    assert "small: reported 1.25 times the estimate on every day" in said
+
+
+def test_money_of_a_source_without_tokens_is_compared_with_the_tokens_that_count() -> None:
+    month = Month()
+    for day in range(1, 30):
+        month.used(day, 10)
+        month.used(day, 10, source="proxy")
+        month.billed(day, 10, source="bill", charge="estimate")
+    (found,) = reported(month, standings={"proxy": Standing("check")})
+    assert (found.used_by, found.billed_by) == (("gateway",), ("bill",))
+    assert kinds(found) == ["agrees"]

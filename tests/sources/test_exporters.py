@@ -135,3 +135,41 @@ def test_a_type_that_no_rule_takes_is_named_by_the_reading_and_by_check(value):
 def test_a_meter_that_can_have_no_price_is_refused(options):
     with pytest.raises(ValidationError, match="meter"):
         Options(url="http://x/metrics", metric=["tokens"], **options)
+
+
+def test_a_map_beside_a_preset_adds_to_its_rules_and_goes_before_them():
+    lines = typed("gen_ai_client_token_usage_sum", "gen_ai_token_type", {"input": 90, "audio_input": 5, "cached": 60})
+    found, ledger, look = collect(lines, preset="otel", type_map="audio_input=input,cached=cached_input")
+    assert found == {"input": 95, "cached_input": 60}, "cached tokens are beside input, as the operator says"
+    assert not look.problems
+    assert not ledger.readings[-1].warnings
+    lines = {'litellm_input_tokens_metric_total{model="m"}': 9, 'litellm_audio_tokens_metric_total{model="m"}': 3}
+    more = {"type_label": "__name__", "type_map": {"litellm_audio_tokens_metric_total": "input"}}
+    assert collect(lines, preset="litellm", **more)[0] == {"input": 12}
+    lines = {'litellm_input_tokens_metric_total{model="m",tier="batch"}': 9,
+             'litellm_input_tokens_metric_total{model="m"}': 4}  # fmt: skip
+    more = {"type_label": "tier", "type_map": {"batch": "batch_input"}}
+    assert collect(lines, preset="litellm", **more)[0] == {"batch_input": 9, "input": 4}
+
+
+def test_a_metric_beside_a_preset_is_a_further_name_of_its_metric():
+    lines = typed("shepherd_gen_ai_client_token_usage_sum", "gen_ai_token_type", {"input": 100, "cached_input": 60})
+    found, _, _ = collect(
+        lines, preset="otel", metric="shepherd_gen_ai_client_token_usage", kind_of_metric="histogram_sum"
+    )
+    assert found == {"input": 40, "cached_input": 60}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"preset": "litellm", "metric": "my_tokens"}, "a metric for each meter"),
+        ({"preset": "litellm", "type_map": {"a": "input"}}, "name it in `type_label`"),
+        ({"preset": "otel", "meter": "input"}, "`meter` has no effect"),
+        ({"preset": "otel", "type_label": "kind"}, "`type_label` has no effect"),
+        ({"metric": "tokens", "meter": "input", "type_map": {"a": "input"}}, "name it in `type_label`"),
+    ],
+)
+def test_what_would_have_no_effect_is_a_fault(options, said):
+    with pytest.raises(ValidationError, match=said):
+        Options(url="http://x/metrics", **options)

@@ -148,7 +148,7 @@ COMPARED = {
         {
             "provider": "openai", "scope": {}, "currency": "USD", "from": "2026-11-01", "to": "2026-11-14",
             "estimated": "412.50", "billed": "330.00", "drift_percent": "25.00", "factor": "0.8000",
-            "used_by": ["gateway"], "billed_by": ["bill"],
+            "used_by": ["gateway"], "billed_by": ["bill"], "against": "bill",
             "causes": [{"kind": "price_differs", "said": "gpt-4o: billed 0.80 times the estimate on every day"}],
         }
     ],

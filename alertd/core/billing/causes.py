@@ -23,6 +23,10 @@ def _unpriced(_whole: Reconciled, table: Table, _: Sequence[Alike]) -> Iterator[
         yield Cause("unpriced", f"has no price, so the estimate lacks it: {named}")
 
 
+def _no_rate(_whole: Reconciled, table: Table, _: Sequence[Alike]) -> Iterator[Cause]:
+    yield from (Cause("no_rate", reason) for reason in table.no_rates())
+
+
 def _counted_twice(whole: Reconciled, table: Table, pairs: Sequence[Alike]) -> Iterator[Cause]:
     for pair in pairs:
         if whole.estimated > whole.billed and {pair.one, pair.other} <= table.usage_sources:
@@ -33,10 +37,10 @@ def _not_seen(whole: Reconciled, table: Table, _: Sequence[Alike]) -> Iterator[C
     unseen = {model: cost for model, cost in table.unseen().items() if cost > AGREES * whole.billed}
     if unseen:
         named = ", ".join(f"{model} ({cost:.2f} {whole.unit})" for model, cost in list(unseen.items())[:_NAMED])
-        yield Cause("not_seen", f"billed, and no usage of it was seen: {named}")
+        yield Cause("not_seen", f"{whole.verb}, and no usage of it was seen: {named}")
     blank = [day for day in whole.days if day.billed > 0 and not day.estimated]
     if not unseen and blank and sum(day.billed for day in blank) > AGREES * whole.billed and not table.unpriced():
-        yield Cause("not_seen", f"{len(blank)} billed days without any usage, the first {blank[0].day}")
+        yield Cause("not_seen", f"{len(blank)} {whole.verb} days without any usage, the first {blank[0].day}")
 
 
 def _price(whole: Reconciled, table: Table, _: Sequence[Alike]) -> Iterator[Cause]:
@@ -46,13 +50,16 @@ def _price(whole: Reconciled, table: Table, _: Sequence[Alike]) -> Iterator[Caus
         name = model or "the price"
         if (moved := step(days)) is not None:
             day, before, after = moved
-            yield Cause("price_changed", f"{name}: billed {_times(before)} the estimate, from {day} on {_times(after)}")
+            yield Cause(
+                "price_changed", f"{name}: {whole.verb} {_times(before)} the estimate, from {day} on {_times(after)}"
+            )
         elif (steady := _steady(days)) is not None and abs(steady - 1) > AGREES:
-            yield Cause("price_differs", f"{name}: billed {_times(steady)} the estimate on every day")
+            yield Cause("price_differs", f"{name}: {whole.verb} {_times(steady)} the estimate on every day")
 
 
 CHECKS: Final[tuple[Callable[[Reconciled, Table, Sequence[Alike]], Iterator[Cause]], ...]] = (
     _unpriced,
+    _no_rate,
     _counted_twice,
     _not_seen,
     _price,

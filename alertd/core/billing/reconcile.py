@@ -8,15 +8,16 @@ Nothing here is added up into spend, and no figure is changed: what a factor cor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Final
+from typing import Final, Literal
 
 from alertd.core.billing.causes import CHECKS, step
 from alertd.core.billing.lookalikes import Alike, alike
 from alertd.core.billing.reconciled import Cause, Reconciled, Scope
-from alertd.core.billing.roles import Standing
-from alertd.core.billing.sides import Table, sides_of
+from alertd.core.billing.roles import Standing, counting
+from alertd.core.billing.sides import Table, reports_of, sides_of
 from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.costing import Costs
 
@@ -47,15 +48,36 @@ def reconcile(
     return tuple(sorted(found, key=lambda one: -abs(one.estimated - one.billed)))
 
 
-def _reconciled(provider: str, scope: Scope, table: Table, pairs: Sequence[Alike]) -> Reconciled:
+def compare_reports(
+    ledger: Ledger,
+    costs: Costs,
+    final_until: Mapping[str, date],
+    *,
+    by: Sequence[str] = (),
+    standings: Mapping[str, Standing] | None = None,
+) -> tuple[Reconciled, ...]:
+    """The same beside what gateways and agents report as their own estimate: it corrects no figure."""
+    counted = counting(ledger.series, standings or {})
+    found = [
+        _reconciled(provider, scope, Table(ledger, costs, side, final_until), (), "report")
+        for (provider, scope, _), side in reports_of(ledger, final_until, by, counted).items()
+        if side.usage and side.bills
+    ]
+    return tuple(sorted(found, key=lambda one: -abs(one.estimated - one.billed)))
+
+
+def _reconciled(
+    provider: str, scope: Scope, table: Table, pairs: Sequence[Alike], against: Literal["bill", "report"] = "bill"
+) -> Reconciled:
     days = table.days()
-    whole = Reconciled(provider, scope, table.costs.unit, days, (), None)
+    whole = Reconciled(provider, scope, table.costs.unit, days, (), None, against=against)
     causes = tuple(cause for check in CHECKS for cause in check(whole, table, pairs))
     if not causes:
-        kind, said = ("unclear", "no single cause shows") if whole.drifts() else ("agrees", "estimate and bill agree")
-        causes = (Cause(kind, said),)
+        agree = Cause("agrees", f"estimate and {against} agree")
+        causes = (Cause("unclear", "no single cause shows") if whole.drifts() else agree,)
     used_by, billed_by = tuple(sorted(table.usage_sources)), tuple(sorted(table.bill_sources))
-    return Reconciled(provider, scope, whole.unit, days, causes, _factor(whole), used_by, billed_by)
+    factor = _factor(whole) if against == "bill" else None
+    return replace(whole, causes=causes, factor=factor, used_by=used_by, billed_by=billed_by)
 
 
 def _factor(whole: Reconciled) -> Decimal | None:

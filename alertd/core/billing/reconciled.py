@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from alertd.core.billing.lookalikes import Alike
 
@@ -32,7 +32,10 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why the two sides differ: agrees, unpriced, counted_twice, not_seen, price_changed, price_differs or unclear."""
+    """Why the two sides differ: agrees, unpriced, counted_twice, not_seen, price_changed, price_differs or unclear.
+
+    Also no_rate: the other side is in a currency without a known rate.
+    """
 
     kind: str
     said: str
@@ -42,7 +45,8 @@ class Cause:
 class Reconciled:
     """One provider and scope over its final days, in `unit`. `factor` corrects the estimate of days not billed yet.
 
-    `used_by` and `billed_by` are the sources of the two sides.
+    `used_by` and `billed_by` are the sources of the two sides. `against`: what the estimate is compared with, a bill,
+    or what a gateway or an agent reports as its own estimate.
     """
 
     provider: str
@@ -53,6 +57,12 @@ class Reconciled:
     factor: Decimal | None
     used_by: tuple[str, ...] = ()
     billed_by: tuple[str, ...] = ()
+    against: Literal["bill", "report"] = "bill"
+
+    @property
+    def verb(self) -> str:
+        """What the other side did: billed, or reported."""
+        return "billed" if self.against == "bill" else "reported"
 
     @property
     def estimated(self) -> Decimal:
@@ -85,6 +95,7 @@ class Reconciled:
             "factor": None if self.factor is None else str(self.factor),
             "used_by": list(self.used_by),
             "billed_by": list(self.billed_by),
+            "against": self.against,
             "causes": [{"kind": cause.kind, "said": cause.said} for cause in self.causes],
         }
 
@@ -93,11 +104,12 @@ def report(found: Sequence[Reconciled], pairs: Sequence[Alike] = ()) -> Iterator
     """The reconciliation in words, a provider a paragraph."""
     for one in found:
         scope = " ".join(f"{name}={value or 'none'}" for name, value in one.scope)
-        drift = "nothing billed" if one.drift is None else f"{one.drift * 100:+.1f} %"
+        drift = f"nothing {one.verb}" if one.drift is None else f"{one.drift * 100:+.1f} %"
+        by = f" by {', '.join(one.billed_by)}" if one.against == "report" else ""
         span = f"{one.days[0].day} to {one.days[-1].day}" if one.days else "no final day"
         yield (
             f"{one.provider}{' ' + scope if scope else ''}, {span}: estimated {one.estimated:.2f},"
-            f" billed {one.billed:.2f} {one.unit}, {drift}"
+            f" {one.verb}{by} {one.billed:.2f} {one.unit}, {drift}"
         )
         yield from (f"  {cause.said}" for cause in one.causes)
         if one.factor is not None and one.factor != 1:

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from alertd.core.pricing.model_names import PROVIDERS, provider_id, without_snapshot
-from alertd.core.usage import CHARGE_LABEL, SeriesRow
+from alertd.core.usage import CHARGE_LABEL, ESTIMATE_CHARGE, SeriesRow
 
 Role = Literal["auto", "authoritative", "check"]
 CHARGE: Final = CHARGE_LABEL
 INFERENCE: Final = "inference"
-#: Money that a gateway worked out itself: shown beside the cost, never the cost.
-ESTIMATE: Final = "estimate"
+ESTIMATE: Final = ESTIMATE_CHARGE
 
 _Pair = tuple[str, str]
 _AUTO: Final = "auto"

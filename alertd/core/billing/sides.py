@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -14,6 +14,7 @@ from alertd.core.billing.roles import CHARGE, ESTIMATE, INFERENCE, sellers
 from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.costing import Costs
 from alertd.core.pricing.model_names import provider_id
+from alertd.core.usage import SeriesRow
 
 
 @dataclass(slots=True)
@@ -22,6 +23,29 @@ class Side:
 
     usage: list[int] = field(default_factory=list)
     bills: list[int] = field(default_factory=list)
+
+
+def reports_of(
+    ledger: Ledger,
+    final_until: Mapping[str, date],
+    by: Sequence[str],
+    counted: Callable[[SeriesRow], bool] = lambda _: True,
+) -> dict[tuple[str, Scope, str], Side]:
+    """What each source reports as its own estimate, beside the usage of that source; of all others without any."""
+    seller, known = sellers(ledger.series), {row.source for row in ledger.series if not row.billed}
+    sides: dict[tuple[str, Scope, str], Side] = defaultdict(Side)
+    places = [(index, row) for index, row in enumerate(ledger.series) if row.source in final_until]
+    for index, row in places:
+        if row.billed and row.labels.get(CHARGE) == ESTIMATE:
+            sides[seller(row), _scope(row, by), row.source].bills.append(index)
+    reporting = {source for _, _, source in sides}
+    for index, row in places:
+        if row.billed or row.labels.get(CHARGE, INFERENCE) != INFERENCE:
+            continue
+        for source in reporting:
+            if row.source == source or (source not in known and counted(row)):
+                sides[seller(row), _scope(row, by), source].usage.append(index)
+    return sides
 
 
 def sides_of(ledger: Ledger, final_until: Mapping[str, date], by: Sequence[str]) -> dict[tuple[str, Scope], Side]:
@@ -34,10 +58,13 @@ def sides_of(ledger: Ledger, final_until: Mapping[str, date], by: Sequence[str])
         charge = row.labels.get(CHARGE, INFERENCE)
         if row.source not in final_until or charge not in {INFERENCE, ""} or charge == ESTIMATE:
             continue
-        scope = tuple((name, row.labels.get(name, "")) for name in by)
-        side = sides[seller(row) or alone, scope]
+        side = sides[seller(row) or alone, _scope(row, by)]
         (side.bills if row.billed else side.usage).append(index)
     return sides
+
+
+def _scope(row: SeriesRow, by: Sequence[str]) -> Scope:
+    return tuple((name, row.labels.get(name, "")) for name in by)
 
 
 class Table:
@@ -68,6 +95,10 @@ class Table:
             if index in self.costs.unpriced and quantity:
                 found[plain_model(self.ledger.series[index])] += quantity
         return dict(found)
+
+    def no_rates(self) -> list[str]:
+        """Why money of the other side is in no figure, where its currency has no known rate."""
+        return sorted({self.costs.unpriced[index].reason for index in self.side.bills if index in self.costs.unpriced})
 
     def unseen(self) -> dict[str, Decimal]:
         """What was billed, by model, for models of which no usage was seen at all."""

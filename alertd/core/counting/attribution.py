@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Final
+from types import MappingProxyType
+from typing import Final, Literal
 
-from alertd.core.counting.presets import ANY, OVERLAPPING, PLACES, REPLICAS, Preset, Rule
 from alertd.core.counting.pseudonyms import Pseudonyms
+from alertd.core.counting.rules import ANY, OVERLAPPING, PLACES, REPLICAS, Preset, Rule
 from alertd.core.pricing.model_names import PROVIDERS, provider_id
-from alertd.core.usage import Labels, Line
+from alertd.core.usage import CHARGE_LABEL, COST_METER, ESTIMATE_CHARGE, Labels, Line, cost_line
 
 #: What exporters write where they have nothing to say.
 _NOTHING: Final = frozenset({"", "None", "none", "null", "N/A", "unknown"})
 
 
+#: What series of money may tell their currency by, and how it is written.
+_CURRENCY: Final = "currency"
+_CODE: Final = re.compile(r"[A-Z]{3}", re.ASCII)
 #: A longer value is no name: somebody put a prompt, or worse, into a label.
 _LONGEST: Final = 200
 
@@ -27,6 +32,11 @@ class Attribution:
     line: Line
     labels: Labels
     within: Line | None = None
+
+    @property
+    def is_money(self) -> bool:
+        """Whether the series counts money, in nanos of a currency, and no usage."""
+        return self.line.meter == COST_METER
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,10 @@ class Terms:
     scope_labels: tuple[str, ...] = ()
     drop_labels: frozenset[str] = frozenset()
     pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
+    #: The currency of counters of money, where not their own label or the preset tells it.
+    currency: str = ""
+    #: What money that the exporter counted itself is: an estimate that is compared, or the cost.
+    money: Literal["estimate", "cost"] = "estimate"
 
 
 class Attributor:
@@ -53,6 +67,7 @@ class Attributor:
                 self._rules.setdefault(metric, []).append(rule)
         kept = {**{name: (name,) for name in (*PLACES, *terms.scope_labels)}, **preset.labels}
         self._labels = {name: origins for name, origins in kept.items() if name not in terms.drop_labels}
+        self._charge = {CHARGE_LABEL: ESTIMATE_CHARGE} if terms.money == "estimate" else {}
         self._lines: dict[Line, Line] = {}
         self._known: dict[frozenset[tuple[str, str]], Labels] = {}
 
@@ -60,6 +75,8 @@ class Attributor:
         """The series that `metric` with these labels feeds, or None."""
         for rule in self._rules.get(metric, self._rules.get(ANY, [])):
             if all(raw.get(label) in values for label, values in rule.where.items()):
+                if rule.meter == COST_METER:
+                    return Attribution(self._cost(raw, rule), self._scope(raw, self._charge))
                 labels = self._scope(raw)
                 within = self._line(raw, rule.within) if rule.within else None
                 return Attribution(self._line(raw, rule.meter), labels, within)
@@ -75,6 +92,13 @@ class Attributor:
                     return f'{metric}{{{label}="{shown}"}}'
         return None
 
+    def _cost(self, raw: Mapping[str, str], rule: Rule) -> Line:
+        used = self._line(raw, COST_METER)
+        own = raw.get(_CURRENCY, "").upper()
+        currency = self._terms.currency or (own if _CODE.fullmatch(own) else rule.currency)
+        line = cost_line(used.provider, used.model, currency, used.account)
+        return self._lines.setdefault(line, line)
+
     def _line(self, raw: Mapping[str, str], meter: str) -> Line:
         model = self._terms.model or _first(raw, self._preset.model)
         provider = self._terms.provider or _first(raw, self._preset.providers)
@@ -85,9 +109,9 @@ class Attributor:
         line = Line(provider_id(provider or self._preset.provider), model, meter, account=self._terms.account)
         return self._lines.setdefault(line, line)
 
-    def _scope(self, raw: Mapping[str, str]) -> Labels:
+    def _scope(self, raw: Mapping[str, str], more: Mapping[str, str] = MappingProxyType({})) -> Labels:
         found = {name: value for name, origins in self._labels.items() if (value := _first(raw, origins))}
-        found = self._terms.pseudonyms.applied({**found, **self._terms.labels})
+        found = {**self._terms.pseudonyms.applied({**found, **self._terms.labels}), **more}
         return self._known.setdefault(frozenset(found.items()), found)
 
 

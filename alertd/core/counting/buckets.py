@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, NamedTuple
 
 from alertd.core.money import Money
-from alertd.core.usage import BilledCost, Labels, Line, Usage
+from alertd.core.usage import BilledCost, Labels, Line, Usage, currency_of
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NANO: Final = Decimal(10) ** 9
@@ -56,6 +56,14 @@ def nanos(money: Money) -> int:
 def identity(source: str, line: Line, labels: Labels, billed: str = "") -> Identity:
     """The series that this usage belongs to."""
     return Identity(source, line, tuple(sorted(labels.items())), billed)
+
+
+def counted_identity(source: str, line: Line, labels: Labels) -> Identity:
+    """The series that an increment of a counter belongs to: a counter of money feeds a billed one."""
+    currency = currency_of(line)
+    return identity(
+        source, Line(line.provider, line.model, "", (), line.account) if currency else line, labels, currency
+    )
 
 
 def record_buckets(source: str, records: Iterable[Usage | BilledCost]) -> dict[tuple[Identity, int, int], int]:

@@ -31,6 +31,15 @@ class Matcher:
         quoted = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         return f'{self.label}{self.operator}"{quoted}"'
 
+    def admits(self, value: str) -> bool:
+        """Whether a label with this value meets the condition."""
+        if "~" in self.operator:
+            with catch_warnings(action="ignore"):
+                equal = re.fullmatch(self.value, value) is not None
+        else:
+            equal = value == self.value
+        return equal is not self.operator.startswith("!")
+
 
 def parse_matchers(text: str) -> tuple[Matcher, ...]:
     """`{job="gateway",team=~"a|b"}`, with or without braces and quotes. ValueError with the place of a fault."""

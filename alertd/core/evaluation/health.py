@@ -5,6 +5,7 @@ Each is announced once, and a source once more when it is back. Nothing here gue
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -14,8 +15,9 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from alertd.core.billing.lookalikes import Alike, alike
-from alertd.core.billing.reconcile import reconcile
+from alertd.core.billing.reconcile import compare_reports, reconcile
 from alertd.core.billing.reconciled import Reconciled
+from alertd.core.billing.roles import CHARGE, ESTIMATE
 from alertd.core.budgets import TOKENS, Budget, duration_text
 from alertd.core.evaluation.budget_status import Survey
 from alertd.core.evaluation.event_builder import event_id, event_of, handle_of
@@ -176,7 +178,8 @@ def compared(
 ) -> tuple[tuple[Reconciled, ...], tuple[Alike, ...]]:
     """Every provider with usage and a bill, in the zone and currency of its bill; and sources that look alike."""
     final = {n: (v.until - _SETTLE).astimezone(UTC).date() for n, v in around.sources.items() if v.until is not None}
-    bills = {(provider_id(row.provider), row.billed) for row in ledger.kinds if row.billed}
+    billed = [row for row in ledger.kinds if row.billed and row.labels.get(CHARGE) != ESTIMATE]
+    bills = {(provider_id(row.provider), row.billed) for row in billed}
     found: list[Reconciled] = []
     tariff, exchange = around.tariff, around.exchange
     for zone, unit in sorted({(tariff.zone(provider), unit) for provider, unit in bills}):
@@ -184,8 +187,18 @@ def compared(
         here = {provider for provider, billed in bills if billed == unit and tariff.zone(provider) == zone}
         each = reconcile(ledger, table, final, by=by, standings=around.standings)
         found.extend(one for one in each if one.provider in here)
+    done = {n: view.until.astimezone(UTC).date() for n, view in around.sources.items() if view.until is not None}
+    for unit in _units_of_reports(ledger):
+        table = costs(ledger, unit, *_days(around.now, UTC, days), tariff=tariff, exchange=exchange)
+        found.extend(compare_reports(ledger, table, done, by=by, standings=around.standings))
     everything = costs(ledger, "USD", *_days(around.now, UTC, days), tariff=tariff, exchange=exchange)
     return tuple(found), alike(ledger, everything, around.standings)
+
+
+def _units_of_reports(ledger: Ledger) -> tuple[str, ...]:
+    """The currency that most reported estimates are in; the others are converted, or said to have no rate."""
+    units = Counter(row.billed for row in ledger.kinds if row.billed and row.labels.get(CHARGE) == ESTIMATE)
+    return tuple(unit for unit, _ in units.most_common(1))
 
 
 def drifting(
@@ -194,7 +207,7 @@ def drifting(
     """Events, with their keys, for what drifts beyond `level` or looks alike; looked at once an hour."""
     last = COMPARISON.get(state)
     sources = {row.source for row in ledger.kinds}
-    if len(sources) < 2 or (last and around.now - last.at < _EVERY):  # noqa: PLR2004 two sides
+    if not (len(sources) > 1 or any(row.billed for row in ledger.kinds)) or (last and around.now - last.at < _EVERY):
         return [], {}
     found, pairs = compared(ledger, around, _LOOK_BACK)
     events = [*_drifts(found, around.now, level), *_alikes(pairs, around.now)]
@@ -214,7 +227,7 @@ def _corrections(found: Sequence[Reconciled]) -> dict[str, dict[str, str]]:
     return {
         one.provider: {"factor": str(one.factor), "since": (one.days[-1].day + timedelta(days=1)).isoformat()}
         for one in found
-        if one.factor is not None and len(one.days) >= _LEAST_DAYS
+        if one.against == "bill" and one.factor is not None and len(one.days) >= _LEAST_DAYS
     }
 
 
@@ -222,7 +235,8 @@ def _drifts(found: Sequence[Reconciled], now: datetime, level: Decimal) -> Itera
     for one in found:
         if len(one.days) < _LEAST_DAYS or not one.drifts(level):
             continue
-        key = f"drift/{one.provider}/{now:%Y-%m}"
+        reported = f"reported/{','.join(one.billed_by)}/" if one.against == "report" else ""
+        key = f"drift/{reported}{one.provider}/{now:%Y-%m}"
         details = {
             "occasion": "drift",
             "provider": one.provider,
@@ -233,8 +247,11 @@ def _drifts(found: Sequence[Reconciled], now: datetime, level: Decimal) -> Itera
             "last": one.days[-1].day.isoformat(),
             "causes": [cause.said for cause in one.causes],
             "correction": one.factor,
+            "against": one.against,
+            "sources": list(one.billed_by),
         }
-        yield key, replace(_event(key, now, "estimate and bill differ", details), currency=one.unit)
+        event = replace(_event(key, now, f"estimate and {one.against} differ", details), currency=one.unit)
+        yield key, event if one.against == "bill" else replace(event, severity="information")
 
 
 def _alikes(pairs: Sequence[Alike], now: datetime) -> Iterator[tuple[str, Event]]:

@@ -1,0 +1,95 @@
+"""What counters that were found say of themselves: one spelling each, their labels, and what is to be told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from math import inf
+from typing import Final
+
+from alertd.core.counting.counters import CounterSamples
+from alertd.core.counting.rules import TOKEN_WORDS
+from alertd.core.messages.figures import plural
+from alertd.core.messages.spans import clean
+from alertd.core.usage import COST_METER, Line
+from alertd.ports import Look
+from alertd.sources._counting import CounterOptions
+
+_NAMED: Final = 5
+_SIMILAR: Final = 10
+_NAME_LENGTH: Final = 120
+_NO_COST: Final = (
+    "this money is an exporter's own estimate: it is compared with what other sources count, and is in no figure."
+    " Where the exporter has no token counters, ROLE=authoritative makes it the cost"
+)
+
+
+def one_spelling(found: Iterable[tuple[str, CounterSamples]], spellings: Mapping[str, int]) -> list[CounterSamples]:
+    """The counters by metric, without those that a target shows under a better spelling at the same time.
+
+    A counter beside its deprecated gauge, a metric's old name beside its new one: the same tokens, counted once.
+    """
+    given = list(found)
+    if len({spellings.get(metric, 0) for metric, _ in given}) < 2:  # noqa: PLR2004 - one spelling is the rule
+        return [series for _, series in given]
+    best: dict[tuple[str, Line, int], tuple[int, float, float]] = {}
+    for metric, series in given:
+        if not series.points:
+            continue
+        key, rank = (series.target, series.line, id(series.labels)), spellings.get(metric, 0)
+        first, last = series.points[0][0], series.points[-1][0]
+        known = best.get(key)
+        if known is None or rank < known[0]:
+            best[key] = rank, first, last
+        elif rank == known[0]:
+            best[key] = rank, min(first, known[1]), max(last, known[2])
+    kept = []
+    for metric, series in given:
+        rank, first, last = best.get((series.target, series.line, id(series.labels)), (0, inf, -inf))
+        beside = series.points and series.points[-1][0] >= first and series.points[0][0] <= last
+        if spellings.get(metric, 0) == rank or not beside:
+            kept.append(series)
+    return kept
+
+
+def unknown_types(found: Collection[str]) -> tuple[str, ...]:
+    """What is said of series that no rule takes: their tokens may be billed, and are in no figure of their own."""
+    if not found:
+        return ()
+    named = ", ".join(sorted(found)[:_NAMED]) + (", ..." if len(found) > _NAMED else "")
+    return (f"no rule takes {named}: their tokens have no meter of their own; map them by METRIC and TYPE_MAP",)
+
+
+def like_tokens(names: Iterable[str]) -> str:
+    """What is said of metrics whose names look like counters of tokens; nothing where none does."""
+    found = sorted({name for name in names if any(word in name for word in TOKEN_WORDS)})
+    named = ", ".join(clean(name, _NAME_LENGTH) for name in found[:_SIMILAR])
+    return f"; these look like token counters: {named}" if found else ""
+
+
+def seen(
+    samples: Collection[CounterSamples], latest: datetime, options: CounterOptions, problems: tuple[str, ...]
+) -> Look:
+    """What `alertd check` says of counters that were found, those of money apart."""
+    money = [series for series in samples if series.line.meter == COST_METER]
+    used = len(samples) - len(money)
+    models = plural(len({series.line.model for series in samples}), "model")
+    counters = plural(len(money), "money counter")
+    if not used and not options.counts_money_only():
+        said = f"only {counters}: an exporter's own estimate is compared with tokens, and there are no token counters"
+        return Look("no token counters yet", latest, (*problems, said))
+    if used:
+        more = f", and {counters} to compare with" if money else ""
+        return Look(f"{plural(used, 'token counter')} of {models}{more}", latest, problems, labels_of(samples))
+    cost = options.money_is_cost()
+    summary = f"{counters} of {models}" + (": what they count is the cost" if cost else "")
+    return Look(summary, latest, problems, labels_of(samples), () if cost else (_NO_COST,))
+
+
+def labels_of(samples: Iterable[CounterSamples]) -> dict[str, tuple[str, ...]]:
+    """The labels that budgets can be cut by, with the values seen."""
+    found: dict[str, set[str]] = {}
+    for series in samples:
+        for name, value in {**series.labels, "model": series.line.model, "provider": series.line.provider}.items():
+            found.setdefault(name, set()).add(value)
+    return {name: tuple(sorted(values)) for name, values in sorted(found.items())}
