@@ -129,7 +129,8 @@ class App:
         finally:
             log.info("stopping: finishing what is under way")
             self._timetable.pause()
-            await self.runner.drain(_DRAIN_SECONDS)
+            sending = asyncio.wait([delivering], timeout=_DRAIN_SECONDS)
+            await asyncio.gather(self.runner.drain(_DRAIN_SECONDS), sending)
             delivering.cancel()
             hearing.cancel()
             minding.cancel()
@@ -183,7 +184,7 @@ class App:
         """Close what was replaced once the rounds that may still use it have ended."""
 
         async def close() -> None:
-            await self.runner.outlast()
+            await asyncio.gather(self.runner.outlast(), self.deliver.outlast())
             await old.close()
 
         closing = asyncio.create_task(close(), name="close what was replaced")

@@ -92,3 +92,16 @@ class Interrupted(Channel):
         if self.meanwhile is not None:
             await self.meanwhile()
         return receipt
+
+
+@dataclass
+class Slow(Channel):
+    """Does something on the way to its post, and asks for the lease right before it, as every notifier does."""
+
+    meanwhile: Callable[[Delivery], Awaitable[object]] | None = None
+
+    async def send(self, delivery: Delivery) -> Receipt:
+        if self.meanwhile is not None:
+            await self.meanwhile(delivery)
+        delivery.require_lease()
+        return await super().send(delivery)

@@ -2,8 +2,9 @@
 
 store.claim(lease) -> notifier.send -> store.delivered | retry_later(at) | give_up(said by the fallback)
 
-A notifier has a lane of its own, so a dead receiver keeps nobody else waiting. A send is cut well before its lease
-ends; whoever dies or sleeps in between leaves a row that comes back `uncertain`, under the same key.
+A notifier has a lane of its own, so a dead receiver keeps nobody else waiting; what is critical has places of its own
+in it. A lease is renewed while its send is under way; whoever dies or is paused in between leaves a row that comes back
+`uncertain`, under the same key, and posts nothing after it woke up.
 """
 
 from __future__ import annotations
@@ -19,21 +20,28 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Self
 
-from alertd.core.delivery import ORPHANED_AFTER, PEOPLE_INTERVAL, Circuit, Failure, after_try, retry_at, room
+from alertd.core.delivery import (
+    ORPHANED_AFTER,
+    PEOPLE_INTERVAL,
+    Circuit,
+    after_try,
+    retry_at,
+    room,
+    room_for_critical,
+)
 from alertd.core.durations import Durations
 from alertd.loops.runner import Runner
-from alertd.ports import Clock, DeliveryError, NewMessage, Notifier, OutboxRow, Receipt, Store
+from alertd.loops.sending import Sending
+from alertd.ports import Clock, NewMessage, Notifier, OutboxRow, Receipt, Store
 
 log = logging.getLogger(__name__)
 
 #: A send is cut after this; it may have arrived then.
 SEND: Final = timedelta(seconds=60)
-#: Twice the send: time enough to record it on a busy database before another may take the row over.
-LEASE: Final = timedelta(seconds=120)
+#: So long after the death of its process is a message taken over; a critical one after half of it.
+LEASE: Final = timedelta(seconds=30)
 #: How often a lane looks for what fell due, or was written by another replica. A message of one's own wakes it at once.
 LOOK: Final = timedelta(seconds=2)
-#: How long a send that was cut may take to end.
-_CUT_SECONDS: Final = 1.0
 _ORPHANS_A_ROUND: Final = 50
 
 
@@ -67,6 +75,8 @@ class Lane:
     failures: Counter[str] = field(default_factory=Counter)
     last_error: str = ""
     woken: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Messages under way, each with whether it is critical; what its send came to is added to `totals`.
+    under_way: dict[asyncio.Task[Sent], bool] = field(default_factory=dict)
 
 
 class Deliver:
@@ -86,8 +96,6 @@ class Deliver:
         lease: timedelta = LEASE,
         look: timedelta = LOOK,
     ) -> None:
-        if lease <= send:
-            raise ValueError(f"a lease of {lease} ends before a send of {send} is cut")
         self.lanes: dict[str, Lane] = {}
         self._store = store
         self._notifiers = dict(notifiers)
@@ -101,12 +109,14 @@ class Deliver:
         self._lease = lease
         self._look = look
         self._orphans_said: set[str] = set()
+        #: All sends under way, also those of notifiers that a reload took away.
+        self._sending: set[asyncio.Task[Sent]] = set()
 
     async def tick(self) -> Sent:
         """One round: what is due is tried once. Answers with what became of it."""
-        rounds = [self._round(name) for name in self._notifiers]
-        total = Sent()
-        for sent in await asyncio.gather(*rounds, self._orphans()):
+        rounds = [self._begin(name) for name in self._notifiers]
+        begun, total = await asyncio.gather(asyncio.gather(*rounds), self._orphans())
+        for sent in await asyncio.gather(*(task for tasks in begun for task in tasks)):
             total += sent
         return total
 
@@ -123,11 +133,17 @@ class Deliver:
                 await self._runner.run("deliver orphans", self._orphans)
                 await _either(stop, self._look)
             self.wake()
-            await asyncio.gather(*lanes.values())
+            if lanes:
+                await asyncio.wait(lanes.values())  # a cancellation reaches them once, by what follows
         finally:
             for task in lanes.values():
                 task.cancel()
             await asyncio.gather(*lanes.values(), return_exceptions=True)
+
+    async def outlast(self) -> None:
+        """Wait for the sends that are under way now; not for those that begin meanwhile."""
+        if self._sending:
+            await asyncio.wait(set(self._sending))
 
     def wake(self) -> None:
         """Something was written: look at once."""
@@ -148,39 +164,66 @@ class Deliver:
         self.lanes = {name: lane for name, lane in self.lanes.items() if name in notifiers}
 
     async def _keep_going(self, name: str, stop: asyncio.Event) -> None:
+        """Begin what may be sent, whenever something was written, ended or fell due; end with what is under way."""
         lane = self._lane(name)
-        while name in self._notifiers and not stop.is_set():
-            lane.woken.clear()
-            before = lane.totals.delivered
-            await self._runner.run(f"deliver {name}", partial(self._round, name))
-            free = (lane.free_at or self._clock.now()) - self._clock.now()
-            if lane.totals.delivered > before:
-                await _either(stop, max(free, timedelta()))
-            else:
-                await _either(lane.woken, self._look)
+        try:
+            while name in self._notifiers and not stop.is_set():
+                lane.woken.clear()
+                await self._runner.run(f"deliver {name}", partial(self._begin, name))
+                free = (lane.free_at or self._clock.now()) - self._clock.now()
+                await _either(lane.woken, min(self._look, free) if free > timedelta() else self._look)
+            if lane.under_way:
+                await asyncio.wait(set(lane.under_way))
+        finally:
+            for task in lane.under_way:
+                task.cancel()
+            if lane.under_way:
+                await asyncio.wait(set(lane.under_way))
 
-    async def _round(self, name: str) -> Sent:
-        """Claim what this notifier may send now, send it, record each as soon as it is known."""
+    async def _begin(self, name: str) -> list[asyncio.Task[Sent]]:
+        """Claim what this notifier may send now and begin to send it. Raises what an earlier send could not record."""
         lane, notifier, now = self._lane(name), self._notifiers[name], self._clock.now()
+        for task in [task for task in lane.under_way if task.done()]:
+            del lane.under_way[task]
+            if not task.cancelled():
+                task.result()
         if self.held or (lane.free_at is not None and now < lane.free_at):
-            return Sent()
-        limit = room(lane.circuit, now, people=notifier.people)
-        rows = await self._store.claim(now, self._lease, [name], limit) if limit else []
+            return []
+        rows = await self._claim(lane, notifier, now)
         if rows and notifier.people:
             lane.free_at = now + PEOPLE_INTERVAL
-        total = Sent()
-        for sent in await asyncio.gather(*(self._one(lane, notifier, row, now + self._lease) for row in rows)):
-            total += sent
-        lane.totals += total
-        return total
+        begun = {asyncio.create_task(self._one(lane, notifier, row)): row.is_critical for row in rows}
+        for task in begun:
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+            task.add_done_callback(lambda _: lane.woken.set())
+        lane.under_way |= begun
+        return list(begun)
 
-    async def _one(self, lane: Lane, notifier: Notifier, row: OutboxRow, lease_ends: datetime) -> Sent:
+    async def _claim(self, lane: Lane, notifier: Notifier, now: datetime) -> list[OutboxRow]:
+        """What there is a place for; where there is none, what is critical and may go beside all else."""
+        busy = len(lane.under_way)
+        if limit := max(0, room(lane.circuit, now, people=notifier.people) - busy):
+            return await self._store.claim(now, self._lease, [notifier.name], limit)
+        limit = room_for_critical(lane.circuit, now) - sum(lane.under_way.values())
+        if notifier.people:
+            limit = min(limit, 1)
+        if limit <= 0:
+            return []
+        return await self._store.claim(now, self._lease, [notifier.name], limit, critical_only=True)
+
+    async def _one(self, lane: Lane, notifier: Notifier, row: OutboxRow) -> Sent:
         """One message of a claim: sent, and recorded under its fence."""
-        if self._clock.now() + self._send > lease_ends:  # this process slept: the row may be another's by now
-            return Sent(overtaken=1)
+        sending = Sending(self._store, self._clock, notifier, row, self._lease)
+        # A process that was paused sends nothing: the row may be another's by now.
+        sent = await self._recorded(lane, notifier, row, sending) if sending.is_leased() else Sent(overtaken=1)
+        lane.totals += sent
+        return sent
+
+    async def _recorded(self, lane: Lane, notifier: Notifier, row: OutboxRow, sending: Sending) -> Sent:
         begin = self._clock.now()
         try:
-            outcome = await _sent(notifier, row, self._send)
+            outcome = await sending.run(self._send)
         except asyncio.CancelledError:  # the daemon ends: whoever goes on need not wait for the lease to run out
             await self._store.retry_later(row, self._clock.now(), "stopped while it was sent", uncertain=True)
             raise
@@ -192,11 +235,14 @@ class Deliver:
             return Sent(delivered=1) if recorded else self._overtaken(notifier.name, row)
         lane.circuit, lane.last_error = after_try(lane.circuit, outcome, now, self._jitter()), outcome.reason
         lane.failures[outcome.word] += 1
-        again = retry_at(outcome, row.delivery.attempt, row.first_tried, now, self._jitter())
+        attempt, critical = row.delivery.attempt, row.is_critical
+        again = retry_at(outcome, attempt, row.first_tried, now, self._jitter(), critical=critical)
         if again is None:
             return await self._give_up(notifier.name, row, outcome.reason)
         log.info("%s: again at %s: %s", notifier.name, again.isoformat(timespec="seconds"), outcome.reason)
         recorded = await self._store.retry_later(row, again, outcome.reason, uncertain=outcome.uncertain)
+        if again - now < self._look:
+            asyncio.get_running_loop().call_later((again - now).total_seconds(), lane.woken.set)
         return Sent(retried=1) if recorded else self._overtaken(notifier.name, row)
 
     async def _give_up(self, name: str, row: OutboxRow, reason: str) -> Sent:
@@ -244,28 +290,6 @@ class Deliver:
 
     def _lane(self, name: str) -> Lane:
         return self.lanes.setdefault(name, Lane())
-
-
-async def _sent(notifier: Notifier, row: OutboxRow, bound: timedelta) -> Receipt | Failure:
-    """What the notifier made of it, within the bound. A notifier that breaks costs this message a try, not the lane."""
-    sending = asyncio.ensure_future(notifier.send(row.delivery))
-    try:
-        await asyncio.wait({sending}, timeout=bound.total_seconds())
-    finally:
-        cut = sending.cancel()  # False where it has ended
-    if cut:
-        await asyncio.wait({sending}, timeout=_CUT_SECONDS)
-        return Failure(f"{notifier.name}: no answer within {bound.total_seconds():g} s", uncertain=True)
-    if sending.cancelled():
-        return Failure(f"{notifier.name}: the notifier ended its own send", uncertain=True, unexpected=True)
-    match sending.exception():
-        case None:
-            return sending.result()
-        case DeliveryError() as error:
-            return Failure(str(error), error.permanent, error.uncertain, retry_after=error.retry_after)
-        case error:
-            log.error("%s broke over a message", notifier.name, exc_info=error)
-            return Failure(f"{notifier.name}: {type(error).__name__}", uncertain=True, unexpected=True)
 
 
 async def _either(event: asyncio.Event, longest: timedelta) -> None:

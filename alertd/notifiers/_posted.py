@@ -49,6 +49,7 @@ class Posted:
 
     async def send(self, delivery: Delivery) -> Receipt:
         body = encoded(self._render(compose(delivery.events, self._now())))
+        delivery.require_lease()
         answer = await self._poster.post(self._url_of(self._url, delivery), body, _HEADERS)
         fault = self._fault(answer)
         if fault:

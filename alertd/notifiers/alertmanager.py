@@ -119,6 +119,7 @@ class Alertmanager:
         if not alerts:
             return Receipt(f"left out: a summary, or below {self._options.least}")
         body = msgspec.json.encode(alerts)
+        delivery.require_lease()
         posts = (self._poster.post(f"{url.rstrip('/')}/api/v2/alerts", body, _HEADERS) for url in self._options.urls)
         found = await asyncio.gather(*posts, return_exceptions=True)
         errors = [one for one in found if isinstance(one, DeliveryError)]

@@ -79,6 +79,7 @@ class Apprise:
         over = all(event.kind == "recovered" for event in delivery.events)
         kind = "success" if over else _KINDS.get(message.severity, "info")
         title, body = render(message)
+        delivery.require_lease()
         await self._door.notify(title, body, kind)
         return Receipt(f"taken by Apprise for {self._service}")
 

@@ -55,6 +55,7 @@ class Console:
 
     async def send(self, delivery: Delivery) -> Receipt:
         now = self._now()
+        delivery.require_lease()
         await asyncio.to_thread(self._print, render(compose(delivery.events, now), now))
         return Receipt("printed")
 

@@ -159,6 +159,7 @@ class Email:
         mail = render(compose(delivery.events, now), sender=self._options.sender, to=to,
                       message_id=message_id, now=now, thread=thread, picture=picture)  # fmt: skip
         recipients = self._waiting.get(delivery.key, tuple(to))
+        delivery.require_lease()
         said, refused = await hand_over(self.name, self._server, mail, self._sender, recipients)
         self._told_apart(delivery.key, refused)
         whom = f"; refused for good: {', '.join(map(str, refused))}" if refused else ""

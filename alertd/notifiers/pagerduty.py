@@ -93,6 +93,7 @@ class PagerDuty:
         heard = [event for event in delivery.events if is_heard(event, self._least)]
         for event in heard:
             body = encoded(render(event, self._key, self._now()))
+            delivery.require_lease()
             await self._poster.post(f"{self._url}/v2/enqueue", body, _HEADERS)
         return Receipt("taken" if heard else f"left out: a summary, or below {self._least}")
 

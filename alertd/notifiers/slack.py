@@ -118,7 +118,9 @@ class Hook:
         return ""
 
     async def send(self, delivery: Delivery) -> Receipt:
-        return Receipt(await self._door.post(render(compose(delivery.events, self._now()))))
+        body = render(compose(delivery.events, self._now()))
+        delivery.require_lease()
+        return Receipt(await self._door.post(body))
 
     async def look(self) -> str:
         """Whether the webhook's host has an address; a webhook cannot be tried without posting."""
@@ -222,6 +224,7 @@ class Slack:
         body["metadata"] = {"event_type": _METADATA, "event_payload": {KEY: delivery.key}}
         heard = any(event.severity != "information" for event in delivery.events) if loud is None else loud
         reply = {"thread_ts": thread, "reply_broadcast": heard} if thread else {}
+        delivery.require_lease()
         try:
             return await self._bot.ask("chat.postMessage", channel=channel, unfurl_links=False, **body, **reply)
         except SlackError as error:

@@ -62,7 +62,7 @@ class Webhook:
         return ""
 
     async def send(self, delivery: Delivery) -> Receipt:
-        said = [await self._post(event) for event in delivery.events]
+        said = [await self._post(event, delivery) for event in delivery.events]
         return Receipt(", ".join(said))
 
     async def look(self) -> str:
@@ -74,10 +74,11 @@ class Webhook:
     async def close(self) -> None:
         await self._poster.close()
 
-    async def _post(self, event: Event) -> str:
+    async def _post(self, event: Event, delivery: Delivery) -> str:
         body = render(event)
         headers = {"Content-Type": _JSON, "User-Agent": "alertd", "Idempotency-Key": event.id}
         if self._secret:
             headers["X-Alertd-Signature"] = signature(self._secret, int(self._now().timestamp()), body)
+        delivery.require_lease()
         answer = await self._poster.post(self._url, body, headers)
         return str(answer.status)

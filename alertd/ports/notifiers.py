@@ -27,6 +27,13 @@ class Delivery:
     #: An earlier try may have arrived: look before sending again where the channel can.
     uncertain: bool = False
     memory: Mapping[str, str] = field(default_factory=dict)
+    #: Whether this process still holds the message; after a pause another replica may have taken it over.
+    is_leased: Callable[[], bool] = field(default=lambda: True, repr=False, compare=False)
+
+    def require_lease(self) -> None:
+        """To be called right before a post is made: DeliveryError where the message is another replica's by now."""
+        if not self.is_leased():
+            raise DeliveryError(f"{self.notifier}: not posted: the lease ran out, another replica may have taken over")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from alertd.core.actions.act import Step
 from alertd.core.counting.counters import CounterState, Increment
+from alertd.core.delivery import is_critical
 from alertd.core.events import Event
 from alertd.core.usage import SeriesRow, UsageRow
 from alertd.ports.notifiers import Delivery, Receipt
@@ -52,7 +53,12 @@ class OutboxRow:
     fence: int
     delivery: Delivery
     created: datetime
+    lease_until: datetime
     first_tried: datetime | None = None
+
+    @property
+    def is_critical(self) -> bool:
+        return is_critical(self.delivery.events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +166,11 @@ class Store(Protocol):
 
     # deliver
     #
-    # `claim` leases what is due, of each (notifier, conversation) only the oldest unfinished; a row whose lease ran
-    # out comes back `uncertain`. What follows works only with the fence of the last claim, and answers False otherwise.
+    # `claim` leases what is due: first what is critical, then the oldest. Of a (notifier, conversation) only the oldest
+    # unfinished, after those that are critical. A critical one waits only for an earlier critical one that was never
+    # tried, and up to OVERTAKE for an earlier one that is being sent for the first time. A row whose lease ran out
+    # comes back `uncertain`. A critical row is leased for half of `lease`. What follows works only with the fence of
+    # the last claim, and answers False (`renew`: None) otherwise.
     async def inherit(self) -> int:
         """What a predecessor that died was sending is due again at once, as uncertain; the number of messages.
 
@@ -169,7 +178,13 @@ class Store(Protocol):
         """
         ...
 
-    async def claim(self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]: ...
+    async def claim(
+        self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int, *, critical_only: bool = False
+    ) -> list[OutboxRow]: ...
+    async def renew(self, row: OutboxRow, now: datetime, lease: timedelta) -> datetime | None:
+        """Hold a claimed row for longer; until when."""
+        ...
+
     async def delivered(self, row: OutboxRow, at: datetime, receipt: Receipt) -> bool: ...
     async def retry_later(self, row: OutboxRow, at: datetime, reason: str, *, uncertain: bool) -> bool: ...
     async def give_up(self, row: OutboxRow, at: datetime, reason: str, fallback: NewMessage | None) -> bool: ...

@@ -20,6 +20,7 @@ from alertd.core.counting.buckets import (
     replaced,
 )
 from alertd.core.counting.counters import CounterState, Increment
+from alertd.core.delivery import OVERTAKE, is_critical
 from alertd.core.events import Event
 from alertd.ports import (
     AlertRow,
@@ -69,6 +70,23 @@ class _Message:
 
     def due(self, now: datetime) -> bool:
         return all(at is None or at <= now for at in (self.not_before, self.lease_until))
+
+    @property
+    def is_critical(self) -> bool:
+        return is_critical(self.events)
+
+    def waits_for(self, other: _Message, now: datetime) -> bool:
+        """Whether another unfinished message of the conversation has to go first."""
+        is_due = other.not_before is None or other.not_before <= now
+        if not self.is_critical:
+            is_first = other.id < self.id or (other.is_critical and other is not self)
+            return is_first and (other.attempts > 0 or is_due)
+        if other.id >= self.id:
+            return False
+        tried = other.first_tried
+        is_sent = other.lease_until is not None and other.lease_until > now
+        is_sent_first = is_sent and tried is not None and now - OVERTAKE < tried <= now
+        return is_sent_first or (other.is_critical and not other.attempts and is_due)
 
     def finish(self, at: datetime, reason: str, *, delivered: bool) -> None:
         self.done_at, self.reason, self.delivered, self.lease_until = at, reason, delivered, None
@@ -221,13 +239,28 @@ class MemoryStore:
     async def inherit(self) -> int:
         return 0
 
-    async def claim(self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]:
-        heads: dict[tuple[str, str], _Message] = {}
+    async def claim(
+        self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int, *, critical_only: bool = False
+    ) -> list[OutboxRow]:
+        conversations: dict[tuple[str, str], list[_Message]] = {}
         for message in self._open():
-            if message.attempts or message.not_before is None or message.not_before <= now:
-                heads.setdefault((message.notifier, message.conversation), message)
-        due = [m for m in heads.values() if m.notifier in notifiers and m.due(now)]
-        return [self._lease(message, now, now + lease) for message in sorted(due, key=lambda m: m.id)[:limit]]
+            conversations.setdefault((message.notifier, message.conversation), []).append(message)
+        due = [
+            message
+            for (notifier, _), messages in conversations.items()
+            if notifier in notifiers
+            for message in messages
+            if message.is_critical >= critical_only and message.due(now)
+            if not any(message.waits_for(other, now) for other in messages)
+        ]
+        due.sort(key=lambda m: (not m.is_critical, m.id))
+        return [self._lease(message, now, now + lease / (1 + message.is_critical)) for message in due[:limit]]
+
+    async def renew(self, row: OutboxRow, now: datetime, lease: timedelta) -> datetime | None:
+        message = self._held(row)
+        if message is not None:
+            message.lease_until = now + lease / (1 + message.is_critical)
+        return None if message is None else message.lease_until
 
     async def delivered(self, row: OutboxRow, at: datetime, receipt: Receipt) -> bool:
         message = self._held(row)
@@ -366,7 +399,7 @@ class MemoryStore:
             message.key, message.notifier, message.conversation, message.events, message.attempts, message.uncertain,
             dict(memory),
         )  # fmt: skip
-        return OutboxRow(message.id, message.fence, delivery, message.created, message.first_tried)
+        return OutboxRow(message.id, message.fence, delivery, message.created, until, message.first_tried)
 
 
 def _utc(at: datetime | None) -> datetime | None:

@@ -63,8 +63,9 @@ _FIRST: Final = (
         events $text NOT NULL, created $integer NOT NULL, state $text NOT NULL DEFAULT 'waiting',
         attempts $integer NOT NULL DEFAULT 0, not_before $integer NOT NULL DEFAULT 0, lease_until $integer,
         fence $integer NOT NULL DEFAULT 0, first_tried $integer, uncertain $integer NOT NULL DEFAULT 0,
-        reason $text NOT NULL DEFAULT '', done_at $integer, UNIQUE (message_key, notifier)) $plain""",
-    "CREATE INDEX outbox_line ON outbox (notifier, id) WHERE done_at IS NULL",
+        reason $text NOT NULL DEFAULT '', done_at $integer, critical $integer NOT NULL DEFAULT 0,
+        UNIQUE (message_key, notifier)) $plain""",
+    "CREATE INDEX outbox_line ON outbox (notifier, critical DESC, id) WHERE done_at IS NULL",
     "CREATE INDEX outbox_open ON outbox (notifier, conversation, id) WHERE done_at IS NULL",
     "CREATE INDEX outbox_done ON outbox (done_at) WHERE done_at IS NOT NULL",
     """CREATE TABLE conversation (

@@ -1,15 +1,18 @@
-"""The outbox in SQL: messages leave in the order of their conversation, under a lease; a fence refuses latecomers."""
+"""The outbox in SQL: messages leave under a lease, in the order of their conversation, what is critical first.
+
+A fence refuses whoever records too late.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
 
 from alertd.core.counting.buckets import instant, micros
+from alertd.core.delivery import OVERTAKE, is_critical
 from alertd.core.events import Event
 from alertd.ports import Delivery, NewMessage, OutboxRow, Receipt
 from alertd.stores.transaction import Transaction
@@ -18,6 +21,8 @@ from alertd.stores.transaction import Transaction
 KEEP_DELIVERED: Final = timedelta(days=35)
 #: What was given up, and what a conversation remembers, outlive a yearly budget.
 KEEP_REST: Final = timedelta(days=400)
+#: Until when a row is leased, from an instant and the lengths of `_lengths`.
+_LEASE: Final = "? + CASE WHEN critical = 1 THEN ? ELSE ? END"
 #: No try is put off for longer, in microseconds.
 _LONGEST: Final = 2 * 3600 * 10**6
 
@@ -26,10 +31,10 @@ def insert(tx: Transaction, message: NewMessage, at: datetime) -> bool:
     """Write a message to be sent from `at` on; False where its key was written for this notifier before."""
     events = msgspec.json.encode([event.to_json() for event in message.events]).decode()
     return tx.run(
-        "INSERT INTO outbox (message_key, notifier, conversation, events, created, not_before)"
-        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (message_key, notifier) DO NOTHING",
+        "INSERT INTO outbox (message_key, notifier, conversation, events, created, not_before, critical)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (message_key, notifier) DO NOTHING",
         message.key, message.notifier, message.conversation, events, micros(at),
-        0 if message.not_before is None else micros(message.not_before),
+        0 if message.not_before is None else micros(message.not_before), int(is_critical(message.events)),
     ) == 1  # fmt: skip
 
 
@@ -38,8 +43,16 @@ def release(tx: Transaction) -> int:
     return tx.run("UPDATE outbox SET lease_until = 0 WHERE state = 'leased' AND done_at IS NULL")
 
 
-def claim(tx: Transaction, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]:
-    """Lease what is due for these notifiers, oldest first, and of each conversation only the oldest unfinished.
+def claim(
+    tx: Transaction,
+    now: datetime,
+    lease: timedelta,
+    notifiers: Sequence[str],
+    limit: int,
+    *,
+    critical_only: bool = False,
+) -> list[OutboxRow]:
+    """Lease what is due for these notifiers: what is critical, then the oldest; `Store.claim` says who waits for whom.
 
     A row whose lease ran out is due again and uncertain: whoever held it may have sent it. So is one whose lease or
     next try is further away than either can be: the clock was set back since.
@@ -50,26 +63,40 @@ def claim(tx: Transaction, now: datetime, lease: timedelta, notifiers: Sequence[
     due = tx.rows(
         "SELECT id FROM outbox AS waiting WHERE done_at IS NULL"  # noqa: S608  question marks only
         f" AND notifier IN ({places}) AND (not_before <= ? OR (attempts > 0 AND not_before > ?))"
-        " AND (lease_until IS NULL OR lease_until <= ? OR lease_until > ?)"
-        # A scalar, so that rows are looked at in order, by the index, until there are enough: no join of all with all.
-        " AND id = (SELECT min(earlier.id) FROM outbox AS earlier WHERE earlier.notifier = waiting.notifier"
-        " AND earlier.conversation = waiting.conversation AND earlier.done_at IS NULL"
-        " AND (earlier.attempts > 0 OR earlier.not_before <= ?))"
-        f" ORDER BY id LIMIT ? {tx.skip_locked}",
-        *notifiers, at, at + _LONGEST, at, at + 2 * micros_of(lease), at, limit,
+        " AND (lease_until IS NULL OR lease_until <= ? OR lease_until > ?) AND critical >= ?"
+        # In a CASE, so that rows are looked at in order, by the index, until there are enough: no join of all with all.
+        " AND CASE WHEN EXISTS (SELECT 1 FROM outbox AS other WHERE other.notifier = waiting.notifier"
+        " AND other.conversation = waiting.conversation AND other.done_at IS NULL AND CASE WHEN waiting.critical = 0"
+        " THEN (other.id < waiting.id OR other.critical = 1) AND (other.attempts > 0 OR other.not_before <= ?)"
+        " ELSE other.id < waiting.id AND ((other.critical = 1 AND other.attempts = 0 AND other.not_before <= ?)"
+        " OR (other.lease_until > ? AND other.first_tried > ? AND other.first_tried <= ?)) END) THEN 0 ELSE 1 END = 1"
+        f" ORDER BY critical DESC, id LIMIT ? {tx.skip_locked}",
+        *notifiers, at, at + _LONGEST, at, at + 2 * micros_of(lease), int(critical_only), at,
+        at, at, at - micros_of(OVERTAKE), at, limit,
     )  # fmt: skip
     if not due:
         return []
     claimed = tx.rows(
         "UPDATE outbox SET uncertain = CASE WHEN lease_until IS NULL THEN uncertain ELSE 1 END,"  # noqa: S608  as above
-        " state = 'leased', lease_until = ?, fence = fence + 1, attempts = attempts + 1,"
+        f" state = 'leased', lease_until = {_LEASE}, fence = fence + 1, attempts = attempts + 1,"
         f" first_tried = COALESCE(first_tried, ?) WHERE id IN ({', '.join('?' * len(due))})"
-        " RETURNING id, fence, message_key, notifier, conversation, events, attempts, uncertain, created, first_tried,"
+        " RETURNING id, fence, message_key, notifier, conversation, events, attempts, uncertain, created, lease_until,"
+        " first_tried,"
         " (SELECT memory FROM conversation AS told"
         " WHERE told.notifier = outbox.notifier AND told.conversation = outbox.conversation)",
-        at + micros_of(lease), at, *(number for (number,) in due),
+        at, *_lengths(lease), at, *(number for (number,) in due),
     )  # fmt: skip
-    return [_row(found) for found in sorted(claimed, key=itemgetter(0))]
+    return sorted((_row(found) for found in claimed), key=lambda row: (not row.is_critical, row.id))
+
+
+def renew(tx: Transaction, row: OutboxRow, now: datetime, lease: timedelta) -> datetime | None:
+    """Hold a claimed row for longer; until when, or None where it is another's, or done."""
+    found = tx.rows(
+        f"UPDATE outbox SET lease_until = {_LEASE} WHERE id = ? AND fence = ? AND done_at IS NULL"  # noqa: S608  a constant
+        " RETURNING lease_until",
+        micros(now), *_lengths(lease), row.id, row.fence,
+    )  # fmt: skip
+    return instant(found[0][0]) if found else None
 
 
 def delivered(tx: Transaction, row: OutboxRow, at: datetime, receipt: Receipt) -> bool:
@@ -140,6 +167,11 @@ def prune(tx: Transaction, now: datetime) -> int:
     return gone + tx.run("DELETE FROM conversation WHERE at < ?", micros(now - KEEP_REST))
 
 
+def _lengths(lease: timedelta) -> tuple[int, int]:
+    """How long a critical row is leased, and any other: another replica takes the critical one over sooner."""
+    return micros_of(lease) // 2, micros_of(lease)
+
+
 def micros_of(length: timedelta) -> int:
     """A length of time in whole microseconds."""
     return length // timedelta(microseconds=1)
@@ -154,8 +186,8 @@ def _finish(tx: Transaction, row: OutboxRow, at: datetime, state: str, reason: s
 
 
 def _row(found: tuple[Any, ...]) -> OutboxRow:
-    number, fence, key, notifier, conversation, events, attempts, uncertain, created, tried, memory = found
+    number, fence, key, notifier, conversation, events, attempts, uncertain, created, lease, tried, memory = found
     told = tuple(Event.from_json(event) for event in msgspec.json.decode(events))
     remembered = {} if memory is None else msgspec.json.decode(memory)
     delivery = Delivery(key, notifier, conversation, told, attempts, bool(uncertain), remembered)
-    return OutboxRow(number, fence, delivery, instant(created), instant(tried))
+    return OutboxRow(number, fence, delivery, instant(created), instant(lease), instant(tried))

@@ -115,8 +115,15 @@ class SqlStore:
     async def audit(self, acts: Collection[str] | None = None) -> list[Step]:
         return await self._database.read(lambda tx: decisions.audit(tx, acts))
 
-    async def claim(self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int) -> list[OutboxRow]:
-        return await self._database.write(lambda tx: outbox.claim(tx, now, lease, notifiers, limit))
+    async def claim(
+        self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int, *, critical_only: bool = False
+    ) -> list[OutboxRow]:
+        return await self._database.write(
+            lambda tx: outbox.claim(tx, now, lease, notifiers, limit, critical_only=critical_only)
+        )
+
+    async def renew(self, row: OutboxRow, now: datetime, lease: timedelta) -> datetime | None:
+        return await self._database.write(lambda tx: outbox.renew(tx, row, now, lease), small=True)
 
     async def delivered(self, row: OutboxRow, at: datetime, receipt: Receipt) -> bool:
         return await self._database.write(lambda tx: outbox.delivered(tx, row, at, receipt), small=True)

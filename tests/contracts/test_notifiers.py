@@ -183,6 +183,25 @@ def test_a_receiver_from_hell_ends_as_a_retry_that_may_have_arrived(stage: str, 
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_nothing_is_posted_where_the_lease_has_run_out(stage: str) -> None:
+    with RecordingServer() as server:
+        error = refusal(staged(stage, server.url), delivery(is_leased=lambda: False))
+        assert server.requests == []
+    assert (error.permanent, error.uncertain) == (False, False)
+    assert "lease" in str(error)
+
+
+@pytest.mark.parametrize(("kind", "options"), QUIET.items(), ids=list(QUIET))
+def test_nothing_is_said_where_the_lease_has_run_out(
+    kind: str, options: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin = load("notifiers", kind)
+    error = refusal(plugin.build("ops", plugin.Options(**options)), delivery(is_leased=lambda: False))
+    assert "lease" in str(error), "asked for before a connection is made"
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_nobody_listening_is_a_retry_that_has_not_arrived(stage: str) -> None:
     with Hell(no_tls) as gone:
         url = gone.url

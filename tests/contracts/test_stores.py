@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from alertd.core.counting.counters import CounterState, Increment
+from alertd.core.delivery import OVERTAKE
 from alertd.core.events import Contributor, Event, Unpriced
 from alertd.core.money import Money
 from alertd.core.usage import BilledCost, Line, Usage, cost_line
@@ -50,6 +51,11 @@ def reading(*records: Usage | BilledCost, hours: tuple[int, int] = (0, 24), warn
 
 def event(name: str = "e", at: datetime = NOON) -> Event:
     return Event(name, "threshold", "warning", at)
+
+
+def critical(key: str, conversation: str = "c", not_before: datetime | None = None) -> NewMessage:
+    limit = replace(event(key, NOON), severity="critical")
+    return NewMessage(key, "ops", conversation, (limit,), not_before)
 
 
 def message(key: str = "m", notifier: str = "ops", conversation: str = "c", at: datetime = NOON) -> NewMessage:
@@ -509,6 +515,43 @@ async def test_what_is_held_back_holds_up_nothing_and_once_tried_keeps_its_place
         assert await store.retry_later(held_back, morning + timedelta(hours=1), "503", uncertain=False)
         assert await claimed(store, morning + timedelta(minutes=30)) == []
         assert await claimed(store, morning + timedelta(hours=1)) == ["held"]
+
+
+async def test_what_is_critical_goes_first_and_overtakes_what_was_tried_or_is_not(place: Place) -> None:
+    async with place.open() as store:
+        await written(store, message("warning"), critical("limit"), critical("runaway"), message("after"))
+        await written(store, message("other", conversation="2"))
+        assert await claimed(store) == ["limit", "other"], "of one conversation one at a time, and before the warning"
+        soon, later = NOON + OVERTAKE - timedelta(microseconds=1), NOON + OVERTAKE
+        assert await claimed(store, soon) == []
+        assert await claimed(store, later) == ["runaway"], "another replica may hold the first for longer"
+        await written(store, critical("held", not_before=later + timedelta(hours=1)), critical("third"))
+        assert await claimed(store, later) == []
+        assert await claimed(store, later + OVERTAKE) == ["third"]
+
+
+async def test_a_critical_message_that_was_refused_holds_up_no_other_and_only_these_are_asked_for(place: Place) -> None:
+    async with place.open() as store:
+        await written(store, critical("limit"), critical("runaway"), message("warning", conversation="2"))
+        (first,) = await store.claim(NOON, LEASE, ["ops"], 9, critical_only=True)
+        assert await store.retry_later(first, NOON + timedelta(seconds=1), "503", uncertain=False)
+        (second,) = await store.claim(NOON, LEASE, ["ops"], 9, critical_only=True)
+        assert (first.delivery.key, second.delivery.key) == ("limit", "runaway")
+        assert await claimed(store) == ["warning"]
+
+
+async def test_a_critical_lease_is_half_as_long_and_whoever_holds_it_renews_it(place: Place) -> None:
+    async with place.open() as one, place.open() as other:
+        await written(one, critical("limit"), message("warning", conversation="2"))
+        held = await one.claim(NOON, LEASE, ["ops"], 9)
+        assert [row.lease_until - NOON for row in held] == [LEASE / 2, LEASE]
+        later = NOON + LEASE / 4
+        assert [await one.renew(row, later, LEASE) for row in held] == [later + LEASE / 2, later + LEASE]
+        assert await claimed(other, later + LEASE / 2 - timedelta(microseconds=1)) == []
+        assert await claimed(other, later + LEASE / 2) == ["limit"]
+        assert [await one.renew(row, later, LEASE) for row in held] == [None, later + LEASE]
+        assert await one.delivered(held[1], later, Receipt("ok"))
+        assert await one.renew(held[1], later, LEASE) is None
 
 
 async def test_a_claim_takes_the_oldest_first_and_no_more_than_asked_for(place: Place) -> None:
