@@ -35,6 +35,7 @@ from alertd.wire.pictures import png
 MAILED: Final = ("forecast", "burn_rate", "source_stale", "digest")
 _TITLES: Final = {
     "actual": "A level passed on pace", "ahead": "A level passed ahead of pace", "over": "The budget is used up",
+    "certain": "An endpoint that nobody stops breaks the budget",
     "forecast": "The forecast breaks the budget", "burn_rate": "A runaway", "anomaly": "Unusual spend",
     "balance": "A prepaid credit runs low", "recovered": "Back inside", "source_stale": "Blind",
     "living": "The message that follows a budget",

@@ -1,7 +1,7 @@
 """Collect: one source's conversation, step by step into the ledger. A source that fails is recorded, never guessed.
 
 source.read(cursor) -> samples -> core.counters -> increments -> store.commit_counters  (compare-and-set)
--> records                                -> store.commit_records   (compare-and-set)
+-> records -> core.billing.deductions     -> store.commit_records   (compare-and-set)
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from alertd.core.billing.deductions import share_deductions
 from alertd.core.counting.counters import Counted, CounterState, Increment, count
 from alertd.core.money import Money
 from alertd.core.usage import Committed
@@ -87,6 +88,7 @@ class Collect:
             degraded="; ".join(reading.warnings),
         )
         if reading.window is not None:
+            reading = replace(reading, records=await asyncio.to_thread(share_deductions, reading.records))
             taken = after if await self._store.commit_records(after, reading) else None
         else:
             taken = await self._count(row, after, reading)
