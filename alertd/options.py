@@ -27,9 +27,9 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from alertd.core.billing.roles import CHARGE, Role
 from alertd.core.budgets import duration_text, parse_duration, parse_threshold
 from alertd.core.counting.pseudonyms import Pseudonyms
+from alertd.core.pricing.source_roles import CHARGE, Role
 
 _SECRET_NAME: Final = re.compile(r"token|password|passwd|secret|webhook_url|key|credential|authorization|headers|dsn")
 _JSON: Final = 'a list is written ["a","b"], a map {"a":"b"}'

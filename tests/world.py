@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from alertd.core.billing.roles import Standing
 from alertd.core.budgets import Amount, Budget, Where, parse_threshold
 from alertd.core.evaluation.evaluate import assess
 from alertd.core.evaluation.state import State
@@ -17,6 +16,7 @@ from alertd.core.periods import PeriodRule
 from alertd.core.pricing.fx import Rate, Rates
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.source_roles import Standing
 from alertd.core.pricing.tariffs import LedgerTariff, exchange_of
 from alertd.core.usage import Committed
 

@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from alertd.core.money import Money
+from alertd.core.pricing.bill import Bill, BillLine
 from alertd.core.pricing.fx import NoRate
-from alertd.core.rating import Bill, BillLine
 from alertd.core.usage import BilledCost, Line
 
 _AT_LEAST_CENTS: Final = 2

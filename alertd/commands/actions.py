@@ -13,9 +13,9 @@ from alertd.commands._state import change_note, refusal, who, with_app
 from alertd.core.actions.act import AWAITING, RESTORING, STUCK, VERIFIED, Act, CannotHappenError, Step, acts
 from alertd.core.actions.guards import PAUSED
 from alertd.core.actions.hindsight import hindsight
+from alertd.core.actions.interactions import BEGINS_WITHIN
 from alertd.core.actions.telling import told
 from alertd.core.budgets import parse_duration
-from alertd.core.evaluation.interactions import BEGINS_WITHIN
 from alertd.core.messages.spans import clean
 from alertd.loops.act import Seen
 from alertd.ports import RevokerError, SourceError

@@ -24,11 +24,12 @@ from alertd.core.formats.faults import FormatError
 from alertd.core.formats.reading import Contents
 from alertd.core.formats.times import month_of
 from alertd.core.money import Money
+from alertd.core.pricing.allocate import MICRO, share
+from alertd.core.pricing.bill import Bill, rate
 from alertd.core.pricing.fx import NoRate
 from alertd.core.pricing.priceblock import price_blocks
 from alertd.core.pricing.pricefile import PriceFileError
 from alertd.core.pricing.prices import PriceBook
-from alertd.core.rating import MICRO, Bill, rate, share
 from alertd.core.usage import BilledCost, Line, Usage
 from alertd.wire.pricebook import price_book, rates_of
 

@@ -15,7 +15,7 @@ from alertd.core.periods import PeriodRule
 from alertd.core.usage import Labels
 
 TOKENS: Final = "tokens"
-SEVERITIES: Final = ("information", "warning", "critical")
+SEVERITIES: Final = ("info", "warning", "critical")
 BASES: Final = ("actual", "forecast", "burn_rate", "anomaly", "balance")
 
 #: The labels of one scope of a `per` budget; None where usage lacks the label ("without a team"). Empty without `per`.

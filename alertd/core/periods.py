@@ -108,3 +108,10 @@ def _period(rule: PeriodRule, day: date) -> Period:
 
 def _clamped(year: int, month: int, day: int) -> date:
     return date(year, month, min(day, calendar.monthrange(year, month)[1]))
+
+
+def midnights(zone: tzinfo, first: date, count: int) -> tuple[list[date], list[float]]:
+    """`count` local days from `first` on and their `count + 1` midnights in Unix seconds."""
+    days = [date.fromordinal(first.toordinal() + number) for number in range(count + 1)]
+    at = [datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC).timestamp() for day in days]
+    return days[:-1], at

@@ -31,7 +31,7 @@ from alertd.core.money import Money
 from alertd.core.pricing.corrected import CorrectedTariff, corrections
 from alertd.core.pricing.costing import Exchange, Tariff
 from alertd.core.pricing.prices import PriceBook
-from alertd.core.pricing.tariffs import LedgerTariff
+from alertd.core.pricing.tariffs import LedgerTariff, billing_zones
 from alertd.core.usage import Committed
 from alertd.ports import AlertRow, Clock, NewMessage, Source, SourceRow, Store, standing_of
 
@@ -245,7 +245,7 @@ class Evaluate:
         """Where old buckets are folded: at the midnights of every zone that anything is summed by."""
         terms, kinds = self.terms, self.ledger.kinds
         if self._folding is None or self._folding[0] is not terms or self._folding[1] != len(kinds):
-            summed = compaction.zones_of(terms.budgets, terms.book, kinds)
+            summed = compaction.zones_of(terms.budgets, billing_zones(terms.book, kinds))
             self._folding = terms, len(kinds), summed, compaction.fine_buckets(terms.budgets)
         *_, zones, fine = self._folding
         return compaction.edges(zones, self.reach(now), now - fine)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from alertd.core.actions.act import AWAITING, Act, acts
+from alertd.core.actions.interactions import answer
 from alertd.core.actions.terms import Terms
-from alertd.core.evaluation.interactions import APPROVE, answer
+from alertd.core.evaluation.interactions import APPROVE
 from alertd.core.evaluation.state import State
 from alertd.core.events import Event
 from alertd.ports import Clock, Hearing, Notifier, Press, Step, Store, StoreError

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from alertd.core.actions.act import open_rows
 from alertd.core.evaluation.live_message import PLACE, SHOWN, SHOWN_AT, is_due, shown, standing_of
 from alertd.core.evaluation.routing import conversation
 from alertd.core.evaluation.state import State
@@ -49,7 +50,11 @@ class Follow:
         if not lively or not scene.positions:
             return 0
         state = State.of(await self._store.memory())
-        standings = [standing_of(position, state, now, scene.public_url) for position in scene.positions]
+        actions = open_rows(state.records)
+        standings = [
+            standing_of(position, state, now, actions.get(position.name, ()), scene.public_url)
+            for position in scene.positions
+        ]
         events = {conversation(event): event for event in standings}
         total = 0
         for name, notifier in lively.items():

@@ -10,7 +10,7 @@ from alertd.core.messages.dates import zone_of
 
 #: Kinds that tell something and open nothing.
 TOLD_ONLY: Final = frozenset({"summary"})
-RANKS: Final = {"information": 0, "warning": 1, "critical": 2}
+RANKS: Final = {"info": 0, "warning": 1, "critical": 2}
 
 
 def subject_of(event: Event) -> str:

@@ -12,7 +12,7 @@ from alertd.core.messages import BOLD, CODE, ITALIC, LINK, Line, Message, Span, 
 _WIDTH: Final = 76
 #: A blank between a figure and its unit, at which no line may break: `85 %`, `41.30 USD`.
 _FIGURE: Final = re.compile(r"(?<=\d) (?=%|[A-Z]{3}\b)")
-_COLOURS: Final = {"information": "#2563eb", "warning": "#d97706", "critical": "#dc2626"}
+_COLOURS: Final = {"info": "#2563eb", "warning": "#d97706", "critical": "#dc2626"}
 _PAGE: Final = """\
 <!DOCTYPE html>
 <html lang="en">

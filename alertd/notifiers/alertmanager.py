@@ -43,7 +43,7 @@ class Options(NotifierOptions):
     username: str = Field("", description="Basic authentication's name, where it is asked for")
     password: Secret | None = Field(None, description="Basic authentication's password")
     lasts: Duration = Field(timedelta(days=1), description="How long an alert stands where nothing ends it before")
-    least: Literal["information", "warning", "critical"] = Field("warning", description="The least severity it hears")
+    least: Literal["info", "warning", "critical"] = Field("warning", description="The least severity it hears")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

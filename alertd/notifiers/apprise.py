@@ -20,7 +20,7 @@ from alertd.options import NotifierOptions, Secret
 from alertd.ports import Delivery, DeliveryError, Receipt
 from alertd.wire.apprise_urls import AppriseUrl, is_installed, service_of
 
-_KINDS: Final = {"information": "info", "warning": "warning", "critical": "failure"}
+_KINDS: Final = {"info": "info", "warning": "warning", "critical": "failure"}
 #: What most of its services take in one piece.
 _BODY: Final = 1800
 

@@ -18,7 +18,7 @@ _TITLE: Final = 256
 _DESCRIPTION: Final = 4000
 _FOOTER: Final = 1000
 _CONTENT: Final = 1900
-_COLOURS: Final = {"information": 0x2563EB, "warning": 0xD97706, "critical": 0xDC2626}
+_COLOURS: Final = {"info": 0x2563EB, "warning": 0xD97706, "critical": 0xDC2626}
 
 
 class Options(NotifierOptions):

@@ -19,7 +19,7 @@ from alertd.ports import Delivery, Receipt
 from alertd.wire.posting import Poster, find_host
 
 _HEADERS: Final = {"Content-Type": "application/json", "User-Agent": "alertd"}
-_SEVERITIES: Final = {"information": "info", "warning": "warning", "critical": "critical"}
+_SEVERITIES: Final = {"info": "info", "warning": "warning", "critical": "critical"}
 _SUMMARY: Final = 1024
 _KEY: Final = 255
 
@@ -29,7 +29,7 @@ class Options(NotifierOptions):
 
     routing_key: Secret = Field(description="The integration key of a service (Events API v2), 32 characters")
     url: str = Field("https://events.pagerduty.com", description="https://events.eu.pagerduty.com for the EU")
-    least: Literal["information", "warning", "critical"] = Field("warning", description="The least severity it hears")
+    least: Literal["info", "warning", "critical"] = Field("warning", description="The least severity it hears")
 
 
 def build(name: str, options: Options) -> PagerDuty:

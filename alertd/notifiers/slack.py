@@ -222,7 +222,7 @@ class Slack:
     async def _post(self, channel: str, thread: str, delivery: Delivery, *, loud: bool | None = None) -> dict[str, Any]:
         body = self._body(delivery.events)
         body["metadata"] = {"event_type": _METADATA, "event_payload": {KEY: delivery.key}}
-        heard = any(event.severity != "information" for event in delivery.events) if loud is None else loud
+        heard = any(event.severity != "info" for event in delivery.events) if loud is None else loud
         reply = {"thread_ts": thread, "reply_broadcast": heard} if thread else {}
         delivery.require_lease()
         try:

@@ -17,7 +17,7 @@ from alertd.wire.answers import Answer
 #: A card may have 28 kB; a line of the evidence is rarely over 200 bytes, a run costs 60 more.
 _LINES: Final = 60
 _RUN: Final = 400
-_COLOURS: Final = {"information": "accent", "warning": "warning", "critical": "attention"}
+_COLOURS: Final = {"info": "accent", "warning": "warning", "critical": "attention"}
 _STYLES: Final[dict[str, dict[str, Any]]] = {
     BOLD: {"weight": "bolder"},
     CODE: {"fontType": "monospace"},

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from alertd.core.billing.roles import Standing
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.money import Money
+from alertd.core.pricing.source_roles import Standing
 from alertd.core.usage import BilledCost, Committed, Usage
 
 

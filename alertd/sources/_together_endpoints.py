@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Final
 
 from alertd.core.billing.lives import Seen
-from alertd.core.billing.roles import CHARGE
-from alertd.core.rating.endpoints import per_minute
+from alertd.core.pricing.endpoints import per_minute
+from alertd.core.pricing.source_roles import CHARGE
 from alertd.ports import SourceError
 from alertd.wire.billing import Billing
 from alertd.wire.fields import Fields

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from alertd.core.billing.roles import CHARGE
 from alertd.core.counting.pseudonyms import Pseudonyms
-from alertd.core.rating.amounts import from_nanos
+from alertd.core.pricing.amounts import from_nanos
+from alertd.core.pricing.source_roles import CHARGE
 from alertd.core.usage import BilledCost, Committed
 from alertd.wire.billing import Billing
 from alertd.wire.fields import Fields

@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, model_validator
 
 from alertd.core.billing.backlog import Come, Stretch, floored, midnight, next_midnight, stretches
-from alertd.core.billing.roles import Standing
 from alertd.core.money import Money
+from alertd.core.pricing.source_roles import Standing
 from alertd.core.usage import BilledCost
 from alertd.options import Secret, SourceOptions, TextList, TextMap, ZoneName, revealed
 from alertd.ports import Look, Reading, SourceError

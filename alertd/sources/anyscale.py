@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, model_validator
 
 from alertd.core.billing.backlog import Stretch, midnight, stretches
-from alertd.core.billing.roles import CHARGE, Standing
+from alertd.core.pricing.source_roles import CHARGE, Standing
 from alertd.core.usage import BilledCost
 from alertd.options import Secret, SourceOptions, revealed
 from alertd.ports import Look, Reading, SourceError

@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import Field
 
-from alertd.core.billing.roles import Standing
+from alertd.core.pricing.source_roles import Standing
 from alertd.options import SourceOptions
 from alertd.ports import Look, Reading
 from alertd.wire.billing import Pace

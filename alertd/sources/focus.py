@@ -16,8 +16,8 @@ from typing import Final, Literal, NamedTuple
 
 from pydantic import Field
 
-from alertd.core.billing.roles import Standing
 from alertd.core.money import Money
+from alertd.core.pricing.source_roles import Standing
 from alertd.core.usage import BilledCost
 from alertd.options import SourceOptions, TextList
 from alertd.ports import Look, Reading

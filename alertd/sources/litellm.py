@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 from pydantic import Field
 
 from alertd.core.billing.backlog import Stretch, midnight, stretches
-from alertd.core.billing.roles import CHARGE, ESTIMATE, Standing
 from alertd.core.money import Money
 from alertd.core.pricing.model_names import provider_id
+from alertd.core.pricing.source_roles import CHARGE, ESTIMATE, Standing
 from alertd.core.usage import BilledCost, Line, Usage
 from alertd.options import Secret, SourceOptions
 from alertd.ports import Look, Reading, SourceError

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic import Field, field_validator
 
 from alertd.core.billing.backlog import Stretch, stretches
-from alertd.core.billing.roles import CHARGE, INFERENCE, Standing
+from alertd.core.pricing.source_roles import CHARGE, INFERENCE, Standing
 from alertd.core.usage import BilledCost, Labels, Line, Usage
 from alertd.options import Secret, SourceOptions, TextList
 from alertd.ports import Look, Reading, SourceError

@@ -16,9 +16,9 @@ from typing import Any, Final
 from pydantic import Field
 
 from alertd.core.billing.backlog import floored, midnight
-from alertd.core.billing.roles import Standing
 from alertd.core.messages.figures import plural
 from alertd.core.money import Money
+from alertd.core.pricing.source_roles import Standing
 from alertd.core.usage import BilledCost, Line, Usage
 from alertd.options import Secret, SourceOptions
 from alertd.ports import Look, Reading, SourceError

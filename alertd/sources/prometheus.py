@@ -17,12 +17,12 @@ from typing import Final
 
 from pydantic import Field, field_validator
 
-from alertd.core.billing.roles import Standing
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.matchers import Matcher, any_of, parse_matchers, parse_selector
 from alertd.core.counting.rules import REPLICAS
 from alertd.core.counting.scrapes import short_lived
 from alertd.core.messages.figures import plural
+from alertd.core.pricing.source_roles import Standing
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions
 from alertd.sources._place import Place

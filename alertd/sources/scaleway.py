@@ -20,12 +20,12 @@ from pydantic import Field, model_validator
 
 from alertd.core.billing.backlog import midnight, month_of, months
 from alertd.core.billing.monthtodate import Key, Month, remembered, to_remember
-from alertd.core.billing.roles import Standing
 from alertd.core.counting.buckets import nanos
 from alertd.core.messages.figures import plural
 from alertd.core.money import Money
-from alertd.core.rating.allocate import allocate
-from alertd.core.rating.amounts import from_nanos, from_units_and_nanos
+from alertd.core.pricing.allocate import allocate
+from alertd.core.pricing.amounts import from_nanos, from_units_and_nanos
+from alertd.core.pricing.source_roles import Standing
 from alertd.core.usage import BilledCost
 from alertd.options import Secret, SourceOptions, TextList, ZoneName
 from alertd.ports import Look, Reading, SourceError

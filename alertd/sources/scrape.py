@@ -15,10 +15,10 @@ from typing import Final
 import httpx
 import msgspec
 
-from alertd.core.billing.roles import Standing
 from alertd.core.counting.attribution import Attribution, fingerprint
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.messages.figures import plural
+from alertd.core.pricing.source_roles import Standing
 from alertd.core.usage import COST_METER
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions

@@ -16,10 +16,10 @@ from pydantic import Field, field_validator
 
 from alertd.core.billing.backlog import floored, midnight, month_of, months, next_month
 from alertd.core.billing.lives import Life, from_json, looked, to_json
-from alertd.core.billing.roles import CHARGE, INFERENCE, Standing
 from alertd.core.messages.figures import plural
 from alertd.core.money import Money
-from alertd.core.rating.amounts import from_cents
+from alertd.core.pricing.amounts import from_cents
+from alertd.core.pricing.source_roles import CHARGE, INFERENCE, Standing
 from alertd.core.usage import BilledCost, Committed
 from alertd.options import Secret, SourceOptions, TextList
 from alertd.ports import Look, Reading, SourceError

@@ -26,19 +26,19 @@ _SHOWN: Final = 100
 #: A state in words, and how much it wants to be looked at.
 _STATES: Final[Mapping[str, tuple[str, str]]] = {
     "proposed": ("proposed", "warning"),
-    "rehearsed": ("dry run: nothing was done", "information"),
+    "rehearsed": ("dry run: nothing was done", "info"),
     "awaiting": ("waits for an answer", "critical"),
     "approved": ("approved, not begun", "warning"),
     "executing": ("under way", "warning"),
     "verified": ("done and verified", "warning"),
     "failed": ("failed", "critical"),
     "restoring": ("being restored", "warning"),
-    "restored": ("restored", "information"),
+    "restored": ("restored", "info"),
     "stuck": ("could not be restored", "critical"),
     "drifted": ("changed by somebody else", "warning"),
-    "disowned": ("left as it is; alertd does not undo it", "information"),
-    "expired": ("expired, nothing was done", "information"),
-    "refused": ("refused", "information"),
+    "disowned": ("left as it is; alertd does not undo it", "info"),
+    "expired": ("expired, nothing was done", "info"),
+    "refused": ("refused", "info"),
 }
 _UNANSWERED: Final = (
     ("awaiting", "waits for an answer", "wait for an answer"),
@@ -141,7 +141,7 @@ def _terms(terms: Terms) -> Markup:
 
 
 def _entry(act: Act, steps: Sequence[Step], now: datetime) -> Markup:
-    words, grave = _STATES.get(act.state, (act.state, "information"))
+    words, grave = _STATES.get(act.state, (act.state, "info"))
     event = event_of_act(act)
     name = clean(f"{event.budget} {scope_text(event.scope)}".strip())
     said = [event.reason, event.details.get("impact", ""), act.error, act.held, _after(act)]

@@ -26,7 +26,7 @@ STATES: Final = STATUSES
 def budget_json(position: Position, notes: State, now: datetime) -> dict[str, Any]:
     """One budget, scope and period as the API has it."""
     known, seen = position.status != "unknown", position.seen
-    event = event_of(position, "summary", "information", position.name, now)
+    event = event_of(position, "summary", "info", position.name, now)
     return {
         "budget": position.budget.name,
         "scope": dict(position.scope),
@@ -152,7 +152,7 @@ def alert_state(row: AlertRow, notes: State) -> str:
         return row.state
     if life is not None:
         return life.state
-    acted_on = row.event.severity != "information" and row.event.kind in ("threshold", "source_stale")
+    acted_on = row.event.severity != "info" and row.event.kind in ("threshold", "source_stale")
     return RESOLVED if acted_on else "told"
 
 

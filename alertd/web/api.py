@@ -101,15 +101,15 @@ class Api:
         )
 
     async def budgets(self, request: Request) -> Response:
-        """Where every budget stands, the worst first; `?budget=` and `?state=` narrow it."""
-        name, state = request.query_params.get("budget"), request.query_params.get("state")
-        if state is not None and state not in STATES:
-            return _refused(f"state: one of {', '.join(STATES)}")
+        """Where every budget stands, the worst first; `?budget=` and `?status=` narrow it."""
+        name, status = request.query_params.get("budget"), request.query_params.get("status")
+        if status is not None and status not in STATES:
+            return _refused(f"status: one of {', '.join(STATES)}")
         standings, now = self.view.standings(), self.view.clock.now()
         wanted = [
             position
             for position in worst_first(standings.positions)
-            if name in (None, position.budget.name) and state in (None, position.status)
+            if name in (None, position.budget.name) and status in (None, position.status)
         ]
         try:
             notes = await load_state(self.view.records)

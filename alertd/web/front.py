@@ -85,13 +85,13 @@ def summary(positions: Sequence[Position], *, state: str | None, words: str) -> 
     states = Counter(position.status for position in positions)
     links: list[Content] = [_filter(plural(len(positions), "budget"), {"q": words}, here=state is None)]
     links += [
-        _filter(f"{states[name]} {said}", {"state": name, "q": words}, here=state == name, sign=sign)
+        _filter(f"{states[name]} {said}", {"status": name, "q": words}, here=state == name, sign=sign)
         for name, (sign, said) in STATUSES.items()
         if states[name] or state == name
     ]
     search = element(
         "form",
-        element("input", type="hidden", name="state", value=state) if state else None,
+        element("input", type="hidden", name="status", value=state) if state else None,
         element("label", "Find ", element("input", type="search", name="q", value=words, maxlength=100)),
         element("button", "Show"),
         role="search",
@@ -102,7 +102,7 @@ def summary(positions: Sequence[Position], *, state: str | None, words: str) -> 
 
 def _filter(said: str, query: dict[str, str], *, here: bool, sign: str = "") -> Markup:
     given = urlencode({name: value for name, value in query.items() if value})
-    mark = element("span", sign, aria_hidden="true", class_=query.get("state")) if sign else None
+    mark = element("span", sign, aria_hidden="true", class_=query.get("status")) if sign else None
     return element("a", mark, " " if sign else None, said, href=f"/?{given}", aria_current="true" if here else None)
 
 

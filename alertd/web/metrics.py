@@ -83,9 +83,9 @@ _BUDGETS: Final = {
     ),
     "alertd_budget_probability_over": ("The probability that the period's total exceeds the amount, 0 to 1.", _SCOPE),
     "alertd_budget_threshold_state": (
-        "1 while the threshold stands, 0 while it does not; absent while unknown.", (*_SCOPE, "threshold"),
+        "1 while the threshold fires, 0 while it does not; absent while unknown.", (*_SCOPE, "threshold"),
     ),
-    "alertd_budget_unknown": ("1 while nothing sure can be said: no data, or a stale source.", _SCOPE),
+    "alertd_budget_unknown": ("1 while the status is unknown: no data, or what was not seen could matter.", _SCOPE),
     "alertd_budget_exhausted_timestamp_seconds": ("When the budget is likely used up; absent where it is not.", _SCOPE),
     "alertd_budget_period_end_timestamp_seconds": ("When the current period ends.", _SCOPE),
     "alertd_budget_last_data_timestamp_seconds": ("Up to when the budget's data are complete.", _SCOPE),

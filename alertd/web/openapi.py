@@ -44,9 +44,9 @@ DOCUMENT: Final[dict[str, Any]] = {
     "paths": {
         "/api/v1/budgets": _get(
             "Where every budget stands, the worst first",
-            {"200": _answer("Every scope of every budget", "Budgets"), "400": _answer("No such state", "Error")},
+            {"200": _answer("Every scope of every budget", "Budgets"), "400": _answer("No such status", "Error")},
             _BUDGET,
-            _parameter("state", "Only those in this state", {"enum": list(STATES)}),
+            _parameter("status", "Only those of this status", {"enum": list(STATES)}),
         ),
         "/api/v1/alerts": _get(
             "What was announced, the newest first",

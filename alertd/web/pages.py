@@ -66,7 +66,7 @@ class Pages:
     async def front(self, request: Request) -> Response:
         """Every budget, the worst first."""
         words = request.query_params.get("q", "").strip()[:100]
-        state = request.query_params.get("state")
+        state = request.query_params.get("status")
         state = state if state in STATES else None
         positions = worst_first(self.view.standings().positions)
         now = self.view.clock.now()

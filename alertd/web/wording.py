@@ -33,7 +33,7 @@ def html(line: Line) -> Markup:
 
 def event_for(position: Position, now: datetime) -> Event:
     """The position as messages see it, without a handle: nothing was announced that could be acknowledged."""
-    return replace(event_of(position, "summary", "information", position.name, now), details={})
+    return replace(event_of(position, "summary", "info", position.name, now), details={})
 
 
 def used(position: Position) -> Markup:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice, product
 from time import process_time
 
-from alertd.core.rating import rate
+from alertd.core.pricing.bill import rate
 from alertd.core.usage import Line, Usage
 from alertd.wire.pricebook import price_book
 

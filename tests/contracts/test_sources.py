@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from alertd.core.billing.roles import Standing
+from alertd.core.pricing.source_roles import Standing
 from alertd.ports import Source, SourceError, standing_of
 from alertd.registry import kinds, load
 from alertd.wire.answers import may_retry

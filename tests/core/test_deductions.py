@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alertd.core.billing.deductions import share_deductions
-from alertd.core.billing.roles import Standing
 from alertd.core.evaluation.values import SourceView
 from alertd.core.money import Money
+from alertd.core.pricing.source_roles import Standing
 from alertd.core.usage import BilledCost, Line, Usage
 from alertd.loops.collect import Collect
 from alertd.ports import Look, Reading, Source

@@ -48,9 +48,7 @@ def test_what_a_gateway_reports_otherwise_is_said_once_a_month_and_corrects_noth
     facts = world.facts()
     events, changes = drifting(facts.ledger, facts.around, facts.told, facts.state, Decimal("0.05"))
     ((key, event),) = events
-    assert (key, event.severity) == ("drift/reported/gateway/acme/2026-11", "information"), (
-        "no key that holds actions back"
-    )
+    assert (key, event.severity) == ("drift/reported/gateway/acme/2026-11", "info"), "no key that holds actions back"
     assert not changes["correction"]
     (headline, lines, _) = discrepancies.drift(event)
     said = text_of(headline).replace(" %", "%")

@@ -8,11 +8,11 @@ from decimal import Decimal
 
 import pytest
 
-from alertd.core.billing.roles import Standing
 from alertd.core.evaluation.budget_status import Survey
 from alertd.core.evaluation.evaluate import assess
 from alertd.core.evaluation.minimum_spend import floorless
 from alertd.core.pricing.fx import Rate
+from alertd.core.pricing.source_roles import Standing
 from tests.world import NOVEMBER, World, budget
 
 BURN = "burn_rate 10x over 1h and 5m above {}"

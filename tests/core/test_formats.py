@@ -12,7 +12,7 @@ import pytest
 from alertd.core.formats.faults import FormatError
 from alertd.core.formats.plan import Said
 from alertd.core.formats.reading import Contents, read_table
-from alertd.core.rating import rate
+from alertd.core.pricing.bill import rate
 from alertd.wire.pricebook import price_book
 from alertd.wire.tables import open_table
 

@@ -189,7 +189,7 @@ def test_what_changed_is_told_apart_into_price_and_volume(change: tuple[Any, ...
 def test_a_level_on_pace_names_no_day_on_which_the_budget_runs_out() -> None:
     """It would be the day of the one case in four in which it does."""
     half = {"basis": "actual", "level": Decimal(50)}
-    assert "Runs out" not in said(sample(severity="information", **half))
+    assert "Runs out" not in said(sample(severity="info", **half))
     assert "Runs out" in said(sample(severity="warning", **half))
 
 

@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alertd.core.pricing.allocate import allocate, effective_prices, share
+from alertd.core.pricing.bill import rate
+from alertd.core.pricing.paths import cost_paths
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.pricelayer import Entry
 from alertd.core.pricing.prices import PriceBook, Tariff, Unpriced
 from alertd.core.pricing.usagefile import read_usage
-from alertd.core.rating import allocate, cost_paths, effective_prices, rate, share
 from alertd.core.usage import TOKEN_METERS, Line, Usage
 from alertd.wire.pricebook import built_in_layers
 

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from alertd.core.billing.lookalikes import Alike, alike
 from alertd.core.billing.reconcile import compare_reports, reconcile
 from alertd.core.billing.reconciled import Reconciled, report
-from alertd.core.billing.roles import Standing
 from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
-from alertd.core.pricing.costing import costs, midnights
+from alertd.core.periods import midnights
+from alertd.core.pricing.costing import costs
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.source_roles import Standing
 from alertd.core.pricing.tariffs import LedgerTariff
 
 FIRST = date(2026, 11, 1)

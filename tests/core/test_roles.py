@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from alertd.core.billing.roles import Standing, counting
 from alertd.core.ledger.columns import SeriesRow
+from alertd.core.pricing.source_roles import Standing, counting
 
 
 def rows(*given: tuple[str, str, str]) -> list[SeriesRow]:

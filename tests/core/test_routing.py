@@ -94,7 +94,7 @@ def test_people_hear_that_a_forecast_has_recovered_though_its_severity_is_the_lo
 
 
 def test_a_level_crossed_on_track_goes_to_people_only_where_the_budget_lists_it() -> None:
-    event = Event("x", "threshold", "information", NOVEMBER, budget="research", basis="actual")
+    event = Event("x", "threshold", "info", NOVEMBER, budget="research", basis="actual")
     receivers = {"ops": Receiver("ops", people=True, address=lambda _: "#llm")}
     for listed, count in ((False, 0), (True, 1)):
         budgets = {"research": budget(listed=listed)}

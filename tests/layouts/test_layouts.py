@@ -15,7 +15,7 @@ import pytest
 
 from alertd.core.formats.known import known_layouts
 from alertd.core.formats.reading import Contents, read_table
-from alertd.core.rating import rate
+from alertd.core.pricing.bill import rate
 from alertd.core.usage import BilledCost
 from alertd.wire.pricebook import price_book
 from alertd.wire.tables import open_table

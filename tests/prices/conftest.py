@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from alertd.core.pricing.bill import Bill, rate
 from alertd.core.pricing.prices import PriceBook
-from alertd.core.rating import Bill, rate
 from alertd.core.usage import Line, Modifiers, Usage
 from alertd.wire.pricebook import price_book
 

@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import pytest
 
+from alertd.core.pricing.bill import rate
 from alertd.core.pricing.instanceid import instance_line, tokens_per
 from alertd.core.pricing.prices import PriceBook, Unpriced
-from alertd.core.rating import rate
 from alertd.core.usage import Line, Usage
 
 DAY = "2025-05-01"

@@ -11,7 +11,7 @@ import pytest
 from alertd.core.money import Money
 from alertd.core.pricing.fx import NoRate
 from alertd.core.pricing.prices import Price
-from alertd.core.rating.training import TrainingJob
+from alertd.core.pricing.training import TrainingJob
 from alertd.core.usage import Line
 from alertd.wire.pricebook import price_book, rates_of
 

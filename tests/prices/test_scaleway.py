@@ -7,9 +7,10 @@ from decimal import Decimal
 
 import pytest
 
+from alertd.core.pricing.allocate import allocate, share
+from alertd.core.pricing.bill import rate
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook
-from alertd.core.rating import allocate, rate, share
 from alertd.core.usage import Line, Usage
 
 LLAMA, MISTRAL = "llama-3.3-70b-instruct", "mistral-small-3.1-24b-instruct-2503"

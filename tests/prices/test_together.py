@@ -8,13 +8,13 @@ from decimal import Decimal
 import pytest
 
 from alertd.core.money import Money
+from alertd.core.pricing.amounts import from_cents, from_nanos, from_units_and_nanos
+from alertd.core.pricing.bill import rate
+from alertd.core.pricing.endpoints import Run, endpoint_usage, replica_minutes, runs_of
 from alertd.core.pricing.modelsize import size_band, size_band_of_name
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook, Unpriced
-from alertd.core.rating import rate
-from alertd.core.rating.amounts import from_cents, from_nanos, from_units_and_nanos
-from alertd.core.rating.endpoints import Run, endpoint_usage, replica_minutes, runs_of
-from alertd.core.rating.training import (
+from alertd.core.pricing.training import (
     TrainingJob,
     tokens_of_steps,
     tokens_processed,

@@ -113,7 +113,7 @@ BROKEN = [
     (
         BUDGET + "NOTIFY",
         '{"urgent": ["ops"]}',
-        "no severity 'urgent'; there are: critical, information, warning",
+        "no severity 'urgent'; there are: critical, info, warning",
     ),
     (BUDGET + "ACTIONS", "stop", "no 'stop' in actions; there are: stop-research"),
     (BUDGET + "RUNBOOK_URL", "wiki", "no web address; write it as https://host/path"),

@@ -40,7 +40,7 @@ def test_a_row_has_of_its_own_what_its_cells_say_and_nothing_else(load: Load, tm
         amount=Amount(Decimal(500), "USD"),
         channel="#llm-research",
         owner="@ana",
-        notify=dict.fromkeys(("information", "warning", "critical"), ("ops", "pager")),
+        notify=dict.fromkeys(("info", "warning", "critical"), ("ops", "pager")),
         thresholds=(parse_threshold("actual 50%"), parse_threshold("forecast 100% p70")),
         actions=("stop-research",),
     )

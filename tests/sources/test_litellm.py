@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.billing.roles import counting
 from alertd.core.ledger.columns import SeriesRow
+from alertd.core.pricing.source_roles import counting
 from alertd.sources.litellm import Options, Who, _add, build
 from alertd.wire.fields import Fields
 from tests.servers.billing import Asked, Reply, serving

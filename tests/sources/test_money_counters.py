@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from alertd.core.billing.roles import Standing
+from alertd.core.pricing.source_roles import Standing
 from alertd.core.usage import currency_of
 from alertd.ports import standing_of
 from alertd.sources import prometheus, scrape

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from alertd.core.billing.roles import counting
 from alertd.core.ledger.columns import SeriesRow
+from alertd.core.pricing.source_roles import counting
 from alertd.sources.openai import Options, build
 from tests.servers.billing import Asked, Reply, serving
 from tests.servers.held import Held

@@ -267,9 +267,9 @@ def test_the_alert_of_an_episode_that_is_over_ends_though_the_next_one_fires():
         ("threshold", "warning", True),
         ("threshold", "critical", True),
         ("source_stale", "critical", True),
-        ("threshold", "information", False),
+        ("threshold", "info", False),
         ("summary", "critical", False),
-        ("recovered", "information", False),
+        ("recovered", "info", False),
         ("unpriced", "warning", False),
     ],
 )

@@ -13,8 +13,8 @@ from typing import Any, cast
 
 import pytest
 
-from alertd.core.billing.roles import Standing
 from alertd.core.evaluation.values import SourceView
+from alertd.core.pricing.source_roles import Standing
 from alertd.loops.collect import Collect
 from alertd.ports import Look, standing_of
 from alertd.registry import load

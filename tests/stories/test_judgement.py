@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alertd.core.billing.roles import Standing
 from alertd.core.budgets import Amount, Override, parse_threshold
 from alertd.core.evaluation.state import SCORES, Episode
 from alertd.core.evaluation.thresholds import advance
 from alertd.core.evaluation.values import SourceView
 from alertd.core.messages import compose, text_of
 from alertd.core.money import Money
+from alertd.core.pricing.source_roles import Standing
 from tests.world import NOVEMBER, World, budget, said
 
 LEVELS = ["actual 50%", "actual 80%", "actual 95%", "actual 100%"]

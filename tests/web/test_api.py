@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from alertd.core.billing.roles import Standing
 from alertd.core.evaluation.status import STATUSES
 from alertd.core.evaluation.values import SourceView
+from alertd.core.pricing.source_roles import Standing
 from alertd.web import Loop, Standings, View
 from alertd.web.openapi import DOCUMENT
 from tests.web.house import HOSTILE, NOW, SECRET, SHOUT, Browser, Kept, browser, november, view_of
@@ -121,7 +121,7 @@ def test_a_silent_source_is_named_as_late_and_what_was_seen_is_a_lower_bound(bli
 def test_the_worst_come_first_and_can_be_asked_for_alone(open_house: Browser):
     states = [item["status"] for item in open_house.get("/api/v1/budgets").json()["budgets"]]
     assert states == sorted(states, key=STATUSES.index)
-    over = open_house.get("/api/v1/budgets", params={"state": "over"}).json()["budgets"]
+    over = open_house.get("/api/v1/budgets", params={"status": "over"}).json()["budgets"]
     assert {item["status"] for item in over} == {"over"}
 
 
@@ -146,7 +146,7 @@ def test_an_episode_stands_while_the_judge_keeps_it_open_though_the_figures_of_t
 
 @pytest.mark.parametrize(
     ("path", "query"),
-    [("budgets", "state=fine"), ("alerts", "since=yesterday"), ("alerts", "limit=0"), ("alerts", "limit=1001"),
+    [("budgets", "status=fine"), ("alerts", "since=yesterday"), ("alerts", "limit=0"), ("alerts", "limit=1001"),
      ("alerts", "limit=%C2%B2"), ("alerts", "limit=-1"), ("alerts", "since=0001-01-01T00:00:00%2B14:00")],
 )  # fmt: skip
 def test_a_parameter_that_cannot_be_read_is_a_400_that_says_what_can(open_house: Browser, path: str, query: str):
@@ -184,7 +184,7 @@ def test_alerts_can_be_narrowed_by_budget_instant_and_number(open_house: Browser
 def test_an_alert_tells_its_life_and_what_needs_no_action_has_none():
     world, kept = november(scopes=0)
     alerts = browser(view_of(world, kept)).get("/api/v1/alerts").json()["alerts"]
-    states = {(alert["event"], alert["severity"] == "information"): alert["state"] for alert in alerts}
+    states = {(alert["event"], alert["severity"] == "info"): alert["state"] for alert in alerts}
     assert states["summary", True] == "told"
     used_up = next(a for a in alerts if (a["budget"], a["basis"], a["level"]) == ("evaluation", "actual", 100))
     assert used_up["state"] == "firing"

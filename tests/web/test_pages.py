@@ -183,7 +183,7 @@ def test_a_search_that_finds_nothing_says_so(open_house: Browser):
 
 
 def test_the_states_above_the_table_narrow_it(open_house: Browser):
-    over = read(open_house, "/?state=over")
+    over = read(open_house, "/?status=over")
     assert len(over.all("tr")) == 1 + 3
     assert "no data yet" not in over.words
 

@@ -183,6 +183,24 @@ def acts(notes: Mapping[str, Any]) -> dict[str, Act]:
     return {act.id: act for act in sorted(found, key=_turn)}
 
 
+def open_rows(notes: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """What is to be shown of the actions that are not over, by the name of their budget status."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for act in acts(notes).values():
+        if act.state in OPEN:
+            row = {
+                "id": act.id,
+                "handle": act.handle,
+                "what": act.what,
+                "target": act.target,
+                "state": act.state,
+                "reversible": act.reversible,
+                "expires": act.expires if act.state == AWAITING else None,
+            }
+            rows.setdefault(act.position, []).append(row)
+    return rows
+
+
 def _turn(act: Act) -> tuple[float, Decimal, str]:
     since = act.since.timestamp() if act.since is not None else 0.0
     return (since, -Decimal(act.evidence.get("recent", "0")), act.id)

@@ -25,7 +25,7 @@ TOLD: Final[Mapping[str, tuple[str, str]]] = {
     "ask": ("proposed", "critical"),
     "permit": ("approved", "critical"),
     "approve": ("approved", "warning"),
-    "refuse": ("refused", "information"),
+    "refuse": ("refused", "info"),
     "expire": ("expired", "warning"),
     "verify": ("verified", "critical"),
     "fail": ("failed", "critical"),

@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from alertd.core.money import Money
-from alertd.core.rating.allocate import allocate
+from alertd.core.pricing.allocate import allocate
 from alertd.core.usage import CHARGE_LABEL, BilledCost, Usage
 
 #: Labels that say what money was for and not whose it was: a credit for all of a project's products names none of them.

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from alertd.core.rating.endpoints import Run, replica_minutes
+from alertd.core.pricing.endpoints import Run, replica_minutes
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
-from alertd.core.billing.roles import CHARGE, INFERENCE, Standing
 from alertd.core.ledger.columns import Ledger, SeriesRow
 from alertd.core.pricing.costing import Costs
 from alertd.core.pricing.model_names import provider_id, without_snapshot
+from alertd.core.pricing.source_roles import CHARGE, INFERENCE, Standing
 
 _LEAST_DAYS: Final = 3
 _CLOSE: Final = 0.05

@@ -16,10 +16,10 @@ from typing import Final, Literal
 from alertd.core.billing.causes import CHECKS, step
 from alertd.core.billing.lookalikes import Alike, alike
 from alertd.core.billing.reconciled import Cause, Reconciled, Scope
-from alertd.core.billing.roles import Standing, counting
 from alertd.core.billing.sides import Table, reports_of, sides_of
 from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.costing import Costs
+from alertd.core.pricing.source_roles import Standing, counting
 
 #: A correction is worked out over so many of the newest days.
 _NEWEST: Final = 7

@@ -10,10 +10,10 @@ from decimal import Decimal
 
 from alertd.core.billing.lookalikes import plain_model
 from alertd.core.billing.reconciled import Day, Scope
-from alertd.core.billing.roles import CHARGE, ESTIMATE, INFERENCE, sellers
 from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.costing import Costs
 from alertd.core.pricing.model_names import provider_id
+from alertd.core.pricing.source_roles import CHARGE, ESTIMATE, INFERENCE, sellers
 from alertd.core.usage import SeriesRow
 
 

@@ -16,7 +16,6 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alertd.core.billing.roles import counting
 from alertd.core.budgets import TOKENS, Amount, Budget, Scope, Threshold, scope_text
 from alertd.core.deferred import Deferred
 from alertd.core.evaluation.contributors import Recent, evidence
@@ -37,8 +36,9 @@ from alertd.core.evaluation.values import (
 )
 from alertd.core.events import Unpriced
 from alertd.core.ledger.columns import Ledger, SeriesRow
-from alertd.core.periods import Period
-from alertd.core.pricing.costing import Costs, costs, midnights
+from alertd.core.periods import Period, midnights
+from alertd.core.pricing.costing import Costs, costs
+from alertd.core.pricing.source_roles import counting
 from alertd.core.projection.anomaly import Unusual, unusual
 
 #: Days of history that a projection may look back over.

@@ -20,7 +20,6 @@ from alertd.core.evaluation.scope_columns import Sheet, newest_price
 from alertd.core.evaluation.values import Circumstances, Position
 from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.costing import Costs, Rate
-from alertd.core.pricing.linewise import linewise
 from alertd.core.projection import (
     DAY,
     FAN_LEVELS,
@@ -30,6 +29,7 @@ from alertd.core.projection import (
     Question,
     Series,
     project_alike,
+    project_by_line,
     project_many,
 )
 from alertd.core.projection.series import Floats
@@ -229,7 +229,7 @@ class Outlook:
         rows = [[i for i in self._sheet.members[number] if series[i].line == line] for line in lines]
         sums = np.array([table.quantities[own].sum(axis=0) for own in rows], dtype=float)
         before = sums[:, first : max(first, min(begin, last))].sum(axis=1)
-        return linewise(question, sums[:, begin : begin + question.series.values.size], before, rate)
+        return project_by_line(question, sums[:, begin : begin + question.series.values.size], before, rate)
 
     def _committed(self, number: int, position: Position) -> list[Commitment]:
         """What is certain to come in a position's scope, in its unit; what has no rate of exchange is left out."""

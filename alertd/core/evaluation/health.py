@@ -17,7 +17,6 @@ from zoneinfo import ZoneInfo
 from alertd.core.billing.lookalikes import Alike, alike
 from alertd.core.billing.reconcile import compare_reports, reconcile
 from alertd.core.billing.reconciled import Reconciled
-from alertd.core.billing.roles import CHARGE, ESTIMATE
 from alertd.core.budgets import TOKENS, Budget, duration_text
 from alertd.core.evaluation.budget_status import Survey
 from alertd.core.evaluation.event_builder import event_id, event_of, handle_of
@@ -26,8 +25,10 @@ from alertd.core.evaluation.state import COMPARISON, CORRECTION, OUTAGES, Compar
 from alertd.core.evaluation.values import Circumstances, Position, SourceView
 from alertd.core.events import Event
 from alertd.core.ledger.columns import Ledger
-from alertd.core.pricing.costing import costs, midnights
+from alertd.core.periods import midnights
+from alertd.core.pricing.costing import costs
 from alertd.core.pricing.model_names import provider_id
+from alertd.core.pricing.source_roles import CHARGE, ESTIMATE
 
 
 def blind(
@@ -86,7 +87,7 @@ def _back(view: SourceView, key: str, now: datetime, since: datetime) -> tuple[s
     details = {"handle": handle_of(event_id(key)), "source": view.name, "since": since, "until": now}
     details["fired"] = "critical"
     reason = f"{view.name} is seen again"
-    event = Event(event_id(key), "recovered", "information", now, reason=reason, data_until=view.until, details=details)
+    event = Event(event_id(key), "recovered", "info", now, reason=reason, data_until=view.until, details=details)
     return key, event
 
 
@@ -159,7 +160,7 @@ def uncovered(budgets: Sequence[Budget], survey: Survey) -> Iterator[tuple[str, 
         key = f"uncovered/{around.now:%Y-%m}"
         identity = event_id(key)
         yield key, Event(
-            identity, "unmatched", "information", around.now, reason="spend that no budget covers",
+            identity, "unmatched", "info", around.now, reason="spend that no budget covers",
             currency=next(iter(details["uncovered"])), details={"handle": handle_of(identity), **details},
         )  # fmt: skip
 
@@ -251,7 +252,7 @@ def _drifts(found: Sequence[Reconciled], now: datetime, level: Decimal) -> Itera
             "sources": list(one.billed_by),
         }
         event = replace(_event(key, now, f"estimate and {one.against} differ", details), currency=one.unit)
-        yield key, event if one.against == "bill" else replace(event, severity="information")
+        yield key, event if one.against == "bill" else replace(event, severity="info")
 
 
 def _alikes(pairs: Sequence[Alike], now: datetime) -> Iterator[tuple[str, Event]]:

@@ -45,7 +45,7 @@ def begin_lifecycles(events: Iterable[tuple[str, Event]]) -> dict[str, object]:
     """The changes that begin the lifecycles of these events, by their first keys."""
     changes: dict[str, object] = {}
     for key, event in events:
-        if event.severity != "information" and event.kind in {"threshold", "source_stale"}:
+        if event.severity != "info" and event.kind in {"threshold", "source_stale"}:
             changes |= LIFECYCLES.put(AlertLifecycle.begin(key, event.severity, event.at, event.reason), event.id)
     return changes
 

@@ -6,12 +6,11 @@ Figures move it at a measured pace; a state, an alert's life or an act's moves i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from alertd.core.actions.act import AWAITING, OPEN, acts
 from alertd.core.addresses import page_of
 from alertd.core.budgets import SEVERITIES
 from alertd.core.evaluation.event_builder import event_of
@@ -32,9 +31,12 @@ SHOWN: Final = "living.shown"
 SHOWN_AT: Final = "living.at"
 
 
-def standing_of(position: Position, state: State, now: datetime, public_url: str = "") -> Event:
+def standing_of(
+    position: Position, state: State, now: datetime, actions: Sequence[Mapping[str, Any]] = (), public_url: str = ""
+) -> Event:
     """How a budget, scope and period stands: its figures, its alerts that are not over, the acts that wait.
 
+    `actions` are those of it that are open (`core.actions.act.open_rows`).
     `details`: occasion "standing" · state · lives: [{id, threshold, severity, state, by, at, until}] ·
     acts: [{id, handle, what, target, state, reversible, expires}]
     """
@@ -53,21 +55,8 @@ def standing_of(position: Position, state: State, now: datetime, public_url: str
         for identity, life in standing
     ]
     rows.sort(key=_first)
-    waiting = [
-        {
-            "id": act.id,
-            "handle": act.handle,
-            "what": act.what,
-            "target": act.target,
-            "state": act.state,
-            "reversible": act.reversible,
-            "expires": act.expires if act.state == AWAITING else None,
-        }
-        for act in acts(state.records).values()
-        if act.position == position.name and act.state in OPEN
-    ]
-    severity = max((life.severity for _, life in standing), key=SEVERITIES.index, default="information")
-    details = {"occasion": STANDING, "lives": rows, "acts": waiting, "handle": ""}
+    severity = max((life.severity for _, life in standing), key=SEVERITIES.index, default="info")
+    details = {"occasion": STANDING, "lives": rows, "acts": list(actions), "handle": ""}
     event = event_of(position, "summary", severity, f"{position.name}/{STANDING}", now, details=details)
     return replace(event, details_url=page_of(public_url, event))
 

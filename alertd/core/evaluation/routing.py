@@ -144,5 +144,5 @@ def _hears(receiver: Receiver, alert: Alert, budget: Budget | None) -> bool:
     if alert.audience == "machines":
         return False
     event = alert.event
-    passed_on_pace = event.kind == "threshold" and event.severity == "information"
+    passed_on_pace = event.kind == "threshold" and event.severity == "info"
     return not passed_on_pace or budget is None or budget.listed

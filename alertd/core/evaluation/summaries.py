@@ -31,7 +31,7 @@ def first_summary(position: Position, alerts: Sequence[Alert], now: datetime) ->
     passed = tuple(sorted({level for event in own if event.basis == "actual" for level in event.levels}))
     crossed = [level_text(level) for level in passed]
     crossed += [event.threshold for event in own if event.kind == "threshold" and event.basis != "actual"]
-    stands = {"at_risk": "warning", "runaway": "critical", "over": "critical"}.get(position.status, "information")
+    stands = {"at_risk": "warning", "runaway": "critical", "over": "critical"}.get(position.status, "info")
     worst = max((stands, *(event.severity for event in own)), key=SEVERITIES.index)
     details = {"occasion": "first_start", "crossed": crossed}
     reason = "alertd sees this budget for the first time"
@@ -59,7 +59,7 @@ def closings(
             if forecasts := FORECASTS.get(state, position.name):
                 details["projections"] = {day: [one.low, one.likely, one.high] for day, one in forecasts.items()}
             reason = "the period closed"
-            yield Alert((key,), event_of(position, "summary", "information", key, now, reason=reason, details=details))
+            yield Alert((key,), event_of(position, "summary", "info", key, now, reason=reason, details=details))
 
 
 def _all_seen(position: Position, now: datetime) -> bool:
@@ -82,7 +82,7 @@ def digest(
         if key not in told and (position.spent or not position.scope):
             alerts = counts.get(position.name, 0)
             details = {"occasion": "digest", "since": since, "alerts": alerts}
-            event = event_of(position, "summary", "information", key, now, reason=f"{often} digest", details=details)
+            event = event_of(position, "summary", "info", key, now, reason=f"{often} digest", details=details)
             yield Alert((key,), event, audience="people")
 
 

@@ -61,7 +61,7 @@ def _sound_again(before: ConfigurationFaults, now: datetime) -> Alert:
     key = f"{_SOURCE}/sound/{before.episode}"
     details: dict[str, object] = {"source": _SOURCE, "since": before.since, "until": now, "faults": []}
     reason = "the configuration is sound again and in force"
-    return Alert((key,), Event(event_id(key), "recovered", "information", now, reason=reason, details=details))
+    return Alert((key,), Event(event_id(key), "recovered", "info", now, reason=reason, details=details))
 
 
 def damage(at: datetime, fault: str, aside: str, lost: Sequence[str], *, ledger: bool) -> Damage:
@@ -154,7 +154,7 @@ def _episode(
         episode = before.episode
         after = Outage(episode)
         details = {**details, "since": before.since or now, "until": now, "failed": ""}
-        kind, severity, reason = "recovered", "information", "is evaluated again"
+        kind, severity, reason = "recovered", "info", "is evaluated again"
     key = f"{FAILURES.prefix}{name}/{'failed' if error else 'back'}/{episode}"
     identity = event_id(key)
     event = Event(identity, kind, severity, now, details={**details, "handle": handle_of(identity)})

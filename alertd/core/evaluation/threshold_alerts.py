@@ -113,7 +113,7 @@ def _recovered(position: Position, threshold: Threshold, episode: Episode, now: 
     key = f"{key_of(position, threshold, episode.number)}/recovered"
     reason = f"{threshold} no longer stands"
     details = {"since": episode.since, "fired": EPISODIC[threshold.basis]}
-    event = event_of(position, "recovered", "information", key, now, reason=reason, details=details)
+    event = event_of(position, "recovered", "info", key, now, reason=reason, details=details)
     return Alert((key,), with_level(event, threshold, [threshold.level(position.amount)]))
 
 

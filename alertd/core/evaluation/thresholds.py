@@ -178,7 +178,7 @@ def advance(episode: Episode, threshold: Threshold, *, crossed: bool | None, now
 
 
 def severity(position: Position, level: Decimal) -> str:
-    """Of an `actual` level: critical from 100% on, below it information on track and a warning otherwise."""
+    """Of an `actual` level: critical from 100% on, below it info on track and a warning otherwise."""
     if level >= _FULL:
         return "critical"
-    return "information" if position.status == "on_track" else "warning"
+    return "info" if position.status == "on_track" else "warning"

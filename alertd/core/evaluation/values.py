@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Final
 
 from alertd.core.billing.commitments import Certain
-from alertd.core.billing.roles import Standing
 from alertd.core.budgets import Amount, Budget, Override, Scope
 from alertd.core.deferred import Deferred
 from alertd.core.evaluation.keys import status_name
@@ -20,6 +19,7 @@ from alertd.core.ledger.columns import Ledger
 from alertd.core.money import Money
 from alertd.core.periods import Period
 from alertd.core.pricing.costing import Exchange, Tariff
+from alertd.core.pricing.source_roles import Standing
 from alertd.core.projection import Projection
 from alertd.core.projection.anomaly import Unusual
 from alertd.core.quiet import QuietHours

@@ -12,10 +12,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from alertd.core.budgets import Budget
-from alertd.core.ledger.columns import SeriesRow
-from alertd.core.pricing.costing import midnights
-from alertd.core.pricing.model_names import provider_id
-from alertd.core.pricing.prices import PriceBook
+from alertd.core.periods import midnights
 
 #: What is younger than three days is read by the hour; usage is rolled up in the store after two.
 _FINE: Final = timedelta(days=4)
@@ -36,10 +33,9 @@ def fine_buckets(budgets: Iterable[Budget]) -> timedelta:
     return max(_FINE, *windows, *usual) if windows or usual else _FINE
 
 
-def zones_of(budgets: Iterable[Budget], book: PriceBook, kinds: Iterable[SeriesRow]) -> list[tzinfo]:
-    """The zones by whose days anything is summed: budgets', providers', and UTC."""
-    named = {name for row in kinds for name in (book.zone_of(row.line), book.zone(provider_id(row.provider)))}
-    zones: dict[str, tzinfo] = {"UTC": UTC, **{name: ZoneInfo(name) for name in named}}
+def zones_of(budgets: Iterable[Budget], billing: Iterable[str]) -> list[tzinfo]:
+    """The zones by whose days anything is summed: budgets', those of providers' bills (by IANA name), and UTC."""
+    zones: dict[str, tzinfo] = {"UTC": UTC, **{name: ZoneInfo(name) for name in billing}}
     zones |= {str(budget.period.zone): budget.period.zone for budget in budgets}
     return [zones[name] for name in sorted(zones)]
 

@@ -19,7 +19,7 @@ from alertd.core.messages.spans import BOLD, CODE, ITALIC, LINK, PLAIN, Line, Me
 
 __all__ = ["BOLD", "CODE", "ITALIC", "LINK", "PLAIN", "Line", "Message", "Span", "compose", "text_of"]
 
-_ICONS: Final = {"information": "🔵", "warning": "🟠", "critical": "🔴"}
+_ICONS: Final = {"info": "🔵", "warning": "🟠", "critical": "🔴"}
 _ICONS_OF_KINDS: Final = {"source_stale": "⚫", "recovered": "🟢", "test": "🔵"}
 _ICONS_OF_STATES: Final = {
     "over": "🔴", "runaway": "🔴", "at_risk": "🟠", "unknown": "⚫", "no_forecast": "⚪", "on_track": "🟢"

@@ -25,7 +25,7 @@ _WELL: Final = frozenset({"on_track", "no_forecast"})
 #: Of several budgets none is called all but certain: that is said of one.
 _ONE_BY_ONE: Final = 0.9
 _HUNDRED: Final = Decimal(100)
-_RANK: Final = {"critical": 0, "warning": 1, "information": 2}
+_RANK: Final = {"critical": 0, "warning": 1, "info": 2}
 #: Each status in words, and its sign; the worst first.
 _STATES: Final = {
     "over": "over",
@@ -38,7 +38,7 @@ _STATES: Final = {
 _DOTS: Final = {
     "over": "🔴", "runaway": "🔴", "at_risk": "🟠", "unknown": "⚫", "no_forecast": "⚪", "on_track": "🟢"
 }  # fmt: skip
-_COUNTED: Final = {"critical": "critical", "warning": "warning", "information": "for information"}
+_COUNTED: Final = {"critical": "critical", "warning": "warning", "info": "for information"}
 _OCCASIONS: Final = {
     "first_start": "Watching {count} from now on: {states}",
     "period_closed": "{Period} has closed: {count}, {states}",

@@ -169,7 +169,7 @@ def _summary(event: Event, now: datetime) -> Said:
         evidence.to_do(event, commands=False),
     )  # fmt: skip
     head = heads.get(occasion, (*evidence.who(event), bold(figures or ": how it stands")))
-    calm = event.severity == "information" and not evidence.is_running_away(event)
+    calm = event.severity == "info" and not evidence.is_running_away(event)
     return head, lines, ("no action needed",) if calm else ()
 
 

@@ -43,23 +43,23 @@ def threshold(event: Event, now: datetime) -> Said:
 
 def _actual(event: Event, now: datetime) -> Said:
     """research: half of November's budget used, on track"""
-    pace = _STATUSES.get(event.status, "ahead of budget" if event.severity != "information" else "on track")
+    pace = _STATUSES.get(event.status, "ahead of budget" if event.severity != "info" else "on track")
     budget = possessive(period_name(event, now))
     headline = (*evidence.who(event), bold(f": {_share(event)} of {budget} used, {pace}"))
     lines = (
         _also_passed(event),
         evidence.standing(event),
         evidence.room(event),
-        evidence.when(event, now) if event.severity != "information" else (),
+        evidence.when(event, now) if event.severity != "info" else (),
         evidence.committed(event, now),
         evidence.contributors(event),
         evidence.changed(event),
-        evidence.to_do(event, commands=event.severity != "information"),
+        evidence.to_do(event, commands=event.severity != "info"),
     )
     return (
         headline,
         lines,
-        (("no action needed",) if event.severity == "information" and not evidence.is_running_away(event) else ()),
+        (("no action needed",) if event.severity == "info" and not evidence.is_running_away(event) else ()),
     )
 
 

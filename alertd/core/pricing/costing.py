@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Final, Protocol
 
@@ -246,10 +246,3 @@ def _by_day(segments: Sequence[Sequence[tuple[int, int, Decimal]]], days: int) -
         for begin, end, price in runs:
             out[kind, begin:end] = float(price)
     return out
-
-
-def midnights(zone: object, first: date, count: int) -> tuple[list[date], list[float]]:
-    """`count` local days from `first` on and their `count + 1` midnights in Unix seconds."""
-    days = [date.fromordinal(first.toordinal() + number) for number in range(count + 1)]
-    at = [datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC).timestamp() for day in days]  # type: ignore[arg-type]
-    return days[:-1], at

@@ -6,22 +6,24 @@ is rated as a whole and each unit carries what it came to: the parts add up, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from alertd.core.billing.roles import Standing, counting
-from alertd.core.ledger.columns import Ledger
+from alertd.core.ledger.columns import Ledger, SeriesRow
 from alertd.core.money import Money
+from alertd.core.pricing.allocate import effective_prices
+from alertd.core.pricing.bill import rate
 from alertd.core.pricing.costing import Exchange, NoPrice, Rate, UnitPrice
 from alertd.core.pricing.dated import days_of_change
 from alertd.core.pricing.fx import NoRate, Rates
-from alertd.core.pricing.linewise import rate_of
+from alertd.core.pricing.joint_rate import rate_of
 from alertd.core.pricing.prices import PriceBook, Tariff, Unpriced
-from alertd.core.rating import effective_prices, rate
+from alertd.core.pricing.provider_names import provider_id
+from alertd.core.pricing.source_roles import Standing, counting
 from alertd.core.usage import Line, Usage
 
 
@@ -117,6 +119,11 @@ class LedgerTariff:
         if model not in self._nearest:
             self._nearest[model] = next(iter(self._book.nearest(model, 1)), "")
         return self._nearest[model]
+
+
+def billing_zones(book: PriceBook, kinds: Iterable[SeriesRow]) -> frozenset[str]:
+    """The IANA zones by whose days the providers of these series bill."""
+    return frozenset(name for row in kinds for name in (book.zone_of(row.line), book.zone(provider_id(row.provider))))
 
 
 def exchange_of(rates: Rates) -> Exchange:

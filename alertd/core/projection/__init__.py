@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alertd.core.projection.alike import project_alike
-from alertd.core.projection.lines import Rate, project_lines
+from alertd.core.projection.lines import Rate, project_by_line, project_lines
 from alertd.core.projection.method import METHOD, project, project_each, project_many
 from alertd.core.projection.mix import at_todays_mix, unit_prices
 from alertd.core.projection.outcome import FAN_LEVELS, LEVELS, Exhaustion, Projection
@@ -25,6 +25,7 @@ __all__ = [
     "at_todays_mix",
     "project",
     "project_alike",
+    "project_by_line",
     "project_each",
     "project_lines",
     "project_many",

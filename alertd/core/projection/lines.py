@@ -11,7 +11,7 @@ from alertd.core.projection.grid import calendar_of
 from alertd.core.projection.method import alert_level, answer_of, played_out
 from alertd.core.projection.outcome import Projection
 from alertd.core.projection.past import Past, Pasts, past_of, stacked
-from alertd.core.projection.series import Floats, Question
+from alertd.core.projection.series import Floats, Question, Series
 
 #: Bills quantities: [many x lines] used since the period's start -> [many] amounts of money.
 Rate = Callable[[Floats], Floats]
@@ -85,3 +85,18 @@ def _billed(pasts: Sequence[Past], rate: Rate, opening: Floats, now: float) -> P
     paid = float(rate(opening[None])[0])
     steps = np.diff(rate(opening + used), prepend=paid) if len(used) else np.zeros(0)
     return replace(pasts[0], spent=now, steps=steps, question=replace(pasts[0].question, opening=paid))
+
+
+def project_by_line(question: Question, lines: Floats, before: Floats, rate: Rate) -> Projection:
+    """A scope's projection by its lines: `lines` [lines x days] like the question's series, `before` it [lines]."""
+    series = question.series
+    asked = [
+        Question(
+            Series(series.start, values, series.step, series.partial_until, series.name),
+            question.period_start,
+            question.period_end,
+            opening=float(opening),
+        )
+        for values, opening in zip(lines, before, strict=True)
+    ]
+    return project_lines(asked, rate)

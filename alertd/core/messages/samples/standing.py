@@ -14,7 +14,7 @@ def actual(now: datetime) -> Event:
     return sample(
         now,
         "threshold",
-        "information",
+        "info",
         basis="actual",
         level=Decimal(50),
         levels=(Decimal(50),),
@@ -207,7 +207,7 @@ def recovered(now: datetime) -> Event:
     return sample(
         now,
         "recovered",
-        "information",
+        "info",
         basis="forecast",
         level=Decimal(100),
         probability_over=0.22,

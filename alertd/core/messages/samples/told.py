@@ -32,7 +32,7 @@ def source_back(now: datetime) -> Event:
     return about_source(
         now,
         "recovered",
-        "information",
+        "info",
         {
             "source": "gateway",
             "since": now - timedelta(minutes=66),
@@ -103,7 +103,7 @@ def closed(now: datetime) -> Event:
     return sample(
         now,
         "summary",
-        "information",
+        "info",
         period_start=MONTH.previous(MONTH.containing(now)).start,
         period_end=MONTH.containing(now).start,
         spent=Decimal("483.20"),
@@ -159,7 +159,7 @@ def proposed(now: datetime) -> Event:
 
 def test(now: datetime) -> Event:
     """What test-notify sends."""
-    return sample(now, "test", "information", details={"notifier": "ops"})
+    return sample(now, "test", "info", details={"notifier": "ops"})
 
 
 def digest(now: datetime, occasion: str = "digest", count: int = 14) -> tuple[Event, ...]:
@@ -178,7 +178,7 @@ def _scope(now: datetime, occasion: str, team: str, index: int) -> Event:
     return sample(
         now,
         "summary",
-        "information",
+        "info",
         id=f"sample/{occasion}/{team}",
         budget="teams",
         scope=(("team", team),),

@@ -1,4 +1,4 @@
-"""Projecting a bill that is not linear: tokens are played out line by line and every run is rated by the rule.
+"""How lines of one account are billed together where that is not linear: what a projection rates its runs by.
 
 A free tier or a billing unit makes scaled money wrong: the millionth token may cost several euros at once. This holds
 where a scope is a whole account in its provider's own month; elsewhere units are scaled at what they came to so far.
@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alertd.core.pricing.costing import Exchange, Rate
+from alertd.core.pricing.paths import cost_paths
 from alertd.core.pricing.prices import PriceBook, Tariff, Unpriced
-from alertd.core.projection import Projection, Question, Series, project_lines
-from alertd.core.projection.series import Floats
-from alertd.core.rating import cost_paths
 from alertd.core.usage import Line
 
 
@@ -31,7 +30,7 @@ def rate_of(book: PriceBook, lines: Sequence[Line], day: date, unit: str, exchan
     worth = {currency: float(rate) for currency, rate in rates.items() if rate is not None}
     groups = _groups(known)
 
-    def rate(quantities: Floats) -> Floats:
+    def rate(quantities: NDArray[np.float64]) -> NDArray[np.float64]:
         total = np.zeros(len(quantities))
         for (_, _, currency), columns in groups.items():
             total += cost_paths([known[c] for c in columns], quantities[:, columns]) * worth.get(currency, 1.0)
@@ -46,18 +45,3 @@ def _groups(tariffs: Sequence[Tariff]) -> Mapping[tuple[str, str, str], list[int
     for column, tariff in enumerate(tariffs):
         found.setdefault((tariff.line.account, tariff.price.provider, tariff.price.currency), []).append(column)
     return found
-
-
-def linewise(question: Question, lines: Floats, before: Floats, rate: Rate) -> Projection:
-    """A scope's projection by its lines: `lines` [lines x days] like the question's series, `before` it [lines]."""
-    series = question.series
-    asked = [
-        Question(
-            Series(series.start, values, series.step, series.partial_until, series.name),
-            question.period_start,
-            question.period_end,
-            opening=float(opening),
-        )
-        for values, opening in zip(lines, before, strict=True)
-    ]
-    return project_lines(asked, rate)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from alertd.core.pricing.bill import spending_order
 from alertd.core.pricing.prices import Tariff
 from alertd.core.pricing.rules import LineRounding, Rule
-from alertd.core.rating.bill import spending_order
 
 Floats = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final, TypeVar
 
+from alertd.core.pricing.bill import Bill, BillLine
 from alertd.core.pricing.rules import Rule
-from alertd.core.rating.bill import Bill, BillLine
 from alertd.core.usage import Line
 
 #: The finest part of a currency's unit that an allocation hands out.
