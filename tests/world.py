@@ -114,7 +114,7 @@ class World:
         around = Circumstances(
             self.now, tariff, exchange, self.sources, self.raised, self.commitments, self.balances, standings=standings
         )
-        return Facts(self.budgets, self.ledger, around, self.told, self.state, self.catching_up, self.policy)
+        return Facts(self.budgets, self.ledger, around, self.told, self.state, self.catching_up, self.policy, self.book)
 
     def pass_time(self, **duration: float) -> None:
         """Move the clock."""

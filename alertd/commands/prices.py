@@ -98,7 +98,7 @@ def _row(book: PriceBook, line: Line, day: date, differing: Sequence[Disagreemen
     if isinstance(price, Unpriced):
         near = [] if price.known else list(book.nearest(line.model))
         return row | {"reason": price.reason, "nearest": near}
-    theirs = other_price(book.second, line, price.per, day) if book.second is not None else None
+    theirs = other_price(book, line, price.per, day)
     return row | {
         "price": price_text(price.amount),
         "at_most": price_text(price.ceiling) if price.ceiling is not None else None,

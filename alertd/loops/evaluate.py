@@ -282,7 +282,7 @@ class Evaluate:
             balances=terms.balances(),
             widths=widths(state),
         )
-        return Facts(terms.budgets, self.ledger, around, self._told, state, behind, terms.policy)
+        return Facts(terms.budgets, self.ledger, around, self._told, state, behind, terms.policy, terms.book)
 
     def _known(self, state: State, committed: Mapping[str, Sequence[Committed]]) -> dict[str, tuple[Committed, ...]]:
         """What every configured source says is certain; until it is read, what it said before the restart."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Final
 
 from alertd.core.billing.reconciled import AGREES
@@ -17,7 +18,9 @@ from alertd.core.messages.dates import age, clock_time
 from alertd.core.messages.figures import amount, plural, tokens
 from alertd.core.messages.spans import clean
 from alertd.core.pictures.markup import Content, Markup, element, fragment
+from alertd.core.pricing.priceblock import price_blocks
 from alertd.core.pricing.prices import Price, PriceBook, Unpriced
+from alertd.core.pricing.second_opinion import disagreements, other_price, price_text
 from alertd.core.usage import Line
 from alertd.web.layout import grid
 from alertd.web.sources import COLOURS, alikes, compared_at, state_of_source
@@ -27,6 +30,7 @@ from alertd.web.view import Lane, Loop
 _OLD: Final = timedelta(days=270)
 _DAY: Final = re.compile(r"\b20\d\d-[01]\d-[0-3]\d\b")
 _MOST_LINES: Final = 500
+_MOST_BLOCKS: Final = 50
 
 
 def sources_page(
@@ -150,17 +154,20 @@ def prices_page(book: PriceBook, lines: Iterable[Line], positions: Sequence[Posi
         element("h2", "Without a price: counted in no figure"),
         grid("Without a price", ("Provider", "Model", "Meter", "Why", "Most like it"), without),
     ]
-    columns = ("Provider", "Model", "Meter", "Price", "Since", "From")
+    columns = ("Provider", "Model", "Meter", "Price", "Since", "From", *(("Other list",) if book.second else ()))
+    differing = list(disagreements(book, [line for line, _ in priced], today))
     return fragment(
         element("h1", "Prices"),
         element("p", f"Price book {book.version}: {plural(len(book.layers), 'file')}", _list_version(book), "."),
         element("p", warning, class_="notice risk") if old else None,
         missing if without else None,
+        _blocks(book, [line for line, _ in priced], today) if without else None,
+        [element("p", clean(one.said), class_="notice risk") for one in differing] or None,
         element("p", f"Assumed from a later date: {', '.join(map(clean, assumed))}", class_="notice")
         if assumed
         else None,
         element("h2", "In use"),
-        grid("Prices in use", columns, [_price(*one, today) for one in known]) if known else None,
+        grid("Prices in use", columns, [_price(*one, today, book) for one in known]) if known else None,
         None if known else element("p", "No usage was seen that has a price.", class_="quiet"),
     )
 
@@ -175,12 +182,18 @@ def _list_version(book: PriceBook) -> str:
 
 def _unpriced(line: Line, why: Unpriced, book: PriceBook) -> Markup:
     cells = (line.provider or "–", clean(line.model), _meter(line), clean(why.reason))
-    return element(
-        "tr", [element("td", cell) for cell in cells], element("td", ", ".join(book.nearest(line.model)) or "–")
-    )
+    near = "" if why.known else ", ".join(book.nearest(line.model))
+    return element("tr", [element("td", cell) for cell in cells], element("td", near or "–"))
 
 
-def _price(line: Line, price: Price, today: date) -> Markup:
+def _blocks(book: PriceBook, lines: Sequence[Line], today: date) -> Markup:
+    """The lines to paste into a price file for what has no price."""
+    text = "\n\n".join(islice(price_blocks(book, lines, today), _MOST_BLOCKS))
+    told = "To paste into a file of ALERTD_PRICES__FILES, with the provider's figures:"
+    return element("details", element("summary", told), element("pre", text))
+
+
+def _price(line: Line, price: Price, today: date, book: PriceBook) -> Markup:
     unit = {"requests": "request", "minutes": "minute"}.get(line.meter, "token")
     per = f"a {unit}" if price.per == 1 else f"per {tokens(price.per)} {unit}s"
     seen = _confirmed(price)
@@ -195,7 +208,14 @@ def _price(line: Line, price: Price, today: date) -> Markup:
         element("td", f"{price.amount.normalize():f} {price.currency} {per}", class_="figure"),
         element("td", since, old),
         element("td", said or "–"),
+        _other(book, line, price, today) if book.second else None,
     )
+
+
+def _other(book: PriceBook, line: Line, price: Price, today: date) -> Markup:
+    """What the second list has for a line, per as many units."""
+    theirs = other_price(book, line, price.per, today)
+    return element("td", f"{price_text(theirs.amount)} {theirs.currency}" if theirs else "–", class_="figure")
 
 
 def _meter(line: Line) -> str:

@@ -20,6 +20,7 @@ from alertd.core.evaluation.forecast_calibration import note_forecast, score
 from alertd.core.evaluation.health import blind, drifting, said_again_of, uncovered, unmatched
 from alertd.core.evaluation.keys import parse_source, parse_status
 from alertd.core.evaluation.lifecycle import FollowUp, begin_lifecycles, follow_up, threshold_of
+from alertd.core.evaluation.price_alerts import price_alerts
 from alertd.core.evaluation.state import (
     FIRST_EVALUATION,
     FIRST_SEEN,
@@ -76,7 +77,7 @@ def assess(facts: Facts) -> Decisions:
         changes |= _scores(facts, positions, previous, {alert.keys[0] for alert in closings})
         if not first:
             alerts += summaries.digest(positions, facts.told, now, facts.policy.digest, facts.policy.zone)
-        alerts += summaries.unpriced(positions, facts.told, facts.ledger, now)
+        alerts += price_alerts(facts, positions, survey)
         alerts += _strays(facts, positions, survey)
         drifts, compared_at = drifting(facts.ledger, facts.around, facts.told, facts.state, facts.policy.drift)
         alerts += [Alert((key,), event) for key, event in drifts]

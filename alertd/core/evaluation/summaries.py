@@ -1,4 +1,4 @@
-"""What is said besides thresholds: the first look, a period's close, digests, what has no price. Sends nothing."""
+"""What is said besides thresholds: the first look, a period's close, digests. Sends nothing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Any, Final
 
 from alertd.core.budgets import SEVERITIES
 from alertd.core.evaluation.event_builder import event_of, found_late
-from alertd.core.evaluation.keys import announced_of, announced_since, escape
+from alertd.core.evaluation.keys import announced_of, announced_since
 from alertd.core.evaluation.state import FORECASTS, State
 from alertd.core.evaluation.threshold_alerts import levels
 from alertd.core.evaluation.values import Alert, Position
-from alertd.core.events import Unpriced
-from alertd.core.ledger.columns import Ledger
 from alertd.core.messages.figures import level_text
 
 #: Digests are sent at nine in the morning, weekly ones on Mondays; one that is this late is left out.
@@ -86,25 +84,6 @@ def digest(
             yield Alert((key,), event, audience="people")
 
 
-def unpriced(positions: Sequence[Position], told: Mapping[str, datetime], ledger: Ledger, now: datetime) -> list[Alert]:
-    """What no price list knows, announced once a model, whatever is counted of it; all that is new in one alert."""
-    found = {(item.provider, item.model, item.meter): item for p in positions for item in p.unpriced}
-    items = {kind: item for kind, item in sorted(found.items()) if _unpriced_key(item) not in told}
-    if not items:
-        return []
-    keys = tuple(dict.fromkeys(map(_unpriced_key, items.values())))
-    owner = next(p for p in positions if any(item in items.values() for item in p.unpriced))
-    details: dict[str, Any] = {"share": _share(ledger, {(item.model, item.meter) for item in items.values()})}
-    reason = "usage was seen that no price list knows; it counts in no figure"
-    shown = replace(owner, unpriced=tuple(items.values()))
-    event = event_of(shown, "unpriced", "warning", keys[0], now, reason=reason, details=details)
-    return [Alert(keys, event)]
-
-
-def _unpriced_key(item: Unpriced) -> str:
-    return f"unpriced/{escape(item.provider)}/{escape(item.model)}"
-
-
 def _due(now: datetime, often: str, zone: tzinfo) -> datetime | None:
     """The last time a digest was due, where that is not long ago."""
     if often not in _DAYS:
@@ -116,12 +95,3 @@ def _due(now: datetime, often: str, zone: tzinfo) -> datetime | None:
     if due > local:
         due -= timedelta(days=_DAYS[often])
     return due if local - due < _DIGEST_LATE else None
-
-
-def _share(ledger: Ledger, kinds: set[tuple[str, str]]) -> float | None:
-    """The share of all tokens that is of these models and meters."""
-    sums = ledger.sums([0, 2**40])[:, 0] if ledger.series else None
-    if sums is None or not sums.sum():
-        return None
-    wanted = [index for index, row in enumerate(ledger.series) if (row.model, row.meter) in kinds]
-    return float(sums[wanted].sum() / sums.sum())

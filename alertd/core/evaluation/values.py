@@ -19,6 +19,7 @@ from alertd.core.ledger.columns import Ledger
 from alertd.core.money import Money
 from alertd.core.periods import Period
 from alertd.core.pricing.costing import Exchange, Tariff
+from alertd.core.pricing.prices import PriceBook
 from alertd.core.pricing.source_roles import Standing
 from alertd.core.projection import Projection
 from alertd.core.projection.anomaly import Unusual
@@ -267,6 +268,8 @@ class Facts:
     state: State = field(default_factory=State)
     catching_up: frozenset[str] = frozenset()
     policy: Policy = Policy()
+    #: Where prices are from; without it nothing is announced about them but that one is lacking.
+    book: PriceBook | None = None
 
 
 @dataclass(frozen=True, slots=True)

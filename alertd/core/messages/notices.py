@@ -1,4 +1,4 @@
-"""What one event says, by its kind; here: recovered, unpriced, unmatched, summary, test."""
+"""What one event says, by its kind; here: recovered, unmatched, summary, test."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import Final
 
 from alertd.core.events import Event
-from alertd.core.messages import details, discrepancies, evidence
+from alertd.core.messages import details, discrepancies, evidence, prices
 from alertd.core.messages.actions import action
 from alertd.core.messages.blindness import seeing_again, source_stale
 from alertd.core.messages.dates import clock_time, period_name, possessive, zone_of
-from alertd.core.messages.figures import amount, number, percent, plural, share_percent, tokens, used_of
+from alertd.core.messages.figures import amount, number, percent, plural, used_of
 from alertd.core.messages.living import standing
 from alertd.core.messages.spans import Line, Said, bold, clean, code, joined, name, plain
 from alertd.core.messages.thresholds import threshold
@@ -27,7 +27,12 @@ _BASES: Final = {
 }
 
 
-_DISCREPANCIES: Final = {"drift": discrepancies.drift, "alike": discrepancies.alike}
+_DISCREPANCIES: Final = {
+    "drift": discrepancies.drift,
+    "alike": discrepancies.alike,
+    "prices": prices.disagreeing,
+    "priced": prices.priced,
+}
 
 
 def notice(event: Event, now: datetime) -> Said:
@@ -50,48 +55,6 @@ def _recovered(event: Event, now: datetime) -> Said:
     )
     calm = event.status not in {"over", "runaway"} and not evidence.is_running_away(event)
     return (*evidence.who(event), bold(f" is {words}")), lines, ("no action needed",) if calm else ()
-
-
-def _unpriced(event: Event, now: datetime) -> Said:
-    """No price for gpt-6-mini (openai): 5.2M tokens count in no figure"""
-    models = list(dict.fromkeys((item.model, item.provider) for item in event.unpriced))
-    share = details.decimal(event, "share")
-    first = models[0] if models else ("a model", "")
-    more = f" and {plural(len(models) - 1, 'other model')}" if len(models) > 1 else ""
-    headline = (bold("No price for "), name(first[0], "code"), bold(f"{more}: its spend counts in no figure"))
-    rows = [_unpriced_row(event, model, provider) for model, provider in models[:_TOP]]
-    rest = (plain(f"… and {plural(len(models) - _TOP, 'other model')}"),) if len(models) > _TOP else ()
-    lines = (
-        *rows,
-        rest,
-        ()
-        if share is None
-        else (plain(f"{share_percent(float(share))} of all tokens: every total is too low by an unknown amount"),),
-        (
-            plain("Add its price to a file named in "),
-            code("ALERTD_PRICES__FILES"),
-            plain("; the past is then priced too."),
-        ),
-        _whose(event) if event.spent is not None else (),
-        evidence.contributors(event),
-        evidence.to_do(event, commands=False),
-    )
-    return headline, lines, ()
-
-
-def _whose(event: Event) -> Line:
-    return (*evidence.who(event, "plain"), plain(" "), *evidence.standing(event))
-
-
-def _unpriced_row(event: Event, model: str, provider: str) -> Line:
-    items = [item for item in event.unpriced if (item.model, item.provider) == (model, provider)]
-    meters = ", ".join(f"{clean(item.meter, 40)} {tokens(item.quantity)}" for item in items)
-    nearest = next((item.nearest for item in items if item.nearest), "")
-    by: Line = (plain(" ("), name(provider), plain(")")) if provider else ()
-    hint: Line = (plain("nearest known: "), name(nearest)) if nearest else ()
-    reason = next((clean(item.reason).partition(":")[0] for item in items if item.reason), "")
-    reason = "" if clean(model) in reason else reason  # "no price is known for ..." is the headline
-    return joined([(name(model), *by, plain(f": {meters}")), (plain(reason),) if reason else (), hint], "; ")
 
 
 def _unmatched(event: Event, now: datetime) -> Said:
@@ -210,7 +173,7 @@ _BY_KIND: Final[Mapping[str, Callable[[Event, datetime], Said]]] = {
     "threshold": threshold,
     "recovered": _recovered,
     "source_stale": source_stale,
-    "unpriced": _unpriced,
+    "unpriced": prices.unpriced,
     "unmatched": _unmatched,
     "summary": _summary,
     "action": action,

@@ -64,7 +64,7 @@ def _block(book: PriceBook, line: Line, meters: list[str], per: int, day: date) 
 
 def _figure(book: PriceBook, line: Line, per: int, day: date) -> tuple[Price | None, str]:
     """The next best figure for a line, and what it is."""
-    if book.second is not None and (theirs := other_price(book.second, line, per, day)) is not None and theirs.amount:
+    if (theirs := other_price(book, line, per, day)) is not None and theirs.amount:
         return theirs, f"by {theirs.source}"
     own = book.price(replace(line, modifiers=()), day)
     if isinstance(own, Price) and own.amount:

@@ -78,6 +78,9 @@ class PriceBook:
     _histories: dict[tuple[str, str, str, Modifiers], History | Unpriced] = field(
         default_factory=dict, repr=False, compare=False
     )
+    #: The second list's answers, by line and day: a name is searched for once.
+    others: dict[tuple[Line, date], Price | None] = field(default_factory=dict, repr=False, compare=False)
+    _listed: list[PriceBook] = field(default_factory=list, repr=False, compare=False)
     _rules: dict[tuple[str, str], tuple[Rule, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -98,7 +101,11 @@ class PriceBook:
 
     def without_own(self) -> PriceBook:
         """The book as it ships, without the user's files."""
-        return PriceBook(self.layers[self.own :], self.price_list) if self.own else self
+        if not self.own:
+            return self
+        if not self._listed:
+            self._listed.append(PriceBook(self.layers[self.own :], self.price_list))
+        return self._listed[0]
 
     def is_own_price(self, line: Line, day: date) -> bool:
         """Whether a user's own file gives the price."""

@@ -36,8 +36,22 @@ class Disagreement:
         return f"{name}: prices disagree: {first} or {second}{_per(self.ours)}"
 
 
-def other_price(second: PriceList, line: Line, per: int, day: date) -> Price | None:
+def other_price(book: PriceBook, line: Line, per: int, day: date) -> Price | None:
     """What the second list has for a line on a day, per as many units; None where it has nothing."""
+    if book.second is None:
+        return None
+    key = (replace(line, account=""), day)
+    if key not in book.others:
+        book.others[key] = _of_second(book.second, line, day)
+    found = book.others[key]
+    if found is None:
+        return None
+    scale = Decimal(per) / found.per
+    ceiling = None if found.ceiling is None else found.ceiling * scale
+    return replace(found, amount=found.amount * scale, per=per, ceiling=ceiling)
+
+
+def _of_second(second: PriceList, line: Line, day: date) -> Price | None:
     meter, modifiers = normalised(line.meter, line.modifiers)
     for way in candidates(line.provider, line.model):
         if way.elsewhere or way.place:
@@ -45,10 +59,7 @@ def other_price(second: PriceList, line: Line, per: int, day: date) -> Price | N
         given = tuple(sorted({**dict(way.modifiers), **dict(modifiers)}.items()))
         found = second.history(way.provider, way.model, meter, given)
         if not isinstance(found, Unpriced):
-            price = next((one for one in reversed(found) if one.since is None or one.since <= day), found[0])
-            scale = Decimal(per) / price.per
-            ceiling = None if price.ceiling is None else price.ceiling * scale
-            return replace(price, amount=price.amount * scale, per=per, ceiling=ceiling)
+            return next((one for one in reversed(found) if one.since is None or one.since <= day), found[0])
     return None
 
 
@@ -61,7 +72,7 @@ def disagreements(book: PriceBook, lines: Iterable[Line], day: date) -> Iterator
         price = listed.price(line, day)
         if isinstance(price, Unpriced) or book.is_own_price(line, day):
             continue
-        theirs = other_price(book.second, line, price.per, day)
+        theirs = other_price(book, line, price.per, day)
         if theirs is not None and _disagree(price, theirs):
             yield Disagreement(line, price, theirs)
 
