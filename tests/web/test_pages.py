@@ -7,6 +7,7 @@ import hashlib
 import re
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from html.parser import HTMLParser
 
 import pytest
@@ -14,7 +15,9 @@ import pytest
 from alertd.core.evaluation.values import SourceView
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook
+from alertd.core.usage import Line
 from alertd.web import Lane, Loop, Standings, View
+from alertd.wire.litellm_prices import LitellmPrices
 from tests.web.house import HOSTILE, NOW, SHOUT, Browser, Kept, browser, november, view_of
 
 PAGES = ["/", "/budgets/research", "/budgets/teams", "/alerts", "/actions", "/sources", "/prices"]
@@ -343,3 +346,15 @@ def test_on_a_telephone_what_an_action_lacks_stands_below_it_and_is_not_cut_off(
     page = read(open_house, "/actions")
     assert "scroll stacked" in [attributes.get("class") for attributes in page.all("div")]
     assert "lacks a token of its own: ALERTD_ACTIONS__STOP_TEAMS__TOKEN_FILE" in page.words
+
+
+def test_another_list_s_figures_stand_beside_ours_and_a_disagreement_is_said(view: View, open_house: Browser):
+    assert "Other list" not in read(open_house, "/prices").words
+    table = {"plain": {"litellm_provider": "acme", "mode": "chat", "input_cost_per_token": Decimal("9e-6")}}
+    compared = PriceBook((read_price_file("prices", OLD_PRICES),), None, LitellmPrices(table, "other.json"))
+    used = [Line("acme", "plain", "input"), Line("acme", "launched-today", "input")]
+    words = read(browser(replace(view, book=lambda: compared, lines=lambda: used)), "/prices").words
+    assert "Other list" in words
+    assert "9.00 USD" in words
+    assert "plain input: prices disagree: 1.00 USD" in words
+    assert 'model = "launched-today"' in words
