@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import sys
@@ -19,18 +18,19 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from alertd.commands._files import FILE_HELP, add_reading_arguments, read_file, said_of
 from alertd.commands._state import refusal
 from alertd.core.budgets import Amount, Budget, Threshold, parse_threshold, scope_text
 from alertd.core.evaluation.replay import Record, Told, replay, tried
 from alertd.core.faults import unreadable
+from alertd.core.formats.faults import FormatError
 from alertd.core.messages.figures import amount
 from alertd.core.periods import PeriodRule
 from alertd.core.pictures.timeline import timeline
 from alertd.core.pricing.fx import Rate
 from alertd.core.pricing.pricefile import PriceFileError
 from alertd.core.pricing.tariffs import exchange_of
-from alertd.core.pricing.usagefile import UsageFileError, has_time, read_usage
-from alertd.core.usage import Usage
+from alertd.core.usage import BilledCost, Usage
 from alertd.settings import Settings, load_settings
 from alertd.wire.pricebook import price_book, rates_of
 
@@ -47,7 +47,7 @@ ENDS: Final = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The file; the budgets, from the configuration or from here; the rules to compare."""
     add = parser.add_argument
-    add("--usage", type=Path, required=True, metavar="F", help="a CSV with a timestamp, as `alertd rate` reads it")
+    add("--usage", type=Path, required=True, metavar="F", help=FILE_HELP)
     add("--env-file", type=Path, action="append", default=[], metavar="F", help="an env file with budgets")
     add("--config", type=Path, metavar="F", help="a TOML file with budgets")
     add("--budget", metavar="AMOUNT", help='one budget instead of the configured ones: "500 USD"')
@@ -57,11 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--prices", type=Path, action="append", default=[], metavar="F", help="a price file of one's own")
     add("--picture", type=Path, metavar="F.svg", help="write spend, projections and alerts as a picture")
     add("--json", action="store_true", help="JSON lines: an alert a line, last the summary")
+    add_reading_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """0 when it was replayed, whatever came of it."""
-    usage = _usage(args.usage)
+    usage = _usage(args)
     settings = _settings(args)
     budgets = _budgets(args, settings)
     rules: list[tuple[str, tuple[Budget, ...]]] = [("as configured", budgets)]
@@ -83,18 +84,16 @@ def _draw(path: Path, picture: bytes) -> None:
         raise refusal("--picture", f"{path} cannot be written ({error.strerror})", "name another place") from error
 
 
-def _usage(path: Path) -> tuple[Usage, ...]:
+def _usage(args: argparse.Namespace) -> tuple[Usage | BilledCost, ...]:
+    path = args.usage
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file)
-            header = next(rows, [])
-            if header and not has_time(header):
-                raise refusal(str(path), "it has no times", "replay needs a column timestamp or date")
-            return read_usage(header, rows).usage
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise refusal(str(path), unreadable(error), "name a CSV file") from error
-    except UsageFileError as error:
-        raise refusal(str(path), str(error), "alertd rate --help says what its columns are") from error
+        return read_file(path, said_of(args)).counted
+    except OSError as error:
+        raise refusal(str(path), unreadable(error), "name a file") from error
+    except FormatError as error:
+        raise refusal(str(path), "; ".join(error.faults), "docs/files.md says what is read") from error
+    except ValueError as error:
+        raise refusal("--columns", str(error), "write NAME=MEANING") from error
 
 
 def _settings(args: argparse.Namespace) -> Settings | None:
@@ -125,7 +124,7 @@ def _threshold(text: str) -> Threshold:
 
 
 def _replayed(
-    usage: tuple[Usage, ...],
+    usage: tuple[Usage | BilledCost, ...],
     budgets: tuple[Budget, ...],
     args: argparse.Namespace,
     settings: Settings | None,

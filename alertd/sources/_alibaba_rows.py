@@ -14,6 +14,7 @@ from fnmatch import fnmatch
 from typing import Final
 
 from alertd.core.billing.backlog import midnight, next_midnight, next_month
+from alertd.core.formats.faults import named
 from alertd.core.pricing.instanceid import instance_line, tokens_per
 from alertd.core.usage import TOKEN_METERS, BilledCost, Usage
 from alertd.options import SourceOptions
@@ -109,7 +110,7 @@ def columns(header: Sequence[str], own: Mapping[str, str], place: str) -> dict[i
         missing.append("BillingDate or BillingCycle")
     if missing:
         raise SourceError(
-            f"{place} has no column for {', '.join(missing)}; its headers: {', '.join(header)}."
+            f"{place} has no column for {', '.join(missing)}; its headers: {named(header)}."
             " Name them in `headers`, such as Montant=PretaxAmount"
         )
     return found

@@ -15,6 +15,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from alertd.core.billing.backlog import floored
+from alertd.core.formats.faults import named
+from alertd.core.formats.times import Times
 from alertd.core.money import LARGEST, Money
 from alertd.core.pricing.model_names import provider_id
 from alertd.ports import SourceError
@@ -26,6 +28,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "ProviderName": ("ProviderName", "ServiceProviderName", "Provider", "PublisherName", "InvoiceIssuerName"),
     "ServiceName": ("ServiceName", "Service"),
     "ServiceId": ("ServiceId", "Id"),
+    "RegionId": ("RegionId", "Region", "RegionName"),
 }
 _VOCABULARY: Final = ("ChargeCategory", "ChargeClass", "ChargeFrequency", "PricingCategory")
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?\Z")
@@ -107,7 +110,7 @@ class Columns:
                     report.renamed.add(f"column {found} is taken for {column}")
         missing = [column for column in (*_NEEDED, cost, "ProviderName") if column not in at]
         if missing:
-            raise SourceError(f"{name} is no FOCUS file: no column {', '.join(missing)}; it has {', '.join(header)}")
+            raise SourceError(f"{name} is no FOCUS file: no column {', '.join(missing)}; it has {named(header)}")
         return cls(at, name)
 
 
@@ -133,9 +136,11 @@ class Row:
         try:
             cost = Decimal(self.text(column))
         except InvalidOperation:
-            raise ValueError(f"{column} is {self.text(column)[:40]!r}, not a number") from None
+            raise ValueError(
+                f"{column} is {'empty' if not self.text(column) else 'no number; write it as 1234.50'}"
+            ) from None
         if not cost.is_finite() or not -LARGEST < cost < LARGEST:
-            raise ValueError(f"{column} is {self.text(column)[:40]!r}, more than any bill")
+            raise ValueError(f"{column} is more than any bill")
         return cost
 
     def window(self) -> tuple[datetime, datetime]:
@@ -155,6 +160,8 @@ class Row:
             found = json.loads(text)
         except ValueError:
             found = None
+        if isinstance(found, list):
+            found = _pairs(found)
         if not isinstance(found, dict):
             return {}
         names: dict[str, str] = {}
@@ -186,12 +193,21 @@ class Row:
         if column not in self.times:
             text = self.text(column)
             try:
-                found = datetime.fromisoformat(text)
+                found = Times(None).moment(text).at
             except ValueError:
-                raise ValueError(f"{column} is {text[:40]!r}, not a time") from None
+                raise ValueError(f"{column} is no time") from None
             self.report.zoneless += found.tzinfo is None
             self.times[column] = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
         return self.times[column]
+
+
+def _pairs(listed: Sequence[object]) -> dict[str, object]:
+    """Tags that are a list of key and value, as an array of a data warehouse leaves them."""
+    found: dict[str, object] = {}
+    for one in listed:
+        if isinstance(one, dict) and (name := one.get("key", one.get("Key", one.get("name")))):
+            found[str(name)] = one.get("value", one.get("Value"))
+    return found
 
 
 def _spellings(column: str, words: Mapping[str, int]) -> Iterator[str]:

@@ -29,7 +29,7 @@ from alertd.wire.answers import HttpProblem
 from alertd.wire.billing import Billing, Pace, Pages, Record, attributed, by_stretches
 from alertd.wire.fields import Fields
 from alertd.wire.files import reading
-from alertd.wire.imports import Distinct, Imported, by_files, look_at_files
+from alertd.wire.imports import Distinct, EqualRows, Imported, by_files, look_at_files
 from alertd.wire.paging import every_page
 from alertd.wire.reports import totals
 
@@ -63,7 +63,10 @@ class Options(SourceOptions):
         ["*model studio*", "*百炼*", "*bailian*", "sfm*", "maas*"],
         description="Whose rows without a model are taken, too: patterns of product code, name or detail",
     )
-    path: str = Field("", description="For files: a CSV file, a folder of them or a glob")
+    path: str = Field("", description="For files: a file, a folder of them or a glob")
+    equal_rows: EqualRows = Field(
+        "ask", description="For files: of equal rows in two of them: once (exports overlap), each, or ask"
+    )
     headers: TextMap = Field(
         default_factory=dict, description="For files: further column names, such as Montant=PretaxAmount"
     )
@@ -232,7 +235,7 @@ class Alibaba:
 
     def _import(self, paths: Sequence[Path], now: datetime) -> Imported:
         reader = self._reader(now)
-        distinct = Distinct()
+        distinct = Distinct(self._options.equal_rows)
         records: list[Record] = []
         for path in paths:
             distinct.next_file()
@@ -243,7 +246,7 @@ class Alibaba:
                         row = row_of(cells, at, f"{file.name} line {number}")
                         records.extend(reader.records(row, *reader.window(row)))
         self._tell(reader)
-        return Imported(records, distinct.notes())
+        return Imported(records, distinct.notes(), distinct.questions())
 
 
 def _compact(value: Any) -> str:

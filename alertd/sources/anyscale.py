@@ -15,12 +15,12 @@ from pydantic import Field, model_validator
 from alertd.core.billing.backlog import Stretch, midnight, stretches
 from alertd.core.pricing.source_roles import CHARGE, Standing
 from alertd.core.usage import BilledCost
-from alertd.options import Secret, SourceOptions, revealed
+from alertd.options import Secret, revealed
 from alertd.ports import Look, Reading, SourceError
 from alertd.wire.billing import Billing, Pace, Pages, Record, ago, attributed, by_stretches
 from alertd.wire.fields import Fields
 from alertd.wire.imports import by_files, look_at_files
-from alertd.wire.ownfiles import Defaults, own_files
+from alertd.wire.ownfiles import Defaults, FileOptions, own_files
 
 PROVIDER: Final = "anyscale"
 #: How late a day's usage is, nobody says [not promised].
@@ -30,7 +30,7 @@ _SETTLING: Final = timedelta(days=3)
 _LISTS: Final = ("results", "result")
 
 
-class Options(SourceOptions):
+class Options(FileOptions):
     """Anyscale. The token is that of `anyscale login` of a user who may see the organization's usage."""
 
     read: Literal["usage", "file"] = Field("usage", description="usage: dollars a day of compute; file: a CSV")

@@ -1,4 +1,4 @@
-"""A CSV file of usage, costs or both, for what has no kind of its own. Its columns are in docs/sources.md."""
+"""Files of usage, costs or both: exports, logs, spreadsheets. docs/files.md says what is read."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import Final
 from pydantic import Field
 
 from alertd.core.pricing.source_roles import Standing
-from alertd.options import SourceOptions
 from alertd.ports import Look, Reading
 from alertd.wire.billing import Pace
 from alertd.wire.imports import by_files, look_at_files
 from alertd.wire.noticed import Noticed
-from alertd.wire.ownfiles import Defaults, own_files
+from alertd.wire.ownfiles import Defaults, FileOptions, own_files
 
 #: A file says nothing of the time after its last row: whoever writes it daily has a day.
 PACE: Final = Pace(timedelta(minutes=5), timedelta(hours=24), timedelta(hours=24))
 
 
-class Options(SourceOptions):
+class Options(FileOptions):
     """A file that somebody or something writes. alertd needs to be able to read it, nothing else."""
 
-    path: str = Field(description="A CSV file (also .gz or .zip), a folder of them or a glob; ** goes into folders")
+    path: str = Field(
+        description="A file of any known layout (docs/files.md), a folder of them or a glob; ** goes into folders"
+    )
     provider: str = Field("", description="The provider of rows that name none")
     currency: str = Field("USD", description="The currency of costs that name none")
 

@@ -24,7 +24,7 @@ from alertd.ports import Look, Reading
 from alertd.sources._focus_rows import Columns, Report, Row
 from alertd.wire.billing import Pace, attributed
 from alertd.wire.files import reading
-from alertd.wire.imports import Distinct, Imported, by_files, look_at_files
+from alertd.wire.imports import Distinct, EqualRows, Imported, by_files, look_at_files
 from alertd.wire.noticed import Noticed
 
 #: Exports are written once or some times a day, about bills that settle over days.
@@ -42,10 +42,15 @@ _FAULTS: Final = 5
 class Options(SourceOptions):
     """A FOCUS export. alertd needs to be able to read the files, nothing else."""
 
-    path: str = Field(description="A CSV file (also .gz or .zip), a folder of them or a glob; ** goes into folders")
+    path: str = Field(
+        description="A file (CSV or Parquet, also compressed), a folder of them or a glob; ** goes into folders"
+    )
     cost: Literal["billed", "effective", "contracted", "list"] = Field("billed", description="Which cost is taken")
     services: TextList = Field(
         ["*"], description="Whose costs are taken: patterns of service names, such as *Bedrock*,*OpenAI*"
+    )
+    equal_rows: EqualRows = Field(
+        "ask", description="Of equal rows in two files: once (exports overlap), each (they are two), or ask"
     )
     tags: TextList = Field(default_factory=list, description="Tags that become labels; * takes all")
 
@@ -92,7 +97,7 @@ class Focus:
 
     def imported(self, paths: Sequence[Path]) -> Imported:
         """The costs of the files and the report on them; rows that cannot be read make it partial."""
-        report, distinct = Report(), Distinct()
+        report, distinct = Report(), Distinct(self._options.equal_rows)
         sums: dict[Sum, Decimal] = defaultdict(Decimal)
         for path in paths:
             distinct.next_file()
@@ -106,7 +111,9 @@ class Focus:
             BilledCost(key.provider, key.start, key.end, Money(cost, key.currency), dict(key.labels), "", self.name)
             for key, cost in sums.items()
         ]
-        return Imported(records, (*report.notes(), *distinct.notes()), (*report.faults[:_FAULTS], *more))
+        return Imported(
+            records, (*report.notes(), *distinct.notes()), (*report.faults[:_FAULTS], *more, *distinct.questions())
+        )
 
     def _add(self, sums: dict[Sum, Decimal], row: Row, place: str, report: Report) -> None:
         """Add one row to the sum of its day, or note why it cannot be."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, tzinfo
 from hashlib import blake2b
 from pathlib import Path
+from typing import Literal
 
 from alertd.core.billing.backlog import month_of
 from alertd.core.messages.figures import plural
@@ -29,11 +30,20 @@ class Imported:
     faults: tuple[str, ...] = field(default=())
 
 
-class Distinct:
-    """Tells rows that another file holds, too: exports overlap. Equal rows within one file all count."""
+#: What equal rows of several files are: one row that both hold (once), rows of their own (each), or not said (ask).
+EqualRows = Literal["ask", "once", "each"]
 
-    def __init__(self) -> None:
+
+class Distinct:
+    """Finds rows that another file holds, too. Equal rows within one file all count.
+
+    Exports that overlap hold one row twice; exports of two teams may hold two rows that are equal by chance. Until it
+    is said (`equal_rows`), they count once, which is a lower bound, and it is asked.
+    """
+
+    def __init__(self, equal_rows: EqualRows = "ask") -> None:
         self.repeated = 0
+        self._equal_rows = equal_rows
         self._most: Counter[bytes] = Counter()
         self._here: Counter[bytes] = Counter()
 
@@ -42,7 +52,9 @@ class Distinct:
         self._here.clear()
 
     def is_new(self, cells: Sequence[str]) -> bool:
-        """Whether a row was not yet seen as often as this in any earlier file."""
+        """Whether a row counts: it was not yet seen as often as this in any earlier file, or each one counts."""
+        if self._equal_rows == "each":
+            return True
         mark = blake2b("\x1f".join(cells).encode(), digest_size=16).digest()
         self._here[mark] += 1
         new = self._here[mark] > self._most[mark]
@@ -52,7 +64,21 @@ class Distinct:
 
     def notes(self) -> tuple[str, ...]:
         """What was found, in words."""
-        return (f"{self.repeated} rows are in another file, too, and count once",) if self.repeated else ()
+        said = self.repeated and self._equal_rows == "once"
+        return (f"{self.repeated} rows are in another file, too, and count once",) if said else ()
+
+    def questions(self, once: str = "", each: str = "") -> tuple[str, ...]:
+        """What has to be answered, with what the files come to either way, where that is known."""
+        if not self.repeated or self._equal_rows != "ask":
+            return ()
+        sums = (f" ({once})" if once else "", f" ({each})" if each else "")
+        found = f"{plural(self.repeated, 'row')} of one file {'is' if self.repeated == 1 else 'are'} in another, too"
+        question = (
+            f"{found}: the same usage twice, which counts once{sums[0]}, or usage of its own,"
+            f" which all counts{sums[1]}?"
+            " Taken as once until you set EQUAL_ROWS=once or EQUAL_ROWS=each"
+        )
+        return (question,)
 
 
 async def by_files(

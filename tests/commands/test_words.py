@@ -130,7 +130,7 @@ def test_a_wrong_word_is_answered_with_what_was_meant(
         (["rate", "--usage", "usage.csv", "--prices", "no.toml"], 2, "no.toml: cannot be read (No such file or dir"),
         (["project", "no.jsonl"], 2, "no.jsonl: cannot be read (No such file or directory); name a file of JSON"),
         (["replay", "--usage", "no.csv", "--budget", "5 USD"], 1, "no.csv: cannot be read (No such file or directory)"),
-        (["replay", "--usage", "timeless.csv", "--budget", "5 USD"], 1, "replay needs a column timestamp or date"),
+        (["replay", "--usage", "timeless.csv", "--budget", "5 USD"], 1, "no column of times: name one timestamp"),
         (
             ["replay", "--usage", "usage.csv", "--budget", "5 USD", "--prices", "no.toml"],
             1,

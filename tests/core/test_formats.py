@@ -253,7 +253,7 @@ CANARY = "my password is hunter2"
 def test_no_error_quotes_a_word_of_the_content(read, text) -> None:
     with pytest.raises(FormatError) as error:
         read(text)
-    assert "hunter2" not in str(error.value)
+    assert "hunter2" not in str(error.value).lower()
     assert len(str(error.value)) < 1000
 
 

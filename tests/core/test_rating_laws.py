@@ -12,13 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alertd.core.formats.plan import Said
+from alertd.core.formats.reading import read_table
+from alertd.core.formats.table import Table
 from alertd.core.pricing.allocate import allocate, effective_prices, share
 from alertd.core.pricing.bill import rate
 from alertd.core.pricing.paths import cost_paths
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.pricelayer import Entry
 from alertd.core.pricing.prices import PriceBook, Tariff, Unpriced
-from alertd.core.pricing.usagefile import read_usage
 from alertd.core.usage import TOKEN_METERS, Line, Usage
 from alertd.wire.pricebook import built_in_layers
 
@@ -152,7 +154,8 @@ def _of(name: str, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
 def test_disjoint_meters_hold_every_token_once(fresh, hit, written, output) -> None:
     header = ("date", "provider", "model", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
     row = ("2026-03-01", "openai", "gpt-4o", str(fresh + hit + written), str(hit), str(written), str(output))
-    usage = read_usage(header, [row]).usage
+    table = Table("f", header, lambda: (iter([row]), lambda: 2))
+    usage = read_table(table, Said(cached="included")).usage if any(map(int, row[3:])) else ()
     assert {one.line.meter for one in usage} <= TOKEN_METERS
     assert sum(one.quantity for one in usage) == fresh + hit + written + output
 

@@ -7,8 +7,6 @@ FUZZ_EXAMPLES (20,000) of each and prints how long they took.
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import os
 import tempfile
 import time
@@ -25,8 +23,9 @@ from alertd.core.budgets import Amount, parse_duration, parse_threshold
 from alertd.core.counting.counters import count
 from alertd.core.counting.matchers import parse_matchers, parse_selector
 from alertd.core.faults import SettingsError
+from alertd.core.formats.faults import FormatError
+from alertd.core.formats.reading import read_table
 from alertd.core.pricing.pricefile import PriceFileError, read_price_file
-from alertd.core.pricing.usagefile import UsageFileError, read_usage
 from alertd.ports import SourceError
 from alertd.registry import load
 from alertd.settings import load_settings
@@ -36,6 +35,7 @@ from alertd.sources.scrape import parsed
 from alertd.stores.memory import MemoryStore
 from alertd.wire.answers import Answer
 from alertd.wire.promql import Prometheus
+from alertd.wire.tables import open_table
 
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
 SLICE, LONG = 40, int(os.environ.get("FUZZ_EXAMPLES", "20000"))
@@ -116,8 +116,10 @@ def exposition(body: bytes) -> None:
 
 
 def usage(body: bytes) -> None:
-    header, *rows = [*csv.reader(io.StringIO(body.decode(errors="replace"), newline="")), []]
-    read_usage(header, rows)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "f"
+        path.write_bytes(body)
+        read_table(open_table(path))
 
 
 def of_file(kind: str, body: bytes) -> None:
@@ -154,7 +156,7 @@ def words(body: bytes) -> None:
 PARSERS = {
     "prometheus": (PROMETHEUS, prometheus, SourceError),
     "exposition": (EXPOSITION, exposition, SourceError),
-    "usage": (USAGE, usage, (UsageFileError, csv.Error)),
+    "usage": (USAGE, usage, FormatError),
     "csv": (USAGE, lambda body: of_file("csv", body), SourceError),
     "focus": (FOCUS, lambda body: of_file("focus", body), SourceError),
     "prices": (PRICES, lambda body: read_price_file("f", body.decode(errors="replace")), PriceFileError),

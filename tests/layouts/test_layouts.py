@@ -8,19 +8,24 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from alertd.cli import main
 from alertd.core.formats.known import known_layouts
 from alertd.core.formats.reading import Contents, read_table
 from alertd.core.pricing.bill import rate
 from alertd.core.usage import BilledCost
+from alertd.sources.csv import Options, build
 from alertd.wire.pricebook import price_book
 from alertd.wire.tables import open_table
+from tests.servers.held import Held
 
 HERE = Path(__file__).parent
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
 EXPECTED = sorted(HERE.glob("*.expected.json"))
 
 
@@ -72,3 +77,31 @@ def test_a_file_of_a_known_layout_is_read_to_the_cent(expected: Path) -> None:
 @pytest.mark.parametrize("name", [layout.name for layout in known_layouts()])
 def test_every_known_layout_has_a_fixture(name: str) -> None:
     assert name in {json.loads(path.read_text())["layout"] for path in EXPECTED}
+
+
+@pytest.mark.parametrize("expected", EXPECTED, ids=lambda path: path.name.removesuffix(".expected.json"))
+def test_rate_replay_and_the_file_source_read_the_same_file_alike(expected: Path, capsys) -> None:
+    wanted = json.loads(expected.read_text())
+    fixture = fixture_of(expected)
+    assert main(["rate", "--usage", str(fixture), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    counted = wanted.get("billed") or (wanted["rated"] if "tokens" in wanted else wanted["reported"])
+    assert {unit: Decimal(total) for unit, total in answer["totals"].items()} == {
+        unit: Decimal(total) for unit, total in counted.items()
+    }
+    (currency,) = counted
+    assert main(["replay", "--usage", str(fixture), "--budget", f"1000000 {currency}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]["crossings"] == 0
+    held = Held(build("own", Options.model_validate({"path": str(fixture)}))).round(
+        datetime(2026, 1, 1, tzinfo=UTC), NOW
+    )
+    assert (held.error, held.warnings) == (None, ())
+    if "tokens" in wanted:
+        found: dict[str, int] = defaultdict(int)
+        for (key, _, _), quantity in held.buckets.items():
+            if not key.billed:
+                refined = "".join(f" {name}={value}" for name, value in key.line.modifiers)
+                found[f"{key.line.provider} {key.line.model} {key.line.meter}{refined}"] += quantity
+        assert dict(found) == wanted["tokens"]
+    if "billed" in wanted:
+        assert {unit: f"{held.cost(currency=unit).normalize():f}" for unit in wanted["billed"]} == wanted["billed"]

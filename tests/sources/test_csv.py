@@ -72,12 +72,15 @@ def test_a_hashed_label_is_stored_as_its_hash_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("provider,cost\nx,1\n", "no column `date` or `timestamp`"),
-        ("date,provider\n2026-11-18,x\n", "neither quantities nor costs"),
-        ("date,provider,cost\n2026-11-18,x,one\n", "line 2: 'one' is no amount"),
+        ("provider,cost\nx,1\n", "no column of times"),
+        ("date,provider\n2026-11-18,x\n", "are no usage and no cost"),
+        ("date,provider,cost\n2026-11-18,x,one\n", "line 2: column cost holds no number"),
         ("date,provider,cost,currency\n2026-11-18,x,1,euro\n", "three capital letters"),
-        ("date,provider,cost\n18.11.2026,x,1\n", "line 2: timestamp is a day or an instant"),
-        ("date,provider,model,meter,quantity\n2026-11-18,x,m,input,1.5\n", "line 2: quantity is a whole number"),
+        ("date,provider,cost\nyesterday,x,1\n", "line 2: a time is a day or an instant"),
+        (
+            "date,provider,model,meter,quantity\n2026-11-18,x,m,input,1.5\n",
+            "line 2: column quantity is no whole number",
+        ),
     ],
 )
 def test_what_is_unclear_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
@@ -90,3 +93,35 @@ def test_what_is_unclear_is_refused_with_its_place(tmp_path: Path, text: str, sa
 def test_a_file_that_is_not_there_yet_is_said(tmp_path: Path) -> None:
     assert "no file there yet" in str(held(tmp_path / "*.csv").round(SINCE, NOW).error)
     assert "No such file" in str(held(tmp_path / "a.csv").round(SINCE, NOW).error)
+
+
+def test_equal_rows_of_two_files_are_asked_about_with_both_sums(tmp_path: Path) -> None:
+    row = "2026-11-20,openai,gpt-4o,5.00\n"
+    (tmp_path / "team-a.csv").write_text(f"date,provider,model,cost\n{row}2026-11-19,openai,gpt-4o,7.00\n")
+    (tmp_path / "team-b.csv").write_text(f"date,provider,model,cost\n{row}2026-11-19,openai,gpt-4o,8.00\n")
+    asked = held(tmp_path / "*.csv").round(SINCE, NOW)
+    assert asked.cost() == 20
+    (question,) = asked.warnings
+    assert "1 row of one file is in another, too" in question
+    assert "counts once (20.00 USD)" in question
+    assert "all counts (25.00 USD)" in question
+    assert "EQUAL_ROWS=each" in question
+    each = held(tmp_path / "*.csv", equal_rows="each").round(SINCE, NOW)
+    assert (each.cost(), each.warnings) == (25, ())
+    once = held(tmp_path / "*.csv", equal_rows="once").round(SINCE, NOW)
+    assert (once.cost(), once.warnings) == (20, ())
+
+
+def test_what_a_file_does_not_say_is_said_in_the_options(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("Tag;Modell;Betrag\n03/04/2026;m;1,234\n")
+    options = {"columns": "Tag=date,Modell=model,Betrag=cost", "decimals": "comma", "dates": "dmy", "provider": "x"}
+    found = held(tmp_path / "a.csv", **options).round(datetime(2026, 4, 1, tzinfo=UTC), NOW)
+    assert found.days() == {date(2026, 4, 3): Decimal("1.234")}
+
+
+def test_no_word_of_a_log_reaches_an_error(tmp_path: Path) -> None:
+    secret = "my password is hunter2, please fix the payroll script"
+    (tmp_path / "a.jsonl").write_text(f'{{"type":"user","message":{{"content":"{secret}"}}}}\n' * 500)
+    error = str(held(tmp_path / "a.jsonl").round(SINCE, NOW).error)
+    assert "hunter2" not in error
+    assert len(error) < 600

@@ -141,14 +141,14 @@ def test_a_row_that_cannot_be_read_makes_a_lower_bound_and_is_named(tmp_path: Pa
     file.write_text(text({}, {"BilledCost": "NULL"}))
     found.round(SINCE, NOW)
     assert found.cost() == Decimal("3.25")
-    assert "cost.csv line 3: BilledCost is '', not a number" in found.warnings[0]
+    assert "cost.csv line 3: BilledCost is empty" in found.warnings[0]
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"a,b\n1,2\n", "no column BillingCurrency, ChargePeriodStart"),
-        (b"PAR1\x15\x04", "is Parquet; export CSV"),
+        (b"PAR1\x15\x04", "is cut or damaged (Parquet)"),
         (gzip.compress(text({}).encode() * 50, mtime=0)[:60], "cut or damaged"),
         (b"", "is no FOCUS file"),
     ],

@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any, Final
 
 from alertd.core.budgets import Budget, Scope, Threshold
+from alertd.core.counting.buckets import nanos
 from alertd.core.evaluation.evaluate import assess
 from alertd.core.evaluation.state import State
 from alertd.core.evaluation.values import Alert, Circumstances, Facts, Position, SourceView
@@ -21,7 +22,7 @@ from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
 from alertd.core.pricing.costing import Exchange
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.pricing.tariffs import LedgerTariff
-from alertd.core.usage import Usage
+from alertd.core.usage import BilledCost, Line, Usage
 
 _SOURCE: Final = "file"
 _NEVER: Final = timedelta(days=36_500)
@@ -96,7 +97,7 @@ class Record:
 
 
 def replay(
-    usage: Iterable[Usage],
+    usage: Iterable[Usage | BilledCost],
     budgets: Sequence[Budget],
     book: PriceBook,
     exchange: Exchange,
@@ -129,7 +130,7 @@ def tried(budgets: Iterable[Budget], threshold: Threshold) -> tuple[Budget, ...]
 class _History:
     """Usage in the order in which it became known, put into a ledger step by step."""
 
-    def __init__(self, usage: Iterable[Usage]) -> None:
+    def __init__(self, usage: Iterable[Usage | BilledCost]) -> None:
         self.ledger = Ledger()
         self._usage = sorted(usage, key=lambda used: used.end)
         self._ids: dict[Any, int] = {}
@@ -144,24 +145,40 @@ class _History:
             done += len(known)
             yield done / total, end.astimezone(UTC)
 
-    def _add(self, rows: Iterable[Usage]) -> None:
+    def _add(self, rows: Iterable[Usage | BilledCost]) -> None:
         for used in rows:
-            identity = (used.line, tuple(sorted(used.labels.items())))
+            line, billed, quantity = _counted(used)
+            identity = (line, billed, tuple(sorted(used.labels.items())))
             number = self._ids.get(identity)
             if number is None:
                 number = self._ids[identity] = len(self._ids) + 1
-                self.ledger.add_series([_series(number, used)])
+                labels = dict(used.labels)
+                self.ledger.add_series(
+                    [
+                        SeriesRow(
+                            number,
+                            _SOURCE,
+                            line.provider,
+                            line.model,
+                            line.meter,
+                            line.modifiers,
+                            line.account,
+                            labels,
+                            billed,
+                        )
+                    ]
+                )
             start, width = int(used.start.timestamp()), int((used.end - used.start).total_seconds())
             key = (number, start, width)
-            self._held[key] = self._held.get(key, 0) + used.quantity
+            self._held[key] = self._held.get(key, 0) + quantity
             self.ledger.apply([UsageRow(number, start, width, self._held[key])])
 
 
-def _series(number: int, used: Usage) -> SeriesRow:
-    line = used.line
-    return SeriesRow(
-        number, _SOURCE, line.provider, line.model, line.meter, line.modifiers, line.account, dict(used.labels)
-    )
+def _counted(used: Usage | BilledCost) -> tuple[Line, str, int]:
+    """The line, the currency of billed money ("" for usage), and the quantity or the nanos."""
+    if isinstance(used, Usage):
+        return used.line, "", used.quantity
+    return Line(used.provider, used.model, ""), used.cost.currency, nanos(used.cost)
 
 
 def _view(now: datetime) -> SourceView:

@@ -40,6 +40,7 @@ _SIGNS: Final[Mapping[str, tuple[str, ...]]] = {
     "HK$": ("HKD",),
     "$": ("USD", "CAD", "AUD", "SGD", "HKD", "NZD", "MXN"),
 }
+_THREE: Final = re.compile(r"[A-Z]{3}\Z")
 _CODE: Final = re.compile(r"(?:^([A-Za-z]{3})(?=[\d\s+\-.(]))|(?:(?<=[\d\s).])([A-Za-z]{3})$)")
 
 
@@ -138,6 +139,8 @@ class Figures:
 def currency_of(meant: tuple[str, ...], said: str, default: str, column: str) -> str:
     """The currency of an amount: what the row says, unless its sign contradicts that; else the sign's own."""
     if said:
+        if not _THREE.match(said):
+            raise ValueError("the currency is no code of three capital letters (USD)")
         if meant and said not in meant:
             raise ValueError(f"column {column} has the sign of {meant[0]}, and its currency is {said}")
         return said

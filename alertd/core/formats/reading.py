@@ -45,6 +45,16 @@ class Contents:
     notes: tuple[str, ...] = ()
     rows: int = 0
 
+    @property
+    def is_bill(self) -> bool:
+        """Whether its own money is the cost, and its tokens are beside that."""
+        return bool(self.costs) or not self.usage
+
+    @property
+    def counted(self) -> tuple[Usage | BilledCost, ...]:
+        """The records that are the cost: the billed money, else the tokens, else what is reported."""
+        return self.costs or self.usage or self.reported
+
 
 def read_table(table: Table, said: Said | None = None, keep: Callable[[Sequence[str]], bool] | None = None) -> Contents:
     """The usage and the money of a table. `keep` tells rows that are not to be read.
@@ -199,6 +209,9 @@ class _Row:
         instance = of.cell(key, "instance")
         for text in (instance, self.model if ";" in self.model else ""):
             self.found = self.found or (instance_line(text, self.account) if text else None)
+        for name, text in (("provider", self.provider), ("model", self.model), ("account", self.account)):
+            if len(text) > _LONGEST_LABEL:
+                raise ValueError(f"the {name} is longer than {_LONGEST_LABEL} characters, which no name is")
         if instance and self.found is None:
             of.left_out["unattributed"] += 1
         if self.found is not None:

@@ -197,9 +197,11 @@ class Reader:
         try:
             group.quantity += int(text)
         except ValueError:
-            group.quantity += self.figures.number(
-                text, self.quantity.name, f"line {line_of()}", is_whole=self.plan.one("unit") is None
-            )
+            place = f"line {line_of()}"
+            if self.plan.one("unit") is None:
+                group.quantity += self.figures.whole(text, self.quantity.name, place)
+            else:
+                group.quantity += self.figures.number(text, self.quantity.name, place)
 
     def _add_money(self, row: Sequence[str], group: Group, line_of: Callable[[], int]) -> None:
         amounts: list[tuple[Place, Decimal]] = []

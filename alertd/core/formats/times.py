@@ -65,7 +65,7 @@ class Moment:
 class Times:
     """The times of one file. `cut` is called for every row, `windows` once, at its end."""
 
-    zone: tzinfo = UTC
+    zone: tzinfo | None = UTC
     order: DateOrder | None = None
     #: Whether a time has seconds, which buckets have not.
     has_seconds: bool = False
@@ -190,8 +190,10 @@ class Times:
             return self._at(int(named[5]), number, int(day), named[6]) if number else None
         if (parts := _PARTS.match(text)) and not _ISO_DAY.match(text):
             return self._slashed(parts)
-        text = text.removesuffix(" UTC").removesuffix(" GMT")
+        written, text = text, text.removesuffix(" UTC").removesuffix(" GMT")
         start = datetime.fromisoformat(text)
+        if text != written:
+            start = start.replace(tzinfo=UTC)
         aware = start.replace(tzinfo=self.zone) if start.tzinfo is None else start
         return Moment(aware, "minute" if ":" in text or "T" in text else "day")
 
