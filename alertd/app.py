@@ -230,7 +230,15 @@ class App:
         """What is served at `host`, by the token and the addresses that hold now."""
         http = self.parts.settings.http
         token = http.token.get_secret_value() if http.token is not None else None
-        return web.build(self._view(), token=token, open_metrics=http.open_metrics, loopback=web.is_loopback(host))
+        return web.build(
+            self._view(),
+            token=token,
+            open_metrics=http.open_metrics,
+            loopback=web.is_loopback(host),
+            people=http.people,
+            user_header=http.user_header,
+            trusted_proxies=http.trusted_proxies,
+        )
 
     def _view(self) -> View:
         return View(

@@ -1,11 +1,12 @@
-"""Addresses: where a message goes whose channel names labels, `#llm-{team}`, and where a budget's page is.
+"""Addresses: where a message goes whose channel names labels, `#llm-{team}`, where a budget's page is.
 
-Guesses no missing label.
+Says what is loopback. Guesses no missing label, and asks no DNS.
 """
 
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import quote
 
@@ -38,3 +39,13 @@ def budget_path(name: str, scope: Scope) -> str:
 def page_of(public_url: str, event: Event) -> str:
     """The address of an event's budget for people; "" where nobody said where the daemon is, or without a budget."""
     return public_url.rstrip("/") + budget_path(event.budget, event.scope) if public_url and event.budget else ""
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host's name or address is reached from its own machine only."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -203,6 +203,16 @@ class Store(Protocol):
         ...
 
     # upkeep
+    # the page's sessions
+
+    async def end_session(self, session: str, until: datetime) -> None:
+        """Remember that a session was signed out, until it would have ended by itself."""
+        ...
+
+    async def has_ended(self, session: str) -> bool:
+        """Whether a session was signed out, on whichever replica."""
+        ...
+
     async def writable(self) -> None:
         """Returns once a probe is on disk."""
         ...

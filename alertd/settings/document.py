@@ -141,7 +141,24 @@ class HttpOptions(Options):
         json_schema_extra={"takes": "host:port"},
     )
     token: Secret | None = Field(
-        None, description="What callers show as Bearer token; off loopback everything but the probes wants it"
+        None,
+        description="What callers show as Bearer token, with the rights of an editor; off loopback everything but the "
+        "probes wants one, of at least 24 characters",
+    )
+    tokens_file: Path | None = Field(
+        None,
+        description="A TOML file of tokens and users with their roles (viewer, responder, editor, allowance), "
+        "re-read on change",
+        examples=["tokens.toml"],
+    )
+    user_header: Annotated[str, PlainValidator(readers.read_header)] = Field(
+        "", description="The header in which an authenticating proxy names the user", examples=["X-Forwarded-User"]
+    )
+    trusted_proxies: Annotated[tuple[readers.Network, ...], PlainValidator(readers.read_networks)] = Field(
+        (),
+        description="From which addresses USER_HEADER is believed",
+        examples=["10.0.0.0/8"],
+        json_schema_extra={"takes": "list"},
     )
     open_metrics: bool = Field(default=False, description="Whether /metrics may be read without the token")
 

@@ -20,7 +20,8 @@ from alertd.settings.commitments import COMMITMENTS, read_commitment
 from alertd.settings.document import BudgetKeys, Document, HttpOptions, PricesOptions, written
 from alertd.settings.layers import FILE, KeyPath, Layers, Leaf
 from alertd.settings.plugins import check_fallbacks, check_hashed, read_plugin
-from alertd.settings.values import Configured, Http, PriceLists, Settings
+from alertd.settings.tokens import read_http
+from alertd.settings.values import Configured, PriceLists, Settings
 from alertd.wire.bounded import read_text
 from alertd.wire.pricebook import price_book
 
@@ -94,14 +95,15 @@ class _Reading:
         budgets, tables = self._budgets(document.timezone if document else ZoneInfo("UTC"))
         commitments = self._commitments(document.timezone if document else ZoneInfo("UTC"))
         self._needed(need)
-        if self.faults or document is None or http is None:
+        reached = read_http(http, self.leaves, self.faults) if http else None
+        if self.faults or document is None or reached is None:
             return None
         return Settings(
             database=document.database,
             poll_interval=document.poll_interval,
             timezone=document.timezone,
             dry_run=document.dry_run,
-            http=Http(*http.listen, http.token, http.open_metrics),
+            http=reached,
             public_url=document.public_url,
             heartbeat_url=document.heartbeat_url,
             digest=document.digest,

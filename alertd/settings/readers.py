@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
@@ -219,3 +220,26 @@ def read_listen(value: Any) -> tuple[str, int]:
             f"{str(value)!r} is no host and port; write it as 127.0.0.1:9480, or 0.0.0.0:9480 for everywhere"
         )
     return found["six"] or found["host"], int(found["port"])
+
+
+Network = IPv4Network | IPv6Network
+
+
+def read_header(value: object) -> str:
+    """The name of a header."""
+    text = str(value).strip()
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,100}", text):
+        raise ValueError(f"{text[:40]!r} is no header's name; write it as X-Forwarded-User")
+    return text
+
+
+def read_networks(value: object) -> tuple[Network, ...]:
+    """Networks or single addresses, as a list or separated by commas."""
+    parts = value if isinstance(value, list | tuple) else str(value).split(",")
+    found: list[Network] = []
+    for part in parts:
+        try:
+            found.append(ip_network(str(part).strip()))
+        except ValueError:
+            raise ValueError(f"{str(part)[:40]!r} is no network; write it as 10.0.0.0/8 or 10.0.0.7") from None
+    return tuple(found)

@@ -14,6 +14,7 @@ from alertd.core.budgets import Budget
 from alertd.core.quiet import QuietHours
 from alertd.core.usage import Committed
 from alertd.options import Options, Secret
+from alertd.web.identity import Network, Person
 
 
 class Configured(NamedTuple):
@@ -31,6 +32,9 @@ class Http:
     port: int = 9480
     token: Secret | None = None
     open_metrics: bool = False
+    people: tuple[Person, ...] = ()
+    user_header: str = ""
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

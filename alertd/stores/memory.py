@@ -112,12 +112,19 @@ class MemoryStore:
     _written: set[tuple[str, str]] = field(default_factory=set)
     _last_message: int = 0
     _conversations: dict[tuple[str, str], tuple[dict[str, str], datetime]] = field(default_factory=dict)
+    _ended_sessions: dict[str, datetime] = field(default_factory=dict)
 
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
 
     async def writable(self) -> None: ...
+
+    async def end_session(self, session: str, until: datetime) -> None:
+        self._ended_sessions.setdefault(session, until)
+
+    async def has_ended(self, session: str) -> bool:
+        return session in self._ended_sessions
 
     async def source(self, name: str) -> SourceRow:
         return self._sources.get(name, SourceRow(name))
@@ -319,7 +326,10 @@ class MemoryStore:
         silent = [key for key, (_, at) in self._conversations.items() if at < now - KEEP_REST]
         for key in silent:
             del self._conversations[key]
-        return len(gone) + len(silent)
+        over = [session for session, until in self._ended_sessions.items() if until < now]
+        for session in over:
+            del self._ended_sessions[session]
+        return len(gone) + len(silent) + len(over)
 
     async def forget(self, before: datetime) -> int:
         border = micros(before) // 10**6

@@ -68,6 +68,7 @@ _FIRST: Final = (
     "CREATE INDEX outbox_line ON outbox (notifier, critical DESC, id) WHERE done_at IS NULL",
     "CREATE INDEX outbox_open ON outbox (notifier, conversation, id) WHERE done_at IS NULL",
     "CREATE INDEX outbox_done ON outbox (done_at) WHERE done_at IS NOT NULL",
+    "CREATE TABLE ended_session (session $text PRIMARY KEY, until $integer NOT NULL) $clustered",
     """CREATE TABLE conversation (
         notifier $text NOT NULL, conversation $text NOT NULL, memory $text NOT NULL, at $integer NOT NULL,
         PRIMARY KEY (notifier, conversation)) $clustered""",

@@ -161,9 +161,10 @@ def remember(
 
 
 def prune(tx: Transaction, now: datetime) -> int:
-    """Forget what was delivered long ago, and give how many rows went. Alerts, notes and usage stay."""
+    """Forget what was delivered long ago, and sessions that are over; how many rows went. Alerts and usage stay."""
     gone = tx.run("DELETE FROM outbox WHERE state = 'delivered' AND done_at < ?", micros(now - KEEP_DELIVERED))
     gone += tx.run("DELETE FROM outbox WHERE done_at < ?", micros(now - KEEP_REST))
+    gone += tx.run("DELETE FROM ended_session WHERE until < ?", micros(now))
     return gone + tx.run("DELETE FROM conversation WHERE at < ?", micros(now - KEEP_REST))
 
 

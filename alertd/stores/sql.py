@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from alertd.core.counting.buckets import micros
 from alertd.core.counting.counters import CounterState, Increment
 from alertd.ports import (
     AlertRow,
@@ -148,6 +149,14 @@ class SqlStore:
         return await self._database.write(
             lambda tx: outbox.remember(tx, notifier, conversation, before=before, after=after, at=at), small=True
         )
+
+    async def end_session(self, session: str, until: datetime) -> None:
+        sql = "INSERT INTO ended_session (session, until) VALUES (?, ?) ON CONFLICT (session) DO NOTHING"
+        await self._database.write(lambda tx: tx.run(sql, session, micros(until)), small=True)
+
+    async def has_ended(self, session: str) -> bool:
+        sql = "SELECT 1 FROM ended_session WHERE session = ?"
+        return bool(await self._database.read(lambda tx: tx.rows(sql, session)))
 
     async def writable(self) -> None:
         await self._database.write(_probe)

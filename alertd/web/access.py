@@ -5,27 +5,24 @@ method, size -> probes and open metrics pass -> Host (where no token is asked fo
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import logging
 import re
-import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import ip_address
 from math import ceil
 from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from alertd.ports import Clock
+from alertd.core.addresses import is_loopback
+from alertd.ports import StoreError
+from alertd.web.identity import SESSION, Identities, Person, role_needed
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +33,6 @@ LOGOUT: Final = "/logout"
 #: A form with a token is small, and nothing else has a body.
 _MOST_BYTES: Final = 4096
 _MOST_HEADER_BYTES: Final = 16 * 1024
-_SESSION: Final = timedelta(hours=12)
 _COOKIE: Final = "alertd"
 _MINUTE: Final = timedelta(minutes=1)
 _MOST_FAILURES_OF_ADDRESS: Final = 10
@@ -61,23 +57,20 @@ def security_headers(policy: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The rule: a token is asked for where one is set, and everywhere off loopback (where none is set, of everybody).
+    """The rule: who asks has to say who they are where a token, TOKENS_FILE or USER_HEADER is set, and off loopback.
 
-    Without a token on loopback the Host header must be a loopback name or the public one: a page of another site
-    that rebinds its name to 127.0.0.1 reads nothing.
+    Without these, on loopback, the Host header must be a loopback name or the public one: a page of another site that
+    rebinds its name to 127.0.0.1 reads nothing.
     """
 
-    token: str | None
+    identities: Identities
     open_metrics: bool
     loopback: bool
-    clock: Clock
     public_url: str = ""
-    #: Sessions that were signed out on this replica, until they would have ended by themselves.
-    ended: dict[str, int] = field(default_factory=dict)
 
     @property
     def guarded(self) -> bool:
-        return bool(self.token) or not self.loopback
+        return self.identities.any or not self.loopback
 
     def is_open(self, path: str) -> bool:
         return path in PROBES or (path == METRICS and self.open_metrics)
@@ -86,44 +79,25 @@ class Access:
         name = host_name(host)
         return name is not None and (is_loopback(name) or name == urlsplit(self.public_url).hostname)
 
-    def admits(self, headers: Headers, cookies: dict[str, str]) -> bool:
+    async def person(self, request: Request) -> Person | None:
+        """Whose request it is: by the proxy's header, else a bearer token, else a session."""
+        identities, headers = self.identities, request.headers
+        user = identities.by_proxy(
+            _address(request), headers.getlist(identities.user_header) if identities.user_header else ()
+        )
+        if user is not None:
+            return user
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return self.is_token(given.strip())
-        return self.is_session(cookies.get(_COOKIE, ""))
-
-    def is_token(self, given: str) -> bool:
-        """In constant time; without a token nothing is right."""
-        return bool(self.token) and hmac.compare_digest(given.encode(), (self.token or "").encode())
-
-    def session(self) -> str:
-        """A cookie that says until when it holds, signed with the token: it ends with a new token, on every replica."""
-        until = f"{int((self.clock.now() + _SESSION).timestamp())}-{secrets.token_urlsafe(9)}"
-        return f"{until}.{self._signature(until)}"
-
-    def is_session(self, cookie: str) -> bool:
-        until, _, signature = cookie.partition(".")
-        if not self.token or not re.fullmatch(r"[0-9]{1,12}-[\w-]{12}", until):
-            return False
-        is_fresh = int(until.partition("-")[0]) > self.clock.now().timestamp() and until not in self.ended
-        return hmac.compare_digest(signature.encode(), self._signature(until).encode()) and is_fresh
-
-    def end_session(self, cookie: str) -> None:
-        """From now on the cookie admits nobody here."""
-        if self.is_session(cookie):
-            now = int(self.clock.now().timestamp())
-            for until in [one for one, end in self.ended.items() if end <= now]:
-                del self.ended[until]
-            until = cookie.partition(".")[0]
-            self.ended[until] = int(until.partition("-")[0])
-
-    def _signature(self, until: str) -> str:
-        key = hashlib.sha256(b"alertd session\0" + (self.token or "").encode()).digest()
-        return base64.urlsafe_b64encode(hmac.digest(key, until.encode(), "sha256")).decode().rstrip("=")
+            return identities.by_token(given.strip())
+        return await identities.by_session(request.cookies.get(_COOKIE, ""))
 
 
 class _FailedSignIns:
-    """Wrong tokens on the form in the last minute; after a few from one address, or many in all, a try has to wait."""
+    """Wrong tokens on the form in the last minute; after a few from one address, or many in all, a try has to wait.
+
+    Wrong bearer tokens are only logged: one address may be many programs, and tokens off loopback are long.
+    """
 
     def __init__(self) -> None:
         self._recent: deque[tuple[datetime, str]] = deque()
@@ -131,11 +105,13 @@ class _FailedSignIns:
 
     def add(self, address: str, now: datetime) -> None:
         self._recent.append((now, address))
+        self.note(address, now)
+
+    def note(self, address: str, now: datetime) -> None:
+        """Log a wrong token, once a minute."""
         if self._logged is None or now - self._logged >= _MINUTE:
             self._logged = now
-            _log.warning(
-                "a wrong token was given at /login", extra={"address": address, "in_a_minute": len(self._recent)}
-            )
+            _log.warning("a wrong token was given", extra={"address": address})
 
     def seconds_to_wait(self, address: str, now: datetime) -> int:
         while self._recent and now - self._recent[0][0] >= _MINUTE:
@@ -168,12 +144,12 @@ class Gate:
             await send(message)
 
         request = Request(scope, receive)
-        refusal = self._refusal(request)
+        refusal = await self._refusal(request)
         if refusal is None and request.scope["path"] in (LOGIN, LOGOUT):
             refusal = await self._sign(request)
         await (refusal or self._app)(scope, receive, send_with_headers)
 
-    def _refusal(self, request: Request) -> Response | None:
+    async def _refusal(self, request: Request) -> Response | None:
         path, access = request.scope["path"], self._access
         methods = ("POST",) if path in (LOGIN, LOGOUT) else ("GET", "HEAD")
         if request.method not in methods:
@@ -182,14 +158,21 @@ class Gate:
         if malformed or access.is_open(path) or path == LOGIN:
             return malformed
         if access.guarded:
-            return None if access.admits(request.headers, request.cookies) else self._unauthorized(request)
+            person = await access.person(request)
+            if person is None:
+                return self._unauthorized(request)
+            needed = role_needed(path)
+            return None if person.may(needed) else _fault(403, f"this takes the role {needed}, not {person.role}")
         if not access.host_is_known(request.headers.get("host", "")):
             return _fault(421, "this Host is not served here; set ALERTD_PUBLIC_URL to the name that people use")
         return None
 
     def _unauthorized(self, request: Request) -> Response:
+        if "authorization" in request.headers:
+            self._failures.note(_address(request), self._access.identities.clock.now())
         if _wants_page(request):
-            response = self._form(request, "" if self._access.token else "no token is set: ALERTD_HTTP__TOKEN_FILE")
+            fault = "" if self._access.identities.takes_tokens else "no token is set: ALERTD_HTTP__TOKEN_FILE"
+            response = self._form(request, fault)
         else:
             response = _fault(401, "a token is needed: Authorization: Bearer ... (ALERTD_HTTP__TOKEN_FILE)")
         response.status_code = 401
@@ -199,28 +182,34 @@ class Gate:
     async def _sign(self, request: Request) -> Response:
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return _fault(403, "this form was sent by another site")
+        identities = self._access.identities
         if request.scope["path"] == LOGOUT:
-            self._access.end_session(request.cookies.get(_COOKIE, ""))
             response: Response = RedirectResponse("/", 303)
+            try:
+                await identities.end_session(request.cookies.get(_COOKIE, ""))
+            except StoreError as error:
+                _log.warning("a session was ended on this replica only: %s", error)
+                response = _fault(503, "signed out here, but the database is away: other replicas do not know yet")
             response.delete_cookie(_COOKIE, path="/", httponly=True, samesite="strict")
             return response
-        address = request.client.host if request.client else ""
-        wait = self._failures.seconds_to_wait(address, self._access.clock.now())
+        address = _address(request)
+        wait = self._failures.seconds_to_wait(address, identities.clock.now())
         if wait:
             return _fault(429, f"too many wrong tokens; try again in {wait} s", {"retry-after": str(wait)})
         form = await _form_of(request)
         if form is None:
             return _fault(413, f"a body is at most {_MOST_BYTES} bytes")
-        if not self._access.is_token(form.get("token", "").strip()):
-            self._failures.add(address, self._access.clock.now())
+        person = identities.by_token(form.get("token", "").strip())
+        if person is None:
+            self._failures.add(address, identities.clock.now())
             response = self._form(request, "That is not the token.")
             response.status_code = 401
             return response
         response = RedirectResponse(own_path(request.query_params.get("next", "")), 303)
         response.set_cookie(
             _COOKIE,
-            self._access.session(),
-            max_age=int(_SESSION.total_seconds()),
+            identities.begin_session(person),
+            max_age=int(SESSION.total_seconds()),
             path="/",
             httponly=True,
             samesite="strict",
@@ -241,14 +230,8 @@ def own_path(path: str) -> str:
     return quote(path, safe="/?&=%:@,;+$!*'()~") if _OWN_PATH.match(path) else "/"
 
 
-def is_loopback(name: str) -> bool:
-    """Whether a host's name or address is reached from its own machine only."""
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _wants_page(request: Request) -> bool:

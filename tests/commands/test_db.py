@@ -68,6 +68,7 @@ async def fill(store: Store, series: int = 40) -> None:
     await store.record_evaluation(NOON, {"research": "[]"}, {"research"})
     claimed = await store.claim(NOON, timedelta(minutes=1), ["ops"], 1)
     assert await store.delivered(claimed[0], NOON, Receipt("ok", {"ts": "1"}))
+    await store.end_session("a session", NOON)
     while await store.roll_up(NOON, 900):
         pass
 

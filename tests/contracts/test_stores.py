@@ -651,6 +651,19 @@ async def test_claimers_that_race_get_each_message_once(place: Place) -> None:
         assert sorted(got, key=int) == [f"{n}" for n in range(120)]
 
 
+async def test_a_session_that_was_signed_out_is_known_to_every_replica_until_it_would_have_ended(place: Place) -> None:
+    async with place.open() as one, place.open() as other:
+        until = NOON + timedelta(hours=12)
+        for _ in range(2):
+            await one.end_session("a", until)
+        assert [await store.has_ended("a") for store in (one, other)] == [True, True]
+        assert not await one.has_ended("b")
+        await one.prune(until)
+        assert await one.has_ended("a")
+        await one.prune(until + timedelta(seconds=1))
+        assert not await one.has_ended("a")
+
+
 async def test_the_depth_tells_how_many_wait_and_since_when(place: Place) -> None:
     async with place.open() as store:
         early = NOON - timedelta(hours=3)

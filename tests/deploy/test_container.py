@@ -101,4 +101,4 @@ def test_the_compose_file_s_alertd_is_hardened_and_configured_soundly(compose: A
     filled = {
         name: re.sub(r"\$\{\w+(?::-([^}]*)|:\?[^}]*)\}", r"\1", text) for name, text in alertd["environment"].items()
     }
-    assert load_settings({**filled, "ALERTD_HTTP__TOKEN": "t"}, need=("sources", "budgets", "notifiers"))
+    assert load_settings({**filled, "ALERTD_HTTP__TOKEN": "t" * 24}, need=("sources", "budgets", "notifiers"))

@@ -29,7 +29,7 @@ CONFIGURED = {
     "ALERTD_SOURCES__GATEWAY__PRESET": "litellm",
     "ALERTD_BUDGETS__COMPANY__AMOUNT": "500 USD",
     "ALERTD_NOTIFIERS__LOG__KIND": "console",
-    "ALERTD_HTTP__TOKEN": "sesame",
+    "ALERTD_HTTP__TOKEN": "open sesame, open sesame",
 }
 LOOPBACK = "import socket; own = socket.create_server(('127.0.0.1', 0)); socket.create_connection(own.getsockname())"
 STATUS_OF = """
@@ -204,7 +204,7 @@ def test_the_daemon_serves_as_nobody_of_note_and_feels_well(image: Image, daemon
     assert re.search(r"^Cap(Eff|Prm):\s+0+$", own, re.MULTILINE)
     assert "Read-only file system" in daemon.execute("touch", "/opt/alertd/mine", "/etc/mine").stdout
     assert status(daemon, "/") == "401"
-    assert status(daemon, "/", Authorization="Bearer sesame") == "200"
+    assert status(daemon, "/", Authorization="Bearer open sesame, open sesame") == "200"
     assert (volume / "alertd.db").stat().st_uid == 10001
     assert "not on a volume" not in daemon.said()
 

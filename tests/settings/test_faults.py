@@ -38,7 +38,11 @@ BROKEN = [
     ("ALERTD_DEFAULTS__CURENCY", "USD", "no such key; did you mean ALERTD_DEFAULTS__CURRENCY?"),
     ("ALERTD_HTTP__OPEN_METRIC", "true", "no such key; did you mean ALERTD_HTTP__OPEN_METRICS?"),
     ("ALERTD_PRICES__FILE", "x", "no such key; did you mean ALERTD_PRICES__FILES?"),
-    ("ALERTD_HTTP__ZZZ", "1", "no such key; there are: listen, open_metrics, token"),
+    (
+        "ALERTD_HTTP__ZZZ",
+        "1",
+        "no such key; there are: listen, open_metrics, token, tokens_file, trusted_proxies, user_header",
+    ),
     ("ALERTD_DATABASE__URL", "x", "has no keys of its own; write it as ALERTD_DATABASE"),
     (
         "ALERTD_BUDGETS__LATER",

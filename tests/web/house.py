@@ -38,6 +38,7 @@ class Kept:
     notes: Mapping[str, Any] = field(default_factory=dict)
     waiting: Mapping[str, tuple[int, datetime | None]] = field(default_factory=dict)
     dead: bool = False
+    ended: dict[str, datetime] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
 
     async def audit(self, acts: Collection[str] | None = None) -> list[Step]:
@@ -58,6 +59,14 @@ class Kept:
 
     async def writable(self) -> None:
         self._answer()
+
+    async def end_session(self, session: str, until: datetime) -> None:
+        self._answer()
+        self.ended[session] = until
+
+    async def has_ended(self, session: str) -> bool:
+        self._answer()
+        return session in self.ended
 
     def _answer(self) -> None:
         if self.dead:
