@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Self
 
@@ -111,11 +111,11 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
             begun=self.begun or not waits,
         )
 
-    def with_last(self, scrapes: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:
-        """The scrapes of a window, and before them the last one that an earlier window saw."""
+    def with_last(self, targets: Targets) -> dict[str, tuple[float, ...]]:
+        """When a window's targets were seen whole, and before that when the last one of an earlier window was."""
         return {
-            target: (self.scraped[target], *instants) if target in self.scraped else tuple(instants)
-            for target, instants in scrapes.items()
+            target: (self.scraped[target] + targets.lag(target), *instants) if target in self.scraped else instants
+            for target, instants in targets.complete_scrapes().items()
         }
 
     def _seen(self, stop: float, targets: Targets) -> float:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from alertd.core.counting.attribution import Attribution, Attributor, fingerprint
+from alertd.core.counting.copies import ReplicaLabels, Series
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.matchers import Matcher, any_of, selector
 from alertd.core.counting.scrapes import Life, Starts, Targets, seconds, target_of, targets_of
@@ -76,9 +77,12 @@ class Windows:
         *,
         scales: tuple[Decimal, Decimal] = (Decimal(1), Decimal(1)),
         period: float = 0.0,
+        replica_labels: Sequence[str] = (),
     ) -> None:
         self._server, self._conditions, self._attributor = server, conditions, attributor
         self._scales, self._period = scales, period
+        self._replicas = ReplicaLabels(replica_labels, attributor.names())
+        self._held: set[bytes] = set()
         self._known: dict[bytes, Counter] = {}
         #: The last known process start and the last `_created` of the counters that have one.
         self._born: dict[str, tuple[float, float]] = {}
@@ -87,14 +91,25 @@ class Windows:
         #: Series of known metrics that no rule takes.
         self.unknown: set[str] = set()
 
+    def replicas(self) -> tuple[str, ...]:
+        """The labels found that tell only copies apart."""
+        return tuple(sorted(self._replicas.seen))
+
     def ever(self) -> bool:
         """Whether any counter was seen so far."""
         return bool(self._known)
 
-    async def raw(self, begin: float, end: float) -> Window:
-        """The raw samples in (begin, end], with the scrapes and starts of their targets."""
+    async def raw(self, begin: float, end: float, *, begun: bool = True) -> Window:
+        """The raw samples in (begin, end], with the scrapes and starts of their targets.
+
+        Once `begun`, new series that may be copies of others are left out until their samples tell.
+        """
         answer = await self._server.samples(selector(self._conditions), begin, end)
         window, said = self._sorted(answer, begin, end), answer.warnings
+        if begun:
+            self._hold_back(window)
+        else:
+            self._held.clear()
         del answer  # tens of megabytes
         states, warnings = await self._states(window, begin, end)
         window.warnings = tuple(dict.fromkeys((*said, *warnings)))
@@ -188,18 +203,40 @@ class Windows:
                 window.copies += 1
             if other is None or _is_ahead((counter.text, points), (other[0].text, other[1])):
                 window.counters[counter.fingerprint] = counter, points
+        if self._replicas.decide(lambda: (_raw(one) for one in answer.series)):
+            self._known.clear()
+            return self._sorted(answer, begin, end)
         if len(self._known) > 2 * len(answer.series) + 1000:
             self._known = {counter.text: counter for counter, _ in window.counters.values()}
             self._texts = {text: text for one in self._known.values() for text in (one.metric, one.target)}
         return window
 
+    def _hold_back(self, window: Window) -> None:
+        """Leave out the new series that may be copies of others: what they count would count twice."""
+        texts = (
+            {counter.text: name for name, (counter, _) in window.counters.items()} if self._replicas.undecided else {}
+        )
+        held: set[bytes] = set()
+        for group in self._replicas.undecided:
+            new = [text for text in sorted(group) if text in self._held or texts.get(text) in window.fresh]
+            held.update(new if len(new) < len(group) else new[1:])
+        for text in held:
+            if (name := texts.get(text)) is not None:
+                del window.counters[name]
+                window.fresh.discard(name)
+        self._held = held
+
     def _meaning(self, text: bytes) -> Counter:
         labels = _labels(text)
         metric = self._same(labels.get("__name__", ""))
         found = self._attributor.of(metric, labels)
+        if found is not None:
+            self._replicas.see(labels)
         if found is None and len(self.unknown) < _MOST_UNKNOWN:
             self.unknown.update(filter(None, (self._attributor.unknown_type(metric, labels),)))
-        return Counter(text, fingerprint(metric, labels), metric, self._same(target_of(labels)), found)
+        return Counter(
+            text, fingerprint(metric, labels, self._replicas.names), metric, self._same(target_of(labels)), found
+        )
 
     def _same(self, text: str) -> str:
         """One text for the many series of a target or a metric."""
@@ -225,13 +262,18 @@ class Windows:
         for series in answer.series:
             labels = _labels(bytes(series.metric))
             metric = metrics.get(labels.get("__name__", ""))
-            if metric is None or not (name := fingerprint(metric, labels)) or name not in window.counters:
+            if metric is None or (name := fingerprint(metric, labels, self._replicas.names)) not in window.counters:
                 continue
             if (starts := Starts.of(_inside(series.values, begin, end))).seen:
                 found[name] = starts
                 processes = window.targets.starts.get(window.counters[name][0].target)
                 self._starts_by_created_only |= processes is None or not processes.seen
         return found
+
+
+def _raw(series: RawSeries) -> Series:
+    text = bytes(series.metric)
+    return Series(text, _labels(text), series.values)
 
 
 def _labels(text: bytes) -> dict[str, str]:

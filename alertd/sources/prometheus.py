@@ -19,10 +19,10 @@ from pydantic import Field, field_validator
 
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.matchers import Matcher, any_of, parse_matchers, parse_selector
-from alertd.core.counting.rules import REPLICAS
 from alertd.core.counting.scrapes import short_lived
 from alertd.core.messages.figures import plural
 from alertd.core.pricing.source_roles import Standing
+from alertd.options import TextList
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions
 from alertd.sources._place import Place
@@ -52,6 +52,11 @@ class Options(CounterOptions):
 
     matchers: str = Field("", description='Which series, as {job="gateway"}; all of the preset where absent')
     query: str = Field("", description='Instead of preset and metric: a selector, as my_tokens_total{env="prod"}')
+
+    replica_labels: TextList = Field(
+        default_factory=list,
+        description="Further labels that tell only copies of series apart; those whose copies are alike are found",
+    )
 
     @field_validator("matchers")
     @classmethod
@@ -105,6 +110,7 @@ class Prometheus:
             options.attributor(),
             scales=options.scales(),
             period=options.seconds_per_value(),
+            replica_labels=options.replica_labels,
         )
         self._chunk, self._most = _CHUNK, _LONGEST
         self._nothing = False
@@ -121,7 +127,7 @@ class Prometheus:
         while place.at < end:
             stop = min(end, place.at + self._chunk)
             try:
-                window = await self._windows.raw(place.at - place.overlap(delay), stop)
+                window = await self._windows.raw(place.at - place.overlap(delay), stop, begun=place.begun)
             except HttpProblem as problem:
                 self._halve(stop - place.at, problem)
                 continue
@@ -155,7 +161,7 @@ class Prometheus:
         samples = self._samples(window)
         if not samples:
             return await self._similar(now.timestamp())
-        copies = (_copies(window),) if window.copies else ()
+        copies = (self._copies(window),) if window.copies else ()
         latest = datetime.fromtimestamp(max(series.points[-1][0] for series in samples), UTC)
         problems = (*window.warnings, *copies, *unknown_types(self._windows.unknown))
         return seen(samples, latest, self._options, problems)
@@ -175,13 +181,13 @@ class Prometheus:
         held = place.at == before.at
         if window.copies and not self._copies_told:
             self._copies_told = True
-            log.warning("%s: %s", self.name, _copies(window))
+            log.warning("%s: %s", self.name, self._copies(window))
         samples = self._samples(window, familiar_only=held)
         return Reading(
             cursor=place.text(),
             until=datetime.fromtimestamp(place.seen or before.at, UTC),
             samples=samples,
-            scrapes={} if held else before.with_last(window.targets.scrapes),
+            scrapes={} if held else before.with_last(window.targets),
             warnings=(
                 *(window.warnings or self._unnamed(window)),
                 *_astray(window),
@@ -237,6 +243,10 @@ class Prometheus:
             return Look(summary="no token counters yet", problems=(self._absent(), str(error), *down))
         return Look(summary="no token counters yet", problems=(self._absent() + similar, *down))
 
+    def _copies(self, window: Window) -> str:
+        names = " or ".join(self._windows.replicas())
+        return f"{window.copies} series come in copies that differ in {names} only; one each is counted"
+
     def _unnamed(self, window: Window) -> tuple[str, ...]:
         never = not window.counters and not self._windows.ever()
         return (f"its targets are up, but there is {self._absent()}",) if never else ()
@@ -256,7 +266,3 @@ def _astray(window: Window) -> tuple[str, ...]:
         " Compare the clocks of the exporter, of Prometheus and of this machine"
     )
     return (said,)
-
-
-def _copies(window: Window) -> str:
-    return f"{window.copies} series come in copies that differ in {' or '.join(REPLICAS)} only; one each is counted"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alertd.core.counting.attribution import Attributor, Terms, fingerprint
+from alertd.core.counting.copies import REPLICAS
 from alertd.core.counting.presets import PRESETS
 from alertd.core.usage import COST_METER, METERS
 
@@ -93,8 +94,8 @@ def test_pods_of_one_team_feed_one_ledger_series_and_stay_apart_in_their_fingerp
 
 def test_copies_of_an_ha_pair_are_one_raw_series():
     labels = {"model": "m", "instance": "p:1"}
-    assert fingerprint("x", {**labels, "prometheus_replica": "a"}) == fingerprint(
-        "x", {**labels, "prometheus_replica": "b"}
+    assert fingerprint("x", {**labels, "prometheus_replica": "a"}, REPLICAS) == fingerprint(
+        "x", {**labels, "prometheus_replica": "b"}, REPLICAS
     )
 
 

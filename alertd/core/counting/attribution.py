@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Final, Literal
 
 from alertd.core.counting.pseudonyms import Pseudonyms
-from alertd.core.counting.rules import ANY, OVERLAPPING, PLACES, REPLICAS, Preset, Rule
+from alertd.core.counting.rules import ANY, OVERLAPPING, PLACES, Preset, Rule
 from alertd.core.pricing.model_names import PROVIDERS, provider_id
 from alertd.core.usage import CHARGE_LABEL, COST_METER, ESTIMATE_CHARGE, Labels, Line, cost_line
 
@@ -82,6 +82,12 @@ class Attributor:
                 return Attribution(self._line(raw, rule.meter), labels, within)
         return None
 
+    def names(self) -> frozenset[str]:
+        """The raw labels that usage is attributed by."""
+        rules = (label for rules in self._rules.values() for rule in rules for label in rule.where)
+        origins = (label for labels in self._labels.values() for label in labels)
+        return frozenset((*rules, *origins, *self._preset.model, *self._preset.providers, _CURRENCY))
+
     def unknown_type(self, metric: str, raw: Mapping[str, str]) -> str | None:
         """What a series of a known metric counts, as its label says, where no rule takes it and no total holds it."""
         for rule in self._rules.get(metric, ()):
@@ -115,9 +121,9 @@ class Attributor:
         return self._known.setdefault(frozenset(found.items()), found)
 
 
-def fingerprint(metric: str, raw: Mapping[str, str]) -> str:
-    """What tells a raw series from every other of its source; the copies of one Prometheus are one series."""
-    named = {name: value for name, value in raw.items() if name not in REPLICAS and name != "__name__"}
+def fingerprint(metric: str, raw: Mapping[str, str], replicas: Collection[str] = ()) -> str:
+    """What tells a raw series from every other of its source; those that differ in `replicas` only are one."""
+    named = {name: value for name, value in raw.items() if name not in replicas and name != "__name__"}
     text = "\x00".join([metric, *(f"{name}\x01{value}" for name, value in sorted(named.items()))])
     return blake2b(text.encode(), digest_size=12).hexdigest()
 

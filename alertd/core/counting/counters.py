@@ -7,11 +7,13 @@ What the first sample of a series counts is decided in `first_sights`, what a va
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from functools import cached_property
 from math import inf
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from alertd.core.counting.falls import DOUBT, SEVERAL, WENT_BACK, Fall, above, below, refuse
@@ -204,7 +206,12 @@ class _Tally:
         """From when on a counter must have begun to be new."""
         if self._period_start is not None:
             return self._period_start
-        return max(state.at for state in self.states.values()) - _SLOW_START
+        return self._newest - _SLOW_START
+
+    @cached_property
+    def _newest(self) -> float:
+        """The newest sample of the readings before."""
+        return max(state.at for state in self.states.values())
 
     def is_beyond(self, fingerprint: str, most: int) -> bool:
         """Whether this is a new counter, and there are as many as may be."""
@@ -249,13 +256,10 @@ class _Tally:
         """The differences of a running total."""
         name, _, _, points, _, created, _, _, _ = series
         old = self.changed.get(name) or self.states.get(name)
-        at, last, moved, fall = (-inf, -1, True, None) if old is None else (old.at, old.value, False, old.fall)
-        back = old if old is not None and old.heir else None
-        if back is not None:
-            last, fall = -1, None
-        restarted = back is None and old is not None and created != old.created and _restarted(old, created)
-        other = back is None and old is not None and not restarted and _is_other(old, created)
-        for instant, value in self._believed(series, points):
+        at, last, fall = _known(old)
+        moved = old is None
+        restarted, other = _process(old, created)
+        for instant, value in self._believed(series, points if old is not None else self._unread(points)):
             if instant < at or (fall is not None and instant <= fall.seen and instant != at):
                 continue
             number = self._number(series, value)
@@ -282,7 +286,7 @@ class _Tally:
                 anew = number < last
             if last < 0:
                 moved = True
-                self.sights.add(Sight(series, instant, number, back))
+                self.sights.add(Sight(series, instant, number, points[0], old))
             elif number != last or anew:
                 moved = True
                 begin = at if instant - at <= LONGEST else self._begin(series, at, instant, anew=anew)
@@ -290,6 +294,12 @@ class _Tally:
             at, last = instant, number
         if last >= 0:
             self._remember(series, old, at, last, fall=fall, moved=moved, other=other)
+
+    def _unread(self, points: Sequence[tuple[float, str | float]]) -> Sequence[tuple[float, str | float]]:
+        """The points of a new series from the last one on that earlier readings could have seen: windows overlap."""
+        if self._period_start is not None or len(points) < 2 or points[1][0] > self._newest:  # noqa: PLR2004 - a base
+            return points
+        return points[bisect_right(points, self._newest, key=itemgetter(0)) - 1 :]
 
     def _believed(
         self, series: CounterSamples, points: Sequence[tuple[float, str | float]]
@@ -376,6 +386,21 @@ class _Tally:
         if moved or old is None or created != old.created or at - old.at >= _REFRESH or fall != before:
             kin = kin_of(series) if old is None or not old.kin else old.kin
             self.changed[series.fingerprint] = CounterState(at, last, created, owed, fall, kin)
+
+
+def _known(old: CounterState | None) -> tuple[float, int, Fall | None]:
+    """The last sample of a series and its fall; no value where it is seen for the first time, or again."""
+    if old is None:
+        return -inf, -1, None
+    return (old.at, -1, None) if old.heir else (old.at, old.value, old.fall)
+
+
+def _process(old: CounterState | None, created: float | None) -> tuple[bool, bool]:
+    """Whether the counter began anew since its last sample; and whether another process answers."""
+    if old is None or old.heir:
+        return False, False
+    restarted = created != old.created and _restarted(old, created)
+    return restarted, not restarted and _is_other(old, created)
 
 
 def _is_other(old: CounterState, created: float | None) -> bool:

@@ -20,6 +20,8 @@ from hashlib import blake2b
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from alertd.core.counting.scrapes import seconds
+
 if TYPE_CHECKING:
     from alertd.core.counting.counters import CounterSamples, CounterState
 
@@ -40,11 +42,15 @@ RELABELLED: Final = (
 
 
 class Sight(NamedTuple):
-    """The first sample of a series; `before` is its state where it had been replaced by another one, and returns."""
+    """The first sample of a series that no earlier reading could have seen; `first` is its very first one.
+
+    `before` is its state where it had been replaced by another one, and returns.
+    """
 
     series: CounterSamples
     at: float
     value: int
+    first: tuple[float, str | float]
     before: CounterState | None = None
 
 
@@ -78,36 +84,42 @@ class FirstSights:
             return []
         gone = self._gone(given, states, changed)
         found: list[tuple[Sight, int, float]] = []
-        unknown = assumed = unknown_series = 0
-        targets: set[str] = set()
+        unknown: list[int] = []
+        assumed: dict[str, int] = {}
         oldest = min((instants[0] for instants in self.scrapes.values() if instants), default=inf)
         for sight in sorted(self._sights, key=lambda one: -one.value):
-            series, at, value, before = sight
-            earlier = scrape_before(self.scrapes, series.target, at)
-            lower = gone.take(sight, earlier)
+            series, at, value, (seen, began), before = sight
+            earlier = scrape_before(self.scrapes, series.target, seen if before is None else at)
+            lower = gone.take(sight, seen if seen < at else earlier)
             if lower is not None:
                 self.replaced[lower] = sight
                 known = changed.get(lower) or states[lower]
-                since = known.at if earlier is None else max(earlier, known.at)
-                found.append((sight, value - max(known.value, 0 if before is None else before.value), since))
+                lower_value = max(known.value, 0 if before is None else before.value)
+                found.append((sight, value - lower_value, known.at if earlier is None else max(earlier, known.at)))
                 self.doubts.append(f"{series.line.model} {series.line.meter}: {RELABELLED}")
             elif before is not None:
-                unknown, unknown_series = unknown + max(0, value - before.value), unknown_series + 1
-            elif series.created is not None and self.begun_since() <= series.created <= at + SKEW:
-                found.append((sight, value, min(series.created, at)))
-            elif earlier is not None:
-                found.append((sight, value, earlier))
+                unknown.append(max(0, value - before.value))
+            elif (since := self._born(sight, earlier)) is not None:
+                found.append((sight, value, since))
             elif series.created is None and series.target in self.newborn:
-                assumed += value
-                targets.add(series.target)
+                assumed[series.target] = assumed.get(series.target, 0) + value
                 found.append((sight, value, at))
+            elif seen < at and (grown := value - round(seconds(str(began)) * float(series.scale))) > 0:
+                found.append((sight, grown, seen))
             elif series.created is None and (not self.first_read or at > oldest + _CAME):
-                unknown, unknown_series = unknown + value, unknown_series + 1
-        if unknown:
-            self.doubts.append(_unknown(unknown_series, unknown))
+                unknown.append(value)
+        if sum(unknown):
+            self.doubts.append(_unknown(len(unknown), sum(unknown)))
         if assumed:
-            self.assumed.append(_assumed(targets, assumed))
+            self.assumed.append(_assumed(assumed.keys(), sum(assumed.values())))
         return found
+
+    def _born(self, sight: Sight, earlier: float | None) -> float | None:
+        """Since when a series is known to have counted, all of it; None where nothing tells."""
+        created = sight.series.created
+        if created is not None and self.begun_since() <= created <= sight.at + SKEW:
+            return min(created, sight.at)
+        return earlier
 
     def _gone(
         self, given: Iterable[CounterSamples], states: Mapping[str, CounterState], changed: Mapping[str, CounterState]
@@ -135,11 +147,11 @@ class _Gone:
         self._by_line: dict[str, list[tuple[str, CounterState, float]]] = {}
 
     def add(self, name: str, state: CounterState, last: float) -> None:
-        self._by_line.setdefault(state.kin[:_LINE], []).append((name, state, max(last, state.at)))
+        self._by_line.setdefault(state.kin[:_LINE], []).append((name, state, last))
 
     def take(self, sight: Sight, earlier: float | None) -> str | None:
         """The series that this one goes on from, each once: the one with the highest value at or below it."""
-        series, at, value, before = sight
+        series, at, value, _, before = sight
         kin = kin_of(series)
         held = self._by_line.get(kin[:_LINE], [])
         fits = [
@@ -147,9 +159,10 @@ class _Gone:
             for name, state, last in held
             if name != series.fingerprint
             and last < at
+            and state.at <= at
             and 0 < state.value <= value
             and (before is None or state.value >= before.value)
-            and _is_same(series, kin, state, earlier, last)
+            and _is_same(series, kin, state, earlier)
         ]
         if not fits:
             return None
@@ -158,11 +171,11 @@ class _Gone:
         return name
 
 
-def _is_same(series: CounterSamples, kin: str, state: CounterState, earlier: float | None, last: float) -> bool:
+def _is_same(series: CounterSamples, kin: str, state: CounterState, earlier: float | None) -> bool:
     """Whether both are of one process, as far as its start tells; else of one target, seen up to the scrape before."""
     if series.created is not None and state.created is not None:
         return abs(series.created - state.created) <= SAME_START
-    return state.kin == kin and earlier is not None and last >= earlier - _REFRESH - SKEW
+    return state.kin == kin and earlier is not None and state.at >= earlier - _REFRESH - SKEW
 
 
 def kin_of(series: CounterSamples) -> str:

@@ -12,8 +12,6 @@ from alertd.core.usage import COST_METER
 PLACES: Final = ("job", "namespace", "cluster", "environment")
 #: Stands for every metric, in a rule for a selector that the operator wrote.
 ANY: Final = "*"
-#: Labels that tell only the copies of one Prometheus apart: the same samples, to be counted once.
-REPLICAS: Final = ("prometheus_replica", "replica", "__replica__")
 
 #: Values of a type label that count tokens which others count too, or no tokens that are billed apart.
 OVERLAPPING: Final = ("total", "reasoning", "thought")

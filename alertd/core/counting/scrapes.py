@@ -12,6 +12,10 @@ from typing import Final, NamedTuple
 
 #: A start is written with less than a second's exactness; a larger step is another process.
 _SAME_START: Final = 1.0
+#: Within so many steps of a pushed target every one of its series comes once.
+_ROUND: Final = 1.2
+#: What is pushed less often than this may be taken for new; so is not what was pushed once.
+_SLOWEST_STEP: Final = 300.0
 #: A target that is not seen for so many seconds, and for so many scrapes, has gone.
 _GONE: Final = 300.0
 _GONE_SCRAPES: Final = 3
@@ -78,6 +82,17 @@ class Targets:
 
     scrapes: Mapping[str, Sequence[float]] = field(default_factory=dict)
     starts: Mapping[str, Starts] = field(default_factory=dict)
+    #: Of targets that are known by their counters' samples only: how many seconds apart these are. What was not there
+    #: with another one's sample may just be pushed a little later.
+    pushed: Mapping[str, float] = field(default_factory=dict)
+
+    def lag(self, target: str) -> float:
+        """How many seconds after a target's sample all of its series have come: a scrape is one instant."""
+        return _ROUND * self.pushed.get(target, 0.0)
+
+    def complete_scrapes(self) -> dict[str, tuple[float, ...]]:
+        """By target when it was certain that a series would have been seen, had it been there."""
+        return {target: tuple(at + self.lag(target) for at in instants) for target, instants in self.scrapes.items()}
 
     def newest(self) -> float | None:
         """The newest scrape of any target."""
@@ -165,10 +180,14 @@ def targets_of(
     scrapes = {target: sorted(up.get(target) or alive.get(target, set())) for target in up.keys() | alive.keys()}
     starts = {target: _merged(series) for target, series in began.items()}
     unknown: dict[str, set[float]] = {}
+    steps: dict[str, float] = {}
     for target, points in samples:
         if not scrapes.get(target):
             unknown.setdefault(target, set()).update(map(_before, points))
-    return Targets(scrapes | {target: sorted(instants) for target, instants in unknown.items()}, starts)
+            if len(points) > 1:
+                steps[target] = max(steps.get(target, 0.0), (points[-1][0] - points[0][0]) / (len(points) - 1))
+    pushed = {target: min(steps.get(target, _SLOWEST_STEP), _SLOWEST_STEP) for target in unknown}
+    return Targets(scrapes | {target: sorted(instants) for target, instants in unknown.items()}, starts, pushed)
 
 
 def _merged(series: Sequence[Sequence[tuple[float, str]]]) -> Starts:
