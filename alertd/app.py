@@ -169,6 +169,7 @@ class App:
         self.actor.orders = orders_of(parts, self.judge.terms, self.clock)
         self.deliver.replace(parts.notifiers, fallbacks_of(parts.settings))
         self.deliver.held = parts.settings.dry_run
+        self.deliver.command_options = parts.settings.command_options
         if self._web is not None:
             self._web.replace(self._application(self._web.host))
         self._reschedule()
@@ -211,7 +212,9 @@ class App:
     def _deliverer(self) -> Deliver:
         fallbacks = fallbacks_of(self.parts.settings)
         held = self.parts.settings.dry_run
-        return Deliver(self.store, self.parts.notifiers, self.clock, fallbacks, held=held, runner=self.runner)
+        deliver = Deliver(self.store, self.parts.notifiers, self.clock, fallbacks, held=held, runner=self.runner)
+        deliver.command_options = self.parts.settings.command_options
+        return deliver
 
     async def _serve(self) -> WebServer | None:
         """The page, the API and the probes; an address that cannot be had is said, and all else goes on."""
@@ -262,7 +265,7 @@ class App:
         latest, settings = self.judge.latest, self.parts.settings
         if latest is None or settings.dry_run:
             return Scene((), {})
-        return Scene(latest.positions, self.parts.notifiers, settings.public_url)
+        return Scene(latest.positions, self.parts.notifiers, settings.public_url, settings.command_options)
 
     def _switchboard(self) -> Switchboard:
         return Switchboard(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Collection
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -46,7 +48,14 @@ def settings_of(arguments: argparse.Namespace, need: Collection[str] = (), *, pl
     # Only here: `--help` does not wait for what checks a configuration.
     load_settings = import_module("alertd.settings").load_settings
     settings: Settings = load_settings(os.environ, files, arguments.config, need=need, plugins=plugins)
-    return settings
+    return replace(settings, command_options=_command_options(arguments))
+
+
+def _command_options(arguments: argparse.Namespace) -> str:
+    """The options by which another command, typed anywhere, finds the same configuration."""
+    found = [("--env-file", file) for file in arguments.env_file]
+    found += [("--config", arguments.config)] if arguments.config else []
+    return shlex.join(word for option, file in found for word in (option, str(file.absolute())))
 
 
 def _default_files(config: Path | None) -> list[Path]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from alertd.core.budgets import Budget, Scope, scope_text
 from alertd.core.evaluation.state import Record, State, Table
 from alertd.core.faults import Fault, SettingsError, one_of
+from alertd.core.messages.spans import command, text_of
 from alertd.core.usage import SeriesRow
 from alertd.ports import Store, StoreError
 
@@ -118,48 +119,52 @@ def budget_of(settings: Settings, name: str) -> Budget:
     return found
 
 
-def scope_of(budget: Budget, words: Sequence[str]) -> Scope | None:
-    """The scope that `--scope team=a --scope key=b` (or `team=a,key=b`) names; None where labels are left out.
-
-    An empty value is usage without the label. Raises SettingsError for a label that the budget has not.
-    """
-    given: dict[str, str] = {}
-    for word in words:
-        for pair in _pairs(word, budget.per):
-            label, equals, value = pair.partition("=")
-            if not equals or label.strip() not in budget.per:
-                wanted = " ".join(f"--scope {name}=..." for name in budget.per) or "no --scope"
-                told = f"{budget.name} has one budget per {' and '.join(budget.per)}" if budget.per else (
-                    f"{budget.name} is one budget, without scopes"
-                )  # fmt: skip
-                raise refusal("--scope", told, f"give {wanted}")
-            given[label.strip()] = value.strip()
-    if set(given) != set(budget.per):
-        return None
-    return tuple((label, given[label] or None) for label in budget.per)
-
-
 def find_scope(budget: Budget, words: Sequence[str], series: Sequence[SeriesRow]) -> Scope:
-    """The scope that `--scope` names, or the only known one that has the labels given.
+    """The scope that `--scope team=a --scope key=b` (or `team=a,key=b`) names, else the only known one that has them.
 
-    Raises SettingsError with the known scopes where none or several are meant.
+    An empty value is usage without the label. Blanks around a value are left out unless the scope has them. Raises
+    SettingsError with the known scopes where none or several are meant.
     """
-    whole = scope_of(budget, words)
-    if whole is not None:
-        return whole
-    given = dict(pair.split("=", 1) for word in words for pair in _pairs(word, budget.per))
+    given, known = _given(budget, words), known_scopes(budget, series)
+    if set(given) == set(budget.per):
+        exact = tuple((label, given[label] or None) for label in budget.per)
+        return exact if exact in known else tuple((label, given[label].strip() or None) for label in budget.per)
     meant = [
         scope
-        for scope in known_scopes(budget, series)
-        if all((dict(scope)[label.strip()] or "") == value.strip() for label, value in given.items())
+        for scope in known
+        if all((dict(scope)[label] or "") in (value, value.strip()) for label, value in given.items())
     ]
     if len(meant) == 1:
         return meant[0]
-    some = [" ".join(f"--scope {name}={value or ''}" for name, value in scope) for scope in meant[:_NAMED]]
+    some = [_printed(scope) for scope in meant[:_NAMED]]
     more = f" and {len(meant) - _NAMED} more" if len(meant) > _NAMED else ""
     wanted = " ".join(f"--scope {name}=..." for name in budget.per)
     remedy = f"give one of: {'; '.join(some)}{more}" if some else f"give {wanted}"
     raise refusal("--scope", f"{budget.name} has one budget per {' and '.join(budget.per)}", remedy)
+
+
+def _printed(scope: Scope) -> str:
+    return text_of(command([word for name, value in scope for word in ("--scope", f"{name}={value or ''}")]))
+
+
+def _given(budget: Budget, words: Sequence[str]) -> dict[str, str]:
+    """The values by label, as they were typed. Raises SettingsError for a label that the budget has not."""
+    given: dict[str, str] = {}
+    labels = [word.partition("=")[0].strip() for word in words]
+    # A label each, as messages print it: then a comma is part of a value.
+    pairs = list(words) if set(labels) == set(budget.per) and len(labels) == len(budget.per) else [
+        pair for word in words for pair in _pairs(word, budget.per)
+    ]  # fmt: skip
+    for pair in pairs:
+        label, equals, value = pair.partition("=")
+        if not equals or label.strip() not in budget.per:
+            wanted = " ".join(f"--scope {name}=..." for name in budget.per) or "no --scope"
+            told = f"{budget.name} has one budget per {' and '.join(budget.per)}" if budget.per else (
+                f"{budget.name} is one budget, without scopes"
+            )  # fmt: skip
+            raise refusal("--scope", told, f"give {wanted}")
+        given[label.strip()] = value
+    return given
 
 
 def known_scopes(budget: Budget, series: Sequence[SeriesRow]) -> list[Scope]:

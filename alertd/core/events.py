@@ -39,7 +39,7 @@ test            notifier: its name
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -207,3 +207,8 @@ def _plain(value: Any) -> Any:
             return [_plain(item) for item in value]
         case _:
             return value
+
+
+def with_command_options(event: Event, options: str) -> Event:
+    """The event with what the commands in its message end with (`--env-file /etc/a.env`): they work as printed."""
+    return replace(event, details={**event.details, "command_options": options}) if options else event

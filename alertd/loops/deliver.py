@@ -15,7 +15,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Self
@@ -30,6 +30,7 @@ from alertd.core.delivery import (
     room_for_critical,
 )
 from alertd.core.durations import Durations
+from alertd.core.events import with_command_options
 from alertd.loops.runner import Runner
 from alertd.loops.sending import Sending
 from alertd.ports import Clock, NewMessage, Notifier, OutboxRow, Receipt, Store
@@ -105,6 +106,8 @@ class Deliver:
         self._jitter = jitter
         #: A dry run sends nothing, not even what was written before it.
         self.held = held
+        #: What the commands in messages end with, so that they find the configuration.
+        self.command_options = ""
         self._send = send
         self._lease = lease
         self._look = look
@@ -214,6 +217,8 @@ class Deliver:
 
     async def _one(self, lane: Lane, notifier: Notifier, row: OutboxRow) -> Sent:
         """One message of a claim: sent, and recorded under its fence."""
+        events = tuple(with_command_options(event, self.command_options) for event in row.delivery.events)
+        row = replace(row, delivery=replace(row.delivery, events=events))
         sending = Sending(self._store, self._clock, notifier, row, self._lease)
         # A process that was paused sends nothing: the row may be another's by now.
         sent = await self._recorded(lane, notifier, row, sending) if sending.is_leased() else Sent(overtaken=1)

@@ -17,7 +17,7 @@ from alertd.core.evaluation.live_message import PLACE, SHOWN, SHOWN_AT, is_due, 
 from alertd.core.evaluation.routing import conversation
 from alertd.core.evaluation.state import State
 from alertd.core.evaluation.values import Position
-from alertd.core.events import Event
+from alertd.core.events import Event, with_command_options
 from alertd.ports import Clock, DeliveryError, Living, Notifier, Store
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ class Scene:
     positions: Sequence[Position]
     notifiers: Mapping[str, Notifier]
     public_url: str = ""
+    command_options: str = ""
 
 
 class Follow:
@@ -55,6 +56,7 @@ class Follow:
             standing_of(position, state, now, actions.get(position.name, ()), scene.public_url)
             for position in scene.positions
         ]
+        standings = [with_command_options(event, scene.command_options) for event in standings]
         events = {conversation(event): event for event in standings}
         total = 0
         for name, notifier in lively.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -23,7 +24,6 @@ from alertd.settings.plugins import check_fallbacks, check_hashed, read_plugin
 from alertd.settings.tokens import read_http
 from alertd.settings.values import Configured, PriceLists, Settings
 from alertd.wire.bounded import read_text
-from alertd.wire.pricebook import price_book
 
 _TOML, _SECRETS, _FILES = range(3)
 _ENVIRONMENT: Final = 1_000_000
@@ -117,7 +117,9 @@ class _Reading:
             price_lists=lists,
             fx=fx,
             watched=tuple(dict.fromkeys((*prices, *lists.files, *tables, *self.files))),
-            **rooms,
+            sources=rooms["sources"],
+            notifiers=rooms["notifiers"],
+            actions=rooms["actions"],
         )
 
     def _section(self, path: KeyPath, model: type[Model]) -> Model | None:
@@ -195,8 +197,11 @@ class _Reading:
 
     def _price_lists(self, prices: PricesOptions) -> PriceLists:
         for key, second, file in (("second_opinion", prices.second_opinion, None), ("list_file", "", prices.list_file)):
+            if not (self.plugins and (second or file)):
+                continue
             try:
-                price_book((), second, file)
+                # Only here: a command that opens the store alone needs no price list, nor what fetches one.
+                import_module("alertd.wire.pricebook").price_book((), second, file)
             except PriceFileError as error:
                 self._price_fault(key, error.faults[0])
         if prices.update_url and prices.list_file is None:

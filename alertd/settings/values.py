@@ -85,3 +85,5 @@ class Settings:
     fx: Mapping[tuple[str, str], Decimal]
     #: Files that are read again when they change: the configuration itself, secrets, tables and prices.
     watched: tuple[Path, ...]
+    #: What a command line needs to find this configuration, as a shell reads it (`--env-file /etc/a.env`); "" for none.
+    command_options: str = ""

@@ -38,6 +38,23 @@ def test_three_final_days_are_the_least_that_a_drift_and_a_correction_are_told_f
     assert [row["provider"] for row in changes["comparison"]["compared"]] == ["acme"]
 
 
+@pytest.mark.parametrize("used", ["nothing", "a model without a price"])
+def test_a_provider_that_is_known_by_its_bill_alone_has_no_estimate_to_drift_from(used):
+    world = World(budget(), at=NOVEMBER + timedelta(days=9, hours=12))
+    for day in range(9):
+        at = NOVEMBER + timedelta(days=day, hours=1)
+        world.bill(20, at)
+        if used != "nothing":
+            world.spend(10, model="unheard-of", at=at)
+    long = timedelta(days=30)
+    names = ("bill",) if used == "nothing" else ("bill", "gateway")
+    world.sources = {name: SourceView(name, world.now, long, complete_from=NOVEMBER) for name in names}
+    facts = world.facts()
+    events, changes = drifting(facts.ledger, facts.around, facts.told, facts.state, Decimal("0.05"))
+    assert events == []
+    assert not changes["correction"]
+
+
 def test_what_a_gateway_reports_otherwise_is_said_once_a_month_and_corrects_nothing():
     world = World(budget(), at=NOVEMBER + timedelta(days=5, hours=12))
     for day in range(5):

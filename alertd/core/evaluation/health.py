@@ -234,7 +234,8 @@ def _corrections(found: Sequence[Reconciled]) -> dict[str, dict[str, str]]:
 
 def _drifts(found: Sequence[Reconciled], now: datetime, level: Decimal) -> Iterator[tuple[str, Event]]:
     for one in found:
-        if len(one.days) < _LEAST_DAYS or not one.drifts(level):
+        # Known by its bill alone, or by models without a price, which is said apart: there is no estimate to differ.
+        if len(one.days) < _LEAST_DAYS or not one.estimated or not one.drifts(level):
             continue
         reported = f"reported/{','.join(one.billed_by)}/" if one.against == "report" else ""
         key = f"drift/{reported}{one.provider}/{now:%Y-%m}"

@@ -15,7 +15,20 @@ from alertd.core.messages.freshness import footer, zone_named
 from alertd.core.messages.groups import merged, several
 from alertd.core.messages.notices import notice
 from alertd.core.messages.repeats import again
-from alertd.core.messages.spans import BOLD, CODE, ITALIC, LINK, PLAIN, Line, Message, Span, capital, text_of, tidy
+from alertd.core.messages.spans import (
+    BOLD,
+    CODE,
+    ITALIC,
+    LINK,
+    PLAIN,
+    Line,
+    Message,
+    Span,
+    capital,
+    text_of,
+    tidy,
+    with_options,
+)
 
 __all__ = ["BOLD", "CODE", "ITALIC", "LINK", "PLAIN", "Line", "Message", "Span", "compose", "text_of"]
 
@@ -42,7 +55,8 @@ def compose(events: Sequence[Event], now: datetime) -> Message:
         event = merged(events)
         headline, lines, extra = several(events, now)
         ending = ()
-    subject = text_of(headline)
+    subject, options = text_of(headline), details.words(events[0], "command_options")
+    lines = tuple(with_options(line, options) for line in lines)
     return Message(
         icon=_icon(event, alone=len(events) == 1),
         severity=event.severity,

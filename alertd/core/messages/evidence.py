@@ -5,7 +5,6 @@ Each function gives one line, empty where the event lacks its figures: unknown i
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -25,7 +24,7 @@ from alertd.core.messages.figures import (
     tokens,
     used_of,
 )
-from alertd.core.messages.spans import Line, Span, bold, clean, code, joined, link, name, plain
+from alertd.core.messages.spans import Line, Span, bold, clean, code, command, joined, link, name, plain
 
 _TOP: Final = 3
 #: Labels whose values say themselves what they are.
@@ -238,7 +237,7 @@ def raise_command(event: Event) -> Line:
     figure = tokens(higher) + " tokens" if event.currency == TOKENS else f"{higher.normalize():f}"
     scopes = [word for label, value in event.scope for word in ("--scope", f"{label}={value or ''}")]
     words = ["alertd", "raise", event.budget, figure, *scopes]
-    return (code(clean(shlex.join(words))),)
+    return command(words)
 
 
 def _left(left: Decimal, unit: str) -> Line:

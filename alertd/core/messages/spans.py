@@ -7,7 +7,9 @@ so that no line break, control character or direction override from a label reac
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +20,9 @@ CODE: Final = "code"
 LINK: Final = "link"
 
 _NAME_LENGTH: Final = 60
+#: A longer command is not printed: nobody could copy it whole.
+_COMMAND_LENGTH: Final = 1000
+_BASIC_PLANE: Final = 0xFFFF
 _TEXT_LENGTH: Final = 300
 #: A name that no channel's mark-up can misread and that is told from the words around it.
 _SIMPLE: Final = re.compile(r"[\w.:/@+-]+(?: [\w.:/@+-]+)*\Z", re.ASCII)
@@ -71,6 +76,35 @@ def code(text: str) -> Span:
     return Span(text, CODE)
 
 
+def command(words: Sequence[str]) -> Line:
+    r"""A command that does what it says when it is pasted into a shell; nothing where it is too long to be one.
+
+    What a chat, a mail or a terminal would change or hide (control characters, double blanks, text from right to left)
+    is written as `$'\u05d0'`, as bash, zsh and ksh read it.
+    """
+    text = " ".join(map(_quoted, words))
+    return (Span(text, CODE),) if len(text) <= _COMMAND_LENGTH else ()
+
+
+def _quoted(word: str) -> str:
+    if all(map(_is_shown_as_it_is, word)) and word == word.strip() and "  " not in word:
+        return shlex.quote(word)
+    return "$'" + "".join(map(_escaped, word)) + "'"
+
+
+def _is_shown_as_it_is(char: str) -> bool:
+    odd = unicodedata.category(char)[0] in "ZCM" and char != " "
+    return char != "`" and not odd and unicodedata.bidirectional(char) not in {"R", "AL"}
+
+
+def _escaped(char: str) -> str:
+    if char in "\\'":
+        return f"\\{char}"
+    if char.isascii():
+        return char if char.isalnum() or char in "-_=.,:/@+" else f"\\x{ord(char):02x}"
+    return f"\\u{ord(char):04x}" if ord(char) <= _BASIC_PLANE else f"\\U{ord(char):08x}"
+
+
 def link(text: str, href: str) -> Span:
     """Words that lead to an address."""
     return Span(text, LINK, href)
@@ -104,6 +138,16 @@ def text_of(line: Line) -> str:
 def capital(line: Line) -> Line:
     """The line with its first letter as a sentence has it."""
     return (Span(line[0].text[:1].upper() + line[0].text[1:], line[0].style), *line[1:]) if line else ()
+
+
+def with_options(line: Line, options: str) -> Line:
+    """The line, each command of alertd in it with these options at its end."""
+    if not options:
+        return line
+    return tuple(
+        Span(f"{span.text} {options}", CODE) if span.style == CODE and span.text.startswith("alertd ") else span
+        for span in line
+    )
 
 
 def tidy(line: Line) -> Line:
