@@ -20,7 +20,7 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
-from alertd import __version__, registry, web
+from alertd import __version__, registry
 from alertd.core.delivery import Circuit
 from alertd.core.evaluation.system_alerts import announce_configuration, announce_damage
 from alertd.core.faults import SettingsError
@@ -41,7 +41,7 @@ from alertd.settings import Settings
 from alertd.shown import COLLECT, lanes_of, loops_of, standings_of
 from alertd.stores.volume import unmounted
 from alertd.timetable import Timetable
-from alertd.web import ListenError, View, WebServer
+from alertd.web.application import ListenError, View, WebServer, build, is_loopback
 from alertd.web.recorded import record_evaluation
 
 log = logging.getLogger(__name__)
@@ -233,11 +233,11 @@ class App:
         """What is served at `host`, by the token and the addresses that hold now."""
         http = self.parts.settings.http
         token = http.token.get_secret_value() if http.token is not None else None
-        return web.build(
+        return build(
             self._view(),
             token=token,
             open_metrics=http.open_metrics,
-            loopback=web.is_loopback(host),
+            loopback=is_loopback(host),
             people=http.people,
             user_header=http.user_header,
             trusted_proxies=http.trusted_proxies,

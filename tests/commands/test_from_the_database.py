@@ -145,7 +145,9 @@ def test_what_opens_the_store_alone_does_not_import_the_daemon(command: str):
 
 
 #: What only the daemon needs: a command that reads or changes what it remembers does not wait for their import.
-HEAVY = frozenset({"numpy", "httpx", "genai_prices", "slack_sdk", "apscheduler", "alertd.app", "alertd.web"})
+HEAVY = frozenset(
+    {"numpy", "httpx", "genai_prices", "slack_sdk", "apscheduler", "alertd.app", "alertd.web.application"}
+)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alertd.web import View
+from alertd.web.application import View
 from tests.web.house import Browser, browser, november, view_of, with_acts
 
 

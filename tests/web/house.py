@@ -18,7 +18,7 @@ from alertd.core.durations import Durations
 from alertd.core.evaluation.event_builder import event_of
 from alertd.core.evaluation.values import Position, SourceView
 from alertd.ports import AlertRow, Step, StoreError
-from alertd.web import Lane, Loop, Standings, View, build
+from alertd.web.application import Lane, Loop, Standings, View, build
 from tests.fakes import StoppedClock
 from tests.world import NOVEMBER, World, budget
 

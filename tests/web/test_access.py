@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from alertd.web import View
 from alertd.web.access import own_path
+from alertd.web.application import View
 from tests.fakes import StoppedClock
 from tests.web.house import NOW, Browser, browser
 

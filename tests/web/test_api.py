@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from alertd.core.evaluation.status import STATUSES
 from alertd.core.evaluation.values import SourceView
 from alertd.core.pricing.source_roles import Standing
-from alertd.web import Loop, Standings, View
+from alertd.web.application import Loop, Standings, View
 from alertd.web.openapi import DOCUMENT
 from tests.web.house import HOSTILE, NOW, SECRET, SHOUT, Browser, Kept, browser, november, view_of
 from tests.world import World, budget

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alertd.web import View, build
+from alertd.web.application import View, build
 from tests.web.serving import serving
 
 pytestmark = pytest.mark.integration

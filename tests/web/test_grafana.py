@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from alertd.web import Loop, View
+from alertd.web.application import Loop, View
 from tests.web.house import COMPARED, NOW, Kept, browser, lasted
 
 FOLDER = Path(__file__).parents[2] / "config" / "grafana"

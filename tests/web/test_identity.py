@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from alertd.web import Person, View, build
+from alertd.web.application import Person, View, build
 from tests.web.house import Browser, Kept, browser
 
 TOKEN = "correct horse battery staple"

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from alertd.web import Lane, Loop, Standings, View
+from alertd.web.application import Lane, Loop, Standings, View
 from alertd.web.metrics import MOST_SCOPES
 from tests.web.house import HOSTILE, NOW, Kept, browser, lasted
 

@@ -16,7 +16,7 @@ from alertd.core.evaluation.values import SourceView
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.usage import Line
-from alertd.web import Lane, Loop, Standings, View
+from alertd.web.application import Lane, Loop, Standings, View
 from alertd.wire.litellm_prices import LitellmPrices
 from tests.web.house import HOSTILE, NOW, SHOUT, Browser, Kept, browser, november, view_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alertd.web import View, build
+from alertd.web.application import View, build
 from tests.web.serving import serving
 
 PROGRAM = Path(sys.executable).with_name("schemathesis")

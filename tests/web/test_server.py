@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from alertd.web import ListenError, View, WebServer, build
+from alertd.web.application import ListenError, View, WebServer, build
 
 Story = Callable[[str], Awaitable[object]]
 
