@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from alertd.core.counting.pseudonyms import Pseudonyms
@@ -49,6 +50,31 @@ class Job:
         return cls(datetime.fromisoformat(at), nanodollars, model, labels)
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Together's estimate of a job, in dollars, not in billionths like a job's price; `price` None: there is none."""
+
+    price: Decimal | None
+    reason: str = ""
+    training_tokens: int = 0
+    evaluation_tokens: int = 0
+    allowed: bool = True
+    limit: Decimal = Decimal(0)
+
+    @classmethod
+    def of(cls, answer: Fields) -> Estimate:
+        """The answer of POST /fine-tunes/estimate-price."""
+        if not answer.flag("estimation_available"):
+            return cls(None, answer.text("unavailable_reason") or "it gives no reason")
+        return cls(
+            price=answer.number("estimated_total_price"),
+            training_tokens=answer.whole("estimated_train_token_count"),
+            evaluation_tokens=answer.whole("estimated_eval_token_count"),
+            allowed=answer.flag("allowed_to_proceed") is not False,
+            limit=answer.number("user_limit") if "user_limit" in answer else Decimal(0),
+        )
+
+
 async def ended_jobs(
     billing: Billing,
     url: str,
@@ -58,8 +84,13 @@ async def ended_jobs(
     since: datetime,
     booked: str,
     pseudonyms: Pseudonyms,
+    seen: Mapping[str, int],
 ) -> dict[str, Job]:
-    """The jobs that ended since, by id. A known one stays as it was booked, even where it is deleted meanwhile."""
+    """The jobs that ended since, by id. A known one stays as it was booked, even where it is deleted meanwhile.
+
+    `seen` are the prices that jobs had while they ran (`running_prices`): a job that ended early with less was reduced
+    by Together itself.
+    """
     jobs = {key: job for key, job in known.items() if job.at >= since}
     for row in rows:
         status, key = row.text("status"), row.text("id")
@@ -72,8 +103,22 @@ async def ended_jobs(
             continue
         at = row.instant("created_at" if booked == "created" else "updated_at")
         if at >= since:
-            jobs[key] = Job(at, await _cost(billing, url, row), row.text("model"), pseudonyms.applied(_labels(row)))
+            cost = await _cost(billing, url, row, seen.get(key, 0))
+            jobs[key] = Job(at, cost, row.text("model"), pseudonyms.applied(_labels(row)))
     return jobs
+
+
+def running_prices(rows: list[Fields], known: Mapping[str, int]) -> dict[str, int]:
+    """The whole price of each job that is on its way, in billionths of a dollar, by id; of those known that are listed.
+
+    Whether Together reduces the `total_price` of a job that is cancelled, its documentation does not say.
+    """
+    listed = {row.text("id"): row for row in rows}
+    prices = {key: price for key, price in known.items() if key in listed}
+    for key, row in listed.items():
+        if row.text("status") not in _ENDED_EARLY | {_DONE} and row.whole("total_price"):
+            prices[key] = row.whole("total_price")
+    return prices
 
 
 def running_jobs(rows: list[Fields], now: datetime) -> Iterator[Committed]:
@@ -89,15 +134,21 @@ def running_jobs(rows: list[Fields], now: datetime) -> Iterator[Committed]:
         yield Committed("together", end, end, cost, _labels(row), row.text("model"), name=name)
 
 
-async def _cost(billing: Billing, url: str, row: Fields) -> int:
+async def _cost(billing: Billing, url: str, row: Fields, seen: int) -> int:
     """In billionths of a dollar: the whole price, or that of the completed steps of a job that ended early."""
     price = row.whole("total_price")
     if price < _LEAST_NANODOLLARS and row.whole("token_count") > 0:
         billing.once(f"job {row.text('id')} has a price of {price} nano-dollars for {row.whole('token_count')} tokens")
     if row.text("status") == _DONE or not price:
         return price
+    if price < seen:  # already that of the completed steps
+        return price
     done, steps = await _steps(billing, url, row)
-    return -(-price * min(done, steps) // steps)
+    part = -(-price * min(done, steps) // steps)
+    if not seen and part < price:
+        said = f"booked at {from_nanos(part)} for {done} of {steps} steps; at most {from_nanos(price)}"
+        billing.once(f"job {row.text('id')} was never seen running, and its price may be reduced already: {said}")
+    return part
 
 
 async def _steps(billing: Billing, url: str, row: Fields) -> tuple[int, int]:

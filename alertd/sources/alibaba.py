@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
@@ -70,6 +72,11 @@ class Options(SourceOptions):
     headers: TextMap = Field(
         default_factory=dict, description="For files: further column names, such as Montant=PretaxAmount"
     )
+    balance: bool = Field(
+        default=False,
+        description="For the bill: also read what is left of the account (`balance 50 USD`); needs the right "
+        "bssapi:QueryAccountBalance",
+    )
     timezone: ZoneName = Field("Asia/Shanghai", description="The zone in which days and months of the bill begin")
 
     @model_validator(mode="after")
@@ -78,6 +85,8 @@ class Options(SourceOptions):
             raise ValueError("name the file by `path`")
         if self.read != "file" and not (self.access_key_id and self.access_key_secret):
             raise ValueError("access_key_id and access_key_secret are needed")
+        if self.balance and self.read != "bill":
+            raise ValueError("balance is read with the bill alone; set read=bill")
         return self
 
 
@@ -109,10 +118,11 @@ class Alibaba:
             return
         pages = self._bill_pages if self._options.read == "bill" else self._trend_pages
         plan = self._plan(cursor, since, now)
+        balance = await self._known_balance(now) if self._options.balance else None
         async for step in by_stretches(
             plan, lambda stretch: pages(stretch, now), cursor=cursor, now=now, delay=self.delay
         ):
-            yield step
+            yield replace(step, balance=balance)
 
     async def look(self, now: datetime) -> Look:
         """What the last days hold, by one reading of them."""
@@ -128,6 +138,8 @@ class Alibaba:
         billed = totals(money)
         said = f"{len(money)} lines of money in the last 4 days: {billed or 'nothing'}"
         remarks = () if money else ("no line of Model Studio in 4 days; bills are up to 2 days late",)
+        if self._options.balance:
+            said += f"; {await self._balance(now)} left of the account"
         labels = {"model": sorted({record.model for record in money if record.model}),
                   "workspace": sorted({record.labels.get("workspace", "") for record in money} - {""})}  # fmt: skip
         return Look(said, latest, labels=labels, remarks=remarks)
@@ -178,6 +190,23 @@ class Alibaba:
                     window = (start, next_midnight(start, self._zone))
                     found[start, who] = self._trend_record(window, who, money, now)
         yield found
+
+    async def _known_balance(self, now: datetime) -> Money | None:
+        """The balance; one that cannot be read is said, and never keeps the bill from being read."""
+        try:
+            return await self._balance(now)
+        except SourceError as error:
+            self._billing.once(f"the balance of the account cannot be read: {error}")
+            return None
+
+    async def _balance(self, now: datetime) -> Money:
+        """What the account can still spend: its cash and its credit line (QueryAccountBalance: AvailableAmount)."""
+        answer = (await self._ask("POST", "/", "QueryAccountBalance", {}, now)).child("Data")
+        text = answer.text("AvailableAmount").replace(",", "")
+        try:
+            return Money(Decimal(text), answer.text("Currency") or "USD")
+        except (ArithmeticError, ValueError) as error:
+            raise SourceError(f"{self.name}: the balance of the account is no number") from error
 
     def _groups(self, period: Fields) -> list[tuple[str, Money]]:
         total = period.child("total")

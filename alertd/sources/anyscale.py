@@ -6,9 +6,12 @@ Token counters of vLLM under Ray Serve are read by the kind `prometheus`, preset
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
@@ -21,6 +24,7 @@ from alertd.wire.billing import Billing, Pace, Pages, Record, ago, attributed, b
 from alertd.wire.fields import Fields
 from alertd.wire.imports import by_files, look_at_files
 from alertd.wire.ownfiles import Defaults, FileOptions, own_files
+from alertd.wire.paging import every_page
 
 PROVIDER: Final = "anyscale"
 #: How late a day's usage is, nobody says [not promised].
@@ -28,6 +32,21 @@ PACE: Final = Pace(timedelta(hours=1), timedelta(hours=24), timedelta(hours=24))
 #: Days that may still change.
 _SETTLING: Final = timedelta(days=3)
 _LISTS: Final = ("results", "result")
+#: A page of what is cut; the interface takes up to 1,000.
+_PAGE: Final = 1_000
+#: The path of a cut that is called otherwise there.
+_CUTS: Final = {"service": "cluster"}
+_LABELS: Final = {
+    "service": ("service_name", "service_id"),
+    "job": ("job_name", "job_id", "job_queue_name", "job_queue_id"),
+    "workspace": ("workspace_name", "workspace_id"),
+    "project": ("project_name", "project_id"),
+    "user_email": ("user_email", "user_id"),
+    "cloud": ("cloud_name", "cloud_id"),
+    "cluster_type": ("cluster_type",),
+    "instance_type": ("instance_type",),
+}
+_JSON: Final = {"Content-Type": "application/json"}
 
 
 class Options(FileOptions):
@@ -35,6 +54,12 @@ class Options(FileOptions):
 
     read: Literal["usage", "file"] = Field("usage", description="usage: dollars a day of compute; file: a CSV")
     cli_token: Secret | None = Field(None, description="The token of Anyscale's command line")
+    group_by: Literal["", "service", "cluster", "cluster_type", "project", "user", "cloud", "instance_type"] = Field(
+        "",
+        description="For usage: by what its days are cut; service: what each service (vLLM under Ray), "
+        "job or workspace costs",
+    )
+    name_contains: str = Field("", description="For usage that is cut: only what has this in its name")
     url: str = Field("https://console.anyscale.com", description="Where the console is")
     path: str = Field("", description="For files: a CSV (also in a zip), a folder or a glob; columns as for kind csv")
 
@@ -44,6 +69,8 @@ class Options(FileOptions):
             raise ValueError("name the file by `path`")
         if self.read == "usage" and self.cli_token is None:
             raise ValueError("cli_token is needed")
+        if self.name_contains and not self.group_by:
+            raise ValueError("name_contains needs a group_by")
         return self
 
 
@@ -73,7 +100,7 @@ class Anyscale:
             if self._options.read == "file"
             else by_stretches(
                 stretches(cursor, since, now, reach_back=_SETTLING),
-                self._pages, cursor=cursor, now=now, delay=self.delay,
+                self._cut_pages if self._options.group_by else self._pages, cursor=cursor, now=now, delay=self.delay,
             )
         )  # fmt: skip
         async for step in steps:
@@ -97,6 +124,33 @@ class Anyscale:
     async def _usage(self, start: datetime, end: datetime) -> Fields:
         url = f"{self._options.url.rstrip('/')}/api/v2/aggregated_instance_usage/"
         return await self._billing.get(url, {"start_date": f"{start:%Y-%m-%d}", "end_date": f"{end:%Y-%m-%d}"})
+
+    async def _cut_pages(self, stretch: Stretch) -> Pages:
+        """Days of what each service, project or user costs; rows of one day and name add up."""
+        wanted = self._options.group_by
+        url = f"{self._options.url.rstrip('/')}/api/v2/aggregated_instance_usage/{_CUTS.get(wanted, wanted)}"
+        query = {"start_date": f"{stretch.start:%Y-%m-%d}", "end_date": f"{stretch.end - timedelta(days=1):%Y-%m-%d}",
+                 "group_by_date": True, "asc": True}  # fmt: skip
+        if self._options.name_contains:
+            query["name_contains"] = self._options.name_contains
+        content = json.dumps(query).encode()
+        numbers = count()
+
+        async def ask(token: str) -> Fields:
+            more = f"&paging_token={quote(token, safe='')}" if token else ""
+            return await self._billing.send("POST", f"{url}?count={_PAGE}{more}", headers=_JSON, content=content)
+
+        async for page in every_page(ask, lambda page: page.child("metadata").text("next_paging_token"), self.name):
+            self._billing.expect(page, (*_LISTS, "metadata"))
+            yield {next(numbers): self._cut_record(row) for row in _rows(page)}
+
+    def _cut_record(self, row: Fields) -> BilledCost:
+        day = midnight(row.day("date"), UTC)
+        names = {label: next((row.text(key) for key in keys if row.text(key)), "") for label, keys in _LABELS.items()}
+        labels = attributed(self._options, {CHARGE: "compute", **names})
+        return BilledCost(
+            PROVIDER, day, day + timedelta(days=1), row.money("dollar_value", "USD"), labels, "", self.name
+        )
 
     async def _pages(self, stretch: Stretch) -> Pages:
         answer = await self._usage(stretch.start, stretch.end - timedelta(days=1))

@@ -6,7 +6,7 @@ Inference without the bill's interface has no usage that could be read: count it
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -24,7 +24,7 @@ from alertd.core.usage import BilledCost, Committed
 from alertd.options import Secret, SourceOptions, TextList
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._together_endpoints import endpoints_v1, endpoints_v2
-from alertd.sources._together_jobs import Job, ended_jobs, running_jobs
+from alertd.sources._together_jobs import Estimate, Job, ended_jobs, running_jobs, running_prices
 from alertd.wire.billing import Billing, Pace, ago, attributed
 from alertd.wire.fields import Fields
 from alertd.wire.paging import every_page
@@ -74,6 +74,8 @@ class State:
     jobs: dict[str, Job] = field(default_factory=dict)
     lives: dict[str, Life] = field(default_factory=dict)
     looked: datetime | None = None
+    #: What jobs on their way were to cost, in billionths of a dollar, by id.
+    prices: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, cursor: str | None, since: datetime) -> State:
@@ -88,6 +90,7 @@ class State:
                 {key: Job.from_json(*job) for key, job in known["jobs"].items()},
                 from_json(known["lives"]),
                 datetime.fromisoformat(known["looked"]) if known["looked"] else None,
+                {str(key): int(price) for key, price in known["prices"].items()},
             )
         except (ValueError, TypeError, KeyError):
             return cls(since)
@@ -101,6 +104,7 @@ class State:
             "jobs": {key: job.to_json() for key, job in self.jobs.items()},
             "lives": to_json(self.lives, since),
             "looked": self.looked.isoformat() if self.looked else None,
+            "prices": self.prices,
         }
         return json.dumps(known, separators=(",", ":"))
 
@@ -128,6 +132,7 @@ class Together:
         state = State.of(cursor, start)
         rows = await self._jobs() if "jobs" in self._options.parts else []
         await self._look_at_endpoints(state, now)
+        state.prices = running_prices(rows, state.prices)
         running = (replace(one, labels=attributed(self._options, one.labels)) for one in running_jobs(rows, now))
         commitments = (*running, *self._endpoints_ahead(state))
         if await self._has_bill(state, now):
@@ -143,6 +148,7 @@ class Together:
             since=start,
             booked=self._options.booked,
             pseudonyms=self._options.pseudonyms(),
+            seen=state.prices,
         )
         first = cursor is None and bool(state.lives)
         yield Reading(
@@ -168,6 +174,13 @@ class Together:
             f"{plural(len(state.lives), 'endpoint')} running at {from_cents(hourly)} an hour",
         ]
         return Look("; ".join(parts), newest, (), {"job": sorted(row.text("id") for row in rows)})
+
+    async def estimate(self, job: Mapping[str, Any]) -> Estimate:
+        """What Together says that a job will cost which is not created yet; the job as for its creation."""
+        content = json.dumps(job).encode()
+        headers = {"Content-Type": "application/json"}
+        url = f"{self._url}/v1/fine-tunes/estimate-price"
+        return Estimate.of(await self._billing.send("POST", url, headers=headers, content=content))
 
     async def close(self) -> None:
         """Let the connections go."""

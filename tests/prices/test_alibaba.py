@@ -7,10 +7,14 @@ from decimal import Decimal
 
 import pytest
 
+from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.bill import rate
+from alertd.core.pricing.costing import UnitPrice
 from alertd.core.pricing.instanceid import instance_line, tokens_per
+from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook, Unpriced
-from alertd.core.usage import Line, Usage
+from alertd.core.pricing.tariffs import LedgerTariff
+from alertd.core.usage import Line, SeriesRow, Usage, UsageRow
 
 DAY = "2025-05-01"
 
@@ -92,3 +96,57 @@ def test_a_billing_month_begins_at_midnight_in_china(book: PriceBook) -> None:
     start = datetime(2025, 5, 31, 16, 0, tzinfo=UTC)
     bill = rate([Usage(Line("alibaba", "qwen-max", "input"), start, start + timedelta(seconds=1), 1_000)], book)
     assert bill.lines[0].month == date(2025, 6, 1)
+
+
+QUOTA = read_price_file(
+    "own.toml",
+    """
+provider = "alibaba"
+[[rule]]
+name = "free-quota"
+meters = ["input", "cached_input", "output"]
+sentence = "The first million tokens of each model is free for new users; batch is not eligible"
+free = { quantity = 1_000_000, per = "model", period = "once", order = "first_line", moment = "before_rounding" }
+[[rule]]
+name = "free-quota-is-over"
+meters = ["input", "cached_input", "output"]
+from = 2026-05-01
+sentence = "The free quota of new users is over"
+""",
+)
+
+
+def used(model: str, meter: str, quantity: int, day: date) -> Usage:
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return Usage(Line("alibaba", model, meter), start, start + timedelta(days=1), quantity)
+
+
+@pytest.mark.parametrize(
+    ("rows", "dollars"),
+    [
+        pytest.param([("qwen-max", "input", 1_000_000, 2)], "0", id="a model's first million"),
+        pytest.param([("qwen-max", "input", 1_500_000, 2)], "0.80", id="and half a million beyond"),
+        pytest.param([("qwen-max", "input", 900_000, 2), ("qwen-plus", "input", 900_000, 2)], "0", id="each model"),
+        pytest.param([("qwen-max", "input", 600_000, 2), ("qwen-max", "input", 600_000, 3)], "0.32", id="once"),
+        pytest.param([("qwen-max", "batch_input", 1_000_000, 2)], "0.80", id="batch is not eligible"),
+        pytest.param([("qwen-max", "input", 1_000_000, 6)], "1.60", id="not after its end"),
+    ],
+)
+def test_the_free_quota_of_new_users_is_a_rule_of_one_s_own(book: PriceBook, rows, dollars) -> None:
+    usage = [used(model, meter, quantity, date(2026, month, 10)) for model, meter, quantity, month in rows]
+    own = PriceBook((QUOTA, *book.layers), own=1)
+    assert rate(usage, own).totals == {"USD": Decimal(dollars)}
+
+
+def test_a_quota_that_is_given_once_is_used_up_over_all_months_in_the_ledger(book: PriceBook) -> None:
+    ledger = Ledger()
+    ledger.add_series([SeriesRow(1, "bill", "alibaba", "qwen-max", "input", (), "", {})])
+    for month, tokens in ((1, 800_000), (2, 800_000), (3, 800_000)):
+        start = int(datetime(2026, month, 10, tzinfo=UTC).timestamp())
+        ledger.apply([UsageRow(1, start, 86_400, tokens)])
+    tariff = LedgerTariff(PriceBook((QUOTA, *book.layers), own=1), ledger)
+    line = Line("alibaba", "qwen-max", "input")
+    months = [tariff.unit_price(line, date(2026, month, 15)) for month in (1, 2, 3)]
+    assert [round(one.amount * 800_000, 6) for one in months if isinstance(one, UnitPrice)] == [
+        0, Decimal("0.96"), Decimal("1.28"),
+    ]  # fmt: skip

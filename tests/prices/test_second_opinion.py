@@ -124,7 +124,7 @@ def test_genai_prices_data_as_a_file_takes_the_place_of_what_ships(tmp_path: Pat
 #: What has no price today, and a name that a file could not quote.
 UNPRICED = [
     [Line("openai", "gpt-9", "input"), Line("openai", "gpt-9", "output"), Line("openai", "gpt-9", "cached_input")],
-    [Line("together", "meta-llama/Llama-3-8b-chat-hf", "training", (("method", "dpo"), ("type", "full")))],
+    [Line("together", "meta-llama/Llama-3.1-405B", "training", (("method", "dpo"), ("type", "full")))],
     [Line("fireworks", "accounts/fireworks/models/zork-v9p9", "input")],
     [Line("acme", "zork", "minutes"), Line("acme", "zork", "requests")],
     [Line("acme", "zork", "hours")],
@@ -164,8 +164,10 @@ def test_a_model_is_never_its_own_nearest(book: PriceBook) -> None:
 
 
 def test_a_known_model_without_a_price_for_a_meter_says_which(book: PriceBook) -> None:
-    line = Line("together", "meta-llama/Llama-3-8b-chat-hf", "training", (("method", "dpo"), ("type", "full")))
+    line = Line(
+        "together", "meta-llama/Meta-Llama-3.1-405B-Instruct-Turbo", "training", (("method", "dpo"), ("type", "full"))
+    )
     reason = book.price(line, DAY)
     assert isinstance(reason, Unpriced)
     assert reason.known
-    assert "has no price for training of method dpo, size <=16B, type full" in reason.reason
+    assert "has no price for training of method dpo, size >100B, type full" in reason.reason

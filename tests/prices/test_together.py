@@ -30,8 +30,8 @@ provider = "together"
 currency = "USD"
 [[price]]
 model = "*"
-training = "0.54"
-modifiers = { size = "<=16B", method = "sft", type = "full" }
+training = "11.50"
+modifiers = { size = ">100B", method = "sft", type = "lora" }
 [[price]]
 model = "2x_nvidia_a100_80gb_sxm"
 minutes = "5.42"
@@ -65,11 +65,31 @@ def test_the_final_price_of_a_job_is_the_one_that_its_nanodollars_say(billed) ->
 
 
 def test_a_rate_that_nobody_gave_is_unpriced_until_a_file_gives_it(book: PriceBook) -> None:
-    line, day = TrainingJob(LLAMA, "sft", "full").line, date(2026, 11, 3)
+    line, day = TrainingJob("meta-llama/Llama-3.1-405B", "sft", "lora").line, date(2026, 11, 3)
     assert isinstance(book.price(line, day), Unpriced)
     price = PriceBook((OWN, *book.layers)).price(line, day)
     assert not isinstance(price, Unpriced)
-    assert price.of(1_000_000) == Decimal("0.54")
+    assert price.of(1_000_000) == Decimal("11.50")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "method", "kind", "dollars"),
+    [
+        (8_000_000_000, "sft", "lora", "0.48"), (8_000_000_000, "sft", "full", "0.54"),
+        (8_000_000_000, "dpo", "lora", "1.20"), (8_000_000_000, "dpo", "full", "1.35"),
+        (32_000_000_000, "sft", "lora", "1.50"), (32_000_000_000, "sft", "full", "1.65"),
+        (32_000_000_000, "dpo", "lora", "3.75"), (32_000_000_000, "dpo", "full", "4.12"),
+        (70_000_000_000, "sft", "lora", "2.90"), (70_000_000_000, "sft", "full", "3.20"),
+        (70_000_000_000, "dpo", "lora", "7.25"), (70_000_000_000, "dpo", "full", "8.00"),
+    ],
+)  # fmt: skip
+def test_a_published_rate_is_that_of_the_size_method_and_type(
+    book: PriceBook, parameters, method, kind, dollars
+) -> None:
+    price = book.price(TrainingJob("acme/model", method, kind, parameters).line, date(2026, 11, 3))
+    assert not isinstance(price, Unpriced)
+    assert price.of(1_000_000) == Decimal(dollars)
+    assert "seen 2026-08-31" in price.source
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from alertd.core.money import Money
 from alertd.sources.alibaba import Options, build
 from alertd.wire.acs3 import Call, Credentials, canonical_request, signed_headers
 from tests.servers.billing import Asked, Reply, serving
@@ -72,6 +73,9 @@ class Bss:
         self.faults: dict[int, Reply] = {}
         self.count = 0
         self.nonces: set[str] = set()
+        self.balance = Reply(
+            {"Code": "200", "Success": True, "Data": {"AvailableAmount": "1,000.19", "Currency": "USD"}}
+        )
 
     def __call__(self, asked: Asked) -> Reply:
         self.count += 1
@@ -79,6 +83,8 @@ class Bss:
             return self.faults[self.count]
         if refused := self._refused(asked):
             return refused
+        if asked.headers["x-acs-action"] == "QueryAccountBalance":
+            return self.balance
         rows = self.days.get(asked.one("BillingDate"), [])
         start = int(asked.one("NextToken") or 0)
         more = str(start + 2) if start + 2 < len(rows) else ""
@@ -121,6 +127,33 @@ def test_a_day_of_several_pages_gives_tokens_and_money_by_model_workspace_and_ch
     assert found.labels("workspace") == {"llm-abc123", "llm-xyz"}
     assert found.labels("channel") == {"app", "bmp"}
     assert {asked.headers["x-acs-action"] for asked in server.asked} == {"DescribeInstanceBill"}
+
+
+def test_what_is_left_of_the_account_is_read_where_that_is_asked_for() -> None:
+    with serving(Bss(d2026_11_19=[row()])) as server:
+        found = held(server.url, balance=True).round(SINCE, NOW)
+        without = held(server.url).round(SINCE, NOW)
+    assert found.readings[-1].balance == Money(Decimal("1000.19"), "USD")
+    assert without.readings[-1].balance is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (Reply({"Success": False, "Code": "NotAuthorized", "Message": "no right"}), "NotAuthorized no right"),
+        (Reply({"Code": "200", "Success": True, "Data": {"AvailableAmount": "-"}}), "is no number"),
+    ],
+)
+def test_a_balance_that_cannot_be_read_is_said_and_the_bill_is_read_all_the_same(
+    reply: Reply, said: str, caplog
+) -> None:
+    bss = Bss(d2026_11_19=[row()])
+    bss.balance = reply
+    with serving(bss) as server:
+        found = held(server.url, balance=True).round(SINCE, NOW)
+    assert found.error is None
+    assert found.cost() == 8
+    assert said in caplog.text
 
 
 def test_days_begin_at_midnight_in_china() -> None:

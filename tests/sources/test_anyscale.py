@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import zipfile
 from datetime import UTC, date, datetime, timedelta
@@ -92,3 +93,37 @@ def test_a_downloaded_file_of_dollars_is_read_by_its_headers(tmp_path: Path) -> 
     found = held(read="file", path=str(tmp_path)).round(SINCE, NOW)
     assert found.cost() == Decimal("12.5")
     assert found.labels("project") == {"rag"}
+
+
+def cut(service: str, day: str, dollars: float, **more: Any) -> dict[str, Any]:
+    return {"date": f"2026-11-{day}", "dollar_value": dollars, "anyscale_credits": dollars, "cluster_id": "ses_1",
+            "service_name": service, "project_name": "llm", "user_email": "ana@example.com", **more}  # fmt: skip
+
+
+def test_compute_is_cut_by_the_services_that_serve_models() -> None:
+    pages = {
+        "": {"results": [cut("llama-70b", "18", 41.37), cut("llama-70b", "18", 1), cut("", "18", 3, job_name="train")],
+             "metadata": {"total": 4, "next_paging_token": "p 2"}},
+        "p 2": {"results": [cut("qwen", "19", 0.1)], "metadata": {"next_paging_token": None}},
+    }  # fmt: skip
+    with serving(lambda asked: Reply(pages[asked.one("paging_token")])) as server:
+        found = held(url=server.url, group_by="service", name_contains="l").round(SINCE, NOW)
+        first = server.asked[0]
+    assert found.error is None
+    assert (first.method, first.path) == ("POST", "/api/v2/aggregated_instance_usage/cluster")
+    assert json.loads(first.body) == {
+        "start_date": "2026-11-01", "end_date": "2026-11-20", "group_by_date": True, "asc": True, "name_contains": "l",
+    }  # fmt: skip
+    assert found.cost(lambda key: dict(key.labels).get("service") == "llama-70b") == Decimal("42.37")
+    assert found.days() == {date(2026, 11, 18): Decimal("45.37"), date(2026, 11, 19): Decimal("0.1")}
+    assert found.labels("charge") == {"compute"}
+    assert found.labels("job") == {"", "train"}
+
+
+def test_a_cut_that_is_read_again_replaces_its_days() -> None:
+    rows = [cut("llama-70b", "19", 5)]
+    with serving(lambda _: Reply({"results": rows})) as server:
+        found = held(url=server.url, group_by="project").round(SINCE, NOW)
+        rows[0] = cut("llama-70b", "19", 6)
+        found.round(SINCE, NOW + timedelta(hours=1))
+    assert found.cost() == 6

@@ -139,6 +139,39 @@ def test_a_job_that_ended_early_costs_its_completed_steps(status: str) -> None:
     assert found.cost() == Decimal("36.25728") / 4
 
 
+def early(**more: Any) -> Cloud:
+    """A job that was cancelled after a quarter of its steps."""
+    cloud = Cloud([job(status="cancelled", epochs_completed=0, **more)])
+    cloud.events["ft-01ab"] = [{"object": "fine-tune-event", "type": "log", "step": 250, "total_steps": 1000}]
+    return cloud
+
+
+@pytest.mark.parametrize(
+    ("final", "dollars"),
+    [
+        pytest.param(36_257_280_000, "9.06432", id="the whole price is left: its steps are paid"),
+        pytest.param(9_064_320_000, "9.06432", id="it was reduced already: it is not reduced again"),
+    ],
+)
+def test_a_cancelled_job_costs_its_steps_whether_its_price_was_reduced_or_not(final: int, dollars, caplog) -> None:
+    cloud = Cloud([job(status="running")])
+    with serving(cloud) as server:
+        found = held(server.url).round(SINCE, NOW)
+        after = early(total_price=final)
+        cloud.jobs, cloud.events = after.jobs, after.events
+        found.round(SINCE, NOW + timedelta(minutes=5))
+    assert found.cost() == Decimal(dollars)
+    assert "never seen running" not in caplog.text
+
+
+def test_a_cancelled_job_that_was_never_seen_running_is_booked_by_its_steps_and_the_doubt_is_said(caplog) -> None:
+    with serving(early()) as server:
+        found = held(server.url).round(SINCE, NOW)
+    assert found.cost() == Decimal("9.06432")
+    assert "never seen running" in caplog.text
+    assert "booked at 9.06 USD for 250 of 1000 steps; at most 36.26 USD" in caplog.text
+
+
 def test_where_no_event_tells_steps_the_epoch_under_way_counts_as_done() -> None:
     with serving(Cloud([job(status="cancelled", epochs_completed=1)])) as server:
         found = held(server.url).round(SINCE, NOW)

@@ -49,9 +49,10 @@ def effective_prices(bill: Bill) -> dict[tuple[Line, date], Fraction]:
     Units times these, over all lines, is the whole bill exactly. A line that was not used is not in it. Where a linear
     price changed within the month this is its mean; the price book's tariff of the day is sharper there.
     """
-    accounts: dict[tuple[str, str, date, Rule, str], list[BillLine]] = {}
+    accounts: dict[tuple[str, str, date, Rule, str, str], list[BillLine]] = {}
     for one in bill.lines:
-        key = (one.line.account, one.price.provider, one.month, one.rule, one.currency)
+        model = one.price.model if one.rule.free is not None and one.rule.free.per == "model" else ""
+        key = (one.line.account, one.price.provider, one.month, one.rule, one.currency, model)
         accounts.setdefault(key, []).append(one)
     costs: dict[tuple[Line, date], Fraction] = {}
     units: dict[tuple[Line, date], int] = {}

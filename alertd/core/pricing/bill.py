@@ -142,17 +142,28 @@ def _by_day(usage: Iterable[Usage], book: PriceBook) -> Iterable[tuple[tuple[Lin
 
 def _billed(groups: Mapping[_Group, Mapping[Tariff, int]]) -> Iterable[BillLine]:
     """The groups in the order of their months and rules, so that what is left of a free allowance is handed on."""
-    consumed: dict[tuple[str, str, str], int] = {}
+    consumed: dict[tuple[str, str, str, str], int] = {}
     for group in sorted(groups, key=lambda one: (one.provider, one.account, one.month, one.rule.since or date.min)):
         free = group.rule.free
         lines = tuple((_bounded(tariff, groups[group]), quantity) for tariff, quantity in groups[group].items())
         if free is None:
             yield from (_line(group, tariff, quantity, 0) for tariff, quantity in lines)
             continue
-        scope = (group.account, group.provider, str(group.month) if free.period == "month" else free.period)
-        used = consumed.get(scope, 0) + free.used_elsewhere
-        consumed[scope] = consumed.get(scope, 0) + sum(quantity for _, quantity in lines)
-        yield from _with_allowance(group, free, lines, max(free.quantity - used, 0))
+        for model, own in _sharing(free, lines):
+            scope = (group.account, group.provider, str(group.month) if free.period == "month" else free.period, model)
+            used = consumed.get(scope, 0) + free.used_elsewhere
+            consumed[scope] = consumed.get(scope, 0) + sum(quantity for _, quantity in own)
+            yield from _with_allowance(group, free, own, max(free.quantity - used, 0))
+
+
+def _sharing(
+    free: FreeAllowance, lines: tuple[tuple[Tariff, int], ...]
+) -> Iterable[tuple[str, tuple[tuple[Tariff, int], ...]]]:
+    """The lines that use up one allowance: all of an account, or those of each model."""
+    if free.per == "account":
+        return [("", lines)]
+    models = dict.fromkeys(tariff.price.model for tariff, _ in lines)
+    return [(model, tuple(one for one in lines if one[0].price.model == model)) for model in models]
 
 
 def _bounded(tariff: Tariff, sums: Mapping[Tariff, int]) -> Tariff:

@@ -24,6 +24,8 @@ def rate_of(book: PriceBook, lines: Sequence[Line], day: date, unit: str, exchan
     known = [tariff for tariff in tariffs if not isinstance(tariff, Unpriced)]
     if len(known) < len(tariffs) or all(tariff.linear for tariff in known):
         return None
+    if any(one.rule.free and (one.rule.free.period == "once" or one.rule.free.per == "model") for one in known):
+        return None  # what is left of such an allowance is known of the past only
     rates = {one.price.currency: exchange(one.price.currency, unit, day) for one in known if one.price.currency != unit}
     if any(rate is None for rate in rates.values()):
         return None

@@ -38,6 +38,7 @@ _FREE: Final[Mapping[str, frozenset[Any] | None]] = {
     "order": frozenset({"dearest_first", "cheapest_first", "first_line"}),
     "moment": frozenset({"before_rounding", "after_rounding"}),
     "period": frozenset({"month", "once", "none"}),
+    "per": frozenset({"account", "model"}),
 }
 _ROUNDINGS: Final = frozenset({"none", "half_even_cent", "up_to_cent"})
 

@@ -15,6 +15,8 @@ from typing import Any, Final, Literal
 Order = Literal["dearest_first", "cheapest_first", "first_line"]
 Moment = Literal["before_rounding", "after_rounding"]
 FreePeriod = Literal["month", "once", "none"]
+#: Whether an account has one allowance, or one for each model (Alibaba's quota of new users).
+FreePer = Literal["account", "model"]
 LineRounding = Literal["none", "half_even_cent", "up_to_cent"]
 
 _CENT: Final = Decimal("0.01")
@@ -32,6 +34,7 @@ class FreeAllowance:
     moment: Moment = "before_rounding"
     period: FreePeriod = "month"
     used_elsewhere: int = 0
+    per: FreePer = "account"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from alertd.core.pricing.joint_rate import rate_of
 from alertd.core.pricing.prices import PriceBook, Tariff, Unpriced
 from alertd.core.pricing.provider_names import provider_id
 from alertd.core.pricing.source_roles import Standing, counting
-from alertd.core.usage import Line, Usage
+from alertd.core.usage import METERS, Line, Usage
 
 
 class LedgerTariff:
@@ -95,6 +95,8 @@ class LedgerTariff:
         zone = ZoneInfo(self._book.zone(provider))
         length = (_next(month) - month).days
         days = [_midnight(month + timedelta(days=number), zone) for number in range(length + 1)]
+        if self._is_once(provider):  # what was used of the allowance in all the months before
+            days.insert(0, datetime.fromtimestamp(0, UTC))
         sums = self._ledger.sums([day.timestamp() for day in days])
         used = [
             Usage(row.line, start, end, int(count))
@@ -107,6 +109,11 @@ class LedgerTariff:
             if count
         ]
         return effective_prices(rate(used, self._book))
+
+    def _is_once(self, provider: str) -> bool:
+        """Whether a provider gives a free allowance once and not every month."""
+        rules = (rule for meter in METERS for rule in self._book.rules(provider, meter))
+        return any(rule.free is not None and rule.free.period == "once" for rule in rules)
 
     def _sold_by(self, line: Line, provider: str, day: date) -> bool:
         return self._seller(line, day) == (line.account, provider)
