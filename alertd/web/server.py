@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import Iterator
 from functools import partial
@@ -20,8 +21,12 @@ from alertd.web.access import PROBES
 
 #: A request line with all its headers is smaller than this.
 _MOST_HEADER_BYTES: Final = 16 * 1024
-#: Connections on which no request is being answered. One more, and the oldest of the busiest address is closed.
+#: Connections on which no request is being answered. One more, and the oldest of the busiest address is closed, once
+#: its request has had time to arrive: it may be a probe that stood in line behind hundreds of silent ones.
 _MOST_IDLE: Final = 256
+_GRACE_SECONDS: Final = 0.25
+#: Beyond this, or half of the files that the process may have open, there is no such grace.
+_MOST_OPEN: Final = 2000
 #: Requests that are answered at the same time; the probes are answered beside them.
 _MOST_REQUESTS: Final = 200
 _KEEP_ALIVE_SECONDS: Final = 15
@@ -58,16 +63,21 @@ class _IdleConnections:
     """
 
     def __init__(self) -> None:
-        self._of_address: dict[str, dict[_BoundedProtocol, None]] = {}
+        #: By address, each with since when it is idle, by the loop's clock.
+        self._of_address: dict[str, dict[_BoundedProtocol, float]] = {}
         self._count = 0
+        self._most = min(_MOST_OPEN, max(_MOST_IDLE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
 
     def add(self, connection: _BoundedProtocol) -> None:
+        now = connection.loop.time()
         own = self._of_address.setdefault(connection.address, {})
         self._count += connection not in own
-        own[connection] = None
-        if self._count > _MOST_IDLE:
+        own[connection] = now
+        while self._count > _MOST_IDLE:
             busiest = max(self._of_address.values(), key=len)
-            oldest = next(iter(busiest))
+            oldest, since = next(iter(busiest.items()))
+            if now - since < _GRACE_SECONDS and self._count <= self._most:
+                break
             self.remove(oldest)
             oldest.transport.abort()
 
