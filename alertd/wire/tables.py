@@ -131,8 +131,9 @@ def _encoding(stream: IO[bytes]) -> str:
             decoder.decode(block)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        pairs = all(len(run) % 2 == 0 for run in _HIGH_BYTES.findall(odd[:-8] or odd))
-        return "gb18030" if pairs else "cp1252"
+        runs = _HIGH_BYTES.findall(odd.rstrip(bytes(range(128, 256))) if len(odd) == _SNIFFED else odd)
+        pairs = sum(len(run) % 2 == 0 for run in runs)
+        return "gb18030" if pairs > len(runs) * 4 // 5 else "cp1252"
     return "utf-8-sig"
 
 

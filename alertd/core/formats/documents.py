@@ -13,8 +13,8 @@ from typing import Final
 from alertd.core.formats.faults import FormatError
 from alertd.core.formats.known import known_layouts
 from alertd.core.formats.layout import Flat, Layout, plain
+from alertd.core.formats.names import meaning
 from alertd.core.formats.table import Opened, Table
-from alertd.core.formats.words import meaning
 
 Objects = Callable[[], Iterator[object]]
 
@@ -96,35 +96,38 @@ def _walk(value: object, steps: Sequence[str], carried: Flat, carry: frozenset[s
         return
     own = {name: text for name, text in flat(value).items() if name in carry}
     step, rest = steps[0], steps[1:]
-    if step == "{}":
+    if step.startswith("{}"):
         for key, inner in value.items():
-            yield from _walk(inner, rest, {**carried, **own, "key": str(key)}, carry)
+            for one in inner if step.endswith("[]") and isinstance(inner, list) else (inner,):
+                yield from _walk(one, rest, {**carried, **own, "key": str(key)}, carry)
         return
     inner = value.get(step.removesuffix("[]"))
     for one in inner if step.endswith("[]") and isinstance(inner, list) else (inner,):
         yield from _walk(one, rest, {**carried, **own}, carry)
 
 
-def flat(value: Mapping[str, object], prefix: str = "") -> Flat:
-    """An object's values by dotted names; lists are left out."""
+def flat(value: Mapping[str, object], prefix: str = "", *, lists: bool = False) -> Flat:
+    """An object's values by dotted names; lists are left out, or stay JSON."""
     found: Flat = {}
     for name, inner in value.items():
         full = f"{prefix}{name}"
         if isinstance(inner, dict):
-            found.update(flat(inner, f"{full}{_SEPARATOR}"))
+            found.update(flat(inner, f"{full}{_SEPARATOR}", lists=lists))
         elif isinstance(inner, str):
             found[full] = inner
         elif isinstance(inner, bool):
             found[full] = "true" if inner else "false"
         elif inner is None:
             found[full] = ""
+        elif lists and isinstance(inner, list):
+            found[full] = json.dumps(inner)
     return found
 
 
 def _anyhow(objects: Objects, sample: Sequence[object]) -> Callable[[], Iterator[Flat]]:
     """Rows of an unknown document: its objects, or the list among its values that holds objects."""
     first = next(one for one in sample if isinstance(one, dict))
-    if len(sample) == 1 and (place := _place_of_rows(first)):
+    if len(sample) == 1 and not _counts(flat(first)) and (place := _place_of_rows(first)):
         return lambda: (row for one in objects() for row in _rows(one.get(place)) if isinstance(one, dict))  # type: ignore[attr-defined]
     return lambda: (row for one in objects() for row in _rows([one]))
 
@@ -144,7 +147,7 @@ def _rows(values: object) -> Iterator[Flat]:
     for one in values if isinstance(values, list) else ():
         if not isinstance(one, dict):
             continue
-        own = flat(one)
+        own = flat(one, lists=True)
         parts = [] if _counts(own) else [part for part in _lists(one) if any(_counts(flat(each)) for each in part)]
         if not parts:
             yield own

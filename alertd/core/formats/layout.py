@@ -57,8 +57,9 @@ class Column:
     exclusive: bool = False
     part: bool = False
     currency: str = ""
-    cents: int = 0
     summed: bool = False
+    required: bool = False
+    rounded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,10 @@ class Layout:
     an undeclared column means; one that counts tokens or money is a fault. `path` leads into a JSON document to its
     rows (`data[].results[]`), `carry` names fields of the objects on the way, `where` the values of the rows that
     count; `objects` turns objects into rows where a path is not enough.
+
+    `a|b` in `recognised_by` is either. `cells` are columns of JSON, and what each adds to its row. Columns that begin
+    with `counting` count, whatever they are called. With `one_cost` the file's other columns of money are other views
+    of the same charge. `products` are columns that tell what a charge is for, where a bill holds more than models.
     """
 
     name: str
@@ -88,11 +93,17 @@ class Layout:
     carry: tuple[str, ...] = ()
     objects: Callable[[Iterable[object]], Iterator[Flat]] | None = None
     where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cells: Mapping[str, Callable[[object], Flat]] = field(default_factory=dict)
+    counting: str = ""
+    one_cost: bool = False
+    products: tuple[str, ...] = ()
+    dates: Literal["dmy", "mdy"] | None = None
     note: str = ""
 
     def fits(self, header: Iterable[str]) -> bool:
         """Whether a header (plain names) is of this layout."""
-        return {plain(name) for name in self.recognised_by} <= set(header)
+        names = set(header)
+        return all(any(plain(each) in names for each in name.split("|")) for name in self.recognised_by)
 
 
 def plain(name: str) -> str:
@@ -100,14 +111,20 @@ def plain(name: str) -> str:
     return _MARKS.sub("_", _CAMEL.sub("_", name.strip().strip("\ufeff"))).strip("_").lower()
 
 
-def tokens(meter: str, *, exclusive: bool = False, summed: bool = False, **modifiers: str) -> Column:
-    """A count of a meter; `exclusive` input has no cached tokens in it, `summed` ones add up with their like."""
-    return Column("tokens", meter, tuple(sorted(modifiers.items())), exclusive=exclusive, summed=summed)
+def tokens(
+    meter: str, *, exclusive: bool = False, summed: bool = False, rounded: bool = False, **modifiers: str
+) -> Column:
+    """A count of a meter; `exclusive` input has no cached tokens in it, `summed` ones add up with their like.
+
+    `rounded`: it may have decimals, which are rounded.
+    """
+    refined = tuple(sorted(modifiers.items()))
+    return Column("tokens", meter, refined, exclusive=exclusive, summed=summed, rounded=rounded)
 
 
-def money(currency: str = "", *, part: bool = False, cents: int = 0, summed: bool = False) -> Column:
-    """Money that was charged; a `part` counts only where there is no total. `cents`: how many decimals a unit has."""
-    return Column("money", currency=currency, part=part, cents=cents, summed=summed)
+def money(currency: str = "", *, part: bool = False, summed: bool = False, required: bool = False) -> Column:
+    """Money that was charged; a `part` counts only where there is no total, a `required` one is never empty."""
+    return Column("money", currency=currency, part=part, summed=summed, required=required)
 
 
 def label(name: str) -> Column:

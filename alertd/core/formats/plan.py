@@ -9,11 +9,12 @@ from typing import Final
 from alertd.core.formats.faults import FormatError, named
 from alertd.core.formats.figures import Decimals
 from alertd.core.formats.known import known_layouts, recognised
-from alertd.core.formats.layout import IGNORED, METER, UNIT, Column, Layout, Role, label, plain
+from alertd.core.formats.layout import IGNORED, METER, TIME, UNIT, Column, Layout, Role, label, plain
+from alertd.core.formats.names import IDENTITIES, TEXT, counts, meaning, meant
 from alertd.core.formats.parts import Cached
 from alertd.core.formats.table import Table
 from alertd.core.formats.times import DateOrder
-from alertd.core.formats.words import IDENTITIES, TEXT, TRAINING, counts, meaning, meant
+from alertd.core.formats.words import TRAINING
 
 #: Roles of which a file has one column: the first in the file's own order is read, others are labels.
 _SINGLE: Final[frozenset[Role]] = frozenset(
@@ -23,9 +24,18 @@ _SINGLE: Final[frozenset[Role]] = frozenset(
 _FIRST: Final[Mapping[str, tuple[str, ...]]] = {
     "model": ("model", "response_model", "model_permaslug", "provided_model_name", "model_id", "slug"),
     "provider": ("custom_llm_provider", "provider", "litellm_provider"),
-    "time": ("timestamp", "start_time_iso", "start_time", "start", "date"),
+    "time": (
+        "usage_start_time",
+        "使用开始时间",
+        "billing_date",
+        "timestamp",
+        "start_time_iso",
+        "start_time",
+        "start",
+        "date",
+    ),
     "end": ("end_time_iso", "end_time", "end"),
-}
+}  # fmt: skip
 _FREE: Final = Layout(
     "free", "alertd's own layouts: a column per meter, one meter a row, or costs", (), {}, others="label"
 )
@@ -85,10 +95,14 @@ def plan_of(table: Table, said: Said) -> Plan:
     left: dict[str, list[str]] = {"text": [], "identity": []}
     for at, (name, written) in enumerate(zip(names, table.header, strict=True)):
         column = own.pop(name, None) or layout.columns.get(name)
-        if column is None and layout is _FREE:
+        if column is None and (layout is _FREE or (layout.counting and name.startswith(layout.counting))):
             column = meaning(name)
+            if column is None and layout is not _FREE:
+                faults.append(_not_understood(written))
+                continue
         if column is None:
-            if counts(name) and not (layout is not _FREE and meaning(name) is IGNORED):
+            known = layout is not _FREE and (layout.one_cost or meaning(name) is IGNORED)
+            if counts(name) and not known:
                 faults.append(_not_understood(written))
                 continue
             if layout.others == "ignored" or not name:
@@ -140,6 +154,8 @@ def _chosen(places: Iterable[Place], layout: Layout) -> list[Place]:
         if layout.others == "label" and role in {"provider", "account"}:
             kept.extend(Place(one.at, one.name, label(one.name.lower())) for one in found[1:])
     roles = {place.column.role for place in kept}
+    if "end" in roles and "time" not in roles:
+        kept = [Place(one.at, one.name, TIME) if one.column.role == "end" else one for one in kept]
     if layout is _FREE:
         kept = [_in_free(place, roles) for place in kept]
     return sorted(kept, key=lambda place: place.at)

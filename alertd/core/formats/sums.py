@@ -151,7 +151,12 @@ class Reader:
         found = []
         for cell, place in zip(cells, self.counted, strict=True):
             text = cell.strip()
-            found.append(0 if _is_nothing(text) else self.figures.whole(text, place.name, f"line {line}"))
+            if _is_nothing(text):
+                found.append(0)
+            elif place.column.rounded:
+                found.append(round(self.figures.number(text, place.name, f"line {line}")))
+            else:
+                found.append(self.figures.whole(text, place.name, f"line {line}"))
         return found
 
     def _once(self, values: list[int], cells: Sequence[str], group: Group, line_of: Callable[[], int]) -> None:
@@ -208,6 +213,8 @@ class Reader:
         for place in self.money:
             text = row[place.at].strip()
             if _is_nothing(text):
+                if place.column.required:
+                    raise ValueError(f"column {place.name} is empty: what is not known is not 0")
                 continue
             currencies: tuple[str, ...] = ()
             amount = _exact(text)

@@ -16,6 +16,7 @@ Window = tuple[datetime, datetime]
 _MONTH: Final = re.compile(r"(\d{4})-?(0[1-9]|1[0-2])\Z")
 _DIGITS: Final = re.compile(r"\d{9,20}(\.\d+)?\Z")
 _PARTS: Final = re.compile(r"(\d{1,4})([/.\-])(\d{1,2})\2(\d{1,4})(?:[ T,]+(.*))?\Z")
+_NO_SECONDS: Final = re.compile(r"(?::00)?(?:[.,]0+)?(?:Z|[ +-].*)?\Z")
 _ISO_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _CHINESE: Final = re.compile(r"(\d{4})年(\d{1,2})月(?:(\d{1,2})日)?(?:\s*(.*))?\Z")
 _CLOCK: Final = re.compile(
@@ -67,6 +68,8 @@ class Times:
 
     zone: tzinfo | None = UTC
     order: DateOrder | None = None
+    #: Whether a day is the first of a week.
+    weeks: bool = False
     #: Whether a time has seconds, which buckets have not.
     has_seconds: bool = False
     _known: dict[str, Moment] = field(default_factory=dict)
@@ -75,7 +78,7 @@ class Times:
     def cut(self, text: str) -> str:
         """A time to its minute: what rows are summed by."""
         if len(text) > _MINUTE_TEXT and text[13] == ":" and text[4] == "-":
-            if text[16:19] not in {":00", "Z", "+00"}:
+            if not _NO_SECONDS.match(text, _MINUTE_TEXT):
                 self.has_seconds = True
             zone = "Z" if text.endswith(("Z", "UTC")) else text[-6:] if text[-6] in "+-" and text[-3] == ":" else ""
             if text[-5:].endswith(("+00", "-00")) and not zone:
@@ -126,7 +129,9 @@ class Times:
                 return start.at, ends
         if start.width == "month":
             return start.at, _later(start.at, 32 * _DAY).replace(day=1)
-        return start.at, _later(start.at, _DAY if start.width == "day" else width)
+        if start.width == "day":
+            return start.at, _later(start.at, 7 * _DAY if self.weeks else _DAY)
+        return start.at, _later(start.at, width)
 
     def _ends_are_inclusive(self, pairs: Iterable[tuple[str, str]]) -> bool:
         """Whether ends that are days are the last day: some row has one day, or a month's first and last."""
