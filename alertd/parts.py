@@ -82,6 +82,7 @@ def terms_of(parts: Parts) -> Terms:
         balances=lambda: {name: one.balance for name, one in collects.items() if one.balance is not None},
         committed=lambda: {name: one.committed for name, one in collects.items() if one.committed is not None},
         catching_up=lambda: frozenset(name for name, one in collects.items() if one.catching_up),
+        failing=lambda: frozenset(name for name, one in collects.items() if one.failing),
     )
 
 

@@ -52,6 +52,7 @@ class World:
         self.alerts: list[Alert] = []
         self.sources = {"gateway": SourceView("gateway", at, timedelta(minutes=15))}
         self.catching_up: frozenset[str] = frozenset()
+        self.failing: frozenset[str] = frozenset()
         self.policy = Policy()
         self.standings: dict[str, Standing] = {}
         self.raised: dict[str, Amount] = {}
@@ -114,7 +115,8 @@ class World:
         around = Circumstances(
             self.now, tariff, exchange, self.sources, self.raised, self.commitments, self.balances, standings=standings
         )
-        return Facts(self.budgets, self.ledger, around, self.told, self.state, self.catching_up, self.policy, self.book)
+        known = self.told, self.state, self.catching_up, self.policy, self.book, self.failing
+        return Facts(self.budgets, self.ledger, around, *known)
 
     def pass_time(self, **duration: float) -> None:
         """Move the clock."""

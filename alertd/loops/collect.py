@@ -39,6 +39,8 @@ class Collect:
     ) -> None:
         self.source = source
         self.catching_up = True
+        #: Whether the last thing that its source did was to fail: nobody waits for it.
+        self.failing = False
         #: What the last reading said is certain to be billed later.
         #: None before the first reading of this process: what was stored then stands.
         self.committed: Sequence[Committed] | None = None
@@ -55,17 +57,20 @@ class Collect:
     async def tick(self) -> int:
         """Read what is new; the number of readings committed. A failure is written down with its reason."""
         row = await self._store.source(self.source.name)
-        steps = 0
+        steps, committed = 0, self.committed
         try:
             async for reading in self.source.read(row.cursor, self._since(self._clock.now()), self._clock.now()):
+                self.failing = False
                 moved = await self._commit(row, reading)
                 if moved is None:
                     return steps
-                row, steps = moved, steps + 1
+                row, steps, committed = moved, steps + 1, reading.commitments
         except SourceError as error:
             await self._failed(row, error)
+            self.failing = True
             raise
-        self.catching_up = False
+        self.catching_up, self.failing = False, False
+        self.committed = committed  # of the last reading only: what was read before it is a part
         await self._store.source_health(self._healthy(row))
         return steps
 
@@ -94,7 +99,6 @@ class Collect:
             taken = await self._count(row, after, reading)
         if taken is None:
             return None
-        self.committed = reading.commitments
         self.balance = reading.balance or self.balance
         return replace(taken, revision=row.revision + 1)
 

@@ -66,6 +66,8 @@ class Terms:
     correct: bool = False
     policy: Policy = field(default_factory=Policy)
     catching_up: Callable[[], frozenset[str]] = frozenset
+    #: The sources whose last try failed.
+    failing: Callable[[], frozenset[str]] = frozenset
     #: What each source that was read since the start says is certain to be charged.
     committed: Callable[[], Mapping[str, Sequence[Committed]]] = dict
     #: What is left of the prepaid credit of each source that told.
@@ -119,9 +121,9 @@ class Evaluate:
         """
         for _ in range(_TRIES):
             # Asked before the ledger is read: what is up to the present then is in the ledger.
-            behind, committed = self.terms.catching_up(), self.terms.committed()
+            behind, failing, committed = self.terms.catching_up(), self.terms.failing(), self.terms.committed()
             await self._refresh()
-            facts = await self._facts(State.of(await self._store.memory()), behind, committed)
+            facts = await self._facts(State.of(await self._store.memory()), behind, failing, committed)
             decisions = await asyncio.to_thread(assess, facts)
             self.latest, self.facts = decisions, facts
             if await self._commit(decisions, facts.state, behind):
@@ -191,9 +193,9 @@ class Evaluate:
 
     async def preview(self) -> tuple[Facts, Decisions]:
         """What a judgement would come to now, and from what; nothing is written."""
-        behind, committed = self.terms.catching_up(), self.terms.committed()
+        behind, failing, committed = self.terms.catching_up(), self.terms.failing(), self.terms.committed()
         await self._refresh()
-        facts = await self._facts(State.of(await self._store.memory()), behind, committed)
+        facts = await self._facts(State.of(await self._store.memory()), behind, failing, committed)
         return facts, await asyncio.to_thread(assess, facts)
 
     async def _refresh(self) -> None:
@@ -260,7 +262,13 @@ class Evaluate:
         """Before when usage may be deleted: older than `retention`, and than all that a judgement reads."""
         return min(now - retention, self.reach(now) - _SPARED)
 
-    async def _facts(self, state: State, behind: frozenset[str], committed: Mapping[str, Sequence[Committed]]) -> Facts:
+    async def _facts(
+        self,
+        state: State,
+        behind: frozenset[str],
+        failing: frozenset[str],
+        committed: Mapping[str, Sequence[Committed]],
+    ) -> Facts:
         now = self._clock.now()
         terms = self.terms
         if self._told is None:
@@ -282,7 +290,7 @@ class Evaluate:
             balances=terms.balances(),
             widths=widths(state),
         )
-        return Facts(terms.budgets, self.ledger, around, self._told, state, behind, terms.policy, terms.book)
+        return Facts(terms.budgets, self.ledger, around, self._told, state, behind, terms.policy, terms.book, failing)
 
     def _known(self, state: State, committed: Mapping[str, Sequence[Committed]]) -> dict[str, tuple[Committed, ...]]:
         """What every configured source says is certain; until it is read, what it said before the restart."""

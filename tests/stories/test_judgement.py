@@ -95,7 +95,7 @@ def test_a_source_that_fails_from_the_first_start_on_keeps_nobody_elses_budget_f
     world.sources["bill"] = SourceView(
         "bill", None, timedelta(hours=9), error="it answers 401", failing_since=world.now
     )
-    world.catching_up = frozenset({"bill"})
+    world.catching_up = world.failing = frozenset({"bill"})
     world.spend(1)
     world.tick()
     world.pass_time(minutes=5)

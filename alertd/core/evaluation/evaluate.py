@@ -120,7 +120,8 @@ def _ready(facts: Facts) -> bool:
         return True
     views = facts.around.sources.values()
     return bool(views) and all(
-        view.error or (view.name not in facts.catching_up and view.until is not None) for view in views
+        view.name in facts.failing or (view.name not in facts.catching_up and (view.until is not None or view.error))
+        for view in views
     )
 
 
@@ -142,6 +143,8 @@ def _judged_budget(
     """All scopes of one budget. The first time it is seen with data, people get one summary instead of a storm."""
     name, now = positions[0].budget.name, facts.around.now
     known = FIRST_SEEN.get(facts.state, name) is not None
+    if not known and _may_be_half_read(facts, positions[0].budget):
+        return [], {}
     if not known and not any(position.data_until or position.certain for position in positions):
         return [], FIRST_SEEN.put(now, name) if _all_spoke(facts) else {}
     alerts: list[Alert] = []
@@ -159,8 +162,14 @@ def _judged_budget(
     return quiet + [summaries.first_summary(position, alerts, now) for position in positions], changes
 
 
+def _may_be_half_read(facts: Facts, budget: Budget) -> bool:
+    """Whether a source that is still read up to the present feeds a budget, or may: nothing of it is there yet."""
+    behind = facts.catching_up - facts.failing
+    return not behind.isdisjoint(_feeding(facts, budget)) or bool(behind - {row.source for row in facts.ledger.kinds})
+
+
 def _caught_up(facts: Facts, position: Position) -> bool:
-    behind = {name for name in facts.catching_up if not ((view := facts.around.sources.get(name)) and view.error)}
+    behind = facts.catching_up - facts.failing
     waits = behind and _feeding(facts, position.budget) & behind
     return not waits
 

@@ -270,6 +270,8 @@ class Facts:
     policy: Policy = Policy()
     #: Where prices are from; without it nothing is announced about them but that one is lacking.
     book: PriceBook | None = None
+    #: Sources whose last try failed: nothing waits for them.
+    failing: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
