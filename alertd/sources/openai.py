@@ -25,6 +25,8 @@ from alertd.wire.paging import every_page
 from alertd.wire.reports import look_at_reports, named, next_page
 
 PROVIDER: Final = "openai"
+#: What tokens may be besides text, where a model has prices of its own for them.
+_MODALITIES: Final = ("audio", "image")
 PACE: Final = Pace(timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=2))
 #: Costs settle within about a day [not promised]; so much is read again every time.
 _SETTLING: Final = timedelta(days=2)
@@ -132,20 +134,21 @@ class OpenAI:
         batch = row.flag("batch") is True
         if cached + written > whole:
             raise SourceError(f"{row.place}: {cached + written} cached tokens are more than the {whole} that hold them")
-        if row.whole("input_audio_tokens") or row.whole("output_audio_tokens") or row.whole("input_image_tokens"):
-            self._billing.once("audio and image tokens are priced as text; the costs show the difference")
+        incoming, outgoing = "batch_input" if batch else "input", "batch_output" if batch else "output"
         meters = {
-            "batch_input" if batch else "input": whole - cached - written,
-            "cached_input": cached,
-            "cache_write": written,
-            "batch_output" if batch else "output": row.whole("output_tokens"),
+            **_by_modality(incoming, whole - cached - written, _uncached(row)),
+            **_by_modality("cached_input", cached, _of_modality(row, "input_cached")),
+            ("cache_write", ""): written,
+            **_by_modality(outgoing, row.whole("output_tokens"), _of_modality(row, "output")),
         }
         labels = self._labels(row)
         tier = row.text("service_tier")
-        for meter, quantity in meters.items():
+        for (meter, modality), quantity in meters.items():
             changed = {"tier": tier} if tier not in {"", "default", "standard"} else {}
             if batch and not meter.startswith("batch"):
                 changed["batch"] = "true"
+            if modality:
+                changed["modality"] = modality
             line = Line(PROVIDER, row.text("model"), meter, tuple(sorted(changed.items())), self._options.account)
             if quantity:
                 start, end = bucket.instant("start_time"), bucket.instant("end_time")
@@ -153,6 +156,7 @@ class OpenAI:
                     kind,
                     start,
                     meter,
+                    modality,
                     batch,
                     row.text("api_key_id"),
                     row.text("project_id"),
@@ -197,3 +201,22 @@ def _charge(item: str, unit: str) -> str:
     if unit in _COUNTED or (not unit and not _TOOLS.search(item)):
         return INFERENCE
     return "tools"
+
+
+def _uncached(row: Fields) -> dict[str, int]:
+    """The input of each modality besides text without its cached part; OpenAI's sums hold the cached tokens."""
+    whole, cached = _of_modality(row, "input"), _of_modality(row, "input_cached")
+    return {one: count - cached[one] for one, count in whole.items()}
+
+
+def _of_modality(row: Fields, of: str) -> dict[str, int]:
+    return {one: row.whole(f"{of}_{one}_tokens") for one in _MODALITIES}
+
+
+def _by_modality(meter: str, whole: int, parts: Mapping[str, int]) -> dict[tuple[str, str], int]:
+    """A meter's tokens by what they are: each part at most what is left of the whole, the rest is text ("")."""
+    found: dict[tuple[str, str], int] = {}
+    for modality, count in parts.items():
+        found[meter, modality] = max(0, min(count, whole))
+        whole -= found[meter, modality]
+    return {(meter, ""): whole, **found}

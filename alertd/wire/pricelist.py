@@ -36,7 +36,7 @@ from alertd.core.usage import Modifiers
 from alertd.wire.pricelist_keys import OTHERWISE, Asked, asked_of
 
 #: Units of one price, where it is not a million tokens.
-_PER: Final = {"requests": 1_000, "minutes": 60}
+_PER: Final = {"requests": 1_000, "minutes": 60, "web_searches": 1_000, "pages": 1_000}
 _MILLION: Final = 1_000_000
 #: Who is asked for a model that is named without its provider: its makers, not those who resell it.
 _MAKERS: Final = (

@@ -19,14 +19,17 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "batch_output": ("output_mtok",),
     "requests": ("requests_kcount",),
     "minutes": ("input_audio_hours", "audio_hours"),
+    "web_searches": ("web_searches_kcount",),
+    "pages": ("input_document_kpages",),
+    "characters": ("input_mchars",),
 }
-#: The same for tokens that are no text; a model without such a price bills them as text.
+#: The same for tokens that are no text; where a model has no such price, the book asks for text.
 _MODAL_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "input": ("input_{}_mtok", "input_mtok"),
-    "batch_input": ("input_{}_mtok", "input_mtok"),
-    "cached_input": ("cache_{}_read_mtok", "cache_read_mtok", "input_{}_mtok", "input_mtok"),
-    "output": ("output_{}_mtok", "output_mtok"),
-    "batch_output": ("output_{}_mtok", "output_mtok"),
+    "input": ("input_{}_mtok",),
+    "batch_input": ("input_{}_mtok",),
+    "cached_input": ("cache_{}_read_mtok", "input_{}_mtok"),
+    "output": ("output_{}_mtok",),
+    "batch_output": ("output_{}_mtok",),
 }
 #: Said where a class of tokens is billed as another.
 _AS_INPUT: Final = "no price of its own: billed as input"

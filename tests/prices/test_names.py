@@ -233,3 +233,41 @@ def test_sound_and_pictures_cost_their_own_price(book: PriceBook, model, meter, 
 def test_minutes_of_sound_and_fees_for_calls_are_priced(book: PriceBook) -> None:
     assert priced(book, "openai", "whisper-1", "minutes").of(10) == Decimal("0.06")
     assert priced(book, "perplexity", "sonar-pro", "requests").of(1_000) == 14
+
+
+@pytest.mark.parametrize(
+    ("line", "region", "dollars", "said"),
+    [
+        (("aws", SONNET), "eu-central-1", "3.3", ""),
+        (("aws", SONNET), "us-gov-west-1", "3.6", ""),
+        (("aws", "amazon.nova-lite-v1:0"), "us-east-1", "0.06", ""),
+        (("aws", "amazon.nova-lite-v1:0"), "eu-central-1", "0.06", "it may cost more in eu-central-1"),
+        (("azure", "gpt-5"), "eu", "1.375", ""),
+        (("azure", "gpt-5"), "westeurope", "1.25", "it may cost more in westeurope"),
+        (("azure", "gpt-5"), "global", "1.25", ""),
+        (("openai", "gpt-4o"), "eu", "2.5", "it may cost more in eu"),
+        (("openai", "gpt-4o"), "us-east-1", "2.5", "it may cost more in us-east-1"),
+        (("anthropic", "claude-opus-5"), "us", "5.5", ""),
+    ],
+)
+def test_a_region_beside_the_name_is_read_like_one_in_it(book: PriceBook, line, region, dollars, said) -> None:
+    price = priced(book, *line, region=region)
+    assert price.of(1_000_000) == Decimal(dollars)
+    assert said in price.assumed
+    assert bool(said) == bool(price.assumed)
+
+
+def test_hours_and_seconds_cost_what_their_minutes_cost(book: PriceBook) -> None:
+    assert priced(book, "openai", "whisper-1", "hours").of(2) == Decimal("0.72")
+    assert priced(book, "openai", "whisper-1", "seconds").of(90) == Decimal("0.009")
+
+
+def test_searches_and_pages_are_priced_by_the_thousand(book: PriceBook) -> None:
+    assert priced(book, "anthropic", "claude-haiku-4-5", "web_searches").of(1_000) == 10
+    assert priced(book, "mistral", "mistral-ocr-2512", "pages").of(1_000) == 2
+
+
+def test_pictures_of_a_model_without_a_price_for_them_cost_what_a_contract_says_of_text(book: PriceBook) -> None:
+    text = '[[price]]\nprovider = "openai"\nmodel = "gpt-4o"\ncurrency = "USD"\ninput = "2.10"'
+    own = PriceBook((read_price_file("own.toml", text), *book.layers), book.price_list, own=1)
+    assert priced(own, "openai", "gpt-4o", modality="image").of(1_000_000) == Decimal("2.1")

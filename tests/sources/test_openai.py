@@ -211,3 +211,25 @@ def test_a_hashed_key_has_one_hash_in_usage_and_costs_and_its_name_is_nowhere() 
     assert {bool(key.billed) for key, _, _ in found.buckets} == {True, False}
     assert "key_1" not in str(found.buckets)
     assert found.labels("project") == {"search"}
+
+
+def test_sound_and_pictures_are_lines_of_their_own_and_the_rest_is_text() -> None:
+    spoken = usage(input_tokens=1_100_000, input_cached_tokens=100_000, input_cache_write_tokens=0,
+                   input_audio_tokens=1_000_000, input_cached_audio_tokens=60_000, input_image_tokens=5_000,
+                   output_tokens=1_100_000, output_audio_tokens=1_000_000)  # fmt: skip
+    with serving(Organization(spoken)) as server:
+        found = held(server.url).round(SINCE, NOW)
+
+    def of(modality: str) -> Any:
+        return lambda key: dict(key.line.modifiers).get("modality", "") == modality
+
+    counts = {
+        (meter, modality): found.tokens(meter, of(modality))
+        for meter in ("input", "cached_input", "output")
+        for modality in ("", "audio", "image")
+    }
+    assert counts == {
+        ("input", ""): 55_000, ("input", "audio"): 940_000, ("input", "image"): 5_000,
+        ("cached_input", ""): 40_000, ("cached_input", "audio"): 60_000, ("cached_input", "image"): 0,
+        ("output", ""): 100_000, ("output", "audio"): 1_000_000, ("output", "image"): 0,
+    }  # fmt: skip

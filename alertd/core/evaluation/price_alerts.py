@@ -61,15 +61,14 @@ def _priced(facts: Facts, book: PriceBook, positions: Sequence[Position], survey
     lacking = {(item.provider, item.model) for position in positions for item in position.unpriced}
     lines: dict[tuple[str, str], list[Line]] = {}
     for row in facts.ledger.kinds:
-        named = (row.provider, row.model)
-        if row.billed or named in lacking or _key_of("unpriced", *named) not in facts.told:
-            continue
-        if _key_of("priced", *named) not in facts.told:
-            lines.setdefault(named, []).append(row.line)
+        if not row.billed and (row.provider, row.model) not in lacking:
+            lines.setdefault((row.provider, row.model), []).append(row.line)
     found = {
         named: used
         for named, used in lines.items()
-        if not any(isinstance(book.price(line, today), NoPrice) for line in used)
+        if _key_of("unpriced", *named) in facts.told
+        and _key_of("priced", *named) not in facts.told
+        and not any(isinstance(book.price(line, today), NoPrice) for line in used)
     }
     if not found:
         return
@@ -80,7 +79,7 @@ def _priced(facts: Facts, book: PriceBook, positions: Sequence[Position], survey
     ]
     reason = "what had no price has one now; the past is priced, too"
     details = {"occasion": "priced", "models": models, "since": _since(positions, facts.around.now)}
-    yield Alert(keys, _event(keys[0], "information", facts.around.now, reason, details))
+    yield Alert(keys, _event(keys[0], "info", facts.around.now, reason, details))
 
 
 def _disagreeing(facts: Facts, book: PriceBook) -> Iterator[Alert]:

@@ -8,7 +8,9 @@ from datetime import date
 from decimal import Decimal
 
 from alertd.core.pricing.dated import days_of_change, in_force, is_assumed
+from alertd.core.pricing.model_names import Candidate
 from alertd.core.pricing.pricelayer import Discount, Entry, Ratio
+from alertd.core.usage import Modifiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +115,25 @@ def _from_entry(entry: Entry, file: str, provider: str, model: str) -> Price:
     name = model if any("*" in name for name in entry.models) else entry.models[0]
     source = f"{file}: {entry.source}" if entry.source else file
     return Price(provider, name, entry.amount, entry.per, entry.currency, entry.since, source, entry.note)
+
+
+def refined(modifiers: Modifiers) -> str:
+    """What a line is refined by, for a reason: " of method dpo, type full"."""
+    return " of " + ", ".join(f"{name} {value}" for name, value in modifiers) if modifiers else ""
+
+
+def unplaced(place: str) -> str:
+    """What is supposed where a place is left out of account."""
+    return f"priced without its place: it may cost more in {place}"
+
+
+def merged(modifiers: Modifiers, way: Candidate) -> Modifiers:
+    """A line's modifiers and what its name says; the line's own go before."""
+    return tuple(sorted({**dict(way.modifiers), **dict(modifiers)}.items())) if way.modifiers else modifiers
+
+
+def supposed(history: History, way: Candidate) -> History:
+    """A price with what its reading supposes; a place is left out of account where the price itself names none."""
+    own = history[0].model.startswith(("regional.", "global.", f"{way.place}."))
+    said = (way.assumed, unplaced(way.place) if way.place and not own else "")
+    return supposing(history, "; ".join(part for part in said if part))

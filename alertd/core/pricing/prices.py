@@ -26,7 +26,11 @@ from alertd.core.pricing.pricehistory import (
     from_entries,
     in_part,
     joined,
+    merged,
+    refined,
+    supposed,
     supposing,
+    unplaced,
 )
 from alertd.core.pricing.pricelayer import Layer
 from alertd.core.pricing.rules import Rule, rules_for
@@ -38,6 +42,10 @@ __all__ = ["Price", "PriceBook", "PriceList", "Tariff", "Unpriced"]
 _DEEPEST: Final = 4
 #: A model that is sold has a price for one of these.
 _TELLING: Final = ("input", "output", "minutes", "training")
+#: Times that cost what minutes cost: so many times the amount, for so many times the units.
+_TIMES: Final = {"hours": (60, 1), "seconds": (1, 60)}
+#: Whose names tell a place as a part of a path; a region beside the name is read like one.
+_BY_PLACE: Final = frozenset({"aws", "azure"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +145,32 @@ class PriceBook:
             meter, modifiers = normalised(line.meter, line.modifiers)
             if meter == "training":
                 modifiers = of_training(line.model, modifiers)
-            found = self._find(line.provider, line.model, meter, modifiers)
-            found = found or self._without_place(line, meter, modifiers) or self._not_billed(line, meter)
-            self._histories[key] = found or self._why_not(line, meter, modifiers)
+            self._histories[key] = self._searched(line, meter, modifiers) or self._why_not(line, meter, modifiers)
         return self._histories[key]
 
+    def _searched(self, line: Line, meter: str, modifiers: Modifiers) -> History | None:
+        """The closest price that is known; of hours and seconds where only minutes have one."""
+        found = self._find(line.provider, line.model, meter, modifiers) or self._relaxed(line, meter, modifiers)
+        if found is None and meter in _TIMES:
+            times, per = _TIMES[meter]
+            minutes = self._searched(line, "minutes", modifiers) or ()
+            return tuple(replace(one, amount=one.amount * times, per=one.per * per) for one in minutes) or None
+        return found or self._not_billed(line, meter)
+
+    def _relaxed(self, line: Line, meter: str, modifiers: Modifiers) -> History | None:
+        """The price of tokens that are no text as text, where they have none of their own; then that of no place."""
+        rest = tuple(pair for pair in modifiers if pair[0] != "modality")
+        found = self._find(line.provider, line.model, meter, rest) if rest != modifiers else None
+        return found or self._without_place(line, meter, modifiers) or self._without_place(line, meter, rest)
+
     def _without_place(self, line: Line, meter: str, modifiers: Modifiers) -> History | None:
-        """The price without a place that no price rule knows, said as assumed."""
+        """The price by the place's own rule, else without it, said as assumed."""
         place = dict(modifiers).get("region", "")
         rest = tuple(pair for pair in modifiers if pair[0] != "region")
         if not place or self._has_places(line, meter):
             return None
+        if provider_id(line.provider) in _BY_PLACE:
+            return self._find(line.provider, f"{place}/{line.model}", meter, rest)
         found = self._find(line.provider, line.model, meter, rest)
         return found and supposing(found, unplaced(place))
 
@@ -198,8 +221,8 @@ class PriceBook:
         ways = self._ways(provider, model, depth)
         for rank in range(len(self.layers)):
             for way in ways:
-                for history in self._in_layer(rank, way, meter, _merged(modifiers, way), depth):
-                    yield _supposed(history, way)
+                for history in self._in_layer(rank, way, meter, merged(modifiers, way), depth):
+                    yield supposed(history, way)
         if (listed := self._in_list(ways, meter, modifiers)) is not None:
             yield listed
 
@@ -232,9 +255,9 @@ class PriceBook:
         for way in ways:
             if way.provider in SELF_HOSTED:
                 continue
-            found = self.price_list.history(way.provider, way.model, meter, _merged(modifiers, way))
+            found = self.price_list.history(way.provider, way.model, meter, merged(modifiers, way))
             if not isinstance(found, Unpriced):
-                return _supposed(self._discounted(len(self.layers), found), way)
+                return supposed(self._discounted(len(self.layers), found), way)
         return None
 
     def _alias(self, provider: str, model: str) -> str:
@@ -271,26 +294,5 @@ class PriceBook:
             said = ", ".join(f"{key}={value}" for key, value in modifiers)
             return Unpriced(f"{name} has a price for {meter}, but none is known for {said}", known=True)
         if any(self._find(line.provider, line.model, other, ()) for other in _TELLING):
-            return Unpriced(f"{name} is known, but has no price for {meter}{_refined(modifiers)}", known=True)
+            return Unpriced(f"{name} is known, but has no price for {meter}{refined(modifiers)}", known=True)
         return Unpriced(f"no price is known for {name}: add one to a price file")
-
-
-def _refined(modifiers: Modifiers) -> str:
-    return " of " + ", ".join(f"{name} {value}" for name, value in modifiers) if modifiers else ""
-
-
-def unplaced(place: str) -> str:
-    """What is supposed where a place is left out of account."""
-    return f"priced without its place: it may cost more in {place}"
-
-
-def _merged(modifiers: Modifiers, way: Candidate) -> Modifiers:
-    """A line's modifiers and what its name says; the line's own go before."""
-    return tuple(sorted({**dict(way.modifiers), **dict(modifiers)}.items())) if way.modifiers else modifiers
-
-
-def _supposed(history: History, way: Candidate) -> History:
-    """A price with what its reading supposes; a place is left out of account where the price itself names none."""
-    own = history[0].model.startswith(("regional.", "global.", f"{way.place}."))
-    said = (way.assumed, unplaced(way.place) if way.place and not own else "")
-    return supposing(history, "; ".join(part for part in said if part))
