@@ -33,7 +33,7 @@ from alertd.core.pricing.costing import Exchange, Tariff
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.pricing.tariffs import LedgerTariff, billing_zones
 from alertd.core.usage import Committed
-from alertd.ports import AlertRow, Clock, NewMessage, Source, SourceRow, Store, standing_of
+from alertd.ports import IMPORTED, AlertRow, Clock, NewMessage, Source, SourceRow, Store, standing_of
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,8 @@ _FORGET: Final = timedelta(days=400)
 _RECORD_PACE: Final = timedelta(milliseconds=10)
 #: So much before what is read is spared: the midnights of some zone, of a bill's month.
 _SPARED: Final = timedelta(days=2)
+#: An imported file is never too old: nothing more comes from it.
+_NEVER: Final = timedelta(days=36_500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +286,7 @@ class Evaluate:
             tariff=tariff,
             standings=standings,
             exchange=terms.exchange,
-            sources=self.views,
+            sources={**imported_views(stored, self.views, now), **self.views},
             raised=raised_amounts(state),
             commitments=[(name, one) for name, known in self._known(state, committed).items() for one in known],
             balances=terms.balances(),
@@ -350,6 +352,21 @@ def view_of(source: Source, row: SourceRow | None) -> SourceView:
         degraded=known.degraded,
         assumed=known.assumed,
     )
+
+
+def imported_views(
+    stored: Mapping[str, SourceRow], views: Mapping[str, SourceView], now: datetime
+) -> dict[str, SourceView]:
+    """Files that `alertd import` put into the ledger, as sources that are never stale.
+
+    What comes after them is for the configured sources to say; where none was ever read, they end where they end.
+    """
+    is_read_on = any(view.until is not None for view in views.values())
+    return {
+        name: SourceView(name, now if is_read_on else row.until, stale_after=_NEVER)
+        for name, row in stored.items()
+        if name.startswith(IMPORTED) and row.cursor
+    }
 
 
 def raised_amounts(state: State) -> dict[str, Amount]:

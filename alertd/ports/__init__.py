@@ -9,9 +9,19 @@ from alertd.ports.clock import Clock
 from alertd.ports.notifiers import Delivery, DeliveryError, Hearing, Living, Notifier, Receipt
 from alertd.ports.revokers import Done, Lever, Observed, Revoker, RevokerError, Target
 from alertd.ports.sources import Look, Ranked, Reading, Source, SourceError, standing_of
-from alertd.ports.store import AlertRow, NewMessage, OutboxRow, SourceRow, Store, StoreDamagedError, StoreError
+from alertd.ports.store import (
+    IMPORTED,
+    AlertRow,
+    NewMessage,
+    OutboxRow,
+    SourceRow,
+    Store,
+    StoreDamagedError,
+    StoreError,
+)
 
 __all__ = [
+    "IMPORTED",
     "AlertRow",
     "Clock",
     "Delivery",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from alertd.core.actions.act import Step
 from alertd.core.counting.counters import CounterState, Increment
@@ -14,6 +14,9 @@ from alertd.core.events import Event
 from alertd.core.usage import SeriesRow, UsageRow
 from alertd.ports.notifiers import Delivery, Receipt
 from alertd.ports.sources import Reading
+
+#: What names of files in the ledger begin with; no configured source is called so.
+IMPORTED: Final = "import:"
 
 
 class StoreError(Exception):

@@ -51,6 +51,10 @@ class Defaults:
     provider: str = ""
     currency: str = ""
     charge: str = ""
+    #: The month of rows without a time, as 2026-11.
+    month: str = ""
+    #: Whether only what is the cost is kept: the money of a bill, and not the tokens beside it.
+    only_counted: bool = False
 
 
 def own_files(defaults: Defaults) -> Callable[[Sequence[Path]], Imported]:
@@ -91,6 +95,7 @@ def _contents(path: Path, defaults: Defaults, distinct: Distinct | None) -> Cont
         provider=defaults.provider,
         account=options.account,
         currency=defaults.currency,
+        month=defaults.month,
         cached=options.cached,
         decimals=options.decimals,
         dates=options.dates,
@@ -109,7 +114,7 @@ def _contents(path: Path, defaults: Defaults, distinct: Distinct | None) -> Cont
 
 def _records(contents: Contents, defaults: Defaults) -> Iterator[Record]:
     """Usage and billed money; money that a gateway worked out itself only where the file has no tokens."""
-    for used in contents.usage:
+    for used in () if defaults.only_counted and contents.costs else contents.usage:
         line = replace(used.line, provider=provider_id(used.line.provider or defaults.provider))
         yield replace(used, line=line, labels=attributed(defaults.options, used.labels))
     for cost in contents.costs or (() if contents.usage else contents.reported):

@@ -105,3 +105,21 @@ def test_rate_replay_and_the_file_source_read_the_same_file_alike(expected: Path
         assert dict(found) == wanted["tokens"]
     if "billed" in wanted:
         assert {unit: f"{held.cost(currency=unit).normalize():f}" for unit in wanted["billed"]} == wanted["billed"]
+
+
+@pytest.mark.parametrize("expected", EXPECTED, ids=lambda path: path.name.removesuffix(".expected.json"))
+def test_a_known_layout_is_imported_into_the_ledger_once(expected: Path, tmp_path: Path, capsys) -> None:
+    wanted = json.loads(expected.read_text())
+    env = tmp_path / "my.env"
+    env.write_text(f"ALERTD_DATABASE=sqlite:///{tmp_path}/alertd.db\n")
+    command = ["import", str(fixture_of(expected)), "--as", "it", "--json", "--env-file", str(env)]
+    assert main(command) == 0
+    answer = json.loads(capsys.readouterr().out)
+    money = wanted.get("billed") or ({} if "tokens" in wanted else wanted["reported"])
+    tokens = 0 if money else sum(wanted["tokens"].values())
+    assert {unit: Decimal(sum_) for unit, sum_ in answer["billed"].items()} == {
+        unit: Decimal(sum_) for unit, sum_ in money.items()
+    }
+    assert answer["tokens"] == tokens
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)["records"] == 0

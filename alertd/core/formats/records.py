@@ -62,7 +62,7 @@ class Records:
             except ValueError as error:
                 self.sums.fault(f"line {group.line}: {error}")
         self.sums.raise_faults()
-        if not usage and not costs and not reported:
+        if not usage and not costs and not reported and not self.sums.skipped:
             raise FormatError(self._nothing())
         return Contents(
             self.plan.layout.name,

@@ -42,6 +42,7 @@ class Sums:
 
     groups: dict[Key, Group] = field(default_factory=dict)
     rows: int = 0
+    skipped: int = 0
     faults: list[str] = field(default_factory=list)
     more_faults: int = 0
 
@@ -102,6 +103,7 @@ class Reader:
                     continue
                 row = [*row, *[""] * (width - len(row))]  # noqa: PLW2901 - spreadsheets leave empty cells out
             if keep is not None and not keep(row):
+                sums.skipped += 1
                 continue
             sums.rows += 1
             try:
