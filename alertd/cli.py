@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn, TextIO
 
 from alertd import __version__
 from alertd.core.faults import SettingsError, nearest, one_of
+from alertd.terminal import plain_output, printable, raw
 
 FAULT: Final = 1
 USAGE: Final = 2
@@ -50,7 +51,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit status: 0, 1 for a fault, 2 for a wrong use."""
+    """Run one command and give its exit status: 0, 1 for a fault, 2 for a wrong use; prints no control character."""
+    with plain_output():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = _run(words)
@@ -78,8 +84,8 @@ def print_faults(error: SettingsError, stream: TextIO) -> None:
     """One line a fault; the place in bold where a person reads it."""
     bold, plain = ("\x1b[1;31m", "\x1b[0m") if coloured(stream) else ("", "")
     for fault in error.faults:
-        remedy = f"; {fault.remedy}" if fault.remedy else ""
-        stream.write(f"{bold}{fault.place}{plain}: {fault.problem}{remedy}\n")
+        place, problem, remedy = map(printable, (fault.place, fault.problem, fault.remedy))
+        raw(stream).write(f"{bold}{place}{plain}: {problem}{f'; {remedy}' if remedy else ''}\n")
 
 
 def coloured(stream: TextIO) -> bool:

@@ -6,7 +6,9 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
+
+from alertd.terminal import raw, without_controls
 
 _OWN: Final = frozenset(vars(logging.makeLogRecord({})))
 #: Libraries whose every round would be a line.
@@ -28,13 +30,24 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return without_controls(json.dumps(line, default=str, ensure_ascii=False))
+
+
+class Words(logging.Formatter):
+    """A record as a line for a person: no label moves the cursor; further lines are indented, so none is forged."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  as logging has it
+        record.message = without_controls(record.message).replace("\n", "\n    ")
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  as logging has it
+        return without_controls(super().formatException(ei))
 
 
 def set_up(*, verbose: bool = False) -> None:
     """Log to standard error; words on a terminal, JSON lines elsewhere."""
-    lines = logging.StreamHandler(sys.stderr)
-    words = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+    lines = logging.StreamHandler(raw(sys.stderr))
+    words = Words("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
     lines.setFormatter(words if sys.stderr.isatty() else JsonLines())
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[lines], force=True)
     for name in _CHATTY:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.markup import escape
 
-from alertd.commands._state import printable, with_app
+from alertd.commands._state import with_app
 from alertd.core.evaluation.record import StatusRecord, decode_records
 from alertd.core.evaluation.state import RAISED, AlertLifecycle, State
 from alertd.core.messages.figures import used_of
+from alertd.terminal import printable
 
 if TYPE_CHECKING:
     from alertd.app import App

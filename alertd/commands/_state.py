@@ -98,11 +98,6 @@ def refusal(place: str, problem: str, remedy: str) -> SettingsError:
     return SettingsError([Fault(place, problem, remedy)])
 
 
-def printable(text: str) -> str:
-    """Text from outside for a terminal: control characters as escapes, so that none moves the cursor."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-
-
 def who() -> str:
     """The name of whoever types, for the audit; a container may run under a number that has none."""
     try:

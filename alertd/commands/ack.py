@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._state import change_record, printable, refusal, who, with_store
+from alertd.commands._state import change_record, refusal, who, with_store
 from alertd.core.budgets import parse_duration
 from alertd.core.evaluation.state import (
     ACKNOWLEDGED,
@@ -21,6 +21,7 @@ from alertd.core.evaluation.state import (
     State,
 )
 from alertd.ports import Store
+from alertd.terminal import printable
 
 HELP: Final = "acknowledge an alert by its handle, or snooze it; without a handle, list the open alerts"
 EXAMPLES: Final = (

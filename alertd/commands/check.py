@@ -13,12 +13,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from alertd.app import App, database_warning
 from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.commands._console import Console
 from alertd.commands._records import evaluate_with, show_record
 from alertd.core.counting.pseudonyms import Pseudonyms
 from alertd.core.evaluation.budget_status import Survey
@@ -256,7 +256,7 @@ def _resolved(position: Position, app: App) -> dict[str, Any]:
 
 
 def _show(report: Report) -> None:
-    console = Console(highlight=False, emoji=False)
+    console = Console(highlight=False)
     for what, name, ok, said in report.rows:
         mark = "[green]ok[/green]  " if ok else "[bold red]FAIL[/bold red]"
         if ok and said.startswith(_WARNING):

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from alertd import registry
 from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.commands._console import Console
 from alertd.ports import StoreError
 from alertd.stores import backup, salvage
 from alertd.stores.moving import Held, move
@@ -185,7 +185,7 @@ def bar() -> Any:
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True, emoji=False)) as shown:
+    with Progress(*columns, console=Console(stderr=True)) as shown:
 
         def progress(name: str, done: int, total: int) -> None:
             if name not in tasks:

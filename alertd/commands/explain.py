@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from rich.console import Console
 
 from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.commands._console import Console
 from alertd.commands._records import evaluate_now, recorded, say, show_record
 from alertd.commands._state import budget_of, with_store
 from alertd.core.evaluation.record import StatusRecord
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         say(f"The last evaluation of {name} is {age(now - records[0].at)} old; alertd run may not be running.")
     if settings.dry_run:
         say("ALERTD_DRY_RUN is on: everything is evaluated, nothing is sent.")
-    console = Console(highlight=False, emoji=False)
+    console = Console(highlight=False)
     for record in records:
         own = {identity: one for identity, one in lifecycles.items() if one.key.startswith(f"{record.name}/")}
         if args.json:

@@ -6,10 +6,10 @@ import argparse
 import json
 from typing import Final
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from alertd.commands._console import Console
 from alertd.core.formats.known import known_layouts
 
 HELP: Final = "list the known layouts of usage and cost files, and by which columns each is recognised"
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     table = Table("layout", "file", "recognised by")
     for one in layouts:
         table.add_row(one.name, escape(one.title), escape(", ".join(one.recognised_by)))
-    console = Console(highlight=False, emoji=False)
+    console = Console(highlight=False)
     console.print(table)
     console.print(
         "Any other file needs a time, provider, model and tokens or cost: docs/files.md."

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._state import printable, refusal, with_store
+from alertd.commands._console import Console
+from alertd.commands._state import refusal, with_store
 from alertd.core.messages.figures import plural
 from alertd.core.pricing.priceblock import price_blocks
 from alertd.core.pricing.pricefile import PriceFileError
@@ -27,6 +27,7 @@ from alertd.core.pricing.second_opinion import Disagreement, disagreements, othe
 from alertd.core.usage import Line
 from alertd.ports import SourceError, Store
 from alertd.settings import Settings
+from alertd.terminal import printable
 from alertd.wire.pricebook import price_book
 from alertd.wire.pricelist_file import PriceListFile
 
@@ -116,7 +117,7 @@ def _row(book: PriceBook, line: Line, day: date, differing: Sequence[Disagreemen
 def _show(
     book: PriceBook, rows: Sequence[dict[str, Any]], differing: Sequence[Disagreement], blocks: Sequence[str]
 ) -> None:
-    console = Console(highlight=False, emoji=False)
+    console = Console(highlight=False)
     priced, unpriced = [row for row in rows if "price" in row], [row for row in rows if "reason" in row]
     if priced:
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)

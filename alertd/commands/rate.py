@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from rich.console import Console
-
+from alertd.commands._console import Console
 from alertd.commands._files import FILE_HELP, add_reading_arguments, month_said, read_file, said_of
 from alertd.commands._rated import Rated, as_answer, show
 from alertd.core.faults import unreadable
@@ -87,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(as_answer(rated), ensure_ascii=False))
     else:
-        show(rated, Console(emoji=False))
+        show(rated, Console())
     return 1 if isinstance(rated.converted, NoRate) else 0
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from alertd.commands._console import Console
 from alertd.commands._files import FILE_HELP, add_reading_arguments, read_file, said_of
 from alertd.commands._state import refusal
 from alertd.core.budgets import Amount, Budget, Threshold, parse_threshold, scope_text
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         _lines(records)
     else:
-        _show(records, budgets, Console(highlight=False, emoji=False))
+        _show(records, budgets, Console(highlight=False))
     return 0
 
 
@@ -136,7 +136,7 @@ def _replayed(
     except PriceFileError as error:
         raise refusal("--prices", str(error), "config/prices.example.toml shows how one is written") from error
     rates = [Rate(base, quote, rate) for (base, quote), rate in settings.fx.items()] if settings else []
-    with Progress(console=Console(stderr=True, emoji=False), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(escape(name), total=1.0)
         return replay(
             usage, budgets, book, exchange_of(rates_of(book, rates)), lambda share: bar.update(task, completed=share)

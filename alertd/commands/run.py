@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from alertd import logs
 from alertd.app import App, database_warning
 from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.commands._console import Console
 from alertd.ports import StoreDamagedError, StoreError
 from alertd.settings import Settings
 from alertd.stores import salvage
@@ -112,7 +112,7 @@ class BackfillBar:
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(),
-            console=Console(stderr=True, emoji=False),
+            console=Console(stderr=True),
             transient=True,
         )
         self._tasks: dict[str, TaskID] = {}

@@ -14,12 +14,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
 from alertd.commands._configured import add_settings_arguments, settings_of
+from alertd.commands._console import Console
 from alertd.commands._records import evaluate_now, evaluate_with, is_current, recorded
 from alertd.commands._state import budget_of, with_app, with_store
 from alertd.core.budgets import duration_text, parse_duration
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(_answer(wanted), indent=2))
     else:
-        show(wanted if args.all else wanted[:_SHOWN], len(wanted), datetime.now(UTC), Console(emoji=False))
+        show(wanted if args.all else wanted[:_SHOWN], len(wanted), datetime.now(UTC), Console())
     return 0
 
 
@@ -112,7 +113,7 @@ def _only(records: Sequence[StatusRecord], only: str | None) -> list[StatusRecor
 
 async def _watched(app: App, settings: Settings, args: argparse.Namespace, only: str | None) -> int:
     """Draws until it is cancelled. A database that does not answer is said in the table's place, and asked again."""
-    console = Console(emoji=False)
+    console = Console()
     with drawn(console) as draw:
         while True:
             try:
