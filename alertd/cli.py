@@ -34,7 +34,8 @@ class Parser(argparse.ArgumentParser):
         examples = "\n".join(f"  {line}" for line in command.EXAMPLES)
         more = f"examples:\n{examples}\n\nexit status: {command.ENDS}"
         form = argparse.RawDescriptionHelpFormatter
-        parser = cls(prog=f"alertd {name}", description=command.HELP, epilog=more, formatter_class=form)
+        plain: dict[str, Any] = {"color": False} if sys.version_info >= (3, 14) else {}  # its colours would be escaped
+        parser = cls(prog=f"alertd {name}", description=command.HELP, epilog=more, formatter_class=form, **plain)
         command.add_arguments(parser)
         return parser
 

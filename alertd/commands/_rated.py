@@ -18,6 +18,7 @@ from alertd.core.money import Money
 from alertd.core.pricing.bill import Bill, BillLine
 from alertd.core.pricing.fx import NoRate
 from alertd.core.usage import BilledCost, Line
+from alertd.terminal import printable
 
 _AT_LEAST_CENTS: Final = 2
 _SHORT: Final = {1_000_000: "1M", 1_000: "1k"}
@@ -111,10 +112,10 @@ def show(rated: Rated, console: Console) -> None:
     """The bill for people: each line, and under them their rules and the sentences that justify them."""
     reasons: dict[tuple[str, str], int] = {}
     for heading, lines in groupby(rated.bill.lines, key=_heading):
-        console.print(f"[bold]{escape(heading)}[/bold]")
+        console.print(f"[bold]{_safe(heading)}[/bold]")
         console.print(_table(lines, reasons))
     for (name, sentence), number in reasons.items():
-        console.print(f"({number}) {name}: {escape(sentence)}", highlight=False, soft_wrap=True)
+        console.print(f"({number}) {name}: {_safe(sentence)}", highlight=False, soft_wrap=True)
     for text in _summary(rated):
         console.print(text, highlight=False, soft_wrap=True)
 
@@ -131,6 +132,11 @@ def _table(lines: Iterable[BillLine], reasons: dict[tuple[str, str], int]) -> Ta
     return table
 
 
+def _safe(text: str) -> str:
+    """Names from a file: no mark-up, no control character, no line of their own."""
+    return escape(printable(text))
+
+
 def _heading(line: BillLine) -> str:
     account = f" account {line.line.account}" if line.line.account else ""
     return f"{line.month:%Y-%m} {line.price.provider}{account}"
@@ -139,7 +145,7 @@ def _heading(line: BillLine) -> str:
 def _row(line: BillLine) -> tuple[str, ...]:
     refined = " ".join(f"{name}={value}" for name, value in line.line.modifiers)
     return (
-        escape(f"{line.line.model} {line.line.meter} {refined}".rstrip()),
+        _safe(f"{line.line.model} {line.line.meter} {refined}".rstrip()),
         f"{line.quantity:,}",
         f"{line.billed_quantity:,}",
         f"{plain(line.unit_price)}/{_SHORT.get(line.price.per, f'{line.price.per:,}')}",
@@ -150,7 +156,7 @@ def _row(line: BillLine) -> tuple[str, ...]:
 def _summary(rated: Rated) -> Iterable[str]:
     at_most = rated.totals if rated.counts else rated.bill.at_most
     for (provider, model, currency), cost in rated.by_model().items():
-        yield escape(f"billed {' '.join(part for part in (provider, model) if part)}: {plain(cost)} {currency}")
+        yield _safe(f"billed {' '.join(part for part in (provider, model) if part)}: {plain(cost)} {currency}")
     for currency, total in rated.bill.totals.items() if rated.counts else ():
         yield f"by its tokens and list prices: {plain(total)} {currency}"
     for currency, total in rated.totals.items():
@@ -161,17 +167,17 @@ def _summary(rated: Rated) -> Iterable[str]:
         case Money():
             yield f"together {plain(rated.converted.amount)} {rated.converted.currency}"
         case NoRate():
-            yield f"[red]{escape(rated.converted.reason)}[/red]"
+            yield f"[red]{_safe(rated.converted.reason)}[/red]"
         case None:
             pass
     for part, costs in rated.shares.items():
-        yield escape(f"{part}: " + ", ".join(f"{plain(cost)} {currency}" for currency, cost in costs.items()))
+        yield _safe(f"{part}: " + ", ".join(f"{plain(cost)} {currency}" for currency, cost in costs.items()))
     for reason, lines in groupby(rated.bill.unpriced, key=lambda one: one.reason):
         amounts = list(lines)
         said = ", ".join(f"{one.quantity:,} {one.line.meter}" for one in amounts)
         near = ", ".join(rated.nearest.get(amounts[0].line.model, ()))
-        yield "[yellow]unpriced[/yellow] " + escape(f"{said}: {reason}" + (f"; nearest known: {near}" if near else ""))
-    yield from (escape(f"note: {note}") for note in rated.notes)
+        yield "[yellow]unpriced[/yellow] " + _safe(f"{said}: {reason}" + (f"; nearest known: {near}" if near else ""))
+    yield from (_safe(f"note: {note}") for note in rated.notes)
     if rated.blocks:
         yield "\n# to paste into a file of --prices, with the provider's figures:"
         yield from (f"\n{escape(block)}" for block in rated.blocks)

@@ -35,6 +35,7 @@ from alertd.loops.orders import Action
 from alertd.options import SourceOptions
 from alertd.ports import DeliveryError, RevokerError, SourceError, StoreError
 from alertd.settings import Settings
+from alertd.terminal import printable
 
 HELP: Final = "validate everything and reach every source, notifier and database; say what the budgets match now"
 EXAMPLES: Final = (
@@ -263,7 +264,7 @@ def _show(report: Report) -> None:
             mark, said = "[yellow]warn[/yellow]", said.removeprefix(_WARNING)  # noqa: PLW2901 - the mark says it
         indent = " " * (len(said) - len(said.lstrip(" ")))
         said = indent + clean(said, _LONGEST)  # noqa: PLW2901 - labels come from outside
-        console.print(f"{mark} {escape(f'{what} {name}'.rstrip())}:", escape(said), soft_wrap=True)
+        console.print(f"{mark} {escape(printable(f'{what} {name}'.rstrip()))}:", escape(said), soft_wrap=True)
     if report.budgets:
         _show_budgets(console, report)
     for record in report.now or ():

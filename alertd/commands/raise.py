@@ -14,6 +14,7 @@ from alertd.core.budgets import Amount, Budget, scope_text
 from alertd.core.evaluation.keys import status_name
 from alertd.core.evaluation.state import RAISED, RaisedAmount
 from alertd.ports import Store
+from alertd.terminal import printable
 
 HELP: Final = "raise a budget's amount for its current period; re-arms its thresholds"
 EXAMPLES: Final = (
@@ -49,7 +50,11 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise refusal("amount", str(error), f"for example 600 {budget.amount.unit}") from error
     said = with_store(settings, lambda store: _raise(store, budget, args.scope, amount, args.by))
-    print(json.dumps(said) if args.json else f"{said['position']}: {amount} until {said['until']}, by {args.by}")
+    print(
+        json.dumps(said)
+        if args.json
+        else f"{printable(str(said['position']))}: {amount} until {said['until']}, by {args.by}"
+    )
     return 0
 
 

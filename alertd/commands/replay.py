@@ -32,6 +32,7 @@ from alertd.core.pricing.pricefile import PriceFileError
 from alertd.core.pricing.tariffs import exchange_of
 from alertd.core.usage import BilledCost, Usage
 from alertd.settings import Settings, load_settings
+from alertd.terminal import printable
 from alertd.wire.pricebook import price_book, rates_of
 
 HELP: Final = "replay a usage file: which alerts would have come, how early, which were false, which were missed"
@@ -180,10 +181,10 @@ def _show(records: list[tuple[str, Record]], budgets: tuple[Budget, ...], consol
         projected = amount(told.projected, unit[told.budget]) if told.projected is not None else ""
         gone = f"{told.exhausted_at:%d %b}" if told.exhausted_at else ""
         spent = amount(told.spent, unit[told.budget])
-        table.add_row(f"{told.at:%Y-%m-%d %H:%M}", escape(where), told.threshold, spent, projected, gone)
+        table.add_row(f"{told.at:%Y-%m-%d %H:%M}", escape(printable(where)), told.threshold, spent, projected, gone)
     console.print(table)
     for (provider, model, meter), reason in sorted(first.unpriced.items()):
-        console.print(f"[yellow]unpriced[/yellow] {escape(f'{provider} {model} {meter}: {reason}')}")
+        console.print(f"[yellow]unpriced[/yellow] {escape(printable(f'{provider} {model} {meter}: {reason}'))}")
     rules = Table("rule", "periods", "crossings", "caught", "missed", "false", "days ahead (median)")
     for name, record in records:
         summary = record.summary()

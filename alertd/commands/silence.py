@@ -15,6 +15,7 @@ from alertd.commands._state import change_record, known_scopes, refusal, who, wi
 from alertd.core.budgets import Where, parse_duration
 from alertd.core.evaluation.state import SILENCES, Silence, State, silences_of
 from alertd.ports import Store
+from alertd.terminal import printable
 
 if TYPE_CHECKING:
     from alertd.settings import Settings
@@ -97,4 +98,5 @@ def _show(silence: Silence, *, as_json: bool) -> None:
         print(msgspec.json.encode(silence).decode())
         return
     where = ", ".join(f"{label}={','.join(patterns)}" for label, patterns in silence.where.items()) or "everything"
-    print(f"{silence.id}: {where} until {silence.until:%Y-%m-%d %H:%M} UTC, by {silence.by}: {silence.reason}")
+    until = f"until {silence.until:%Y-%m-%d %H:%M} UTC"
+    print(printable(f"{silence.id}: {where} {until}, by {silence.by}: {silence.reason}"))

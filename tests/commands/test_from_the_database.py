@@ -87,7 +87,7 @@ def test_ack_alone_lists_the_open_alerts_with_their_handles_and_no_control_chara
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("aaaaaa  warning ")
     assert "\x1b" not in line
-    assert "\\x1b[2Ja" in line
+    assert "\\u001b[2Ja" in line
     assert main(["ack", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["handle"] == "aaaaaa"
     assert main(["ack", "aaaaaa", "--by", "ana"]) == 0
