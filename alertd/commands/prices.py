@@ -130,12 +130,16 @@ def _show(
         console.print("No usage is stored yet: prices are shown for what is used.")
     for one in differing:
         console.print(f"[yellow]disagree[/yellow] {escape(printable(one.said))}", soft_wrap=True)
-    for row in unpriced:
-        near = f"; nearest known: {', '.join(row['nearest'])}" if row["nearest"] else ""
-        console.print(f"[yellow]unpriced[/yellow] {escape(printable(row['reason'] + near))}", soft_wrap=True)
+    for said in dict.fromkeys(map(_unpriced, unpriced)):
+        console.print(f"[yellow]unpriced[/yellow] {escape(printable(said))}", soft_wrap=True)
     if blocks:
         print("\n# to paste into a file of ALERTD_PRICES__FILES, with the provider's figures:\n")
         print("\n\n".join(blocks))
+
+
+def _unpriced(row: dict[str, Any]) -> str:
+    near = f"; nearest known: {', '.join(row['nearest'])}" if row["nearest"] else ""
+    return f"{row['reason']}{near}"
 
 
 def _cells(row: dict[str, Any], *, with_other: bool) -> tuple[str, ...]:

@@ -173,7 +173,7 @@ class PricesOptions(Options):
     )
     list_file: Path | None = Field(
         None,
-        description="genai-prices' data (its data.json) as a file that a job refreshes, in place of what ships with it",
+        description="genai-prices' data (its data.json) as a file that a job refreshes, before what ships with it",
         examples=["/var/lib/alertd/prices.json"],
     )
     update_url: Address = Field(

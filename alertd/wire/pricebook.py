@@ -10,17 +10,17 @@ from alertd import prices
 from alertd.core.pricing.fx import Rate, Rates
 from alertd.core.pricing.pricefile import PriceFileError, read_price_file
 from alertd.core.pricing.pricelayer import Layer
-from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.prices import PriceBook, PriceList
 from alertd.wire.bounded import read_text
 from alertd.wire.litellm_prices import LitellmPrices, litellm_prices
 from alertd.wire.pricelist import GenaiPrices
-from alertd.wire.pricelist_file import genai_prices_of
+from alertd.wire.pricelist_file import Lists, genai_prices_of
 
 
 def price_book(own_files: Sequence[Path] = (), second_opinion: str = "", list_file: Path | None = None) -> PriceBook:
     """The user's files (the first named wins), then the built-in ones, then genai-prices. Raises PriceFileError.
 
-    `list_file` is genai-prices' data in place of what ships with it, where the file is there; `second_opinion` is
+    `list_file` is genai-prices' data, before what ships with it, where the file is there; `second_opinion` is
     LiteLLM's table, or `litellm` for the one of an installed package.
     """
     own = [_read(path.name, path) for path in own_files]
@@ -35,10 +35,10 @@ def _second(where: str) -> LitellmPrices:
         raise PriceFileError(where, [str(error).removeprefix(f"{where} ")]) from error
 
 
-def _listed(file: Path | None) -> GenaiPrices:
-    """The list in a file; what ships where there is no file yet."""
+def _listed(file: Path | None) -> PriceList:
+    """The list in a file, below it what ships; the latter alone where there is no file yet."""
     try:
-        return genai_prices_of(file) if file is not None else GenaiPrices()
+        return Lists(genai_prices_of(file), GenaiPrices()) if file is not None else GenaiPrices()
     except FileNotFoundError:
         return GenaiPrices()
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,8 @@ from typing import Final
 from genai_prices.data_snapshot import DataSnapshot
 from genai_prices.types import _providers_from_raw
 
+from alertd.core.pricing.prices import Price, PriceList, Unpriced
+from alertd.core.usage import Modifiers
 from alertd.ports import SourceError
 from alertd.wire.bounded import read_text
 from alertd.wire.http import MEGABYTE, Access, Http
@@ -19,6 +22,31 @@ from alertd.wire.pricelist import GenaiPrices
 _FEWEST: Final = 5
 _LARGEST: Final = 32 * MEGABYTE
 _ACCESS: Final = Access(timeout=timedelta(seconds=60))
+
+
+class Lists:
+    """Several lists, the first one that has a price wins: a file that lacks a provider takes nothing away."""
+
+    def __init__(self, *lists: PriceList) -> None:
+        self._lists = lists
+
+    @property
+    def version(self) -> str:
+        """Which lists they are, the strongest first."""
+        return ", then ".join(one.version for one in self._lists)
+
+    def names(self) -> Iterator[str]:
+        """Every model that any of them names."""
+        return (name for one in self._lists for name in one.names())
+
+    def history(self, provider: str, model: str, meter: str, modifiers: Modifiers) -> tuple[Price, ...] | Unpriced:
+        """The first list's history of a meter, or why the last has none."""
+        found: tuple[Price, ...] | Unpriced = Unpriced("there is no list")
+        for one in self._lists:
+            found = one.history(provider, model, meter, modifiers)
+            if not isinstance(found, Unpriced):
+                break
+        return found
 
 
 def genai_prices_of(file: Path) -> GenaiPrices:

@@ -26,6 +26,8 @@ TABLE = {
     "azure/eu/gpt-5": {"litellm_provider": "azure", "mode": "chat", "input_cost_per_token": 1.375e-06},
     "deepseek/deepseek-v4-pro": {"litellm_provider": "deepseek", "mode": "chat", "input_cost_per_token": 1.32e-06},
     "gpt-realtime": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_audio_token": 3.2e-05},
+    "ft:gpt-4.1-mini-2025-04-14": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 8e-07},
+    "gpt-4.1-mini": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 4e-07},
     "whisper-1": {"litellm_provider": "openai", "mode": "audio_transcription", "input_cost_per_second": 0.0002},
     "gpt-9": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 7e-06,
               "output_cost_per_token": 2.1e-05},
@@ -50,17 +52,18 @@ def test_prices_that_differ_by_more_than_a_tenth_are_named_and_no_others(table: 
         price_book((), str(table)),
         Line("openai", "gpt-4o", "input"),
         Line("openai", "gpt-4o", "output"),  # 8% more
-        Line("openai", "gpt-4o-2024-08-06", "cached_input"),
+        Line("openai", "gpt-4o", "cached_input"),
         Line("x-ai", "grok-code-fast-1", "input"),
         Line("azure", "azure/eu/gpt-5", "input"),
         Line("deepseek", "deepseek-v4-pro", "input"),  # within the hours of the day
         Line("openai", "gpt-realtime", "input", (("modality", "audio"),)),
         Line("openai", "whisper-1", "minutes"),
         Line("scaleway", "llama-3.3-70b-instruct", "input"),  # euros in dollars there
+        Line("openai", "ft:gpt-4.1-mini-2025-04-14:acme::x", "input"),  # the fine-tuned one, not its base
         Line("openai", "gpt-9", "input"),  # ours has none: unpriced, no disagreement
     )
     assert found == {
-        ("gpt-4o-2024-08-06", "cached_input"): (Decimal("1.25"), Decimal("0.625")),
+        ("gpt-4o", "cached_input"): (Decimal("1.25"), Decimal("0.625")),
         ("grok-code-fast-1", "input"): (Decimal("0.2"), Decimal(1)),
         ("whisper-1", "minutes"): (Decimal("0.006"), Decimal("0.012")),
     }
@@ -100,7 +103,7 @@ def test_what_is_no_table_is_a_fault_with_a_remedy(tmp_path: Path, text: str, sa
         price_book((), str(tmp_path / "t.json"))
 
 
-def test_genai_prices_data_as_a_file_takes_the_place_of_what_ships(tmp_path: Path) -> None:
+def test_genai_prices_data_as_a_file_goes_before_what_ships(tmp_path: Path) -> None:
     file = tmp_path / "data.json"
     assert price_book((), "", file).price_list is not None  # not there yet: what ships is used
     raw = [{"id": f"p{number}", "name": "P", "api_pattern": "p", "models": []} for number in range(5)]
@@ -114,7 +117,9 @@ def test_genai_prices_data_as_a_file_takes_the_place_of_what_ships(tmp_path: Pat
     assert isinstance(price, Price)
     assert price.amount == 7
     assert price.source.startswith("genai-prices of 20")
-    assert isinstance(book.price(Line("openai", "gpt-4o", "input"), DAY), Unpriced)
+    shipped = book.price(Line("openai", "gpt-4o", "input"), DAY)  # what the file lacks is not taken away
+    assert isinstance(shipped, Price)
+    assert shipped.source.startswith("genai-prices 0")
     for wrong in ("{}", "[1]", "[]", "nothing"):
         file.write_text(wrong)
         with pytest.raises(PriceFileError, match="data.json"):
@@ -147,6 +152,7 @@ def test_the_block_to_paste_prices_what_had_no_price(table: Path, lines, second:
         price = own.price(line, DAY)
         assert isinstance(price, Price), price.reason
         assert price.amount > 0
+        assert "known of" not in price.assumed
     assert list(price_blocks(own, lines, DAY)) == []
 
 

@@ -101,6 +101,6 @@ def _row(event: Event, model: str, provider: str) -> Line:
     nearest = next((item.nearest for item in items if item.nearest), "")
     by: Line = (plain(" ("), name(provider), plain(")")) if provider else ()
     hint: Line = (plain("nearest known: "), name(nearest)) if nearest else ()
-    reason = next((clean(item.reason).partition(":")[0] for item in items if item.reason), "")
+    reason = next((clean(item.reason).partition(": ")[0] for item in items if item.reason), "")
     reason = "" if clean(model) in reason else reason  # "no price is known for ..." is the headline
     return joined([(name(model), *by, plain(f": {meters}")), (plain(reason),) if reason else (), hint], "; ")

@@ -68,6 +68,9 @@ def _spellings(name: str) -> Iterator[Spelling]:
         yield Spelling(base, f"priced as {base}: {said}" if said else assumed)
     if tuned := _TUNED.match(plain):
         base = tuned["base"] or tuned["azure"]
+        if tuned["base"]:
+            yield Spelling(f"ft:{base}")
+            yield Spelling(f"ft:{without_snapshot(base)}")
         said = "a fine-tuned model may cost more" if tuned["base"] else "the hosting of a fine-tuned model is not in it"
         for one in (base, without_snapshot(base)):
             yield Spelling(one, f"priced as {base}: {said}")

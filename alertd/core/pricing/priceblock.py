@@ -13,6 +13,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
+from alertd.core.pricing.model_names import is_opaque
 from alertd.core.pricing.modifiers import normalised, of_training
 from alertd.core.pricing.prices import Price, PriceBook, Unpriced
 from alertd.core.pricing.second_opinion import other_price, price_text
@@ -22,6 +23,8 @@ from alertd.core.usage import METERS, Line, Modifiers
 _TOKENS: Final = ("input", "cached_input", "output")
 _PER: Final = {"requests": 1_000, "minutes": 1}
 _MILLION: Final = 1_000_000
+#: What an identifier of Bedrock is supposed to stand for until its owner says: the model that most use there.
+_SUPPOSED: Final = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 
 
 def price_blocks(book: PriceBook, lines: Iterable[Line], day: date) -> Iterator[str]:
@@ -36,9 +39,24 @@ def price_blocks(book: PriceBook, lines: Iterable[Line], day: date) -> Iterator[
         key = (line.provider, line.model, modifiers, _PER.get(meter, _MILLION))
         wanted.setdefault(key, []).append(meter)
     for (provider, model, modifiers, per), meters in wanted.items():
+        if is_opaque(model):
+            yield _alias(provider, model)
+            continue
         plain = modifiers == () and set(meters) & set(_TOKENS)
         named = dict.fromkeys((*meters, *_TOKENS) if plain and not _is_priced(book, provider, model, day) else meters)
         yield _block(book, Line(provider, model, "", modifiers), list(named), per, day)
+
+
+def _alias(provider: str, model: str) -> str:
+    """A block for an identifier that stands for a model: which one, only its owner knows."""
+    return "\n".join(
+        (
+            "[[alias]] # put the model that is behind it",
+            f"provider = {_text(provider or 'aws')}",
+            f"model = {_text(model.lower())}",
+            f"of = {_text(_SUPPOSED)}",
+        )
+    )
 
 
 def _is_priced(book: PriceBook, provider: str, model: str, day: date) -> bool:

@@ -54,8 +54,8 @@ def other_price(book: PriceBook, line: Line, per: int, day: date) -> Price | Non
 def _of_second(second: PriceList, line: Line, day: date) -> Price | None:
     meter, modifiers = normalised(line.meter, line.modifiers)
     for way in candidates(line.provider, line.model):
-        if way.elsewhere or way.place:
-            continue
+        if way.elsewhere or way.place or way.assumed:
+            continue  # the same model, or none
         given = tuple(sorted({**dict(way.modifiers), **dict(modifiers)}.items()))
         found = second.history(way.provider, way.model, meter, given)
         if not isinstance(found, Unpriced):
