@@ -26,19 +26,19 @@ from alertd.core.evaluation.system_alerts import announce_configuration, announc
 from alertd.core.faults import SettingsError
 from alertd.core.messages.figures import plural
 from alertd.core.pricing.pricefile import PriceFileError
-from alertd.loops.act import Actor, Seen
 from alertd.loops.collect import Collect
+from alertd.loops.config_watch import Watch
 from alertd.loops.deliver import Deliver
 from alertd.loops.evaluate import Evaluate
-from alertd.loops.interactions import Presses, Switchboard
-from alertd.loops.living import Follow, Scene
+from alertd.loops.execute import Actor, Seen
+from alertd.loops.interactions import InteractionDeps, InteractionLoop
+from alertd.loops.live_messages import LiveMessageInputs, LiveMessageLoop
+from alertd.loops.maintenance import Maintenance
 from alertd.loops.runner import Rounds, Runner
-from alertd.loops.upkeep import Upkeep
-from alertd.loops.watch import Watch
-from alertd.parts import Parts, assembled, fallbacks_of, orders_of, terms_of
+from alertd.parts import Parts, action_config, assembled, fallbacks_of, terms_of
 from alertd.ports import Clock, SourceError, Store, StoreDamagedError
 from alertd.settings import Settings
-from alertd.shown import COLLECT, lanes_of, loops_of, standings_of
+from alertd.shown import COLLECT, budget_statuses_of, lanes_of, loops_of
 from alertd.stores.volume import unmounted
 from alertd.timetable import Timetable
 from alertd.web.application import ListenError, View, WebServer, build, is_loopback
@@ -51,7 +51,7 @@ _DRAIN_SECONDS: Final = 6.0
 #: An approval, or a lease that ran out, waits no longer than this.
 _ACT_EVERY: Final = timedelta(seconds=5)
 _PRUNE_EVERY: Final = timedelta(hours=6)
-#: How often living messages are looked at; what is shown in them changes less often.
+#: How often live messages are looked at; what is shown in them changes less often.
 _FOLLOW_EVERY: Final = timedelta(seconds=15)
 _FOLLOW: Final = "follow"
 #: How often it is looked whether the price list is due.
@@ -86,14 +86,18 @@ class App:
         self.runner = Runner(self.clock, damaged=self._damaged)
         self._damage: StoreDamagedError | None = None
         self.parts = assembled(settings, self.store, self.clock, progress)
-        self.judge = Evaluate(self.store, self.clock, terms_of(self.parts), self._wake_deliver, record_evaluation)
+        self.evaluation = Evaluate(self.store, self.clock, terms_of(self.parts), self._wake_deliver, record_evaluation)
         self.deliver = self._deliverer()
         self.actor = Actor(
-            self.store, self.clock, orders_of(self.parts, self.judge.terms, self.clock), self._seen, self._wake_deliver
+            self.store,
+            self.clock,
+            action_config(self.parts, self.evaluation.terms, self.clock),
+            self._seen,
+            self._wake_deliver,
         )
-        self.follow = Follow(self.store, self.clock, self._scene)
-        self.upkeep = Upkeep(self.store, self.clock, self._needless)
-        self.presses = Presses(self.store, self.clock, self._switchboard(), self._hasten_following)
+        self.follow = LiveMessageLoop(self.store, self.clock, self._scene)
+        self.maintenance = Maintenance(self.store, self.clock, self._obsolete_before)
+        self.interactions = InteractionLoop(self.store, self.clock, self._switchboard(), self._refresh_live_messages)
         self._load = load
         self._progress = progress
         self._served = served
@@ -122,7 +126,7 @@ class App:
         self._schedule()
         self._timetable.start()
         delivering = asyncio.create_task(self.deliver.run(self._stop), name="deliver")
-        hearing = asyncio.create_task(self.presses.run(self._stop), name="presses")
+        hearing = asyncio.create_task(self.interactions.run(self._stop), name="presses")
         minding = asyncio.create_task(self._mind_the_clock(), name="clock")
         try:
             await self._stop.wait()
@@ -165,8 +169,8 @@ class App:
             return
         self._faults = ()
         old, self.parts = self.parts, parts
-        self.judge.terms = terms_of(parts)
-        self.actor.orders = orders_of(parts, self.judge.terms, self.clock)
+        self.evaluation.terms = terms_of(parts)
+        self.actor.orders = action_config(parts, self.evaluation.terms, self.clock)
         self.deliver.replace(parts.notifiers, fallbacks_of(parts.settings))
         self.deliver.held = parts.settings.dry_run
         self.deliver.command_options = parts.settings.command_options
@@ -194,19 +198,19 @@ class App:
 
     async def _tell_faults(self) -> None:
         """Announce that the configuration was refused, or is sound again: once each."""
-        await self.judge.tell(lambda state: announce_configuration(self._faults, state, self.clock.now()))
+        await self.evaluation.announce(lambda state: announce_configuration(self._faults, state, self.clock.now()))
 
     async def _tell_damage(self) -> None:
         """Announce that the database was damaged and made anew."""
-        await self.judge.tell(lambda state: announce_damage(state, self.clock.now()))
+        await self.evaluation.announce(lambda state: announce_damage(state, self.clock.now()))
 
-    def _needless(self, now: datetime) -> datetime | None:
+    def _obsolete_before(self, now: datetime) -> datetime | None:
         """Before when usage is to be deleted; None where it is kept for good."""
         retention = self.parts.settings.retention
-        return None if retention is None else self.judge.needless_before(now, retention)
+        return None if retention is None else self.evaluation.obsolete_before(now, retention)
 
     def _seen(self) -> Seen | None:
-        facts, latest = self.judge.facts, self.judge.latest
+        facts, latest = self.evaluation.facts, self.evaluation.latest
         return None if facts is None or latest is None else Seen(facts, latest.positions)
 
     def _deliverer(self) -> Deliver:
@@ -249,10 +253,10 @@ class App:
             started=self._started,
             version=__version__,
             records=self.store,
-            standings=lambda: standings_of(self.judge),
+            standings=lambda: budget_statuses_of(self.evaluation),
             loops=lambda: loops_of(self.runner, self._timetable, self.parts.collects),
-            book=lambda: self.judge.terms.book,
-            lines=lambda: {row.line for row in self.judge.ledger.series if not row.billed},
+            book=lambda: self.evaluation.terms.book,
+            lines=lambda: {row.line for row in self.evaluation.ledger.series if not row.billed},
             faults=lambda: self._faults,
             lanes=lambda: lanes_of(self.deliver),
             actions=lambda: [action.terms for _, action in sorted(self.actor.orders.actions.items())],
@@ -260,22 +264,22 @@ class App:
             dry_run=self.parts.settings.dry_run,
         )
 
-    def _scene(self) -> Scene:
-        """What living messages show; nothing in dry run."""
-        latest, settings = self.judge.latest, self.parts.settings
+    def _scene(self) -> LiveMessageInputs:
+        """What live messages show; nothing in dry run."""
+        latest, settings = self.evaluation.latest, self.parts.settings
         if latest is None or settings.dry_run:
-            return Scene((), {})
-        return Scene(latest.positions, self.parts.notifiers, settings.public_url, settings.command_options)
+            return LiveMessageInputs((), {})
+        return LiveMessageInputs(latest.positions, self.parts.notifiers, settings.public_url, settings.command_options)
 
-    def _switchboard(self) -> Switchboard:
-        return Switchboard(
+    def _switchboard(self) -> InteractionDeps:
+        return InteractionDeps(
             notifiers=lambda: self.parts.notifiers,
             terms=lambda: {name: action.terms for name, action in self.actor.orders.actions.items()},
             write=self.actor.write,
             lost=self.actor.lost,
         )
 
-    def _hasten_following(self) -> None:
+    def _refresh_live_messages(self) -> None:
         """Somebody pressed a button: what it changed is shown at once."""
         self._timetable.hasten(_FOLLOW)
 
@@ -286,7 +290,7 @@ class App:
         self.deliver.wake()
 
     def _schedule(self) -> None:
-        """One job a source, then upkeep; the judge follows every reading and runs at least every poll interval."""
+        """One job a source, then upkeep; the evaluation follows every reading and runs at least every poll interval."""
         every = self._timetable.every
         for name, collect in self.parts.collects.items():
             every(collect.source.interval, f"{COLLECT}{name}", self._collect_and_judge(name, collect))
@@ -318,10 +322,10 @@ class App:
         self.runner.rounds.setdefault(name, Rounds()).skipped += 1
 
     async def _judge(self) -> None:
-        if not await self.runner.run("evaluate", self.judge.tick):
+        if not await self.runner.run("evaluate", self.evaluation.tick):
             if error := self.runner.rounds["evaluate"].last_error:
-                await self.runner.run("announce", lambda: self.judge.failed(error))
-        elif self.judge.sees() and self.deliver.heard():
+                await self.runner.run("announce", lambda: self.evaluation.failed(error))
+        elif self.evaluation.has_fresh_data() and self.deliver.heard():
             self._beat()
 
     def _beat(self) -> None:
@@ -338,7 +342,7 @@ class App:
         await self.runner.run("act", self.actor.tick)
 
     async def _keep_up(self) -> None:
-        await self.runner.run("upkeep", self.upkeep.tick)
+        await self.runner.run("upkeep", self.maintenance.tick)
 
     async def _refresh_prices(self) -> None:
         """Fetch the price list where that is asked for and due; the changed file is then read like any other."""

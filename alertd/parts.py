@@ -12,9 +12,9 @@ from alertd.core.evaluation.values import Alert, Policy
 from alertd.core.events import Event
 from alertd.core.pricing.fx import Rate
 from alertd.core.pricing.tariffs import exchange_of
+from alertd.loops.action_config import ActionConfig, action_of, secrets_of
 from alertd.loops.collect import Collect, earliest_needed
 from alertd.loops.evaluate import Terms
-from alertd.loops.orders import Orders, action_of, secrets_of
 from alertd.options import RevokerOptions
 from alertd.ports import Clock, NewMessage, Notifier, Revoker, Source, Store
 from alertd.settings import Settings
@@ -64,7 +64,7 @@ def assembled(settings: Settings, store: Store, clock: Clock, progress: Callable
 
 
 def terms_of(parts: Parts) -> Terms:
-    """What the judge is to go by. Raises PriceFileError."""
+    """What the evaluation is to go by. Raises PriceFileError."""
     settings, collects = parts.settings, parts.collects
     lists = settings.price_lists
     book = price_book(settings.prices, lists.second_opinion, lists.file)
@@ -86,7 +86,7 @@ def terms_of(parts: Parts) -> Terms:
     )
 
 
-def orders_of(parts: Parts, terms: Terms, clock: Clock) -> Orders:
+def action_config(parts: Parts, terms: Terms, clock: Clock) -> ActionConfig:
     """What the act loop may do: the actions, and how their messages find their way."""
     others = {secret: f"sources.{name}" for name, (_, o) in parts.settings.sources.items() for secret in secrets_of(o)}
     configured = parts.settings.actions.items()
@@ -101,7 +101,7 @@ def orders_of(parts: Parts, terms: Terms, clock: Clock) -> Orders:
         routed = route([Alert((event.id,), event) for event in events], budgets, terms.receivers, quiet)
         return [NewMessage(m.key, m.notifier, m.conversation, m.events, m.not_before) for m in routed]
 
-    return Orders(actions, (*others, *own), parts.settings.dry_run, messages)
+    return ActionConfig(actions, (*others, *own), parts.settings.dry_run, messages)
 
 
 def sources_of(settings: Settings) -> dict[str, Source]:

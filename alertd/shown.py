@@ -1,4 +1,4 @@
-"""What pages, metrics and probes are shown of the loops: their rounds, the ways of the messages, the last judgement."""
+"""What pages, metrics and probes show of the loops: their rounds, the queues of messages, the last evaluation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alertd.loops.deliver import Deliver
 from alertd.loops.evaluate import Evaluate
 from alertd.loops.runner import Rounds, Runner
 from alertd.timetable import Timetable
-from alertd.web.view import Lane, Loop, Standings
+from alertd.web.view import BudgetStatuses, Lane, Loop
 
 #: The name of the round that reads a source begins so.
 COLLECT: Final = "collect "
@@ -43,10 +43,14 @@ def lanes_of(deliver: Deliver) -> list[Lane]:
     ]
 
 
-def standings_of(judge: Evaluate) -> Standings:
-    """Where everything stood at the last judgement; nothing before the first."""
-    latest = judge.latest
-    return Standings() if latest is None else Standings(judge.judged, latest.positions, judge.views)
+def budget_statuses_of(evaluation: Evaluate) -> BudgetStatuses:
+    """Where everything stood at the last evaluation; nothing before the first."""
+    latest = evaluation.latest
+    return (
+        BudgetStatuses()
+        if latest is None
+        else BudgetStatuses(evaluation.evaluated_at, latest.positions, evaluation.views)
+    )
 
 
 def _loop(name: str, seen: Rounds, timetable: Timetable, collects: Mapping[str, Collect]) -> Loop:

@@ -12,8 +12,8 @@ from typing import Any, Final
 from alertd.core.evaluation.routing import Receiver, route
 from alertd.core.evaluation.state import LIFECYCLES, AlertLifecycle, State
 from alertd.loops.deliver import Deliver
-from alertd.loops.interactions import Presses, Switchboard
-from alertd.loops.living import Follow, Scene
+from alertd.loops.interactions import InteractionDeps, InteractionLoop
+from alertd.loops.live_messages import LiveMessageInputs, LiveMessageLoop
 from alertd.notifiers.slack import Options, Slack
 from alertd.ports import NewMessage, Notifier, Store
 from alertd.stores.memory import MemoryStore
@@ -39,8 +39,10 @@ class Room:
         self.mail = Channel("mail", people=True)
         self.notifiers: dict[str, Notifier] = {"ops": self.slack, "mail": self.mail}
         self.deliver = Deliver(self.store, self.notifiers, self.clock, {"ops": "mail"}, jitter=lambda: 0.5)
-        self.follow = Follow(self.store, self.clock, self._scene)
-        self.presses = Presses(self.store, self.clock, Switchboard(lambda: self.notifiers, dict, self._write))
+        self.follow = LiveMessageLoop(self.store, self.clock, self._scene)
+        self.presses = InteractionLoop(
+            self.store, self.clock, InteractionDeps(lambda: self.notifiers, dict, self._write)
+        )
 
     async def look(self, *, minutes: float = 0) -> None:
         """Time passes; what is new is judged and sent; what has moved is shown."""
@@ -69,7 +71,7 @@ class Room:
         return life
 
     async def learn(self) -> None:
-        """The judge reads what was written meanwhile, as it does before each look."""
+        """The evaluation reads what was written meanwhile, as it does before each look."""
         self.world.state = State.of(await self.store.memory())
 
     @asynccontextmanager
@@ -86,8 +88,8 @@ class Room:
     async def close(self) -> None:
         await self.slack.close()
 
-    def _scene(self) -> Scene:
-        return Scene(self.world.judged().positions, self.notifiers, "https://alertd.example.com")
+    def _scene(self) -> LiveMessageInputs:
+        return LiveMessageInputs(self.world.judged().positions, self.notifiers, "https://alertd.example.com")
 
     async def _write(self, _events: Any, steps: Any, notes: Any) -> bool:
         return await self.store.commit_decisions([], [], notes, steps)

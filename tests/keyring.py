@@ -12,8 +12,8 @@ from alertd.core.actions.consider import Refrained
 from alertd.core.actions.terms import Terms
 from alertd.core.events import Event
 from alertd.core.messages import compose, text_of
-from alertd.loops.act import Actor, Seen
-from alertd.loops.orders import Action, Orders
+from alertd.loops.action_config import Action, ActionConfig
+from alertd.loops.execute import Actor, Seen
 from alertd.ports import Done, Lever, NewMessage, Observed, Revoker, RevokerError, Store, Target
 from alertd.stores.memory import MemoryStore
 from tests.fakes import StoppedClock
@@ -96,11 +96,13 @@ class Acting:
         lever = keyring.lever
         given = {"mode": "approve", "what": lever.what, "grade": lever.grade, "reversible": lever.reversible,
                  "lacks": keyring.lacks, **terms}  # fmt: skip
-        orders = Orders({name: Action(Terms(name, **given), keyring)}, ("sk-own-secret",), messages=self._messages)
+        orders = ActionConfig(
+            {name: Action(Terms(name, **given), keyring)}, ("sk-own-secret",), messages=self._messages
+        )
         return Actor(self.store, self.clock, orders, lambda: self._seen)
 
     async def round(self, *, seen: bool = True, minutes: float = 5) -> list[str]:
-        """Time passes, the judge looks, the act loop follows; what was said of actions, a state each."""
+        """Time passes, the evaluation looks, the act loop follows; what was said of actions, a state each."""
         self.clock.move(minutes=minutes)
         self.world.now = self.clock.at
         before = len(self.told)

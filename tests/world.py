@@ -1,4 +1,4 @@
-"""A small world on a stopped clock: usage is added, the judge is asked, what it says is kept. No store, no socket."""
+"""A small world on a stopped clock: usage is added and evaluated, and what comes of it is kept. No store, no socket."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from decimal import Decimal
 from typing import Any
 
 from alertd.core.budgets import Amount, Budget, Where, parse_threshold
-from alertd.core.evaluation.evaluate import assess
+from alertd.core.evaluation.evaluate import evaluate
 from alertd.core.evaluation.state import State
-from alertd.core.evaluation.values import Alert, Circumstances, Decisions, Facts, Policy, SourceView
+from alertd.core.evaluation.values import Alert, Decisions, EvaluationContext, Facts, Policy, SourceView
 from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
 from alertd.core.money import Money
 from alertd.core.periods import PeriodRule
 from alertd.core.pricing.fx import Rate, Rates
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.pricing.tariffs import LedgerTariff, exchange_of
 from alertd.core.usage import Committed
 
@@ -41,7 +41,7 @@ def budget(name: str = "research", amount: str = "500 USD", **more: Any) -> Budg
 
 
 class World:
-    """Budgets, a ledger of one source, and what the judge remembered and told."""
+    """Budgets, a ledger of one source, and what the evaluation remembered and told."""
 
     def __init__(self, *budgets: Budget, at: datetime = NOVEMBER, prices: str = PRICES) -> None:
         self.budgets = budgets
@@ -54,7 +54,7 @@ class World:
         self.catching_up: frozenset[str] = frozenset()
         self.failing: frozenset[str] = frozenset()
         self.policy = Policy()
-        self.standings: dict[str, Standing] = {}
+        self.standings: dict[str, SourceRole] = {}
         self.raised: dict[str, Amount] = {}
         self.balances: dict[str, Money] = {}
         self.rates: list[Rate] = []
@@ -105,18 +105,18 @@ class World:
         return list(decisions.alerts)
 
     def judged(self) -> Decisions:
-        """What the judge would say now; nothing is remembered."""
-        return assess(self.facts())
+        """What the evaluation would say now; nothing is remembered."""
+        return evaluate(self.facts())
 
     def facts(self) -> Facts:
-        """What the judge looks at now."""
+        """What the evaluation looks at now."""
         tariff = LedgerTariff(self.book, self.ledger, self.standings)
         exchange, standings = exchange_of(Rates(self.rates)), self.standings
-        around = Circumstances(
+        context = EvaluationContext(
             self.now, tariff, exchange, self.sources, self.raised, self.commitments, self.balances, standings=standings
         )
         known = self.told, self.state, self.catching_up, self.policy, self.book, self.failing
-        return Facts(self.budgets, self.ledger, around, *known)
+        return Facts(self.budgets, self.ledger, context, *known)
 
     def pass_time(self, **duration: float) -> None:
         """Move the clock."""

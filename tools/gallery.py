@@ -21,10 +21,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from alertd.core.charts.message_chart import story
 from alertd.core.events import Event
 from alertd.core.messages import compose
 from alertd.core.messages.samples import NOW, SAMPLES
-from alertd.core.pictures.story import story
 from alertd.notifiers import discord, teams
 from alertd.notifiers._blocks import render as blocks
 from alertd.notifiers._buttons import Seal, buttons
@@ -38,7 +38,7 @@ _TITLES: Final = {
     "certain": "An endpoint that nobody stops breaks the budget",
     "forecast": "The forecast breaks the budget", "burn_rate": "A runaway", "anomaly": "Unusual spend",
     "balance": "A prepaid credit runs low", "recovered": "Back inside", "source_stale": "Blind",
-    "living": "The message that follows a budget",
+    "live_message": "The message that follows a budget",
     "source_back": "Seeing again", "unpriced": "A model without a price", "unmatched": "A budget that matches nothing",
     "uncovered": "Spend that no budget covers", "first_start": "The first start in mid-period",
     "period_closed": "A period has closed", "digest": "The digest", "proposed": "An action waits for an answer",
@@ -164,7 +164,7 @@ def slack_page(found: list[dict[str, Any]], below: str = "") -> str:
 
 def follows_page() -> str:
     """The message that follows a budget, with its chart and buttons."""
-    living = SAMPLES["living"](NOW)
+    living = SAMPLES["live_message"](NOW)
     chart = b64encode(png(story(living[0], NOW))).decode()
     return slack_page(blocks(compose(living, NOW), picture=chart, buttons=buttons(living, _SEAL))["blocks"])
 
@@ -281,7 +281,7 @@ def _index(folder: str) -> str:
              ""]  # fmt: skip
     for kind in SAMPLES:
         lines += [f"## {_TITLES[kind]}", "", f"![Slack: {_TITLES[kind]}]({folder}/slack-{kind}.png)", ""]
-        if kind == "living":
+        if kind == "live_message":
             lines += ["With its chart and buttons, and what stands in its thread:", ""]
             lines += [f"![the message]({folder}/slack-follows.png) ![its thread]({folder}/slack-thread.png)", ""]
         if kind in MAILED:

@@ -53,7 +53,7 @@ def evaluate_now(settings: Settings) -> list[StatusRecord]:
 
 async def evaluate_with(app: App) -> list[StatusRecord]:
     """As `evaluate_now`, with components that are there."""
-    facts, decisions = await app.judge.preview()
+    facts, decisions = await app.evaluation.preview()
     records: list[StatusRecord] = import_module("alertd.web.recorded").record_evaluation(facts, decisions)
     return records
 

@@ -14,10 +14,10 @@ from alertd.core.actions.act import AWAITING, RESTORING, STUCK, VERIFIED, Act, C
 from alertd.core.actions.guards import PAUSED
 from alertd.core.actions.hindsight import hindsight
 from alertd.core.actions.interactions import BEGINS_WITHIN
-from alertd.core.actions.telling import told
+from alertd.core.actions.telling import event_of_step
 from alertd.core.budgets import parse_duration
 from alertd.core.messages.spans import clean
-from alertd.loops.act import Seen
+from alertd.loops.execute import Seen
 from alertd.ports import RevokerError, SourceError
 
 HELP: Final = "list, plan, approve, refuse, restore, disown or pause what is done to keys"
@@ -76,7 +76,7 @@ async def _list(app: App, args: argparse.Namespace) -> int:
 
 async def _plan(app: App, args: argparse.Namespace) -> int:
     """What would be done now, with what hangs on it as its provider sees it; and why not more."""
-    facts, decisions = await app.judge.preview()
+    facts, decisions = await app.evaluation.preview()
     outcome = await app.actor.preview(Seen(facts, decisions.positions))
     proposals = [move for move in outcome.moves if move.act is not None and move.act.steps == 2]  # noqa: PLR2004 - proposed just now
     rows = [{**move.act.to_json(), "provider": await _seen_by(app, move.act)} for move in proposals if move.act]
@@ -121,7 +121,7 @@ async def _approve(app: App, args: argparse.Namespace) -> int:
     if found.expires is not None and found.state == AWAITING and app.clock.now() >= found.expires:
         raise refusal(args.handle, "it has expired", "alertd actions plan says what would be done now")
     if found.state == AWAITING:
-        facts, decisions = await app.judge.preview()
+        facts, decisions = await app.evaluation.preview()
         lost = await app.actor.lost(found, Seen(facts, decisions.positions))
         if lost:
             raise refusal(args.handle, f"nothing was done: {lost}", "alertd actions plan says what would be done now")
@@ -163,7 +163,7 @@ async def _report(app: App, args: argparse.Namespace) -> int:
         since = app.clock.now() - parse_duration(args.since)
     except ValueError as error:
         raise refusal("--since", str(error), "for example --since 31d") from error
-    facts, _ = await app.judge.preview()
+    facts, _ = await app.evaluation.preview()
     found = hindsight(list((await _acts(app)).values()), facts, since)
     if args.json:
         rows = [
@@ -197,7 +197,7 @@ async def _moved(app: App, args: argparse.Namespace, what: str, **changes: Any) 
             after, step = act.after(what, app.clock.now(), args.by, args.reason, **changes)
         except CannotHappenError as error:
             raise refusal(args.handle, str(error), "alertd actions shows its history") from error
-        said = told(after, step)
+        said = event_of_step(after, step)
         if await app.actor.write((said,) if said else (), (step,), {act.note: (after.to_json(), notes[act.note][1])}):
             break
     print(json.dumps(after.to_json(), default=str) if args.json else f"{after.handle}: {after.state}, by {args.by}")

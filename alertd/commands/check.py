@@ -21,17 +21,17 @@ from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._console import Console
 from alertd.commands._records import evaluate_with, show_record
 from alertd.core.counting.pseudonyms import Pseudonyms
-from alertd.core.evaluation.budget_status import Survey
-from alertd.core.evaluation.minimum_spend import floorless
+from alertd.core.evaluation.budget_status import StatusEvaluator
+from alertd.core.evaluation.minimum_spend import unconvertible_minimums
 from alertd.core.evaluation.record import StatusRecord
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.faults import one_of
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import amount, plural
 from alertd.core.messages.spans import clean
 from alertd.core.pricing.prices import Unpriced
 from alertd.core.pricing.second_opinion import disagreements
-from alertd.loops.orders import Action
+from alertd.loops.action_config import Action
 from alertd.options import SourceOptions
 from alertd.ports import DeliveryError, RevokerError, SourceError, StoreError
 from alertd.settings import Settings
@@ -108,7 +108,7 @@ async def _check(settings: Settings) -> Report:
     )
     report.rows.append(("configuration", "", True, count))
     if settings.retention is not None:
-        before = app.judge.needless_before(app.clock.now(), settings.retention)
+        before = app.evaluation.obsolete_before(app.clock.now(), settings.retention)
         report.rows.append(("retention", "", True, f"usage that ended before {before:%Y-%m-%d} is deleted"))
     if not settings.notifiers:
         report.rows.append(
@@ -206,22 +206,24 @@ async def _source(report: Report, name: str, source: Any, now: datetime, hashes:
 
 
 async def _budgets(app: App, report: Report) -> None:
-    facts, decisions = await app.judge.preview()
-    if not app.judge.ledger.series:
+    facts, decisions = await app.evaluation.preview()
+    if not app.evaluation.ledger.series:
         said = "what each matches is shown once alertd run has read the sources"
         report.rows.append(("budgets", "", True, said))
     for position in decisions.positions:
         report.budgets.append(_resolved(position, app))
     report.rows.extend(_prices(app))
     report.rows.extend(_nobody_has(app))
-    floors = floorless(facts.budgets, facts.ledger, facts.around, Survey(facts.ledger, facts.around).costs)
+    floors = unconvertible_minimums(
+        facts.budgets, facts.ledger, facts.context, StatusEvaluator(facts.ledger, facts.context).costs
+    )
     report.rows.extend(("budget", name, True, f"{_WARNING}THRESHOLDS: {what}") for name, what in floors)
 
 
 def _prices(app: App) -> Iterator[tuple[str, str, bool, str]]:
     """What has no price, and where two price lists disagree."""
-    book, today = app.judge.terms.book, app.clock.now().date()
-    lines = sorted({replace(row.line, account="") for row in app.judge.ledger.series if not row.billed})
+    book, today = app.evaluation.terms.book, app.clock.now().date()
+    lines = sorted({replace(row.line, account="") for row in app.evaluation.ledger.series if not row.billed})
     for line in lines:
         price = book.price(line, today)
         if isinstance(price, Unpriced):
@@ -234,13 +236,13 @@ def _prices(app: App) -> Iterator[tuple[str, str, bool, str]]:
 
 def _nobody_has(app: App) -> Iterator[tuple[str, str, bool, str]]:
     """Labels that budgets are cut by and no usage has: all of it would be nobody's."""
-    known = {label for row in app.judge.ledger.series for label in row.all_labels()}
-    for budget in app.judge.terms.budgets:
+    known = {label for row in app.evaluation.ledger.series for label in row.all_labels()}
+    for budget in app.evaluation.terms.budgets:
         for label in sorted(set(budget.per) - known) if known else ():
             yield "budget", budget.name, True, f"{_WARNING}PER: no usage has the label {label}; {one_of(label, known)}"
 
 
-def _resolved(position: Position, app: App) -> dict[str, Any]:
+def _resolved(position: BudgetStatus, app: App) -> dict[str, Any]:
     budget = position.budget
     named = {name for names in budget.notify.values() for name in names}
     return {

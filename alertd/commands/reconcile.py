@@ -10,7 +10,7 @@ from typing import Final
 from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._state import with_app
-from alertd.core.billing.lookalikes import Alike
+from alertd.core.billing.duplicate_sources import DuplicateSources
 from alertd.core.billing.reconciled import AGREES, Reconciled, report
 from alertd.core.evaluation.health import compared
 
@@ -56,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
     """0 where everything agrees; 1 on a drift beyond the level, sources that look alike, or no database."""
     settings = settings_of(args)
 
-    async def compare(app: App) -> tuple[tuple[Reconciled, ...], tuple[Alike, ...]]:
-        facts, _ = await app.judge.preview()
-        return compared(facts.ledger, facts.around, args.days, args.by)
+    async def compare(app: App) -> tuple[tuple[Reconciled, ...], tuple[DuplicateSources, ...]]:
+        facts, _ = await app.evaluation.preview()
+        return compared(facts.ledger, facts.context, args.days, args.by)
 
     found, pairs = with_app(settings, compare)
     if args.json:

@@ -1,4 +1,4 @@
-"""`alertd replay`: the whole judgement over a usage file on a stopped clock: what would have come, and how right."""
+"""`alertd replay`: the whole evaluation over a usage file on a stopped clock: what would have come, and how right."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from alertd.commands._console import Console
 from alertd.commands._files import FILE_HELP, add_reading_arguments, read_file, said_of
 from alertd.commands._state import refusal
 from alertd.core.budgets import Amount, Budget, Threshold, parse_threshold, scope_text
-from alertd.core.evaluation.replay import Record, Told, replay, tried
+from alertd.core.charts.timeline import timeline
+from alertd.core.evaluation.replay import ReplayAlert, ReplayResult, replay, tried
 from alertd.core.faults import unreadable
 from alertd.core.formats.faults import FormatError
 from alertd.core.messages.figures import amount
 from alertd.core.periods import PeriodRule
-from alertd.core.pictures.timeline import timeline
 from alertd.core.pricing.fx import Rate
 from alertd.core.pricing.pricefile import PriceFileError
 from alertd.core.pricing.tariffs import exchange_of
@@ -130,7 +130,7 @@ def _replayed(
     args: argparse.Namespace,
     settings: Settings | None,
     name: str,
-) -> Record:
+) -> ReplayResult:
     """One rule's replay, with a bar on a terminal."""
     try:
         book = price_book([*args.prices, *(settings.prices if settings else ())])
@@ -144,27 +144,27 @@ def _replayed(
         )
 
 
-def _lines(records: list[tuple[str, Record]]) -> None:
+def _lines(records: list[tuple[str, ReplayResult]]) -> None:
     for name, record in records:
         rule = {"rule": name} if len(records) > 1 else {}
-        for told in record.told:
-            print(json.dumps({**rule, **_told(told)}))
+        for alert in record.alerts:
+            print(json.dumps({**rule, **_alert_of(alert)}))
         print(json.dumps({**rule, "summary": record.summary()}))
 
 
-def _told(told: Told) -> dict[str, Any]:
+def _alert_of(alert: ReplayAlert) -> dict[str, Any]:
     """An alert as the contract writes it."""
-    level = told.level
+    level = alert.level
     return {
-        "at": _instant(told.at),
-        "budget": told.budget,
-        "scope": dict(told.scope),
-        "period": told.period,
-        "basis": told.basis,
+        "at": _instant(alert.at),
+        "budget": alert.budget,
+        "scope": dict(alert.scope),
+        "period": alert.period,
+        "basis": alert.basis,
         "level": int(level) if level == level.to_integral_value() else float(level),
-        "spent": f"{told.spent:f}",
-        "projected": None if told.projected is None else f"{told.projected:f}",
-        "exhausted_at": None if told.exhausted_at is None else _instant(told.exhausted_at),
+        "spent": f"{alert.spent:f}",
+        "projected": None if alert.projected is None else f"{alert.projected:f}",
+        "exhausted_at": None if alert.exhausted_at is None else _instant(alert.exhausted_at),
     }
 
 
@@ -172,16 +172,16 @@ def _instant(at: Any) -> str:
     return str(at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"))
 
 
-def _show(records: list[tuple[str, Record]], budgets: tuple[Budget, ...], console: Console) -> None:
+def _show(records: list[tuple[str, ReplayResult]], budgets: tuple[Budget, ...], console: Console) -> None:
     first = records[0][1]
     table = Table("at", "budget", "threshold", "spent", "projected", "used up")
     unit = {budget.name: budget.amount.unit for budget in budgets}
-    for told in first.told:
-        where = " ".join(part for part in (told.budget, scope_text(told.scope)) if part)
-        projected = amount(told.projected, unit[told.budget]) if told.projected is not None else ""
-        gone = f"{told.exhausted_at:%d %b}" if told.exhausted_at else ""
-        spent = amount(told.spent, unit[told.budget])
-        table.add_row(f"{told.at:%Y-%m-%d %H:%M}", escape(printable(where)), told.threshold, spent, projected, gone)
+    for alert in first.alerts:
+        where = " ".join(part for part in (alert.budget, scope_text(alert.scope)) if part)
+        projected = amount(alert.projected, unit[alert.budget]) if alert.projected is not None else ""
+        gone = f"{alert.exhausted_at:%d %b}" if alert.exhausted_at else ""
+        spent = amount(alert.spent, unit[alert.budget])
+        table.add_row(f"{alert.at:%Y-%m-%d %H:%M}", escape(printable(where)), alert.threshold, spent, projected, gone)
     console.print(table)
     for (provider, model, meter), reason in sorted(first.unpriced.items()):
         console.print(f"[yellow]unpriced[/yellow] {escape(printable(f'{provider} {model} {meter}: {reason}'))}")

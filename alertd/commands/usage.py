@@ -91,13 +91,13 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
 
     async def work(app: App) -> _Found:
-        facts, _ = await app.judge.preview()
+        facts, _ = await app.evaluation.preview()
         ledger = Ledger()
         ledger.add_series(await app.store.series())
         month = datetime(days[0].year, days[0].month, 1, tzinfo=UTC) - _DAY
         ledger.apply((await app.store.usage(month))[0])
         assert facts.book is not None  # noqa: S101 - a daemon's facts have one
-        standings = facts.around.standings
+        standings = facts.context.standings
         tariff = LedgerTariff(facts.book, ledger, standings)
         rows = shares(ledger, tariff, days, zone, by=by, counted=counting(ledger.kinds, standings), where=where.matches)
         return _Found(columns_of(ledger.series, by), list(rows))

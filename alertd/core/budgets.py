@@ -1,4 +1,4 @@
-"""Budgets as values: an amount for a period over a scope, and what speaks for it. Nothing here judges."""
+"""Budgets as values: an amount for a period over a scope, and what speaks for it. Nothing here decides."""
 
 from __future__ import annotations
 

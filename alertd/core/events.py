@@ -11,10 +11,10 @@ any kind        late: [[source, its newest data]] that lag behind · seen_until:
 threshold       found_late: "down" (alertd was not running when it was crossed) | "correction" (late data), and
                 found_late_since: since when it was down, or the instant the level was really crossed
  burn_rate      window: "1h" · window_spent · window_usual · factor: times even pace · rising: true | false ·
-                since: instant · culprit: {label, value} · main: {label, value, share: 0 to 1} ·
+                since: instant · top_contributor: {label, value} · main: {label, value, share: 0 to 1} ·
                 requests, requests_usual: in the window · readings: [instants] · proposed: {what, handle, expires,
                 reversible: true | false}
- anomaly        window: "1d" · window_spent · usual_low, usual_high · culprit: {label, value}
+ anomaly        window: "1d" · window_spent · usual_low, usual_high · top_contributor: {label, value}
  balance        balance: what is left of the credit (`amount` is the level of the threshold)
 source_stale    source · since: last data · error · retry_every: "1m" · budgets: how many are unknown ·
                 nearest: {budget, scope: [[label, value]], spent, amount, currency} · actions_paused: true | false
@@ -24,8 +24,8 @@ recovered       of a source: source · since: blind from · until: blind to · m
 unpriced        field `unpriced`; share: of all tokens of the period, 0 to 1
 unmatched       wanted: {label: pattern text} · nearest: {label, value} · known: [values of that label], or,
                 with no budget, uncovered: {currency: amount}, uncovered_by: [{label, value, spent}] largest first
-summary         occasion: "first_start" | "period_closed" | "digest" (one event for every budget and scope) |
-                "standing" (what a living message shows; core/evaluation/live_message.py says its details) ·
+summary         summary: "first_start" | "period_closed" | "digest" (one event for every budget and scope) |
+                "live" (what a live message shows; core/evaluation/live_message.py says its details) ·
                 previous: what the period before came to · since: digest covers
                 from · alerts: how many were told in the period
 action          action: its name · state: proposed | approved | refused | executed | verified | failed | expired |

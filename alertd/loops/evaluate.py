@@ -1,4 +1,4 @@
-"""Evaluate: the ledger's changes in, the whole judgement, alerts and their messages out in one transaction.
+"""Evaluate: the ledger's changes in, the whole evaluation, alerts and their messages out in one transaction.
 
 store -> ledger (only what changed) -> assess -> route -> store.commit_decisions  (compare-and-set; a loser re-reads)
 """
@@ -17,14 +17,14 @@ from alertd.core.addresses import page_of
 from alertd.core.budgets import Amount, Budget
 from alertd.core.evaluation import system_alerts
 from alertd.core.evaluation.budget_status import HISTORY_DAYS
-from alertd.core.evaluation.evaluate import assess
+from alertd.core.evaluation.evaluate import evaluate
 from alertd.core.evaluation.forecast_calibration import widths
 from alertd.core.evaluation.keys import parse_status
 from alertd.core.evaluation.record import StatusRecord, encode_records
 from alertd.core.evaluation.routing import Receiver, quiet_until, route
 from alertd.core.evaluation.state import COMMITMENTS, CORRECTION, EPISODES, RAISED, RESTORED, State
 from alertd.core.evaluation.system_alerts import caught_up
-from alertd.core.evaluation.values import Alert, Circumstances, Decisions, Facts, Policy, SourceView
+from alertd.core.evaluation.values import Alert, Decisions, EvaluationContext, Facts, Policy, SourceView
 from alertd.core.ledger import compaction
 from alertd.core.ledger.columns import Ledger
 from alertd.core.money import Money
@@ -33,11 +33,11 @@ from alertd.core.pricing.costing import Exchange, Tariff
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.pricing.tariffs import LedgerTariff, billing_zones
 from alertd.core.usage import Committed
-from alertd.ports import IMPORTED, AlertRow, Clock, NewMessage, Source, SourceRow, Store, standing_of
+from alertd.ports import IMPORTED, AlertRow, Clock, NewMessage, Source, SourceRow, Store, role_of
 
 log = logging.getLogger(__name__)
 
-#: A judgement that another replica was quicker with is made again so often within one round.
+#: An evaluation that another replica was quicker with is made again so often within one round.
 _TRIES: Final = 3
 #: After so many failed evaluations, and at least so long, people are told that there is none any more.
 _FAILURES: Final = 3
@@ -54,7 +54,7 @@ _NEVER: Final = timedelta(days=36_500)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the configuration says, as the judge needs it; replaced as a whole on a reload."""
+    """What the configuration says, as the evaluation needs it; replaced as a whole on a reload."""
 
     budgets: Sequence[Budget]
     book: PriceBook
@@ -100,7 +100,7 @@ class Evaluate:
         self.facts: Facts | None = None
         self.ledger = Ledger()
         self.views: dict[str, SourceView] = {}
-        self.judged: datetime | None = None
+        self.evaluated_at: datetime | None = None
         self._store = store
         self._clock = clock
         self._wake_deliver = wake_deliver
@@ -112,7 +112,7 @@ class Evaluate:
         self._folded: Sequence[int] = ()
         #: What folding depends on, as of some terms and so many kinds of series.
         self._folding: tuple[Terms, int, Sequence[tzinfo], timedelta] | None = None
-        self._told: dict[str, datetime] | None = None
+        self._announced: dict[str, datetime] | None = None
         #: Since when every evaluation failed, and how many did.
         self._failing: tuple[datetime, int] | None = None
 
@@ -126,30 +126,30 @@ class Evaluate:
             behind, failing, committed = self.terms.catching_up(), self.terms.failing(), self.terms.committed()
             await self._refresh()
             facts = await self._facts(State.of(await self._store.memory()), behind, failing, committed)
-            decisions = await asyncio.to_thread(assess, facts)
+            decisions = await asyncio.to_thread(evaluate, facts)
             self.latest, self.facts = decisions, facts
             if await self._commit(decisions, facts.state, behind):
-                self.judged, self._failing = facts.around.now, None
+                self.evaluated_at, self._failing = facts.context.now, None
                 for position in decisions.positions:
                     if position.failed:
                         log.error("%s cannot be evaluated: %s", position.name, position.failed)
                 if system_alerts.is_stopped(facts.state):
-                    await self._say_stopped("")
+                    await self._announce_stopped("")
                 await self._record(facts, decisions)
                 return len(decisions.alerts)
-            known, self._told = self._told, None
-            if known == await self._store.told() and facts.state == State.of(await self._store.memory()):
+            known, self._announced = self._announced, None
+            if known == await self._store.announced_keys() and facts.state == State.of(await self._store.memory()):
                 keys = [key for alert in decisions.alerts for key in alert.keys]
                 twice = sorted({key for key in keys if keys.count(key) > 1})
                 raise NotStoredError(
                     f"an evaluation is not stored though nobody else writes; keys given twice: {twice}"
                 )
-        log.warning("another replica was quicker with its judgement; this one is left to the next round")
+        log.warning("another replica was quicker with its evaluation; this one is left to the next round")
         return 0
 
     async def _record(self, facts: Facts, decisions: Decisions) -> None:
         """Store what this evaluation came to: at once where something was announced, else at a measured pace."""
-        now, count = facts.around.now, len(decisions.positions)
+        now, count = facts.context.now, len(decisions.positions)
         if self._recorder is None:
             return
         due = self._next_record is None or now >= self._next_record
@@ -166,12 +166,12 @@ class Evaluate:
         if due:
             self._next_record = now + count * _RECORD_PACE
 
-    def sees(self) -> bool:
+    def has_fresh_data(self) -> bool:
         """Whether any source has shown something that is young enough to speak for the present."""
         now = self._clock.now()
         return any(view.until is not None and not view.stale(now) for view in self.views.values())
 
-    async def tell(self, say: Callable[[State], Decisions]) -> None:
+    async def announce(self, say: Callable[[State], Decisions]) -> None:
         """Announce what is no evaluation of the ledger; `say` makes it of the state, anew where a race was lost."""
         for _ in range(_TRIES):
             state = State.of(await self._store.memory())
@@ -184,27 +184,27 @@ class Evaluate:
         since, count = self._failing or (now, 0)
         self._failing = since, count + 1
         if count + 1 >= _FAILURES and now - since >= _FAILED_FOR:
-            await self._say_stopped(error)
+            await self._announce_stopped(error)
 
-    async def _say_stopped(self, error: str) -> None:
+    async def _announce_stopped(self, error: str) -> None:
         def say(state: State) -> Decisions:
             alerts, changed = system_alerts.stopped(error, state, self._clock.now())
             return Decisions(alerts, changed, ())
 
-        await self.tell(say)
+        await self.announce(say)
 
     async def preview(self) -> tuple[Facts, Decisions]:
-        """What a judgement would come to now, and from what; nothing is written."""
+        """What an evaluation would come to now, and from what; nothing is written."""
         behind, failing, committed = self.terms.catching_up(), self.terms.failing(), self.terms.committed()
         await self._refresh()
         facts = await self._facts(State.of(await self._store.memory()), behind, failing, committed)
-        return facts, await asyncio.to_thread(assess, facts)
+        return facts, await asyncio.to_thread(evaluate, facts)
 
     async def _refresh(self) -> None:
         """Bring the ledger in memory up to the store's. Old buckets are folded there, so that it never grows old."""
         now = self._clock.now()
         if self._loaded != now.date():
-            self._loaded, self._told = now.date(), None
+            self._loaded, self._announced = now.date(), None
             if len(await self._store.series()) < len(self.ledger.series):
                 self._folded = ()  # some were deleted: they are let go here, too
         await self._learn()
@@ -260,8 +260,8 @@ class Evaluate:
         starts = [rule.previous(rule.containing(now)).start for rule in rules]
         return min([now - timedelta(days=HISTORY_DAYS + 1), *starts])
 
-    def needless_before(self, now: datetime, retention: timedelta) -> datetime:
-        """Before when usage may be deleted: older than `retention`, and than all that a judgement reads."""
+    def obsolete_before(self, now: datetime, retention: timedelta) -> datetime:
+        """Before when usage may be deleted: older than `retention`, and than all that an evaluation reads."""
         return min(now - retention, self.reach(now) - _SPARED)
 
     async def _facts(
@@ -273,15 +273,15 @@ class Evaluate:
     ) -> Facts:
         now = self._clock.now()
         terms = self.terms
-        if self._told is None:
-            self._told = await self._store.told()
+        if self._announced is None:
+            self._announced = await self._store.announced_keys()
         stored = {row.name: row for row in await self._store.sources()}
         self.views = {name: view_of(source, stored.get(name)) for name, source in terms.sources.items()}
-        standings = {name: standing_of(source) for name, source in terms.sources.items()}
+        standings = {name: role_of(source) for name, source in terms.sources.items()}
         tariff: Tariff = LedgerTariff(terms.book, self.ledger, standings)
         if terms.correct and (known := corrections(CORRECTION.get(state))):
             tariff = CorrectedTariff(tariff, known)
-        around = Circumstances(
+        context = EvaluationContext(
             now=now,
             tariff=tariff,
             standings=standings,
@@ -292,7 +292,9 @@ class Evaluate:
             balances=terms.balances(),
             widths=widths(state),
         )
-        return Facts(terms.budgets, self.ledger, around, self._told, state, behind, terms.policy, terms.book, failing)
+        return Facts(
+            terms.budgets, self.ledger, context, self._announced, state, behind, terms.policy, terms.book, failing
+        )
 
     def _known(self, state: State, committed: Mapping[str, Sequence[Committed]]) -> dict[str, tuple[Committed, ...]]:
         """What every configured source says is certain; until it is read, what it said before the restart."""
@@ -300,19 +302,19 @@ class Evaluate:
         return stored | {name: tuple(known) for name, known in committed.items()}
 
     async def _commit(self, decisions: Decisions, state: State, behind: frozenset[str] | None = None) -> bool:
-        """`behind` names the sources that the judged ledger lacked; None where it was no judgement of the ledger.
+        """`behind` names the sources that the judged ledger lacked; None where it was not an evaluation of the ledger.
 
-        What is no judgement of the ledger is news: no backup can have told it.
+        What is not an evaluation of the ledger is news: no backup can have told it.
         """
         now = self._clock.now()
-        untold = self.terms.dry_run or (RESTORED.get(state) is not None and behind is not None)
+        withheld = self.terms.dry_run or (RESTORED.get(state) is not None and behind is not None)
         alerts = [_with_page(alert, self.terms.public_url) for alert in decisions.alerts]
-        rows = [row for alert in alerts for row in _rows(alert, now, dry_run=untold)]
+        rows = [row for alert in alerts for row in _rows(alert, now, dry_run=withheld)]
         budgets = {budget.name: budget for budget in self.terms.budgets}
         policy = self.terms.policy
         quiet = quiet_until(policy.quiet, policy.zone, now)
         messages = route(alerts, budgets, self.terms.receivers, quiet)
-        if untold:
+        if withheld:
             why = "dry run" if self.terms.dry_run else "restored from a backup, so this may have been told before"
             for message in messages:
                 log.info("%s: %s would get %s", why, message.notifier, [event.reason for event in message.events])
@@ -327,8 +329,8 @@ class Evaluate:
         outgoing = [NewMessage(m.key, m.notifier, m.conversation, m.events, m.not_before) for m in messages]
         if not await self._store.commit_decisions(rows, outgoing, state.revised(changed)):
             return False
-        if self._told is not None:
-            self._told.update((row.key, row.at) for row in rows)
+        if self._announced is not None:
+            self._announced.update((row.key, row.at) for row in rows)
         for alert in decisions.alerts:
             log.info("alert: %s", alert.event.reason, extra={"alert": alert.keys[0], "severity": alert.event.severity})
         if outgoing:
@@ -337,7 +339,7 @@ class Evaluate:
 
 
 def view_of(source: Source, row: SourceRow | None) -> SourceView:
-    """A source as the judge sees it: what it promised, and what the store knows of it."""
+    """A source as the evaluation sees it: what it promised, and what the store knows of it."""
     known = row or SourceRow(source.name)
     return SourceView(
         name=source.name,

@@ -18,7 +18,7 @@ from alertd.core.actions.terms import Terms
 from alertd.core.evaluation.interactions import APPROVE
 from alertd.core.evaluation.state import State
 from alertd.core.events import Event
-from alertd.ports import Clock, Hearing, Notifier, Press, Step, Store, StoreError
+from alertd.ports import Clock, Notifier, Press, ReceivesInteractions, Step, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _LOOK_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Switchboard:
+class InteractionDeps:
     """What a press reaches: who hears it, what is configured of actions, and what writes its answer in one go."""
 
     notifiers: Callable[[], Mapping[str, Notifier]]
@@ -37,11 +37,11 @@ class Switchboard:
     lost: Callable[[Act], Awaitable[str]] | None = None
 
 
-class Presses:
+class InteractionLoop:
     """Answers presses. `run` listens to every notifier that hears, also those that a reload adds."""
 
     def __init__(
-        self, store: Store, clock: Clock, switchboard: Switchboard, wake: Callable[[], None] = lambda: None
+        self, store: Store, clock: Clock, switchboard: InteractionDeps, wake: Callable[[], None] = lambda: None
     ) -> None:
         self._store, self._clock, self._to, self._wake = store, clock, switchboard, wake
 
@@ -50,7 +50,9 @@ class Presses:
         listening: dict[int, asyncio.Task[None]] = {}
         try:
             while not stop.is_set():
-                wanted = {id(one): one for one in self._to.notifiers().values() if isinstance(one, Hearing)}
+                wanted = {
+                    id(one): one for one in self._to.notifiers().values() if isinstance(one, ReceivesInteractions)
+                }
                 for number in [n for n, task in listening.items() if n not in wanted or _broke(task)]:
                     listening.pop(number).cancel()
                 for number in wanted.keys() - listening.keys():

@@ -116,7 +116,7 @@ def _for_alerts(events: Sequence[Event], seal: Seal) -> list[dict[str, Any]]:
 
 def _open(events: Sequence[Event]) -> tuple[list[str], list[str]]:
     """The alerts that can be acknowledged, and those that can be snoozed."""
-    lives = details.rows(events[0], "lives")
+    lives = details.rows(events[0], "open_alerts")
     if lives:
         return _ids(lives, _TO_ACKNOWLEDGE), _ids(lives, _TO_SNOOZE)
     told = [event for event in events if event.kind in {"threshold", "source_stale"} and event.severity != "info"]
@@ -135,7 +135,7 @@ def _is_handle(text: str) -> bool:
 
 def _for_acts(event: Event, seal: Seal) -> list[list[dict[str, Any]]]:
     """Approve and refuse for each act that waits: of a standing, of an alert that proposes one, of a proposal."""
-    waiting = [row for row in details.rows(event, "acts") if row.get("state") == "awaiting"]
+    waiting = [row for row in details.rows(event, "open_actions") if row.get("state") == "awaiting"]
     proposed = details.table(event, "proposed")
     if proposed:
         waiting.append(proposed)

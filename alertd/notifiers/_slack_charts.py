@@ -1,4 +1,4 @@
-"""The chart in Slack's living messages: drawn now and then, uploaded, the one before removed.
+"""The chart in Slack's live messages: drawn now and then, uploaded, the one before removed.
 
 A message without its chart is whole: nothing here is worth a failure.
 """
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from alertd.core.charts.message_chart import story
 from alertd.core.events import Event
 from alertd.core.messages import details
-from alertd.core.pictures.story import story
 from alertd.ports import DeliveryError
 from alertd.wire.pictures import png
 from alertd.wire.slack import SlackBot
@@ -21,8 +21,8 @@ from alertd.wire.slack_files import forget, upload
 log = logging.getLogger(__name__)
 
 #: The file that a message shows, and what was drawn in it: a state, and when.
-PICTURE: Final = "living.picture"
-_DRAWN: Final = "living.drawn"
+PICTURE: Final = "live.picture"
+_DRAWN: Final = "live.drawn"
 #: A curve of a month is not another one after minutes; a state that changed is drawn at once.
 _EVERY: Final = timedelta(hours=3)
 

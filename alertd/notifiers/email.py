@@ -21,9 +21,9 @@ from typing import Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from alertd.core.addresses import fill
+from alertd.core.charts.message_chart import story
 from alertd.core.events import Event
 from alertd.core.messages import Message, compose
-from alertd.core.pictures.story import story
 from alertd.notifiers._mail import html, text
 from alertd.options import NotifierOptions, Secret, TextList, revealed
 from alertd.ports import Delivery, DeliveryError, Receipt

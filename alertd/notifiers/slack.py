@@ -26,7 +26,7 @@ from alertd.core.messages import compose
 from alertd.notifiers._blocks import render
 from alertd.notifiers._buttons import Seal, buttons
 from alertd.notifiers._slack_charts import PICTURE, Charts
-from alertd.notifiers._slack_ears import Ears
+from alertd.notifiers._slack_interactions import SlackInteractions
 from alertd.notifiers._slack_search import KEY, Search
 from alertd.options import NotifierOptions, Secret, TextList, revealed
 from alertd.ports import Delivery, DeliveryError, Press, Receipt
@@ -46,7 +46,7 @@ _MESSAGE_GONE: Final = frozenset({"message_not_found", "cant_update_message", "e
 #: Slack is still looking at the picture, or somebody removed it.
 _PICTURE_NOT_READY: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "file_not_found"})
 #: What the thread of a new message still lacks, as JSON.
-_OWED: Final = "living.owed"
+_OWED: Final = "live.owed"
 _NEEDED_SCOPE: Final = "chat:write"
 _USEFUL_SCOPES: Final = {
     "chat:write.public": "post to public channels that it was not invited to",
@@ -145,10 +145,10 @@ class Slack:
         self._charts = Charts(self._bot)
         self._search = Search(self._bot)
         self._seal = Seal.of(token) if options.app_token else None
-        self._ears: Ears | None = None
+        self._ears: SlackInteractions | None = None
         if options.app_token is not None:
             spoken = options.app_token.get_secret_value()
-            self._ears = Ears(self._bot, spoken, options, users=options.users, seal=Seal.of(token))
+            self._ears = SlackInteractions(self._bot, spoken, options, users=options.users, seal=Seal.of(token))
 
     def address(self, event: Event) -> str:
         """The budget's own channel, else the notifier's filled from the labels, else its default; "" for none."""
@@ -276,4 +276,4 @@ def _is_followed(delivery: Delivery) -> bool:
 
 
 def _is_close(event: Event) -> bool:
-    return event.kind == "summary" and event.details.get("occasion") == "period_closed"
+    return event.kind == "summary" and event.details.get("summary") == "period_closed"

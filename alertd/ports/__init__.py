@@ -6,9 +6,9 @@ from alertd.core.actions.act import Step
 from alertd.core.evaluation.state import Press
 from alertd.core.usage import SeriesRow, UsageRow
 from alertd.ports.clock import Clock
-from alertd.ports.notifiers import Delivery, DeliveryError, Hearing, Living, Notifier, Receipt
+from alertd.ports.notifiers import Delivery, DeliveryError, Notifier, Receipt, ReceivesInteractions, ShowsLiveMessages
 from alertd.ports.revokers import Done, Lever, Observed, Revoker, RevokerError, Target
-from alertd.ports.sources import Look, Ranked, Reading, Source, SourceError, standing_of
+from alertd.ports.sources import Look, Ranked, Reading, Source, SourceError, role_of
 from alertd.ports.store import (
     IMPORTED,
     AlertRow,
@@ -27,9 +27,7 @@ __all__ = [
     "Delivery",
     "DeliveryError",
     "Done",
-    "Hearing",
     "Lever",
-    "Living",
     "Look",
     "NewMessage",
     "Notifier",
@@ -39,9 +37,11 @@ __all__ = [
     "Ranked",
     "Reading",
     "Receipt",
+    "ReceivesInteractions",
     "Revoker",
     "RevokerError",
     "SeriesRow",
+    "ShowsLiveMessages",
     "Source",
     "SourceError",
     "SourceRow",
@@ -51,5 +51,5 @@ __all__ = [
     "StoreError",
     "Target",
     "UsageRow",
-    "standing_of",
+    "role_of",
 ]

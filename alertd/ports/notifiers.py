@@ -84,10 +84,10 @@ class Notifier(Protocol):
 
 
 @runtime_checkable
-class Living(Protocol):
+class ShowsLiveMessages(Protocol):
     """A notifier that keeps one message a conversation up to date.
 
-    `refresh` shows how things stand (a summary of the occasion "standing") where `memory` says that there is such a
+    `refresh` shows how things stand (a summary of the summary "live") where `memory` says that there is such a
     message, and gives what to remember instead. Doing it twice shows the same. Raises DeliveryError.
     """
 
@@ -95,7 +95,7 @@ class Living(Protocol):
 
 
 @runtime_checkable
-class Hearing(Protocol):
+class ReceivesInteractions(Protocol):
     """A notifier under whose messages people press buttons.
 
     `listen` hands on what was pressed by whoever may, tells that person what came of it, and ends only by being

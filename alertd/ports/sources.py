@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.money import Money
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.usage import BilledCost, Committed, Usage
 
 
@@ -94,9 +94,9 @@ class Source(Protocol):
 class Ranked(Protocol):
     """A source that says how its figures stand beside those of others that see the same traffic."""
 
-    standing: Standing
+    standing: SourceRole
 
 
-def standing_of(source: Source) -> Standing:
+def role_of(source: Source) -> SourceRole:
     """How a source's figures stand beside others'; `auto` where it says nothing."""
-    return source.standing if isinstance(source, Ranked) else Standing()
+    return source.standing if isinstance(source, Ranked) else SourceRole()

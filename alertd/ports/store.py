@@ -132,12 +132,12 @@ class Store(Protocol):
         ...
 
     async def alerts(self, since: datetime) -> list[AlertRow]: ...
-    async def told(self) -> dict[str, datetime]:
+    async def announced_keys(self) -> dict[str, datetime]:
         """The key of every alert that was ever announced, and when."""
         ...
 
     async def memory(self) -> dict[str, tuple[Any, int]]:
-        """The judge's notes (standing episodes and the like) as JSON values with their revisions."""
+        """The evaluation's notes (standing episodes and the like) as JSON values with their revisions."""
         ...
 
     async def commit_decisions(

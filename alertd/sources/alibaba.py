@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 
 from alertd.core.billing.backlog import Come, Stretch, floored, midnight, next_midnight, stretches
 from alertd.core.money import Money
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.usage import BilledCost
 from alertd.options import Secret, SourceOptions, TextList, TextMap, ZoneName, revealed
 from alertd.ports import Look, Reading, SourceError
@@ -102,7 +102,7 @@ class Alibaba:
         pace = PACE.set_by(options)
         self.name = name
         self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = Standing(options.role, "bill")
+        self.standing = SourceRole(options.role, "bill")
         self._options = options
         self._zone = ZoneInfo(options.timezone)
         known = self._credentials()

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from alertd.core.billing.backlog import Stretch, stretches
-from alertd.core.pricing.source_roles import CHARGE, INFERENCE, Standing
+from alertd.core.pricing.source_roles import CHARGE, INFERENCE, SourceRole
 from alertd.core.usage import BilledCost, Labels, Line, Usage
 from alertd.options import Secret, SourceOptions
 from alertd.ports import Look, Reading
@@ -59,7 +59,7 @@ class Anthropic:
         pace = PACE.set_by(options)
         self.name = name
         self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = Standing(options.role, "usage")
+        self.standing = SourceRole(options.role, "usage")
         self._options = options
         self._url = f"{options.url.rstrip('/')}/v1/organizations"
         headers = {"x-api-key": options.admin_key.get_secret_value(), "anthropic-version": _VERSION}

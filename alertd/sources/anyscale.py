@@ -16,7 +16,7 @@ from urllib.parse import quote
 from pydantic import Field, model_validator
 
 from alertd.core.billing.backlog import Stretch, midnight, stretches
-from alertd.core.pricing.source_roles import CHARGE, Standing
+from alertd.core.pricing.source_roles import CHARGE, SourceRole
 from alertd.core.usage import BilledCost
 from alertd.options import Secret, revealed
 from alertd.ports import Look, Reading, SourceError
@@ -86,7 +86,7 @@ class Anyscale:
         pace = PACE.set_by(options)
         self.name = name
         self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = Standing(options.role, "bill")
+        self.standing = SourceRole(options.role, "bill")
         self._options = options
         token = revealed(options.cli_token)
         headers = {"Cookie": f"cli_token={token}"} if token else {}

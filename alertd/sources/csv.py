@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import Field
 
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from alertd.ports import Look, Reading
 from alertd.wire.billing import Pace
 from alertd.wire.imports import by_files, look_at_files
@@ -41,7 +41,7 @@ class Csv:
         pace = PACE.set_by(options)
         self.name = name
         self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = Standing(options.role, "bill")
+        self.standing = SourceRole(options.role, "bill")
         self._path = options.path
         self._noticed = Noticed(name)
         self._import = own_files(Defaults(name, options, options.provider, options.currency))

@@ -17,7 +17,7 @@ from typing import Final, Literal, NamedTuple
 from pydantic import Field
 
 from alertd.core.money import Money
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.usage import BilledCost
 from alertd.options import SourceOptions, TextList
 from alertd.ports import Look, Reading
@@ -77,7 +77,7 @@ class Focus:
         pace = PACE.set_by(options)
         self.name = name
         self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = Standing(options.role, "bill")
+        self.standing = SourceRole(options.role, "bill")
         self._options = options
         self._noticed = Noticed(name)
 

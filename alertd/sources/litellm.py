@@ -17,7 +17,7 @@ from pydantic import Field
 from alertd.core.billing.backlog import Stretch, midnight, stretches
 from alertd.core.money import Money
 from alertd.core.pricing.model_names import provider_id
-from alertd.core.pricing.source_roles import CHARGE, ESTIMATE, Standing
+from alertd.core.pricing.source_roles import CHARGE, ESTIMATE, SourceRole
 from alertd.core.usage import BilledCost, Line, Usage
 from alertd.options import Secret, SourceOptions
 from alertd.ports import Look, Reading, SourceError
@@ -64,7 +64,7 @@ class LiteLLM:
         pace = PACE.set_by(options)
         self.name = name
         self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = Standing(options.role, "usage")
+        self.standing = SourceRole(options.role, "usage")
         self._options = options
         self._billing = Billing(name, options, bearer=options.api_key.get_secret_value())
 

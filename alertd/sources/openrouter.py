@@ -18,7 +18,7 @@ from pydantic import Field
 from alertd.core.billing.backlog import floored, midnight
 from alertd.core.messages.figures import plural
 from alertd.core.money import Money
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.usage import BilledCost, Line, Usage
 from alertd.options import Secret, SourceOptions
 from alertd.ports import Look, Reading, SourceError
@@ -84,7 +84,7 @@ class OpenRouter:
         pace = PACE.set_by(options)
         self.name = name
         self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = Standing(options.role, "bill")
+        self.standing = SourceRole(options.role, "bill")
         self._options = options
         self._url = options.url.rstrip("/")
         self._billing = Billing(name, options, bearer=options.management_key.get_secret_value())

@@ -21,7 +21,7 @@ from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.matchers import Matcher, any_of, parse_matchers, parse_selector
 from alertd.core.counting.scrapes import short_lived
 from alertd.core.messages.figures import plural
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from alertd.options import TextList
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions
@@ -97,7 +97,7 @@ class Prometheus:
     def __init__(self, name: str, options: Options) -> None:
         preset = options.counters()
         self.name = name
-        self.standing = Standing(options.role)
+        self.standing = SourceRole(options.role)
         self.interval = options.interval or timedelta(seconds=60)
         self.delay = options.delay if options.delay is not None else timedelta(seconds=preset.delay)
         self.stale_after = options.stale_after or max(5 * self.interval, timedelta(minutes=10)) + self.delay

@@ -25,7 +25,7 @@ from alertd.core.messages.figures import plural
 from alertd.core.money import Money
 from alertd.core.pricing.allocate import allocate
 from alertd.core.pricing.amounts import from_nanos, from_units_and_nanos
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.usage import BilledCost
 from alertd.options import Secret, SourceOptions, TextList, ZoneName
 from alertd.ports import Look, Reading, SourceError
@@ -104,7 +104,7 @@ class Scaleway:
         pace = PACE.set_by(options)
         self.name = name
         self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = Standing(options.role, "bill")
+        self.standing = SourceRole(options.role, "bill")
         self._options = options
         self._zone = ZoneInfo(options.timezone)
         self._billing = Billing(name, options, headers={"X-Auth-Token": options.secret_key.get_secret_value()})

@@ -18,7 +18,7 @@ import msgspec
 from alertd.core.counting.attribution import Attribution, fingerprint
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.messages.figures import plural
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.usage import COST_METER
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions
@@ -60,7 +60,7 @@ class Scrape:
 
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
-        self.standing = Standing(options.role)
+        self.standing = SourceRole(options.role)
         self.interval = options.interval or timedelta(seconds=60)
         self.delay = options.delay or timedelta(0)
         self.stale_after = options.stale_after or max(5 * self.interval, timedelta(minutes=5))

@@ -19,7 +19,7 @@ from alertd.core.billing.lives import Life, from_json, looked, to_json
 from alertd.core.messages.figures import plural
 from alertd.core.money import Money
 from alertd.core.pricing.amounts import from_cents
-from alertd.core.pricing.source_roles import CHARGE, INFERENCE, Standing
+from alertd.core.pricing.source_roles import CHARGE, INFERENCE, SourceRole
 from alertd.core.usage import BilledCost, Committed
 from alertd.options import Secret, SourceOptions, TextList
 from alertd.ports import Look, Reading, SourceError
@@ -88,7 +88,7 @@ class State:
                 known["billed"],
                 date.fromisoformat(known["settled"]) if known["settled"] and begun <= since else None,
                 {key: Job.from_json(*job) for key, job in known["jobs"].items()},
-                from_json(known["lives"]),
+                from_json(known["open_alerts"]),
                 datetime.fromisoformat(known["looked"]) if known["looked"] else None,
                 {str(key): int(price) for key, price in known["prices"].items()},
             )
@@ -102,7 +102,7 @@ class State:
             "billed": self.billed,
             "settled": str(self.settled) if self.settled else None,
             "jobs": {key: job.to_json() for key, job in self.jobs.items()},
-            "lives": to_json(self.lives, since),
+            "open_alerts": to_json(self.lives, since),
             "looked": self.looked.isoformat() if self.looked else None,
             "prices": self.prices,
         }
@@ -121,7 +121,7 @@ class Together:
         pace = PACE.set_by(options)
         self.name = name
         self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = Standing(options.role, "bill")
+        self.standing = SourceRole(options.role, "bill")
         self._options = options
         self._url = options.url.rstrip("/").removesuffix("/v1")
         self._billing = Billing(name, options, bearer=options.api_key.get_secret_value())

@@ -1,4 +1,4 @@
-"""What was judged, in SQL: alerts, their messages and the judge's notes are written together or not at all."""
+"""What was judged, in SQL: alerts, their messages and the evaluation's notes are written together or not at all."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def told(tx: Transaction) -> dict[str, datetime]:
 
 
 def notes(tx: Transaction) -> dict[str, tuple[Any, int]]:
-    """The judge's notes with their revisions."""
+    """The evaluation's notes with their revisions."""
     rows = tx.rows("SELECT name, value, revision FROM note")
     return {name: (msgspec.json.decode(value), revision) for name, value, revision in rows}
 

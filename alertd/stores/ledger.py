@@ -1,4 +1,4 @@
-"""The ledger in SQL: what was collected and what the judge reads of it. One statement serves both databases."""
+"""The ledger in SQL: what was collected and what the evaluation reads of it. One statement serves both databases."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ class MemoryStore:
     async def alerts(self, since: datetime) -> list[AlertRow]:
         return sorted((a for a in self._alerts.values() if a.at >= since), key=lambda a: (a.at, a.key))
 
-    async def told(self) -> dict[str, datetime]:
+    async def announced_keys(self) -> dict[str, datetime]:
         return {alert.key: alert.at for alert in self._alerts.values()}
 
     async def memory(self) -> dict[str, tuple[Any, int]]:

@@ -88,7 +88,7 @@ class SqlStore:
     async def alerts(self, since: datetime) -> list[AlertRow]:
         return await self._database.read(lambda tx: decisions.alerts(tx, since))
 
-    async def told(self) -> dict[str, datetime]:
+    async def announced_keys(self) -> dict[str, datetime]:
         return await self._database.read(decisions.told)
 
     async def memory(self) -> dict[str, tuple[Any, int]]:

@@ -11,12 +11,12 @@ from alertd.core.actions.act import Act
 from alertd.core.actions.terms import Terms
 from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
+from alertd.core.charts.html import Markup, element, fragment
 from alertd.core.evaluation.state import State
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.messages.dates import clock_time
 from alertd.core.messages.figures import plural
 from alertd.core.messages.spans import capital, clean, plain
-from alertd.core.pictures.markup import Markup, element, fragment
 from alertd.ports import Step
 from alertd.web.acts import event_of_act, is_about, newest_first, open_values, paused_json, steps_of
 from alertd.web.layout import grid
@@ -76,7 +76,7 @@ def actions_page(terms: Sequence[Terms], notes: State, steps: Iterable[Step], no
 
 
 def budget_actions(
-    position: Position, terms: Sequence[Terms], notes: State, steps: Iterable[Step], now: datetime
+    position: BudgetStatus, terms: Sequence[Terms], notes: State, steps: Iterable[Step], now: datetime
 ) -> Markup | None:
     """A budget's own section; None where it has no action and never had one."""
     own = [act for act in newest_first(notes) if is_about(act, position)]
@@ -93,7 +93,7 @@ def budget_actions(
     )
 
 
-def shown_acts(notes: State, position: Position | None = None) -> list[str]:
+def shown_acts(notes: State, position: BudgetStatus | None = None) -> list[str]:
     """The acts (of a budget, where one is given) that a page shows: only their audit is read."""
     found = [act for act in newest_first(notes) if position is None or is_about(act, position)]
     return [act.id for act in found[:_SHOWN]]

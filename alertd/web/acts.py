@@ -10,7 +10,7 @@ from alertd.core.actions.guards import PAUSED
 from alertd.core.actions.terms import Terms
 from alertd.core.budgets import scope_text
 from alertd.core.evaluation.state import State
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import Event
 from alertd.options import shown
 from alertd.ports import Step
@@ -38,7 +38,7 @@ def event_of_act(act: Act) -> Event:
     return Event.from_json(act.event)
 
 
-def is_about(act: Act, position: Position) -> bool:
+def is_about(act: Act, position: BudgetStatus) -> bool:
     """Whether an act came of this budget and scope, in whatever period."""
     event = event_of_act(act)
     return (event.budget, scope_text(event.scope)) == (position.budget.name, scope_text(position.scope))

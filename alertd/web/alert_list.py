@@ -8,13 +8,13 @@ from typing import Final
 
 from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
+from alertd.core.charts.html import Markup, element
 from alertd.core.evaluation.event_builder import handle_of
 from alertd.core.evaluation.state import State
 from alertd.core.events import Event
 from alertd.core.messages import Message, compose
 from alertd.core.messages.dates import clock_time, zone_of
 from alertd.core.messages.spans import clean
-from alertd.core.pictures.markup import Markup, element
 from alertd.ports import AlertRow
 from alertd.web.answers import alert_state, lifecycle_of
 from alertd.web.wording import html, time

@@ -11,8 +11,8 @@ from alertd.core.budgets import Threshold
 from alertd.core.evaluation.event_builder import event_of, handle_of, zone_name
 from alertd.core.evaluation.state import EPISODES, FIRING, LIFECYCLES, RESOLVED, AlertLifecycle, State, episode_key
 from alertd.core.evaluation.status import STATUSES
-from alertd.core.evaluation.thresholds import stands, thresholds_of
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.thresholds import is_crossed, thresholds_of
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import Contributor, Event
 from alertd.ports import AlertRow
 from alertd.web.view import Records
@@ -23,7 +23,7 @@ RECENT: Final = timedelta(days=35)
 STATES: Final = STATUSES
 
 
-def budget_json(position: Position, notes: State, now: datetime) -> dict[str, Any]:
+def budget_json(position: BudgetStatus, notes: State, now: datetime) -> dict[str, Any]:
     """One budget, scope and period as the API has it."""
     known, seen = position.status != "unknown", position.seen
     event = event_of(position, "summary", "info", position.name, now)
@@ -74,7 +74,7 @@ def budget_json(position: Position, notes: State, now: datetime) -> dict[str, An
     }
 
 
-def _certain(position: Position) -> dict[str, Any] | None:
+def _certain(position: BudgetStatus) -> dict[str, Any] | None:
     """What is certain in the period: charged so far, ahead, and when the amount is used up by that alone."""
     certain = position.certain
     if certain is None:
@@ -88,7 +88,7 @@ def _certain(position: Position) -> dict[str, Any] | None:
     }
 
 
-def _commitments(position: Position) -> list[dict[str, Any]]:
+def _commitments(position: BudgetStatus) -> list[dict[str, Any]]:
     """Each commitment of the scope with its rate, in the budget's unit."""
     return [
         {
@@ -105,7 +105,7 @@ def _commitments(position: Position) -> list[dict[str, Any]]:
     ]
 
 
-def standing(position: Position, threshold: Threshold, notes: State, now: datetime) -> bool | None:
+def standing(position: BudgetStatus, threshold: Threshold, notes: State, now: datetime) -> bool | None:
     """Whether a threshold stands; None where that is unknown or not judged yet.
 
     An episode stands until it was clearly over for a while: what evaluation remembers knows. Where it never began, the
@@ -121,15 +121,15 @@ def standing(position: Position, threshold: Threshold, notes: State, now: dateti
         return episode.open
     if threshold.basis not in ("forecast", "burn_rate"):
         return None
-    return bool(stands(position, threshold, now))
+    return bool(is_crossed(position, threshold, now))
 
 
-def worst_first(positions: Iterable[Position]) -> list[Position]:
+def worst_first(positions: Iterable[BudgetStatus]) -> list[BudgetStatus]:
     """Over, at risk, unknown, then the rest; within each those nearest their limit by what is likely spent in all."""
     return sorted(positions, key=lambda p: (STATES.index(p.status), -_pressure(p), p.name))
 
 
-def _pressure(position: Position) -> float:
+def _pressure(position: BudgetStatus) -> float:
     amount = float(position.amount.value) or 1e-9
     likely = float(position.spent) if position.projection is None else position.projection.quantile(0.5)
     return max(float(position.spent), likely) / amount
@@ -208,7 +208,7 @@ def _exhausted(event: Event) -> dict[str, str | None] | None:
     return {name: instant_text(instant) for name, instant in instants.items()}
 
 
-def _reached_at(threshold: Threshold, position: Position) -> str | None:
+def _reached_at(threshold: Threshold, position: BudgetStatus) -> str | None:
     levelled = threshold.basis in ("actual", "forecast")
     return decimal_text(threshold.reached_at(position.amount)) if levelled else None
 

@@ -116,7 +116,7 @@ class Api:
         except StoreError:
             notes = State()
         found = await asyncio.to_thread(lambda: [budget_json(position, notes, now) for position in wanted])
-        return JSONResponse({"version": 1, "evaluated_at": instant_text(standings.judged), "budgets": found})
+        return JSONResponse({"version": 1, "evaluated_at": instant_text(standings.evaluated_at), "budgets": found})
 
     async def alerts(self, request: Request) -> Response:
         """What was announced, the newest first; `?since=`, `?budget=` and `?limit=` narrow it."""

@@ -16,9 +16,9 @@ from alertd.web.layout import POLICY
 from alertd.web.login import form
 from alertd.web.pages import Pages
 from alertd.web.server import ListenError, WebServer
-from alertd.web.view import Lane, Loop, Standings, View
+from alertd.web.view import BudgetStatuses, Lane, Loop, View
 
-__all__ = ["Lane", "ListenError", "Loop", "Person", "Standings", "View", "WebServer", "build", "is_loopback"]
+__all__ = ["BudgetStatuses", "Lane", "ListenError", "Loop", "Person", "View", "WebServer", "build", "is_loopback"]
 
 
 def build(

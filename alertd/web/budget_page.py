@@ -8,17 +8,17 @@ from decimal import Decimal
 from typing import Final
 
 from alertd.core.budgets import Threshold, duration_text
+from alertd.core.charts.budget_chart import fan, spent_curve
+from alertd.core.charts.html import Markup, element, fragment
 from alertd.core.evaluation.state import State, silence_of, silences_of
 from alertd.core.evaluation.thresholds import thresholds_of
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import Contributor, Event
 from alertd.core.messages import evidence, freshness
 from alertd.core.messages.dates import clock_time, period_name, place
 from alertd.core.messages.figures import amount, chance, number
 from alertd.core.messages.spans import clean
 from alertd.core.messages.spans import name as safe_name
-from alertd.core.pictures.fan import fan, spent_curve
-from alertd.core.pictures.markup import Markup, element, fragment
 from alertd.ports import AlertRow
 from alertd.web.alert_list import alert_list
 from alertd.web.answers import standing
@@ -30,7 +30,7 @@ _NARROW: Final = (360, 260)
 
 
 def budget_page(
-    position: Position,
+    position: BudgetStatus,
     notes: State,
     alerts: Sequence[AlertRow],
     now: datetime,
@@ -56,7 +56,7 @@ def budget_page(
     )
 
 
-def _silence(position: Position, notes: State, now: datetime) -> Markup | None:
+def _silence(position: BudgetStatus, notes: State, now: datetime) -> Markup | None:
     found = silence_of(silences_of(notes), position.budget.name, position.scope, now)
     if found is None:
         return None
@@ -64,19 +64,19 @@ def _silence(position: Position, notes: State, now: datetime) -> Markup | None:
     return element("p", clean(f"Silenced until {until} by {found.by}: {found.reason}"), class_="notice")
 
 
-def _legend(position: Position) -> str:
+def _legend(position: BudgetStatus) -> str:
     if position.status == "unknown":
         return "What was seen; nothing is projected while the data are too old."
     return "Solid: spent. Shaded: where 50, 80 and 90 of 100 likely courses lie; dashed: the middle one."
 
 
-def _period(position: Position, event: Event, now: datetime) -> str:
+def _period(position: BudgetStatus, event: Event, now: datetime) -> str:
     last = position.period.last_day
     name = period_name(event, now)
     return f"{name[:1].upper()}{name[1:]} (to {last.day} {last:%b %Y}, {place(event.zone)})"
 
 
-def _figures(position: Position, event: Event, now: datetime) -> Markup:
+def _figures(position: BudgetStatus, event: Event, now: datetime) -> Markup:
     """The same lines as a message has."""
     lines = [
         fragment("Used ", used(position)),
@@ -90,7 +90,7 @@ def _figures(position: Position, event: Event, now: datetime) -> Markup:
     return element("div", [element("p", line) for line in lines if line], class_="figures")
 
 
-def _thresholds(position: Position, notes: State, now: datetime) -> Markup:
+def _thresholds(position: BudgetStatus, notes: State, now: datetime) -> Markup:
     rows = [
         element(
             "tr",
@@ -104,13 +104,13 @@ def _thresholds(position: Position, notes: State, now: datetime) -> Markup:
     return fragment(element("h2", "Thresholds"), grid("Thresholds", ("Threshold", "At", "Now", "Why"), rows))
 
 
-def _where(threshold: Threshold, position: Position) -> str:
+def _where(threshold: Threshold, position: BudgetStatus) -> str:
     if threshold.basis not in ("actual", "forecast"):
         return "–"
     return amount(threshold.reached_at(position.amount), position.amount.unit)
 
 
-def _since(threshold: Threshold, position: Position) -> str:
+def _since(threshold: Threshold, position: BudgetStatus) -> str:
     """Why it stands or not, in figures."""
     level, known = threshold.reached_at(position.amount), position.status != "unknown"
     left, unit = level - position.spent, position.amount.unit
@@ -131,7 +131,7 @@ def _since(threshold: Threshold, position: Position) -> str:
     return "not judged yet"
 
 
-def _commitments(position: Position, now: datetime) -> Markup | None:
+def _commitments(position: BudgetStatus, now: datetime) -> Markup | None:
     """What is certain to be charged, whatever is used, contract by contract."""
     if position.certain is None or not position.certain.lines:
         return None
@@ -151,7 +151,7 @@ def _commitments(position: Position, now: datetime) -> Markup | None:
     return fragment(element("h2", "Certain if nobody stops it"), grid("Commitments", columns, rows))
 
 
-def _contributors(position: Position) -> Markup | None:
+def _contributors(position: BudgetStatus) -> Markup | None:
     if not position.contributors:
         return None
     unit, label = position.amount.unit, position.contributors[0].label
@@ -189,7 +189,7 @@ def _why(item: Contributor) -> str:
     return evidence.price_or_volume(now / before, item.volume_change)
 
 
-def _days(position: Position) -> Markup | None:
+def _days(position: BudgetStatus) -> Markup | None:
     """The picture's curve as a table, for those who do not see it."""
     if not position.daily:
         return None

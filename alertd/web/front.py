@@ -10,12 +10,12 @@ from urllib.parse import urlencode
 
 from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
-from alertd.core.evaluation.values import Position
+from alertd.core.charts.chart import bar, trend
+from alertd.core.charts.html import Content, Markup, element, fragment
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.messages import evidence, freshness
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import STATUSES, number, plural
-from alertd.core.pictures.chart import bar, trend
-from alertd.core.pictures.markup import Content, Markup, element, fragment
 from alertd.web.wording import badge, event_for, html, outlook, used
 
 #: So many rows are open even where all is well, and no more than so many where nothing is.
@@ -24,7 +24,7 @@ _MOST_OPEN: Final = 40
 _COLUMNS: Final = ("Budget", "Used", "Likely total", "Last days")
 
 
-def table(positions: Sequence[Position], now: datetime) -> Markup:
+def table(positions: Sequence[BudgetStatus], now: datetime) -> Markup:
     """The positions in their order; what is well, and past the first screens, is folded."""
     needing = sum(position.status not in {"on_track", "no_forecast"} for position in positions)
     count = min(max(_LEAST_OPEN, needing), _MOST_OPEN)
@@ -40,13 +40,13 @@ def table(positions: Sequence[Position], now: datetime) -> Markup:
     return fragment(_rows(positions[:count], now), folded, element("p", key, class_="quiet"))
 
 
-def _rows(positions: Sequence[Position], now: datetime) -> Markup:
+def _rows(positions: Sequence[BudgetStatus], now: datetime) -> Markup:
     head = element("tr", [element("th", column, scope="col") for column in _COLUMNS])
     body = [_row(position, now) for position in positions]
     return element("table", element("thead", head), element("tbody", body), class_="budgets")
 
 
-def _row(position: Position, now: datetime) -> Markup:
+def _row(position: BudgetStatus, now: datetime) -> Markup:
     event = event_for(position, now)
     name = element("a", html(evidence.who(event, "plain")), href=budget_path(position.budget.name, position.scope))
     return element(
@@ -62,13 +62,13 @@ def _row(position: Position, now: datetime) -> Markup:
     )
 
 
-def _pace(position: Position) -> Markup | None:
+def _pace(position: BudgetStatus) -> Markup | None:
     if position.pace is None:
         return None
     return element("p", f"{number(position.pace, position.amount.unit)} a day")
 
 
-def _lacking(position: Position, now: datetime) -> Markup | None:
+def _lacking(position: BudgetStatus, now: datetime) -> Markup | None:
     """What the figures lack, where they lack something."""
     said: list[str] = []
     if position.stale_sources and position.data_until is not None:
@@ -80,7 +80,7 @@ def _lacking(position: Position, now: datetime) -> Markup | None:
     return element("p", " · ".join(said), class_="lacking") if said else None
 
 
-def summary(positions: Sequence[Position], *, state: str | None, words: str) -> Markup:
+def summary(positions: Sequence[BudgetStatus], *, state: str | None, words: str) -> Markup:
     """How many stand where, each a link to those alone, and a search."""
     states = Counter(position.status for position in positions)
     links: list[Content] = [_filter(plural(len(positions), "budget"), {"q": words}, here=state is None)]
@@ -106,7 +106,7 @@ def _filter(said: str, query: dict[str, str], *, here: bool, sign: str = "") -> 
     return element("a", mark, " " if sign else None, said, href=f"/?{given}", aria_current="true" if here else None)
 
 
-def chosen(positions: Sequence[Position], state: str | None, words: str) -> list[Position]:
+def chosen(positions: Sequence[BudgetStatus], state: str | None, words: str) -> list[BudgetStatus]:
     """Those in the state whose name or scope holds the words."""
     wanted = words.casefold()
     return [

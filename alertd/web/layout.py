@@ -10,7 +10,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from alertd.core.pictures.markup import Content, Markup, element, fragment, verbatim
+from alertd.core.charts.html import Content, Markup, element, fragment, verbatim
 
 _STYLE: Final = files(__package__).joinpath("page.css").read_text("utf-8")
 _SCRIPT: Final = files(__package__).joinpath("page.js").read_text("utf-8")

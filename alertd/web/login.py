@@ -7,7 +7,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alertd.core.pictures.markup import element
+from alertd.core.charts.html import element
 from alertd.web.access import LOGIN, own_path
 from alertd.web.layout import page
 

@@ -21,7 +21,7 @@ from alertd.core.budgets import scope_text
 from alertd.core.evaluation.event_builder import projected
 from alertd.core.evaluation.state import State
 from alertd.core.evaluation.thresholds import thresholds_of
-from alertd.core.evaluation.values import Position, SourceView
+from alertd.core.evaluation.values import BudgetStatus, SourceView
 from alertd.web import workings
 from alertd.web.answers import standing, worst_first
 from alertd.web.snapshot import Snapshot
@@ -104,14 +104,14 @@ def _budgets(snapshot: Snapshot) -> Iterator[Metric]:
     yield from families.found.values()
     omitted = len(snapshot.standings.positions) - len(told)
     yield GaugeMetricFamily("alertd_budget_scopes_omitted", "Budget scopes beyond the bound of this page.", omitted)
-    if snapshot.standings.judged is not None:
+    if snapshot.standings.evaluated_at is not None:
         yield GaugeMetricFamily(
             "alertd_last_evaluation_timestamp_seconds", "When an evaluation of the budgets was last stored.",
-            snapshot.standings.judged.timestamp(),
+            snapshot.standings.evaluated_at.timestamp(),
         )  # fmt: skip
 
 
-def _budget(families: _Families, key: tuple[str, str], position: Position, snapshot: Snapshot) -> None:
+def _budget(families: _Families, key: tuple[str, str], position: BudgetStatus, snapshot: Snapshot) -> None:
     unit, known = position.amount.unit, position.status != "unknown"
     families.add("alertd_budget_amount", (*key, unit), position.amount.value)
     families.add("alertd_budget_spent", (*key, unit), position.spent if position.seen and position.matched else None)

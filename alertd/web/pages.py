@@ -13,12 +13,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from alertd.core.budgets import scope_text
+from alertd.core.charts.html import Content, Markup, element, fragment
 from alertd.core.evaluation.state import State
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.messages.dates import age
 from alertd.core.messages.figures import plural
 from alertd.core.messages.spans import clean
-from alertd.core.pictures.markup import Content, Markup, element, fragment
 from alertd.ports import AlertRow, StoreError
 from alertd.web.action_list import actions_page, budget_actions, shown_acts, unanswered
 from alertd.web.alert_list import alert_list
@@ -28,7 +28,7 @@ from alertd.web.front import chosen, summary, table
 from alertd.web.layout import page
 from alertd.web.sources import dark_since
 from alertd.web.tables import prices_page, sources_page
-from alertd.web.view import Lane, Standings, View
+from alertd.web.view import BudgetStatuses, Lane, View
 
 #: A message is tried again within minutes; one that is older than this does not get through.
 _WAITS_LONG: Final = timedelta(minutes=15)
@@ -100,7 +100,7 @@ class Pages:
         back = element("p", element("a", "All budgets", href="/"))
         return self._page("Not found", "/", element("h1", "Not found"), element("p", said), back, status=404)
 
-    async def _one_budget(self, position: Position, now: datetime) -> Markup:
+    async def _one_budget(self, position: BudgetStatus, now: datetime) -> Markup:
         try:
             notes, rows = await load_state(self.view.records), await self.view.records.alerts(position.period.start)
             steps = await self.view.records.audit(shown_acts(notes, position))
@@ -179,10 +179,10 @@ def notices(view: View, now: datetime) -> Markup:
     return fragment(said)
 
 
-def _nothing(view: View, positions: Sequence[Position]) -> Markup:
+def _nothing(view: View, positions: Sequence[BudgetStatus]) -> Markup:
     if positions:
         return element("p", "No budget fits. ", element("a", "Show all", href="/"), class_="quiet")
-    if view.standings().judged is None:
+    if view.standings().evaluated_at is None:
         return element("p", "Nothing was judged yet: alertd is reading its sources for the first time. ",
                        element("a", "How far they are", href="/sources"))  # fmt: skip
     return element(
@@ -211,12 +211,12 @@ def undelivered(
     return element("p", strong, "; ".join(said), ". ", link, class_="notice over", role="alert")
 
 
-def _foot(standings: Standings, version: str, now: datetime) -> Markup:
-    judged = "not judged yet" if standings.judged is None else f"judged {age(now - standings.judged)} ago"
+def _foot(standings: BudgetStatuses, version: str, now: datetime) -> Markup:
+    judged = "not judged yet" if standings.evaluated_at is None else f"judged {age(now - standings.evaluated_at)} ago"
     stamp = element("time", f"{now:%d %b %Y %H:%M} UTC", datetime=now.isoformat(timespec="seconds"))
     return element("footer", "As of ", stamp, f", {judged} · alertd {version}",
                    element("span", id="live", role="status"))  # fmt: skip
 
 
-def _is_about(row: AlertRow, position: Position) -> bool:
+def _is_about(row: AlertRow, position: BudgetStatus) -> bool:
     return (row.event.budget, row.event.scope) == (position.budget.name, position.scope)

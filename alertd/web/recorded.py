@@ -15,7 +15,7 @@ from alertd.web.wording import event_for
 
 def record_evaluation(facts: Facts, decisions: Decisions, budgets: Iterable[str] | None = None) -> list[StatusRecord]:
     """The records of an evaluation, the worst first; of these budgets only where they are given."""
-    after, now = after_decisions(facts, decisions), facts.around.now
+    after, now = after_decisions(facts, decisions), facts.context.now
     wanted = None if budgets is None else set(budgets)
     found = []
     for rank, position in enumerate(worst_first(decisions.positions)):
@@ -31,7 +31,7 @@ def record_evaluation(facts: Facts, decisions: Decisions, budgets: Iterable[str]
                 rank=rank,
                 answer=budget_json(position, after.state, now),
                 event=event.to_json(),
-                price_version=facts.around.tariff.version,
+                price_version=facts.context.tariff.version,
                 thresholds=explain_thresholds(after, position),
                 notes=explain_notes(after, position),
             )

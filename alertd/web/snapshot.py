@@ -8,7 +8,7 @@ from datetime import datetime
 
 from alertd.core.actions.terms import Terms
 from alertd.core.evaluation.state import State
-from alertd.web.view import Lane, Loop, Standings
+from alertd.web.view import BudgetStatuses, Lane, Loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Snapshot:
     now: datetime
     version: str
     started: datetime
-    standings: Standings
+    standings: BudgetStatuses
     loops: Sequence[Loop]
     lanes: Sequence[Lane] = ()
     actions: Sequence[Terms] = ()

@@ -12,7 +12,7 @@ from alertd.core.evaluation.values import SourceView
 from alertd.core.messages.dates import age
 from alertd.core.messages.spans import clean
 from alertd.web.answers import instant_text
-from alertd.web.view import Standings
+from alertd.web.view import BudgetStatuses
 
 STATES: Final = ("ok", "partial", "failing", "stale", "unread")
 #: The colour of each state on the page.
@@ -52,11 +52,11 @@ def alikes(notes: State) -> list[str]:
     return [] if last is None else [clean(said) for said in last.alike]
 
 
-def sources_json(standings: Standings, notes: State, now: datetime) -> dict[str, Any]:
+def sources_json(standings: BudgetStatuses, notes: State, now: datetime) -> dict[str, Any]:
     """The API's answer."""
     return {
         "version": 1,
-        "evaluated_at": instant_text(standings.judged),
+        "evaluated_at": instant_text(standings.evaluated_at),
         "sources": [_source(view, now) for _, view in sorted(standings.sources.items())],
         "compared_at": instant_text(compared_at(notes)),
         "reconciled": list(comparisons(notes)),

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from alertd.core.billing.reconciled import AGREES
 from alertd.core.budgets import duration_text
+from alertd.core.charts.html import Content, Markup, element, fragment
 from alertd.core.evaluation.health import comparisons
 from alertd.core.evaluation.state import State
-from alertd.core.evaluation.values import Position, SourceView
+from alertd.core.evaluation.values import BudgetStatus, SourceView
 from alertd.core.messages.dates import age, clock_time
 from alertd.core.messages.figures import amount, plural, tokens
 from alertd.core.messages.spans import clean
-from alertd.core.pictures.markup import Content, Markup, element, fragment
 from alertd.core.pricing.priceblock import price_blocks
 from alertd.core.pricing.prices import Price, PriceBook, Unpriced
 from alertd.core.pricing.second_opinion import disagreements, other_price, price_text
@@ -136,7 +136,7 @@ def _loop(loop: Loop, now: datetime) -> Markup:
     return element("tr", element("th", loop.name, scope="row"), [element("td", cell) for cell in cells])
 
 
-def prices_page(book: PriceBook, lines: Iterable[Line], positions: Sequence[Position], now: datetime) -> Markup:
+def prices_page(book: PriceBook, lines: Iterable[Line], positions: Sequence[BudgetStatus], now: datetime) -> Markup:
     """The price of every line in use, with its date and where it is from; what has none comes first."""
     today = now.astimezone(UTC).date()
     used = {(line.provider, line.model, line.meter, line.modifiers): line for line in lines if not _billed(line)}

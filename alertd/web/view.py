@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from alertd.core.actions.terms import Terms
 from alertd.core.durations import Durations
-from alertd.core.evaluation.values import Position, SourceView
+from alertd.core.evaluation.values import BudgetStatus, SourceView
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.usage import Line
 from alertd.ports import AlertRow, Clock, Step
@@ -67,11 +67,11 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class Standings:
-    """Where everything stood at the last judgement; `judged` is None, and all else empty, before the first."""
+class BudgetStatuses:
+    """Where everything stood at the last evaluation; `judged` is None, and all else empty, before the first."""
 
-    judged: datetime | None = None
-    positions: Sequence[Position] = ()
+    evaluated_at: datetime | None = None
+    positions: Sequence[BudgetStatus] = ()
     sources: Mapping[str, SourceView] = field(default_factory=dict)
 
 
@@ -104,7 +104,7 @@ class View:
     started: datetime
     version: str
     records: Records
-    standings: Callable[[], Standings]
+    standings: Callable[[], BudgetStatuses]
     loops: Callable[[], Sequence[Loop]]
     book: Callable[[], PriceBook] = PriceBook
     lines: Callable[[], Iterable[Line]] = _no_lines

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from alertd.core.charts.html import Markup, element, fragment
 from alertd.core.evaluation.event_builder import event_of
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import Event
 from alertd.core.messages import BOLD, CODE, ITALIC, LINK, Line, evidence
 from alertd.core.messages.figures import STATUSES, used_of
 from alertd.core.messages.spans import bold, capital, plain
-from alertd.core.pictures.markup import Markup, element, fragment
 
 _TAGS: Final = {BOLD: "strong", CODE: "code", ITALIC: "em"}
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
@@ -31,12 +31,12 @@ def html(line: Line) -> Markup:
     return fragment(parts)
 
 
-def event_for(position: Position, now: datetime) -> Event:
+def event_for(position: BudgetStatus, now: datetime) -> Event:
     """The position as messages see it, without a handle: nothing was announced that could be acknowledged."""
     return replace(event_of(position, "summary", "info", position.name, now), details={})
 
 
-def used(position: Position) -> Markup:
+def used(position: BudgetStatus) -> Markup:
     """`251.40 of 500.00 USD (50 %)`; a lower bound where it is unknown; `no data yet` where nothing was ever seen."""
     if position.data_until is None:
         return fragment("no data yet")
@@ -44,7 +44,7 @@ def used(position: Position) -> Markup:
     return fragment("at least ", figures) if position.status == "unknown" or position.stale_sources else figures
 
 
-def outlook(position: Position, event: Event, now: datetime) -> list[Markup]:
+def outlook(position: BudgetStatus, event: Event, now: datetime) -> list[Markup]:
     """Likely total and chance, and a date where it is not on track, a line each; nothing where it is unknown."""
     if position.status == "unknown":
         return []

@@ -25,7 +25,7 @@ from alertd.web.snapshot import Snapshot
 def loops(snapshot: Snapshot) -> Iterator[Metric]:
     """The rounds of every loop: how long they took, which failed and why, which were left out."""
     duration = SummaryMetricFamily(
-        "alertd_loop_duration_seconds", "How long the rounds of a loop took: polls, judgements, deliveries.",
+        "alertd_loop_duration_seconds", "How long the rounds of a loop took: polls, evaluations, deliveries.",
         labels=("loop",),
     )  # fmt: skip
     skipped = CounterMetricFamily(

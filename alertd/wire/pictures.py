@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alertd.core.pictures.markup import Markup
+from alertd.core.charts.html import Markup
 
 try:
     import resvg_py

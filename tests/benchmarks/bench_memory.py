@@ -85,7 +85,7 @@ def run(file: Path, told: Any) -> None:
         clock = FastClock()
         app = App(load_settings({}, [file]), lambda: load_settings({}, [file]), clock)
         running = asyncio.create_task(app.run())
-        while app._web is None or app.judge.judged is None:  # noqa: ASYNC110  the wiring tells nobody
+        while app._web is None or app.evaluation.evaluated_at is None:  # noqa: ASYNC110  the wiring tells nobody
             await asyncio.sleep(0.05)
         told.send(app._web._server.servers[0].sockets[0].getsockname()[1])
         clock.let_go(await asyncio.to_thread(told.recv))

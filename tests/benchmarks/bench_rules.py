@@ -202,7 +202,7 @@ def main() -> None:
     judged = found["refresh"] + found["assess"] + found["commit"]
     tick = found["collect"] + judged
     print(f"  alertd's whole tick {tick:8.3f} s CPU, of it {judged:.3f} s to read its ledger's changes and judge them")
-    print(f"  {theirs['cpu'] / tick:.1f} times faster; the judgement alone {theirs['cpu'] / judged:.1f} times")
+    print(f"  {theirs['cpu'] / tick:.1f} times faster; the evaluation alone {theirs['cpu'] / judged:.1f} times")
 
 
 if __name__ == "__main__":

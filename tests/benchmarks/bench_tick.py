@@ -34,7 +34,7 @@ from alertd.commands.run import collect_seldom
 from alertd.core.budgets import Amount, Budget, Where
 from alertd.core.counting.counters import Increment
 from alertd.core.counting.matchers import selector
-from alertd.core.evaluation.evaluate import assess
+from alertd.core.evaluation.evaluate import evaluate
 from alertd.core.periods import PeriodRule
 from alertd.core.pricing.fx import Rates
 from alertd.core.pricing.tariffs import exchange_of
@@ -248,7 +248,7 @@ async def measure(series: int, budgets: int, days: int, url: str, folder: str, *
             notes = {name: value for name, (value, _) in (await store.memory()).items()}
             facts = await judge._facts(notes, frozenset())
         with watch.on("assess"):
-            decisions = assess(facts)
+            decisions = evaluate(facts)
         with watch.on("commit"):
             await judge._commit(decisions, await store.memory())
         if number == 0:

@@ -14,7 +14,7 @@ from alertd import registry
 from alertd.cli import main
 from alertd.core.actions.act import Act
 from alertd.core.events import Event
-from alertd.loops.orders import action_of
+from alertd.loops.action_config import action_of
 from alertd.stores import sqlite
 
 

@@ -24,7 +24,7 @@ from alertd.core.usage import Line
 from alertd.ports import SourceRow
 from alertd.terminal import printable, without_controls
 
-#: Sets the window's title, clears the screen, colours, turns the line around, goes back to its start, forges a line.
+#: Sets the window's title, clears the screen, colours, turns the line context, goes back to its start, forges a line.
 HOSTILE = "k\x1b]0;PWNED\x07\x1b[2J\x9b31m\u202eevil\u2066\u2028\x85\x7f\x00\r\nalertd: FORGED"
 #: The same as a word of a command line, which can hold no NUL; whoever types a line feed may have one.
 WORD = HOSTILE.replace("\x00", "").replace("\n", "")

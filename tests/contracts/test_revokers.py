@@ -15,8 +15,8 @@ from alertd import registry
 from alertd.core.actions.act import Act, Step, acts, replayed
 from alertd.core.actions.terms import Terms
 from alertd.core.events import Event
-from alertd.loops.act import Actor
-from alertd.loops.orders import Action, Orders
+from alertd.loops.action_config import Action, ActionConfig
+from alertd.loops.execute import Actor
 from alertd.ports import Revoker
 from alertd.stores.memory import MemoryStore
 from tests.fakes import StoppedClock
@@ -70,7 +70,7 @@ async def run(kind: str, options: dict[str, Any]) -> AsyncIterator[Run]:
     revoker: Revoker = plugin.build("stop", plugin.Options.model_validate(options))
     store, clock = MemoryStore(), StoppedClock()
     terms = Terms("stop", revoker.lever.what, reversible=revoker.lever.reversible, mode="auto")
-    actor = Actor(store, clock, Orders({"stop": Action(terms, revoker)}), lambda: None)
+    actor = Actor(store, clock, ActionConfig({"stop": Action(terms, revoker)}), lambda: None)
     event = Event("e1", "action", "critical", clock.now(), reason="it ran away")
     act = Act("a" * 24, "stop", NAME, "key", "research//2026-11-01", "burn_rate/1", "burn_rate", revoker.lever.what,
               revoker.lever.reversible, revoker.lever.grade, event.to_json())  # fmt: skip

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import pytest
 
-from alertd.core.pricing.source_roles import Standing
-from alertd.ports import Source, SourceError, standing_of
+from alertd.core.pricing.source_roles import SourceRole
+from alertd.ports import Source, SourceError, role_of
 from alertd.registry import kinds, load
 from alertd.wire.answers import may_retry
 from tests.servers.billing import Asked, Reply, serving
@@ -106,12 +106,12 @@ def test_a_source_has_a_pace_that_the_configuration_overrules(kind: str) -> None
 
 @pytest.mark.parametrize("kind", sorted({*BILLS, *FILES}))
 def test_a_source_of_bills_has_the_role_that_it_is_given(kind: str) -> None:
-    assert standing_of(built(kind)).role == "auto"
-    assert standing_of(built(kind, role="check")).role == "check"
+    assert role_of(built(kind)).role == "auto"
+    assert role_of(built(kind, role="check")).role == "check"
 
 
 def test_a_source_that_says_nothing_of_its_role_counts_like_any() -> None:
-    assert standing_of(object()) == Standing()  # type: ignore[arg-type]
+    assert role_of(object()) == SourceRole()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", sorted(STAGES))
@@ -135,7 +135,7 @@ LEFT: Final = (
     '{"at":1763632800.0}',
     '{"read":"2026-11-19","days":{}}',
     '{"2026-11-01":{"told":{},"days":{}}}',
-    '{"begun":"2026-11-01T00:00:00+00:00","billed":false,"settled":null,"jobs":{},"lives":{},"looked":null}',
+    '{"begun":"2026-11-01T00:00:00+00:00","billed":false,"settled":null,"jobs":{},"open_alerts":{},"looked":null}',
     "8c2f19 2026-11-01",
     "[]",
     "",

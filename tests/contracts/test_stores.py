@@ -393,7 +393,7 @@ async def test_alerts_messages_and_notes_are_written_together(place: Place) -> N
     async with place.open() as store:
         assert await store.commit_decisions([AlertRow("k", NOON, event())], [message()], {"n": ({"x": [1, None]}, 0)})
         assert [(a.key, a.at, a.state) for a in await store.alerts(NOON)] == [("k", NOON, "firing")]
-        assert await store.told() == {"k": NOON}
+        assert await store.announced_keys() == {"k": NOON}
         assert await store.memory() == {"n": ({"x": [1, None]}, 1)}
         assert (await store.outbox_depth()) == {"ops": (1, NOON)}
 

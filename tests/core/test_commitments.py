@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from alertd.core.billing.commitments import PERS, certain_money, charged_between, pieces
 from alertd.core.budgets import Amount, Budget, parse_threshold
-from alertd.core.evaluation.thresholds import stands
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.thresholds import is_crossed
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.money import Money
 from alertd.core.periods import PeriodRule
 from alertd.core.usage import Committed
@@ -128,9 +128,9 @@ def test_an_amount_that_is_certain_to_be_passed_fires_its_forecast_without_any_h
     threshold = parse_threshold("forecast 100%")
     budget = Budget("endpoint", Amount(Decimal(100), "USD"), rule, thresholds=(threshold,))
     sure = certain(commitment("0.0542", "minute", DECEMBER), now=now, start=DECEMBER, end=JANUARY)
-    position = Position(
+    position = BudgetStatus(
         budget, (), rule.containing(now), budget.amount, Decimal("0.0542"), None, now, now, certain=sure
     )
-    assert stands(position, threshold, now) is True
-    assert stands(replace(position, certain=None), threshold, now) is None
-    assert stands(replace(position, spent=Decimal(101)), threshold, now) is None  # the actual level says it
+    assert is_crossed(position, threshold, now) is True
+    assert is_crossed(replace(position, certain=None), threshold, now) is None
+    assert is_crossed(replace(position, spent=Decimal(101)), threshold, now) is None  # the actual level says it

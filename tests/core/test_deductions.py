@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from alertd.core.billing.deductions import share_deductions
 from alertd.core.evaluation.values import SourceView
 from alertd.core.money import Money
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.usage import BilledCost, Line, Usage
 from alertd.loops.collect import Collect
 from alertd.ports import Look, Reading, Source
@@ -128,7 +128,7 @@ class Billed:
     """A bill that is read once, whole."""
 
     name, interval, delay, stale_after = "bill", DAY, DAY, DAY
-    standing = Standing("auto", "bill")
+    standing = SourceRole("auto", "bill")
 
     def __init__(self, records: Iterable[BilledCost | Usage]) -> None:
         self.records = tuple(records)
@@ -150,7 +150,7 @@ async def spent(source: Source, label: str, currency: str) -> dict[str | None, D
     world.ledger.add_series(await store.series())
     world.ledger.apply((await store.usage(NOVEMBER - DAY, 0))[0])
     world.sources = {source.name: SourceView(source.name, now, DAY)}
-    world.standings = {source.name: Standing("auto", "bill")}
+    world.standings = {source.name: SourceRole("auto", "bill")}
     return {one.scope[0][1]: one.spent for one in world.judged().positions}
 
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from alertd.core.evaluation.budget_status import Survey
-from alertd.core.evaluation.health import drifting, stray_spend
+from alertd.core.evaluation.budget_status import StatusEvaluator
+from alertd.core.evaluation.health import drifting, uncovered_spend
 from alertd.core.evaluation.values import SourceView
 from alertd.core.messages import discrepancies
 from alertd.core.messages.spans import text_of
@@ -32,7 +32,7 @@ def test_three_final_days_are_the_least_that_a_drift_and_a_correction_are_told_f
         "bill": SourceView("bill", until, late, complete_from=NOVEMBER),
     }
     facts = world.facts()
-    events, changes = drifting(facts.ledger, facts.around, facts.told, facts.state, Decimal("0.05"))
+    events, changes = drifting(facts.ledger, facts.context, facts.announced, facts.state, Decimal("0.05"))
     assert [key for key, _ in events] == ["drift/acme/2026-11"] * told
     assert bool(changes["correction"]) is told
     assert [row["provider"] for row in changes["comparison"]["compared"]] == ["acme"]
@@ -50,7 +50,7 @@ def test_a_provider_that_is_known_by_its_bill_alone_has_no_estimate_to_drift_fro
     names = ("bill",) if used == "nothing" else ("bill", "gateway")
     world.sources = {name: SourceView(name, world.now, long, complete_from=NOVEMBER) for name in names}
     facts = world.facts()
-    events, changes = drifting(facts.ledger, facts.around, facts.told, facts.state, Decimal("0.05"))
+    events, changes = drifting(facts.ledger, facts.context, facts.announced, facts.state, Decimal("0.05"))
     assert events == []
     assert not changes["correction"]
 
@@ -63,7 +63,7 @@ def test_what_a_gateway_reports_otherwise_is_said_once_a_month_and_corrects_noth
         world.bill(20, at, "gateway", charge="estimate")
     world.sources = {"gateway": SourceView("gateway", world.now, timedelta(days=30), complete_from=NOVEMBER)}
     facts = world.facts()
-    events, changes = drifting(facts.ledger, facts.around, facts.told, facts.state, Decimal("0.05"))
+    events, changes = drifting(facts.ledger, facts.context, facts.announced, facts.state, Decimal("0.05"))
     ((key, event),) = events
     assert (key, event.severity) == ("drift/reported/gateway/acme/2026-11", "info"), "no key that holds actions back"
     assert not changes["correction"]
@@ -72,7 +72,7 @@ def test_what_a_gateway_reports_otherwise_is_said_once_a_month_and_corrects_noth
     assert said == "alertd's estimate of acme and what gateway reports differ by 50%"
     said = text_of(lines[0]).replace("100.00", "100")
     assert "estimated 50.00 USD, reported 100 USD; alertd counts its own estimate" in said
-    again, _ = drifting(facts.ledger, facts.around, {key}, facts.state, Decimal("0.05"))
+    again, _ = drifting(facts.ledger, facts.context, {key}, facts.state, Decimal("0.05"))
     assert again == []
 
 
@@ -81,7 +81,7 @@ def test_spend_that_no_budget_covers_is_that_of_the_calendar_month():
     world.spend(7, at=NOVEMBER - timedelta(hours=1))
     world.spend(1, at=NOVEMBER, team="a")
     facts = world.facts()
-    assert stray_spend(facts.budgets, Survey(facts.ledger, facts.around)) == {}
+    assert uncovered_spend(facts.budgets, StatusEvaluator(facts.ledger, facts.context)) == {}
     world.spend(2, at=NOVEMBER)
-    found = stray_spend(facts.budgets, Survey(facts.ledger, facts.around))
+    found = uncovered_spend(facts.budgets, StatusEvaluator(facts.ledger, facts.context))
     assert found["uncovered"] == {"USD": Decimal(2)}

@@ -62,16 +62,16 @@ def test_sums_that_follow_every_change_are_those_of_a_ledger_that_was_read_anew(
 
 @given(batches, st.lists(wheres, max_size=4), st.lists(names, unique=True, max_size=2).map(tuple))
 def test_a_budget_covers_what_a_look_at_every_series_says(steps, asked, per):
-    ledger, _ = grown(steps, lambda seen: [seen.cover.by_value(where, per) for where in asked])
+    ledger, _ = grown(steps, lambda seen: [seen.label_index.by_value(where, per) for where in asked])
     for where in asked:
         plain = [index for index, labels in enumerate(ledger.labels) if where.matches(labels)]
-        assert list(ledger.cover.matching(where)) == plain
+        assert list(ledger.label_index.matching(where)) == plain
         grouped = {}
         for index in plain:
             grouped.setdefault(tuple(ledger.labels[index].get(name) for name in per), []).append(index)
-        assert ledger.cover.by_value(where, per) == grouped
+        assert ledger.label_index.by_value(where, per) == grouped
     left = [i for i, labels in enumerate(ledger.labels) if not any(where.matches(labels) for where in asked)]
-    assert ledger.cover.uncovered(asked) == left
+    assert ledger.label_index.uncovered(asked) == left
 
 
 @given(batches)
@@ -84,7 +84,7 @@ def test_series_of_one_kind_have_one_price_and_count_alike(steps):
 
 @given(batches, st.integers(1, 2), st.integers(0, 4), st.integers(0, 3))
 def test_a_ledger_that_folds_old_buckets_sums_by_its_edges_as_one_that_keeps_them(steps, step, most, after):
-    """It folds further after every change; what changes in a folded stretch is read anew, as the judge does."""
+    """It folds further after every change; what changes in a folded stretch is read anew, as the evaluation does."""
     grid = [-3600 + 3600 * step * place for place in range(6)]
     rows, held, folded, plain = [], {}, Ledger(), Ledger()
     for number, (more, changes) in enumerate(steps):

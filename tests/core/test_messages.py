@@ -47,7 +47,7 @@ HEADLINES: Final = {
     "anomaly": "Unusual: research spent 41.30 USD in the last day (usual 2.10 to 9.40)",
     "balance": "openrouter-credit: 42.10 USD of credit left, gone Thu 26 Nov (Wed 25 Nov to Sat 28 Nov)",
     "recovered": "research is expected to stay inside its budget again",
-    "living": "research will probably exceed November's budget: runs out Fri 27 Nov (Wed 25 Nov to Mon 30 Nov)",
+    "live_message": "research will probably exceed November's budget: runs out Fri 27 Nov (Wed 25 Nov to Mon 30 Nov)",
     "source_stale": "Cannot see spend from gateway since 07:43 (22 min)",
     "source_back": "Seeing spend from gateway again: blind from 06:59 to 07:43 (44 min)",
     "unpriced": "No price for gpt-6-mini: its spend counts in no figure",
@@ -260,7 +260,7 @@ def test_what_was_crossed_while_nobody_looked_says_so() -> None:
 )
 def test_the_verb_is_as_sure_as_the_forecast(probability: float, verb: str) -> None:
     assert verb in headline(sample(probability_over=probability))
-    assert verb in headline(sample("living", probability_over=probability))
+    assert verb in headline(sample("live_message", probability_over=probability))
 
 
 def test_of_several_budgets_the_verb_is_as_sure_as_the_least_sure_of_them() -> None:

@@ -17,7 +17,7 @@ from alertd.core.projection import (
     Question,
     Series,
     project,
-    project_alike,
+    project_batch,
     project_lines,
     project_many,
 )
@@ -100,7 +100,7 @@ def test_series_of_one_calendar_are_answered_together_as_each_alone(length, day,
     def question(number):
         return Question(Series(start, values[number], DAY, until), *MONTH, opening=float(openings[number]))
 
-    together = list(project_alike(question(0), values, openings))
+    together = list(project_batch(question(0), values, openings))
     assert len(together) == count
     for number, one in enumerate(together):
         alone = project_many([question(number)])[0]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.billing.lookalikes import Alike, alike
+from alertd.core.billing.duplicate_sources import DuplicateSources, duplicate_sources
 from alertd.core.billing.reconcile import compare_reports, reconcile
 from alertd.core.billing.reconciled import Reconciled, report
 from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
@@ -19,7 +19,7 @@ from alertd.core.periods import midnights
 from alertd.core.pricing.costing import costs
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.pricing.tariffs import LedgerTariff
 
 FIRST = date(2026, 11, 1)
@@ -153,8 +153,8 @@ def test_two_sources_of_one_traffic_are_told_and_named() -> None:
         month.billed(day, 10 + day, model="")
     (found,) = month.compared()
     assert "counted_twice" in kinds(found)
-    (pair,) = alike(month.ledger, month.costs(), {})
-    assert pair == Alike("gateway", "proxy", "small", 29)
+    (pair,) = duplicate_sources(month.ledger, month.costs(), {})
+    assert pair == DuplicateSources("gateway", "proxy", "small", 29)
     assert "ALERTD_SOURCES__NAME__ROLE" in pair.said
 
 
@@ -162,17 +162,17 @@ def test_two_sources_of_one_traffic_are_told_and_named() -> None:
     ("standings", "told"),
     [
         ({}, True),
-        ({"gateway": Standing("authoritative")}, False),
-        ({"proxy": Standing("check")}, False),
-        ({"gateway": Standing("authoritative"), "proxy": Standing("authoritative")}, True),
+        ({"gateway": SourceRole("authoritative")}, False),
+        ({"proxy": SourceRole("check")}, False),
+        ({"gateway": SourceRole("authoritative"), "proxy": SourceRole("authoritative")}, True),
     ],
 )
-def test_sources_whose_roles_are_declared_are_not_told(standings: dict[str, Standing], *, told: bool) -> None:
+def test_sources_whose_roles_are_declared_are_not_told(standings: dict[str, SourceRole], *, told: bool) -> None:
     month = Month()
     for day in range(1, 10):
         month.used(day, day)
         month.used(day, day, source="proxy")
-    assert bool(alike(month.ledger, month.costs(), standings)) is told
+    assert bool(duplicate_sources(month.ledger, month.costs(), standings)) is told
 
 
 def test_sources_of_different_traffic_are_not_alike() -> None:
@@ -180,7 +180,7 @@ def test_sources_of_different_traffic_are_not_alike() -> None:
     for day in range(1, 30):
         month.used(day, 10 + day % 7)
         month.used(day, 10 + day % 5 * 2, source="proxy")
-    assert alike(month.ledger, month.costs(), {}) == ()
+    assert duplicate_sources(month.ledger, month.costs(), {}) == ()
 
 
 def test_scopes_are_compared_apart() -> None:
@@ -241,6 +241,6 @@ def test_money_of_a_source_without_tokens_is_compared_with_the_tokens_that_count
         month.used(day, 10)
         month.used(day, 10, source="proxy")
         month.billed(day, 10, source="bill", charge="estimate")
-    (found,) = reported(month, standings={"proxy": Standing("check")})
+    (found,) = reported(month, standings={"proxy": SourceRole("check")})
     assert (found.used_by, found.billed_by) == (("gateway",), ("bill",))
     assert kinds(found) == ["agrees"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alertd.core.ledger.columns import SeriesRow
-from alertd.core.pricing.source_roles import Standing, counting
+from alertd.core.pricing.source_roles import SourceRole, counting
 
 
 def rows(*given: tuple[str, str, str]) -> list[SeriesRow]:
@@ -23,19 +23,19 @@ def rows(*given: tuple[str, str, str]) -> list[SeriesRow]:
         # it gives way to usage that another source sees as it happens
         ([("bill", "USD", ""), ("gw", "", "")], {}, [False, True]),
         # unless it is declared authoritative
-        ([("bill", "USD", ""), ("gw", "", "")], {"bill": Standing("authoritative", "bill")}, [True, False]),
+        ([("bill", "USD", ""), ("gw", "", "")], {"bill": SourceRole("authoritative", "bill")}, [True, False]),
         # of a source that has both, what it says itself counts
-        ([("both", "USD", ""), ("both", "", "")], {"both": Standing("auto", "bill")}, [True, False]),
-        ([("both", "USD", ""), ("both", "", "")], {"both": Standing("auto", "usage")}, [False, True]),
+        ([("both", "USD", ""), ("both", "", "")], {"both": SourceRole("auto", "bill")}, [True, False]),
+        ([("both", "USD", ""), ("both", "", "")], {"both": SourceRole("auto", "usage")}, [False, True]),
         # other charges than the use of models are nobody's double
         ([("bill", "USD", "training"), ("gw", "", "")], {}, [True, True]),
         # a check never counts, an estimate neither
-        ([("bill", "USD", "")], {"bill": Standing("check")}, [False]),
+        ([("bill", "USD", "")], {"bill": SourceRole("check")}, [False]),
         ([("gw", "USD", "estimate"), ("gw", "", "")], {}, [False, True]),
     ],
 )
 def test_money_counts_once(
-    given: list[tuple[str, str, str]], standings: dict[str, Standing], counted: list[bool]
+    given: list[tuple[str, str, str]], standings: dict[str, SourceRole], counted: list[bool]
 ) -> None:
     series = rows(*given)
     counts = counting(series, standings)
@@ -44,7 +44,7 @@ def test_money_counts_once(
 
 def test_tokens_count_though_the_bill_is_the_cost() -> None:
     series = rows(("both", "USD", ""), ("both", "", ""))
-    counts = counting(series, {"both": Standing("auto", "bill")}, tokens=True)
+    counts = counting(series, {"both": SourceRole("auto", "bill")}, tokens=True)
     assert [counts(row) for row in series] == [False, True]
 
 

@@ -99,7 +99,7 @@ def test_a_level_crossed_on_track_goes_to_people_only_where_the_budget_lists_it(
     for listed, count in ((False, 0), (True, 1)):
         budgets = {"research": budget(listed=listed)}
         assert len(route([Alert(("k",), event)], budgets, receivers)) == count
-    closing = replace(event, kind="summary", details={"occasion": "period_closed"})
+    closing = replace(event, kind="summary", details={"summary": "period_closed"})
     assert len(route([Alert(("k",), closing)], {"research": budget()}, receivers)) == 1
 
 

@@ -50,7 +50,7 @@ print(json.dumps(sorted([d.name, d.version] for d in m.distributions())))
 """
 DRAWN = """
 import sys
-from alertd.core.pictures.markup import Markup
+from alertd.core.charts.html import Markup
 from alertd.wire.pictures import png
 frame = '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="40"><text y="30" font-family="DejaVu Sans">%s</text></svg>'
 pictures = [open(sys.argv[1]).read(), frame % 'Research: 80 %', frame % '']

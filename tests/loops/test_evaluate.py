@@ -1,4 +1,4 @@
-"""The judge on a stopped clock: what a judgement may conclude from the moment at which it read the ledger."""
+"""The evaluation on a stopped clock: what an evaluation may conclude from the moment at which it read the ledger."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 class CaughtUpMeanwhile(MemoryStore):
-    """A source catches up just after the judge has read the ledger."""
+    """A source catches up just after the evaluation has read the ledger."""
 
     behind = frozenset({"gateway"})
 
@@ -37,7 +37,9 @@ class CaughtUpMeanwhile(MemoryStore):
         return await super().memory()
 
 
-async def test_a_restored_database_stays_quiet_until_a_judgement_has_the_spend_since_the_backup_in_its_ledger() -> None:
+async def test_a_restored_database_stays_quiet_until_an_evaluation_has_the_spend_since_the_backup_in_its_ledger() -> (
+    None
+):
     store, clock = CaughtUpMeanwhile(), StoppedClock()
     await store.commit_decisions([], [], {RESTORED.prefix: (datetime(2026, 3, 1, tzinfo=UTC).isoformat(), 0)})
     terms = Terms([], PriceBook(()), exchange_of(Rates()), {}, catching_up=lambda: store.behind)
@@ -49,7 +51,7 @@ async def test_a_restored_database_stays_quiet_until_a_judgement_has_the_spend_s
 
 
 class NewSeriesMeanwhile(MemoryStore):
-    """A new series is committed just after the judge has asked which there are."""
+    """A new series is committed just after the evaluation has asked which there are."""
 
     async def series(self, after: int = 0) -> list[SeriesRow]:
         found = await super().series(after)
@@ -61,7 +63,7 @@ class NewSeriesMeanwhile(MemoryStore):
         return found
 
 
-async def test_usage_of_a_series_that_appears_while_the_ledger_is_read_is_in_the_next_judgement() -> None:
+async def test_usage_of_a_series_that_appears_while_the_ledger_is_read_is_in_the_next_evaluation() -> None:
     book = PriceBook(())
     terms = Terms((), book, exchange_of(Rates()), {})
     judge = Evaluate(NewSeriesMeanwhile(), StoppedClock(NOW), terms, lambda: None)
@@ -89,7 +91,7 @@ class AwayMeanwhile(MemoryStore):
         return await super().series(after)
 
 
-async def test_usage_that_was_read_just_before_the_database_went_away_is_in_the_next_judgement() -> None:
+async def test_usage_that_was_read_just_before_the_database_went_away_is_in_the_next_evaluation() -> None:
     store = AwayMeanwhile()
     judge = Evaluate(store, StoppedClock(NOW), Terms((), PriceBook(()), exchange_of(Rates()), {}), lambda: None)
     line, start = Line("acme", "plain", "input"), int(NOW.timestamp()) - 3600
@@ -113,10 +115,10 @@ async def test_usage_that_was_read_just_before_the_database_went_away_is_in_the_
     ],
     ids=["as long as it says", "what a forecast learns from", "the period before the current"],
 )
-def test_nothing_is_deleted_that_a_judgement_reads(keep: timedelta, period: str, first_kept: date) -> None:
+def test_nothing_is_deleted_that_an_evaluation_reads(keep: timedelta, period: str, first_kept: date) -> None:
     terms = Terms((budget(period=PeriodRule(period, UTC)),), PriceBook(()), exchange_of(Rates()), {})
     judge = Evaluate(MemoryStore(), StoppedClock(NOW), terms, lambda: None)
-    before = judge.needless_before(NOW, keep)
+    before = judge.obsolete_before(NOW, keep)
     assert before.date() == first_kept
     assert before <= judge.reach(NOW)
 

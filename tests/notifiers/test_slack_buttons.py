@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from alertd.core.evaluation.state import ACKNOWLEDGED, FIRING, RESOLVED, SNOOZED
-from alertd.loops.interactions import Presses, Switchboard
+from alertd.loops.interactions import InteractionDeps, InteractionLoop
 from alertd.notifiers._buttons import Seal
 from alertd.notifiers.slack import Options
 from tests.chatroom import ANA, BEN, HEARING, Room, payload, replies, roots, until, words
@@ -296,10 +296,10 @@ async def proposed(server: SlackServer, **terms: Any) -> tuple[Any, Room]:
     room = Room(server, acting.world, acting.store, **HEARING)
     room.clock.at = acting.clock.at
     actor = acting.actors[0]
-    board = Switchboard(
+    board = InteractionDeps(
         lambda: room.notifiers, lambda: {name: one.terms for name, one in actor.orders.actions.items()}, actor.write
     )
-    room.presses = Presses(acting.store, room.clock, board)
+    room.presses = InteractionLoop(acting.store, room.clock, board)
     event = acting.told[-1]
     await room.slack.send(delivery(event))
     return acting, room

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.usage import currency_of
-from alertd.ports import standing_of
+from alertd.ports import role_of
 from alertd.sources import prometheus, scrape
 from tests.bookkeeping import Ledger
 from tests.servers.billing import Reply, serving
@@ -183,4 +183,4 @@ def test_what_money_cannot_be_is_a_fault(options, said):
 @pytest.mark.parametrize("role", ["auto", "authoritative", "check"])
 def test_the_role_of_counters_is_the_one_that_was_given(kind, role):
     source = kind.build("gateway", kind.Options(url="http://x", preset="litellm", role=role))
-    assert standing_of(source) == Standing(role)
+    assert role_of(source) == SourceRole(role)

@@ -16,7 +16,7 @@ from alertd.core.actions.terms import Terms
 from alertd.core.budgets import Amount
 from alertd.core.evaluation.state import SILENCES, Silence, State
 from alertd.core.evaluation.values import SourceView
-from alertd.loops.orders import Action
+from alertd.loops.action_config import Action
 from alertd.ports import Lever, RevokerError
 from tests.keyring import Acting, Keyring
 from tests.world import World, budget
@@ -38,7 +38,7 @@ def sunday(**more) -> World:
 
 
 async def runaway(world: World | None = None, *, rounds: int = 3, **terms) -> Acting:
-    """The key rag-indexer spends 4 USD every five minutes; the judge looks after each."""
+    """The key rag-indexer spends 4 USD every five minutes; the evaluation looks after each."""
     acting = Acting(world or sunday(), **terms)
     await acting.round()
     for _ in range(rounds):

@@ -197,7 +197,7 @@ def test_a_weekly_digest_comes_once_on_monday_morning_with_every_scope_and_what_
     digests = []
     for _ in range(24 * 9):
         world.pass_time(hours=1)
-        digests += [(world.now, a.event) for a in world.tick() if a.event.details.get("occasion") == "digest"]
+        digests += [(world.now, a.event) for a in world.tick() if a.event.details.get("summary") == "digest"]
     at = {when for when, _ in digests}
     assert [when.strftime("%a %H") for when in sorted(at)] == ["Mon 09", "Mon 09"]
     told = {dict(event.scope)["team"]: event.details["alerts"] for when, event in digests if when == min(at)}

@@ -12,7 +12,7 @@ from alertd.core.evaluation.values import Alert
 from alertd.core.money import Money
 from alertd.core.pricing.fx import Rates
 from alertd.core.pricing.prices import PriceBook
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.pricing.tariffs import exchange_of
 from alertd.core.usage import BilledCost
 from alertd.loops.collect import Collect
@@ -30,7 +30,7 @@ class Paged:
     """A bill of a dollar a day for 27 days, read a day at a time; it may fail before one of them, once."""
 
     interval, delay, stale_after = timedelta(hours=1), DAY, DAY
-    standing = Standing("auto", "bill")
+    standing = SourceRole("auto", "bill")
 
     def __init__(self, name: str, fails_at: int | None) -> None:
         self.name, self.fails_at = name, fails_at
@@ -63,9 +63,9 @@ class Watched(MemoryStore):
         return taken
 
     async def evaluate(self) -> None:
-        await self.judge.tick()
-        assert self.judge.latest is not None
-        self.announced += self.judge.latest.alerts
+        await self.evaluation.tick()
+        assert self.evaluation.latest is not None
+        self.announced += self.evaluation.latest.alerts
 
 
 @pytest.mark.parametrize("fails_at", [None, 0, 1, 14], ids=["answers", "down at first", "fails early", "fails late"])

@@ -14,9 +14,9 @@ from typing import Any, cast
 import pytest
 
 from alertd.core.evaluation.values import SourceView
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from alertd.loops.collect import Collect
-from alertd.ports import Look, standing_of
+from alertd.ports import Look, role_of
 from alertd.registry import load
 from alertd.stores.sqlite import build
 from alertd.wire.pricebook import price_book
@@ -91,14 +91,14 @@ def read(kind: str, url: str, since: datetime = SINCE, **options: Any) -> Held:
     return found
 
 
-def judged(amount: str, *found: Held, standings: dict[str, Standing] | None = None) -> World:
-    """A world that has read the bills, after one judgement."""
+def judged(amount: str, *found: Held, standings: dict[str, SourceRole] | None = None) -> World:
+    """A world that has read the bills, after one evaluation."""
     world = World(budget("everything", amount), at=NOW)
     world.book = price_book([])
     for one in found:
         one.into(world.ledger)
         name = one.source.name
-        world.standings[name] = (standings or {}).get(name, standing_of(one.source))
+        world.standings[name] = (standings or {}).get(name, role_of(one.source))
         world.sources[name] = SourceView(name, one.until, timedelta(days=5), one.source.delay)
     world.tick()
     return world
@@ -133,12 +133,12 @@ def test_a_gateway_and_the_providers_bill_of_one_traffic_count_once_and_the_role
     with serving(bill) as server:
         provider = read("openai", server.url, admin_key="sk-admin-secret")
 
-    def spent(**roles: Standing) -> Decimal:
+    def spent(**roles: SourceRole) -> Decimal:
         world = judged("0.01 USD", proxy, provider, standings=roles)
         return max(alert.event.spent for alert in world.alerts if alert.event.spent is not None)
 
-    checked = replace(standing_of(provider.source), role="check")
-    leading = replace(standing_of(provider.source), role="authoritative", cost_from="bill")
+    checked = replace(role_of(provider.source), role="check")
+    leading = replace(role_of(provider.source), role="authoritative", cost_from="bill")
     assert spent(openai=checked) == pytest.approx(Decimal(cost))
     assert spent(openai=leading) == 77
     assert spent() == pytest.approx(Decimal(cost) * 2)

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertd.core.budgets import Amount, Override, scope_text
-from alertd.core.evaluation.evaluate import assess
+from alertd.core.evaluation.evaluate import evaluate
 from alertd.core.evaluation.state import RESTORED
-from alertd.core.evaluation.values import Position, SourceView
+from alertd.core.evaluation.values import BudgetStatus, SourceView
 from alertd.core.events import Event
 from alertd.core.messages import compose
 from alertd.core.periods import PeriodRule
@@ -70,7 +70,7 @@ def test_a_pattern_for_no_team_matches_an_empty_label_and_none_at_all():
 def test_no_two_scopes_share_a_name(a: tuple[str, str], b: tuple[str, str]):
     of = [tuple((label, value or None) for label, value in zip(("team", "key"), one, strict=True)) for one in (a, b)]
     period = PeriodRule("month", UTC).containing(NOVEMBER)
-    for naming in (scope_text, lambda scope: Position.name_of("b", scope, period)):
+    for naming in (scope_text, lambda scope: BudgetStatus.name_of("b", scope, period)):
         assert (naming(of[0]) == naming(of[1])) == (of[0] == of[1])
 
 
@@ -106,7 +106,7 @@ def test_a_budget_that_cannot_be_evaluated_says_so_once_and_the_others_go_on():
 
     def tick():
         facts = world.facts()
-        decisions = assess(replace(facts, around=replace(facts.around, exchange=without_rate)))
+        decisions = evaluate(replace(facts, context=replace(facts.context, exchange=without_rate)))
         world.told.update((key, world.now) for alert in decisions.alerts for key in alert.keys)
         world.state = world.state.after(decisions.changes)
         return decisions
@@ -144,12 +144,12 @@ async def test_a_race_lost_to_nobody_is_an_error_is_no_evaluation_and_is_announc
             await judge.tick()
         await judge.failed(str(refused.value))
         clock.move(minutes=4)
-        assert judge.judged is None
+        assert judge.evaluated_at is None
     (row,) = await store.alerts(clock.now() - timedelta(days=1))
     assert "No budget can be evaluated" in words(row.event, clock.now())
     store.refusing = False
     await judge.tick()
-    assert judge.judged == clock.now()
+    assert judge.evaluated_at == clock.now()
     assert {row.event.kind for row in await store.alerts(clock.now() - timedelta(days=1))} == {
         "source_stale",
         "recovered",

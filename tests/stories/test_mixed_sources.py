@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alertd.core.evaluation.evaluate import assess
+from alertd.core.charts.budget_chart import spent_curve
+from alertd.core.evaluation.evaluate import evaluate
 from alertd.core.evaluation.status import STATUSES
-from alertd.core.evaluation.values import Position, SourceView
+from alertd.core.evaluation.values import BudgetStatus, SourceView
 from alertd.core.messages import compose
 from alertd.core.money import Money
-from alertd.core.pictures.fan import spent_curve
 from alertd.core.usage import Committed
 from tests.world import World, budget
 
@@ -41,7 +41,7 @@ def mixed(*, amount: str = "3000 USD", bill_until: datetime = MIDNIGHT, **stale:
     return world
 
 
-def position_of(world: World) -> Position:
+def position_of(world: World) -> BudgetStatus:
     (found,) = world.judged().positions
     return found
 
@@ -96,7 +96,7 @@ def test_a_commitment_over_the_amount_fires_at_the_first_evaluation_and_names_wh
     hourly = Money(Decimal("3.40"), "USD")
     endpoint = Committed("together", NOW, None, hourly, name="acme/llama", per="hour", counted=True)
     facts = world.facts()
-    decisions = assess(replace(facts, around=replace(facts.around, commitments=[("gateway", endpoint)])))
+    decisions = evaluate(replace(facts, context=replace(facts.context, commitments=[("gateway", endpoint)])))
     (found,) = decisions.positions
     (event,) = [alert.event for alert in decisions.alerts if alert.event.basis == "forecast"]
     assert found.status == "at_risk"

@@ -25,7 +25,7 @@ TABLE = {
 def told(world: World, occasion: str) -> list[str]:
     """What was announced of an occasion in this round: the headline and each line of it."""
     events = [alert.event for alert in world.tick()]
-    own = [event for event in events if occasion in {event.kind, event.details.get("occasion")}]
+    own = [event for event in events if occasion in {event.kind, event.details.get("summary")}]
     said = [notice(event, world.now) for event in own]
     return [text_of(line) for headline, lines, _ in said for line in (headline, *lines) if line]
 

@@ -60,7 +60,7 @@ def test_a_digest_is_sent_up_to_twenty_hours_late_and_then_left_out(hours: int, 
     world.tick()
     world.told.clear()
     world.now = datetime(2026, 11, 5, 9, tzinfo=UTC) + timedelta(hours=hours)
-    assert len([one for one in world.tick() if one.event.details.get("occasion") == "digest"]) == digests
+    assert len([one for one in world.tick() if one.event.details.get("summary") == "digest"]) == digests
 
 
 @pytest.mark.parametrize(("days", "kept"), [(400, True), (401, False)])

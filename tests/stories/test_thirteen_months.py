@@ -82,7 +82,7 @@ def _said(event) -> str:
     place = " ".join([event.budget, *(value or "" for _, value in event.scope)])
     late = f" (found late: {event.details['found_late']})" if "found_late" in event.details else ""
     spent = "" if event.spent is None else f" at {event.spent:.0f} of {event.amount:.0f}"
-    what = event.threshold or event.details.get("occasion") or event.details.get("source", "")
+    what = event.threshold or event.details.get("summary") or event.details.get("source", "")
     return f"{event.kind} {place}: {what}{spent}{late}".replace("  ", " ")
 
 

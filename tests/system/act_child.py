@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from alertd.core.actions.act import acts
 from alertd.core.actions.terms import Terms
-from alertd.loops.act import Actor, Seen
-from alertd.loops.orders import Action, Orders
+from alertd.loops.action_config import Action, ActionConfig
+from alertd.loops.execute import Actor, Seen
 from alertd.ports import Store, StoreError
 from alertd.revokers.anthropic import Anthropic, Options, build
 from alertd.stores import decisions
@@ -79,7 +79,7 @@ async def _live(store: Store, task: Task, die: Callable[[str, str], None]) -> No
     revoker = build("stop", Options.model_validate({"url": task.provider, "token": "acting-token"}))
     _watch_writes(revoker, die)
     terms = Terms("stop", revoker.lever.what, mode="auto", who="all", max_per_hour=10**6, expiry=timedelta(days=9999))
-    orders = Orders({"stop": Action(terms, revoker)})
+    orders = ActionConfig({"stop": Action(terms, revoker)})
     seen = _seen(task.count)
     turn = 0
 

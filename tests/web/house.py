@@ -16,9 +16,9 @@ from alertd.core.actions.terms import Terms
 from alertd.core.budgets import Override
 from alertd.core.durations import Durations
 from alertd.core.evaluation.event_builder import event_of
-from alertd.core.evaluation.values import Position, SourceView
+from alertd.core.evaluation.values import BudgetStatus, SourceView
 from alertd.ports import AlertRow, Step, StoreError
-from alertd.web.application import Lane, Loop, Standings, View, build
+from alertd.web.application import BudgetStatuses, Lane, Loop, View, build
 from tests.fakes import StoppedClock
 from tests.world import NOVEMBER, World, budget
 
@@ -165,7 +165,7 @@ COMPARED = {
 }  # fmt: skip
 
 
-def proposed(number: str, action: str, target: str, position: Position, at: datetime) -> tuple[Act, Step]:
+def proposed(number: str, action: str, target: str, position: BudgetStatus, at: datetime) -> tuple[Act, Step]:
     event = event_of(position, "action", "critical", number, at, reason="Spent 12.50 USD in the last hour: 62 %")
     act = Act(
         number, action, target, "key", position.name, "threshold/actual 50%", "actual", "turn this key off",
@@ -188,7 +188,7 @@ def _through(
 
 def view_of(world: World, kept: Kept, **more: Any) -> View:
     decisions = world.judged()
-    standings = Standings(world.now, decisions.positions, world.sources)
+    standings = BudgetStatuses(world.now, decisions.positions, world.sources)
     loops = more.pop(
         "loops", [Loop("evaluate", timedelta(minutes=10), runs=3, durations=lasted(0.1, 0.1, 0.1), last_end=world.now)]
     )

@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 
 from alertd.core.evaluation.status import STATUSES
 from alertd.core.evaluation.values import SourceView
-from alertd.core.pricing.source_roles import Standing
-from alertd.web.application import Loop, Standings, View
+from alertd.core.pricing.source_roles import SourceRole
+from alertd.web.application import BudgetStatuses, Loop, View
 from alertd.web.openapi import DOCUMENT
 from tests.web.house import HOSTILE, NOW, SECRET, SHOUT, Browser, Kept, browser, november, view_of
 from tests.world import World, budget
@@ -156,8 +156,8 @@ def test_a_parameter_that_cannot_be_read_is_a_400_that_says_what_can(open_house:
     conforms(answer, f"/api/v1/{path}")
 
 
-def test_before_the_first_judgement_the_api_says_so(view: View):
-    answer = browser(replace(view, standings=Standings)).get("/api/v1/budgets")
+def test_before_the_first_evaluation_the_api_says_so(view: View):
+    answer = browser(replace(view, standings=BudgetStatuses)).get("/api/v1/budgets")
     assert answer.json() == {"version": 1, "evaluated_at": None, "budgets": []}
     conforms(answer, "/api/v1/budgets")
 
@@ -267,7 +267,7 @@ def test_sources_say_how_fresh_they_are_and_how_estimate_and_bill_compare(open_h
 
 def test_what_the_judge_compared_is_what_the_api_and_the_metrics_tell():
     world = World(budget())
-    world.standings = {"bill": Standing("check")}
+    world.standings = {"bill": SourceRole("check")}
     for _ in range(9):
         world.now += timedelta(days=1)
         world.spend(10, at=world.now - timedelta(hours=12))

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from alertd.web.application import Lane, Loop, Standings, View
+from alertd.web.application import BudgetStatuses, Lane, Loop, View
 from alertd.web.metrics import MOST_SCOPES
 from tests.web.house import HOSTILE, NOW, Kept, browser, lasted
 
@@ -152,7 +152,7 @@ def test_the_build_and_the_process_are_told(view: View):
 def test_the_number_of_series_is_bounded_whatever_labels_usage_brings(view: View):
     (position,) = [p for p in view.standings().positions if p.budget.name == "platform"]
     many = [replace(position, scope=(("team", str(number)),)) for number in range(MOST_SCOPES + 500)]
-    samples = scraped(replace(view, standings=lambda: Standings(NOW, many, {})))
+    samples = scraped(replace(view, standings=lambda: BudgetStatuses(NOW, many, {})))
     assert len(of(samples, "alertd_budget_amount", "platform")) == MOST_SCOPES
     assert value(samples, "alertd_budget_scopes_omitted") == 500
 
@@ -160,7 +160,7 @@ def test_the_number_of_series_is_bounded_whatever_labels_usage_brings(view: View
 def test_two_scopes_that_read_alike_do_not_spoil_the_page(view: View):
     (position,) = [p for p in view.standings().positions if p.budget.name == "platform"]
     alike = [replace(position, scope=(("team", None),)), replace(position, scope=(("team", ""),))]
-    text = browser(replace(view, standings=lambda: Standings(NOW, alike, {}))).get("/metrics").text
+    text = browser(replace(view, standings=lambda: BudgetStatuses(NOW, alike, {}))).get("/metrics").text
     assert text.count("alertd_budget_amount{") == 1
 
 
@@ -171,7 +171,7 @@ def test_openmetrics_is_spoken_where_it_is_asked_for(view: View):
         assert {family.name for family in read_openmetrics(answer.text)} >= {"alertd_budget_spent", "alertd_build"}
 
 
-def test_before_the_first_judgement_there_are_no_figures_of_budgets(view: View):
-    samples = scraped(replace(view, standings=Standings))
+def test_before_the_first_evaluation_there_are_no_figures_of_budgets(view: View):
+    samples = scraped(replace(view, standings=BudgetStatuses))
     assert not [name for name, _ in samples if name == "alertd_budget_spent"]
     assert value(samples, "alertd_last_evaluation_timestamp_seconds") is None

@@ -16,7 +16,7 @@ from alertd.core.evaluation.values import SourceView
 from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import PriceBook
 from alertd.core.usage import Line
-from alertd.web.application import Lane, Loop, Standings, View
+from alertd.web.application import BudgetStatuses, Lane, Loop, View
 from alertd.wire.litellm_prices import LitellmPrices
 from tests.web.house import HOSTILE, NOW, SHOUT, Browser, Kept, browser, november, view_of
 
@@ -265,8 +265,8 @@ def test_what_is_on_track_is_not_said_to_run_out(open_house: Browser):
     assert [row for row in rows if "on track" in row and "Runs out" in row] == []
 
 
-def test_before_the_first_judgement_the_page_says_what_it_waits_for(view: View):
-    assert "Nothing was judged yet" in read(browser(replace(view, standings=Standings)), "/").words
+def test_before_the_first_evaluation_the_page_says_what_it_waits_for(view: View):
+    assert "Nothing was judged yet" in read(browser(replace(view, standings=BudgetStatuses)), "/").words
 
 
 # --- accessibility that needs no browser ---

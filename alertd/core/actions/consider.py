@@ -15,13 +15,13 @@ from typing import Any, Final
 from alertd.core.actions.act import APPROVED, AWAITING, FAILED, OPEN, REHEARSED, VERIFIED, Act, Step, acts
 from alertd.core.actions.guards import PAUSED, Block, Case, blocked
 from alertd.core.actions.spenders import Spender, chosen, fitting, members_of, spenders, spent_between
-from alertd.core.actions.telling import base_event, evidence_of, held_event, told
+from alertd.core.actions.telling import base_event, event_of_step, evidence_of, held_event
 from alertd.core.actions.terms import GRADES, Terms
 from alertd.core.budgets import duration_text, parse_threshold
 from alertd.core.evaluation.event_builder import event_id
 from alertd.core.evaluation.state import RAISED, Silence, State, episode_of, silence_of, silences_of
-from alertd.core.evaluation.thresholds import stands, thresholds_of
-from alertd.core.evaluation.values import Facts, Position, SourceView
+from alertd.core.evaluation.thresholds import is_crossed, thresholds_of
+from alertd.core.evaluation.values import BudgetStatus, Facts, SourceView
 from alertd.core.events import Event
 from alertd.core.messages.spans import clean
 
@@ -39,15 +39,15 @@ _HELD: Final = "held/"
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything that is looked at: the facts and positions of the last judgement, the notes as they are now.
+    """Everything that is looked at: the facts and positions of the last evaluation, the notes as they are now.
 
-    `judged` says that the judgement is new: only then is anything proposed.
+    `judged` says that the evaluation is new: only then is anything proposed.
     """
 
     now: datetime
     terms: Mapping[str, Terms]
     facts: Facts
-    positions: Sequence[Position]
+    positions: Sequence[BudgetStatus]
     notes: Mapping[str, Any]
     dry_run: bool = False
     judged: bool = True
@@ -116,20 +116,20 @@ def consider(scene: Scene) -> Outcome:
     return Outcome(tuple(book.moves), tuple(book.refrained))
 
 
-def standing(position: Position, terms: Terms, notes: Mapping[str, Any], now: datetime) -> Trigger | None:
+def standing(position: BudgetStatus, terms: Terms, notes: Mapping[str, Any], now: datetime) -> Trigger | None:
     """The first threshold that the action is asked to act upon and that stands now."""
     return next(_firing(position, terms, notes, now), None)
 
 
 def _firing(
-    position: Position, terms: Terms, notes: Mapping[str, Any], now: datetime, *, unless_over: bool = False
+    position: BudgetStatus, terms: Terms, notes: Mapping[str, Any], now: datetime, *, unless_over: bool = False
 ) -> Iterator[Trigger]:
     """Every threshold to act upon that fires; with `unless_over` also one that may not be over yet."""
     amount = f"{position.amount.value.normalize():f}"
     for text in terms.on:
         if text in {"burn_rate", "forecast"}:
             for threshold in thresholds_of(position):
-                fires = stands(position, threshold, now) if threshold.basis == text else False
+                fires = is_crossed(position, threshold, now) if threshold.basis == text else False
                 episode = episode_of(State(notes), position.name, threshold)
                 if fires or (unless_over and fires is None and episode.open):
                     window = max(threshold.windows, default=_DAY)
@@ -165,7 +165,7 @@ def _lost_by_configuration(scene: Scene, act: Act) -> str:
     return ""
 
 
-def _lost(scene: Scene, act: Act, position: Position, *, begins: bool) -> Iterator[str]:
+def _lost(scene: Scene, act: Act, position: BudgetStatus, *, begins: bool) -> Iterator[str]:
     terms = scene.terms[act.action]
     if terms not in _actions(scene, position):
         yield f"the budget {position.budget.name} does not ask for {act.action} any more"
@@ -189,11 +189,11 @@ def _lost(scene: Scene, act: Act, position: Position, *, begins: bool) -> Iterat
             yield "this key is not the cause any more, or the pace fits without stopping it"
 
 
-def _silence(scene: Scene, position: Position) -> Silence | None:
+def _silence(scene: Scene, position: BudgetStatus) -> Silence | None:
     return silence_of(silences_of(State(scene.notes)), position.budget.name, position.scope, scene.now)
 
 
-def case_of(scene: Scene, terms: Terms, position: Position | None, basis: str, **more: Any) -> Case:
+def case_of(scene: Scene, terms: Terms, position: BudgetStatus | None, basis: str, **more: Any) -> Case:
     """What the guards look at."""
     views: tuple[SourceView, ...] = ()
     drifting: tuple[str, ...] = ()
@@ -201,8 +201,8 @@ def case_of(scene: Scene, terms: Terms, position: Position | None, basis: str, *
         members = [scene.facts.ledger.series[index] for index in members_of(scene.facts, position)]
         feeding = {row.source for row in members}
         providers = sorted({row.provider for row in members})
-        drifting = tuple(one for one in providers if f"drift/{one}/{scene.now:%Y-%m}" in scene.facts.told)
-        views = tuple(view for name, view in sorted(scene.facts.around.sources.items()) if name in feeding)
+        drifting = tuple(one for one in providers if f"drift/{one}/{scene.now:%Y-%m}" in scene.facts.announced)
+        views = tuple(view for name, view in sorted(scene.facts.context.sources.items()) if name in feeding)
     rehearsing = terms.mode_in_force(dry_run=scene.dry_run) == "dry_run"
     return Case(
         scene.now, terms, position, basis, views, scene.facts.catching_up, notes=scene.notes, rehearsing=rehearsing,
@@ -210,14 +210,14 @@ def case_of(scene: Scene, terms: Terms, position: Position | None, basis: str, *
     )  # fmt: skip
 
 
-def _actions(scene: Scene, position: Position) -> list[Terms]:
+def _actions(scene: Scene, position: BudgetStatus) -> list[Terms]:
     """The actions of a position that are configured, the gentlest first."""
     named = position.override.actions if position.override.actions is not None else position.budget.actions
     found = [scene.terms[name] for name in named if name in scene.terms]
     return sorted(found, key=lambda terms: GRADES.index(terms.grade))
 
 
-def _look(scene: Scene, position: Position, terms: Terms, book: _Book) -> None:
+def _look(scene: Scene, position: BudgetStatus, terms: Terms, book: _Book) -> None:
     """One action of one position: nothing stands, a guard says no, or somebody is to stop."""
     note = f"{_TRIGGER}{position.name}/{terms.name}"
     trigger = None if _silence(scene, position) is not None else standing(position, terms, scene.notes, scene.now)
@@ -284,11 +284,11 @@ def _propose(scene: Scene, scope: Case, trigger: Trigger, book: _Book, *, one: S
     proposed, first = act.after("propose", scene.now, reason=event.reason, audited=evidence)
     expires = scene.now + terms.expiry
     after, second = proposed.after(what, scene.now, reason=f"mode is {mode}", expires=expires)
-    said = told(after, second)
+    said = event_of_step(after, second)
     book.moves.append(Move(after, (first, second), (said,) if said else ()))
 
 
-def _already(scene: Scene, terms: Terms, position: Position, trigger: Trigger, target: str) -> str:
+def _already(scene: Scene, terms: Terms, position: BudgetStatus, trigger: Trigger, target: str) -> str:
     """Why there is nothing to propose: it was answered on this occasion, is under way, or a gentler lever is first."""
     known = acts(scene.notes)
     same = known.get(event_id(_key(terms, position, trigger, target)))
@@ -344,7 +344,7 @@ def _overseen(scene: Scene) -> Iterator[Move]:
             yield Move(notes={act.note: None})
 
 
-def _undone(scene: Scene, act: Act, position: Position | None) -> Move | None:
+def _undone(scene: Scene, act: Act, position: BudgetStatus | None) -> Move | None:
     """The restore that the period's end or a raised budget asks for; only of what alertd itself changed."""
     terms = scene.terms.get(act.action)
     if terms is None or not (act.ours and act.reversible) or terms.undone != "auto" or PAUSED in scene.notes:
@@ -374,7 +374,7 @@ def _needed_elsewhere(scene: Scene, act: Act, terms: Terms) -> bool:
     return False
 
 
-def _watched(scene: Scene, act: Act, position: Position | None) -> Move | None:
+def _watched(scene: Scene, act: Act, position: BudgetStatus | None) -> Move | None:
     """Whether the usage stopped, once the data reach far enough beyond the act."""
     if act.usage or position is None or act.since is None or position.data_until is None or position.stale_sources:
         return None
@@ -394,11 +394,11 @@ def _moved(act: Act, what: str, now: datetime, reason: str, **changes: Any) -> M
     after, step = act.after(what, now, reason=reason, **changes)
     if what == "restore":
         after = replace(after, lease_until=None, not_before=None, attempts=0, sent=None, error="")
-    said = told(after, step)
+    said = event_of_step(after, step)
     return Move(after, (step,), (said,) if said else ())
 
 
-def _readings(noted: Mapping[str, Any] | None, trigger: Trigger, position: Position) -> tuple[datetime, ...]:
+def _readings(noted: Mapping[str, Any] | None, trigger: Trigger, position: BudgetStatus) -> tuple[datetime, ...]:
     """The first instant up to which data showed that it stands, and the newest."""
     until = position.data_until
     known = noted["readings"] if noted is not None and noted["occasion"] == trigger.occasion else []
@@ -406,7 +406,7 @@ def _readings(noted: Mapping[str, Any] | None, trigger: Trigger, position: Posit
     return tuple(first) if until is None or until in first else (*first, until)
 
 
-def _key(terms: Terms, position: Position, trigger: Trigger, target: str) -> str:
+def _key(terms: Terms, position: BudgetStatus, trigger: Trigger, target: str) -> str:
     return f"action/{terms.name}/{position.name}/{trigger.occasion}/{target}"
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from alertd.core.actions.terms import Terms
 from alertd.core.budgets import duration_text
-from alertd.core.evaluation.values import Position, SourceView
+from alertd.core.evaluation.values import BudgetStatus, SourceView
 from alertd.core.messages.spans import clean
 
 PAUSED: Final = "actions/paused"
@@ -34,7 +34,7 @@ class Case:
 
     now: datetime
     terms: Terms
-    position: Position | None
+    position: BudgetStatus | None
     basis: str
     views: Sequence[SourceView] = ()
     catching_up: frozenset[str] = frozenset()

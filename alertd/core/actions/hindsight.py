@@ -15,8 +15,8 @@ from typing import Final
 
 from alertd.core.actions.act import REHEARSED, Act
 from alertd.core.actions.spenders import spent_between
-from alertd.core.evaluation.budget_status import Survey
-from alertd.core.evaluation.values import Facts, Position
+from alertd.core.evaluation.budget_status import StatusEvaluator
+from alertd.core.evaluation.values import BudgetStatus, Facts
 
 _SETTLES: Final = timedelta(hours=1)
 _LOOKS: Final = timedelta(hours=24)
@@ -37,7 +37,7 @@ class Hindsight:
 
 def hindsight(acts: Sequence[Act], facts: Facts, since: datetime) -> list[Hindsight]:
     """Every act that was rehearsed since an instant, oldest first."""
-    survey = Survey(facts.ledger, facts.around, since - timedelta(days=400))
+    survey = StatusEvaluator(facts.ledger, facts.context, since - timedelta(days=400))
     found = []
     for act in acts:
         if act.state != REHEARSED or act.since is None or act.since < since:
@@ -49,7 +49,7 @@ def hindsight(acts: Sequence[Act], facts: Facts, since: datetime) -> list[Hindsi
     return found
 
 
-def _judged(act: Act, position: Position | None, facts: Facts) -> Hindsight:
+def _judged(act: Act, position: BudgetStatus | None, facts: Facts) -> Hindsight:
     if position is None or act.since is None or position.data_until is None:
         return Hindsight(act, "open", None, "", "its budget or its usage is gone")
     end = min(act.since + _LOOKS, position.period.end, position.data_until)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from alertd.core.actions.act import AWAITING, CannotHappenError, Step, acts
-from alertd.core.actions.telling import told
+from alertd.core.actions.telling import event_of_step
 from alertd.core.actions.terms import Terms
 from alertd.core.evaluation.interactions import APPROVE, REFUSE, answer_for_alerts, named_by, refusal, remember
 from alertd.core.evaluation.state import Press, State
@@ -66,6 +66,6 @@ def _answer_for_action(press: Press, state: State, now: datetime, terms: Mapping
         after, step = act.after(press.what, now, press.by, "a button in chat", **more)
     except CannotHappenError:
         return Answer(f"It is {act.state} already; nothing was changed.")
-    event = told(after, step)
+    event = event_of_step(after, step)
     said = f"You {'approved' if press.what == APPROVE else 'refused'}: {act.what} {act.target}."
     return Answer(said, {after.note: after.to_json()}, (step,), (event,) if event else ())

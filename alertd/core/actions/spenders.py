@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.evaluation.budget_status import Survey
+from alertd.core.evaluation.budget_status import StatusEvaluator
 from alertd.core.evaluation.scope_columns import scopes
-from alertd.core.evaluation.values import Facts, Position
+from alertd.core.evaluation.values import BudgetStatus, Facts
 from alertd.core.pricing.costing import Costs
 
 _USUAL: Final = timedelta(days=7)
@@ -51,10 +51,10 @@ class Spender:
         return max(Decimal(0), self.recent - self.usual)
 
 
-def spenders(facts: Facts, position: Position, label: str, window: timedelta, end: datetime) -> list[Spender]:
+def spenders(facts: Facts, position: BudgetStatus, label: str, window: timedelta, end: datetime) -> list[Spender]:
     """Everybody who spent in the position's period or in the `window` before `end`, most recent spend first."""
     budget = position.budget
-    survey = Survey(facts.ledger, facts.around, position.period.start)
+    survey = StatusEvaluator(facts.ledger, facts.context, position.period.start)
     table = survey.costs(budget.period.zone, position.amount.unit)
     groups: dict[str, list[int]] = {}
     for index in members_of(facts, position):
@@ -75,9 +75,9 @@ def spenders(facts: Facts, position: Position, label: str, window: timedelta, en
     return sorted(with_share, key=lambda one: (-one.recent, one.name))
 
 
-def members_of(facts: Facts, position: Position) -> Sequence[int]:
-    """The series that a position is made of, as the judge counts them."""
-    counts = Survey(facts.ledger, facts.around).counted(position.budget.amount.unit)
+def members_of(facts: Facts, position: BudgetStatus) -> Sequence[int]:
+    """The series that a position is made of, as the evaluation counts them."""
+    counts = StatusEvaluator(facts.ledger, facts.context).counted(position.budget.amount.unit)
     return scopes(position.budget, facts.ledger, counts).get(position.scope, ())
 
 
@@ -102,7 +102,7 @@ def chosen(found: Sequence[Spender], basis: str, who: str, fits: Decimal) -> tup
     return tuple(taken)
 
 
-def fitting(position: Position, basis: str, window: timedelta, now: datetime) -> Decimal:
+def fitting(position: BudgetStatus, basis: str, window: timedelta, now: datetime) -> Decimal:
     """What may be spent in a window: what lasts to the period's end; after a burn rate at least the even pace."""
     seconds = Decimal(repr(window.total_seconds()))
     left = max(Decimal(0), position.amount.value - position.spent)
@@ -114,11 +114,15 @@ def fitting(position: Position, basis: str, window: timedelta, now: datetime) ->
     return max(lasting, position.amount.value * seconds / length)
 
 
-def spent_between(facts: Facts, position: Position, who: tuple[str, str], start: datetime, end: datetime) -> Decimal:
+def spent_between(
+    facts: Facts, position: BudgetStatus, who: tuple[str, str], start: datetime, end: datetime
+) -> Decimal:
     """What one value of a label, as (label, value), spent in [start, end), by today's prices."""
     label, name = who
     budget = position.budget
-    table = Survey(facts.ledger, facts.around, position.period.start).costs(budget.period.zone, position.amount.unit)
+    table = StatusEvaluator(facts.ledger, facts.context, position.period.start).costs(
+        budget.period.zone, position.amount.unit
+    )
     group = [index for index in members_of(facts, position) if facts.ledger.labels[index].get(label, "") == name]
     return _money(facts, table, group, start, end)
 

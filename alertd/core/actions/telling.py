@@ -15,12 +15,12 @@ from alertd.core.actions.act import Act, Step
 from alertd.core.actions.spenders import Spender
 from alertd.core.actions.terms import Terms
 from alertd.core.evaluation.event_builder import event_id, event_of
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import Event
 from alertd.core.messages.figures import number
 
 #: What happened -> the state that the message names, and how grave it is.
-TOLD: Final[Mapping[str, tuple[str, str]]] = {
+ANNOUNCED: Final[Mapping[str, tuple[str, str]]] = {
     "rehearse": ("rehearsed", "warning"),
     "ask": ("proposed", "critical"),
     "permit": ("approved", "critical"),
@@ -40,9 +40,9 @@ _AS_PROPOSED: Final = frozenset({"proposed", "rehearsed", "approved", "failed", 
 _STUCK: Final = ("not_restored", "critical")
 
 
-def told(act: Act, step: Step) -> Event | None:
+def event_of_step(act: Act, step: Step) -> Event | None:
     """The event of a step, None where it is not told."""
-    state, severity = _STUCK if step.state == "stuck" else TOLD.get(step.what, ("", ""))
+    state, severity = _STUCK if step.state == "stuck" else ANNOUNCED.get(step.what, ("", ""))
     if not state:
         return None
     base = Event.from_json(act.event)
@@ -64,7 +64,7 @@ def told(act: Act, step: Step) -> Event | None:
     )  # fmt: skip
 
 
-def held_event(terms: Terms, position: Position, key: str, now: datetime, *, target: str, reason: str) -> Event:
+def held_event(terms: Terms, position: BudgetStatus, key: str, now: datetime, *, target: str, reason: str) -> Event:
     """What is said once where a guard keeps an action from being proposed."""
     details: dict[str, Any] = {"action": terms.name, "state": "held", "what": terms.what, "error": reason}
     if target:
@@ -79,7 +79,7 @@ def held_act(act: Act, guard: str, reason: str, now: datetime) -> Event:
     return replace(base, id=event_id(f"action/{act.id}/held/{guard}"), severity="warning", at=now, details=details)
 
 
-def base_event(terms: Terms, position: Position, one: Spender, key: str, now: datetime, *, window: str) -> Event:
+def base_event(terms: Terms, position: BudgetStatus, one: Spender, key: str, now: datetime, *, window: str) -> Event:
     """The event that all messages of an act are made of: where the budget stands, why this key, what hangs on it."""
     unit = position.amount.unit
     share = round(one.share * 100)

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.billing.lookalikes import Alike
+from alertd.core.billing.duplicate_sources import DuplicateSources
 from alertd.core.billing.reconciled import AGREES, Cause, Day, Reconciled
 from alertd.core.billing.sides import Table
 
@@ -17,23 +17,23 @@ _LEAST_DAYS: Final = 3
 _NAMED: Final = 4
 
 
-def _unpriced(_whole: Reconciled, table: Table, _: Sequence[Alike]) -> Iterator[Cause]:
+def _unpriced(_whole: Reconciled, table: Table, _: Sequence[DuplicateSources]) -> Iterator[Cause]:
     if unpriced := table.unpriced():
         named = ", ".join(f"{model} ({quantity:,})" for model, quantity in list(unpriced.items())[:_NAMED])
         yield Cause("unpriced", f"has no price, so the estimate lacks it: {named}")
 
 
-def _no_rate(_whole: Reconciled, table: Table, _: Sequence[Alike]) -> Iterator[Cause]:
+def _no_rate(_whole: Reconciled, table: Table, _: Sequence[DuplicateSources]) -> Iterator[Cause]:
     yield from (Cause("no_rate", reason) for reason in table.no_rates())
 
 
-def _counted_twice(whole: Reconciled, table: Table, pairs: Sequence[Alike]) -> Iterator[Cause]:
+def _counted_twice(whole: Reconciled, table: Table, pairs: Sequence[DuplicateSources]) -> Iterator[Cause]:
     for pair in pairs:
         if whole.estimated > whole.billed and {pair.one, pair.other} <= table.usage_sources:
             yield Cause("counted_twice", f"{pair.one} and {pair.other} count the same traffic: {pair.days} days alike")
 
 
-def _not_seen(whole: Reconciled, table: Table, _: Sequence[Alike]) -> Iterator[Cause]:
+def _not_seen(whole: Reconciled, table: Table, _: Sequence[DuplicateSources]) -> Iterator[Cause]:
     unseen = {model: cost for model, cost in table.unseen().items() if cost > AGREES * whole.billed}
     if unseen:
         named = ", ".join(f"{model} ({cost:.2f} {whole.unit})" for model, cost in list(unseen.items())[:_NAMED])
@@ -43,7 +43,7 @@ def _not_seen(whole: Reconciled, table: Table, _: Sequence[Alike]) -> Iterator[C
         yield Cause("not_seen", f"{len(blank)} {whole.verb} days without any usage, the first {blank[0].day}")
 
 
-def _price(whole: Reconciled, table: Table, _: Sequence[Alike]) -> Iterator[Cause]:
+def _price(whole: Reconciled, table: Table, _: Sequence[DuplicateSources]) -> Iterator[Cause]:
     """A price that changed on a day, or was another all along; by model where both sides tell models."""
     for model in table.models() or [""]:
         days = table.days(model) if model else whole.days
@@ -57,7 +57,7 @@ def _price(whole: Reconciled, table: Table, _: Sequence[Alike]) -> Iterator[Caus
             yield Cause("price_differs", f"{name}: {whole.verb} {_times(steady)} the estimate on every day")
 
 
-CHECKS: Final[tuple[Callable[[Reconciled, Table, Sequence[Alike]], Iterator[Cause]], ...]] = (
+CHECKS: Final[tuple[Callable[[Reconciled, Table, Sequence[DuplicateSources]], Iterator[Cause]], ...]] = (
     _unpriced,
     _no_rate,
     _counted_twice,

@@ -14,12 +14,12 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, Literal
 
 from alertd.core.billing.causes import CHECKS, step
-from alertd.core.billing.lookalikes import Alike, alike
+from alertd.core.billing.duplicate_sources import DuplicateSources, duplicate_sources
 from alertd.core.billing.reconciled import Cause, Reconciled, Scope
 from alertd.core.billing.sides import Table, reports_of, sides_of
 from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.costing import Costs
-from alertd.core.pricing.source_roles import Standing, counting
+from alertd.core.pricing.source_roles import SourceRole, counting
 
 #: A correction is worked out over so many of the newest days.
 _NEWEST: Final = 7
@@ -32,14 +32,14 @@ def reconcile(
     final_until: Mapping[str, date],
     *,
     by: Sequence[str] = (),
-    standings: Mapping[str, Standing] | None = None,
+    standings: Mapping[str, SourceRole] | None = None,
 ) -> tuple[Reconciled, ...]:
     """Every provider that has both usage and a bill, by the labels in `by`, over the days before `final_until`.
 
     `costs` hold all series (counted or not) in one currency. `final_until` is, by source, the first day that may still
     change; a source that is not in it is not compared. The largest difference comes first.
     """
-    pairs = alike(ledger, costs, standings or {})
+    pairs = duplicate_sources(ledger, costs, standings or {})
     found = [
         _reconciled(provider, scope, Table(ledger, costs, side, final_until), pairs)
         for (provider, scope), side in sides_of(ledger, final_until, by).items()
@@ -54,7 +54,7 @@ def compare_reports(
     final_until: Mapping[str, date],
     *,
     by: Sequence[str] = (),
-    standings: Mapping[str, Standing] | None = None,
+    standings: Mapping[str, SourceRole] | None = None,
 ) -> tuple[Reconciled, ...]:
     """The same beside what gateways and agents report as their own estimate: it corrects no figure."""
     counted = counting(ledger.series, standings or {})
@@ -67,7 +67,11 @@ def compare_reports(
 
 
 def _reconciled(
-    provider: str, scope: Scope, table: Table, pairs: Sequence[Alike], against: Literal["bill", "report"] = "bill"
+    provider: str,
+    scope: Scope,
+    table: Table,
+    pairs: Sequence[DuplicateSources],
+    against: Literal["bill", "report"] = "bill",
 ) -> Reconciled:
     days = table.days()
     whole = Reconciled(provider, scope, table.costs.unit, days, (), None, against=against)

@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from alertd.core.billing.lookalikes import Alike
+from alertd.core.billing.duplicate_sources import DuplicateSources
 
 Scope = tuple[tuple[str, str], ...]
 
@@ -100,7 +100,7 @@ class Reconciled:
         }
 
 
-def report(found: Sequence[Reconciled], pairs: Sequence[Alike] = ()) -> Iterator[str]:
+def report(found: Sequence[Reconciled], pairs: Sequence[DuplicateSources] = ()) -> Iterator[str]:
     """The reconciliation in words, a provider a paragraph."""
     for one in found:
         scope = " ".join(f"{name}={value or 'none'}" for name, value in one.scope)

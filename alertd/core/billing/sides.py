@@ -1,4 +1,4 @@
-"""Which series are the estimate and which the bill of one provider, and their figures by day and model. Judges none."""
+"""Which series are the estimate and which the bill of one provider, with their figures by day and model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
-from alertd.core.billing.lookalikes import plain_model
+from alertd.core.billing.duplicate_sources import plain_model
 from alertd.core.billing.reconciled import Day, Scope
 from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.costing import Costs

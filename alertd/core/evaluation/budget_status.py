@@ -19,17 +19,17 @@ from numpy.typing import NDArray
 from alertd.core.budgets import TOKENS, Amount, Budget, Scope, Threshold, scope_text
 from alertd.core.deferred import Deferred
 from alertd.core.evaluation.contributors import Recent, evidence
-from alertd.core.evaluation.forecast import Outlook, certain_of, column, columns, committed_scopes, with_width
-from alertd.core.evaluation.minimum_spend import Floors
-from alertd.core.evaluation.scope_columns import Sheet, left_out, newest_price, scopes_without
+from alertd.core.evaluation.forecast import Forecaster, certain_of, column, columns, committed_scopes, with_width
+from alertd.core.evaluation.minimum_spend import MinimumSpends
+from alertd.core.evaluation.scope_columns import ScopeColumns, left_out, newest_price, scopes_without
 from alertd.core.evaluation.status import evaluate_status
 from alertd.core.evaluation.values import (
     NO_EVIDENCE,
+    BudgetStatus,
     Burn,
-    Circumstances,
+    EvaluationContext,
     Evidence,
     LateSource,
-    Position,
     SourceView,
     failure_text,
     override_of,
@@ -98,16 +98,16 @@ class _Asked(NamedTuple):
     members: Sequence[int]
 
 
-class Survey:
+class StatusEvaluator:
     """One look at the ledger: the costs by zone and unit are worked out once and serve every budget."""
 
-    def __init__(self, ledger: Ledger, around: Circumstances, earliest: datetime | None = None) -> None:
+    def __init__(self, ledger: Ledger, context: EvaluationContext, earliest: datetime | None = None) -> None:
         """`earliest` is the start of the oldest period that will be asked for."""
         self.ledger = ledger
-        self.around = around
-        reach = 0 if earliest is None else (around.now - earliest).days + 2
+        self.context = context
+        reach = 0 if earliest is None else (context.now - earliest).days + 2
         oldest = ledger.earliest()
-        known = HISTORY_DAYS if oldest is None else int(around.now.timestamp() - oldest) // 86400 + 2
+        known = HISTORY_DAYS if oldest is None else int(context.now.timestamp() - oldest) // 86400 + 2
         self.days = max(min(HISTORY_DAYS, known), reach)
         self._costs: dict[tuple[str, str, bool], Costs] = {}
         self._counted: dict[bool, Callable[[SeriesRow], bool]] = {}
@@ -123,15 +123,15 @@ class Survey:
         tokens = (counts_as or unit) == TOKENS
         key = (str(zone), unit, tokens)
         if key not in self._costs:
-            today = self.around.now.astimezone(zone).date()
+            today = self.context.now.astimezone(zone).date()
             days, borders = midnights(zone, today - timedelta(days=self.days), self.days + 1)
             self._costs[key] = costs(
                 self.ledger,
                 unit,
                 days,
                 borders,
-                tariff=self.around.tariff,
-                exchange=self.around.exchange,
+                tariff=self.context.tariff,
+                exchange=self.context.exchange,
                 counted=self.counted(counts_as or unit),
             )
         return self._costs[key]
@@ -140,32 +140,32 @@ class Survey:
         """Which series count towards an amount in this unit: traffic that two sources see counts once."""
         tokens = unit == TOKENS
         if tokens not in self._counted:
-            self._counted[tokens] = counting(self.ledger.kinds, self.around.standings, tokens=tokens)
+            self._counted[tokens] = counting(self.ledger.kinds, self.context.standings, tokens=tokens)
         return self._counted[tokens]
 
-    def positions(self, budget: Budget, at: datetime | None = None) -> list[Position]:
+    def positions(self, budget: Budget, at: datetime | None = None) -> list[BudgetStatus]:
         """The positions of a budget's scopes in the period that contains `at` (now, where absent), by scope."""
         return self.all_positions([(budget, at)])
 
-    def all_positions(self, asked: Iterable[tuple[Budget, datetime | None]]) -> list[Position]:
+    def all_positions(self, asked: Iterable[tuple[Budget, datetime | None]]) -> list[BudgetStatus]:
         """The same of several budgets, one after the other."""
         sheets: dict[tuple[str, str, Period], list[_Asked]] = {}
         count = 0
         for budget, at in asked:
-            period = budget.period.containing(at or self.around.now)
+            period = budget.period.containing(at or self.context.now)
             wanted = sheets.setdefault((str(period.zone), budget.amount.unit, period), [])
             members_of = scopes_without(budget, self.ledger, self._without(budget.amount.unit))
-            if self.around.commitments and (new := committed_scopes(self.around, budget) - members_of.keys()):
+            if self.context.commitments and (new := committed_scopes(self.context, budget) - members_of.keys()):
                 members_of = {scope: members_of.get(scope, ()) for scope in sorted({*members_of, *new}, key=scope_text)}
             for scope, members in members_of.items():
                 wanted.append(_Asked(count, budget, scope, members))
                 count += 1
-        found: dict[int, Position] = {}
+        found: dict[int, BudgetStatus] = {}
         for (_, unit, period), wanted in sheets.items():
             found.update(self._looked(unit, period, wanted))
         return [found[place] for place in range(count)]
 
-    def _looked(self, unit: str, period: Period, asked: Sequence[_Asked]) -> dict[int, Position]:
+    def _looked(self, unit: str, period: Period, asked: Sequence[_Asked]) -> dict[int, BudgetStatus]:
         """The positions of one period, by place. One that cannot be worked out says so; the others are not touched."""
         try:
             return dict(_Look(self, self.costs(period.zone, unit), period, asked).positions())
@@ -175,16 +175,16 @@ class Survey:
         half = len(asked) // 2
         return self._looked(unit, period, asked[:half]) | self._looked(unit, period, asked[half:])
 
-    def _failed(self, unit: str, period: Period, asked: _Asked, failed: str) -> Position:
+    def _failed(self, unit: str, period: Period, asked: _Asked, failed: str) -> BudgetStatus:
         """A position without its projection; without any figure where those fail, too."""
         try:
             look = _Look(self, self.costs(period.zone, unit), period, [asked])
             return replace(look.unprojected()[0], failed=failed)
         except Exception:  # noqa: BLE001 - the first error is the one that is told
             budget = asked.budget
-            named = Position.name_of(budget.name, asked.scope, period)
-            amount = self.around.raised.get(named) or override_of(budget, asked.scope).amount or budget.amount
-            return Position(
+            named = BudgetStatus.name_of(budget.name, asked.scope, period)
+            amount = self.context.raised.get(named) or override_of(budget, asked.scope).amount or budget.amount
+            return BudgetStatus(
                 budget, asked.scope, period, amount, Decimal(0), None, None, None, failed=failed, matched=False
             )
 
@@ -210,7 +210,7 @@ class Survey:
         table = self.costs(UTC, unit)
         everything = [int(index) for index in np.flatnonzero(self.of_source(name)[: len(table.kind_of)])]
         day = column(table, end)
-        sheet = Sheet(table, (0, len(table.days)), day, [everything])
+        sheet = ScopeColumns(table, (0, len(table.days)), day, [everything])
         return sheet.spent_of(self.between(start.timestamp(), end.timestamp()), day)[0].quantize(_EXACT).normalize()
 
     def _without(self, unit: str) -> frozenset[int]:
@@ -223,12 +223,12 @@ class Survey:
 class _Look:
     """The positions of one period's scopes. `number` is always a scope's place among them."""
 
-    def __init__(self, survey: Survey, table: Costs, period: Period, asked: Sequence[_Asked]) -> None:
-        self._survey, self._around, self._ledger = survey, survey.around, survey.ledger
+    def __init__(self, survey: StatusEvaluator, table: Costs, period: Period, asked: Sequence[_Asked]) -> None:
+        self._survey, self._context, self._ledger = survey, survey.context, survey.ledger
         self._table, self._period, self._asked = table, period, asked
-        self._current = self._around.now in period
-        days, today = columns(table, period.start, period.end), column(table, self._around.now)
-        self._sheet = Sheet(table, days, today, [one.members for one in asked])
+        self._current = self._context.now in period
+        days, today = columns(table, period.start, period.end), column(table, self._context.now)
+        self._sheet = ScopeColumns(table, days, today, [one.members for one in asked])
         self._needs: dict[int, _Needs] = {}
         self._burned: dict[object, list[Decimal]] = {}
         self._hourly: dict[datetime, NDArray[np.int64]] = {}
@@ -236,23 +236,23 @@ class _Look:
         self._assumed = frozenset(self._sheet.with_any(list(table.assumed))) if table.assumed else frozenset()
         # Nothing that leads back here: what was looked at goes when its positions go.
         priced = partial(survey.costs, period.zone, counts_as=table.unit)
-        self._floors = Floors(self._ledger, self._around, self._sheet, priced, survey.between)
+        self._floors = MinimumSpends(self._ledger, self._context, self._sheet, priced, survey.between)
 
-    def positions(self) -> Iterator[tuple[int, Position]]:
+    def positions(self) -> Iterator[tuple[int, BudgetStatus]]:
         """Each with its place in the answer."""
         found = self.unprojected()
-        if self._around.commitments:
+        if self._context.commitments:
             found = [self._with_certain(one) for one in found]
-        outlook = Outlook(self._ledger, self._around, self._sheet)
+        outlook = Forecaster(self._ledger, self._context, self._sheet)
         for number, projection in outlook.projected(found):
-            found[number] = replace(found[number], projection=with_width(projection, found[number], self._around))
+            found[number] = replace(found[number], projection=with_width(projection, found[number], self._context))
         return zip((one.place for one in self._asked), map(self._with_status, found), strict=True)
 
-    def _with_status(self, position: Position) -> Position:
-        status, flags = evaluate_status(position, self._around.now)
+    def _with_status(self, position: BudgetStatus) -> BudgetStatus:
+        status, flags = evaluate_status(position, self._context.now)
         return replace(position, status=status, flags=flags)
 
-    def unprojected(self) -> list[Position]:
+    def unprojected(self) -> list[BudgetStatus]:
         """All but the projections, in the order asked."""
         feeds = self._feeds()
         return [self._figures(number, one, feeds[number]) for number, one in enumerate(self._asked)]
@@ -268,10 +268,10 @@ class _Look:
         return [feeds[mark] for mark in marks]
 
     def _feed(self, feeding: set[str]) -> _Feed:
-        views = [view for name, view in sorted(self._around.sources.items()) if name in feeding]
+        views = [view for name, view in sorted(self._context.sources.items()) if name in feeding]
         untils = {view.name: min(view.until, self._period.end) for view in views if view.until is not None}
-        present = min(self._around.now, self._period.end)
-        stale = frozenset(view.name for view in views if view.stale(self._around.now))
+        present = min(self._context.now, self._period.end)
+        stale = frozenset(view.name for view in views if view.stale(self._context.now))
         late = [LateSource(name, at, name in stale) for name, at in untils.items()
                 if name in stale or present - at > _LATE]  # fmt: skip
         silent = not untils.keys() - stale
@@ -287,22 +287,22 @@ class _Look:
             tuple(sorted(late, key=lambda one: (one.until, one.name))),
             tuple(sorted(near.items())),
             silent,
-            closed=self._around.now >= self._period.end + max((view.delay for view in views), default=timedelta(0)),
+            closed=self._context.now >= self._period.end + max((view.delay for view in views), default=timedelta(0)),
         )
 
-    def _figures(self, number: int, asked: _Asked, feed: _Feed) -> Position:
+    def _figures(self, number: int, asked: _Asked, feed: _Feed) -> BudgetStatus:
         budget, scope, sheet = asked.budget, asked.scope, self._sheet
         override = override_of(budget, scope)
-        named = Position.name_of(budget.name, scope, self._period)
-        amount = self._around.raised.get(named) or override.amount or budget.amount
+        named = BudgetStatus.name_of(budget.name, scope, self._period)
+        amount = self._context.raised.get(named) or override.amount or budget.amount
         needs = self._needs_of(override.thresholds or budget.thresholds)
         used = sheet.used[number]
-        judged = used and feed.data_until is not None
-        windows = needs.windows if judged and feed.current and self._around.now < self._period.end else ()
+        evaluated = used and feed.data_until is not None
+        windows = needs.windows if evaluated and feed.current and self._context.now < self._period.end else ()
         spent = sheet.spent[number] + (budget.opening if self._current else 0)
         burns = {window: self._burn(number, window, feed, amount) for window in windows}
-        today = self._day_so_far(number, feed) if needs.usual and judged else None
-        return Position(
+        today = self._day_so_far(number, feed) if needs.usual and evaluated else None
+        return BudgetStatus(
             budget=budget,
             scope=scope,
             period=self._period,
@@ -342,7 +342,7 @@ class _Look:
 
     def _balance(self, feeding: frozenset[str], unit: str) -> Decimal | None:
         """The least that is left of the credits of the sources that feed a scope; other currencies are left out."""
-        told = (money for name, money in self._around.balances.items() if name in feeding)
+        told = (money for name, money in self._context.balances.items() if name in feeding)
         return min((money.amount for money in told if money.currency == unit), default=None)
 
     def _burn(self, number: int, window: timedelta, feed: _Feed, amount: Amount) -> Burn:
@@ -358,7 +358,7 @@ class _Look:
         ends = {
             name: column(self._table, view.until - timedelta(microseconds=1))
             for name in feed.names
-            if (view := self._around.sources.get(name)) is not None and view.until is not None
+            if (view := self._context.sources.get(name)) is not None and view.until is not None
         }
         return evidence(self._ledger, self._sheet, number, self._asked[number].scope, Recent(counts, ends))
 
@@ -392,19 +392,19 @@ class _Look:
                 if own[index]:
                     rates += sums[index] * float(newest_price(self._table.segments[kinds[index]], self._sheet.today))
             by_day = rates.reshape(-1, 24)
-            view = self._around.sources[one.name]
+            view = self._context.sources[one.name]
             daily = view.stale_after + view.delay >= _DAILY  # one figure a day is spread over its hours
             highest = by_day.sum(axis=1).max(initial=0.0) / 24 if daily else rates.max(initial=0.0)
-            found += highest * ((min(self._around.now, self._period.end) - one.until) / timedelta(hours=1))
+            found += highest * ((min(self._context.now, self._period.end) - one.until) / timedelta(hours=1))
         return Decimal(repr(max(0.0, float(found))))
 
-    def _with_certain(self, position: Position) -> Position:
+    def _with_certain(self, position: BudgetStatus) -> BudgetStatus:
         """The position with what is committed until its period ends."""
-        return replace(position, certain=certain_of(self._around, position))
+        return replace(position, certain=certain_of(self._context, position))
 
     def _day_so_far(self, number: int, feed: _Feed) -> Unusual | None:
         """The day so far against the same stretch of the days before."""
-        until, borders = feed.seen_until or self._around.now, self._table.borders
+        until, borders = feed.seen_until or self._context.now, self._table.borders
         today = column(self._table, until - timedelta(microseconds=1))
         length = until.timestamp() - borders[today]
         spends = []

@@ -1,4 +1,4 @@
-"""Who drives a position, and its curve by day: what a message or a page shows of one. No judgement depends on it."""
+"""Who drives a position, and its curve by day: what a message or a page shows of one. No decision depends on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alertd.core.budgets import Scope
-from alertd.core.evaluation.scope_columns import Sheet, newest_price
+from alertd.core.evaluation.scope_columns import ScopeColumns, newest_price
 from alertd.core.evaluation.values import Evidence
 from alertd.core.events import Contributor
 from alertd.core.ledger.columns import Ledger
@@ -41,7 +41,7 @@ class Recent(NamedTuple):
     ends: Mapping[str, int]
 
 
-def evidence(ledger: Ledger, sheet: Sheet, number: int, scope: Scope, recent: Recent) -> Evidence:
+def evidence(ledger: Ledger, sheet: ScopeColumns, number: int, scope: Scope, recent: Recent) -> Evidence:
     """The evidence of one scope of a sheet. What is recent ends, for each source, where its data end."""
     windows, ends = recent
     used, table, (first, last), today = sheet.used_of(number), sheet.table, sheet.days, sheet.today
@@ -57,15 +57,15 @@ def evidence(ledger: Ledger, sheet: Sheet, number: int, scope: Scope, recent: Re
     daily = curves.spent.sum(axis=0).tolist()
     now = curves.spent[:, newest].tolist()
     parts = next((parts for counts in windows if sum((parts := _spent_in(table, groups, counts, today)).values())), {})
-    culprit = max(parts, key=lambda value: (parts[value], value), default=None)
+    top_contributor = max(parts, key=lambda value: (parts[value], value), default=None)
     whole = sum(parts.values(), Decimal(0))
     return Evidence(
         contributors=tuple(found[:_SHOWN]),
         contributor_count=len(found),
         pace=_pace(table, groups.values(), days, born),
-        culprit=(label, max(zip(now, groups, strict=True))[1] if culprit is None else culprit),
-        culprit_spent=Decimal(0) if culprit is None else parts[culprit],
-        culprit_share=0.0 if culprit is None else float(parts[culprit] / whole),
+        top_contributor=(label, max(zip(now, groups, strict=True))[1] if top_contributor is None else top_contributor),
+        top_contributor_spent=Decimal(0) if top_contributor is None else parts[top_contributor],
+        top_contributor_share=0.0 if top_contributor is None else float(parts[top_contributor] / whole),
         daily=tuple(
             (day.isoformat(), _rounded(spent))
             for day, spent in zip(table.days[first:last], daily[first:last], strict=True)
@@ -95,7 +95,7 @@ def _pace(table: Costs, groups: Iterable[Sequence[int]], days: Sequence[Sequence
 
 
 def _contributors(
-    label: str, groups: Mapping[str, list[int]], days: Sequence[Sequence[int]], curves: _Curves, sheet: Sheet
+    label: str, groups: Mapping[str, list[int]], days: Sequence[Sequence[int]], curves: _Curves, sheet: ScopeColumns
 ) -> list[Contributor]:
     """Who spent in the period, most first; with the pace of late and before, where that is long enough known."""
     found = []

@@ -15,9 +15,9 @@ from typing import Final
 
 from alertd.core.budgets import TOKENS, Budget
 from alertd.core.evaluation import summaries
-from alertd.core.evaluation.budget_status import Survey
+from alertd.core.evaluation.budget_status import StatusEvaluator
 from alertd.core.evaluation.forecast_calibration import note_forecast, score
-from alertd.core.evaluation.health import blind, drifting, said_again_of, uncovered, unmatched
+from alertd.core.evaluation.health import drifting, repeated_outage, source_outages, uncovered, unmatched
 from alertd.core.evaluation.keys import parse_source, parse_status
 from alertd.core.evaluation.lifecycle import FollowUp, begin_lifecycles, follow_up, threshold_of
 from alertd.core.evaluation.price_alerts import price_alerts
@@ -30,20 +30,20 @@ from alertd.core.evaluation.state import (
     silences_of,
 )
 from alertd.core.evaluation.system_alerts import failed_budgets
-from alertd.core.evaluation.threshold_alerts import judged, said_again
-from alertd.core.evaluation.values import Alert, Decisions, Facts, Position, failure_text
+from alertd.core.evaluation.threshold_alerts import alerts_of, repeated_event
+from alertd.core.evaluation.values import Alert, BudgetStatus, Decisions, Facts, failure_text
 from alertd.core.events import Event
 
-#: A judgement so long after the last one, and at least so many intervals, finds what was crossed while nobody looked.
+#: An evaluation so long after the last one, and at least so many intervals, finds what was crossed while nobody looked.
 _ABSENT: Final = timedelta(minutes=15)
 _ABSENT_INTERVALS: Final = 4
-#: How often the note of the last judgement is written.
+#: How often the note of the last evaluation is written.
 _NOTED_EVERY: Final = timedelta(minutes=5)
 
 
-def assess(facts: Facts) -> Decisions:
+def evaluate(facts: Facts) -> Decisions:
     """Evaluate everything once. Pure: the same facts give the same decisions."""
-    now = facts.around.now
+    now = facts.context.now
     started = FIRST_EVALUATION.get(facts.state) or now
     survey, positions, previous = _positions(facts, started)
     alerts: list[Alert] = []
@@ -61,7 +61,7 @@ def assess(facts: Facts) -> Decisions:
         failures: dict[str, str] = {}
         for of_budget in _by_budget(positions):
             try:
-                new_alerts, new_changes = _judged_budget(facts, of_budget, late, suppressed)
+                new_alerts, new_changes = _evaluate_budget(facts, of_budget, late, suppressed)
             except Exception as error:  # noqa: BLE001 - one budget cannot take down another
                 failures[of_budget[0].budget.name] = failure_text(error)
                 continue
@@ -70,21 +70,21 @@ def assess(facts: Facts) -> Decisions:
         new_alerts, new_changes = failed_budgets(positions, failures, facts.state, now)
         alerts += new_alerts
         changes |= new_changes
-        past = [position for position in previous if _caught_up(facts, position)]
-        alerts += summaries.corrections(past, facts.told, now)
-        closings = list(summaries.closings(previous, facts.told, facts.state, now))
+        past = [position for position in previous if _is_read_up(facts, position)]
+        alerts += summaries.corrections(past, facts.announced, now)
+        closings = list(summaries.closings(previous, facts.announced, facts.state, now))
         alerts += closings
         changes |= _scores(facts, positions, previous, {alert.keys[0] for alert in closings})
         if not first:
-            alerts += summaries.digest(positions, facts.told, now, facts.policy.digest, facts.policy.zone)
+            alerts += summaries.digest(positions, facts.announced, now, facts.policy.digest, facts.policy.zone)
         alerts += price_alerts(facts, positions, survey)
-        alerts += _strays(facts, positions, survey)
-        drifts, compared_at = drifting(facts.ledger, facts.around, facts.told, facts.state, facts.policy.drift)
+        alerts += _scope_alerts(facts, positions, survey)
+        drifts, compared_at = drifting(facts.ledger, facts.context, facts.announced, facts.state, facts.policy.drift)
         alerts += [Alert((key,), event) for key, event in drifts]
         changes |= compared_at
         changes |= _last_evaluation(facts, now)
-    views = [view for view in facts.around.sources.values() if view.error or view.name not in facts.catching_up]
-    source_alerts, source_changes = blind(views, facts.state, now)
+    views = [view for view in facts.context.sources.values() if view.error or view.name not in facts.catching_up]
+    source_alerts, source_changes = source_outages(views, facts.state, now)
     alerts += [
         Alert((key,), _with_missed(_nearest(event, facts, positions), facts, positions, survey))
         for key, event in source_alerts
@@ -102,12 +102,12 @@ def _where_people_are(alert: Alert, zone: tzinfo) -> Alert:
     return alert if alert.event.budget else replace(alert, event=replace(alert.event, zone=str(zone)))
 
 
-def _positions(facts: Facts, started: datetime) -> tuple[Survey, list[Position], list[Position]]:
+def _positions(facts: Facts, started: datetime) -> tuple[StatusEvaluator, list[BudgetStatus], list[BudgetStatus]]:
     """The survey, and where everything stands now, and in the period before where alertd was there to see it."""
-    now = facts.around.now
+    now = facts.context.now
     before = {budget.name: budget.period.previous(budget.period.containing(now)) for budget in facts.budgets}
     earliest = min((period.start for period in before.values()), default=now)
-    survey = Survey(facts.ledger, facts.around, earliest)
+    survey = StatusEvaluator(facts.ledger, facts.context, earliest)
     current = survey.all_positions((budget, None) for budget in facts.budgets)
     watched = [budget for budget in facts.budgets if before[budget.name].end > started]
     previous = survey.all_positions((budget, before[budget.name].start) for budget in watched)
@@ -115,10 +115,10 @@ def _positions(facts: Facts, started: datetime) -> tuple[Survey, list[Position],
 
 
 def _ready(facts: Facts) -> bool:
-    """Whether every source has spoken, or has been failing: the first judgement waits for what is merely on its way."""
+    """Whether every source was read, or has been failing: the first evaluation waits for what is on its way."""
     if FIRST_EVALUATION.get(facts.state) is not None:
         return True
-    views = facts.around.sources.values()
+    views = facts.context.sources.values()
     return bool(views) and all(
         view.name in facts.failing or (view.name not in facts.catching_up and (view.until is not None or view.error))
         for view in views
@@ -127,21 +127,21 @@ def _ready(facts: Facts) -> bool:
 
 def _all_spoke(facts: Facts) -> bool:
     """Whether every source was read: what shows nothing then has nothing yet, and what it shows later is new."""
-    return all(view.until is not None for view in facts.around.sources.values())
+    return all(view.until is not None for view in facts.context.sources.values())
 
 
-def _by_budget(positions: Iterable[Position]) -> Iterator[list[Position]]:
-    groups: dict[str, list[Position]] = {}
+def _by_budget(positions: Iterable[BudgetStatus]) -> Iterator[list[BudgetStatus]]:
+    groups: dict[str, list[BudgetStatus]] = {}
     for position in positions:
         groups.setdefault(position.budget.name, []).append(position)
     yield from groups.values()
 
 
-def _judged_budget(
-    facts: Facts, positions: Sequence[Position], late: datetime | None, suppressed: Sequence[Silence]
+def _evaluate_budget(
+    facts: Facts, positions: Sequence[BudgetStatus], late: datetime | None, suppressed: Sequence[Silence]
 ) -> tuple[list[Alert], dict[str, object]]:
     """All scopes of one budget. The first time it is seen with data, people get one summary instead of a storm."""
-    name, now = positions[0].budget.name, facts.around.now
+    name, now = positions[0].budget.name, facts.context.now
     known = FIRST_SEEN.get(facts.state, name) is not None
     if not known and _may_be_half_read(facts, positions[0].budget):
         return [], {}
@@ -150,9 +150,9 @@ def _judged_budget(
     alerts: list[Alert] = []
     changes: dict[str, object] = {}
     for position in positions:
-        if not _caught_up(facts, position) or silence_of(suppressed, position.budget.name, position.scope, now):
+        if not _is_read_up(facts, position) or silence_of(suppressed, position.budget.name, position.scope, now):
             continue  # told when it is seen again, or when the silence ends, if it still stands
-        new_alerts, new_changes = judged(position, facts.told, facts.state, now, late)
+        new_alerts, new_changes = alerts_of(position, facts.announced, facts.state, now, late)
         alerts += new_alerts
         changes |= new_changes
     if known:
@@ -168,44 +168,44 @@ def _may_be_half_read(facts: Facts, budget: Budget) -> bool:
     return not behind.isdisjoint(_feeding(facts, budget)) or bool(behind - {row.source for row in facts.ledger.kinds})
 
 
-def _caught_up(facts: Facts, position: Position) -> bool:
+def _is_read_up(facts: Facts, position: BudgetStatus) -> bool:
     behind = facts.catching_up - facts.failing
     waits = behind and _feeding(facts, position.budget) & behind
     return not waits
 
 
-def _strays(facts: Facts, positions: Sequence[Position], survey: Survey) -> Iterator[Alert]:
+def _scope_alerts(facts: Facts, positions: Sequence[BudgetStatus], survey: StatusEvaluator) -> Iterator[Alert]:
     """Budgets that match nothing, and spend that no budget covers."""
     if not facts.ledger.series:
         return
-    found = list(unmatched(facts.budgets, positions, facts.ledger, facts.around.now))
+    found = list(unmatched(facts.budgets, positions, facts.ledger, facts.context.now))
     for key, event in (*found, *uncovered(facts.budgets, survey)):
-        if key not in facts.told:
+        if key not in facts.announced:
             yield Alert((key,), event)
 
 
-def _again(due: Iterable[FollowUp], facts: Facts, positions: Sequence[Position]) -> Iterator[Alert]:
+def _again(due: Iterable[FollowUp], facts: Facts, positions: Sequence[BudgetStatus]) -> Iterator[Alert]:
     """Alerts that are told again: a reminder, an escalation, a snooze that is over."""
     named = {position.name: position for position in positions}
-    now = facts.around.now
+    now = facts.context.now
     for one in due:
         key = f"{one.lifecycle.key}/{one.what.replace(' ', '-')}/{len(one.lifecycle.history)}"
         details = {"repeat": one.what, "first_told": one.lifecycle.history[0].at, "handle": one.identity[:6]}
         position = named.get(str(parse_status(one.lifecycle.key) or ""))
         threshold = threshold_of(one.lifecycle.key, position, facts.state) if position is not None else None
         if position is not None and threshold is not None:
-            yield Alert((key,), said_again(position, threshold, key, now, **details), to=one.to)
+            yield Alert((key,), repeated_event(position, threshold, key, now, **details), to=one.to)
         elif (source := parse_source(one.lifecycle.key)) is not None:
-            view = facts.around.sources.get(source.source)
+            view = facts.context.sources.get(source.source)
             if view is not None:
-                yield Alert((key,), _nearest(said_again_of(view, key, now, details), facts, positions), to=one.to)
+                yield Alert((key,), _nearest(repeated_outage(view, key, now, details), facts, positions), to=one.to)
 
 
 def _has_a_lifecycle(alert: Alert) -> bool:
     return alert.audience != "people" and "repeat" not in alert.event.details
 
 
-def _nearest(event: Event, facts: Facts, positions: Sequence[Position]) -> Event:
+def _nearest(event: Event, facts: Facts, positions: Sequence[BudgetStatus]) -> Event:
     """A source's event with the budgets that hang on it: how many, and the one nearest its limit."""
     if event.kind != "source_stale":
         return event
@@ -225,10 +225,10 @@ def _nearest(event: Event, facts: Facts, positions: Sequence[Position]) -> Event
     return replace(event, details={**event.details, "budgets": len(fed), "nearest": nearest})
 
 
-def _with_missed(event: Event, facts: Facts, positions: Sequence[Position], survey: Survey) -> Event:
+def _with_missed(event: Event, facts: Facts, positions: Sequence[BudgetStatus], survey: StatusEvaluator) -> Event:
     """A source's return with what it saw meanwhile, in each currency of the budgets that it feeds."""
     source, since = event.details.get("source"), event.details.get("since")
-    view = facts.around.sources.get(str(source))
+    view = facts.context.sources.get(str(source))
     if event.kind != "recovered" or since is None or view is None or view.until is None:
         return event
     units = {p.amount.unit for p in positions if p.amount.unit != TOKENS and source in _feeding(facts, p.budget)}
@@ -239,17 +239,17 @@ def _with_missed(event: Event, facts: Facts, positions: Sequence[Position], surv
 
 def _feeding(facts: Facts, budget: Budget) -> set[str]:
     """The sources that a budget's usage comes from; every source, while nothing is known of it."""
-    known = facts.ledger.cover.by_value(budget.where, ("source",))
-    return {source for (source,) in known if source} or set(facts.around.sources)
+    known = facts.ledger.label_index.by_value(budget.where, ("source",))
+    return {source for (source,) in known if source} or set(facts.context.sources)
 
 
 def _scores(
-    facts: Facts, positions: Sequence[Position], previous: Sequence[Position], closed: set[str]
+    facts: Facts, positions: Sequence[BudgetStatus], previous: Sequence[BudgetStatus], closed: set[str]
 ) -> dict[str, object]:
     """Today's projections noted, and those of the periods that closed just now compared with what came."""
     found: dict[str, object] = {}
     for position in positions:
-        found |= note_forecast(position, facts.state, facts.around.now)
+        found |= note_forecast(position, facts.state, facts.context.now)
     for position in previous:
         if f"{position.name}/summary/closed" in closed:
             found |= score(position, facts.state)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from alertd.core.budgets import Threshold, duration_text
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import Event
 from alertd.core.periods import Period
 from alertd.core.projection.outcome import Exhaustion
@@ -19,7 +19,7 @@ _HANDLE: Final = 6
 _QUANTILES: Final = (0.1, 0.5, 0.9)
 #: Significant digits of a projected figure: a projection is never surer than this.
 _DIGITS: Final = 6
-#: A culprit is named from this share of the spend on.
+#: A top contributor is named from this share of the spend on.
 _MOST: Final = 0.5
 
 
@@ -33,7 +33,7 @@ def handle_of(identity: str) -> str:
     return identity[:_HANDLE]
 
 
-def event_of(position: Position, kind: str, severity: str, key: str, now: datetime, **more: Any) -> Event:
+def event_of(position: BudgetStatus, kind: str, severity: str, key: str, now: datetime, **more: Any) -> Event:
     """The event of one position, told under `key`, with all its evidence."""
     identity = event_id(key)
     projection = position.projection
@@ -83,14 +83,14 @@ def event_of(position: Position, kind: str, severity: str, key: str, now: dateti
     )
 
 
-def _freshness(position: Position) -> dict[str, Any]:
+def _freshness(position: BudgetStatus) -> dict[str, Any]:
     """The newest data of any source, and which sources lag behind them."""
     if position.seen_until is None or position.seen_until == position.data_until:
         return {"late": [[one.name, one.until] for one in position.late]} if position.late else {}
     return {"seen_until": position.seen_until, "late": [[one.name, one.until] for one in position.late]}
 
 
-def projected(position: Position) -> dict[str, Decimal]:
+def projected(position: BudgetStatus) -> dict[str, Decimal]:
     """The quantiles of the contract, as exact as a projection deserves; empty where nothing can be said."""
     if position.projection is None:
         return {}
@@ -103,7 +103,7 @@ def zone_name(period: Period) -> str:
     return getattr(period.zone, "key", None) or "UTC"
 
 
-def burn_details(position: Position, threshold: Threshold) -> dict[str, Any]:
+def burn_details(position: BudgetStatus, threshold: Threshold) -> dict[str, Any]:
     """What a burn-rate alert shows: the longest window, what it saw, what is usual, who it was."""
     window = max(threshold.windows)
     burn = position.burns[window]
@@ -118,19 +118,26 @@ def burn_details(position: Position, threshold: Threshold) -> dict[str, Any]:
     if position.pace is not None:
         details["window_usual"] = position.pace * Decimal(str(window.total_seconds())) / 86400
     details["rising"] = shortest.factor > burn.factor
-    return details | culprit_details(position)
+    return details | top_contributor_details(position)
 
 
-def culprit_details(position: Position) -> dict[str, Any]:
+def top_contributor_details(position: BudgetStatus) -> dict[str, Any]:
     """Who spent most of the longest window, with its own figure; nothing where nobody spent most of it."""
     found = position.evidence.value
-    if found.culprit is None or not found.culprit[1] or found.culprit_share < _MOST:
+    if found.top_contributor is None or not found.top_contributor[1] or found.top_contributor_share < _MOST:
         return {}
-    label, value = found.culprit
-    return {"culprit": {"label": label, "value": value, "spent": found.culprit_spent, "share": found.culprit_share}}
+    label, value = found.top_contributor
+    return {
+        "top_contributor": {
+            "label": label,
+            "value": value,
+            "spent": found.top_contributor_spent,
+            "share": found.top_contributor_share,
+        }
+    }
 
 
-def committed_details(position: Position) -> dict[str, Any]:
+def committed_details(position: BudgetStatus) -> dict[str, Any]:
     """What is certain to be charged if nobody stops it: each commitment, the dearest first; empty where nothing is."""
     certain = position.certain
     if certain is None or not (certain.ahead or certain.unconverted):
@@ -145,7 +152,7 @@ def committed_details(position: Position) -> dict[str, Any]:
     return {"committed": {**found, "unconverted": list(certain.unconverted)}}
 
 
-def gone_about(position: Position, threshold: Threshold) -> datetime | None:
+def exhausted_at_pace(position: BudgetStatus, threshold: Threshold) -> datetime | None:
     """When the budget is used up if the pace of the shortest window goes on; None beyond the period's end."""
     burn = position.burns[min(threshold.windows)]
     left = position.amount.value - position.spent
@@ -155,7 +162,7 @@ def gone_about(position: Position, threshold: Threshold) -> datetime | None:
     return gone if gone < position.period.end else None
 
 
-def lasts_until(position: Position) -> datetime | None:
+def credit_exhausted_at(position: BudgetStatus) -> datetime | None:
     """When the credit is gone at the pace of the last seven days."""
     if position.balance is None or not position.pace or position.pace <= 0 or position.seen_until is None:
         return None
@@ -169,14 +176,14 @@ def with_level(event: Event, threshold: Threshold, levels: Sequence[Decimal]) ->
     )
 
 
-def anomaly_details(position: Position) -> dict[str, Any]:
+def anomaly_details(position: BudgetStatus) -> dict[str, Any]:
     """What an anomaly shows: the day so far, what is usual by this hour, who spent most."""
     if position.today is None:
         return {}
     today = position.today
     figures = {"window_spent": today.spent, "usual_low": today.low, "usual_high": today.high}
     details: dict[str, Any] = {"window": "1d", **{name: _significant(value) for name, value in figures.items()}}
-    return details | culprit_details(position)
+    return details | top_contributor_details(position)
 
 
 def found_late(event: Event, how: str, since: datetime | None) -> Event:
@@ -194,7 +201,7 @@ def _not_before(exhausted: Exhaustion, seen: datetime | None) -> Exhaustion:
     )
 
 
-def _allowed(position: Position, now: datetime) -> Decimal | None:
+def _allowed(position: BudgetStatus, now: datetime) -> Decimal | None:
     """What may be spent a day so that the budget just holds."""
     left = (position.period.end - now).total_seconds() / 86400
     if left <= 0 or position.spent >= position.amount.value:

@@ -13,14 +13,14 @@ from alertd.core.evaluation.record import ThresholdRecord
 from alertd.core.evaluation.state import RESTORED, episode_of, silence_of, silences_of
 from alertd.core.evaluation.thresholds import (
     SETTLE,
-    above_floor,
     cooldown_of,
     is_certain,
+    is_crossed,
     key_of,
-    stands,
+    reaches_minimum,
     thresholds_of,
 )
-from alertd.core.evaluation.values import Decisions, Facts, Position
+from alertd.core.evaluation.values import BudgetStatus, Decisions, Facts
 from alertd.core.messages.figures import amount
 
 _SETTLING: Final = frozenset({"forecast", "anomaly"})
@@ -30,25 +30,25 @@ def after_decisions(facts: Facts, decisions: Decisions) -> Facts:
     """The facts with what was decided: what the next evaluation would find remembered."""
     announced = {key: alert.event.at for alert in decisions.alerts for key in alert.keys}
     state = facts.state.after(decisions.changes)
-    return replace(facts, told={**facts.told, **announced}, state=state)
+    return replace(facts, announced={**facts.announced, **announced}, state=state)
 
 
-def explain_thresholds(facts: Facts, position: Position) -> tuple[ThresholdRecord, ...]:
+def explain_thresholds(facts: Facts, position: BudgetStatus) -> tuple[ThresholdRecord, ...]:
     """Every threshold of a budget status, in the order of the configuration. `facts` are those after the decisions."""
     return tuple(_explain(facts, position, threshold) for threshold in thresholds_of(position))
 
 
-def explain_notes(facts: Facts, position: Position) -> tuple[str, ...]:
+def explain_notes(facts: Facts, position: BudgetStatus) -> tuple[str, ...]:
     """What else bears upon its alerts: silences, late sources, what has no price."""
     return tuple(_notes(facts, position))
 
 
-def _explain(facts: Facts, position: Position, threshold: Threshold) -> ThresholdRecord:
+def _explain(facts: Facts, position: BudgetStatus, threshold: Threshold) -> ThresholdRecord:
     if threshold.basis == "actual":
         return _actual(facts, position, threshold)
-    now = facts.around.now
-    episode, crossed = episode_of(facts.state, position.name, threshold), stands(position, threshold, now)
-    announced = facts.told.get(key_of(position, threshold, episode.number))
+    now = facts.context.now
+    episode, crossed = episode_of(facts.state, position.name, threshold), is_crossed(position, threshold, now)
+    announced = facts.announced.get(key_of(position, threshold, episode.number))
     held: list[str] = []
     if episode.open:
         if announced not in {None, now}:
@@ -67,20 +67,20 @@ def _explain(facts: Facts, position: Position, threshold: Threshold) -> Threshol
                            announced)  # fmt: skip
 
 
-def _actual(facts: Facts, position: Position, threshold: Threshold) -> ThresholdRecord:
+def _actual(facts: Facts, position: BudgetStatus, threshold: Threshold) -> ThresholdRecord:
     at = threshold.reached_at(position.amount)
-    announced = facts.told.get(key_of(position, threshold, position.amount.value))
+    announced = facts.announced.get(key_of(position, threshold, position.amount.value))
     crossed = position.spent >= at
-    held = ["already announced: once for this period and amount"] if announced not in {None, facts.around.now} else []
+    held = ["already announced: once for this period and amount"] if announced not in {None, facts.context.now} else []
     if crossed and announced is None:
         held += _held(facts, position)
     because = f"spent {_money(position.spent, position)} against {_money(at, position)}"
     return ThresholdRecord(str(threshold), crossed, because, tuple(held), announced)
 
 
-def _held(facts: Facts, position: Position) -> Iterator[str]:
+def _held(facts: Facts, position: BudgetStatus) -> Iterator[str]:
     """Why something that fires was not announced."""
-    silence = silence_of(silences_of(facts.state), position.budget.name, position.scope, facts.around.now)
+    silence = silence_of(silences_of(facts.state), position.budget.name, position.scope, facts.context.now)
     if silence is not None:
         yield f"silence: until {_minute(silence.until)} by {silence.by}: {silence.reason}"
     if facts.catching_up:
@@ -89,7 +89,7 @@ def _held(facts: Facts, position: Position) -> Iterator[str]:
         yield f"no fresh data from {', '.join(position.stale_sources)}"
 
 
-def _rules(position: Position, threshold: Threshold, now: datetime) -> Iterator[str]:
+def _rules(position: BudgetStatus, threshold: Threshold, now: datetime) -> Iterator[str]:
     """The rules that keep a threshold from firing although its figures may say so."""
     if threshold.basis == "forecast" and position.projection is not None:
         level = threshold.reached_at(position.amount)
@@ -106,17 +106,23 @@ def _rules(position: Position, threshold: Threshold, now: datetime) -> Iterator[
         burns = [position.burns[window] for window in threshold.windows if window in position.burns]
         enough = len(burns) == len(threshold.windows) and all(burn.factor >= threshold.factor for burn in burns)
         longest = max(burns, key=lambda burn: burn.window, default=None)
-        if enough and longest is not None and not above_floor(position, threshold.floor, longest.window, longest.spent):
+        if (
+            enough
+            and longest is not None
+            and not reaches_minimum(position, threshold.floor, longest.window, longest.spent)
+        ):
             spent = _money(longest.spent, position)
             yield f"minimum spend: {spent} in {duration_text(longest.window)} is below {threshold.floor}"
     if threshold.basis == "anomaly" and position.today is not None and threshold.probability is not None:
         today = position.today
         spent_today = Decimal(str(today.spent))
-        if today.probability >= threshold.probability and not above_floor(position, threshold.floor, None, spent_today):
+        if today.probability >= threshold.probability and not reaches_minimum(
+            position, threshold.floor, None, spent_today
+        ):
             yield f"minimum spend: {_money(spent_today, position)} today is below {threshold.floor}"
 
 
-def _figures(position: Position, threshold: Threshold) -> str:
+def _figures(position: BudgetStatus, threshold: Threshold) -> str:
     """The figures that a threshold was decided on."""
     if threshold.basis == "forecast":
         return _forecast_figures(position, threshold)
@@ -133,7 +139,7 @@ def _figures(position: Position, threshold: Threshold) -> str:
     return "no data yet"
 
 
-def _forecast_figures(position: Position, threshold: Threshold) -> str:
+def _forecast_figures(position: BudgetStatus, threshold: Threshold) -> str:
     level = threshold.reached_at(position.amount)
     if is_certain(position, threshold):
         total = _money(position.certain_total, position)
@@ -148,14 +154,14 @@ def _forecast_figures(position: Position, threshold: Threshold) -> str:
     )
 
 
-def _notes(facts: Facts, position: Position) -> Iterator[str]:
+def _notes(facts: Facts, position: BudgetStatus) -> Iterator[str]:
     if RESTORED.get(facts.state) is not None:
         yield "restored from a backup: nothing is announced until every source was read up to the present"
     if position.failed:
         yield f"it cannot be evaluated: {position.failed}"
     for name in position.stale_sources:
         yield f"{name} shows no fresh data"
-    silence = silence_of(silences_of(facts.state), position.budget.name, position.scope, facts.around.now)
+    silence = silence_of(silences_of(facts.state), position.budget.name, position.scope, facts.context.now)
     if silence is not None:
         yield f"silenced until {_minute(silence.until)} by {silence.by}: {silence.reason}"
     for item in position.unpriced:
@@ -167,7 +173,7 @@ def _notes(facts: Facts, position: Position) -> Iterator[str]:
         yield f"figures are complete only from {_minute(position.complete_from)}"
 
 
-def _certain_notes(position: Position) -> Iterator[str]:
+def _certain_notes(position: BudgetStatus) -> Iterator[str]:
     """What is committed: each contract with its rate, what it was charged and what is ahead."""
     certain = position.certain
     if certain is None:
@@ -187,7 +193,7 @@ def _certain_notes(position: Position) -> Iterator[str]:
         yield f"{name} is committed in a currency without a rate to {position.amount.unit}: it is in no figure"
 
 
-def _money(value: Decimal, position: Position) -> str:
+def _money(value: Decimal, position: BudgetStatus) -> str:
     return amount(value, position.amount.unit)
 
 

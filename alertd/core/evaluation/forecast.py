@@ -16,8 +16,8 @@ from alertd.core.budgets import TOKENS, Budget, Scope
 from alertd.core.deferred import Deferred
 from alertd.core.evaluation.forecast_calibration import widened
 from alertd.core.evaluation.keys import budget_scope
-from alertd.core.evaluation.scope_columns import Sheet, newest_price
-from alertd.core.evaluation.values import Circumstances, Position
+from alertd.core.evaluation.scope_columns import ScopeColumns, newest_price
+from alertd.core.evaluation.values import BudgetStatus, EvaluationContext
 from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.costing import Costs, Rate
 from alertd.core.projection import (
@@ -28,7 +28,7 @@ from alertd.core.projection import (
     Projection,
     Question,
     Series,
-    project_alike,
+    project_batch,
     project_by_line,
     project_many,
 )
@@ -50,40 +50,44 @@ _TOGETHER: Final = timedelta(hours=2)
 _Calendar = tuple[int, datetime]
 
 
-class Outlook:
+class Forecaster:
     """The projections of the positions of one sheet. `number` is always a scope's place in the sheet."""
 
     def __init__(
-        self, ledger: Ledger, around: Circumstances, sheet: Sheet, sources: Sequence[frozenset[str]] | None = None
+        self,
+        ledger: Ledger,
+        context: EvaluationContext,
+        sheet: ScopeColumns,
+        sources: Sequence[frozenset[str]] | None = None,
     ) -> None:
         """`sources` are those that each scope of the sheet is made of, where that is a part of a position only."""
-        self._ledger, self._around, self._sheet, self._table = ledger, around, sheet, sheet.table
+        self._ledger, self._context, self._sheet, self._table = ledger, context, sheet, sheet.table
         self._sources = sources
         self._rules: dict[frozenset[int], tuple[list[Line], Rate | None]] = {}
 
-    def projected(self, positions: Sequence[Position]) -> Iterator[tuple[int, Projection]]:
+    def projected(self, positions: Sequence[BudgetStatus]) -> Iterator[tuple[int, Projection]]:
         """Of every position of which something can be said, by its number."""
         parts = {} if self._sources is not None else self._parts(positions)
         yield from self._in_parts(positions, parts)
         yield from self._whole(positions, parts)
 
-    def _parts(self, positions: Sequence[Position]) -> dict[int, list[_Part]]:
+    def _parts(self, positions: Sequence[BudgetStatus]) -> dict[int, list[_Part]]:
         """Where the sources of a position know different times: each group of sources with its own, by number."""
         found: dict[int, list[_Part]] = {}
         kept: dict[frozenset[str], list[_Part]] = {}
         for number, position in enumerate(positions):
             kinds = self._sheet.kinds[number]
             names = frozenset(self._ledger.kinds[kind].source for kind in kinds)
-            if len(names) < 2 or self._around.now >= position.period.end:  # noqa: PLR2004 - several sources
+            if len(names) < 2 or self._context.now >= position.period.end:  # noqa: PLR2004 - several sources
                 continue
             if names not in kept:
-                kept[names] = parts_of(names, self._around, position.period.start, position.period.end)
+                kept[names] = parts_of(names, self._context, position.period.start, position.period.end)
             if len(kept[names]) > 1:
                 found[number] = kept[names]
         return found
 
     def _in_parts(
-        self, positions: Sequence[Position], parts: dict[int, list[_Part]]
+        self, positions: Sequence[BudgetStatus], parts: dict[int, list[_Part]]
     ) -> Iterator[tuple[int, Projection]]:
         """Each group of sources projected from its own watermark, and the sum of them."""
         rows = [(number, part) for number, own in parts.items() for part in own]
@@ -92,15 +96,15 @@ class Outlook:
         ledger = self._ledger
         members = [[i for i in self._sheet.members[number] if ledger.series[i].source in part.names]
                    for number, part in rows]  # fmt: skip
-        sheet = Sheet(self._table, self._sheet.days, self._sheet.today, members)
+        sheet = ScopeColumns(self._table, self._sheet.days, self._sheet.today, members)
         own = []
         for row, (number, part) in enumerate(rows):
             first = part is parts[number][0]
             spent = sheet.spent[row] + (positions[number].spent - self._sheet.spent[number] if first else 0)
             own.append(replace(positions[number], spent=spent, data_until=part.until, complete_from=part.complete_from))
-        sources = [part.names | (_rest(self._around, parts[number]) if part is parts[number][0] else frozenset())
+        sources = [part.names | (_rest(self._context, parts[number]) if part is parts[number][0] else frozenset())
                    for number, part in rows]  # fmt: skip
-        found = dict(Outlook(ledger, self._around, sheet, sources).projected(own))
+        found = dict(Forecaster(ledger, self._context, sheet, sources).projected(own))
         found = {row: projection for row, projection in found.items() if not rows[row][1].ended}
         for number in parts:
             of_parts = [(found.get(row), own[row]) for row, (at, _) in enumerate(rows) if at == number]
@@ -109,15 +113,17 @@ class Outlook:
             if known:
                 yield number, added(known, missing)
 
-    def _whole(self, positions: Sequence[Position], parts: dict[int, list[_Part]]) -> Iterator[tuple[int, Projection]]:
+    def _whole(
+        self, positions: Sequence[BudgetStatus], parts: dict[int, list[_Part]]
+    ) -> Iterator[tuple[int, Projection]]:
         together: dict[_Calendar, list[int]] = {}
         alone: dict[int, Question] = {}
         for number, position in enumerate(positions):
-            ended = self._around.now >= position.period.end
+            ended = self._context.now >= position.period.end
             if number in parts or ended or position.data_until is None or not self._members(number):
                 continue
             begun = self._begun(number, position, position.data_until)
-            commitments = self._committed(number, position) if self._around.commitments else []
+            commitments = self._committed(number, position) if self._context.commitments else []
             if begun is None and commitments:
                 begun = position.complete_from  # a contract needs no history
             if begun is None:
@@ -137,7 +143,7 @@ class Outlook:
     def _members(self, number: int) -> bool:
         return bool(self._sheet.members[number])
 
-    def _begun(self, number: int, position: Position, until: datetime) -> int | datetime | None:
+    def _begun(self, number: int, position: BudgetStatus, until: datetime) -> int | datetime | None:
         """The day from which a scope's history counts; an instant where hours are read; None: too early to say."""
         borders = self._table.borders
         born = min(self._sheet.born_ever[number], self._last(until) - 1)
@@ -155,7 +161,7 @@ class Outlook:
         """The day behind the one in which the data end."""
         return column(self._table, until - timedelta(microseconds=1)) + 1
 
-    def _alike(self, born: int, numbers: list[int], positions: Sequence[Position]) -> Iterator[Projection]:
+    def _alike(self, born: int, numbers: list[int], positions: Sequence[BudgetStatus]) -> Iterator[Projection]:
         first, last = self._sheet.days
         any_one = positions[numbers[0]]
         question = self._question(numbers[0], any_one, born, ())
@@ -163,13 +169,13 @@ class Outlook:
         inside = rows[:, max(first, born) : last].sum(axis=1)
         spent = np.array([float(positions[number].spent) for number in numbers])
         values = rows[:, born : born + question.series.values.size]
-        return project_alike(question, values, spent - inside)
+        return project_batch(question, values, spent - inside)
 
     def _question(
-        self, number: int, position: Position, begun: int | datetime, commitments: list[Commitment] | tuple[()]
+        self, number: int, position: BudgetStatus, begun: int | datetime, commitments: list[Commitment] | tuple[()]
     ) -> Question:
         """What is asked of one scope: its days, or its hours where it is younger than three days."""
-        until, zone = position.data_until or self._around.now, position.period.zone
+        until, zone = position.data_until or self._context.now, position.period.zone
         first, last = self._sheet.days
         if isinstance(begun, datetime):
             series = self._hours(number, begun, until)
@@ -203,7 +209,9 @@ class Outlook:
             values += sums[index, place : place + count] * price
         return Series(begin, values, HOUR, until if until < begin + HOUR * count else None)
 
-    def _rule(self, number: int, position: Position, commitments: list[Commitment]) -> tuple[list[Line], Rate | None]:
+    def _rule(
+        self, number: int, position: BudgetStatus, commitments: list[Commitment]
+    ) -> tuple[list[Line], Rate | None]:
         """The lines of a scope with a price, and how their provider rates them together, where that is not linear.
 
         None where the period is not the provider's billing month.
@@ -220,8 +228,8 @@ class Outlook:
         return self._rules[kinds]
 
     def _rate(self, lines: list[Line]) -> Rate | None:
-        around = self._around
-        return around.tariff.rate_of(lines, around.now.date(), self._table.unit, around.exchange) if lines else None
+        context = self._context
+        return context.tariff.rate_of(lines, context.now.date(), self._table.unit, context.exchange) if lines else None
 
     def _linewise(self, number: int, question: Question, lines: list[Line], rate: Rate) -> Projection:
         first, last = self._sheet.days
@@ -231,15 +239,15 @@ class Outlook:
         before = sums[:, first : max(first, min(begin, last))].sum(axis=1)
         return project_by_line(question, sums[:, begin : begin + question.series.values.size], before, rate)
 
-    def _committed(self, number: int, position: Position) -> list[Commitment]:
+    def _committed(self, number: int, position: BudgetStatus) -> list[Commitment]:
         """What is certain to come in a position's scope, in its unit; what has no rate of exchange is left out."""
         found = []
         names = None if self._sources is None else self._sources[number]
         since = datetime.fromtimestamp(self._table.borders[0], UTC)
-        seen, unit = position.data_until or self._around.now, position.amount.unit
-        for source, one in committed_in(self._around, position.budget, position.scope):
+        seen, unit = position.data_until or self._context.now, position.amount.unit
+        for source, one in committed_in(self._context, position.budget, position.scope):
             same = one.cost.currency == unit
-            rate = Decimal(1) if same else self._around.exchange(one.cost.currency, unit, self._around.now.date())
+            rate = Decimal(1) if same else self._context.exchange(one.cost.currency, unit, self._context.now.date())
             if rate is None or unit == TOKENS or (names is not None and source not in names):
                 continue
             for start, end, amount in pieces(one, since, seen, position.period.end):
@@ -256,14 +264,14 @@ class _Part(NamedTuple):
     ended: bool = False
 
 
-def parts_of(names: frozenset[str], around: Circumstances, start: datetime, end: datetime) -> list[_Part]:
+def parts_of(names: frozenset[str], context: EvaluationContext, start: datetime, end: datetime) -> list[_Part]:
     """The sources by what they know, the newest first; one group where they know the same."""
     groups: list[_Part] = []
-    views = [view for name in names if (view := around.sources.get(name)) is not None and view.until is not None]
+    views = [view for name in names if (view := context.sources.get(name)) is not None and view.until is not None]
     for view in sorted(views, key=lambda one: (-(one.until or end).timestamp(), one.name)):
         until = min(view.until or end, end)
         complete = view.complete_from if view.complete_from is not None and view.complete_from > start else None
-        ended = view.stale(around.now) and around.now - until > _ENDED
+        ended = view.stale(context.now) and context.now - until > _ENDED
         for place, part in enumerate(groups):
             if ended == part.ended and part.until - until <= _TOGETHER and part.complete_from == complete:
                 groups[place] = _Part(part.names | {view.name}, min(part.until, until), complete, ended)
@@ -273,9 +281,9 @@ def parts_of(names: frozenset[str], around: Circumstances, start: datetime, end:
     return groups
 
 
-def _rest(around: Circumstances, parts: Sequence[_Part]) -> frozenset[str]:
+def _rest(context: EvaluationContext, parts: Sequence[_Part]) -> frozenset[str]:
     """The sources of commitments that are in no part."""
-    return frozenset(source for source, _ in around.commitments) - frozenset().union(*(part.names for part in parts))
+    return frozenset(source for source, _ in context.commitments) - frozenset().union(*(part.names for part in parts))
 
 
 def young(projection: Projection, question: Question) -> Projection:
@@ -339,16 +347,16 @@ def added(projections: Sequence[Projection], more: float = 0.0) -> Projection:
     )
 
 
-def committed_in(around: Circumstances, budget: Budget, scope: Scope) -> list[tuple[str, Committed]]:
+def committed_in(context: EvaluationContext, budget: Budget, scope: Scope) -> list[tuple[str, Committed]]:
     """The commitments that a budget's scope covers, each with its source."""
-    return [(source, one) for source, one in around.commitments if _scope_of(budget, source, one) == scope]
+    return [(source, one) for source, one in context.commitments if _scope_of(budget, source, one) == scope]
 
 
-def committed_scopes(around: Circumstances, budget: Budget) -> set[Scope]:
+def committed_scopes(context: EvaluationContext, budget: Budget) -> set[Scope]:
     """The scopes in which a commitment runs now: there is money in them before anything is used."""
     if budget.amount.unit == TOKENS:
         return set()
-    running = ((source, one) for source, one in around.commitments if one.end is None or one.end > around.now)
+    running = ((source, one) for source, one in context.commitments if one.end is None or one.end > context.now)
     return {scope for source, one in running if (scope := _scope_of(budget, source, one)) is not None}
 
 
@@ -361,30 +369,30 @@ def _scope_of(budget: Budget, source: str, one: Committed) -> Scope | None:
     return tuple((name, labels.get(name) or None) for name in budget.per)
 
 
-def certain_of(around: Circumstances, position: Position) -> Certain | None:
+def certain_of(context: EvaluationContext, position: BudgetStatus) -> Certain | None:
     """What is certain in a position's period; None where nothing is committed in its scope, or it counts tokens."""
-    committed = committed_in(around, position.budget, position.scope)
-    if not committed or position.amount.unit == TOKENS or around.now >= position.period.end:
+    committed = committed_in(context, position.budget, position.scope)
+    if not committed or position.amount.unit == TOKENS or context.now >= position.period.end:
         return None
-    seen = {view.name: view.until for view in around.sources.values() if view.until is not None}
+    seen = {view.name: view.until for view in context.sources.values() if view.until is not None}
     return certain_money(
         committed,
         unit=position.amount.unit,
-        exchange=around.exchange,
+        exchange=context.exchange,
         start=position.period.start,
         end=position.period.end,
-        now=around.now,
+        now=context.now,
         spent=position.spent,
         amount=position.amount.value,
         seen=seen,
     )
 
 
-def with_width(projection: Projection, position: Position, around: Circumstances) -> Projection:
+def with_width(projection: Projection, position: BudgetStatus, context: EvaluationContext) -> Projection:
     """The projection as wide as earlier ones of this scope should have been."""
-    if not around.widths:
+    if not context.widths:
         return projection
-    return widened(projection, around.widths.get(budget_scope(position.budget.name, position.scope), 1.0))
+    return widened(projection, context.widths.get(budget_scope(position.budget.name, position.scope), 1.0))
 
 
 def columns(table: Costs, start: datetime, end: datetime) -> tuple[int, int]:

@@ -17,7 +17,7 @@ import numpy as np
 from alertd.core.deferred import Deferred
 from alertd.core.evaluation.keys import budget_scope
 from alertd.core.evaluation.state import FORECASTS, SCORES, Forecast, Score, State
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.projection import Projection
 from alertd.core.projection.series import Floats
 
@@ -32,7 +32,7 @@ _HELD: Final = 0.8
 _LOW, _LIKELY, _HIGH = 0.1, 0.5, 0.9
 
 
-def note_forecast(position: Position, state: State, now: datetime) -> dict[str, object]:
+def note_forecast(position: BudgetStatus, state: State, now: datetime) -> dict[str, object]:
     """The change that remembers today's projection, where the period is on one of DAYS and it has none yet."""
     day = (now - position.period.start) // timedelta(days=1) + 1
     if day not in DAYS or position.projection is None or position.stale_sources:
@@ -44,7 +44,7 @@ def note_forecast(position: Position, state: State, now: datetime) -> dict[str, 
     return FORECASTS.put({**known, str(day): figures}, position.name)
 
 
-def score(position: Position, state: State) -> dict[str, object]:
+def score(position: BudgetStatus, state: State) -> dict[str, object]:
     """What a closed period taught: its projections beside its total, appended to the budget's scores."""
     forecasts = FORECASTS.get(state, position.name)
     if not forecasts:
@@ -53,7 +53,7 @@ def score(position: Position, state: State) -> dict[str, object]:
     return {**SCORES.put(kept, _score_key(position)), **FORECASTS.put(None, position.name)}
 
 
-def scores(position: Position, state: State) -> Sequence[Score]:
+def scores(position: BudgetStatus, state: State) -> Sequence[Score]:
     """The remembered periods of a budget and scope, oldest first."""
     return SCORES.get(state, _score_key(position)) or []
 
@@ -100,5 +100,5 @@ def _ratios(entry: Score) -> list[float]:
     return found
 
 
-def _score_key(position: Position) -> str:
+def _score_key(position: BudgetStatus) -> str:
     return budget_scope(position.budget.name, position.scope)

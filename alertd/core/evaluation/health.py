@@ -14,15 +14,15 @@ from difflib import get_close_matches
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from alertd.core.billing.lookalikes import Alike, alike
+from alertd.core.billing.duplicate_sources import DuplicateSources, duplicate_sources
 from alertd.core.billing.reconcile import compare_reports, reconcile
 from alertd.core.billing.reconciled import Reconciled
 from alertd.core.budgets import TOKENS, Budget, duration_text
-from alertd.core.evaluation.budget_status import Survey
+from alertd.core.evaluation.budget_status import StatusEvaluator
 from alertd.core.evaluation.event_builder import event_id, event_of, handle_of
 from alertd.core.evaluation.keys import SourceKey
 from alertd.core.evaluation.state import COMPARISON, CORRECTION, OUTAGES, Comparison, Outage, State
-from alertd.core.evaluation.values import Circumstances, Position, SourceView
+from alertd.core.evaluation.values import BudgetStatus, EvaluationContext, SourceView
 from alertd.core.events import Event
 from alertd.core.ledger.columns import Ledger
 from alertd.core.periods import midnights
@@ -31,7 +31,7 @@ from alertd.core.pricing.model_names import provider_id
 from alertd.core.pricing.source_roles import CHARGE, ESTIMATE
 
 
-def blind(
+def source_outages(
     views: Iterable[SourceView], state: State, now: datetime
 ) -> tuple[list[tuple[str, Event]], dict[str, object]]:
     """Events, with their keys, for sources that are newly blind or back, and the changes that remember it."""
@@ -39,7 +39,7 @@ def blind(
     changed: dict[str, object] = {}
     for view in views:
         before = OUTAGES.get(state, view.name) or Outage()
-        dark = _dark_since(view, now)
+        dark = _stale_since(view, now)
         if dark is not None and not before.open:
             episode = before.episode + 1
             changed |= OUTAGES.put(Outage(episode, open=True, since=dark), view.name)
@@ -51,7 +51,7 @@ def blind(
     return events, changed
 
 
-def _dark_since(view: SourceView, now: datetime) -> datetime | None:
+def _stale_since(view: SourceView, now: datetime) -> datetime | None:
     """Since when the source shows nothing, where that is longer than it may; None while it is seen.
 
     None also where nobody has looked since: the clock was set forward, or this machine slept.
@@ -77,9 +77,9 @@ def _stale(view: SourceView, key: str, now: datetime, since: datetime) -> tuple[
     return key, event
 
 
-def said_again_of(view: SourceView, key: str, now: datetime, details: Mapping[str, Any]) -> Event:
-    """The event of a source that is still blind, told again."""
-    event = _stale(view, key, now, _dark_since(view, now) or now)[1]
+def repeated_outage(view: SourceView, key: str, now: datetime, details: Mapping[str, Any]) -> Event:
+    """The event of a source that is still source_outages, told again."""
+    event = _stale(view, key, now, _stale_since(view, now) or now)[1]
     return replace(event, details={**event.details, **details})
 
 
@@ -95,7 +95,7 @@ _SHOWN: Final = 5
 
 
 def unmatched(
-    budgets: Sequence[Budget], positions: Sequence[Position], ledger: Ledger, now: datetime
+    budgets: Sequence[Budget], positions: Sequence[BudgetStatus], ledger: Ledger, now: datetime
 ) -> Iterator[tuple[str, Event]]:
     """An event, with its key, for every budget that covers no series although there is usage."""
     covering = {position.budget.name for position in positions if position.matched}
@@ -131,15 +131,15 @@ def _nearest(budget: Budget, ledger: Ledger) -> dict[str, Any]:
     return {"known": []}
 
 
-def stray_spend(budgets: Sequence[Budget], survey: Survey) -> dict[str, Any]:
+def uncovered_spend(budgets: Sequence[Budget], survey: StatusEvaluator) -> dict[str, Any]:
     """What no budget covered this calendar month, in the unit of the first budget of money: amount and who."""
     money = [budget for budget in budgets if budget.amount.unit != TOKENS]
     if not money:
         return {}
-    ledger, around = survey.ledger, survey.around
-    strays = ledger.cover.uncovered(budget.where for budget in budgets)
+    ledger, context = survey.ledger, survey.context
+    strays = ledger.label_index.uncovered(budget.where for budget in budgets)
     table = survey.costs(money[0].period.zone, money[0].amount.unit)
-    first = max(0, len(table.days) - around.now.astimezone(money[0].period.zone).day)
+    first = max(0, len(table.days) - context.now.astimezone(money[0].period.zone).day)
     spent = {index: table.exact_between(index, first, len(table.days)) for index in strays}
     total = sum(spent.values(), Decimal(0))
     by_model: dict[str, Decimal] = {}
@@ -153,14 +153,14 @@ def stray_spend(budgets: Sequence[Budget], survey: Survey) -> dict[str, Any]:
     } if total else {}  # fmt: skip
 
 
-def uncovered(budgets: Sequence[Budget], survey: Survey) -> Iterator[tuple[str, Event]]:
+def uncovered(budgets: Sequence[Budget], survey: StatusEvaluator) -> Iterator[tuple[str, Event]]:
     """An event, once a calendar month, where there is spend that no budget covers."""
-    details, around = stray_spend(budgets, survey), survey.around
+    details, context = uncovered_spend(budgets, survey), survey.context
     if details:
-        key = f"uncovered/{around.now:%Y-%m}"
+        key = f"uncovered/{context.now:%Y-%m}"
         identity = event_id(key)
         yield key, Event(
-            identity, "unmatched", "info", around.now, reason="spend that no budget covers",
+            identity, "unmatched", "info", context.now, reason="spend that no budget covers",
             currency=next(iter(details["uncovered"])), details={"handle": handle_of(identity), **details},
         )  # fmt: skip
 
@@ -175,25 +175,25 @@ _LEAST_DAYS: Final = 3
 
 
 def compared(
-    ledger: Ledger, around: Circumstances, days: int, by: Sequence[str] = ()
-) -> tuple[tuple[Reconciled, ...], tuple[Alike, ...]]:
+    ledger: Ledger, context: EvaluationContext, days: int, by: Sequence[str] = ()
+) -> tuple[tuple[Reconciled, ...], tuple[DuplicateSources, ...]]:
     """Every provider with usage and a bill, in the zone and currency of its bill; and sources that look alike."""
-    final = {n: (v.until - _SETTLE).astimezone(UTC).date() for n, v in around.sources.items() if v.until is not None}
+    final = {n: (v.until - _SETTLE).astimezone(UTC).date() for n, v in context.sources.items() if v.until is not None}
     billed = [row for row in ledger.kinds if row.billed and row.labels.get(CHARGE) != ESTIMATE]
     bills = {(provider_id(row.provider), row.billed) for row in billed}
     found: list[Reconciled] = []
-    tariff, exchange = around.tariff, around.exchange
+    tariff, exchange = context.tariff, context.exchange
     for zone, unit in sorted({(tariff.zone(provider), unit) for provider, unit in bills}):
-        table = costs(ledger, unit, *_days(around.now, ZoneInfo(zone), days), tariff=tariff, exchange=exchange)
+        table = costs(ledger, unit, *_days(context.now, ZoneInfo(zone), days), tariff=tariff, exchange=exchange)
         here = {provider for provider, billed in bills if billed == unit and tariff.zone(provider) == zone}
-        each = reconcile(ledger, table, final, by=by, standings=around.standings)
+        each = reconcile(ledger, table, final, by=by, standings=context.standings)
         found.extend(one for one in each if one.provider in here)
-    done = {n: view.until.astimezone(UTC).date() for n, view in around.sources.items() if view.until is not None}
+    done = {n: view.until.astimezone(UTC).date() for n, view in context.sources.items() if view.until is not None}
     for unit in _units_of_reports(ledger):
-        table = costs(ledger, unit, *_days(around.now, UTC, days), tariff=tariff, exchange=exchange)
-        found.extend(compare_reports(ledger, table, done, by=by, standings=around.standings))
-    everything = costs(ledger, "USD", *_days(around.now, UTC, days), tariff=tariff, exchange=exchange)
-    return tuple(found), alike(ledger, everything, around.standings)
+        table = costs(ledger, unit, *_days(context.now, UTC, days), tariff=tariff, exchange=exchange)
+        found.extend(compare_reports(ledger, table, done, by=by, standings=context.standings))
+    everything = costs(ledger, "USD", *_days(context.now, UTC, days), tariff=tariff, exchange=exchange)
+    return tuple(found), duplicate_sources(ledger, everything, context.standings)
 
 
 def _units_of_reports(ledger: Ledger) -> tuple[str, ...]:
@@ -203,18 +203,18 @@ def _units_of_reports(ledger: Ledger) -> tuple[str, ...]:
 
 
 def drifting(
-    ledger: Ledger, around: Circumstances, told: Container[str], state: State, level: Decimal
+    ledger: Ledger, context: EvaluationContext, announced: Container[str], state: State, level: Decimal
 ) -> tuple[list[tuple[str, Event]], dict[str, object]]:
     """Events, with their keys, for what drifts beyond `level` or looks alike; looked at once an hour."""
     last = COMPARISON.get(state)
     sources = {row.source for row in ledger.kinds}
-    if not (len(sources) > 1 or any(row.billed for row in ledger.kinds)) or (last and around.now - last.at < _EVERY):
+    if not (len(sources) > 1 or any(row.billed for row in ledger.kinds)) or (last and context.now - last.at < _EVERY):
         return [], {}
-    found, pairs = compared(ledger, around, _LOOK_BACK)
-    events = [*_drifts(found, around.now, level), *_alikes(pairs, around.now)]
-    shown = Comparison(around.now, tuple(one.to_json() for one in found), tuple(pair.said for pair in pairs))
+    found, pairs = compared(ledger, context, _LOOK_BACK)
+    events = [*_drifts(found, context.now, level), *_alikes(pairs, context.now)]
+    shown = Comparison(context.now, tuple(one.to_json() for one in found), tuple(pair.said for pair in pairs))
     changed = {**COMPARISON.put(shown), **CORRECTION.put(_corrections(found))}
-    return [(key, event) for key, event in events if key not in told], changed
+    return [(key, event) for key, event in events if key not in announced], changed
 
 
 def comparisons(state: State) -> Sequence[Mapping[str, Any]]:
@@ -240,7 +240,7 @@ def _drifts(found: Sequence[Reconciled], now: datetime, level: Decimal) -> Itera
         reported = f"reported/{','.join(one.billed_by)}/" if one.against == "report" else ""
         key = f"drift/{reported}{one.provider}/{now:%Y-%m}"
         details = {
-            "occasion": "drift",
+            "summary": "drift",
             "provider": one.provider,
             "estimated": one.estimated,
             "billed": one.billed,
@@ -256,10 +256,10 @@ def _drifts(found: Sequence[Reconciled], now: datetime, level: Decimal) -> Itera
         yield key, event if one.against == "bill" else replace(event, severity="info")
 
 
-def _alikes(pairs: Sequence[Alike], now: datetime) -> Iterator[tuple[str, Event]]:
+def _alikes(pairs: Sequence[DuplicateSources], now: datetime) -> Iterator[tuple[str, Event]]:
     for pair in pairs:
         key = f"alike/{pair.one}/{pair.other}"
-        details = {"occasion": "alike", "sources": [pair.one, pair.other], "said": pair.said}
+        details = {"summary": "duplicate_sources", "sources": [pair.one, pair.other], "said": pair.said}
         yield key, _event(key, now, "two sources look like one", details)
 
 

@@ -24,7 +24,7 @@ from alertd.core.evaluation.state import (
     episode_of,
 )
 from alertd.core.evaluation.thresholds import key_of, thresholds_of
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import Event
 
 #: Resolved lifecycles are kept this long, for `alertd explain`.
@@ -51,7 +51,7 @@ def begin_lifecycles(events: Iterable[tuple[str, Event]]) -> dict[str, object]:
 
 
 def follow_up(
-    state: State, positions: Mapping[str, Position], now: datetime
+    state: State, positions: Mapping[str, BudgetStatus], now: datetime
 ) -> tuple[list[FollowUp], dict[str, object]]:
     """What is to be announced again now, and the lifecycles that moved. `positions` are those of now, by name."""
     due: list[FollowUp] = []
@@ -88,7 +88,7 @@ def _advance(lifecycle: AlertLifecycle, ended: str, budget: Budget | None, now: 
     return lifecycle, ""
 
 
-def _ended(key: str, position: Position | None, state: State) -> str:
+def _ended(key: str, position: BudgetStatus | None, state: State) -> str:
     """Why what an alert was about no longer fires; "" while it does."""
     if (source := parse_source(key)) is not None:
         outage = OUTAGES.get(state, source.source)
@@ -103,7 +103,7 @@ def _ended(key: str, position: Position | None, state: State) -> str:
     return ""
 
 
-def threshold_of(key: str, position: Position, state: State) -> Threshold | None:
+def threshold_of(key: str, position: BudgetStatus, state: State) -> Threshold | None:
     """The threshold in force that an alert's key is of; None where its episode or its amount is over."""
     for threshold in thresholds_of(position):
         if threshold.basis == "actual":

@@ -1,4 +1,4 @@
-"""The living message of a budget, scope and period: what it shows now, and whether what is shown has grown old. Pure.
+"""The live message of a budget, scope and period: what it shows now, and whether what is shown has grown old. Pure.
 
 Figures move it at a measured pace; a state, an alert's life or an act's moves it at once.
 """
@@ -16,29 +16,29 @@ from alertd.core.budgets import SEVERITIES
 from alertd.core.evaluation.event_builder import event_of
 from alertd.core.evaluation.keys import parse_alert
 from alertd.core.evaluation.state import FIRING, LIFECYCLES, RESOLVED, State
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import Event
 from alertd.core.messages import compose, text_of
 
-STANDING: Final = "standing"
+LIVE: Final = "live"
 #: Figures that moved are shown so often at most: people read, chats have limits.
 FIGURES_EVERY: Final = timedelta(minutes=15)
 #: Also where nothing moved: the message says how old its data are.
 AT_LEAST_EVERY: Final = timedelta(hours=1)
 #: What is kept with the conversation: where its message is (channel/ts; "" for none), what it shows, and since when.
-PLACE: Final = "living.place"
-SHOWN: Final = "living.shown"
-SHOWN_AT: Final = "living.at"
+PLACE: Final = "live.place"
+SHOWN: Final = "live.shown"
+SHOWN_AT: Final = "live.at"
 
 
-def standing_of(
-    position: Position, state: State, now: datetime, actions: Sequence[Mapping[str, Any]] = (), public_url: str = ""
+def live_event(
+    position: BudgetStatus, state: State, now: datetime, actions: Sequence[Mapping[str, Any]] = (), public_url: str = ""
 ) -> Event:
     """How a budget, scope and period stands: its figures, its alerts that are not over, the acts that wait.
 
     `actions` are those of it that are open (`core.actions.act.open_rows`).
-    `details`: occasion "standing" · state · lives: [{id, threshold, severity, state, by, at, until}] ·
-    acts: [{id, handle, what, target, state, reversible, expires}]
+    `details`: summary "live" · state · open_alerts: [{id, threshold, severity, state, by, at, until}] ·
+    open_actions: [{id, handle, what, target, state, reversible, expires}]
     """
     own = [(identity, life) for identity, life in LIFECYCLES.items(state) if life.key.startswith(f"{position.name}/")]
     standing = [(identity, life) for identity, life in own if life.state != RESOLVED]
@@ -56,14 +56,14 @@ def standing_of(
     ]
     rows.sort(key=_first)
     severity = max((life.severity for _, life in standing), key=SEVERITIES.index, default="info")
-    details = {"occasion": STANDING, "lives": rows, "acts": list(actions), "handle": ""}
-    event = event_of(position, "summary", severity, f"{position.name}/{STANDING}", now, details=details)
+    details = {"summary": LIVE, "open_alerts": rows, "open_actions": list(actions), "handle": ""}
+    event = event_of(position, "summary", severity, f"{position.name}/{LIVE}", now, details=details)
     return replace(event, details_url=page_of(public_url, event))
 
 
 def shown(event: Event, now: datetime) -> str:
     """What a message about `event` would show, as two fingerprints: what is urgent, and every word but the footer."""
-    rows = [event.status, *(event.details.get(name) for name in ("lives", "acts"))]
+    rows = [event.status, *(event.details.get(name) for name in ("open_alerts", "open_actions"))]
     message = compose([event], now)
     words = [text_of(line) for line in (message.headline, *message.lines)]
     return f"{_print(rows)}/{_print(words)}"

@@ -1,4 +1,4 @@
-"""What spend is worth in the unit of a threshold's floor, where its budget has another. It judges nothing.
+"""What spend is worth in the unit of a threshold's floor, where its budget has another. It decides nothing.
 
 money, another currency    at the rate of today; nobody knows it without a rate
 tokens, a floor in money   what the tokens cost; unknown while what has a price is below the floor and some has none
@@ -15,28 +15,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alertd.core.budgets import TOKENS, Amount, Budget, Threshold
-from alertd.core.evaluation.scope_columns import Sheet
-from alertd.core.evaluation.values import Burn, Circumstances
+from alertd.core.evaluation.scope_columns import ScopeColumns
+from alertd.core.evaluation.values import Burn, EvaluationContext
 from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.costing import Costs, no_rate
 from alertd.core.projection.anomaly import Unusual
 
 
-class Floors:
+class MinimumSpends:
     """The floors of one look's scopes; `number` is a scope's place in its sheet, as everywhere there."""
 
     def __init__(
         self,
         ledger: Ledger,
-        around: Circumstances,
-        sheet: Sheet,
+        context: EvaluationContext,
+        sheet: ScopeColumns,
         priced: Callable[[str], Costs],
         between: Callable[[float, float], NDArray[np.int64]],
     ) -> None:
         """`priced` gives the costs of what the sheet counts in another unit, `between` what was used in a span."""
-        self._ledger, self._around, self._sheet = ledger, around, sheet
+        self._ledger, self._context, self._sheet = ledger, context, sheet
         self._priced, self._between = priced, between
-        self._sheets: dict[str, Sheet] = {}
+        self._sheets: dict[str, ScopeColumns] = {}
 
     def worths(
         self,
@@ -58,7 +58,7 @@ class Floors:
         table = self._sheet.table
         if TOKENS in {floor.unit, table.unit}:
             return self._of_usage(number, floor, span)
-        rate = self._around.exchange(table.unit, floor.unit, table.days[self._sheet.today])
+        rate = self._context.exchange(table.unit, floor.unit, table.days[self._sheet.today])
         return None if rate is None else spent * rate
 
     def _of_usage(self, number: int, floor: Amount, span: tuple[float, float]) -> Decimal | None:
@@ -73,15 +73,15 @@ class Floors:
     def _tokenless(self, index: int, unit: str) -> bool:
         return unit == TOKENS and bool(self._ledger.series[index].billed)
 
-    def _in(self, unit: str) -> Sheet:
+    def _in(self, unit: str) -> ScopeColumns:
         """The same scopes in another unit."""
         if unit not in self._sheets:
             own = self._sheet
-            self._sheets[unit] = Sheet(self._priced(unit), own.days, own.today, own.members)
+            self._sheets[unit] = ScopeColumns(self._priced(unit), own.days, own.today, own.members)
         return self._sheets[unit]
 
     def _span(self, window: timedelta | None, until: datetime | None) -> tuple[float, float]:
-        end = (until or self._around.now).timestamp()
+        end = (until or self._context.now).timestamp()
         if window is not None:
             return end - window.total_seconds(), end
         borders = self._sheet.table.borders
@@ -102,12 +102,12 @@ def _hanging(
             yield threshold.floor, None, Decimal(str(today.spent))
 
 
-def floorless(
-    budgets: Sequence[Budget], ledger: Ledger, around: Circumstances, priced: Callable[[tzinfo, str, str], Costs]
+def unconvertible_minimums(
+    budgets: Sequence[Budget], ledger: Ledger, context: EvaluationContext, priced: Callable[[tzinfo, str, str], Costs]
 ) -> Iterator[tuple[str, str]]:
     """Each budget's name, and the sentence that says which minimum counts as what, and the remedy.
 
-    `priced` gives the costs by zone and unit of what a budget in the second unit counts (`Survey.costs`).
+    `priced` gives the costs by zone and unit of what a budget in the second unit counts (`StatusEvaluator.costs`).
     """
     for budget in budgets:
         for threshold in _thresholds(budget):
@@ -115,7 +115,7 @@ def floorless(
             said = (
                 ""
                 if floor is None or floor.unit == budget.amount.unit
-                else _said(budget, floor, ledger, around, priced)
+                else _said(budget, floor, ledger, context, priced)
             )
             if said:
                 yield budget.name, f"{threshold}: {said}"
@@ -131,15 +131,15 @@ def _said(
     budget: Budget,
     floor: Amount,
     ledger: Ledger,
-    around: Circumstances,
+    context: EvaluationContext,
     priced: Callable[[tzinfo, str, str], Costs],
 ) -> str:
     unit = budget.amount.unit
     if TOKENS in {floor.unit, unit}:
         reason = _unknown(budget, floor, ledger, priced(budget.period.zone, floor.unit, budget.amount.unit))
         return f"the floor holds only for usage that is known in {floor.unit}, not for {reason}" if reason else ""
-    day = around.now.astimezone(budget.period.zone).date()
-    if around.exchange(unit, floor.unit, day) is not None:
+    day = context.now.astimezone(budget.period.zone).date()
+    if context.exchange(unit, floor.unit, day) is not None:
         return ""
     counts_as = Amount(floor.value, unit)
     return f"the floor counts as {counts_as}: {no_rate(unit, floor.unit).reason}; or write the floor in {unit}"

@@ -1,6 +1,6 @@
-"""The whole judgement over history, on a stopped clock: which alerts would have come, when, and which were right.
+"""The whole evaluation over history, on a stopped clock: which alerts would have come, when, and which were right.
 
-usage, by when it was known -> ledger -> assess, step by step -> alerts -> crossings: caught, missed, false
+usage, by when it was known -> ledger -> evaluate, step by step -> alerts -> crossings: caught, missed, false
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from alertd.core.budgets import Budget, Scope, Threshold
 from alertd.core.counting.buckets import nanos
-from alertd.core.evaluation.evaluate import assess
+from alertd.core.evaluation.evaluate import evaluate
 from alertd.core.evaluation.state import State
-from alertd.core.evaluation.values import Alert, Circumstances, Facts, Position, SourceView
+from alertd.core.evaluation.values import Alert, BudgetStatus, EvaluationContext, Facts, SourceView
 from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
 from alertd.core.pricing.costing import Exchange
 from alertd.core.pricing.prices import PriceBook
@@ -34,7 +34,7 @@ Place = tuple[str, Scope, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReplayAlert:
     """An alert that would have come."""
 
     at: datetime
@@ -50,7 +50,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ReplayPoint:
     """Where one budget and scope stood at one step: for pictures."""
 
     at: datetime
@@ -63,17 +63,17 @@ class Look:
 
 
 @dataclass(slots=True)
-class Record:
+class ReplayResult:
     """All that a replay came to."""
 
-    told: list[Told] = field(default_factory=list)
-    looks: list[Look] = field(default_factory=list)
+    alerts: list[ReplayAlert] = field(default_factory=list)
+    points: list[ReplayPoint] = field(default_factory=list)
     crossings: dict[Place, datetime] = field(default_factory=dict)
     unpriced: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
     @property
     def periods(self) -> int:
-        return len({look.place for look in self.looks})
+        return len({point.place for point in self.points})
 
     def summary(self) -> dict[str, Any]:
         """The last line of the contract: crossings caught by an earlier forecast, or missed, and false forecasts.
@@ -81,7 +81,7 @@ class Record:
         The lead is of each caught crossing: days from its first forecast alert.
         """
         first: dict[Place, datetime] = {}
-        for one in self.told:
+        for one in self.alerts:
             if one.basis == "forecast" and one.level >= _WHOLE:
                 first.setdefault((one.budget, one.scope, one.period), one.at)
         caught = {place: at for place, at in self.crossings.items() if place in first and first[place] < at}
@@ -102,16 +102,16 @@ def replay(
     book: PriceBook,
     exchange: Exchange,
     progress: Callable[[float], None] = lambda _: None,
-) -> Record:
+) -> ReplayResult:
     """Evaluate history as the daemon would: a row is known when its window ends, and each such instant is a step."""
-    record = Record()
+    record = ReplayResult()
     history = _History(usage)
-    told: dict[str, datetime] = {}
+    announced: dict[str, datetime] = {}
     state = State()
     for share, now in history.steps():
-        around = Circumstances(now, LedgerTariff(book, history.ledger), exchange, {_SOURCE: _view(now)})
-        decisions = assess(Facts(budgets, history.ledger, around, told, state))
-        told.update({key: now for alert in decisions.alerts for key in alert.keys})
+        context = EvaluationContext(now, LedgerTariff(book, history.ledger), exchange, {_SOURCE: _view(now)})
+        decisions = evaluate(Facts(budgets, history.ledger, context, announced, state))
+        announced.update({key: now for alert in decisions.alerts for key in alert.keys})
         state = state.after(decisions.changes)
         _keep(record, decisions.alerts, decisions.positions, now)
         progress(share)
@@ -185,25 +185,25 @@ def _view(now: datetime) -> SourceView:
     return SourceView(_SOURCE, now, _NEVER)
 
 
-def _keep(record: Record, alerts: Sequence[Alert], positions: Sequence[Position], now: datetime) -> None:
+def _keep(record: ReplayResult, alerts: Sequence[Alert], positions: Sequence[BudgetStatus], now: datetime) -> None:
     for position in positions:
         place = (position.budget.name, position.scope, position.period.key)
         projection = position.projection
         low, likely, high = (projection.quantile(q) for q in (0.1, 0.5, 0.9)) if projection else (None, None, None)
-        record.looks.append(Look(now, place, position.spent, position.amount.value, low, likely, high))
+        record.points.append(ReplayPoint(now, place, position.spent, position.amount.value, low, likely, high))
         if position.spent >= position.amount.value:
             record.crossings.setdefault(place, now)
         record.unpriced.update({(u.provider, u.model, u.meter): u.reason for u in position.unpriced})
-    record.told.extend(told for alert in alerts if (told := _told(alert, positions)) is not None)
+    record.alerts.extend(one for alert in alerts if (one := _alert_of(alert, positions)) is not None)
 
 
-def _told(alert: Alert, positions: Sequence[Position]) -> Told | None:
+def _alert_of(alert: Alert, positions: Sequence[BudgetStatus]) -> ReplayAlert | None:
     """A threshold's alert as a line of the contract; None for what is no threshold, or for people only."""
     event = alert.event
     if event.kind != "threshold" or alert.audience == "people" or "repeat" in event.details:
         return None
     period = _period_key(event.budget, event.scope, event.period_start, positions)
-    return Told(
+    return ReplayAlert(
         at=event.at,
         budget=event.budget,
         scope=event.scope,
@@ -217,16 +217,16 @@ def _told(alert: Alert, positions: Sequence[Position]) -> Told | None:
     )
 
 
-def _period_key(budget: str, scope: Scope, start: datetime | None, positions: Sequence[Position]) -> str:
+def _period_key(budget: str, scope: Scope, start: datetime | None, positions: Sequence[BudgetStatus]) -> str:
     for position in positions:
         if (position.budget.name, position.scope, position.period.start) == (budget, scope, start):
             return position.period.key
     return start.date().isoformat() if start is not None else ""
 
 
-def by_place(looks: Iterable[Look]) -> Mapping[tuple[str, Scope], list[Look]]:
-    """The looks of each budget and scope, in order of time."""
-    found: dict[tuple[str, Scope], list[Look]] = {}
-    for look in looks:
-        found.setdefault(look.place[:2], []).append(look)
+def by_scope(points: Iterable[ReplayPoint]) -> Mapping[tuple[str, Scope], list[ReplayPoint]]:
+    """The points of each budget and scope, in order of time."""
+    found: dict[tuple[str, Scope], list[ReplayPoint]] = {}
+    for point in points:
+        found.setdefault(point.place[:2], []).append(point)
     return found

@@ -43,7 +43,7 @@ def route(
     receivers: Mapping[str, Receiver],
     quiet_until: datetime | None = None,
 ) -> tuple[Message, ...]:
-    """The messages of one judgement. People get one message an address for what passes together.
+    """The messages of one evaluation. People get one message an address for what passes together.
 
     Until the end of quiet hours people get only what is critical; the rest waits for the morning.
     """
@@ -119,7 +119,7 @@ def _sort(event: Event) -> str:
     """What may stand in one message: thresholds with thresholds, summaries with summaries; the rest alone."""
     if event.kind in {"threshold", "recovered"} and event.budget:
         return "thresholds" if event.basis != "burn_rate" else event.id
-    return str(event.details.get("occasion")) if event.kind == "summary" else event.id
+    return str(event.details.get("summary")) if event.kind == "summary" else event.id
 
 
 def _names(alert: Alert, budgets: Mapping[str, Budget], receivers: Mapping[str, Receiver]) -> list[str]:

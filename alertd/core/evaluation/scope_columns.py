@@ -1,4 +1,4 @@
-"""The scopes of one period side by side, as columns: what each spent, since when, how idle it is. It judges nothing.
+"""The scopes of one period side by side, as columns: what each spent, since when, how idle it is. It decides nothing.
 
 Amounts are exact: quantities times prices are added up as whole numbers of the prices' last digit.
 """
@@ -27,7 +27,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-class Sheet:
+class ScopeColumns:
     """The scopes of one table over the days [first, last), in the order of `members`: the series of each."""
 
     def __init__(self, table: Costs, days: tuple[int, int], today: int, members: Sequence[Sequence[int]]) -> None:
@@ -162,7 +162,7 @@ def scopes_without(budget: Budget, ledger: Ledger, kinds: frozenset[int]) -> dic
     found: dict[Scope, Sequence[int]] = {} if budget.per else {(): ()}
     for values in budget.table:
         found[tuple((label, value or None) for label, value in zip(budget.per, values, strict=True))] = ()
-    for scope, indices in ledger.cover.by_value(budget.where, budget.per).items():
+    for scope, indices in ledger.label_index.by_value(budget.where, budget.per).items():
         kept = [index for index in indices if ledger.kind_at(index) not in kinds] if kinds else indices
         if kept:
             found[tuple(zip(budget.per, scope, strict=True))] = kept

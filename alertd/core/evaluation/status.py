@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.evaluation.thresholds import is_blind, is_burning
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.thresholds import is_burning, may_have_crossed_unseen
+from alertd.core.evaluation.values import BudgetStatus
 
 #: In this order: the first that holds is the status.
 STATUSES: Final = ("over", "runaway", "at_risk", "unknown", "no_forecast", "on_track")
@@ -26,7 +26,7 @@ ROUGH_UNTIL: Final = timedelta(days=3)
 _LEAST_SEEN: Final = timedelta(hours=1)
 
 
-def evaluate_status(position: Position, now: datetime) -> tuple[str, tuple[str, ...]]:
+def evaluate_status(position: BudgetStatus, now: datetime) -> tuple[str, tuple[str, ...]]:
     """One of STATUSES, and those of FLAGS that stand beside it."""
     burning = is_burning(position)
     rate = run_rate_total(position, now)
@@ -35,7 +35,7 @@ def evaluate_status(position: Position, now: datetime) -> tuple[str, tuple[str, 
     return _status(position, rate, burning=burning), tuple(flag for flag in FLAGS if holds[flag])
 
 
-def _status(position: Position, rate: Decimal | None, *, burning: bool) -> str:
+def _status(position: BudgetStatus, rate: Decimal | None, *, burning: bool) -> str:
     amount, projection = position.amount.value, position.projection
     if position.spent >= amount and (position.matched or position.spent):
         return "over"
@@ -45,12 +45,12 @@ def _status(position: Position, rate: Decimal | None, *, burning: bool) -> str:
         return "at_risk"
     if projection is not None and float(amount) < projection.fires_below():
         return "at_risk"
-    if not position.seen or not position.matched or position.failed or is_blind(position):
+    if not position.seen or not position.matched or position.failed or may_have_crossed_unseen(position):
         return "unknown"
     return "no_forecast" if projection is None else "on_track"
 
 
-def run_rate_total(position: Position, now: datetime) -> Decimal | None:
+def run_rate_total(position: BudgetStatus, now: datetime) -> Decimal | None:
     """The period's total at the rate so far: what serves while there is no projection. None where there is no rate."""
     if position.seen_until is None or not position.spent or now >= position.period.end:
         return None
@@ -63,7 +63,7 @@ def run_rate_total(position: Position, now: datetime) -> Decimal | None:
     return position.spent + position.spent * Decimal(repr(max(0.0, left / seen)))
 
 
-def _is_young(position: Position) -> bool:
+def _is_young(position: BudgetStatus) -> bool:
     """Whether so little history lies behind the projection that its range is wide."""
     begins = [at for at in (position.complete_from, position.used_since) if at is not None]
     if position.seen_until is None or not begins:

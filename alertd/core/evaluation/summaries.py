@@ -12,7 +12,7 @@ from alertd.core.evaluation.event_builder import event_of, found_late
 from alertd.core.evaluation.keys import announced_of, announced_since
 from alertd.core.evaluation.state import FORECASTS, State
 from alertd.core.evaluation.threshold_alerts import levels
-from alertd.core.evaluation.values import Alert, Position
+from alertd.core.evaluation.values import Alert, BudgetStatus
 from alertd.core.messages.figures import level_text
 
 #: Digests are sent at nine in the morning, weekly ones on Mondays; one that is this late is left out.
@@ -23,7 +23,7 @@ _GIVEN_UP: Final = timedelta(days=7)
 _DAYS: Final = {"daily": 1, "weekly": 7}
 
 
-def first_summary(position: Position, alerts: Sequence[Alert], now: datetime) -> Alert:
+def first_summary(position: BudgetStatus, alerts: Sequence[Alert], now: datetime) -> Alert:
     """What people get instead of a storm when a budget is seen for the first time."""
     own = [a.event for a in alerts if (a.event.budget, a.event.scope) == (position.budget.name, position.scope)]
     passed = tuple(sorted({level for event in own if event.basis == "actual" for level in event.levels}))
@@ -31,55 +31,55 @@ def first_summary(position: Position, alerts: Sequence[Alert], now: datetime) ->
     crossed += [event.threshold for event in own if event.kind == "threshold" and event.basis != "actual"]
     stands = {"at_risk": "warning", "runaway": "critical", "over": "critical"}.get(position.status, "info")
     worst = max((stands, *(event.severity for event in own)), key=SEVERITIES.index)
-    details = {"occasion": "first_start", "crossed": crossed}
+    details = {"summary": "first_start", "crossed": crossed}
     reason = "alertd sees this budget for the first time"
     key = f"{position.name}/summary/first"
     event = event_of(position, "summary", worst, key, now, levels=passed, reason=reason, details=details)
     return Alert((key,), event, audience="people" if own else "all")
 
 
-def corrections(previous: Iterable[Position], told: Mapping[str, datetime], now: datetime) -> Iterator[Alert]:
+def corrections(previous: Iterable[BudgetStatus], announced: Mapping[str, datetime], now: datetime) -> Iterator[Alert]:
     """Levels that a period which is over turns out to have reached, by data that came late."""
     for position in previous:
-        for alert in levels(position, told, now):
+        for alert in levels(position, announced, now):
             yield replace(alert, event=found_late(alert.event, "correction", position.period.end))
 
 
 def closings(
-    previous: Iterable[Position], told: Mapping[str, datetime], state: State, now: datetime
+    previous: Iterable[BudgetStatus], announced: Mapping[str, datetime], state: State, now: datetime
 ) -> Iterator[Alert]:
     """One summary a budget and scope when its period has closed and its data have come."""
     for position in previous:
         key = f"{position.name}/summary/closed"
-        if _all_seen(position, now) and key not in told and (position.spent or not position.scope):
-            own = announced_of(told, position.name)
-            details: dict[str, Any] = {"occasion": "period_closed", "alerts": len(own)}
+        if _all_seen(position, now) and key not in announced and (position.spent or not position.scope):
+            own = announced_of(announced, position.name)
+            details: dict[str, Any] = {"summary": "period_closed", "alerts": len(own)}
             if forecasts := FORECASTS.get(state, position.name):
                 details["projections"] = {day: [one.low, one.likely, one.high] for day, one in forecasts.items()}
             reason = "the period closed"
             yield Alert((key,), event_of(position, "summary", "info", key, now, reason=reason, details=details))
 
 
-def _all_seen(position: Position, now: datetime) -> bool:
+def _all_seen(position: BudgetStatus, now: datetime) -> bool:
     """Whether a period's data have come; a source that stays silent holds its summary up for a week at the most."""
     seen = position.data_until is not None and position.data_until >= position.period.end
     return position.closed and (seen or now - position.period.end > _GIVEN_UP)
 
 
 def digest(
-    positions: Iterable[Position], told: Mapping[str, datetime], now: datetime, often: str, zone: tzinfo
+    positions: Iterable[BudgetStatus], announced: Mapping[str, datetime], now: datetime, often: str, zone: tzinfo
 ) -> Iterator[Alert]:
     """Every budget and scope in one message for people, daily or weekly; told once."""
     due = _due(now, often, zone)
     if due is None:
         return
     since = due - timedelta(days=_DAYS[often])
-    counts = announced_since(told, since)
+    counts = announced_since(announced, since)
     for position in positions:
         key = f"{position.name}/digest/{due:%Y-%m-%d}"
-        if key not in told and (position.spent or not position.scope):
+        if key not in announced and (position.spent or not position.scope):
             alerts = counts.get(position.name, 0)
-            details = {"occasion": "digest", "since": since, "alerts": alerts}
+            details = {"summary": "digest", "since": since, "alerts": alerts}
             event = event_of(position, "summary", "info", key, now, reason=f"{often} digest", details=details)
             yield Alert((key,), event, audience="people")
 

@@ -24,7 +24,7 @@ from alertd.core.evaluation.state import (
     Outage,
     State,
 )
-from alertd.core.evaluation.values import Alert, Decisions, Position, SourceView
+from alertd.core.evaluation.values import Alert, BudgetStatus, Decisions, SourceView
 from alertd.core.events import Event
 
 _SOURCE: Final = "configuration"
@@ -107,13 +107,13 @@ _STOPPED: Final = "/evaluation"
 
 
 def failed_budgets(
-    positions: Iterable[Position], others: Mapping[str, str], state: State, now: datetime
+    positions: Iterable[BudgetStatus], others: Mapping[str, str], state: State, now: datetime
 ) -> tuple[list[Alert], dict[str, object]]:
     """Alerts for budgets that fail since this evaluation or work again, and what to remember.
 
     `others` are the failures that no position tells of, by budget.
     """
-    seen: dict[str, list[Position]] = {}
+    seen: dict[str, list[BudgetStatus]] = {}
     for position in positions:
         seen.setdefault(position.budget.name, []).append(position)
     alerts: list[Alert] = []
@@ -161,7 +161,7 @@ def _episode(
     return [(key, event, reason)], FAILURES.put(after, name)
 
 
-def _about(event: Event, position: Position, reason: str) -> Event:
+def _about(event: Event, position: BudgetStatus, reason: str) -> Event:
     budget = position.budget
     return replace(
         event,

@@ -12,10 +12,10 @@ from alertd.core.budgets import Threshold
 from alertd.core.evaluation.event_builder import (
     anomaly_details,
     burn_details,
+    credit_exhausted_at,
     event_of,
+    exhausted_at_pace,
     found_late,
-    gone_about,
-    lasts_until,
     with_level,
 )
 from alertd.core.evaluation.state import EPISODES, Episode, State, episode_key
@@ -23,13 +23,13 @@ from alertd.core.evaluation.thresholds import (
     advance,
     is_burning,
     is_certain,
+    is_crossed,
     key_of,
     newly_reached,
     severity,
-    stands,
     thresholds_of,
 )
-from alertd.core.evaluation.values import Alert, Position
+from alertd.core.evaluation.values import Alert, BudgetStatus
 from alertd.core.events import Event
 
 #: Thresholds that stand in episodes, and how grave one is.
@@ -41,8 +41,8 @@ EPISODIC: Final[Mapping[str, str]] = {
 }
 
 
-def judged(
-    position: Position, announced: Mapping[str, datetime], state: State, now: datetime, late: datetime | None
+def alerts_of(
+    position: BudgetStatus, announced: Mapping[str, datetime], state: State, now: datetime, late: datetime | None
 ) -> tuple[list[Alert], dict[str, object]]:
     """The alerts of one position, and the changes of its episodes. `late`: since when nobody had looked."""
     alerts = list(levels(position, announced, now))
@@ -52,7 +52,10 @@ def judged(
             continue
         key = episode_key(position.name, threshold)
         silent = position.silent and threshold.basis == "burn_rate"
-        before, crossed = EPISODES.get(state, key) or Episode(), None if silent else stands(position, threshold, now)
+        before, crossed = (
+            EPISODES.get(state, key) or Episode(),
+            None if silent else is_crossed(position, threshold, now),
+        )
         after, said = advance(before, threshold, crossed=crossed, now=now)
         if after != before:
             changed |= EPISODES.put(after, key)
@@ -65,9 +68,9 @@ def judged(
     return alerts, changed
 
 
-def levels(position: Position, told: Mapping[str, datetime], now: datetime) -> Iterator[Alert]:
+def levels(position: BudgetStatus, announced: Mapping[str, datetime], now: datetime) -> Iterator[Alert]:
     """The `actual` levels newly reached, as one alert of the highest."""
-    reached = newly_reached(position, told)
+    reached = newly_reached(position, announced)
     if not reached:
         return
     top = reached[-1]
@@ -78,11 +81,11 @@ def levels(position: Position, told: Mapping[str, datetime], now: datetime) -> I
     yield Alert(tuple(item.key for item in reached), with_level(event, top.threshold, [i.level for i in reached]))
 
 
-def _burning(position: Position) -> dict[str, Any]:
+def _burning(position: BudgetStatus) -> dict[str, Any]:
     return {"burning": True} if is_burning(position) else {}
 
 
-def said_again(position: Position, threshold: Threshold, key: str, now: datetime, **details: Any) -> Event:
+def repeated_event(position: BudgetStatus, threshold: Threshold, key: str, now: datetime, **details: Any) -> Event:
     """The event of a threshold that was told before, as it stands now."""
     level = threshold.level(position.amount)
     grave = EPISODIC.get(threshold.basis) or severity(position, level)
@@ -91,25 +94,29 @@ def said_again(position: Position, threshold: Threshold, key: str, now: datetime
     return with_level(event, threshold, [level])
 
 
-def _fired(position: Position, threshold: Threshold, episode: Episode, now: datetime) -> Alert:
+def _fired(position: BudgetStatus, threshold: Threshold, episode: Episode, now: datetime) -> Alert:
     key = key_of(position, threshold, episode.number)
     burning = threshold.basis == "burn_rate"
     details = _details(position, threshold)
     reason = _reason(position, threshold)
     event = event_of(position, "threshold", EPISODIC[threshold.basis], key, now, reason=reason, details=details)
     if threshold.basis == "balance" and threshold.amount is not None:
-        event = replace(event, amount=threshold.amount.value, exhausted_at=lasts_until(position), exhausted_low=None)
+        event = replace(
+            event, amount=threshold.amount.value, exhausted_at=credit_exhausted_at(position), exhausted_low=None
+        )
         event = replace(event, exhausted_high=None)
     if threshold.basis == "forecast" and is_certain(position, threshold):
         out = position.certain.exhausted_at if position.certain is not None else None
         event = replace(event, exhausted_at=out, exhausted_low=None, exhausted_high=None)
         event = replace(event, probability_over=1.0 if out else event.probability_over)
     if burning:
-        event = replace(event, exhausted_at=gone_about(position, threshold), exhausted_low=None, exhausted_high=None)
+        event = replace(
+            event, exhausted_at=exhausted_at_pace(position, threshold), exhausted_low=None, exhausted_high=None
+        )
     return Alert((key,), with_level(event, threshold, [threshold.level(position.amount)]))
 
 
-def _recovered(position: Position, threshold: Threshold, episode: Episode, now: datetime) -> Alert:
+def _recovered(position: BudgetStatus, threshold: Threshold, episode: Episode, now: datetime) -> Alert:
     key = f"{key_of(position, threshold, episode.number)}/recovered"
     reason = f"{threshold} no longer stands"
     details = {"since": episode.since, "fired": EPISODIC[threshold.basis]}
@@ -117,7 +124,7 @@ def _recovered(position: Position, threshold: Threshold, episode: Episode, now: 
     return Alert((key,), with_level(event, threshold, [threshold.level(position.amount)]))
 
 
-def _details(position: Position, threshold: Threshold) -> dict[str, Any]:
+def _details(position: BudgetStatus, threshold: Threshold) -> dict[str, Any]:
     """What only a burn rate or an anomaly shows."""
     if threshold.basis == "burn_rate" and all(window in position.burns for window in threshold.windows):
         return burn_details(position, threshold)
@@ -128,7 +135,7 @@ def _details(position: Position, threshold: Threshold) -> dict[str, Any]:
     return anomaly_details(position) if threshold.basis == "anomaly" else {}
 
 
-def _reason(position: Position, threshold: Threshold) -> str:
+def _reason(position: BudgetStatus, threshold: Threshold) -> str:
     if threshold.basis == "forecast" and is_certain(position, threshold):
         lines = position.certain.lines if position.certain is not None else ()
         names = ", ".join(one.name or one.source for one in lines if one.ahead)

@@ -11,7 +11,7 @@ from typing import Final
 from alertd.core.budgets import TOKENS, Amount, Threshold
 from alertd.core.evaluation.keys import alert_key
 from alertd.core.evaluation.state import Episode
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.values import BudgetStatus
 
 #: A standing forecast ends when the projection has fallen this far below where it fired, a burn rate likewise.
 _CLEARED: Final = 0.9
@@ -32,29 +32,29 @@ class Reached:
     key: str
 
 
-def thresholds_of(position: Position) -> tuple[Threshold, ...]:
+def thresholds_of(position: BudgetStatus) -> tuple[Threshold, ...]:
     """The thresholds in force for a position: its table row's, else its budget's."""
     return position.override.thresholds or position.budget.thresholds
 
 
-def key_of(position: Position, threshold: Threshold, last: Decimal | int) -> str:
+def key_of(position: BudgetStatus, threshold: Threshold, last: Decimal | int) -> str:
     """The key that a threshold is announced once under; `last` is the amount in force or the number of the episode."""
     return alert_key(position.name, threshold.basis, threshold.level(position.amount), last)
 
 
-def newly_reached(position: Position, told: Container[str]) -> tuple[Reached, ...]:
+def newly_reached(position: BudgetStatus, announced: Container[str]) -> tuple[Reached, ...]:
     """The `actual` levels stood on now that nobody was told of, lowest first. A level told stays told."""
     reached = []
     for threshold in thresholds_of(position):
         if threshold.basis == "actual" and position.spent >= threshold.reached_at(position.amount):
             level = threshold.level(position.amount)
             key = key_of(position, threshold, position.amount.value)
-            if key not in told:
+            if key not in announced:
                 reached.append(Reached(threshold, level, key))
     return tuple(sorted(reached, key=lambda item: item.level))
 
 
-def stands(position: Position, threshold: Threshold, now: datetime) -> bool | None:
+def is_crossed(position: BudgetStatus, threshold: Threshold, now: datetime) -> bool | None:
     """Whether a forecast or burn-rate threshold stands: True, False once it has clearly ended, None in between."""
     if threshold.basis == "forecast":
         return _forecast(position, threshold, now)
@@ -67,13 +67,13 @@ def stands(position: Position, threshold: Threshold, now: datetime) -> bool | No
     return None
 
 
-def _forecast(position: Position, threshold: Threshold, now: datetime) -> bool | None:
+def _forecast(position: BudgetStatus, threshold: Threshold, now: datetime) -> bool | None:
     if position.spent >= threshold.reached_at(position.amount):
         return None  # the actual level says it
     if is_certain(position, threshold):
         return True
     level = float(threshold.reached_at(position.amount))
-    if position.projection is None or is_blind(position):
+    if position.projection is None or may_have_crossed_unseen(position):
         return None
     bound = position.projection.fires_below(threshold.probability)
     if level >= bound:
@@ -81,47 +81,47 @@ def _forecast(position: Position, threshold: Threshold, now: datetime) -> bool |
     return True if not position.idle and now < position.period.end else None
 
 
-def is_certain(position: Position, threshold: Threshold) -> bool:
+def is_certain(position: BudgetStatus, threshold: Threshold) -> bool:
     """Whether what is spent and committed alone goes over a forecast's level."""
     level = threshold.reached_at(position.amount)
     return position.spent < level < position.certain_total
 
 
-def is_blind(position: Position) -> bool:
+def may_have_crossed_unseen(position: BudgetStatus) -> bool:
     """Whether what silent sources may have seen since could reach the next threshold."""
     return bool(position.stale_sources) and position.spent + position.unseen >= next_level(position)
 
 
-def next_level(position: Position) -> Decimal:
+def next_level(position: BudgetStatus) -> Decimal:
     """The spend at which the next `actual` threshold, or the amount, is reached."""
     levels = [t.reached_at(position.amount) for t in thresholds_of(position) if t.basis == "actual"]
     ahead = [level for level in (*levels, position.amount.value) if level > position.spent]
     return min(ahead, default=position.amount.value)
 
 
-def _burning(position: Position, threshold: Threshold) -> bool | None:
+def _burning(position: BudgetStatus, threshold: Threshold) -> bool | None:
     burns = [position.burns[window] for window in threshold.windows if window in position.burns]
     if len(burns) < len(threshold.windows):
         return None
     factor = float(threshold.factor or 1)
     longest = max(burns, key=lambda burn: burn.window)
-    above = above_floor(position, threshold.floor, longest.window, longest.spent)
+    above = reaches_minimum(position, threshold.floor, longest.window, longest.spent)
     if above and all(burn.factor >= factor for burn in burns):
         return True
     return False if longest.factor < factor * _COOLED else None
 
 
-def _unusual(position: Position, threshold: Threshold) -> bool | None:
+def _unusual(position: BudgetStatus, threshold: Threshold) -> bool | None:
     today = position.today
     if today is None or position.stale_sources or threshold.probability is None:
         return None
-    above = above_floor(position, threshold.floor, None, Decimal(str(today.spent)))
+    above = reaches_minimum(position, threshold.floor, None, Decimal(str(today.spent)))
     if above and today.probability >= threshold.probability and today.spent > today.high:
         return True
     return False if today.probability < threshold.probability * _CLEARED else None
 
 
-def above_floor(position: Position, floor: Amount | None, window: timedelta | None, spent: Decimal) -> bool:
+def reaches_minimum(position: BudgetStatus, floor: Amount | None, window: timedelta | None, spent: Decimal) -> bool:
     """Whether a window's spend is at least its floor.
 
     Where nobody knows the one in the unit of the other, money counts one for one, and between money and tokens there is
@@ -135,7 +135,7 @@ def above_floor(position: Position, floor: Amount | None, window: timedelta | No
     return (floor.unit != unit and TOKENS in {floor.unit, unit}) or spent >= floor.value
 
 
-def _runs_low(position: Position, threshold: Threshold) -> bool | None:
+def _runs_low(position: BudgetStatus, threshold: Threshold) -> bool | None:
     if position.balance is None or threshold.amount is None:
         return None
     if position.balance <= threshold.amount.value:
@@ -143,7 +143,7 @@ def _runs_low(position: Position, threshold: Threshold) -> bool | None:
     return False if position.balance * Decimal(str(_CLEARED)) > threshold.amount.value else None
 
 
-def is_burning(position: Position) -> bool:
+def is_burning(position: BudgetStatus) -> bool:
     """Whether one of its burn-rate thresholds stands now; no source that went silent says so."""
     if position.silent:
         return False
@@ -177,7 +177,7 @@ def advance(episode: Episode, threshold: Threshold, *, crossed: bool | None, now
     return Episode(episode.number, open=True, since=episode.since, clear_since=clear), ""
 
 
-def severity(position: Position, level: Decimal) -> str:
+def severity(position: BudgetStatus, level: Decimal) -> str:
     """Of an `actual` level: critical from 100% on, below it info on track and a warning otherwise."""
     if level >= _FULL:
         return "critical"

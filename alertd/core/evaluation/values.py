@@ -20,7 +20,7 @@ from alertd.core.money import Money
 from alertd.core.periods import Period
 from alertd.core.pricing.costing import Exchange, Tariff
 from alertd.core.pricing.prices import PriceBook
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.projection import Projection
 from alertd.core.projection.anomaly import Unusual
 from alertd.core.quiet import QuietHours
@@ -29,7 +29,7 @@ from alertd.core.usage import Committed
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """What the judge knows of a source: up to when its data go, how late it may be, and what is wrong with it."""
+    """What the evaluation knows of a source: up to when its data go, how late it may be, and what is wrong with it."""
 
     name: str
     until: datetime | None
@@ -68,18 +68,18 @@ class Burn:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a message or a page shows of a position, and no judgement depends on.
+    """What a message or a page shows of a position, and no evaluation depends on.
 
-    `culprit` is the label and value that spent most of late; `daily` the spend by local day of the period.
+    `top_contributor` is the label and value that spent most of late; `daily` the spend by local day of the period.
     """
 
     contributors: tuple[Contributor, ...] = ()
     contributor_count: int = 0
     pace: Decimal | None = None
-    culprit: tuple[str, str] | None = None
+    top_contributor: tuple[str, str] | None = None
     #: What it spent in the longest window, and how much of the window's spend that is (0 to 1).
-    culprit_spent: Decimal = Decimal(0)
-    culprit_share: float = 0.0
+    top_contributor_spent: Decimal = Decimal(0)
+    top_contributor_share: float = 0.0
     daily: tuple[tuple[str, Decimal], ...] = ()
 
 
@@ -90,7 +90,7 @@ _AS_THE_BUDGET: Final = Override()
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class BudgetStatus:
     """One budget, scope and period with its figures, in the unit of `amount`.
 
     `projection` is None where nothing can be said (no data, or a period that has ended). `burns` are by window.
@@ -156,9 +156,9 @@ class Position:
         return self.evidence.value.pace
 
     @property
-    def culprit(self) -> tuple[str, str] | None:
+    def top_contributor(self) -> tuple[str, str] | None:
         """The label and value that spent most of late."""
-        return self.evidence.value.culprit
+        return self.evidence.value.top_contributor
 
     @property
     def daily(self) -> tuple[tuple[str, Decimal], ...]:
@@ -209,7 +209,7 @@ def failure_text(error: Exception) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class EvaluationContext:
     """Everything but the usage that a position depends on."""
 
     now: datetime
@@ -225,7 +225,7 @@ class Circumstances:
     #: By `budget/scope`: by how much its projections are widened, from how earlier ones came out.
     widths: Mapping[str, float] = field(default_factory=dict)
     #: What each source says of itself: who counts where several see the same traffic.
-    standings: Mapping[str, Standing] = field(default_factory=dict)
+    standings: Mapping[str, SourceRole] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,21 +250,21 @@ class Policy:
     zone: tzinfo = UTC
     #: By which part of the bill an estimate may differ from it.
     drift: Decimal = Decimal("0.1")
-    #: How often a judgement is made.
+    #: How often an evaluation is made.
     interval: timedelta = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything a judgement depends on. `told` are the keys of alerts already announced; `state` what is remembered.
+    """Everything an evaluation depends on. `told` are the keys of alerts already announced; `state` what is remembered.
 
     `catching_up` names the sources that are still being read up to the present: what they feed is not judged meanwhile.
     """
 
     budgets: Sequence[Budget]
     ledger: Ledger
-    around: Circumstances
-    told: Mapping[str, datetime] = field(default_factory=dict)
+    context: EvaluationContext
+    announced: Mapping[str, datetime] = field(default_factory=dict)
     state: State = field(default_factory=State)
     catching_up: frozenset[str] = frozenset()
     policy: Policy = Policy()
@@ -276,8 +276,8 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What a judgement came to: alerts to announce, records that changed, and where everything stands."""
+    """What an evaluation came to: alerts to announce, records that changed, and where everything stands."""
 
     alerts: tuple[Alert, ...]
     changes: Changes
-    positions: tuple[Position, ...]
+    positions: tuple[BudgetStatus, ...]

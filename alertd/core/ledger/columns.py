@@ -1,4 +1,4 @@
-"""The ledger as the judge holds it: buckets of every series, and their sums by any borders. Opens no store."""
+"""The ledger as the evaluation holds it: buckets of every series, and their sums by any borders. Opens no store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alertd.core.ledger.blocks import Blocks, Buckets
-from alertd.core.ledger.label_index import Cover
+from alertd.core.ledger.label_index import LabelIndex
 from alertd.core.usage import CHARGE_LABEL, DIMENSIONS, SeriesRow, UsageRow
 
 #: The widest bucket that is folded, in seconds; what is wider stays as it came.
@@ -28,7 +28,7 @@ class Ledger:
     def __init__(self) -> None:
         self.series: list[SeriesRow] = []
         self.labels: list[dict[str, str]] = []
-        self.cover = Cover(self.labels)
+        self.label_index = LabelIndex(self.labels)
         #: One series of every kind, and the kind of every series: of one kind cost the same and count alike.
         self.kinds: list[SeriesRow] = []
         #: Folded stretches of which a bucket was changed since: what they hold is to be read anew.

@@ -1,4 +1,4 @@
-"""Which part of the ledger the judge needs in fine buckets, and where old ones may be folded: at local midnights.
+"""Which part of the ledger the evaluation needs in fine buckets, and where old ones may be folded: at local midnights.
 
 What reads the ledger reads whole local days of the budgets' zones and of the providers' billing zones, but for the
 windows of burn rates, the hours of what is younger than three days, and the days that an anomaly is held against.

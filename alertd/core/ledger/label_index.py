@@ -19,7 +19,7 @@ _BEHIND: Final = "\U0010ffff"
 Values = tuple[str | None, ...]
 
 
-class Cover:
+class LabelIndex:
     """The labels of a ledger's series, in the order of the series. `labels` is the ledger's own list, only read."""
 
     def __init__(self, labels: Sequence[Mapping[str, str]]) -> None:

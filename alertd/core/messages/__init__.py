@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from alertd.core.events import Event
-from alertd.core.messages import details, living
+from alertd.core.messages import details, live_message
 from alertd.core.messages.freshness import footer, zone_named
 from alertd.core.messages.groups import merged, several
 from alertd.core.messages.notices import notice
@@ -50,7 +50,7 @@ def compose(events: Sequence[Event], now: datetime) -> Message:
         event = events[0]
         headline, lines, extra = again(event, notice(event, now), now)
         extra = (zone_named(event), *extra)
-        ending = living.footer(event, now) if details.words(event, "occasion") == "standing" else ()
+        ending = live_message.footer(event, now) if details.words(event, "summary") == "live" else ()
     else:
         event = merged(events)
         headline, lines, extra = several(events, now)
@@ -70,7 +70,7 @@ def compose(events: Sequence[Event], now: datetime) -> Message:
 def _icon(event: Event, *, alone: bool) -> str:
     if alone and event.kind == "action":
         return _ICONS_OF_ACTS.get(details.words(event, "state"), "✋")
-    if alone and details.words(event, "occasion") == "standing":
+    if alone and details.words(event, "summary") == "live":
         own = _ICONS_OF_STATES.get(event.status, "🔵")
         return _ICONS["critical"] if event.severity == "critical" else own
     usual = _ICONS.get(event.severity, "🔵")

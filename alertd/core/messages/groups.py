@@ -39,7 +39,7 @@ _DOTS: Final = {
     "over": "🔴", "runaway": "🔴", "at_risk": "🟠", "unknown": "⚫", "no_forecast": "⚪", "on_track": "🟢"
 }  # fmt: skip
 _COUNTED: Final = {"critical": "critical", "warning": "warning", "info": "for information"}
-_OCCASIONS: Final = {
+_SUMMARIES: Final = {
     "first_start": "Watching {count} from now on: {states}",
     "period_closed": "{Period} has closed: {count}, {states}",
     "digest": "{count}{period}: {states}",
@@ -55,7 +55,7 @@ def several(events: Sequence[Event], now: datetime) -> Said:
     rest = [event for event in ordered if all(event is not one for one in shown)]
     alone = len({event.budget for event in events}) == 1
     explained = {id(event) for event in loud[:_EXPLAINED]}
-    lines: list[Line] = [_occasion_note(ordered)]
+    lines: list[Line] = [_summary_note(ordered)]
     for event in shown:
         lines.append(_row(event, now, budget=not alone))
         if id(event) in explained:
@@ -129,7 +129,7 @@ def _headline(events: Sequence[Event], now: datetime) -> str:
 def _summary_headline(events: Sequence[Event], now: datetime) -> str:
     period = period_name(events[0], now)
     same = len({(event.period_start, event.period_end) for event in events}) == 1
-    form = _OCCASIONS.get(details.words(events[0], "occasion"), _OCCASIONS["digest"])
+    form = _SUMMARIES.get(details.words(events[0], "summary"), _SUMMARIES["digest"])
     return form.format(
         count=_count(events),
         states=_states(events),
@@ -167,7 +167,7 @@ def _row(event: Event, now: datetime, *, budget: bool) -> Line:
 
 def _likely(event: Event) -> str:
     middle = event.projected.get("0.5")
-    if middle is None or details.words(event, "occasion") == "period_closed":
+    if middle is None or details.words(event, "summary") == "period_closed":
         return ""
     said = f"likely {estimate(middle, event.currency, event.spent)}"
     low, high = event.projected.get("0.1"), event.projected.get("0.9")
@@ -185,9 +185,9 @@ def _why(event: Event) -> list[Line]:
     return [(plain("      "), *line) for line in (evidence.contributors(event), evidence.changed(event)) if line]
 
 
-def _occasion_note(events: Sequence[Event]) -> Line:
-    occasion = details.words(events[0], "occasion")
-    if occasion == "first_start":
+def _summary_note(events: Sequence[Event]) -> Line:
+    summary = details.words(events[0], "summary")
+    if summary == "first_start":
         return (plain("What was crossed before this start is listed here once; no alert of its own follows."),)
     sums = _together(events)
     return (plain(sums),) if sums else ()

@@ -10,10 +10,10 @@ from typing import Final
 from alertd.core.events import Event
 from alertd.core.messages import details, discrepancies, evidence, prices
 from alertd.core.messages.actions import action
-from alertd.core.messages.blindness import seeing_again, source_stale
 from alertd.core.messages.dates import clock_time, period_name, possessive, zone_of
 from alertd.core.messages.figures import amount, number, percent, plural, used_of
-from alertd.core.messages.living import standing
+from alertd.core.messages.live_message import standing
+from alertd.core.messages.source_health import seeing_again, source_stale
 from alertd.core.messages.spans import Line, Said, bold, clean, code, joined, name, plain
 from alertd.core.messages.thresholds import threshold
 
@@ -105,10 +105,10 @@ def _uncovered(event: Event, now: datetime) -> Said:
 
 def _summary(event: Event, now: datetime) -> Said:
     """November closed: research used 483.20 of 500.00 USD (97 %)"""
-    period, occasion = period_name(event, now), details.words(event, "occasion")
-    if occasion in _DISCREPANCIES:
-        return _DISCREPANCIES[occasion](event)
-    if occasion == "standing":
+    period, summary = period_name(event, now), details.words(event, "summary")
+    if summary in _DISCREPANCIES:
+        return _DISCREPANCIES[summary](event)
+    if summary == "live":
         return standing(event, now)
     figures = (
         "" if event.spent is None or not event.amount else f": {used_of(event.spent, event.amount, event.currency)}"
@@ -119,7 +119,7 @@ def _summary(event: Event, now: datetime) -> Said:
     }
     told = details.decimal(event, "alerts")
     previous = details.decimal(event, "previous")
-    closed = occasion == "period_closed"
+    closed = summary == "period_closed"
     lines = (
         () if closed and figures else evidence.standing(event),
         () if closed else evidence.room(event),
@@ -128,10 +128,10 @@ def _summary(event: Event, now: datetime) -> Said:
         evidence.contributors(event),
         evidence.changed(event),
         () if told is None else (plain(f"{plural(int(told), 'alert was', 'alerts were')} told in this period"),),
-        evidence.crossed_before(event) if occasion == "first_start" else (),
+        evidence.crossed_before(event) if summary == "first_start" else (),
         evidence.to_do(event, commands=False),
     )  # fmt: skip
-    head = heads.get(occasion, (*evidence.who(event), bold(figures or ": how it stands")))
+    head = heads.get(summary, (*evidence.who(event), bold(figures or ": how it stands")))
     calm = event.severity == "info" and not evidence.is_running_away(event)
     return head, lines, ("no action needed",) if calm else ()
 
@@ -152,7 +152,7 @@ def _against_previous(event: Event, previous: Decimal | None) -> Line:
         return ()
     change = percent(abs(event.spent - previous), previous) if previous else ""
     direction = "more" if event.spent >= previous else "less"
-    than = f" ({change} {direction})" if change and details.words(event, "occasion") == "period_closed" else ""
+    than = f" ({change} {direction})" if change and details.words(event, "summary") == "period_closed" else ""
     return (plain(f"The period before: {amount(previous, event.currency)}{than}"),)
 
 

@@ -27,7 +27,7 @@ def burn_rate(event: Event, now: datetime) -> Said:
         *evidence.who(event),
         bold(f" {figure} in {_window(event)}" if spent is not None else f" {figure} far too fast"),
         plain("" if usual is None else f" (usual {number(usual, event.currency)})"),
-        *_culprit(event),
+        *_top_contributor(event),
     )
     lines = (
         _against_pace(event, now),
@@ -57,7 +57,11 @@ def anomaly(event: Event, now: datetime) -> Said:
         evidence.contributors(event),
         evidence.to_do(event),
     )
-    return (bold("Unusual: "), *evidence.who(event), bold(f" {figure}"), plain(usual), *_culprit(event)), lines, ()
+    return (
+        (bold("Unusual: "), *evidence.who(event), bold(f" {figure}"), plain(usual), *_top_contributor(event)),
+        lines,
+        (),
+    )
 
 
 def balance(event: Event, now: datetime) -> Said:
@@ -82,9 +86,9 @@ def balance(event: Event, now: datetime) -> Said:
     return headline, lines, ()
 
 
-def _culprit(event: Event) -> Line:
+def _top_contributor(event: Event) -> Line:
     """, most of it by `rag-indexer` (40.10); nothing where nobody spent most of it."""
-    found = details.table(event, "culprit")
+    found = details.table(event, "top_contributor")
     if not found.get("value") or (str(found.get("label")), str(found["value"])) in event.scope:
         return ()
     spent = details.as_decimal(found.get("spent"))

@@ -26,7 +26,7 @@ class Correction:
 
 
 def corrections(note: Mapping[str, Any] | None) -> dict[str, Correction]:
-    """The corrections that the judge noted when it last compared estimates and bills, by provider."""
+    """The corrections that the evaluation noted when it last compared estimates and bills, by provider."""
     found = (note or {}).items()
     return {name: Correction(Decimal(one["factor"]), date.fromisoformat(one["since"])) for name, one in found}
 

@@ -25,7 +25,7 @@ _AUTO: Final = "auto"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SourceRole:
     """What a source says of itself: its role, and which of its own figures is the cost where it gives two."""
 
     role: Role = "auto"
@@ -33,7 +33,7 @@ class Standing:
 
 
 def counting(
-    series: Iterable[SeriesRow], standings: Mapping[str, Standing], *, tokens: bool = False
+    series: Iterable[SeriesRow], standings: Mapping[str, SourceRole], *, tokens: bool = False
 ) -> Callable[[SeriesRow], bool]:
     """Whether a series counts towards spend, or towards tokens. A source without a standing is `auto`."""
     rows = tuple(series)
@@ -66,9 +66,9 @@ def sellers(series: Iterable[SeriesRow]) -> Callable[[SeriesRow], str]:
     return seller
 
 
-def _counted(sources: Mapping[str, set[bool]], standings: Mapping[str, Standing]) -> set[tuple[str, bool]]:
+def _counted(sources: Mapping[str, set[bool]], standings: Mapping[str, SourceRole]) -> set[tuple[str, bool]]:
     """The (source, billed) that count for one provider and charge."""
-    known = {name: standings.get(name, Standing()) for name in sources}
+    known = {name: standings.get(name, SourceRole()) for name in sources}
     eligible = {name for name, standing in known.items() if standing.role != "check"}
     leading = {name for name in eligible if known[name].role == "authoritative"} or eligible
     chosen = {(name, _own_choice(sources[name], known[name])) for name in leading}
@@ -80,7 +80,7 @@ def _counted(sources: Mapping[str, set[bool]], standings: Mapping[str, Standing]
     }
 
 
-def _own_choice(kinds: set[bool], standing: Standing) -> bool:
+def _own_choice(kinds: set[bool], standing: SourceRole) -> bool:
     """Whether the bill is what counts of a source's own figures."""
     return True in kinds if len(kinds) == 1 else standing.cost_from == "bill"
 

@@ -1,4 +1,4 @@
-"""The price book as the judge reads it: what a unit of a ledger's line costs on a day, account-level rules included.
+"""What a unit of a ledger's line costs on a day by the price book, account-level rules included.
 
 A linear price is the book's own. Where a rule binds a whole account (a free tier, billing units), the account's month
 is rated as a whole and each unit carries what it came to: the parts add up, and no scope gets the free tier twice.
@@ -23,14 +23,14 @@ from alertd.core.pricing.fx import NoRate, Rates
 from alertd.core.pricing.joint_rate import rate_of
 from alertd.core.pricing.prices import PriceBook, Tariff, Unpriced
 from alertd.core.pricing.provider_names import provider_id
-from alertd.core.pricing.source_roles import Standing, counting
+from alertd.core.pricing.source_roles import SourceRole, counting
 from alertd.core.usage import METERS, Line, Usage
 
 
 class LedgerTariff:
     """What a unit costs, for the usage of one ledger as it stands."""
 
-    def __init__(self, book: PriceBook, ledger: Ledger, standings: Mapping[str, Standing] | None = None) -> None:
+    def __init__(self, book: PriceBook, ledger: Ledger, standings: Mapping[str, SourceRole] | None = None) -> None:
         """`standings` say who counts where several sources see the same traffic: a free tier is used up once."""
         self._book = book
         self._ledger = ledger

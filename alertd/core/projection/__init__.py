@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alertd.core.projection.alike import project_alike
+from alertd.core.projection.batch import project_batch
 from alertd.core.projection.lines import Rate, project_by_line, project_lines
 from alertd.core.projection.method import METHOD, project, project_each, project_many
 from alertd.core.projection.mix import at_todays_mix, unit_prices
@@ -24,7 +24,7 @@ __all__ = [
     "Series",
     "at_todays_mix",
     "project",
-    "project_alike",
+    "project_batch",
     "project_by_line",
     "project_each",
     "project_lines",

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from alertd.core.events import Event
-from alertd.core.messages.samples import standing, told
-from alertd.core.messages.samples.told import digest
+from alertd.core.messages.samples import budget, system
+from alertd.core.messages.samples.system import digest
 
 __all__ = ["NOW", "SAMPLES", "digest"]
 
@@ -17,25 +17,25 @@ NOW: Final = datetime(2026, 11, 21, 7, 5, tzinfo=UTC)
 
 #: What `--event` takes, and what the gallery shows, in its order.
 SAMPLES: Final[Mapping[str, Callable[[datetime], tuple[Event, ...]]]] = {
-    "actual": lambda now: (standing.actual(now),),
-    "ahead": lambda now: (standing.ahead(now),),
-    "over": lambda now: (standing.over(now),),
-    "forecast": lambda now: (standing.forecast(now),),
-    "certain": lambda now: (standing.certain(now),),
-    "burn_rate": lambda now: (standing.burn_rate(now),),
-    "anomaly": lambda now: (standing.anomaly(now),),
-    "balance": lambda now: (standing.balance(now),),
-    "recovered": lambda now: (standing.recovered(now),),
-    "living": lambda now: (standing.living(now),),
-    "source_stale": lambda now: (told.source_stale(now),),
-    "source_back": lambda now: (told.source_back(now),),
-    "unpriced": lambda now: (told.unpriced(now),),
-    "unmatched": lambda now: (told.unmatched(now),),
-    "uncovered": lambda now: (told.uncovered(now),),
+    "actual": lambda now: (budget.actual(now),),
+    "ahead": lambda now: (budget.ahead(now),),
+    "over": lambda now: (budget.over(now),),
+    "forecast": lambda now: (budget.forecast(now),),
+    "certain": lambda now: (budget.certain(now),),
+    "burn_rate": lambda now: (budget.burn_rate(now),),
+    "anomaly": lambda now: (budget.anomaly(now),),
+    "balance": lambda now: (budget.balance(now),),
+    "recovered": lambda now: (budget.recovered(now),),
+    "live_message": lambda now: (budget.live_message(now),),
+    "source_stale": lambda now: (system.source_stale(now),),
+    "source_back": lambda now: (system.source_back(now),),
+    "unpriced": lambda now: (system.unpriced(now),),
+    "unmatched": lambda now: (system.unmatched(now),),
+    "uncovered": lambda now: (system.uncovered(now),),
     "first_start": lambda now: digest(now, "first_start"),
-    "period_closed": lambda now: (told.closed(now),),
+    "period_closed": lambda now: (system.closed(now),),
     "digest": digest,
-    "proposed": lambda now: (told.proposed(now),),
-    "action": lambda now: (told.action(now),),
-    "test": lambda now: (told.test(now),),
+    "proposed": lambda now: (system.proposed(now),),
+    "action": lambda now: (system.action(now),),
+    "test": lambda now: (system.test(now),),
 }

@@ -21,10 +21,10 @@ from alertd.core.actions.consider import Move, Outcome, Scene, case_of, consider
 from alertd.core.actions.guards import BEGUN, Block, blocked
 from alertd.core.actions.telling import held_act
 from alertd.core.evaluation.state import RESTORED
-from alertd.core.evaluation.values import Facts, Position
+from alertd.core.evaluation.values import BudgetStatus, Facts
 from alertd.core.events import Event
-from alertd.loops.hands import OvertakenError, Work, stop, undo
-from alertd.loops.orders import Action, Orders
+from alertd.loops.action_config import Action, ActionConfig
+from alertd.loops.executor import OvertakenError, Work, stop, undo
 from alertd.ports import Clock, Revoker, RevokerError, SourceError, Store, Target
 
 log = logging.getLogger(__name__)
@@ -45,10 +45,10 @@ Notes = Mapping[str, tuple[Any, int]]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the judge saw last."""
+    """What the evaluation saw last."""
 
     facts: Facts
-    positions: Sequence[Position]
+    positions: Sequence[BudgetStatus]
 
 
 class Actor:
@@ -58,7 +58,7 @@ class Actor:
         self,
         store: Store,
         clock: Clock,
-        orders: Orders,
+        orders: ActionConfig,
         seen: Callable[[], Seen | None],
         wake_deliver: Callable[[], None] = lambda: None,
         *,

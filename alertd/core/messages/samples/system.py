@@ -114,7 +114,7 @@ def closed(now: datetime) -> Event:
         exhausted_at=None,
         exhausted_high=None,
         pace_allowed=None,
-        details={"occasion": "period_closed", "previous": Decimal("391.70"), "alerts": 2},
+        details={"summary": "period_closed", "previous": Decimal("391.70"), "alerts": 2},
     )
 
 
@@ -162,16 +162,16 @@ def test(now: datetime) -> Event:
     return sample(now, "test", "info", details={"notifier": "ops"})
 
 
-def digest(now: datetime, occasion: str = "digest", count: int = 14) -> tuple[Event, ...]:
+def digest(now: datetime, summary: str = "digest", count: int = 14) -> tuple[Event, ...]:
     """Summary events of `count` scopes of one budget, from far over to quiet, as a digest or a first start has them."""
     names = ("search", "support", "web", "data", "mobile", "billing", "growth", "security", "legal", "design")
     return tuple(
-        _scope(now, occasion, names[index % len(names)] + ("" if index < len(names) else f"-{index}"), index)
+        _scope(now, summary, names[index % len(names)] + ("" if index < len(names) else f"-{index}"), index)
         for index in range(count)
     )
 
 
-def _scope(now: datetime, occasion: str, team: str, index: int) -> Event:
+def _scope(now: datetime, summary: str, team: str, index: int) -> Event:
     spent = Decimal(520) / (1 + Decimal(index) / 3)
     likely = spent * Decimal("1.5")
     over, risk = spent >= Decimal(500), likely >= Decimal(500)
@@ -179,7 +179,7 @@ def _scope(now: datetime, occasion: str, team: str, index: int) -> Event:
         now,
         "summary",
         "info",
-        id=f"sample/{occasion}/{team}",
+        id=f"sample/{summary}/{team}",
         budget="teams",
         scope=(("team", team),),
         spent=spent,
@@ -188,5 +188,5 @@ def _scope(now: datetime, occasion: str, team: str, index: int) -> Event:
         exhausted_at=now + timedelta(days=6) if risk and not over else None,
         exhausted_low=None,
         exhausted_high=None,
-        details={"occasion": occasion},
+        details={"summary": summary},
     )

@@ -25,7 +25,7 @@ _MEMBERS_FOR: Final = timedelta(minutes=5)
 _GROUP: Final = "S"
 
 
-class Ears:
+class SlackInteractions:
     """Hears presses for one app. `users` are ids of members and of user groups."""
 
     def __init__(

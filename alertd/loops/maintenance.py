@@ -16,13 +16,13 @@ _FINE: Final = timedelta(days=2)
 _COARSE_SECONDS: Final = 900
 
 
-class Upkeep:
-    """`tick` is one round. `needless` says before when usage is to be deleted; None where it is kept for good."""
+class Maintenance:
+    """`tick` is one round. `obsolete_before` says which usage to delete; None where all is kept for good."""
 
-    def __init__(self, store: Store, clock: Clock, needless: Callable[[datetime], datetime | None]) -> None:
+    def __init__(self, store: Store, clock: Clock, obsolete_before: Callable[[datetime], datetime | None]) -> None:
         self._store = store
         self._clock = clock
-        self._needless = needless
+        self._obsolete_before = obsolete_before
 
     async def tick(self) -> None:
         now = self._clock.now()
@@ -32,8 +32,8 @@ class Upkeep:
         await self._forget(now)
 
     async def _forget(self, now: datetime) -> None:
-        """Delete usage that is older than it is to be kept; what a judgement reads stays."""
-        before, deleted = self._needless(now), 0
+        """Delete usage that is older than it is to be kept; what an evaluation reads stays."""
+        before, deleted = self._obsolete_before(now), 0
         if before is None:
             return
         while gone := await self._store.forget(before):

@@ -137,7 +137,7 @@ def burn_rate(now: datetime) -> Event:
             "factor": Decimal(59),
             "rising": True,
             "since": now - timedelta(minutes=60),
-            "culprit": {"label": "key", "value": "rag-indexer", "spent": Decimal("40.10"), "share": 0.97},
+            "top_contributor": {"label": "key", "value": "rag-indexer", "spent": Decimal("40.10"), "share": 0.97},
             "rate_window": "5m",
             "main": {"label": "model", "value": "gpt-5", "share": Decimal("0.98")},
             "requests": 1840,
@@ -220,7 +220,7 @@ def recovered(now: datetime) -> Event:
     )
 
 
-def living(now: datetime) -> Event:
+def live_message(now: datetime) -> Event:
     """How it stands a few hours after the forecast was told: taken on by somebody, a proposal waiting."""
     return sample(
         now,
@@ -228,14 +228,14 @@ def living(now: datetime) -> Event:
         "critical",
         spent=Decimal("338.90"),
         details={
-            "occasion": "standing",
-            "lives": [
+            "summary": "live",
+            "open_alerts": [
                 {"id": "b81" + "0" * 21, "threshold": "runaway, 10× even pace", "severity": "critical",
                  "state": "firing", "by": "alertd", "at": now - timedelta(minutes=9)},
                 {"id": "4f2" + "0" * 21, "threshold": "forecast above 100 %", "severity": "warning",
                  "state": "acknowledged", "by": "ana", "at": now - timedelta(hours=2)},
             ],
-            "acts": [
+            "open_actions": [
                 {"id": "a7f" + "0" * 21, "handle": "a7f000", "what": "block this key", "target": "rag-indexer",
                  "state": "awaiting", "reversible": True, "expires": now + timedelta(minutes=51)},
             ],

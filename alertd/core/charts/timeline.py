@@ -9,10 +9,10 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from alertd.core.budgets import Scope, scope_text
-from alertd.core.evaluation.replay import Look, Record, Told, by_place
+from alertd.core.charts.html import Content, Markup
+from alertd.core.charts.svg import COLOURS, FAINT, dot, line, picture, polygon, rectangle, words
+from alertd.core.evaluation.replay import ReplayAlert, ReplayPoint, ReplayResult, by_scope
 from alertd.core.messages.figures import number
-from alertd.core.pictures.markup import Content, Markup
-from alertd.core.pictures.shapes import COLOURS, FAINT, dot, line, picture, polygon, rectangle, words
 
 _WIDTH: Final = 1100.0
 _ROW: Final = 150.0
@@ -25,17 +25,17 @@ _HEADROOM: Final = 2.0
 _DOTS: Final = {"actual": "#444", "forecast": "#b85c00", "burn_rate": "#b3261e", "anomaly": "#7a3fb0"}
 
 
-def timeline(record: Record, unit: str) -> Markup:
+def timeline(record: ReplayResult, unit: str) -> Markup:
     """The budgets' scopes with the most spend, one below the other, over one axis of time."""
-    rows = sorted(by_place(record.looks).items(), key=lambda item: -max(look.spent for look in item[1]))
-    telling = [row for row in rows if any(look.spent >= look.amount * _TELLING for look in row[1])] or rows[:1]
+    rows = sorted(by_scope(record.points).items(), key=lambda item: -max(point.spent for point in item[1]))
+    telling = [row for row in rows if any(point.spent >= point.amount * _TELLING for point in row[1])] or rows[:1]
     rows, left_out = telling[:_MOST_ROWS], len(rows) - len(telling[:_MOST_ROWS])
-    begin = min(look.at for look in record.looks)
-    span = max((max(look.at for look in record.looks) - begin), timedelta(days=1))
+    begin = min(point.at for point in record.points)
+    span = max((max(point.at for point in record.points) - begin), timedelta(days=1))
     shapes: list[Content] = [rectangle("paper", (0, 0, _WIDTH, _ROW * len(rows) + 40), "#fff")]
-    for place, (name, looks) in enumerate(rows):
-        told = [one for one in record.told if (one.budget, one.scope) == name]
-        shapes.append(_Row(name, looks, told, _Axis(begin, span, place * _ROW)).shapes(unit))
+    for place, (name, points) in enumerate(rows):
+        alert = [one for one in record.alerts if (one.budget, one.scope) == name]
+        shapes.append(_Row(name, points, alert, _Axis(begin, span, place * _ROW)).shapes(unit))
     shapes.append(_legend(_ROW * len(rows) + 22, left_out))
     return picture(shapes, _WIDTH, _ROW * len(rows) + 40, "timeline")
 
@@ -49,11 +49,13 @@ class _Axis(NamedTuple):
 class _Row:
     """One budget's scope over time."""
 
-    def __init__(self, name: tuple[str, Scope], looks: Sequence[Look], told: Sequence[Told], axis: _Axis) -> None:
-        self.name, self.looks, self.told = name, looks, told
+    def __init__(
+        self, name: tuple[str, Scope], points: Sequence[ReplayPoint], alert: Sequence[ReplayAlert], axis: _Axis
+    ) -> None:
+        self.name, self.points, self.alert = name, points, alert
         self.begin, self.span, self.top = axis
-        amount = max(float(look.amount) for look in looks)
-        seen = max(max(float(look.spent), look.high or 0.0) for look in looks)
+        amount = max(float(point.amount) for point in points)
+        seen = max(max(float(point.spent), point.high or 0.0) for point in points)
         self.highest = max(amount * 1.15, min(seen, amount * _HEADROOM)) or 1.0
 
     def shapes(self, unit: str) -> list[Content]:
@@ -65,23 +67,23 @@ class _Row:
             line("base", [(_LEFT, base), (_WIDTH - _RIGHT, base)], FAINT, 1),
             words(title, _LEFT, self.top + 14, "start", "name"),
             words(
-                f"{number(self.looks[-1].amount, unit)} {unit}", _LEFT - 6, self._y(self.looks[-1].amount) + 4, "end"
+                f"{number(self.points[-1].amount, unit)} {unit}", _LEFT - 6, self._y(self.points[-1].amount) + 4, "end"
             ),
         ]
-        for _, group in groupby(self.looks, key=lambda look: look.place[2]):
+        for _, group in groupby(self.points, key=lambda point: point.place[2]):
             period = list(group)
             found += self._period(period)
-        found += [self._alert(told) for told in self.told]
+        found += [self._alert(alert) for alert in self.alert]
         return found
 
-    def _period(self, looks: Sequence[Look]) -> list[Content]:
-        fan = [look for look in looks if look.low is not None and look.high is not None]
-        upper = [(self._x(look.at), self._y(look.high or 0)) for look in fan]
-        lower = [(self._x(look.at), self._y(look.low or 0)) for look in reversed(fan)]
-        first = self._x(looks[0].at)
+    def _period(self, points: Sequence[ReplayPoint]) -> list[Content]:
+        fan = [point for point in points if point.low is not None and point.high is not None]
+        upper = [(self._x(point.at), self._y(point.high or 0)) for point in fan]
+        lower = [(self._x(point.at), self._y(point.low or 0)) for point in reversed(fan)]
+        first = self._x(points[0].at)
         return [
             line("edge", [(first, self.top + _TOP), (first, self.top + _ROW - _BOTTOM)], FAINT, 0.5, dashed=True),
-            words(looks[0].place[2], first + 3, self.top + _ROW - 6, "start", "date"),
+            words(points[0].place[2], first + 3, self.top + _ROW - 6, "start", "date"),
             polygon("fan", [*upper, *lower], COLOURS["on_track"], 0.16) if len(fan) > 1 else None,
             line(
                 "likely",
@@ -90,13 +92,15 @@ class _Row:
                 0.8,
                 dashed=True,
             ),
-            line("amount", [(self._x(one.at), self._y(one.amount)) for one in looks], COLOURS["over"], 1.2),
-            line("spent", [(self._x(one.at), self._y(one.spent)) for one in looks], "#222", 1.8),
+            line("amount", [(self._x(one.at), self._y(one.amount)) for one in points], COLOURS["over"], 1.2),
+            line("spent", [(self._x(one.at), self._y(one.spent)) for one in points], "#222", 1.8),
         ]
 
-    def _alert(self, told: Told) -> Markup:
-        where = (self._x(told.at), self._y(told.spent))
-        return dot(told.basis, where, 4, _DOTS.get(told.basis, "#444"), f"{told.at:%Y-%m-%d %H:%M} {told.threshold}")
+    def _alert(self, alert: ReplayAlert) -> Markup:
+        where = (self._x(alert.at), self._y(alert.spent))
+        return dot(
+            alert.basis, where, 4, _DOTS.get(alert.basis, "#444"), f"{alert.at:%Y-%m-%d %H:%M} {alert.threshold}"
+        )
 
     def _x(self, at: datetime) -> float:
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * ((at - self.begin) / self.span)

@@ -8,11 +8,11 @@ from decimal import Decimal
 
 import pytest
 
-from alertd.core.evaluation.budget_status import Survey
-from alertd.core.evaluation.evaluate import assess
-from alertd.core.evaluation.minimum_spend import floorless
+from alertd.core.evaluation.budget_status import StatusEvaluator
+from alertd.core.evaluation.evaluate import evaluate
+from alertd.core.evaluation.minimum_spend import unconvertible_minimums
 from alertd.core.pricing.fx import Rate
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from tests.world import NOVEMBER, World, budget
 
 BURN = "burn_rate 10x over 1h and 5m above {}"
@@ -97,7 +97,11 @@ def test_a_floor_that_cannot_hold_as_written_is_said_with_what_it_counts_as(amou
     world.spend(1, at=NOVEMBER, model="mystery")
     world.bill(1, NOVEMBER)
     facts = world.facts()
-    found = list(floorless(facts.budgets, facts.ledger, facts.around, Survey(facts.ledger, facts.around).costs))
+    found = list(
+        unconvertible_minimums(
+            facts.budgets, facts.ledger, facts.context, StatusEvaluator(facts.ledger, facts.context).costs
+        )
+    )
     assert [name for name, _ in found] == ["research"] * len(said)
     assert all(part in sentence for part, (_, sentence) in zip(said, found, strict=True))
 
@@ -120,24 +124,24 @@ def test_only_what_the_longest_window_used_is_held_against_its_floor():
 
 def test_tokens_are_worth_what_they_cost_also_where_a_bill_counts_as_the_money():
     world = burning()
-    world.standings = {"bill": Standing("authoritative")}
+    world.standings = {"bill": SourceRole("authoritative")}
     world.bill(1, NOVEMBER)
     world.spend(30, at=world.now)
     world.pass_time(minutes=5)
     assert [alert.event.basis for alert in world.tick() if alert.event.kind == "threshold"] == ["burn_rate"]
 
 
-def test_what_a_judgement_looked_at_goes_with_it_and_waits_for_no_search_for_cycles():
+def test_what_an_evaluation_looked_at_goes_with_it_and_waits_for_no_search_for_cycles():
     world = World(budget(amount="10 EUR", thresholds=[BURN.format("20 USD"), UNUSUAL.format("20 USD")]))
     world.rates = RATES
     world.spend("30", at=NOVEMBER.replace(day=3))
     world.now = NOVEMBER.replace(day=3, hour=1)
     facts = world.facts()
-    assess(facts)
+    evaluate(facts)
     gc.collect()
     gc.disable()
     try:
-        assess(facts)
+        evaluate(facts)
         assert gc.collect() == 0
     finally:
         gc.enable()

@@ -26,7 +26,7 @@ from alertd.core.projection.series import LARGEST, Floats, Question
 _AT_ONCE: Final = 2048
 
 
-def project_alike(question: Question, values: Floats, openings: Floats) -> Iterator[Projection]:
+def project_batch(question: Question, values: Floats, openings: Floats) -> Iterator[Projection]:
     """One projection for each row of `values` [series x steps], in order; all else is as in `question`.
 
     The question has no commitments. Raises ValueError for what is no amount.

@@ -11,7 +11,7 @@ from typing import Final
 from alertd.core.ledger.columns import Ledger, SeriesRow
 from alertd.core.pricing.costing import Costs
 from alertd.core.pricing.model_names import provider_id, without_snapshot
-from alertd.core.pricing.source_roles import CHARGE, INFERENCE, Standing
+from alertd.core.pricing.source_roles import CHARGE, INFERENCE, SourceRole
 
 _LEAST_DAYS: Final = 3
 _CLOSE: Final = 0.05
@@ -19,7 +19,7 @@ _SHARE: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
+class DuplicateSources:
     """Two sources whose figures for one model (or bill) go together: most likely one traffic, counted twice."""
 
     one: str
@@ -35,7 +35,9 @@ class Alike:
         )
 
 
-def alike(ledger: Ledger, costs: Costs, standings: Mapping[str, Standing]) -> tuple[Alike, ...]:
+def duplicate_sources(
+    ledger: Ledger, costs: Costs, standings: Mapping[str, SourceRole]
+) -> tuple[DuplicateSources, ...]:
     """Sources that count alike, day by day, and of which neither was declared to be the other's check."""
     sums: dict[str, dict[str, list[int]]] = defaultdict(dict)
     for index, row in enumerate(ledger.series):
@@ -45,13 +47,13 @@ def alike(ledger: Ledger, costs: Costs, standings: Mapping[str, Standing]) -> tu
         days = sums[what].setdefault(row.source, [0] * len(costs.days))
         for place in range(len(costs.days)):
             days[place] += int(costs.quantities[index, place])
-    found: dict[tuple[str, str], Alike] = {}
+    found: dict[tuple[str, str], DuplicateSources] = {}
     for what, sources in sums.items():
         for one, other in combinations(sorted(sources), 2):
             close = _days_alike(sources[one], sources[other])
             known = found.get((one, other))
             if close and not _declared(one, other, standings) and (known is None or known.days < close):
-                found[one, other] = Alike(one, other, what, close)
+                found[one, other] = DuplicateSources(one, other, what, close)
     return tuple(found.values())
 
 
@@ -62,8 +64,8 @@ def _days_alike(one: Sequence[int], other: Sequence[int]) -> int:
     return close if close >= _LEAST_DAYS and close >= _SHARE * len(either) else 0
 
 
-def _declared(one: str, other: str, standings: Mapping[str, Standing]) -> bool:
-    roles = [standings.get(name, Standing()).role for name in (one, other)]
+def _declared(one: str, other: str, standings: Mapping[str, SourceRole]) -> bool:
+    roles = [standings.get(name, SourceRole()).role for name in (one, other)]
     return "check" in roles or sorted(roles) == ["authoritative", "auto"]
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertd.core.budgets import TOKENS, Amount, Budget, Where, parse_threshold
-from alertd.core.evaluation.budget_status import Survey
-from alertd.core.evaluation.values import Circumstances, SourceView
+from alertd.core.evaluation.budget_status import StatusEvaluator
+from alertd.core.evaluation.values import EvaluationContext, SourceView
 from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
 from alertd.core.periods import PeriodRule
 from alertd.core.pricing.costing import NoPrice, UnitPrice
@@ -87,8 +87,8 @@ def worth(own):
 
 def survey_of(ledger):
     views = {name: SourceView(name, until, timedelta(minutes=10)) for name, until in UNTIL.items()}
-    around = Circumstances(NOW, Prices(), lambda *_: None, views)
-    return Survey(ledger, around, MONTH.previous(MONTH.containing(NOW)).start)
+    context = EvaluationContext(NOW, Prices(), lambda *_: None, views)
+    return StatusEvaluator(ledger, context, MONTH.previous(MONTH.containing(NOW)).start)
 
 
 @given(rows)
@@ -144,9 +144,9 @@ def test_who_spent_adds_up_to_what_was_spent_though_it_is_worked_out_later(made)
     budget = Budget("all", Amount(Decimal(100), "USD"), MONTH, thresholds=(BURN,))
     (position,) = survey_of(ledger).positions(budget)
     (eager,) = survey_of(ledger).positions(budget)
-    expected = eager.contributors, eager.daily, eager.pace, eager.culprit
+    expected = eager.contributors, eager.daily, eager.pace, eager.top_contributor
     if ledger.series:
         ledger.apply([UsageRow(1, int(NOW.timestamp()) // 300 * 300, 300, 12_345)])
         ledger.add_series([SeriesRow(99, "gateway", "openai", "gpt-5", "output", (), "", {"key": "new"})])
-    assert (position.contributors, position.daily, position.pace, position.culprit) == expected
+    assert (position.contributors, position.daily, position.pace, position.top_contributor) == expected
     assert sum((one.spent for one in position.contributors), Decimal(0)).quantize(Decimal("1e-12")) == position.spent

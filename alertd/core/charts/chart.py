@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from alertd.core.evaluation.values import Position
-from alertd.core.pictures.markup import Content, Markup
-from alertd.core.pictures.shapes import COLOURS, FAINT, INK, path, picture, rectangle
+from alertd.core.charts.html import Content, Markup
+from alertd.core.charts.svg import COLOURS, FAINT, INK, path, picture, rectangle
+from alertd.core.evaluation.values import BudgetStatus
 
 _LOW, _MIDDLE, _HIGH = 0.1, 0.5, 0.9
 _SPACE: Final = 1.06
 _TREND_DAYS: Final = 21
 
 
-def bar(position: Position) -> Markup:
+def bar(position: BudgetStatus) -> Markup:
     """Spent as a solid bar, the likely range behind it, a line where the budget ends. 100 wide, 12 high, no words."""
     state, total = position.status, float(position.amount.value)
     spent, projection = float(position.spent), position.projection
@@ -31,7 +31,7 @@ def bar(position: Position) -> Markup:
     return picture(shapes, 100, 12, f"bar {state}", stretch=True)
 
 
-def trend(position: Position) -> Markup | None:
+def trend(position: BudgetStatus) -> Markup | None:
     """What was spent on each of the last days, as columns; None before there are two days."""
     days = [float(spent) for _, spent in position.daily[-_TREND_DAYS:]]
     if len(days) < 2:  # noqa: PLR2004 - one column is no trend

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from alertd.core.pictures.markup import Content, Markup, element
+from alertd.core.charts.html import Content, Markup, element
 
 #: What a state is drawn in where no style sheet says otherwise.
 COLOURS: Final = {

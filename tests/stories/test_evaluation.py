@@ -1,4 +1,4 @@
-"""Stories of the judge on a stopped clock: what is said, once, and what is not."""
+"""Stories of the evaluation on a stopped clock: what is said, once, and what is not."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from alertd.core.evaluation.thresholds import advance
 from alertd.core.evaluation.values import SourceView
 from alertd.core.messages import compose, text_of
 from alertd.core.money import Money
-from alertd.core.pricing.source_roles import Standing
+from alertd.core.pricing.source_roles import SourceRole
 from tests.world import NOVEMBER, World, budget, said
 
 LEVELS = ["actual 50%", "actual 80%", "actual 95%", "actual 100%"]
 
 
 def met(*budgets, **more) -> World:
-    """A world whose budgets the judge has seen once, with a cent of spend."""
+    """A world whose budgets the evaluation has seen once, with a cent of spend."""
     world = World(*budgets, **more)
     world.spend("0.01")
     world.tick()
@@ -86,7 +86,7 @@ def test_a_first_start_in_mid_month_is_one_summary_for_people_and_every_event_fo
     alerts = world.tick()
     assert [(a.event.kind, a.audience) for a in alerts] == [("threshold", "machines"), ("summary", "people")]
     assert alerts[1].event.levels == (Decimal(50), Decimal(80))
-    assert alerts[1].event.details["occasion"] == "first_start"
+    assert alerts[1].event.details["summary"] == "first_start"
     assert world.tick() == []
 
 
@@ -163,7 +163,7 @@ def test_a_table_row_gives_a_scope_its_own_amount_and_thresholds():
 
 def test_traffic_that_a_second_source_checks_is_counted_once():
     world = met(budget(thresholds=["actual 80%"]))
-    world.standings = {"bill": Standing("check")}
+    world.standings = {"bill": SourceRole("check")}
     world.spend(300)
     world.spend(300, source="bill")
     assert world.tick() == []
@@ -262,7 +262,7 @@ def test_a_runaway_is_caught_within_minutes_and_names_the_key():
             break
     (alert,) = alerts
     assert (alert.event.basis, alert.event.severity) == ("burn_rate", "critical")
-    assert alert.event.details["culprit"] == {
+    assert alert.event.details["top_contributor"] == {
         "label": "key",
         "value": "indexer",
         "spent": Decimal(25),
@@ -387,7 +387,7 @@ def test_a_credit_that_runs_low_is_told_once_with_when_it_is_gone_and_again_when
 
 def test_an_estimate_that_drifts_from_the_bill_is_told_once_a_month_with_both_sides():
     world = met(budget())
-    world.standings = {"bill": Standing("check")}
+    world.standings = {"bill": SourceRole("check")}
     world.sources["bill"] = SourceView("bill", world.now, timedelta(days=3))
     for _ in range(9):
         world.pass_time(days=1)
@@ -395,7 +395,7 @@ def test_an_estimate_that_drifts_from_the_bill_is_told_once_a_month_with_both_si
         world.bill(12, at=world.now - timedelta(hours=12))
         world.sources["bill"] = SourceView("bill", world.now, timedelta(days=3))
         world.tick()
-    (alert,) = [alert for alert in world.alerts if alert.event.details.get("occasion") == "drift"]
+    (alert,) = [alert for alert in world.alerts if alert.event.details.get("summary") == "drift"]
     assert alert.event.details["provider"] == "acme"
     assert alert.event.details["estimated"] < alert.event.details["billed"]
     assert alert.event.spent is None
@@ -406,7 +406,7 @@ def test_a_closed_period_is_summed_up_once():
     world.spend(120)
     world.tick()
     world.now = datetime(2026, 12, 1, 1, tzinfo=UTC)
-    closings = [a for a in world.tick() if a.event.details.get("occasion") == "period_closed"]
+    closings = [a for a in world.tick() if a.event.details.get("summary") == "period_closed"]
     assert [alert.event.spent for alert in closings] == [Decimal("120.01")]
     assert world.tick() == []
 

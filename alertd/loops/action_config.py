@@ -26,7 +26,7 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class ActionConfig:
     """What the configuration says of acting; replaced as a whole on a reload. `secrets` are alertd's own."""
 
     actions: Mapping[str, Action] = field(default_factory=dict)

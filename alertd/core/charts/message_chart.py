@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Final
 
+from alertd.core.charts.html import Content, Markup, element
+from alertd.core.charts.svg import COLOURS, FAINT, INK, Point, line, polygon, rectangle
 from alertd.core.events import Event
 from alertd.core.messages import details
 from alertd.core.messages.dates import day, zone_of
 from alertd.core.messages.figures import amount, estimate
-from alertd.core.pictures.markup import Content, Markup, element
-from alertd.core.pictures.shapes import COLOURS, FAINT, INK, Point, line, polygon, rectangle
 
 WIDTH: Final = 640
 HEIGHT: Final = 300

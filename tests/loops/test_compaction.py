@@ -1,4 +1,4 @@
-"""The judge's ledger folds what is old, and says of every day what the store says: late usage, new zones, a restart."""
+"""The ledger in memory folds what is old, and says of every day what the store says: late usage, zones, a restart."""
 
 from __future__ import annotations
 

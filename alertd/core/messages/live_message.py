@@ -37,8 +37,8 @@ _ACTS: Final[Mapping[str, str]] = {
 
 def standing(event: Event, now: datetime) -> Said:
     """research will probably exceed its budget: runs out Fri 27 Nov (Wed 25 Nov to Mon 30 Nov)"""
-    alerts = [_alert(row, event) for row in details.rows(event, "lives")]
-    acts = [_act(row, event) for row in details.rows(event, "acts")]
+    alerts = [_alert(row, event) for row in details.rows(event, "open_alerts")]
+    acts = [_act(row, event) for row in details.rows(event, "open_actions")]
     lines = (
         *acts,
         *alerts,

@@ -9,10 +9,10 @@ from decimal import Decimal
 
 import pytest
 
+from alertd.core.charts.message_chart import HEIGHT, WIDTH, story
+from alertd.core.charts.svg import COLOURS
 from alertd.core.events import Event
 from alertd.core.messages.samples import NOW, SAMPLES
-from alertd.core.pictures.shapes import COLOURS
-from alertd.core.pictures.story import HEIGHT, WIDTH, story
 from alertd.wire.pictures import png
 from tests.servers.deliveries import sample
 

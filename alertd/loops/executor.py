@@ -14,10 +14,10 @@ from typing import Any
 from alertd.core.actions.act import Act, Step
 from alertd.core.actions.guards import Block, Case, blocked
 from alertd.core.actions.own import is_own
-from alertd.core.actions.telling import told
+from alertd.core.actions.telling import event_of_step
 from alertd.core.actions.terms import Terms
 from alertd.core.events import Event
-from alertd.loops.orders import Action
+from alertd.loops.action_config import Action
 from alertd.ports import Done, Observed, Revoker, RevokerError, SourceError, Target
 
 #: Writes events, steps and notes in one transaction; False where a revision was another's.
@@ -44,7 +44,7 @@ class Work:
     ) -> None:
         """One step, with what is told of it. OvertakenError where the act was another's by now."""
         after, step = self.act.after(what, self.now(), reason=reason, request=request, **changes)
-        said = told(after, step)
+        said = event_of_step(after, step)
         await self._write(after, (said,) if said else (), (step,), notes or {})
 
     async def keep(self, events: Sequence[Event], **changes: Any) -> None:

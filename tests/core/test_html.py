@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alertd.core.pictures.markup import element, fragment
+from alertd.core.charts.html import element, fragment
 
 EVIL = "\"><script>alert('1')</script>&"
 

@@ -9,13 +9,13 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
+from alertd.core.charts.html import Content, Markup
+from alertd.core.charts.svg import COLOURS, FAINT, INK, Point, dot, line, picture, polygon, rectangle, words
 from alertd.core.evaluation.thresholds import thresholds_of
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.messages.dates import day
 from alertd.core.messages.figures import amount, level_text, number
 from alertd.core.periods import Period
-from alertd.core.pictures.markup import Content, Markup
-from alertd.core.pictures.shapes import COLOURS, FAINT, INK, Point, dot, line, picture, polygon, rectangle, words
 from alertd.core.projection import FAN_LEVELS
 
 #: Bands of the fan: how likely the total lies inside, and how strongly they are drawn.
@@ -50,7 +50,7 @@ class _Frame:
         return self.x(instant), self.y(value)
 
 
-def fan(position: Position, width: int = 960, height: int = 320) -> Markup:
+def fan(position: BudgetStatus, width: int = 960, height: int = 320) -> Markup:
     """The period: what was spent as a curve, what is likely as a fan, thresholds as lines with a dot where reached.
 
     While the state is unknown there is no fan: what is drawn is what was last seen.
@@ -70,7 +70,7 @@ def fan(position: Position, width: int = 960, height: int = 320) -> Markup:
     return picture(shapes, width, height, f"fan {position.status}")
 
 
-def spent_curve(position: Position) -> list[tuple[datetime, float]]:
+def spent_curve(position: BudgetStatus) -> list[tuple[datetime, float]]:
     """What was spent in the period by the end of each day, up to where the data end."""
     days = [(date.fromisoformat(text), float(spent)) for text, spent in position.daily]
     total = float(position.spent) - sum(spent for _, spent in days)
@@ -84,14 +84,14 @@ def spent_curve(position: Position) -> list[tuple[datetime, float]]:
     return [point for point in points if point[0] <= end]
 
 
-def _highest(position: Position, past: Sequence[tuple[datetime, float]]) -> float:
+def _highest(position: BudgetStatus, past: Sequence[tuple[datetime, float]]) -> float:
     reached = [float(position.amount.value), *(value for _, value in past)]
     if position.projection is not None and position.status != "unknown":
         reached.append(position.projection.quantile(_BANDS[0][1]))
     return (max(reached) or 1.0) * _SPACE
 
 
-def _unseen(position: Position, frame: _Frame) -> Markup | None:
+def _unseen(position: BudgetStatus, frame: _Frame) -> Markup | None:
     """The part of the period before the figures are complete."""
     if position.complete_from is None:
         return None
@@ -128,7 +128,7 @@ def _dates(frame: _Frame) -> list[Markup]:
     ]
 
 
-def _fan_bands(position: Position, frame: _Frame) -> list[Markup]:
+def _fan_bands(position: BudgetStatus, frame: _Frame) -> list[Markup]:
     projection = position.projection
     if projection is None or len(projection.instants) < 2:  # noqa: PLR2004 - no time is left
         return []
@@ -142,7 +142,7 @@ def _fan_bands(position: Position, frame: _Frame) -> list[Markup]:
     return [*bands, line("median", edge(_MIDDLE), colour, 1.5, dashed=True)]
 
 
-def _levels(position: Position, frame: _Frame, past: Sequence[tuple[datetime, float]]) -> list[Markup]:
+def _levels(position: BudgetStatus, frame: _Frame, past: Sequence[tuple[datetime, float]]) -> list[Markup]:
     """A line for every level of the thresholds and for the amount, and a dot where the spend reached it."""
     total = float(position.amount.value)
     levels = {float(t.reached_at(position.amount)) for t in thresholds_of(position) if t.basis == "actual"} | {total}
@@ -168,7 +168,7 @@ def _levels(position: Position, frame: _Frame, past: Sequence[tuple[datetime, fl
     return shapes
 
 
-def _used_up(position: Position, frame: _Frame) -> list[Markup]:
+def _used_up(position: BudgetStatus, frame: _Frame) -> list[Markup]:
     """Where the budget is likely used up, as a stretch on its line."""
     total = float(position.amount.value)
     exhausted = None if position.projection is None else position.projection.exhausted_at(total)

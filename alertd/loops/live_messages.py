@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from alertd.core.actions.act import open_rows
-from alertd.core.evaluation.live_message import PLACE, SHOWN, SHOWN_AT, is_due, shown, standing_of
+from alertd.core.evaluation.live_message import PLACE, SHOWN, SHOWN_AT, is_due, live_event, shown
 from alertd.core.evaluation.routing import conversation
 from alertd.core.evaluation.state import State
-from alertd.core.evaluation.values import Position
+from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import Event, with_command_options
-from alertd.ports import Clock, DeliveryError, Living, Notifier, Store
+from alertd.ports import Clock, DeliveryError, Notifier, ShowsLiveMessages, Store
 
 log = logging.getLogger(__name__)
 
@@ -29,31 +29,31 @@ _A_ROUND: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """What the judge saw last, which notifiers there are, and where the pages are."""
+class LiveMessageInputs:
+    """What the evaluation saw last, which notifiers there are, and where the pages are."""
 
-    positions: Sequence[Position]
+    positions: Sequence[BudgetStatus]
     notifiers: Mapping[str, Notifier]
     public_url: str = ""
     command_options: str = ""
 
 
-class Follow:
-    """Keeps living messages up to date. `tick` is one round; how many were brought up to date."""
+class LiveMessageLoop:
+    """Keeps live messages up to date. `tick` is one round; how many were brought up to date."""
 
-    def __init__(self, store: Store, clock: Clock, scene: Callable[[], Scene]) -> None:
+    def __init__(self, store: Store, clock: Clock, scene: Callable[[], LiveMessageInputs]) -> None:
         self._store, self._clock, self._scene = store, clock, scene
         self._not_before: dict[str, datetime] = {}
 
     async def tick(self) -> int:
         scene, now = self._scene(), self._clock.now()
-        lively = {name: one for name, one in scene.notifiers.items() if isinstance(one, Living)}
+        lively = {name: one for name, one in scene.notifiers.items() if isinstance(one, ShowsLiveMessages)}
         if not lively or not scene.positions:
             return 0
         state = State.of(await self._store.memory())
         actions = open_rows(state.records)
         standings = [
-            standing_of(position, state, now, actions.get(position.name, ()), scene.public_url)
+            live_event(position, state, now, actions.get(position.name, ()), scene.public_url)
             for position in scene.positions
         ]
         standings = [with_command_options(event, scene.command_options) for event in standings]
@@ -64,7 +64,7 @@ class Follow:
                 total += await self._round(name, notifier, events)
         return total
 
-    async def _round(self, name: str, notifier: Living, events: Mapping[str, Event]) -> int:
+    async def _round(self, name: str, notifier: ShowsLiveMessages, events: Mapping[str, Event]) -> int:
         """One notifier's messages, those that were shown longest ago first."""
         now, count = self._clock.now(), 0
         known = await self._store.conversations(name)
