@@ -1,10 +1,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# LiteLLM has an environment of its own: it is what is watched, and no dependency.
+REAL ?= .venv-real
 # Test files that run at the same time; a file's own tests run one after the other.
 JOBS ?= 3
 
-.PHONY: run test quick browser check bench security chaos format docs deploy image sbom clean
+.PHONY: run test quick browser check bench security chaos real format docs deploy image sbom clean
 
 $(VENV)/.installed: pyproject.toml
 	@echo "Putting alertd and what it needs into $(VENV): about a minute, the first time only."
@@ -16,10 +18,10 @@ run: $(VENV)/.installed  ## the daemon on a small built-in gateway, no credentia
 	$(BIN)/alertd demo --env-file config/demo.env
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not chaos and not image"
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not chaos and not image and not real"
 
 quick: $(VENV)/.installed  ## the pure core, the settings and the contracts: about a minute
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not chaos and not image" \
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not chaos and not image and not real" \
 		tests/core tests/prices tests/settings tests/contracts tests/stories
 
 browser: $(VENV)/.installed  ## the pages in Debian's chromium, the API under schemathesis
@@ -69,5 +71,14 @@ security: $(VENV)/.installed  ## bandit (its exceptions are reasoned in pyprojec
 chaos: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -s -m chaos
 
+$(REAL)/.installed: Makefile
+	@echo "Putting LiteLLM's proxy into $(REAL): a minute or two, the first time only."
+	@$(PYTHON) -m venv $(REAL)
+	@$(REAL)/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]>=1.108,<2'
+	@touch $@
+
+real: $(VENV)/.installed $(REAL)/.installed  ## a real LiteLLM proxy and Prometheus, restarts in every order: ten minutes
+	LITELLM=$(abspath $(REAL))/bin/litellm $(BIN)/python -m pytest -q -s -m real tests/real
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(REAL) .pytest_cache .mypy_cache .ruff_cache

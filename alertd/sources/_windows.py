@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import inf
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -87,6 +89,9 @@ class Windows:
         #: The last known process start and the last `_created` of the counters that have one.
         self._born: dict[str, tuple[float, float]] = {}
         self._starts_by_created_only = False
+        #: The last window's counters, and the last known start of every target's process.
+        self._present: set[str] = set()
+        self._processes: dict[str, float] = {}
         self._texts: dict[str, str] = {}
         #: Series of known metrics that no rule takes.
         self.unknown: set[str] = set()
@@ -117,9 +122,18 @@ class Windows:
             ((_labels(bytes(series.metric)), _inside(series.values, begin, end)) for series in states),
             ((counter.target, points) for counter, points in window.counters.values()),
         )
-        if window.fresh or self._starts_by_created_only:
+        if window.fresh or self._starts_by_created_only or self._begins_anew(window):
             window.created = await self._created(window, begin, end)
         return window
+
+    def _begins_anew(self, window: Window) -> bool:
+        """Whether a counter is back that the last window did not have, or a process is another one than before."""
+        latest = {target: starts.seen[-1][1] for target, starts in window.targets.starts.items() if starts.seen}
+        anew = any(abs(start - self._processes.get(target, start)) > 1 for target, start in latest.items())
+        anew |= not window.counters.keys() <= self._present
+        self._processes.update(latest)
+        self._present = set(window.counters)
+        return anew
 
     async def reaches(self, window: Window, at: float) -> bool:
         """Whether the targets of this window's counters were scraped about `at`: what was not there then, was not."""
@@ -177,7 +191,9 @@ class Windows:
         process = starts.seen[-1][1] if starts is not None and starts.seen else 0.0
         if own is not None and own.seen:
             self._born[name] = process, own.seen[-1][1]
-            return own.split(points)
+            # What was scraped before the first `_created`, and before what that says, goes by the process.
+            place = bisect_left(points, min(own.seen[0]), key=itemgetter(0))
+            return [*((starts or Starts()).split(points[:place]) if place else ()), *own.split(points[place:])]
         parts = (starts or Starts()).split(points)
         if name not in self._born:
             return parts

@@ -37,16 +37,26 @@ class Exporter:
     scrapes: int = 0
     used: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    #: Nothing is used; and whether the page says of every counter when it began.
+    idle: bool = False
+    created: bool = False
 
     def page(self) -> str:
         """Every scrape sees 1000 tokens more of each counter."""
         with self.lock:
             self.scrapes += 1
-            for name in self.pages:
+            for name in self.pages if not self.idle else ():
                 self.pages[name] += 1000
                 self.used[name] += 1000
             lines = [f"{name} {value}" for name, value in self.pages.items()]
+            if self.created:
+                lines += [f"{name.replace('_total{', '_created{')} {self.began}" for name in self.pages]
             return "\n".join([*lines, f"process_start_time_seconds {self.began}", ""])
+
+    def rest(self) -> None:
+        """Idle, until what was used was scraped."""
+        self.idle = True
+        self.wait(3)
 
     def restart(self) -> None:
         with self.lock:

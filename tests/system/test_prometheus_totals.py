@@ -89,6 +89,43 @@ def test_live_scrapes_and_a_restart_between_two_of_them_are_counted_to_the_token
     assert seen > 5 * 1000 * (len(exporter.pages) // 2)
 
 
+@pytest.mark.parametrize("created", [False, True], ids=["process starts alone", "with _created"])
+def test_alertd_restarted_across_restarts_counts_live_scrapes_to_the_token(world: World, *, created: bool) -> None:
+    """Every collect is an alertd of its own, on the cursor and the states that the last one left."""
+    ledger, exporter = Ledger(), world.exporters["gateway"]
+    accidents = {
+        "alertd restarted": (), "the exporter restarted": (1,), "restarted while alertd was away": (1, 2),
+        "restarted thrice while alertd was away": (1, 2, 3),
+    }  # fmt: skip
+    exporter.created = created
+    exporter.restart()
+    try:
+        exporter.rest()
+        asyncio.run(_collect(world, "litellm", ledger, _end(world)))
+        asyncio.run(_collect(world, "litellm", ledger, datetime.now(UTC)))
+        used, seen = Counter(exporter.used), ledger.totals()
+        print(f"\nlive, {'_created and ' if created else ''}process starts: {'tokens used':>46} {'counted':>16}")
+        for what, restarts in accidents.items():
+            for _ in restarts or (0,):
+                exporter.idle = False
+                exporter.wait(2)
+                exporter.rest()
+                if restarts:
+                    exporter.restart()
+            exporter.idle = False
+            exporter.wait(2)
+            exporter.rest()
+            asyncio.run(_collect(world, "litellm", ledger, datetime.now(UTC)))
+            now, found = Counter(exporter.used), ledger.totals()
+            wanted = sum(n for name, n in (now - used).items() if "cache" not in name)
+            print(f"  {what:60} {wanted:>14,} {(found - seen).total():>16,}")
+            assert (found - seen).total() == wanted, what
+            used, seen = now, found
+        assert not any(ledger.doubts[-len(accidents) :])
+    finally:
+        exporter.created = exporter.idle = False
+
+
 def _print(preset: str, truth: Counter[tuple[str, str]], found: Counter[tuple[str, ...]]) -> None:
     print(f"\n{preset}: {trace.DAYS} days, {len(trace.RESTARTS)} restarts, {len(trace.GAPS)} gaps")
     print(f"{'ledger':12} {'model, meter':52} {'truth':>14} {'found':>16} error")

@@ -258,7 +258,7 @@ class _Tally:
         old = self.changed.get(name) or self.states.get(name)
         at, last, fall = _known(old)
         moved = old is None
-        restarted, other = _process(old, created)
+        restarted, other = (False, False) if old and self._is_known(series, old) else _process(old, created)
         for instant, value in self._believed(series, points if old is not None else self._unread(points)):
             if instant < at or (fall is not None and instant <= fall.seen and instant != at):
                 continue
@@ -300,6 +300,12 @@ class _Tally:
         if self._period_start is not None or len(points) < 2 or points[1][0] > self._newest:  # noqa: PLR2004 - a base
             return points
         return points[bisect_right(points, self._newest, key=itemgetter(0)) - 1 :]
+
+    def _is_known(self, series: CounterSamples, old: CounterState) -> bool:
+        """Whether another start was told with the very sample that is known: then nothing began anew since."""
+        return series.created != old.created and any(
+            at == old.at and self._number(series, value) == old.value for at, value in series.points
+        )
 
     def _believed(
         self, series: CounterSamples, points: Sequence[tuple[float, str | float]]
