@@ -96,10 +96,9 @@ class GenaiPrices:
     def history(self, provider: str, model: str, meter: str, modifiers: Modifiers) -> tuple[Price, ...] | Unpriced:
         """A meter's unit prices in US dollars, oldest first. An empty provider: whoever the model's name belongs to."""
         found = self._sold(provider, model)
-        if model.endswith(_FREE) and (provider == "openrouter" or (found and found[0].id == "openrouter")):
-            return (
-                Price("openrouter", model, Decimal(0), _MILLION, "USD", None, self.version, note="free by its name"),
-            )
+        if model.endswith(_FREE):
+            listing = found[0].id if found and provider else "openrouter"
+            return (Price(listing, model, Decimal(0), _MILLION, "USD", None, self.version, note="free by its name"),)
         if found is None:
             return Unpriced(f"genai-prices does not know {provider}/{model}".replace(" /", " "))
         seller, sold = found
@@ -152,7 +151,9 @@ class GenaiPrices:
 def _short_name(sold: ModelInfo) -> str:
     """An entry's name without its maker, and without Bedrock's place and version."""
     name = sold.id.lower().rpartition("/")[2]
-    return _VERSION.sub("", name.removeprefix("regional.anthropic.")) if name.startswith("regional.") else name
+    if not name.startswith(("regional.", "global.")):
+        return name
+    return _VERSION.sub("", name.removeprefix("regional.").removeprefix("anthropic."))
 
 
 def _supposed(seller: Provider, sold: ModelInfo, model: str) -> str:

@@ -97,6 +97,17 @@ def priced(book: PriceBook, provider: str, model: str, meter: str = "input", **m
         ("fireworks_ai", "accounts/fireworks/models/gpt-oss-120b", "0.15 0.6"),
         ("together_ai", "Llama-3.3-70B-Instruct-Turbo", "0.88 0.88"),
         ("azure", "gpt-35-turbo-0125", "0.5 1.5"),
+        ("", "deepseek/deepseek-r1:free", "0 0"),
+        ("litellm", "meta-llama/llama-3.3-70b-instruct:free", "0 0"),
+        ("", "openai:gpt-4o", "2.5 10"),
+        ("", "anthropic:claude-sonnet-4-5", "3 15"),
+        ("", "google-gla:gemini-2.5-pro", "1.25 10"),
+        ("", f"bedrock:us.{SONNET}", "3.3 16.5"),
+        ("bedrock", "anthropic.claude-sonnet-4-5", "3.3 16.5"),
+        ("azure", "azure/eu-datazone/gpt-5", "1.375 11"),
+        ("azure", "azure/usgovvirginia/gpt-5.1", "1.71875 13.75"),
+        ("openai", "ft:gpt-4.1:acme::x", "3 12"),
+        ("openai", "ft:davinci-002:acme::x", "12 12"),
         # names that move on, and those that a console shows
         ("mistral", "mistral-large-3", "0.5 1.5"),
         ("mistral", "magistral-medium-latest", "1.5 7.5"),
@@ -114,6 +125,10 @@ def priced(book: PriceBook, provider: str, model: str, meter: str = "input", **m
         ("", "Gemini 2.5 Pro", "1.25 10"),
         ("mistral", "Mistral Large 3", "0.5 1.5"),
         ("aws", "Amazon Nova Lite", "0.06 0.24"),
+        ("", "Nova Pro", "0.8 3.2"),
+        ("", "Command R+", "2.5 10"),
+        ("", "Grok 4 Fast", "0.2 0.5"),
+        ("", "GPT 4.1 nano", "0.1 0.4"),
     ],
 )  # fmt: skip
 def test_a_name_is_understood_without_anything_assumed(book: PriceBook, provider, model, dollars) -> None:
@@ -126,6 +141,9 @@ def test_a_name_is_understood_without_anything_assumed(book: PriceBook, provider
     ("provider", "model", "dollars", "said"),
     [
         ("azure", "azure/swedencentral/gpt-5", "1.25", "it may cost more in swedencentral"),
+        ("azure", "azure/koreacentral/gpt-4o", "2.5", "it may cost more in koreacentral"),
+        ("openrouter", "openai/gpt-5:nitro:online", "1.25", "the fastest provider"),
+        ("", "databricks/databricks-claude-opus-4-5", "5", "databricks does not list it"),
         ("azure", "azure/us-gov/gpt-4o", "2.5", "it may cost more in us-gov"),
         ("", "bedrock/ap-south-1/meta.llama3-70b-instruct-v1:0", "2.65", "it may cost more in ap-south-1"),
         ("bedrock", "eu.mistral.pixtral-large-2502-v1:0", "2", "it may cost more in eu"),

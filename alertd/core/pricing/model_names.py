@@ -18,8 +18,10 @@ _BEDROCK: Final = re.compile(
     r"(?:(?:us|us-gov|eu|apac|ap|global|jp|au|ca|in|sa)\.)?"
     r"(?:ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshot|moonshotai|nvidia|openai|qwen"
     r"|stability|twelvelabs|writer|xai|zai)\.[a-z]"
-    r"|arn:aws[a-z-]*:bedrock:"
+    r"|arn:aws[a-z-]*:bedrock:|(?:amazon[ -])?nova[ -](?:micro|lite|pro|premier|canvas|reel|sonic|act|2)\b"
 )
+#: A provider before a colon, as agents' frameworks write it (anthropic:claude-opus-5); not a tag (mistral:7b).
+_PREFIXED: Final = re.compile(r"([a-z][a-z0-9_.-]*):(?!(?:\d+(?:\.\d+)?b|latest|free)\b)([a-z].*[a-z0-9].*)\Z")
 _PROFILE: Final = re.compile(r"(us-gov|us|eu|apac|ap|jp|au|ca|in|sa)\.(?=[a-z0-9]+\.)")
 _ARN: Final = re.compile(r"arn:(aws[a-z-]*):bedrock:([a-z0-9-]*):[^:]*:([a-z-]+)\Z")
 #: What an ARN may name without saying which model it is.
@@ -27,13 +29,18 @@ _OPAQUE: Final = re.compile(
     r"arn:aws[a-z-]*:bedrock:.*:(?:application-inference-profile|provisioned-model|custom-model|imported-model"
     r"|default-prompt-router|prompt-router|custom-model-deployment)/"
 )
+#: Countries and continents in Azure's names of regions (swedencentral, koreacentral, westus3).
+_COUNTRIES: Final = (
+    "us|uk|europe|asia|australia|austria|belgium|brazil|canada|chile|china|denmark|france|germany|india|indonesia|israel"
+    "|italy|japan|jioindia|korea|malaysia|mexico|newzealand|norway|poland|qatar|africa|spain|sweden|switzerland|uae"
+)
 #: A place in a model's path: what is left of the name may be sold dearer there.
 _PLACE: Final = re.compile(
     r"us|eu|apac|jp|au|us-gov|gov|usgov|datazone|datazonestandard|standard|regional"
     r"|(?:us-gov|[a-z]{2})-[a-z]+-\d"
     r"|(?:us|europe|asia|australia|southamerica|northamerica|me|africa)-?[a-z]+\d"
-    r"|(?:us)?(?:north|south|east|west|central|sweden|france|germany|uk|switzerland|japan|australia|canada|norway)"
-    r"(?:us|europe|asia|central|east|west|north|south|centralus|westcentral)?\d?"
+    rf"|(?:{_COUNTRIES})?(?:north|south|east|west|central)+(?:{_COUNTRIES})?\d?|us(?:gov|dod)[a-z]+"
+    r"|(?:eu|us)-?data-?zone|data-?zone-?(?:eu|us)"
 )
 #: Places by the names that price files use.
 _PLACES: Final = {"gov": "us-gov", "usgov": "us-gov", "datazonestandard": "datazone", "standard": "regional"}
@@ -90,6 +97,8 @@ def candidates(provider: str, model: str) -> tuple[Candidate, ...]:
     An empty provider in a reading means "whoever sells a model of this name".
     """
     seller, name = provider_id(provider), model.strip().lower()
+    if (coloned := _PREFIXED.match(name)) and _named(coloned[1]) and seller in ("", _named(coloned[1])):
+        seller, name = _named(coloned[1]), coloned[2]
     seller = seller or ("aws" if _BEDROCK.match(name) or "bedrock edition" in name else "")
     found: dict[Candidate, None] = {}
     for reading in _candidates(seller, name):
@@ -114,9 +123,12 @@ def _candidates(provider: str, model: str) -> Iterator[Candidate]:
             said = f"the snapshot {reading.model} is assumed to cost as {shorter}"
             yield replace(reading, model=shorter, assumed=reading.assumed or said)
     for reading in literal:
+        if reading.provider == "aws" and "anthropic." in reading.model:
+            yield replace(reading, model=reading.model.replace("anthropic.", "", 1))
         for other in spellings(reading.model):
             yield replace(reading, model=other.name, assumed="; ".join(filter(None, (reading.assumed, other.assumed))))
-    yield from _made_by_others(provider, model)
+    for reading in literal:
+        yield from _made_by_others(reading.provider, reading.model)
     if provider and provider not in PROVIDERS.values() and provider not in SELF_HOSTED:
         said = f"the provider {provider!r} is not known: priced by the model's name alone"
         names = [reading.model for reading in literal]
@@ -164,7 +176,9 @@ def _place_of(prefix: str) -> str:
         return "us-gov" if arn[1] == "aws-us-gov" else arn[2] if arn[3] == "foundation-model" else ""
     if not _PLACE.fullmatch(prefix):
         return ""
-    return "us-gov" if prefix.startswith("us-gov-") else _PLACES.get(prefix, prefix)
+    if "zone" in prefix and (zone := re.search(r"eu|us", prefix.replace("datazonestandard", ""))):
+        return zone[0]
+    return "us-gov" if prefix.startswith(("us-gov-", "usgov", "usdod")) else _PLACES.get(prefix, prefix)
 
 
 def _placed(reading: Candidate) -> Iterator[Candidate]:

@@ -65,7 +65,10 @@ def _spellings(name: str) -> Iterator[Spelling]:
     base, _, route = plain.rpartition(":")
     if base and route in _ROUTES:
         said = _ROUTES[route]
-        yield Spelling(base, f"priced as {base}: {said}" if said else assumed)
+        routed = Spelling(base, f"priced as {base}: {said}" if said else assumed)
+        yield routed
+        for other in _spellings(base):
+            yield Spelling(other.name, "; ".join(filter(None, (routed.assumed, other.assumed))))
     if tuned := _TUNED.match(plain):
         base = tuned["base"] or tuned["azure"]
         if tuned["base"]:
@@ -96,7 +99,7 @@ def _displayed(name: str) -> tuple[str, str]:
     bare = _IN_BRACKETS.sub("", name).strip()
     maker, colon, rest = bare.partition(": ")
     bare = rest if colon and maker else bare
-    return re.sub(r"[\s_]+", "-", bare.strip()).removeprefix("anthropic-") + behind, assumed
+    return re.sub(r"[\s_]+", "-", bare.strip()).removeprefix("anthropic-").replace("+", "-plus") + behind, assumed
 
 
 def _with_dots(name: str, assumed: str) -> Iterator[Spelling]:

@@ -53,6 +53,8 @@ PROVIDERS: Final = {
     "gemini": "google",
     "github_copilot": "github-copilot",
     "google": "google",
+    "google-gla": "google",
+    "google-genai": "google",
     "google-ai-studio": "google",
     "google-vertex": "google",
     "google-vertex-anthropic": "google",
