@@ -88,7 +88,7 @@ class Windows:
         self._known: dict[bytes, Counter] = {}
         #: The last known process start and the last `_created` of the counters that have one.
         self._born: dict[str, tuple[float, float]] = {}
-        self._starts_by_created_only = False
+        self._starts_by_created_only = self._asks_again = False
         #: The last window's counters, and the last known start of every target's process.
         self._present: set[str] = set()
         self._processes: dict[str, float] = {}
@@ -104,17 +104,14 @@ class Windows:
         """Whether any counter was seen so far."""
         return bool(self._known)
 
-    async def raw(self, begin: float, end: float, *, begun: bool = True) -> Window:
+    async def raw(self, begin: float, end: float) -> Window:
         """The raw samples in (begin, end], with the scrapes and starts of their targets.
 
-        Once `begun`, new series that may be copies of others are left out until their samples tell.
+        New series that may be copies of others are left out until their samples tell.
         """
         answer = await self._server.samples(selector(self._conditions), begin, end)
         window, said = self._sorted(answer, begin, end), answer.warnings
-        if begun:
-            self._hold_back(window)
-        else:
-            self._held.clear()
+        self._hold_back(window)
         del answer  # tens of megabytes
         states, warnings = await self._states(window, begin, end)
         window.warnings = tuple(dict.fromkeys((*said, *warnings)))
@@ -122,9 +119,14 @@ class Windows:
             ((_labels(bytes(series.metric)), _inside(series.values, begin, end)) for series in states),
             ((counter.target, points) for counter, points in window.counters.values()),
         )
-        if window.fresh or self._starts_by_created_only or self._begins_anew(window):
+        if window.fresh or self._starts_by_created_only or self._asks_again or self._begins_anew(window):
             window.created = await self._created(window, begin, end)
+            self._asks_again = bool(window.warnings)
         return window
+
+    def forget(self) -> None:
+        """Take every counter for a new one at the next look."""
+        self._known.clear()
 
     def _begins_anew(self, window: Window) -> bool:
         """Whether a counter is back that the last window did not have, or a process is another one than before."""
@@ -270,20 +272,22 @@ class Windows:
 
     async def _created(self, window: Window, begin: float, end: float) -> dict[str, Starts]:
         """When counters began, by the `_created` that OpenMetrics exporters write beside every sample."""
-        metrics = {_created_name(counter.metric): counter.metric for counter, _ in window.counters.values()}
+        metrics: dict[str, set[str]] = {}
+        for counter, _ in window.counters.values():
+            metrics.setdefault(_created_name(counter.metric), set()).add(counter.metric)
         conditions = (any_of("__name__", metrics), *(m for m in self._conditions if m.label != "__name__"))
         found: dict[str, Starts] = {}
         answer = await self._server.samples(selector(conditions), begin, end) if metrics else Raw([], (), 0)
         window.warnings = tuple(dict.fromkeys((*window.warnings, *answer.warnings)))
         for series in answer.series:
             labels = _labels(bytes(series.metric))
-            metric = metrics.get(labels.get("__name__", ""))
-            if metric is None or (name := fingerprint(metric, labels, self._replicas.names)) not in window.counters:
-                continue
-            if (starts := Starts.of(_inside(series.values, begin, end))).seen:
-                found[name] = starts
-                processes = window.targets.starts.get(window.counters[name][0].target)
-                self._starts_by_created_only |= processes is None or not processes.seen
+            starts = Starts.of(_inside(series.values, begin, end))
+            for metric in metrics.get(labels.get("__name__", ""), ()) if starts.seen else ():
+                name = fingerprint(metric, labels, self._replicas.names)
+                if name in window.counters:
+                    found[name] = starts
+                    processes = window.targets.starts.get(window.counters[name][0].target)
+                    self._starts_by_created_only |= processes is None or not processes.seen
         return found
 
 

@@ -127,7 +127,7 @@ class Prometheus:
         while place.at < end:
             stop = min(end, place.at + self._chunk)
             try:
-                window = await self._windows.raw(place.at - place.overlap(delay), stop, begun=place.begun)
+                window = await self._windows.raw(place.at - place.overlap(delay), stop)
             except HttpProblem as problem:
                 self._halve(stop - place.at, problem)
                 continue
@@ -220,7 +220,9 @@ class Prometheus:
 
     async def _probe(self, end: float) -> None:
         """After a back-fill that found nothing: whether there is something by now, at the cost of one question."""
-        if (await self._windows.raw(end - _PROBED, end)).is_empty():
+        window = await self._windows.raw(end - _PROBED, end)
+        self._windows.forget()
+        if window.is_empty():
             raise SourceError(self._absent())
 
     async def _down(self, at: float) -> tuple[str, ...]:

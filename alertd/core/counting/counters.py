@@ -17,7 +17,16 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 from alertd.core.counting.falls import DOUBT, SEVERAL, WENT_BACK, Fall, above, below, refuse
-from alertd.core.counting.first_sights import SAME_START, SKEW, FirstSights, Sight, kin_of, scrape_before
+from alertd.core.counting.first_sights import (
+    RELABELLED,
+    SAME_START,
+    SKEW,
+    FirstSights,
+    Sight,
+    interludes,
+    kin_of,
+    scrape_before,
+)
 from alertd.core.counting.stretches import LONGEST, Buckets, bucket
 from alertd.core.usage import LARGEST_EXPONENT, Labels, Line
 
@@ -136,8 +145,11 @@ def count(
     tally = _Tally(states, scrapes, first_read=first_read, period_start=period_start, now=now, newborn=newborn)
     left_out: set[str] = set()
     given = samples if isinstance(samples, Sequence) else list(samples)
+    left_aside = interludes(given, states, tally.scrapes)
     for series in given:
-        if most is not None and tally.is_beyond(series.fingerprint, most):
+        if series.fingerprint in left_aside:
+            tally.doubts[series.fingerprint] = f"{series.line.model} {series.line.meter}: {RELABELLED}"
+        elif most is not None and tally.is_beyond(series.fingerprint, most):
             left_out.add(series.fingerprint)
         elif series.period:
             tally.add_periods(series)
@@ -271,12 +283,12 @@ class _Tally:
                 continue
             quantity, anew = number - last, restarted
             if restarted:
-                quantity, restarted, fall = number, False, None
+                quantity, restarted, fall = number, False, Fall(instant, instant, peak=max(last, 0))
             elif other or (number < last and self._has_start(series, old, instant - at)):
                 fall = refuse(fall, instant, number, SEVERAL if other and created is not None else WENT_BACK)
                 self.refused.append(f"{series.line.model} {series.line.meter}: {WENT_BACK}")
                 continue
-            elif last >= 0 and (fall is not None or number < last):
+            elif last >= 0 and (number < last or (fall is not None and (created is None or fall.is_in_question()))):
                 before = fall or Fall(instant)
                 quantity, reached, fall = (
                     below(last, at, fall, instant, number) if number < last else above(last, before, instant, number)

@@ -65,6 +65,10 @@ class Fall(NamedTuple):
         """Whether the figures of this series are still a lower bound only."""
         return bool(self.doubt) and (self.low >= 0 or instant - self.at <= DOUBT)
 
+    def is_in_question(self) -> bool:
+        """Whether a fall may turn out to be none; a restart that its start tells of is none while starts are known."""
+        return self.low >= 0 or bool(self.doubt)
+
     def is_over(self, instant: float) -> bool:
         """Whether nothing of it matters any more."""
         return self.low < 0 and instant - self.at > DOUBT

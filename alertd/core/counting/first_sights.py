@@ -12,12 +12,13 @@ anything else (a first read, an unknown target)               0: the base, said 
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from math import inf
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from alertd.core.counting.scrapes import seconds
@@ -39,6 +40,9 @@ RELABELLED: Final = (
     "counters came in place of others that vanished with a lower value (a relabel, or a rename):"
     " only the difference counts; the figure is a lower bound"
 )
+
+
+Points = Sequence[tuple[float, str | float]]
 
 
 class Sight(NamedTuple):
@@ -94,11 +98,13 @@ class FirstSights:
             if lower is not None:
                 self.replaced[lower] = sight
                 known = changed.get(lower) or states[lower]
-                lower_value = max(known.value, 0 if before is None else before.value)
+                lower_value = max(counted_of(series, known), 0 if before is None else before.value)
                 found.append((sight, value - lower_value, known.at if earlier is None else max(earlier, known.at)))
                 self.doubts.append(f"{series.line.model} {series.line.meter}: {RELABELLED}")
             elif before is not None:
                 unknown.append(max(0, value - before.value))
+            elif series.created is not None and series.created < gone.youngest.get(kin_of(series), -inf) - SAME_START:
+                unknown.append(value)  # older than a process that is followed: several answer
             elif (since := self._born(sight, earlier)) is not None:
                 found.append((sight, value, since))
             elif series.created is None and series.target in self.newborn:
@@ -140,11 +146,50 @@ class FirstSights:
         return found
 
 
+def interludes(
+    given: Sequence[CounterSamples], states: Mapping[str, CounterState], scrapes: Mapping[str, Sequence[float]]
+) -> frozenset[str]:
+    """The series that are seen only while another one of the same model, meter and target is not, and fit in between.
+
+    That is a relabel that was taken back: the other one's difference counts all of it.
+    """
+    new: dict[str, list[CounterSamples]] = {}
+    for series in given:
+        state = states.get(series.fingerprint)
+        if (state is None or state.heir) and series.points:
+            new.setdefault(kin_of(series), []).append(series)
+    if not new:
+        return frozenset()
+    found: set[str] = set()
+    for series in given:
+        if len(series.points) > 1 and _has_gap(series, scrapes.get(series.target, ())):
+            for other in new.get(kin_of(series), ()):
+                if other.fingerprint != series.fingerprint and _fits(other.points, series.points):
+                    found.add(other.fingerprint)
+    return frozenset(found)
+
+
+def _has_gap(series: CounterSamples, instants: Sequence[float]) -> bool:
+    first, last = series.points[0][0], series.points[-1][0]
+    return bisect_right(instants, last) - bisect_left(instants, first) > len(series.points)
+
+
+def _fits(inner: Points, outer: Points) -> bool:
+    """Whether all of `inner` lies between two points of `outer` that follow each other, in time and in value."""
+    place = bisect_left(outer, inner[0][0], key=itemgetter(0))
+    if not 0 < place < len(outer) or inner[-1][0] >= outer[place][0]:
+        return False
+    low, high = seconds(str(outer[place - 1][1])), seconds(str(outer[place][1]))
+    return low <= seconds(str(inner[0][1])) and seconds(str(inner[-1][1])) <= high
+
+
 class _Gone:
     """The series that are not in the newest samples, by line."""
 
     def __init__(self) -> None:
         self._by_line: dict[str, list[tuple[str, CounterState, float]]] = {}
+        #: By model, meter and target the youngest start that earlier readings knew.
+        self.youngest: dict[str, float] = {}
 
     def add(self, name: str, state: CounterState, last: float) -> None:
         self._by_line.setdefault(state.kin[:_LINE], []).append((name, state, last))
@@ -155,13 +200,13 @@ class _Gone:
         kin = kin_of(series)
         held = self._by_line.get(kin[:_LINE], [])
         fits = [
-            (state.value, name, state, last)
+            (counted_of(series, state), name, state, last)
             for name, state, last in held
             if name != series.fingerprint
             and last < at
             and state.at <= at
-            and 0 < state.value <= value
-            and (before is None or state.value >= before.value)
+            and 0 < counted_of(series, state) <= value
+            and (before is None or counted_of(series, state) >= before.value)
             and _is_same(series, kin, state, earlier)
         ]
         if not fits:
@@ -171,10 +216,17 @@ class _Gone:
         return name
 
 
+def counted_of(series: CounterSamples, state: CounterState) -> int:
+    """What was counted of the process that a series is of: before a restart where it is older than the one followed."""
+    older = series.created is not None and state.created is not None and series.created < state.created - SAME_START
+    return state.value if not older else 0 if state.fall is None else state.fall.peak
+
+
 def _is_same(series: CounterSamples, kin: str, state: CounterState, earlier: float | None) -> bool:
     """Whether both are of one process, as far as its start tells; else of one target, seen up to the scrape before."""
     if series.created is not None and state.created is not None:
-        return abs(series.created - state.created) <= SAME_START
+        older = series.created < state.created - SAME_START and state.kin == kin
+        return older or abs(series.created - state.created) <= SAME_START
     return state.kin == kin and earlier is not None and state.at >= earlier - _REFRESH - SKEW
 
 

@@ -191,6 +191,13 @@ def targets_of(
 
 
 def _merged(series: Sequence[Sequence[tuple[float, str]]]) -> Starts:
-    """The starts of one target; nothing where series of other labels contradict each other about them."""
+    """The starts of one target; nothing where series of other labels contradict each other about them.
+
+    Two copies of one series tell the same starts, each at its own instants: one of them is enough.
+    """
     found = Starts.of(sorted(point for points in series for point in points))
-    return Starts() if len(series) > 1 and found.goes_back() else found
+    if len(series) == 1 or not found.goes_back():
+        return found
+    values = [{value for _, value in points} for points in series]
+    fullest = max(range(len(series)), key=lambda place: len(series[place]))
+    return Starts.of(series[fullest]) if all(one <= values[fullest] for one in values) else Starts()
