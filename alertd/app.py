@@ -33,8 +33,9 @@ from alertd.loops.evaluate import Evaluate
 from alertd.loops.execute import Actor, Seen
 from alertd.loops.interactions import InteractionDeps, InteractionLoop
 from alertd.loops.live_messages import LiveMessageInputs, LiveMessageLoop
-from alertd.loops.maintenance import Maintenance
+from alertd.loops.maintenance import Maintenance, OtherDaemonCheck
 from alertd.loops.runner import Rounds, Runner
+from alertd.options import without_password
 from alertd.parts import Parts, action_config, assembled, fallbacks_of, terms_of
 from alertd.ports import Clock, SourceError, Store, StoreDamagedError
 from alertd.settings import Settings
@@ -87,6 +88,9 @@ class App:
         self._damage: StoreDamagedError | None = None
         self.parts = assembled(settings, self.store, self.clock, progress)
         self.evaluation = Evaluate(self.store, self.clock, terms_of(self.parts), self._wake_deliver, record_evaluation)
+        self._other_daemon = OtherDaemonCheck(
+            self.store, self.evaluation, self.clock, without_password(settings.database)
+        )
         self.deliver = self._deliverer()
         self.actor = Actor(
             self.store,
@@ -366,6 +370,7 @@ class App:
         """Read the configuration anew when one of its files has changed, and has then been left alone for a round."""
         if self._files.look():
             await self._reload()
+        await self.runner.run("other daemon", self._other_daemon.tick)
 
     async def _mind_the_clock(self) -> None:
         """Where the clock was set back, what is planned for a time to come is planned anew: it would wait as long."""

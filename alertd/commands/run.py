@@ -73,9 +73,11 @@ def _run(settings: Settings, load: Callable[[], Settings]) -> None:
             asyncio.run(_live(settings, load))
         except StoreDamagedError as error:
             log.error("%s", error)  # noqa: TRY400 - as above
-            was_there = file.exists()
-            if not (salvage.put_back(file, datetime.now(UTC)) or _mended(file) or was_there):
-                raise
+            was_there, now = file.exists(), datetime.now(UTC)
+            if not (salvage.put_back(file, now) or _mended(file)):
+                if not was_there:
+                    raise
+                salvage.mark_replaced(file, now)
             settings = load()
         else:
             return

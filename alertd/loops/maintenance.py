@@ -7,6 +7,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from alertd.core.evaluation.state import State
+from alertd.core.evaluation.system_alerts import OTHER_DAEMON, OtherDaemon, announce_other_daemon
+from alertd.core.evaluation.values import Decisions
+from alertd.loops.evaluate import Evaluate
 from alertd.ports import Clock, Store
 
 log = logging.getLogger(__name__)
@@ -40,3 +44,24 @@ class Maintenance:
             deleted += gone
         if deleted:
             log.info("deleted %d rows of usage and series: what ended before %s", deleted, f"{before:%Y-%m-%d}")
+
+
+class OtherDaemonCheck:
+    """Announces that two daemons use one SQLite file, and logs it in both. `place` is the database without secrets."""
+
+    def __init__(self, store: Store, evaluate: Evaluate, clock: Clock, place: str) -> None:
+        self._store, self._evaluate, self._clock, self._place = store, evaluate, clock, place
+        self._is_shared = False
+
+    async def tick(self) -> None:
+        contended = await self._store.is_contended()
+
+        def say(state: State) -> Decisions:
+            decisions = announce_other_daemon(self._place, state, self._clock.now(), contended=contended)
+            record = OTHER_DAEMON.get(State({**state.records, **decisions.changes}, {})) or OtherDaemon()
+            if record.since is not None and not self._is_shared:
+                log.warning("another alertd uses %s: stop one; one SQLite file serves one alertd", self._place)
+            self._is_shared = record.since is not None
+            return decisions
+
+        await self._evaluate.announce(say)

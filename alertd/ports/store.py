@@ -181,6 +181,10 @@ class Store(Protocol):
         """
         ...
 
+    async def is_contended(self) -> bool:
+        """Whether another daemon has this database that should be one daemon's alone: a SQLite file."""
+        ...
+
     async def claim(
         self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int, *, critical_only: bool = False
     ) -> list[OutboxRow]: ...

@@ -246,6 +246,9 @@ class MemoryStore:
     async def inherit(self) -> int:
         return 0
 
+    async def is_contended(self) -> bool:
+        return False
+
     async def claim(
         self, now: datetime, lease: timedelta, notifiers: Sequence[str], limit: int, *, critical_only: bool = False
     ) -> list[OutboxRow]:

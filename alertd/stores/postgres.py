@@ -112,6 +112,9 @@ class PostgresDatabase:
     async def alone(self) -> bool:
         return False
 
+    async def is_contended(self) -> bool:
+        return False
+
     async def write(self, work: Work[Answer], *, small: bool = False) -> Answer:
         if not small:
             return await self._run(lambda: self._transacted(work))

@@ -130,6 +130,12 @@ def put_back(path: Path, now: datetime) -> bool:
     return True
 
 
+def mark_replaced(path: Path, now: datetime) -> None:
+    """Let the next user of a database that took the place of another say so; one without tables cannot hold that."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, isolation_level=None)) as target:
+        _note(target, DAMAGE.put(damage(now, "by another one while alertd was using it", "", (), replaced=True)))
+
+
 def _remove(file: Path) -> None:
     for ending in ("", "-wal", "-shm", "-journal"):
         file.with_name(file.name + ending).unlink(missing_ok=True)

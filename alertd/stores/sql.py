@@ -49,6 +49,9 @@ class SqlStore:
     async def inherit(self) -> int:
         return await self._database.write(outbox.release) if await self._database.alone() else 0
 
+    async def is_contended(self) -> bool:
+        return await self._database.is_contended()
+
     async def source(self, name: str) -> SourceRow:
         found = await self._database.read(lambda tx: ledger.sources(tx, name))
         return found[0] if found else SourceRow(name)

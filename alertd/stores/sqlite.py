@@ -100,13 +100,20 @@ class SqliteDatabase:
             self._sign.close()
 
     async def alone(self) -> bool:
+        return await self._lock() is None
+
+    async def is_contended(self) -> bool:
+        return isinstance(await self._lock(), BlockingIOError)
+
+    async def _lock(self) -> OSError | None:
+        """Hold the file beside the database that says that a daemon is at work; why that was not possible."""
         try:
             sign = str(self._path.with_name(f"{self._path.name}-run"))
             self._sign = self._sign or os.fdopen(_private(sign, os.O_CREAT | os.O_RDWR), "w")
             fcntl.flock(self._sign, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
+        except OSError as error:
+            return error
+        return None
 
     async def write(self, work: Work[Answer], *, small: bool = False) -> Answer:
         job = Job(work)

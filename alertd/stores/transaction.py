@@ -52,6 +52,10 @@ class Database(Protocol):
         """Whether this process is the only daemon on it, from now until it closes or dies."""
         ...
 
+    async def is_contended(self) -> bool:
+        """Whether another daemon was first on what is meant for one."""
+        ...
+
     async def write(self, work: Work[Answer], *, small: bool = False) -> Answer:
         """The answer of `work`, once what it wrote is on disk. Work may be run again where the database asks.
 

@@ -261,6 +261,7 @@ async def test_what_a_dead_daemon_was_sending_is_free_at_once_where_nobody_else_
         await first.commit_decisions([], [MESSAGE], {})
         await first.claim(NOW, timedelta(minutes=2), ["ops"], 1)
         assert await second.inherit() == 0, "the first one lives, and is sending it"
+        assert (await first.is_contended(), await second.is_contended()) == (False, True)
         assert await second.claim(NOW, timedelta(minutes=2), ["ops"], 1) == []
     async with place.open() as third:
         assert await third.inherit() == 1
@@ -274,6 +275,7 @@ async def test_on_a_server_leases_run_out_because_another_daemon_may_be_at_work(
             await store.commit_decisions([], [MESSAGE], {})
             await store.claim(NOW, timedelta(minutes=2), ["ops"], 1)
             assert await store.inherit() == 0
+            assert not await store.is_contended()
             assert await store.claim(NOW + timedelta(seconds=119), timedelta(minutes=2), ["ops"], 1) == []
 
 

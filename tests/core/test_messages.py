@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alertd.core.evaluation.state import State
-from alertd.core.evaluation.system_alerts import announce_configuration
+from alertd.core.evaluation.system_alerts import announce_configuration, announce_other_daemon
 from alertd.core.events import Contributor, Event
 from alertd.core.messages import compose, text_of
 from alertd.core.messages.samples import NOW, SAMPLES, digest
@@ -354,3 +354,22 @@ def test_a_first_start_says_that_it_is_not_told_again() -> None:
 def test_no_events_are_no_message() -> None:
     with pytest.raises(ValueError, match="at least one"):
         compose([], NOW)
+
+
+def test_two_daemons_on_one_file_are_announced_once_and_once_when_one_is_gone() -> None:
+    state, said = State(), []
+    rounds = ((0, True), (0, False), (1, True), (2, False), (5, False), (6, False), (9, False), (20, True))
+    for minute, contended in rounds:
+        now = NOW + timedelta(minutes=minute)
+        decisions = announce_other_daemon("sqlite:///a.db", state, now, contended=contended)
+        state = State({**state.records, **decisions.changes})
+        said += [(minute, alert.event) for alert in decisions.alerts]
+    assert [(minute, event.kind, event.severity) for minute, event in said] == [
+        (0, "source_stale", "warning"),
+        (6, "recovered", "info"),
+        (20, "source_stale", "warning"),
+    ]
+    assert len({event.id for _, event in said}) == 3
+    first, over, _ = (text_of(compose((event,), NOW).headline) for _, event in said)
+    assert "Two alertd use one SQLite file" in first
+    assert "One alertd uses the database's file again" in over

@@ -70,6 +70,40 @@ def test_a_file_that_is_removed_while_it_is_in_use_comes_back_with_all_it_held_a
     assert len({event["id"] for event in hook.events.values()}) == len(hook.events)
 
 
+def test_a_file_that_is_replaced_while_it_is_in_use_is_announced_and_the_new_one_used(tmp_path: Path) -> None:
+    file, older = tmp_path / "alertd.db", tmp_path / "older.db"
+    with serving_gateway() as (gateway, server), WebhookServer() as hook:
+        gateway.step = 10_000
+        with running(env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook))) as daemon:
+            wait_for("figures", lambda: judged(daemon))
+            with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(older)) as copy:
+                source.backup(copy)
+            older.rename(file)
+            wait_for("its word", lambda: [e for e in hook.events.values() if "file was replaced" in e["reason"]])
+            wait_for("the new page", lambda: logged(daemon, "page, API and probes at ") > 1)
+            wait_for("figures anew", lambda: judged(daemon) and judged(daemon)[0]["spent"] not in {None, "0"})
+            assert daemon.get("/readyz")
+            assert not any("traceback" in line for line in daemon.lines)
+    (event,) = [e for e in hook.events.values() if "file was replaced" in e["reason"]]
+    assert (event["event"], event["severity"]) == ("source_stale", "critical")
+
+
+def test_two_daemons_on_one_file_are_announced_once_logged_by_both_and_count_right(tmp_path: Path) -> None:
+    with serving_gateway() as (gateway, server), WebhookServer() as hook:
+        gateway.step = 10_000
+        file = env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook))
+        with running(file) as first:
+            wait_for("figures", lambda: judged(first))
+            with running(file) as second:
+                for daemon in (first, second):
+                    wait_for("its warning", lambda daemon=daemon: logged(daemon, "another alertd uses"))
+                wait_for("its word", lambda: [e for e in hook.events.values() if "two alertd use" in e["reason"]])
+                assert second.get("/readyz")
+            assert logged(first, "another alertd uses") == 1
+    (event,) = [e for e in hook.events.values() if "two alertd use" in e["reason"]]
+    assert (event["event"], event["severity"]) == ("source_stale", "warning")
+
+
 def fill(filler: Path) -> None:
     """Write until there is no room."""
     with filler.open("wb", buffering=0) as full, contextlib.suppress(OSError):

@@ -241,6 +241,8 @@ class Damage(msgspec.Struct, frozen=True):
     aside: str
     lost: tuple[str, ...] = ()
     ledger: bool = True
+    #: Another file took its place: it is used as it is.
+    replaced: bool = False
 
 
 FIRST_EVALUATION: Final = Table("evaluation/first", datetime)

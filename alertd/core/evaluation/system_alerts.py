@@ -3,15 +3,18 @@
 Each is announced once, and once when it is over. To whoever is told, it is a source that went stale.
 A restored database announces nothing of what it finds, until every source that answers was read up to the present.
 
-Also what could not be evaluated, a budget or everything: once an episode, and once when it works again.
+Also a second daemon on a SQLite file; and what could not be evaluated, a budget or everything: once an episode, and
+once when it works again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
+
+import msgspec
 
 from alertd.core.evaluation.event_builder import event_id, handle_of, zone_name
 from alertd.core.evaluation.state import (
@@ -23,6 +26,7 @@ from alertd.core.evaluation.state import (
     Damage,
     Outage,
     State,
+    Table,
 )
 from alertd.core.evaluation.values import Alert, BudgetStatus, Decisions, SourceView
 from alertd.core.events import Event
@@ -64,10 +68,12 @@ def _sound_again(before: ConfigurationFaults, now: datetime) -> Alert:
     return Alert((key,), Event(event_id(key), "recovered", "info", now, reason=reason, details=details))
 
 
-def damage(at: datetime, fault: str, aside: str, lost: Sequence[str], *, ledger: bool) -> Damage:
+def damage(
+    at: datetime, fault: str, aside: str, lost: Sequence[str], *, ledger: bool = True, replaced: bool = False
+) -> Damage:
     """The record: when, what was wrong, where the old file lies, which tables are not whole, whether usage was kept."""
     named = tuple(called for table, called in _CALLED.items() if table in lost)
-    return Damage(at, fault, aside, named, ledger)
+    return Damage(at, fault, aside, named, ledger, replaced)
 
 
 def announce_damage(state: State, now: datetime) -> Decisions:
@@ -76,7 +82,11 @@ def announce_damage(state: State, now: datetime) -> Decisions:
     if left is None:
         return Decisions((), {}, ())
     key = f"database/{DAMAGE.prefix}/{left.at.isoformat()}"
-    reason = f"the database was damaged ({left.fault}) and was made anew"
+    reason = (
+        f"the database's file was replaced {left.fault}; alertd goes on with the new one"
+        if left.replaced
+        else f"the database was damaged ({left.fault}) and was made anew"
+    )
     if left.aside:
         reason += f"; the old file is {left.aside}"
     details = {
@@ -87,9 +97,47 @@ def announce_damage(state: State, now: datetime) -> Decisions:
         "aside": left.aside,
         "lost": list(left.lost),
         "ledger": left.ledger,
+        "replaced": left.replaced,
     }
     event = Event(event_id(key), "source_stale", "critical", now, reason=reason, details=details)
     return Decisions((Alert((key,), event),), DAMAGE.put(None), ())
+
+
+class OtherDaemon(msgspec.Struct, frozen=True):
+    """A second daemon on a SQLite file, which is one daemon's: since when, and when it last said so itself."""
+
+    episode: int = 0
+    since: datetime | None = None
+    seen: datetime | None = None
+
+
+OTHER_DAEMON: Final = Table("other_daemon", OtherDaemon)
+#: How often the second one says that it is there, and after what silence it counts as gone.
+_SEEN_EVERY: Final = timedelta(minutes=1)
+_GONE_AFTER: Final = timedelta(minutes=5)
+
+
+def announce_other_daemon(place: str, state: State, now: datetime, *, contended: bool) -> Decisions:
+    """What to announce where two daemons use one SQLite file; `contended`: this one is the second of them."""
+    before = OTHER_DAEMON.get(state) or OtherDaemon()
+    if contended:
+        if before.since is not None and before.seen is not None and now - before.seen < _SEEN_EVERY:
+            return Decisions((), {}, ())
+        after = OtherDaemon(before.episode + (before.since is None), before.since or now, now)
+        reason = f"two alertd use {place}; one SQLite file serves one alertd"
+        alerts = () if before.since else (_on_two_daemons(after, "source_stale", "warning", reason, now),)
+        return Decisions(alerts, OTHER_DAEMON.put(after), ())
+    if before.since is None or (before.seen is not None and now - before.seen < _GONE_AFTER):
+        return Decisions((), {}, ())
+    over = _on_two_daemons(before, "recovered", "info", f"one alertd uses {place} again", now)
+    return Decisions((over,), OTHER_DAEMON.put(OtherDaemon(before.episode)), ())
+
+
+def _on_two_daemons(record: OtherDaemon, kind: str, severity: str, reason: str, now: datetime) -> Alert:
+    key = f"database/daemons/{'two' if kind == 'source_stale' else 'one'}/{record.episode}"
+    details: dict[str, object] = {"source": "database", "since": record.since, "daemons": 2}
+    details |= {"until": now} if kind == "recovered" else {}
+    return Alert((key,), Event(event_id(key), kind, severity, now, reason=reason, details=details))
 
 
 def caught_up(state: State, behind: Collection[str], views: Mapping[str, SourceView]) -> bool:

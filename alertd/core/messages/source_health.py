@@ -23,6 +23,8 @@ def source_stale(event: Event, now: datetime) -> Said:
         return _refused(event)
     if "aside" in event.details:
         return _damaged(event)
+    if "daemons" in event.details:
+        return _two_daemons(event)
     if "failed" in event.details:
         return _not_evaluated(event, now)
     since, error = details.instant(event, "since"), clean(details.words(event, "error"))
@@ -50,6 +52,8 @@ def seeing_again(event: Event, now: datetime) -> Said:
         lasted = f" (refused for {age(until - since)})" if since is not None and until is not None else ""
         headline = (bold("The configuration is sound again"), plain(f" and in force{lasted}"))
         return headline, (), ("no action needed",)
+    if "daemons" in event.details:
+        return (bold("One alertd uses the database's file again"),), (), ("no action needed",)
     if "failed" in event.details:
         lasted = f" (it failed for {age(until - since)})" if since is not None and until is not None else ""
         return (*_evaluated(event), bold(" evaluated again"), plain(lasted)), (), ("no action needed",)
@@ -113,8 +117,24 @@ def _evaluated(event: Event) -> Line:
     return (bold("All budgets are"),) if everything else (name(event.budget), bold(" is"))
 
 
+def _two_daemons(event: Event) -> Said:
+    """Two alertd use one SQLite file"""
+    lines: tuple[Line, ...] = (
+        (plain(clean(event.reason, _FAULT_LENGTH)),),
+        (plain("Stop one of them. Two replicas need a PostgreSQL: "), code("ALERTD_DATABASE=postgresql://...")),
+        (plain("I'll post once when it is one again."),),
+    )
+    return (bold("Two alertd use one SQLite file"),), lines, ()
+
+
 def _damaged(event: Event) -> Said:
     """alertd's database was damaged and was made anew"""
+    if event.details.get("replaced"):
+        replaced: tuple[Line, ...] = (
+            (plain("What the old file held is gone with it; the new one is used as it is."),),
+            (plain("Look for what replaced it. To restore a backup, stop alertd first: "), code("alertd db restore")),
+        )
+        return (bold("alertd's database file was replaced"), plain(" while it was in use")), replaced, ()
     lost = [str(what) for what in details.rows(event, "lost")]
     lines: tuple[Line, ...] = (
         (code(clean(details.words(event, "fault"), _FAULT_LENGTH)),),
