@@ -95,7 +95,7 @@ class World:
         view = self.sources["gateway"]
         if seen:
             self.sources["gateway"] = SourceView(
-                "gateway", self.now, view.stale_after, complete_from=view.complete_from
+                "gateway", self.now, view.stale_after, interval=view.interval, complete_from=view.complete_from
             )
         decisions = self.judged()
         for alert in decisions.alerts:
@@ -113,8 +113,9 @@ class World:
         tariff = LedgerTariff(self.book, self.ledger, self.standings)
         exchange, standings = exchange_of(Rates(self.rates)), self.standings
         context = EvaluationContext(
-            self.now, tariff, exchange, self.sources, self.raised, self.commitments, self.balances, standings=standings
-        )
+            self.now, tariff, exchange, dict(self.sources), dict(self.raised), self.commitments, self.balances,
+            standings=standings,
+        )  # fmt: skip
         known = self.told, self.state, self.catching_up, self.policy, self.book, self.failing
         return Facts(self.budgets, self.ledger, context, *known)
 

@@ -18,7 +18,7 @@ from alertd.core.actions.telling import event_of_step
 from alertd.core.budgets import parse_duration
 from alertd.core.messages.spans import clean
 from alertd.loops.execute import Seen
-from alertd.ports import RevokerError, SourceError
+from alertd.loops.executor import describe
 
 HELP: Final = "list, plan, approve, refuse, restore, disown or pause what is done to keys"
 EXAMPLES: Final = (
@@ -65,7 +65,7 @@ async def _list(app: App, args: argparse.Namespace) -> int:
     for act in found.values():
         at = f"{act.since:%Y-%m-%d %H:%M}" if act.since else ""
         usage = f", usage {act.usage}" if act.usage else ""
-        print(f"{act.handle}  {act.state:<10} {at}  {act.action}: {clean(act.target)} ({clean(act.position)}){usage}")
+        print(f"{act.handle}  {act.state:<10} {at}  {act.action}: {clean(act.key_name)} ({clean(act.position)}){usage}")
         for step in steps:
             if step.act == act.id:
                 print(
@@ -79,17 +79,17 @@ async def _plan(app: App, args: argparse.Namespace) -> int:
     facts, decisions = await app.evaluation.preview()
     outcome = await app.actor.preview(Seen(facts, decisions.positions))
     proposals = [move for move in outcome.moves if move.act is not None and move.act.steps == 2]  # noqa: PLR2004 - proposed just now
-    rows = [{**move.act.to_json(), "provider": await _seen_by(app, move.act)} for move in proposals if move.act]
+    rows = [{**move.act.to_json(), "provider": await _shown_by(app, move.act)} for move in proposals if move.act]
     if args.json:
         refrained = [{"action": r.action, "position": r.position, "target": r.target, "guard": r.guard,
                       "reason": r.reason} for r in outcome.refrained]  # fmt: skip
         print(json.dumps({"would": rows, "would_not": refrained}, default=str))
         return 0
     for row in rows:
-        event, shown = row["event"], row["provider"]
+        event, shown = row["event"], ", ".join(f"{name} {value}" for name, value in row["provider"].items())
         print(f"{row['action']}: {row['what']}: {clean(row['target'])} ({clean(row['position'])}) -> {row['state']}")
         print(f"  {clean(event['reason'])}; {event['details'].get('impact', '')}")
-        print(f"  its provider says: {shown}")
+        print(f"  its provider shows: {clean(shown)}")
     for item in outcome.refrained:
         target = f": {clean(item.target)}" if item.target else ""
         print(f"not {item.action}{target} ({clean(item.position)}): {clean(item.reason)} [{item.guard}]")
@@ -98,16 +98,12 @@ async def _plan(app: App, args: argparse.Namespace) -> int:
     return 0
 
 
-async def _seen_by(app: App, act: Act) -> str:
-    revoker = app.parts.revokers[act.action]
-    if revoker.lacks:
-        return revoker.lacks
-    try:
-        observed = await revoker.read(await revoker.find(act.target))
-    except (RevokerError, SourceError) as error:
-        return str(error)
-    hangs = ", ".join(f"{name} {value}" for name, value in observed.impact.items())
-    return f"{observed.said}{'; ' + hangs if hangs else ''}"
+async def _shown_by(app: App, act: Act) -> Mapping[str, str]:
+    """What the provider shows of a key: name, id, owner, team, last use."""
+    action = app.actor.orders.actions[act.action]
+    if action.revoker.lacks:
+        return {"problem": action.revoker.lacks}
+    return await describe(act, action, app.actor.orders.secrets, app.clock.now())
 
 
 async def _approve(app: App, args: argparse.Namespace) -> int:
@@ -213,7 +209,7 @@ async def _one(app: App, handle: str) -> Act:
     known = await _acts(app)
     found = [act for act in known.values() if handle and act.id.startswith(handle.lower())]
     if len(found) != 1:
-        listed = ", ".join(f"{act.handle} ({act.state}, {act.target})" for act in known.values())
+        listed = ", ".join(f"{act.handle} ({act.state}, {clean(act.key_name)})" for act in known.values())
         problem = "several acts have a handle that begins so" if found else "no act has this handle"
         raise refusal(handle or "handle", problem, f"there are: {listed or 'none'}")
     return found[0]

@@ -11,20 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from alertd.core.actions.act import APPROVED, AT_WORK, EXECUTING, VERIFIED, Act, Step, acts
+from alertd.core.actions.confirmation import Readings, read_until
 from alertd.core.actions.consider import Move, Outcome, Scene, case_of, consider, lost_reason
 from alertd.core.actions.guards import BEGUN, Block, blocked
-from alertd.core.actions.telling import held_act
+from alertd.core.actions.telling import event_of_step, held_act, with_provider
 from alertd.core.evaluation.state import RESTORED
 from alertd.core.evaluation.values import BudgetStatus, Facts
 from alertd.core.events import Event
 from alertd.loops.action_config import Action, ActionConfig
-from alertd.loops.executor import OvertakenError, Work, stop, undo
+from alertd.loops.executor import OvertakenError, Work, changed_since, describe, stop, undo
 from alertd.ports import Clock, Revoker, RevokerError, SourceError, Store, Target
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ _TRIES: Final = 6
 _AT_ONCE: Final = 4
 _FIRST_WAIT: Final = timedelta(seconds=10)
 _LOOK_EVERY: Final = timedelta(minutes=15)
+#: A provider is asked so long about a key before a proposal says that it did not answer.
+_ASKED: Final = timedelta(seconds=10)
 _HOUR: Final = timedelta(hours=1)
 
 Notes = Mapping[str, tuple[Any, int]]
@@ -71,6 +74,8 @@ class Actor:
         self._store, self._clock, self._seen, self._wake = store, clock, seen, wake_deliver
         self._bound, self._lease = bound, lease
         self._last: Facts | None = None
+        #: What every position had spent at the evaluation before; unknown after a start.
+        self._before: Mapping[str, Readings] = {}
         self._hands = asyncio.Semaphore(_AT_ONCE)
 
     async def tick(self) -> int:
@@ -81,8 +86,11 @@ class Actor:
             return 0  # what was done to keys since the backup, or in what was lost of the database, is not known yet
         if seen is not None:
             scene = replace(self._scene(seen, notes), judged=seen.facts is not self._last)
-            for move in consider(scene).moves:
+            for move in await self._described(consider(scene).moves):
                 await self._commit(move, notes)
+            if scene.judged:
+                until = read_until(tuple(seen.facts.context.sources.values()))
+                self._before = {one.name: Readings(until, one.spent) for one in seen.positions}
             self._last = seen.facts
         notes = await self._store.memory()
         if self.orders.dry_run:
@@ -94,13 +102,34 @@ class Actor:
                 raise outcome_of_one
         return len(done)
 
+    async def _described(self, moves: Sequence[Move]) -> list[Move]:
+        """The moves; what is proposed says what its provider shows of the key, so that nobody approves a hash."""
+        return list(await asyncio.gather(*(self._with_provider(move) for move in moves)))
+
+    async def _with_provider(self, move: Move) -> Move:
+        act = move.act
+        action = self.orders.actions.get(act.action) if act is not None else None
+        if act is None or action is None or action.revoker.lacks or not move.steps or move.steps[0].what != "propose":
+            return move
+        try:
+            async with self._hands, asyncio.timeout(_ASKED.total_seconds()):
+                shown = await describe(act, action, self.orders.secrets, self._clock.now())
+        except TimeoutError:
+            shown = {"problem": f"no answer within {_ASKED.total_seconds():g} s"}
+        act, steps = with_provider(act, move.steps, shown)
+        said = event_of_step(act, steps[-1])
+        return replace(move, act=act, steps=steps, events=(said,) if said else ())
+
     async def preview(self, seen: Seen) -> Outcome:
         """What would be decided now, and why not more; nothing is written."""
         return consider(self._scene(seen, await self._store.memory()))
 
     def _scene(self, seen: Seen, notes: Notes) -> Scene:
         terms = {name: action.terms for name, action in self.orders.actions.items()}
-        return Scene(self._clock.now(), terms, seen.facts, seen.positions, _values(notes), self.orders.dry_run)
+        return Scene(
+            self._clock.now(), terms, seen.facts, seen.positions, _values(notes), self.orders.dry_run,
+            before=self._before,
+        )  # fmt: skip
 
     async def lost(self, act: Act, seen: Seen | None = None) -> str:
         """Why nothing would be done if this action were approved now; "" where its reason holds."""
@@ -125,14 +154,14 @@ class Actor:
         work = Work(act, notes[act.note][1], self.write, self._clock.now)
         try:
             if act.state == VERIFIED:
-                await self._look(work, action.revoker)
+                await self._look(work, action.revoker, self._own_changes(act, notes))
                 return
             if act.state == APPROVED:
                 if seen is None or not await self._begin(work, action, notes, seen):
                     return
             else:
                 await self._claim(work)
-            await self._carried_out(work, action)
+            await self._carried_out(work, action, self._own_changes(act, notes))
         except OvertakenError:
             log.info("act %s: another replica has it", act.handle)
 
@@ -183,13 +212,18 @@ class Actor:
         reason = "its worker did not come back" if what == "take over" else act.error
         await work.record(what, reason=reason, lease_until=now + self._lease, not_before=None)
 
-    async def _carried_out(self, work: Work, action: Action) -> None:
+    def _own_changes(self, act: Act, notes: Notes) -> frozenset[str]:
+        """When other acts of alertd changed the same key last, as its provider writes it."""
+        known = acts(_values(notes)).values()
+        return frozenset(one.changed_at for one in known if one.there == act.there and one.changed_at)
+
+    async def _carried_out(self, work: Work, action: Action, others: Collection[str]) -> None:
         try:
             async with asyncio.timeout(self._bound.total_seconds()):
                 if work.act.state == EXECUTING:
                     await stop(work, action, self.orders.secrets)
                 else:
-                    await undo(work, action.revoker)
+                    await undo(work, action.revoker, others)
         except RevokerError as error:
             await self._failed(work, error)
         except SourceError as error:
@@ -209,7 +243,7 @@ class Actor:
             "retry", reason=str(error), error=str(error), lease_until=None, not_before=now + wait, attempts=tries
         )
 
-    async def _look(self, work: Work, revoker: Revoker) -> None:
+    async def _look(self, work: Work, revoker: Revoker, others: Collection[str]) -> None:
         """Whether what was done still holds. What somebody else changed is said, not fought."""
         act, now = work.act, self._clock.now()
         try:
@@ -223,6 +257,8 @@ class Actor:
             await work.record("drift", reason=f"{act.target} was deleted by somebody else", looked=now)
         elif observed.acted is False:
             await work.record("drift", reason=f"somebody else undid it: {observed.said}", looked=now)
+        elif changed := changed_since(act, observed, others):
+            await work.record("drift", reason=changed, looked=now)
         else:
             await work.keep((), looked=now)
 

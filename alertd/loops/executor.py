@@ -6,10 +6,10 @@ undo: read -> write "send" down -> restore -> read back what was written down
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from alertd.core.actions.act import Act, Step
 from alertd.core.actions.guards import Block, Case, blocked
@@ -17,11 +17,15 @@ from alertd.core.actions.own import is_own
 from alertd.core.actions.telling import event_of_step
 from alertd.core.actions.terms import Terms
 from alertd.core.events import Event
+from alertd.core.messages.spans import clean
 from alertd.loops.action_config import Action
 from alertd.ports import Done, Observed, Revoker, RevokerError, SourceError, Target
 
 #: Writes events, steps and notes in one transaction; False where a revision was another's.
 Write = Callable[[Sequence[Event], Sequence[Step], Mapping[str, tuple[Any, int]]], Awaitable[bool]]
+
+#: So many characters of what a provider tells of a key are shown.
+_SHOWN: Final = 200
 
 
 class OvertakenError(Exception):
@@ -69,7 +73,7 @@ async def stop(work: Work, action: Action, secrets: Sequence[str]) -> None:
     revoker, act = action.revoker, work.act
     target = await revoker.find(act.target)
     own = is_own(secrets, target.id, target.hint)
-    block = _found(action.terms, work, target, own=own)
+    block = found_block(action.terms, act, target, work.now(), own=own)
     if block is not None:
         raise RevokerError(f"{act.target}: {block.reason}", permanent=True)
     observed = await revoker.read(target)
@@ -78,8 +82,9 @@ async def stop(work: Work, action: Action, secrets: Sequence[str]) -> None:
         ours = act.sent is not None
         why = "it had been carried out" if ours else f"it was so already: {observed.said}"
         await work.record(
-            "verify", why, observed.request, ours=ours, there=target.id, lease_until=None, looked=work.now()
-        )
+            "verify", why, observed.request, ours=ours, there=target.id, lease_until=None, looked=work.now(),
+            **_changed(observed),
+        )  # fmt: skip
         return
     if act.sent is not None and observed.acted is None and not revoker.lever.repeats:
         raise RevokerError("it may have been done, and its state cannot be read: look by hand", permanent=True)
@@ -102,11 +107,13 @@ async def _sent(work: Work, revoker: Revoker, target: Target) -> None:
     how = "read back" if after.acted is not None else "by its answer; its state cannot be read"
     why = f"{after.said or done.said} ({how})"
     ours = after.present or not work.act.reversible
-    await work.record("verify", why, done.request, ours=ours, lease_until=None, looked=work.now(), error="")
+    await work.record(
+        "verify", why, done.request, ours=ours, lease_until=None, looked=work.now(), error="", **_changed(after)
+    )
 
 
-async def undo(work: Work, revoker: Revoker) -> None:
-    """Write back what was read before, where the key still is as alertd left it."""
+async def undo(work: Work, revoker: Revoker, own: Collection[str] = ()) -> None:
+    """Write back what was read before, where the key still is as alertd left it. `own` are alertd's other changes."""
     act = work.act
     target = Target(act.there, act.target)
     observed = await revoker.read(target)
@@ -119,6 +126,10 @@ async def undo(work: Work, revoker: Revoker) -> None:
     if observed.acted is False and _as_before(revoker, act, observed):
         await work.record("restored", "it had been carried out", observed.request, lease_until=None)
         return
+    changed = changed_since(act, observed, own) if act.sent is None else ""
+    if changed:
+        await work.record("drift", changed, observed.request, lease_until=None)
+        return
     if act.sent is not None and observed.acted is None and not revoker.lever.repeats:
         raise RevokerError("it may have been undone, and its state cannot be read: look by hand", permanent=True)
     await work.record("send", f"{revoker.lever.undo}: {target.id}", sent=work.now())
@@ -126,7 +137,9 @@ async def undo(work: Work, revoker: Revoker) -> None:
     after = await revoker.read(target)
     if after.acted or (after.acted is None and problem is not None) or not _as_before(revoker, act, after):
         raise problem or RevokerError(f"it answered, but is not yet as it was: {after.said}")
-    await work.record("restored", f"as before: {after.said}", done.request, lease_until=None, error="")
+    await work.record(
+        "restored", f"as before: {after.said}", done.request, lease_until=None, error="", **_changed(after)
+    )
 
 
 async def _answered(work: Work, change: Awaitable[Done]) -> tuple[Done, RevokerError | None]:
@@ -149,11 +162,49 @@ def _as_before(revoker: Revoker, act: Act, after: Observed) -> bool:
     return all(after.values.get(name) == value for name, value in _observed(act).values.items())
 
 
-def _found(terms: Terms, work: Work, target: Target, *, own: bool) -> Block | None:
+def changed_since(act: Act, observed: Observed, own: Collection[str]) -> str:
+    """Who changed the key at its provider after alertd did, in words; "" where nobody did, or it does not tell."""
+    if not (act.changed_at and observed.changed_at) or observed.changed_at in {act.changed_at, *own}:
+        return ""
+    by = f" by {clean(observed.changed_by, 60)}" if observed.changed_by not in {"", act.changed_by} else ""
+    return f"its provider shows a change{by} at {clean(observed.changed_at, 40)}, after alertd's own: it stays as it is"
+
+
+def _changed(observed: Observed) -> dict[str, Any]:
+    """What the provider shows as the last change, to be kept with the act."""
+    return {"changed_at": observed.changed_at, "changed_by": observed.changed_by}
+
+
+async def describe(act: Act, action: Action, secrets: Sequence[str], now: datetime) -> dict[str, str]:
+    """What the provider shows of a key, for the person who is asked: name, id, owner, groups, last use, its state.
+
+    `problem` is why it could not be acted upon, or not be asked for.
+    """
+    try:
+        target = await action.revoker.find(act.target)
+        observed = await action.revoker.read(target)
+    except (RevokerError, SourceError) as error:
+        return {"problem": clean(str(error), _SHOWN)}
+    block = found_block(action.terms, act, target, now, own=is_own(secrets, target.id, target.hint))
+    groups = {kind: " / ".join(dict.fromkeys(reversed(values))) for kind, values in target.groups.items() if values}
+    shown = {
+        "name": target.name,
+        "id": target.id,
+        "owner": target.owner,
+        **groups,
+        "last_used": target.last_used.isoformat() if target.last_used is not None else "",
+        **observed.impact,
+        "state": observed.said,
+        "problem": block.reason if block is not None else "" if observed.present else "there is no such key any more",
+    }
+    return {name: clean(value, _SHOWN) for name, value in shown.items() if value}
+
+
+def found_block(terms: Terms, act: Act, target: Target, now: datetime, *, own: bool) -> Block | None:
     """The guards that can only be asked once the provider told which key it is."""
-    names = frozenset({work.act.target, target.id, target.name})
-    teams, belongs = frozenset(work.act.evidence.get("teams", ())), frozenset(target.teams)
-    case = Case(work.now(), terms, None, work.act.basis, names=names, own=own, teams=teams, belongs=belongs)
+    names = frozenset({act.target, target.id, target.name})
+    used_by = act.evidence.get("groups", {})
+    case = Case(now, terms, None, act.basis, names=names, own=own, used_by=used_by, belongs_to=target.groups)
     return blocked(case, "found")
 
 

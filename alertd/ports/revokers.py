@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -28,21 +28,25 @@ class Lever:
 class Target:
     """A key (project, endpoint, ...) as its provider knows it: its id, its name, and what it shows of its secret.
 
-    `teams` are the ids and names of the team that it belongs to, `owner` the user; empty where they are not known.
+    `groups` are the ids and names of what it belongs to, by kind (`team`, `project`, `workspace`); `owner` is its user.
+    Empty, or None for `last_used`, where its provider does not tell.
     """
 
     id: str
     name: str = ""
     hint: str = ""
-    teams: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     owner: str = ""
+    last_used: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
     """What was read of a target: whether it is as the lever would leave it (None: cannot be read), and how to undo it.
 
-    `values` are plain JSON values: what a restore writes back. `impact` is for the person who approves.
+    `values` are plain JSON values: what a restore writes back. `impact` is for the person who approves. `changed_at`
+    and `changed_by` are when its settings were changed last, and by whom, as the provider writes it; "" where it does
+    not tell.
     """
 
     acted: bool | None
@@ -51,6 +55,8 @@ class Observed:
     present: bool = True
     impact: Mapping[str, str] = field(default_factory=dict)
     request: str = ""
+    changed_at: str = ""
+    changed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from alertd.options import RevokerOptions, Secret, revealed
 from alertd.ports import Done, Lever, Observed, Target
 from alertd.wire.acs3 import Call, Credentials, canonical_query, signed_headers
 from alertd.wire.fields import Fields
-from alertd.wire.levers import Levers, Told, one_of_name
+from alertd.wire.levers import MOST_PAGES, Levers, Told, one_of_name
 
 _VERSION: Final = "2026-02-10"
 _PATH: Final = "/modelstudio/apikeys"
@@ -26,7 +26,6 @@ _LEVERS: Final = {
     "delete": Lever("delete this Model Studio key", "", grade="delete", reversible=False),
 }
 _SUCCESS: Final = frozenset({"", "200", "ok", "success"})
-_PAGES: Final = 100
 
 
 class Options(RevokerOptions):
@@ -59,7 +58,7 @@ class Alibaba:
     async def find(self, target: str) -> Target:
         """The key of an id or of a description that only one key has."""
         rows = await self._rows({})
-        known = [Target(row.text("apiKeyId"), row.text("description"), row.text("apiKeyValue")) for row in rows]
+        known = [_target(row) for row in rows]
         return one_of_name(self._levers, self._options, target, known)
 
     async def read(self, target: Target) -> Observed:
@@ -69,13 +68,8 @@ class Alibaba:
         if row is None:
             return Observed(acted=True, present=False, said="there is no such key any more")
         disabled = row.flag("disabled") is True
-        impact = {"workspace": row.text("workspaceName"), "made by": row.text("createdBy")}
-        return Observed(
-            disabled and self._options.lever == "disable",
-            {"disabled": disabled},
-            "disabled" if disabled else "enabled",
-            impact={name: value for name, value in impact.items() if value},
-        )
+        acted = disabled and self._options.lever == "disable"
+        return Observed(acted, {"disabled": disabled}, "disabled" if disabled else "enabled")
 
     async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Disable or delete it; a key that is gone is done."""
@@ -97,8 +91,8 @@ class Alibaba:
 
     async def _rows(self, query: dict[str, str]) -> list[Fields]:
         found: list[Fields] = []
-        following = ""
-        for _ in range(_PAGES):
+        following, asked = "", {""}
+        for _ in range(MOST_PAGES):
             page = {**query, "maxResults": "100", **({"nextToken": following} if following else {})}
             told = await self._ask("GET", "ListApiKeys", "", page)
             if not told.found:
@@ -106,8 +100,11 @@ class Alibaba:
             found += told.fields.items("apiKeys", required=False)
             following = told.fields.text("nextToken")
             if not following:
-                break
-        return found
+                return found
+            if following in asked:
+                raise self._levers.refused("its pages go in a circle: the list of keys cannot be relied upon")
+            asked.add(following)
+        raise self._levers.refused(f"more than {MOST_PAGES} pages of keys")
 
     async def _ask(self, method: str, action: str, path: str, query: dict[str, str] | None = None) -> Told:
         """A signed request; what says success false at status 200 is refused like a status."""
@@ -125,3 +122,11 @@ class Alibaba:
             throttled = code.startswith("Throttling")
             raise self._levers.refused(f"{code}: {told.fields.text('message')}", permanent=not throttled)
         return Told(told.fields, told.fields.text("requestId") or told.request, told.found)
+
+
+def _target(row: Fields) -> Target:
+    workspace = tuple(one for one in (row.text("workspaceId"), row.text("workspaceName")) if one)
+    return Target(
+        row.text("apiKeyId"), row.text("description"), row.text("apiKeyValue"),
+        {"workspace": workspace} if workspace else {}, row.text("createdBy"),
+    )  # fmt: skip

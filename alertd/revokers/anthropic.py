@@ -93,4 +93,6 @@ class Anthropic:
 
 
 def _target(row: Fields) -> Target:
-    return Target(row.text("id"), row.text("name"), row.text("partial_key_hint"))
+    workspace = row.text("workspace_id") or "default"  # the default workspace has no id; usage in it says so
+    owner = row.child("created_by").text("id")
+    return Target(row.text("id"), row.text("name"), row.text("partial_key_hint"), {"workspace": (workspace,)}, owner)

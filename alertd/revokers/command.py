@@ -19,6 +19,8 @@ from pydantic import Field
 from alertd.core.messages.spans import clean
 from alertd.options import RevokerOptions, TextList
 from alertd.ports import Done, Lever, Observed, RevokerError, Target
+from alertd.wire.fields import Fields
+from alertd.wire.levers import observed_of
 
 _KEPT: Final = 1 << 16
 _CHUNK: Final = 1 << 14
@@ -65,12 +67,7 @@ class Command:
         if not self._options.reads:
             return Observed(acted=None, said="the command is not asked for the state")
         said = _object(await self._run("read", target, {}, f"read-{target.id}", ""))
-        acted, state = said.get("acted"), said.get("state")
-        return Observed(
-            acted if isinstance(acted, bool) else None,
-            state if isinstance(state, dict) else {},
-            clean(str(said.get("said", "")), _SAID),
-        )
+        return observed_of(Fields(said, self.name), self.name)
 
     async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Run it to stop the target."""

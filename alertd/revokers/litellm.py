@@ -69,11 +69,11 @@ class LiteLLM:
             "GET", f"{self._url}/key/list", params={"key_alias": wanted, "size": "100", "page": "1"}
         )
         hashes = [one for one in listed.fields.texts("keys") if _HASH.match(one) and one != wanted]
-        if len(hashes) > _ALIKE:
+        if len(hashes) > _ALIKE or listed.fields.whole("total_pages") > 1:
             raise self._levers.refused(f"over {_ALIKE} keys look like {wanted!r}; say which in `targets`")
         known += [await self._target(one) for one in hashes]
         found = one_of_name(self._levers, self._options, target, [one for one in known if one is not None])
-        return found if target in self._options.targets else await self._with_team(found)
+        return await self._with_team(found)
 
     async def read(self, target: Target) -> Observed:
         """Whether it is blocked, its budget, and whose it is."""
@@ -83,13 +83,16 @@ class LiteLLM:
         info = told.fields.child("info")
         blocked, budget = info.flag("blocked") is True, number_text(info, "max_budget")
         had = {"max_budget": budget, "budget_duration": info.text("budget_duration") or None}
-        impact = {"team": info.text("team_id"), "user": info.text("user_id"), "spend (USD)": info.text("spend")}
+        impact = {"spend (USD)": info.text("spend")}
         return Observed(
             self._acted(info),
             had if self._options.lever == "budget" else {"blocked": blocked},
             f"{'blocked' if blocked else 'not blocked'}, {f'budget {budget} USD' if budget else 'no budget'}",
             impact={name: value for name, value in impact.items() if value},
             request=told.request,
+            # `updated_at` moves with every spend that is written; this one with the settings alone.
+            changed_at=info.text("settings_updated_at"),
+            changed_by=info.text("updated_by"),
         )
 
     async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
@@ -132,20 +135,24 @@ class LiteLLM:
             return None
         info = told.fields.child("info")
         teams = tuple(one for one in (info.text("team_id"), info.text("team_alias")) if one)
-        return Target(hashed, info.text("key_alias"), info.text("key_name"), teams, info.text("user_id"))
+        return Target(
+            hashed, info.text("key_alias"), info.text("key_name"), {"team": teams} if teams else {},
+            info.text("user_email") or info.text("user_id"), info.instant_or_none("last_active"),
+        )  # fmt: skip
 
     async def _with_team(self, found: Target) -> Target:
         """The key with its team's name beside the team's id: usage may carry either."""
-        if len(found.teams) != 1:
+        teams = found.groups.get("team", ())
+        if len(teams) != 1:
             return found
         try:
-            told = await self._levers.ask("GET", f"{self._url}/team/info", params={"team_id": found.teams[0]})
+            told = await self._levers.ask("GET", f"{self._url}/team/info", params={"team_id": teams[0]})
         except RevokerError as error:
             if not error.permanent:
                 raise
             return found  # this credential may not read teams: then only the team's id is known
         alias = told.fields.child("team_info").text("team_alias") if "team_info" in told.fields else ""
-        return replace(found, teams=(*found.teams, alias)) if alias else found
+        return replace(found, groups={"team": (*teams, alias)}) if alias else found
 
     async def _post(self, what: str, body: dict[str, Any]) -> Done:
         return (await self._levers.ask("POST", f"{self._url}/key/{what}", data=body)).done(what)

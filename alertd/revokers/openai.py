@@ -83,8 +83,7 @@ class OpenAI:
         if self._options.lever == "delete":
             if not told.found:
                 return Observed(acted=True, present=False, said="there is no such key any more", request=request)
-            impact = {"last used": told.fields.text("last_used_at")}
-            return Observed(acted=False, said="the key is there", impact=impact, request=request)
+            return Observed(acted=False, said="the key is there", request=request)
         if self._options.lever == "rate_limits":
             return await self._rates(target)
         values: dict[str, Any] = {}
@@ -161,10 +160,7 @@ class OpenAI:
 
     async def _keys(self, project: Target) -> list[Target]:
         url = f"{self._projects}/{quote(project.id, safe='')}/api_keys"
-        return [
-            Target(f"{project.id}/{row.text('id')}", row.text("name"), row.text("redacted_value"))
-            for row in await self._every(url)
-        ]
+        return [_key_of(project, row) for row in await self._every(url)]
 
     async def _every(self, url: str) -> list[Fields]:
         return await self._levers.rows(url, 100, "after")
@@ -174,6 +170,17 @@ class OpenAI:
             project, _, key = target.id.partition("/")
             return f"{self._projects}/{quote(project, safe='')}/api_keys/{quote(key, safe='')}"
         return f"{self._projects}/{quote(target.id, safe='')}/{self._options.lever}"
+
+
+def _key_of(project: Target, row: Fields) -> Target:
+    """A key, with the person or service account that owns it."""
+    owner = row.child("owner")
+    who = owner.child("user") if "user" in owner else owner.child("service_account")
+    groups = {"project": tuple(one for one in (project.id, project.name) if one)}
+    return Target(
+        f"{project.id}/{row.text('id')}", row.text("name"), row.text("redacted_value"), groups,
+        who.text("email") or who.text("name") or who.text("id"), row.instant_or_none("last_used_at"),
+    )  # fmt: skip
 
 
 def _limit(cents: int, interval: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from alertd.core.messages.figures import plural
 from alertd.options import RevokerOptions, revealed
 from alertd.ports import Done, Lever, Observed, Target
 from alertd.wire.fields import Fields
-from alertd.wire.levers import Levers, json_number, number_text, one_of_name
+from alertd.wire.levers import MOST_PAGES, Levers, json_number, number_text, one_of_name
 
 _LEVERS: Final = {
     "disable": Lever("disable this OpenRouter key", "enable this OpenRouter key"),
@@ -23,7 +23,6 @@ _LEVERS: Final = {
     "delete": Lever("delete this OpenRouter key", "", grade="delete", reversible=False),
 }
 _PAGE: Final = 100
-_PAGES: Final = 100
 
 
 class Options(RevokerOptions):
@@ -71,13 +70,14 @@ class OpenRouter:
         disabled, limit = key.flag("disabled") is True, number_text(key, "limit")
         limits = self._options.lever == "limit"
         values = {"limit": limit, "limit_reset": key.text("limit_reset") or None} if limits else {"disabled": disabled}
-        impact = {"used today (USD)": key.text("usage_daily"), "last used": key.text("last_used_at")}
+        impact = {"used today (USD)": key.text("usage_daily")}
         return Observed(
             self._acted(key),
             values,
             f"{'disabled' if disabled else 'enabled'}, {f'limit {limit} USD' if limit else 'no limit'}",
             impact={name: value for name, value in impact.items() if value},
             request=told.request,
+            changed_at=key.text("updated_at"),
         )
 
     async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
@@ -114,16 +114,26 @@ class OpenRouter:
         return same and key.text("limit_reset") == self._options.limit_reset
 
     async def _all(self) -> list[Target]:
-        found: list[Target] = []
-        for page in range(_PAGES):
+        found: dict[str, Target] = {}
+        for page in range(MOST_PAGES):
             params = {"offset": str(page * _PAGE), "include_disabled": "true"}
             if self._options.workspace_id:
                 params["workspace_id"] = self._options.workspace_id
             rows = (await self._levers.ask("GET", self._keys, params=params)).fields.items("data")
-            found += [Target(row.text("hash"), row.text("name"), row.text("label")) for row in rows]
+            new = {row.text("hash"): _target(row) for row in rows}
             if len(rows) < _PAGE:
-                break
-        return found
+                return [*found.values(), *(one for key, one in new.items() if key not in found)]
+            if not new.keys() - found.keys():
+                raise self._levers.refused("its pages go in a circle: the list of keys cannot be relied upon")
+            found = {**new, **found}
+        raise self._levers.refused(f"more than {MOST_PAGES} pages of keys")
 
     def _url(self, target: Target) -> str:
         return f"{self._keys}/{quote(target.id, safe='')}"
+
+
+def _target(row: Fields) -> Target:
+    return Target(
+        row.text("hash"), row.text("name"), row.text("label"), owner=row.text("creator_user_id"),
+        last_used=row.instant_or_none("last_used_at"),
+    )  # fmt: skip

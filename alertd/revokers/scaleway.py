@@ -68,22 +68,27 @@ class Scaleway:
         held = {told.fields.text(name) for name in _HOLDERS} | {wanted}
         if wanted == self._options.access_key or holders & held:
             raise self._levers.refused(f"{target} is a credential of alertd itself, or belongs to its holder")
-        return Target(wanted, told.fields.text("name"))
+        named = told.fields.text("name") or told.fields.text("email") or told.fields.text("description")
+        _, owner = _holder(told.fields)
+        return Target(wanted, named, owner=owner)
 
     async def read(self, target: Target) -> Observed:
         """Whom the policy is attached to, or whether the member is locked, or whether the key is there."""
         told = await self._levers.ask("GET", self._one(target.id))
         if not told.found:
             return Observed(acted=True, present=False, said="it is gone", request=told.request)
+        changed = told.fields.text("updated_at")
         if self._options.lever == "lock_user":
             locked = told.fields.flag("locked") is True
-            return Observed(locked, {"locked": locked}, "locked" if locked else "not locked", request=told.request)
+            said = "locked" if locked else "not locked"
+            return Observed(locked, {"locked": locked}, said, request=told.request, changed_at=changed)
         name, value = _holder(told.fields)
         if self._options.lever == "delete":
             return Observed(acted=False, said=f"of {name} {value}", impact={name: value}, request=told.request)
         detached = told.fields.flag("no_principal") is True
         said = "attached to nobody" if detached else f"attached to {name} {value}"
-        return Observed(detached, {name: value} if value else {}, said, request=told.request)
+        values = {name: value} if value else {}
+        return Observed(detached, values, said, request=told.request, changed_at=changed)
 
     async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Detach, lock or delete it; what is gone is done."""

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from alertd.options import RevokerOptions, revealed
 from alertd.ports import Done, Lever, Observed, Target
+from alertd.wire.fields import Fields
 from alertd.wire.levers import Levers, one_of_name
 
 _LEVERS: Final = {
@@ -91,7 +92,11 @@ class Together:
     async def _all(self) -> list[Target]:
         params = {"type": "dedicated"} if self._stops else None
         rows = (await self._levers.ask("GET", self._url, params=params)).fields.items("data")
-        return [Target(row.text("id"), row.text("name") or row.text("output_name")) for row in rows]
+        return [Target(row.text("id"), row.text("name") or row.text("output_name"), owner=_owner(row)) for row in rows]
 
     def _one(self, target: Target) -> str:
         return f"{self._url}/{quote(target.id, safe='')}"
+
+
+def _owner(row: Fields) -> str:
+    return row.text("owner") or row.text("user_id")

@@ -2,8 +2,9 @@
 
 It gets {"version": 1, "do": "act" | "restore" | "read", "action", "target", "id", "reason", "before"} and answers
 {"done": true, "said": "..."}; done false is a refusal, a 2xx without JSON counts as done. With READS it is also asked
-for the state and answers {"acted": true | false, "state": {...}, "said": "..."}; what it gives as state it gets back
-as `before` on a restore. The same Idempotency-Key comes on every try.
+for the state and answers {"acted": true | false, "state": {...}, "said": "..."}; the state is any JSON object up to
+16 kB, and comes back as `before` on a restore. It may also tell "owner", "team", "last_used", "changed_at" and
+"changed_by". The same Idempotency-Key comes on every try.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pydantic import Field
 
 from alertd.options import RevokerOptions, Secret, SecretAddress, revealed
 from alertd.ports import Done, Lever, Observed, Target
-from alertd.wire.levers import Levers, Told
+from alertd.wire.levers import Levers, Told, observed_of
 from alertd.wire.signing import signature
 
 _LIMIT: Final = 1 << 16
@@ -61,9 +62,7 @@ class Webhook:
         if not self._options.reads:
             return Observed(acted=None, said="the hook is not asked for the state")
         told = await self._post("read", target, {}, f"read-{target.id}", "")
-        state = told.fields.child("state")
-        values = {name: state.text(name) for name in state}
-        return Observed(told.fields.flag("acted"), values, told.fields.text("said"), present=told.found)
+        return observed_of(told.fields, self.name, present=told.found)
 
     async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Ask it to stop the target."""

@@ -151,7 +151,7 @@ def _entry(act: Act, steps: Sequence[Step], now: datetime) -> Markup:
             "p",
             time(act.since, f"{clock_time(act.since, UTC, now)} UTC") if act.since else None,
             element("span", words, class_="tag"),
-            element("strong", clean(f"{act.what}: {act.target}")),
+            element("strong", clean(f"{act.what}: {act.key_name}")),
         ),
         element("p", element("a", name, href=budget_path(event.budget, event.scope)),
                 f" · {clean(act.action)} · ", element("code", act.handle)),

@@ -103,6 +103,7 @@ def act_json(act: Act, steps: Sequence[Step]) -> dict[str, Any]:
         "reversible": act.reversible,
         "label": act.label,
         "target": act.target,
+        "key_name": act.key_name,
         "provider_id": act.there,
         "budget": event.budget,
         "scope": dict(event.scope),

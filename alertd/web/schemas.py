@@ -186,6 +186,7 @@ SCHEMAS: Final[dict[str, Any]] = {
         handle=_TEXT,
         action=_TEXT,
         target=_TEXT,
+        key_name=_TEXT,
         provider_id=_TEXT,
         budget=_TEXT,
         scope=ref("Scope"),

@@ -127,6 +127,14 @@ class Fields:
             raise self._wrong(name, "a list")
         return [Fields(item, f"{self.place}.{name}[{number}]") for number, item in enumerate(value)]
 
+    def instant_or_none(self, name: str) -> datetime | None:
+        """A time, or None where it is absent, null or empty."""
+        return self.instant(name) if self._values.get(name) not in (None, "") else None
+
+    def value(self, name: str) -> object:
+        """Whatever JSON has under a name; None where it is absent."""
+        return self._values.get(name)
+
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts; empty where it is absent."""
         value = self._values.get(name)

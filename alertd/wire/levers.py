@@ -6,14 +6,16 @@ passes. What a provider shows of itself is read field by field, like a bill.
 
 from __future__ import annotations
 
+import json
+import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
 from alertd.core.messages.spans import clean
 from alertd.options import RevokerOptions
-from alertd.ports import Done, RevokerError, SourceError, Target
+from alertd.ports import Done, Observed, RevokerError, SourceError, Target
 from alertd.wire.answers import Answer, HttpProblem
 from alertd.wire.fields import Fields
 from alertd.wire.http import Access, Http
@@ -27,6 +29,13 @@ _CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _REQUEST_IDS: Final = ("request-id", "x-request-id", "x-litellm-call-id", "x-acs-request-id", "cf-ray")
 _MEGABYTE: Final = 1 << 20
 _SAID: Final = 300
+_SHOWN: Final = 80
+#: What is kept of a state to write it back: so many bytes as JSON, so many objects inside one another.
+_STATE_BYTES: Final = 1 << 14
+_STATE_DEPTH: Final = 8
+_STATE_DIGITS: Final = 300
+#: So many pages of a list, at most, and no page twice.
+MOST_PAGES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,7 @@ class Levers:
             params = {"limit": str(limit), **({after: last} if last else {})}
             return (await self.ask("GET", url, params=params)).fields
 
-        return [row async for page in every_page(ask, last_id, self.name) for row in page.items("data")]
+        return [row async for page in every_page(ask, last_id, self.name, MOST_PAGES) for row in page.items("data")]
 
     async def close(self) -> None:
         """Let the connections go."""
@@ -129,15 +138,23 @@ class Levers:
 def one_of_name(levers: Levers, options: RevokerOptions, value: str, found: Iterable[Target]) -> Target:
     """The one target that carries the usage's value as the label it came from. RevokerError where that is doubtful.
 
-    TARGETS names an id (or a name) itself. Else a name is looked up as a name and an id as an id, as FOUND_BY or the
-    label's name says; a value that is one key's id and another key's name, or two keys' name, stops neither.
+    TARGETS names an id (or a name) itself, and settles whose it is. Else a name is looked up as a name and an id as an
+    id, as FOUND_BY or the label's name says; a value that is one key's id and another key's name, or two keys' name,
+    stops neither.
     """
-    wanted, known = options.targets.get(value, value), list(found)
+    wanted, known = options.targets.get(value, value), list({(one.id, one.name): one for one in found}.values())
+    target = _one_of(levers, options, value, wanted, known)
+    if clean(target.id) != target.id or {"", ".", ".."} & set(target.id.split("/")):
+        raise levers.refused(f"{wanted!r} has an id that no key can have: {target.id!r}")
+    return replace(target, groups={}) if value in options.targets else target
+
+
+def _one_of(levers: Levers, options: RevokerOptions, value: str, wanted: str, known: list[Target]) -> Target:
     by_id = [one for one in known if wanted in {one.id, one.id.partition("/")[2]}]
-    if value in options.targets and by_id:
+    if value in options.targets and len(by_id) == 1:
         return by_id[0]
     by_name = [one for one in known if one.name == wanted]
-    alike = [one for one in known if one.name.casefold() == wanted.casefold()]
+    alike = [one for one in known if _folded(one.name) == _folded(wanted)]
     others = [one for one in alike if one not in by_id]
     if by_id and others:
         raise levers.refused(
@@ -161,6 +178,53 @@ def one_of_name(levers: Levers, options: RevokerOptions, value: str, found: Iter
         ids = ", ".join(one.id for one in several[:4])
         raise levers.refused(f"{len(several)} keys are called {wanted!r} ({ids}); say which in `targets`")
     return same[0]
+
+
+def _folded(text: str) -> str:
+    """A name as people read it: letter case, spaces and invisible characters make no other name."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(character for character in plain if character.isprintable() and not character.isspace())
+
+
+def observed_of(fields: Fields, place: str, *, present: bool = True) -> Observed:
+    """The state as a hook or a command tells it, with what it tells the person who approves."""
+    told = {name: clean(fields.text(name), _SHOWN) for name in ("owner", "team", "last_used")}
+    return Observed(
+        fields.flag("acted"),
+        plain_state(fields.value("state"), f"{place}.state"),
+        clean(fields.text("said"), _SAID),
+        present=present,
+        impact={name: value for name, value in told.items() if value},
+        changed_at=fields.text("changed_at"),
+        changed_by=fields.text("changed_by"),
+    )
+
+
+def plain_state(value: object, place: str) -> dict[str, object]:
+    """What a hook or a command gives as state: any JSON object, kept as it came and bounded. SourceError otherwise."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise SourceError(f"{place} is not an object of names and values")
+    found = {str(name): _plain(one, place, 1) for name, one in value.items()}
+    if len(json.dumps(found)) > _STATE_BYTES:
+        raise SourceError(f"{place} is larger than {_STATE_BYTES:,} bytes as JSON")
+    return found
+
+
+def _plain(value: object, place: str, depth: int) -> object:
+    if depth > _STATE_DEPTH:
+        raise SourceError(f"{place} has more than {_STATE_DEPTH} objects inside one another")
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one, place, depth + 1) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one, place, depth + 1) for one in value]
+    if isinstance(value, Decimal | int) and not isinstance(value, bool):
+        value = Decimal(value)
+        if not value.is_finite() or value.adjusted() > _STATE_DIGITS:
+            raise SourceError(f"{place} has a number of more than {_STATE_DIGITS} digits")
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value
 
 
 def json_number(text: str | None) -> int | float | None:

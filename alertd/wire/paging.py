@@ -12,12 +12,12 @@ _MOST_PAGES: Final = 10_000
 
 
 async def every_page(
-    ask: Callable[[str], Awaitable[Fields]], next_of: Callable[[Fields], str], place: str
+    ask: Callable[[str], Awaitable[Fields]], next_of: Callable[[Fields], str], place: str, most: int = _MOST_PAGES
 ) -> AsyncIterator[Fields]:
     """Every page until there is no next one; `ask` gets "" at first. A page that names an earlier one: SourceError."""
     seen: set[str] = {""}
     cursor = ""
-    for _ in range(_MOST_PAGES):
+    for _ in range(most):
         page = await ask(cursor)
         yield page
         cursor = next_of(page)
@@ -26,7 +26,7 @@ async def every_page(
         if cursor in seen:
             raise SourceError(f"{place}: its pages go in a circle")
         seen.add(cursor)
-    raise SourceError(f"{place}: more than {_MOST_PAGES} pages")
+    raise SourceError(f"{place}: more than {most} pages")
 
 
 def last_id(page: Fields) -> str:

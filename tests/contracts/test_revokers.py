@@ -17,6 +17,7 @@ from alertd.core.actions.terms import Terms
 from alertd.core.events import Event
 from alertd.loops.action_config import Action, ActionConfig
 from alertd.loops.execute import Actor
+from alertd.loops.executor import describe
 from alertd.ports import Revoker
 from alertd.stores.memory import MemoryStore
 from tests.fakes import StoppedClock
@@ -319,7 +320,7 @@ async def test_a_key_is_stopped_only_where_it_carries_the_very_label_the_usage_h
     provider = Gateway()
     provider.rows = rows
     async with stopping(provider, **more) as going:
-        await going.put(replace(await going.act(), target=target, evidence={"teams": ["interns"]}))
+        await going.put(replace(await going.act(), target=target, evidence={"groups": {"team": ["interns"]}}))
         act = await going.rounds()
     assert (act.state, len(provider.written)) == (("failed", 0) if said else ("verified", 1))
     assert said in act.error
@@ -378,3 +379,207 @@ async def test_a_retry_waits_as_long_as_the_provider_asks():
         assert act.not_before == going.clock.now() + timedelta(seconds=7)
         await going.actor.tick()
         assert provider.written == []
+
+
+@pytest.mark.parametrize("make", PROVIDERS, ids=lambda make: make.__name__)
+async def test_who_approves_sees_what_the_provider_tells_of_the_key(make):
+    provider = make()
+    async with stopping(provider) as going:
+        shown = await describe(await going.act(), going.actor.orders.actions["stop"], (), going.clock.now())
+    assert {name: shown.get(name) for name in provider.tells} == provider.tells
+    assert "problem" not in shown
+    assert shown["state"]
+
+
+@pytest.mark.parametrize("make", PROVIDERS, ids=lambda make: make.__name__)
+async def test_a_key_that_could_not_be_acted_upon_says_why_before_anybody_approves(make):
+    provider = make()
+    provider.there = False
+    async with stopping(provider) as going:
+        shown = await describe(await going.act(), going.actor.orders.actions["stop"], (), going.clock.now())
+    assert shown["problem"]
+
+
+@pytest.mark.parametrize("make", [p for p in PROVIDERS if p.reversible and p.changes], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("when", ["before the next look", "after it"])
+async def test_a_later_change_by_a_person_ends_the_undo(make, when):
+    """Off for its budget, then changed by a person, for a leak say, while it stays off: alertd does not turn it on."""
+    provider = make()
+    async with stopping(provider) as going:
+        await going.rounds(2)
+        assert (await going.act()).state == "verified"
+        provider.by_people += 1
+        act = await (going.restored() if when == "before the next look" else going.rounds(2))
+        steps = await going.sound()
+    assert (act.state, len(provider.written)) == ("drifted", provider.moves)
+    assert "its provider shows a change at 2026-11-21T10:" in steps[-1].reason
+
+
+async def test_what_another_act_of_alertd_changed_is_no_change_by_a_person():
+    provider = next(p for p in PROVIDERS if p.__name__ == "LiteLLM")()
+    async with stopping(provider) as going:
+        act = await going.rounds(2)
+        provider.by_people += 1
+        other = replace(act, id="b" * 24, changed_at=provider.changed()["settings_updated_at"], ours=False)
+        assert await going.store.commit_decisions([], [], {other.note: (other.to_json(), 0)})
+        for _ in range(2):
+            await going.actor.tick()
+            going.clock.move(minutes=30)
+        notes = await going.store.memory()
+    assert notes[act.note][0]["state"] == "verified"
+
+
+async def test_the_person_is_named_where_the_provider_names_another_than_after_the_act():
+    class Named(LiteLLM):
+        def changed(self):
+            return {**super().changed(), "updated_by": "sec-team" if self.by_people else "alertd"}
+
+    provider = Named()
+    async with stopping(provider) as going:
+        await going.rounds(2)
+        provider.by_people += 1
+        await going.rounds(1)
+        steps = await going.sound()
+    assert "shows a change by sec-team at" in steps[-1].reason
+
+
+# --- lists of keys that are wrong, or made by whoever names his own key ---
+
+
+def rows_of(kind: str, keys: list[tuple[Any, Any]]) -> Any:
+    """A list of keys, as (id, name), in the form of a provider's last page."""
+    fields = {"openrouter": ("hash", "name"), "alibaba": ("apiKeyId", "description")}.get(kind, ("id", "name"))
+    rows = [dict(zip(fields, key, strict=True)) for key in keys]
+    return {"success": True, "apiKeys": rows} if kind == "alibaba" else {"data": rows, "has_more": False}
+
+
+def is_list(asked: Any) -> bool:
+    """Whether it asks for the list that holds the keys."""
+    return asked.method == "GET" and asked.path.endswith(
+        ("/api_keys", "/keys", "/apikeys", "/endpoints", "/fine-tunes")
+    )
+
+
+#: Kinds whose keys come as rows of a list, with their levers that act on one of them.
+LISTED = [
+    make for make in PROVIDERS if make.kind in BY_NAME - {"litellm"} and (make.kind != "openai" or not make.stopped)
+]
+
+
+@asynccontextmanager
+async def listing(make, reply, **more):
+    """A run before a provider whose list of keys is another."""
+
+    class Other(make):
+        def answer(self, asked):
+            return reply(asked) if is_list(asked) else super().answer(asked)
+
+    provider = Other()
+    async with stopping(provider, **more) as going:
+        yield provider, going
+
+
+#: Lists of keys in which the key of the usage cannot be told, by (id, name), and what is said.
+DOUBTFUL = {
+    "an id that is another key's name": ([("id-1", NAME), (NAME, "production")], "the name of another"),
+    "two keys of one name": ([("id-1", NAME), ("id-2", NAME)], "2 keys are called"),
+    "names that differ in case": ([("id-1", NAME), ("id-2", NAME.upper())], "2 keys are called"),
+    "names that differ in a space": ([("id-1", NAME), ("id-2", f"{NAME} ")], "2 keys are called"),
+    "names that differ in what nobody sees": ([("id-1", NAME), ("id-2", f"{NAME}\u200b")], "2 keys are called"),
+    "names that differ in a control character": ([("id-1", NAME), ("id-2", f"\x1b{NAME}")], "2 keys are called"),
+    "only a name that looks like it": ([("id-2", f"{NAME}\u200b")], "there is no key"),
+    "no key at all": ([], "there is no key"),
+    "no id": ([("", NAME)], "an id that no key can have"),
+    "an id that leads elsewhere": ([("..", NAME)], "an id that no key can have"),
+    "an id with an escape sequence": ([("\x1b]0;x\x07", NAME)], "an id that no key can have"),
+    "an id that is a list": ([([1], NAME)], "not a text"),
+    "a name that is an object": ([("id-1", {"a": 1})], "not a text"),
+    "a name that is true": ([("id-1", True)], "not a text"),
+}
+
+
+@pytest.mark.parametrize("case", DOUBTFUL)
+@pytest.mark.parametrize("make", LISTED, ids=lambda make: make.__name__)
+async def test_a_key_that_cannot_be_told_from_others_is_not_touched(make, case):
+    keys, said = DOUBTFUL[case]
+    async with listing(make, lambda _: Reply(rows_of(make.kind, keys))) as (provider, going):
+        act = await going.rounds()
+        await going.sound()
+    assert (act.state, provider.written) == ("failed", [])
+    assert said in act.error
+    assert "\x1b" not in act.error
+
+
+@pytest.mark.parametrize("make", LISTED, ids=lambda make: make.__name__)
+async def test_the_same_key_twice_in_a_list_is_one_key(make):
+    class Twice(make):
+        def answer(self, asked):
+            reply = super().answer(asked)
+            if is_list(asked):
+                name = "apiKeys" if make.kind == "alibaba" else "data"
+                reply.body[name] = reply.body[name] * 2
+            return reply
+
+    provider = Twice()
+    async with stopping(provider) as going:
+        act = await going.rounds()
+    assert (act.state, len(provider.written)) == ("verified", 1)
+
+
+@pytest.mark.parametrize("body", [[], "", "null", {"data": None}, {"data": {"id": 1}}, {"data": [1]}, {"data": ["x"]},
+                                  {"apiKeys": "x"}, {"apiKeys": [[]]}],
+                         ids=str)  # fmt: skip
+@pytest.mark.parametrize("make", LISTED, ids=lambda make: make.__name__)
+async def test_a_list_of_keys_of_another_shape_is_a_failure_that_is_said(make, body):
+    async with listing(make, lambda _: Reply(body)) as (provider, going):
+        act = await going.rounds()
+        await going.sound()
+    assert (act.state, provider.written) == ("failed", [])
+    assert act.error
+
+
+@pytest.mark.parametrize(
+    "make", [make for make in LISTED if make.kind in {"anthropic", "openai", "openrouter", "alibaba"}],
+    ids=lambda make: make.__name__,
+)  # fmt: skip
+async def test_pages_that_go_in_a_circle_end_and_touch_no_key(make):
+    def page(_):
+        keys = [(f"id-{number}", f"key-{number}") for number in range(99)] + [("id-x", NAME)]
+        more = {"has_more": True, "last_id": "id-x", "nextToken": "again"}
+        return Reply({**rows_of(make.kind, keys), **more})
+
+    async with listing(make, page) as (provider, going):
+        act = await going.rounds()
+    assert (act.state, provider.written) == ("failed", [])
+    assert "in a circle" in act.error
+
+
+@pytest.mark.parametrize(
+    ("make", "groups", "theirs"),
+    [
+        ("Anthropic", {"workspace": ["default"]}, "wrkspc_01"),
+        ("Alibaba", {"workspace": ["other"]}, "llm-1/w"),
+        ("OpenAIDelete", {"project": ["other"]}, "p/proj_1"),
+        ("LiteLLM", {"team": ["other"]}, "team-a"),
+    ],
+)
+@pytest.mark.parametrize("settled", [False, True], ids=["by name", "by TARGETS"])
+async def test_a_key_of_another_group_than_its_usage_is_not_touched_unless_targets_names_it(
+    make, groups, theirs, settled
+):
+    provider = next(one for one in PROVIDERS if one.__name__ == make)()
+    ids = {"Anthropic": "apikey_01", "Alibaba": "4711", "OpenAIDelete": "key_1", "LiteLLM": LiteLLM.hashed}
+    more = {"targets": {NAME: ids[make]}} if settled else {}
+    async with stopping(provider, **more) as going:
+        await going.put(replace(await going.act(), evidence={"groups": groups}))
+        act = await going.rounds()
+    assert (act.state, len(provider.written)) == (("verified", 1) if settled else ("failed", 0))
+    assert settled or f"{theirs}, the usage to" in act.error
+
+
+@pytest.mark.parametrize("groups", [{"workspace": ["Research", "wrkspc_01"]}, {"team": ["interns"]}, {}], ids=str)
+async def test_a_key_of_the_group_of_its_usage_or_of_an_unknown_one_is_stopped(groups):
+    provider = PROVIDERS[0]()
+    async with stopping(provider) as going:
+        await going.put(replace(await going.act(), evidence={"groups": groups}))
+        assert (await going.rounds()).state == "verified"

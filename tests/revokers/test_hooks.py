@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from alertd.ports import Observed, Revoker, RevokerError, Target
+from alertd.ports import Observed, Revoker, RevokerError, SourceError, Target
 from alertd.revokers import command, webhook
 from alertd.wire.signing import signature
 from tests.contracts.test_revokers import run
@@ -153,6 +153,84 @@ async def test_a_hook_that_is_asked_for_the_state_gets_it_back_to_restore():
     assert [json.loads(asked.body)["do"] for asked in server.asked] == [
         "read", "act", "read", "read", "restore", "read",
     ]  # fmt: skip
+
+
+#: States of every kind that JSON has.
+STATES = {
+    "off": False,
+    "count": 3,
+    "share": 0.25,
+    "note": None,
+    "plan": "pro",
+    "models": ["a", 1],
+    "limits": {"rpm": 5},
+}
+
+
+async def test_the_values_of_a_state_may_be_of_any_kind_and_come_back_as_they_were():
+    off = {"acted": False}
+    came_back: list[Any] = []
+
+    def answer(asked: Asked) -> Reply:
+        question = json.loads(asked.body)
+        if question["do"] == "read":
+            return Reply({**off, "state": {**STATES, "off": off["acted"]}})
+        off["acted"] = question["do"] == "act"
+        came_back.append(question["before"])
+        return Reply({"done": True})
+
+    with serving(answer) as server:
+        async with run("webhook", {"url": server.url, "secret": SECRET, "reads": True}) as going:
+            assert (await going.rounds(1)).state == "verified"
+            assert (await going.restored()).state == "restored"
+    assert came_back == [STATES, STATES]
+
+
+async def test_a_command_may_tell_a_state_of_any_kind_too():
+    said = json.dumps({"acted": True, "state": STATES, "said": "seen", "owner": "ana"})
+    observed = await script(f"print({said!r})", reads=True).read(TARGET)
+    assert (observed.acted, observed.values, observed.said, observed.impact) == (True, STATES, "seen", {"owner": "ana"})
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("off", "not an object"),
+        ([1], "not an object"),
+        ({"x": "y" * 20_000}, "larger than 16,384 bytes"),
+        ({"x": [[[[[[[[[1]]]]]]]]]}, "more than 8 objects inside one another"),
+        ({"n": 10**301}, "more than 300 digits"),
+    ],
+    ids=["a text", "a list", "too large", "too deep", "too long a number"],
+)
+async def test_a_state_that_cannot_be_kept_is_refused_with_its_place(state: Any, said: str):
+    with serving(lambda _: Reply({"acted": False, "state": state})) as server:
+        revoker = hook(server.url, reads=True)
+        with pytest.raises(SourceError, match=rf"stop\.state .*{said}"):
+            await revoker.read(TARGET)
+        await revoker.close()
+        async with run("webhook", {"url": server.url, "secret": SECRET, "reads": True}) as going:
+            act_now = await going.rounds()
+    assert act_now.state == "failed"
+    assert {json.loads(asked.body)["do"] for asked in server.asked} == {"read"}
+
+
+@pytest.mark.parametrize("told", [{"changed_at": "10:05", "changed_by": "sec"}, {"changed_at": "10:05"}], ids=str)
+async def test_a_hook_that_tells_who_changed_the_key_ends_the_undo_by_a_later_change(told: dict[str, str]):
+    off: dict[str, Any] = {"acted": False, "changed_at": "10:01", "changed_by": "alertd"}
+
+    def answer(asked: Asked) -> Reply:
+        what = json.loads(asked.body)["do"]
+        if what == "act":
+            off["acted"] = True
+        return Reply(off if what == "read" else {"done": True})
+
+    with serving(answer) as server:
+        async with run("webhook", {"url": server.url, "secret": SECRET, "reads": True}) as going:
+            assert (await going.rounds(1)).state == "verified"
+            off.update(told)
+            assert (await going.restored()).state == "drifted"
+    assert "restore" not in {json.loads(asked.body)["do"] for asked in server.asked}
 
 
 def test_a_hook_that_cannot_tell_who_asks_may_not_act():

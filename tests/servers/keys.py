@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 from tests.servers.billing import Asked, Reply, Server, serving
 
 NAME = "rag-indexer"
+#: When it was used last, as it is shown to people.
+USED = "2026-11-21T10:00:00+00:00"
 
 
 class Provider:
@@ -26,10 +28,15 @@ class Provider:
     options: ClassVar[dict[str, Any]] = {}
     state: dict[str, Any]
     stopped: ClassVar[dict[str, Any]]
+    #: The field that tells when the settings were changed last, where there is one.
+    changes: ClassVar[str] = ""
+    #: What it tells of a key to the person who approves.
+    tells: ClassVar[dict[str, str]] = {"name": NAME, "owner": "user_ana"}
 
     def __init__(self) -> None:
         self.state = deepcopy(self.first())
         self.there = True
+        self.by_people = 0
         self.troubles: deque[str] = deque()
         self.written: list[Asked] = []
         self.over = threading.Event()
@@ -48,6 +55,10 @@ class Provider:
 
     def answer(self, asked: Asked) -> Reply:
         raise NotImplementedError
+
+    def changed(self) -> dict[str, Any]:
+        """The field of the last change, if any: one more with every write, and with every change by a person."""
+        return {self.changes: f"2026-11-21T10:{len(self.written) + self.by_people:02}:00Z"} if self.changes else {}
 
     def write(self, asked: Asked, **values: Any) -> None:
         self.written.append(asked)
@@ -84,6 +95,7 @@ class Provider:
 
 
 class Anthropic(Provider):
+    tells: ClassVar = {"name": NAME, "owner": "user_ana", "workspace": "wrkspc_01"}
     kind, lever, stopped = "anthropic", "disable", {"status": "inactive"}
 
     def first(self) -> dict[str, Any]:
@@ -100,7 +112,8 @@ class Anthropic(Provider):
 
     def key(self) -> dict[str, Any]:
         return {"id": "apikey_01", "type": "api_key", "name": NAME, "partial_key_hint": "sk-ant-api03-R2D...igAA",
-                "workspace_id": None, "created_at": "2026-01-01T00:00:00Z", **self.state}  # fmt: skip
+                "workspace_id": "wrkspc_01", "created_by": {"id": "user_ana", "type": "user"},
+                "created_at": "2026-01-01T00:00:00Z", **self.state}  # fmt: skip
 
     def answer(self, asked: Asked) -> Reply:
         if asked.path == "/v1/organizations/api_keys":
@@ -122,6 +135,8 @@ class AnthropicArchive(Anthropic):
 
 
 class OpenRouter(Provider):
+    changes = "updated_at"
+    tells: ClassVar = {"name": NAME, "owner": "user_ana", "last_used": USED}
     kind, lever, stopped = "openrouter", "disable", {"disabled": True}
 
     def first(self) -> dict[str, Any]:
@@ -129,7 +144,8 @@ class OpenRouter(Provider):
 
     def key(self) -> dict[str, Any]:
         return {"hash": "f01d52", "label": "sk-or-v1-0e6...1c96", "name": NAME, "usage_daily": 1.25,
-                "last_used_at": "2026-11-21T10:00:00Z", **self.state}  # fmt: skip
+                "last_used_at": "2026-11-21T10:00:00Z", "creator_user_id": "user_ana", **self.changed(),
+                **self.state}  # fmt: skip
 
     def answer(self, asked: Asked) -> Reply:
         if asked.path == "/keys":
@@ -157,6 +173,8 @@ class OpenRouterDelete(OpenRouter):
 
 
 class LiteLLM(Provider):
+    changes = "settings_updated_at"
+    tells: ClassVar = {"name": NAME, "owner": "user_ana", "team": "team-a", "last_used": USED}
     kind, lever, stopped = "litellm", "block", {"blocked": True}
     hashed = "88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b"
 
@@ -174,7 +192,10 @@ class LiteLLM(Provider):
         if named != self.hashed or not self.there:
             return self.missing()
         if what == "info":
-            info = {"key_name": "sk-...abcd", "key_alias": NAME, "spend": 3.2, "team_id": "team-a", **self.state}
+            info = {"key_name": "sk-...abcd", "key_alias": NAME, "spend": 3.2, "team_id": "team-a",
+                    "user_id": "user_ana", "last_active": "2026-11-21T10:00:00Z",
+                    "updated_at": str(len(self.written)), **self.changed(),
+                    **self.state}  # fmt: skip
             return Reply({"key": self.hashed, "info": info})
         assert asked.headers["litellm-changed-by"] == "alertd"
         changes = {"block": {"blocked": True}, "unblock": {"blocked": False}, "delete": {}}
@@ -193,6 +214,7 @@ class LiteLLMDelete(LiteLLM):
 
 
 class Alibaba(Provider):
+    tells: ClassVar = {"name": NAME, "owner": "user_ana", "workspace": "w / llm-1"}
     kind, lever, stopped = "alibaba", "disable", {"disabled": 1}
     options: ClassVar = {"access_key_id": "LTAI"}
 
@@ -214,6 +236,8 @@ class Alibaba(Provider):
                 "apiKeyValue": "sk-****9f",
                 "description": NAME,
                 "workspaceName": "w",
+                "workspaceId": "llm-1",
+                "createdBy": "user_ana",
                 **self.state,
             }
             here = self.there and asked.one("apiKeyId") in {"", "4711"}
@@ -238,6 +262,7 @@ class AlibabaDelete(Alibaba):
 
 
 class OpenAI(Provider):
+    tells: ClassVar = {"name": NAME}
     kind, lever, stopped = (
         "openai",
         "spend_limit",
@@ -308,13 +333,21 @@ class OpenAIModels(OpenAI):
 
 
 class OpenAIDelete(OpenAI):
+    tells: ClassVar = {
+        "name": NAME,
+        "owner": "user_ana",
+        "project": "p / proj_1",
+        "last_used": USED,
+    }
     lever, stopped, reversible = "delete", {}, False
 
     def first(self) -> dict[str, Any]:
         return {"here": True}
 
     def inside(self, asked: Asked, rest: str) -> Reply:
-        key = {"object": "organization.project.api_key", "id": "key_1", "name": NAME, "redacted_value": "sk-proj-***bc"}
+        key = {"object": "organization.project.api_key", "id": "key_1", "name": NAME,
+               "redacted_value": "sk-proj-***bc", "last_used_at": 1795255200,
+               "owner": {"type": "user", "user": {"id": "u1", "email": "user_ana"}}}  # fmt: skip
         if rest == "api_keys":
             return Reply({"object": "list", "data": [key], "has_more": False, "last_id": "key_1"})
         if rest != "api_keys/key_1":
@@ -327,6 +360,8 @@ class OpenAIDelete(OpenAI):
 
 
 class Scaleway(Provider):
+    changes = "updated_at"
+    tells: ClassVar = {"name": "llm", "owner": "app-9"}
     kind, lever, stopped = "scaleway", "detach_policy", {"no_principal": True, "application_id": None}
     options: ClassVar = {"access_key": "SCWOWN", "targets": {NAME: "policy-1"}}
     room: ClassVar[str] = "policies/policy-1"
@@ -355,10 +390,11 @@ class Scaleway(Provider):
                 self.write(asked, no_principal=True, application_id=None)
             else:
                 self.write(asked, no_principal=None, **body)
-        return Reply({"id": "policy-1", "name": "llm", **self.state})
+        return Reply({"id": "policy-1", "name": "llm", **self.changed(), **self.state})
 
 
 class ScalewayLock(Scaleway):
+    tells: ClassVar = {"name": "a@example.com"}
     lever, stopped, room = "lock_user", {"locked": True}, "users/user-1"
     options: ClassVar = {"access_key": "SCWOWN", "targets": {NAME: "user-1"}}
 
@@ -369,10 +405,11 @@ class ScalewayLock(Scaleway):
         if asked.method == "POST":
             assert path in {"users/user-1/lock", "users/user-1/unlock"}
             self.write(asked, locked=path.endswith("/lock"))
-        return Reply({"id": "user-1", "email": "a@example.com", **self.state})
+        return Reply({"id": "user-1", "email": "a@example.com", **self.changed(), **self.state})
 
 
 class ScalewayDelete(Scaleway):
+    tells: ClassVar = {"id": "SCWX", "owner": "app-9"}
     lever, stopped, room, reversible = "delete", {}, "api-keys/SCWX", False
     options: ClassVar = {"access_key": "SCWOWN", "targets": {NAME: "SCWX"}}
 
@@ -394,7 +431,14 @@ class Together(Provider):
         return {"state": "STARTED"}
 
     def answer(self, asked: Asked) -> Reply:
-        row = {"object": "endpoint", "id": "endpoint-1", "name": NAME, "type": "dedicated", **self.state}
+        row = {
+            "object": "endpoint",
+            "id": "endpoint-1",
+            "name": NAME,
+            "type": "dedicated",
+            "owner": "user_ana",
+            **self.state,
+        }
         if asked.path == "/v1/endpoints":
             assert asked.one("type") == "dedicated"
             return Reply({"object": "list", "data": [row] if self.there else []})
@@ -412,7 +456,7 @@ class TogetherCancel(Together):
         return {"status": "running"}
 
     def answer(self, asked: Asked) -> Reply:
-        row = {"id": "ft-01", "output_name": NAME, **self.state}
+        row = {"id": "ft-01", "output_name": NAME, "user_id": "user_ana", **self.state}
         if asked.path == "/v1/fine-tunes":
             return Reply({"data": [row] if self.there else []})
         if not self.there:

@@ -1,5 +1,7 @@
 """The process that is killed while it stops keys: the real act loop over a real store, asking a real server for keys.
 
+Beside the keys that run away in an automatic budget there are keys of a budget that asks first. That budget is raised,
+and only then a person approves, without looking: their reason is gone, so they must never be written.
 It kills itself where `Death` says: before, inside (written, not committed) or after the nth transaction, before or
 after the nth request that changes a key. Time runs a hundred times as fast, so that a lease ends within a second.
 """
@@ -12,13 +14,16 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.actions.act import acts
+from alertd.core.actions.act import AWAITING, Act, acts
 from alertd.core.actions.terms import Terms
+from alertd.core.budgets import Amount
+from alertd.core.evaluation.state import RAISED, RaisedAmount
 from alertd.loops.action_config import Action, ActionConfig
 from alertd.loops.execute import Actor, Seen
 from alertd.ports import Store, StoreError
@@ -66,6 +71,11 @@ def names(count: int) -> list[str]:
     return [f"key-{number:03}" for number in range(count)]
 
 
+def names_without_reason(count: int) -> list[str]:
+    """Keys that run away in a budget that is raised before anybody approves."""
+    return [f"gone-{number:03}" for number in range(max(1, count // 3))]
+
+
 def run(task: Task, death: Death | None) -> None:
     """The life of the child: until every key is where it belongs, or it dies."""
     logging.disable(logging.CRITICAL)
@@ -79,38 +89,66 @@ async def _live(store: Store, task: Task, die: Callable[[str, str], None]) -> No
     revoker = build("stop", Options.model_validate({"url": task.provider, "token": "acting-token"}))
     _watch_writes(revoker, die)
     terms = Terms("stop", revoker.lever.what, mode="auto", who="all", max_per_hour=10**6, expiry=timedelta(days=9999))
-    orders = ActionConfig({"stop": Action(terms, revoker)})
-    seen = _seen(task.count)
+    asks = replace(terms, name="ask", mode="approve")
+    orders = ActionConfig({"stop": Action(terms, revoker), "ask": Action(asks, revoker)})
+    seen, raised = _seen(task.count)
     turn = 0
+    is_raised = False
 
     def look() -> Seen:
-        return seen[turn % len(seen)]
+        return raised if is_raised else seen[turn % len(seen)]
 
-    actor = Actor(store, FastClock(task), orders, look, bound=BOUND, lease=LEASE)
-    wanted = "restored" if task.december else "verified"
+    clock = FastClock(task)
+    actor = Actor(store, clock, orders, look, bound=BOUND, lease=LEASE)
+    wanted = {"stop": "restored" if task.december else "verified", "ask": "expired"}
+    count = task.count + len(names_without_reason(task.count))
     while True:
         turn += 1
         with contextlib.suppress(StoreError):
             await actor.tick()
-            notes = {name: value for name, (value, _) in (await store.memory()).items()}
-            if [act.state for act in acts(notes).values()] == [wanted] * task.count:
+            notes = await store.memory()
+            found = acts({name: value for name, (value, _) in notes.items()}).values()
+            if len(found) == count and all(act.state == wanted[act.action] for act in found):
                 break
+            is_raised = any(name.startswith(RAISED.prefix) for name in notes)
+            waiting = [act for act in found if act.state == AWAITING]
+            if is_raised:
+                await _approve(actor, waiting, notes, clock.now())
+            elif len(waiting) == count - task.count:
+                await _raise(store, waiting[0].position, clock.now())
         await asyncio.sleep(0.005)
     await revoker.close()
     await store.close()
 
 
-def _seen(count: int) -> list[Seen]:
-    """Two readings of the same runaway, five minutes apart."""
-    world = World(budget(thresholds=["burn_rate 2x over 1h and 5m"], actions=("stop",)), at=SUNDAY)
+async def _raise(store: Store, position: str, now: datetime) -> None:
+    amount = RaisedAmount(Decimal(10**6), "USD", "ana", now)
+    changed = {name: (value, 0) for name, value in RAISED.put(amount, position).items()}
+    await store.commit_decisions([], [], changed)
+
+
+async def _approve(actor: Actor, waiting: list[Act], notes: Mapping[str, tuple[Any, int]], now: datetime) -> None:
+    """A person who approves what has no reason any more, without looking."""
+    for act in waiting:
+        after, step = act.after("approve", now, "@ana", approved_by="@ana", expires=now + timedelta(days=9999))
+        await actor.write((), (step,), {act.note: (after.to_json(), notes[act.note][1])})
+
+
+def _seen(count: int) -> tuple[list[Seen], Seen]:
+    """Readings of the same runaway, five minutes apart, each with as much new spend; and one after the raise."""
+    asks = budget("small", thresholds=["burn_rate 2x over 1h and 5m"], actions=("ask",), where={"key": "gone-*"})
+    auto = budget(thresholds=["burn_rate 2x over 1h and 5m"], actions=("stop",), where={"key": "key-*"})
+    world = World(auto, asks, at=SUNDAY)
     found = []
-    for _ in range(3):
+    for _ in range(5):
         world.pass_time(minutes=5)
-        for name in names(count):
+        for name in (*names(count), *names_without_reason(count)):
             world.spend(4, key=name)
         world.tick()
         found.append(Seen(world.facts(), world.judged().positions))
-    return found[1:]  # the first bucket was not over when it was read
+    (small,) = [one.name for one in found[-1].positions if one.budget.name == "small"]
+    world.raised[small] = Amount(Decimal(10**6), "USD")
+    return found[1:], Seen(world.facts(), world.judged().positions)  # the first bucket was not over when it was read
 
 
 def _executioner(death: Death | None) -> Callable[[str, str], None]:

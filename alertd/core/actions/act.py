@@ -103,7 +103,8 @@ class Act:
 
     `before` is the state that was read before anything was done, `ours` whether alertd changed it; `sent` is written
     before a request leaves, so that whoever comes after a crash knows that it may have been carried out. `attempts` are
-    the tries that failed; a worker that did not come back is none.
+    the tries that failed; a worker that did not come back is none. `changed_at` and `changed_by` are what the provider
+    showed as the last change right after alertd's own, so that a later one is known for somebody else's.
     """
 
     id: str
@@ -134,6 +135,8 @@ class Act:
     ours: bool = False
     looked: datetime | None = None
     usage: str = ""
+    changed_at: str = ""
+    changed_by: str = ""
     held: str = ""
     error: str = ""
 
@@ -146,6 +149,12 @@ class Act:
     def handle(self) -> str:
         """What people type to approve, refuse or restore it."""
         return self.id[:6]
+
+    @property
+    def key_name(self) -> str:
+        """What people call the key: its name at the provider where that was asked, else the label's value."""
+        provider = self.event.get("details", {}).get("provider") or {}
+        return str(provider.get("name") or self.target)
 
     def after(
         self, what: str, at: datetime, by: str = "alertd", reason: str = "", request: str = "", **changes: Any
@@ -192,7 +201,7 @@ def open_rows(notes: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
                 "id": act.id,
                 "handle": act.handle,
                 "what": act.what,
-                "target": act.target,
+                "target": act.key_name,
                 "state": act.state,
                 "reversible": act.reversible,
                 "expires": act.expires if act.state == AWAITING else None,

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from alertd.core.actions.act import APPROVED, AWAITING, FAILED, OPEN, REHEARSED, VERIFIED, Act, Step, acts
+from alertd.core.actions.confirmation import Readings, find_jumps, is_jumpy, without_jumps
 from alertd.core.actions.guards import PAUSED, Block, Case, blocked
 from alertd.core.actions.spenders import Spender, chosen, fitting, members_of, spenders, spent_between
 from alertd.core.actions.telling import base_event, event_of_step, evidence_of, held_event
@@ -23,6 +24,7 @@ from alertd.core.evaluation.state import RAISED, Silence, State, episode_of, sil
 from alertd.core.evaluation.thresholds import is_crossed, thresholds_of
 from alertd.core.evaluation.values import BudgetStatus, Facts, SourceView
 from alertd.core.events import Event
+from alertd.core.messages.figures import number
 from alertd.core.messages.spans import clean
 
 _DAY: Final = timedelta(days=1)
@@ -41,7 +43,8 @@ _HELD: Final = "held/"
 class Scene:
     """Everything that is looked at: the facts and positions of the last evaluation, the notes as they are now.
 
-    `judged` says that the evaluation is new: only then is anything proposed.
+    `judged` says that the evaluation is new: only then is anything proposed. `before` is what each position had spent
+    at the reading before, where that is known.
     """
 
     now: datetime
@@ -51,6 +54,7 @@ class Scene:
     notes: Mapping[str, Any]
     dry_run: bool = False
     judged: bool = True
+    before: Mapping[str, Readings] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,7 @@ def _lost(scene: Scene, act: Act, position: BudgetStatus, *, begins: bool) -> It
         over = {"burn_rate": "the runaway is over", "forecast": "the forecast is below its level again"}
         yield over.get(act.basis, "the spend is below its level again")
     elif begins:
-        found = spenders(scene.facts, position, act.label, same.window, position.data_until)
+        found = spenders(scene.facts, position, act.label, same.window, position.seen_until or scene.now)
         fits = fitting(position, same.basis, same.window, scene.now)
         if all(one.name != act.target for one in chosen(found, same.basis, terms.who, fits)):
             yield "this key is not the cause any more, or the pace fits without stopping it"
@@ -199,10 +203,9 @@ def case_of(scene: Scene, terms: Terms, position: BudgetStatus | None, basis: st
     drifting: tuple[str, ...] = ()
     if position is not None:
         members = [scene.facts.ledger.series[index] for index in members_of(scene.facts, position)]
-        feeding = {row.source for row in members}
         providers = sorted({row.provider for row in members})
         drifting = tuple(one for one in providers if f"drift/{one}/{scene.now:%Y-%m}" in scene.facts.announced)
-        views = tuple(view for name, view in sorted(scene.facts.context.sources.items()) if name in feeding)
+        views = _feeding(scene, position)
     rehearsing = terms.mode_in_force(dry_run=scene.dry_run) == "dry_run"
     return Case(
         scene.now, terms, position, basis, views, scene.facts.catching_up, notes=scene.notes, rehearsing=rehearsing,
@@ -225,17 +228,19 @@ def _look(scene: Scene, position: BudgetStatus, terms: Terms, book: _Book) -> No
         if note in scene.notes:
             book.moves.append(Move(notes={note: None}))
         return
-    readings = _readings(scene.notes.get(note), trigger, position)
-    case = case_of(scene, terms, position, trigger.basis, readings=readings)
+    readings = _readings(scene, position, scene.notes.get(note), trigger)
+    jump = _jump(scene, position, terms, trigger, readings) if readings.confirmed else ""
+    case = case_of(scene, terms, position, trigger.basis, readings=readings, jump=jump)
     block = blocked(case, "scope")
-    if block is None or block.guard == "confirmed":
-        value = {"occasion": trigger.occasion, "readings": [at.isoformat() for at in readings]}
+    if block is None or block.guard in {"confirmed", "jump"}:
+        value = {"occasion": trigger.occasion, **readings.to_json()}
         if scene.notes.get(note) != value:
             book.moves.append(Move(notes={note: value}))
     if block is not None:
         _hold(scene, case, trigger, book, block=block)
         return
-    found = spenders(scene.facts, position, terms.label, trigger.window, readings[-1])
+    until = position.seen_until or scene.now
+    found = spenders(scene.facts, position, terms.label, trigger.window, until)
     fits = fitting(position, trigger.basis, trigger.window, scene.now)
     stopping = chosen(found, trigger.basis, terms.who, fits)
     for one in stopping:
@@ -261,7 +266,7 @@ def _propose(scene: Scene, scope: Case, trigger: Trigger, book: _Book, *, one: S
         return
     key = _key(terms, position, trigger, one.name)
     event = base_event(terms, position, one, key, scene.now, window=duration_text(trigger.window))
-    evidence = evidence_of(one, fits, scope.readings, trigger.threshold)
+    evidence = evidence_of(one, fits, scope.readings.increases, trigger.threshold)
     evidence["window_seconds"] = int(trigger.window.total_seconds())
     act = Act(
         id=event_id(key),
@@ -368,7 +373,7 @@ def _needed_elsewhere(scene: Scene, act: Act, terms: Terms) -> bool:
             continue
         trigger = next(_firing(position, terms, scene.notes, scene.now, unless_over=True), None)
         if trigger is not None and position.data_until is not None:
-            found = spenders(scene.facts, position, act.label, trigger.window, position.data_until)
+            found = spenders(scene.facts, position, act.label, trigger.window, position.seen_until or scene.now)
             if any(one.name == act.target and one.spent for one in found):
                 return True
     return False
@@ -398,12 +403,34 @@ def _moved(act: Act, what: str, now: datetime, reason: str, **changes: Any) -> M
     return Move(after, (step,), (said,) if said else ())
 
 
-def _readings(noted: Mapping[str, Any] | None, trigger: Trigger, position: BudgetStatus) -> tuple[datetime, ...]:
-    """The first instant up to which data showed that it stands, and the newest."""
-    until = position.data_until
-    known = noted["readings"] if noted is not None and noted["occasion"] == trigger.occasion else []
-    first = [datetime.fromisoformat(text) for text in known[:1]]
-    return tuple(first) if until is None or until in first else (*first, until)
+def _readings(scene: Scene, position: BudgetStatus, noted: Mapping[str, Any] | None, trigger: Trigger) -> Readings:
+    """The readings since the one before the threshold fired, with the newest."""
+    known = Readings({}, position.spent)
+    if noted is not None and noted["occasion"] == trigger.occasion:
+        known = Readings.from_json(noted)
+    elif position.name in scene.before:
+        known = scene.before[position.name]
+    return known.after(_feeding(scene, position), position.spent)
+
+
+def _jump(scene: Scene, position: BudgetStatus, terms: Terms, trigger: Trigger, readings: Readings) -> str:
+    """What one reading alone explains, where the threshold fires only because of it; "" where it does not."""
+    jumps = find_jumps(scene.facts, position, readings)
+    left = without_jumps(position, jumps)
+    fires = any(one.occasion == trigger.occasion for one in _firing(left, terms, scene.notes, scene.now))
+    if not jumps or (fires and (trigger.basis != "forecast" or not is_jumpy(position, jumps))):
+        return ""
+    amount = f"{number(jumps[0].amount, position.amount.unit)} {position.amount.unit}"
+    return (
+        f"one reading alone explains it: {amount} at {jumps[0].at:%H:%M} UTC, over ten times the rate of any other; "
+        "without it the threshold would not fire"
+    )
+
+
+def _feeding(scene: Scene, position: BudgetStatus) -> tuple[SourceView, ...]:
+    """The sources whose series a position is made of."""
+    feeding = {scene.facts.ledger.series[index].source for index in members_of(scene.facts, position)}
+    return tuple(view for name, view in sorted(scene.facts.context.sources.items()) if name in feeding)
 
 
 def _key(terms: Terms, position: BudgetStatus, trigger: Trigger, target: str) -> str:

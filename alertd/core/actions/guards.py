@@ -7,11 +7,13 @@ the provider has told which key it is (`found`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
+from alertd.core.actions.confirmation import Readings
 from alertd.core.actions.terms import Terms
 from alertd.core.budgets import duration_text
 from alertd.core.evaluation.values import BudgetStatus, SourceView
@@ -26,10 +28,11 @@ _HOUR: Final = timedelta(hours=1)
 class Case:
     """What a guard may look at.
 
-    `position` is None where its period or budget is gone. `readings` are the instants up to which data were complete
-    when the threshold was seen to stand; `begun` when acts began lately, of any action; `own` says that the key is
-    alertd's, `teams` whose usage it is, `belongs` whose key it is by its provider, `rehearsing` that nothing would be
-    done anyway (dry run); `drifting` names providers whose estimate was found to differ from the bill this month.
+    `position` is None where its period or budget is gone. `readings` are what was spent since the reading before the
+    threshold fired, `jump` what one of them alone explains; `begun` when acts began lately, of any action; `own` says
+    that the key is alertd's; `used_by` is whose usage it is and `belongs_to` whose key by its provider, by kind
+    (team, project, workspace); `rehearsing` says that nothing would be done anyway (dry run); `drifting` names
+    providers whose estimate was found to differ from the bill this month.
     """
 
     now: datetime
@@ -38,14 +41,15 @@ class Case:
     basis: str
     views: Sequence[SourceView] = ()
     catching_up: frozenset[str] = frozenset()
-    readings: tuple[datetime, ...] = ()
+    readings: Readings = Readings({}, Decimal(0))  # noqa: RUF009 - frozen
+    jump: str = ""
     names: frozenset[str] = frozenset()
     labels: frozenset[tuple[str, str]] = frozenset()
     notes: Mapping[str, Any] = field(default_factory=dict)
     begun: tuple[datetime, ...] = ()
     own: bool = False
-    teams: frozenset[str] = frozenset()
-    belongs: frozenset[str] = frozenset()
+    used_by: Mapping[str, Collection[str]] = field(default_factory=dict)
+    belongs_to: Mapping[str, Collection[str]] = field(default_factory=dict)
     approved_by: str = ""
     drifting: tuple[str, ...] = ()
     rehearsing: bool = False
@@ -117,7 +121,15 @@ def _priced(case: Case) -> str:
 
 
 def _confirmed(case: Case) -> str:
-    return "" if len(set(case.readings)) > 1 else "one reading only: a second one with newer data has to confirm it"
+    if case.readings.confirmed:
+        return ""
+    if len(case.readings.increases) > 1:
+        return "the readings do not confirm each other: they show new spend at rates over tenfold apart"
+    return "one reading only: a second one that shows new spend has to confirm it"
+
+
+def _jump(case: Case) -> str:
+    return case.jump
 
 
 def _last_hours(case: Case) -> str:
@@ -162,10 +174,13 @@ def _own(case: Case) -> str:
 
 
 def _team(case: Case) -> str:
-    if not case.teams or not case.belongs or case.teams & case.belongs:
-        return ""
-    theirs, used = clean("/".join(sorted(case.belongs)), 80), clean(", ".join(sorted(case.teams)), 80)
-    return f"the key belongs to team {theirs}, the usage to {used}; if it is the right one, name its id in TARGETS"
+    for kind, known in sorted(case.belongs_to.items()):
+        used = case.used_by.get(kind, ())
+        if used and known and not set(used) & set(known):
+            theirs, users = clean("/".join(sorted(known)), 80), clean(", ".join(sorted(used)), 80)
+            remedy = "if it is the right one, name its id in TARGETS"
+            return f"the key belongs to {kind} {theirs}, the usage to {users}; {remedy}"
+    return ""
 
 
 _SCOPE: Final = frozenset({"scope"})
@@ -183,11 +198,12 @@ GUARDS: Final = (
     Guard("steady", "nothing is done on data that are partial, failing or drifting", _BOTH, _steady),
     Guard("priced", "nothing is done where a part of the spend is unknown", _BOTH, _priced),
     Guard("last hours", "a period's last hours can be excluded", _BOTH, _last_hours),
-    Guard("confirmed", "two readings with different data have to agree", _SCOPE, _confirmed),
+    Guard("confirmed", "two readings have to show new spend, at rates within tenfold", _SCOPE, _confirmed),
+    Guard("jump", "nothing is done because of what one reading alone added", _SCOPE, _jump),
     Guard("named", "usage that names nobody stops nobody", _KEY, _named),
     Guard("protected", "protected keys and labels are never touched", _KEY, _protected),
     Guard("own", "alertd never stops a credential of its own", frozenset({"found"}), _own),
-    Guard("team", "a key of another team than the usage is not touched", frozenset({"found"}), _team),
+    Guard("team", "a key of another team, project or workspace is not touched", frozenset({"found"}), _team),
     Guard("rate", "at most one key an hour unless raised", frozenset({"begin"}), _rate),
 )
 

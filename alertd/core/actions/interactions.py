@@ -17,6 +17,7 @@ from alertd.core.actions.terms import Terms
 from alertd.core.evaluation.interactions import APPROVE, REFUSE, answer_for_alerts, named_by, refusal, remember
 from alertd.core.evaluation.state import Press, State
 from alertd.core.events import Event
+from alertd.core.messages.spans import clean
 
 #: A person has so long at least to see an approved act begin, where the limit of an hour makes it wait.
 BEGINS_WITHIN: Final = timedelta(hours=2)
@@ -67,5 +68,5 @@ def _answer_for_action(press: Press, state: State, now: datetime, terms: Mapping
     except CannotHappenError:
         return Answer(f"It is {act.state} already; nothing was changed.")
     event = event_of_step(after, step)
-    said = f"You {'approved' if press.what == APPROVE else 'refused'}: {act.what} {act.target}."
+    said = f"You {'approved' if press.what == APPROVE else 'refused'}: {act.what} {clean(act.key_name)}."
     return Answer(said, {after.note: after.to_json()}, (step,), (event,) if event else ())

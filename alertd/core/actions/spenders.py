@@ -7,8 +7,8 @@ those that go on spending, by what they spent in the period. Largest first, and 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -23,7 +23,12 @@ _USUAL: Final = timedelta(days=7)
 _CAUSE: Final = Decimal("0.1")
 #: Labels that tell who else uses a key.
 _SHARERS: Final = ("team", "project", "service", "user", "workspace")
-_TEAMS: Final = ("team", "team_id", "team_alias")
+#: Labels that tell whose usage it is, by what their provider may tell of a key.
+_GROUPS: Final = {
+    "team": ("team", "team_id", "team_alias"),
+    "project": ("project", "project_id", "project_name"),
+    "workspace": ("workspace", "workspace_id", "workspace_name"),
+}
 _EXACT: Final = Decimal("0.000001")
 
 
@@ -44,7 +49,7 @@ class Spender:
     last_used: datetime | None = None
     shared: tuple[str, ...] = ()
     labels: frozenset[tuple[str, str]] = frozenset()
-    teams: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def excess(self) -> Decimal:
@@ -53,9 +58,7 @@ class Spender:
 
 def spenders(facts: Facts, position: BudgetStatus, label: str, window: timedelta, end: datetime) -> list[Spender]:
     """Everybody who spent in the position's period or in the `window` before `end`, most recent spend first."""
-    budget = position.budget
-    survey = StatusEvaluator(facts.ledger, facts.context, position.period.start)
-    table = survey.costs(budget.period.zone, position.amount.unit)
+    table = cost_table(facts, position)
     groups: dict[str, list[int]] = {}
     for index in members_of(facts, position):
         groups.setdefault(facts.ledger.labels[index].get(label, ""), []).append(index)
@@ -67,12 +70,18 @@ def spenders(facts: Facts, position: BudgetStatus, label: str, window: timedelta
         Spender(
             one.name, one.spent, one.recent, one.usual, (one.recent / total if total else Decimal(0)).quantize(_EXACT),
             one.requests_hour, one.last_used, everywhere.get(one.name, ((), frozenset()))[0],
-            everywhere.get(one.name, ((), frozenset()))[1], _teams(facts, groups[one.name]),
+            everywhere.get(one.name, ((), frozenset()))[1], _groups(facts, groups[one.name]),
         )
         for one in found
         if one.spent or one.recent
     ]  # fmt: skip
     return sorted(with_share, key=lambda one: (-one.recent, one.name))
+
+
+def cost_table(facts: Facts, position: BudgetStatus) -> Costs:
+    """What every series costs in the position's unit, by the days of its zone."""
+    survey = StatusEvaluator(facts.ledger, facts.context, position.period.start)
+    return survey.costs(position.budget.period.zone, position.amount.unit)
 
 
 def members_of(facts: Facts, position: BudgetStatus) -> Sequence[int]:
@@ -119,10 +128,7 @@ def spent_between(
 ) -> Decimal:
     """What one value of a label, as (label, value), spent in [start, end), by today's prices."""
     label, name = who
-    budget = position.budget
-    table = StatusEvaluator(facts.ledger, facts.context, position.period.start).costs(
-        budget.period.zone, position.amount.unit
-    )
+    table = cost_table(facts, position)
     group = [index for index in members_of(facts, position) if facts.ledger.labels[index].get(label, "") == name]
     return _money(facts, table, group, start, end)
 
@@ -175,10 +181,11 @@ def _everywhere(facts: Facts, label: str) -> dict[str, tuple[tuple[str, ...], fr
     }
 
 
-def _teams(facts: Facts, group: Sequence[int]) -> tuple[str, ...]:
-    """In whose name these series were used, by team's name or id."""
-    rows = (facts.ledger.labels[index] for index in group)
-    return tuple(sorted({row[name] for row in rows for name in _TEAMS if row.get(name)}))
+def _groups(facts: Facts, group: Sequence[int]) -> dict[str, tuple[str, ...]]:
+    """In whose name these series were used: names and ids of teams, projects and workspaces, by kind."""
+    rows = [facts.ledger.labels[index] for index in group]
+    found = {kind: {row[name] for row in rows for name in names if row.get(name)} for kind, names in _GROUPS.items()}
+    return {kind: tuple(sorted(values)) for kind, values in found.items() if values}
 
 
 def _several(label: str, pairs: set[tuple[str, str]]) -> bool:

@@ -5,13 +5,14 @@ Which steps are told is a table: what people must answer, what was changed, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from alertd.core.actions.act import Act, Step
+from alertd.core.actions.confirmation import Increase
 from alertd.core.actions.spenders import Spender
 from alertd.core.actions.terms import Terms
 from alertd.core.evaluation.event_builder import event_id, event_of
@@ -56,27 +57,35 @@ def event_of_step(act: Act, step: Step) -> Event | None:
         "restore": f"alertd actions restore {act.handle}" if _undoable(act, state) else "",
     }
     reason = base.reason if state in _AS_PROPOSED else step.reason or base.reason
-    reason = reason[:1].upper() + reason[1:]
     key = f"action/{act.id}/{step.number}"
     return replace(
-        base, id=event_id(key), severity=severity, at=step.at, reason=reason,
+        base, id=event_id(key), severity=severity, at=step.at, reason=_sentence(reason),
         details={name: value for name, value in details.items() if value not in ("", None)},
     )  # fmt: skip
 
 
+def with_provider(act: Act, steps: Sequence[Step], shown: Mapping[str, str]) -> tuple[Act, tuple[Step, ...]]:
+    """A proposed act, and its steps, with what its provider shows of the key."""
+    event = Event.from_json(act.event)
+    details = {**event.details, "provider": dict(shown)}
+    first = replace(steps[0], evidence={**steps[0].evidence, "provider": dict(shown)})
+    return replace(act, event=replace(event, details=details).to_json()), (first, *steps[1:])
+
+
 def held_event(terms: Terms, position: BudgetStatus, key: str, now: datetime, *, target: str, reason: str) -> Event:
     """What is said once where a guard keeps an action from being proposed."""
-    details: dict[str, Any] = {"action": terms.name, "state": "held", "what": terms.what, "error": reason}
+    details: dict[str, Any] = {"action": terms.name, "state": "held", "what": terms.what}
     if target:
         details["target"] = target
-    return event_of(position, "action", "warning", f"action/held/{key}", now, details=details)
+    return event_of(position, "action", "warning", f"action/held/{key}", now, reason=reason, details=details)
 
 
 def held_act(act: Act, guard: str, reason: str, now: datetime) -> Event:
     """What is said once where a guard holds back an act that was approved."""
     base = Event.from_json(act.event)
-    details = {**base.details, "state": "held", "error": reason, "handle": act.handle}
-    return replace(base, id=event_id(f"action/{act.id}/held/{guard}"), severity="warning", at=now, details=details)
+    details = {**base.details, "state": "held", "handle": act.handle}
+    key = event_id(f"action/{act.id}/held/{guard}")
+    return replace(base, id=key, severity="warning", at=now, reason=reason, details=details)
 
 
 def base_event(terms: Terms, position: BudgetStatus, one: Spender, key: str, now: datetime, *, window: str) -> Event:
@@ -105,11 +114,11 @@ def impact(one: Spender, now: datetime) -> str:
     return ", ".join(parts)
 
 
-def evidence_of(one: Spender, fits: Decimal, readings: tuple[datetime, ...], threshold: str) -> dict[str, Any]:
+def evidence_of(one: Spender, fits: Decimal, increases: Sequence[Increase], threshold: str) -> dict[str, Any]:
     """What an act was proposed on, for the audit: plain JSON values, money as text."""
     return {
         "threshold": threshold,
-        "readings": [at.isoformat() for at in readings],
+        "readings": [one.at.isoformat() for one in increases],
         "spent": str(one.spent),
         "recent": str(one.recent),
         "usual": str(one.usual),
@@ -118,8 +127,12 @@ def evidence_of(one: Spender, fits: Decimal, readings: tuple[datetime, ...], thr
         "requests_hour": one.requests_hour,
         "last_used": one.last_used.isoformat() if one.last_used else None,
         "shared": list(one.shared),
-        "teams": list(one.teams),
+        "groups": {kind: list(values) for kind, values in one.groups.items()},
     }
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _undoable(act: Act, state: str) -> bool:

@@ -131,6 +131,13 @@ class Blocks:
             shares = np.rint(quantities * (lasts[cut] - np.maximum(starts, start)) / whole)
             np.add.at(out, series, shares.astype(np.int64))
 
+    def since(self, start: int, series: Ints) -> Buckets:
+        """The buckets of some series that begin at or after an instant, in Unix seconds; folded ones are left out."""
+        rows = [self._read(hour, block) for hour, block in sorted(self._blocks.items()) if (hour + 1) * _HOUR > start]
+        found = Buckets(*(np.concatenate([np.empty(0, np.int64), *column]) for column in zip(*rows, strict=True)))
+        kept = (found.starts >= start) & (found.widths > 0) & np.isin(found.series, series)
+        return Buckets(*(column[kept] for column in found))
+
     def newest(self, series: int) -> int | None:
         """The end of the newest bucket of one series that is not empty."""
         for hour in sorted(self._blocks, reverse=True):

@@ -136,6 +136,10 @@ class Ledger:
         """The same of one series."""
         return int(self.between(start, end)[index])
 
+    def buckets(self, indices: Sequence[int], start: float) -> Buckets:
+        """The buckets of some series that begin at or after `start` and are not folded, in no order."""
+        return self._blocks.since(int(start), np.array(indices, dtype=np.int64))
+
     def last_used(self, index: int) -> int | None:
         """The end of the newest bucket of one series that is not empty, in Unix seconds."""
         return self._blocks.newest(index)

@@ -30,10 +30,10 @@ _ACTION_STATES: Final = {
 }
 #: States in which people weigh what would stop.
 _ASKED: Final = frozenset({"proposed", "rehearsed"})
+#: So many characters of an id are shown.
+_SHORT: Final = 16
 #: States after which nobody weighs the figures on which it was proposed.
 _OVER: Final = frozenset({"refused", "expired", "restored", "drifted", "disowned"})
-#: States in which the error is what a guard said, not what a provider answered.
-_GUARDED: Final = frozenset({"held"})
 
 
 def action(event: Event, now: datetime) -> Said:
@@ -45,7 +45,9 @@ def action(event: Event, now: datetime) -> Said:
     if state_name == "verified":
         after = f"Done at {clock_time(event.at, zone_of(event), now)}."
     what, by = clean(details.words(event, "what")) or clean(details.words(event, "action")), details.words(event, "by")
-    target: Line = (bold(": "), name(details.words(event, "target"), "code")) if event.details.get("target") else ()
+    provider = details.table(event, "provider")
+    called = str(provider.get("name", "")) or details.words(event, "target")
+    target: Line = (bold(": "), name(called, "code")) if called else ()
     error, restore = clean(details.words(event, "error")), clean(details.words(event, "restore"))
     impact = clean(details.words(event, "impact")) if state_name in _ASKED else ""
     because: Line = (plain("Why: "), plain(clean(event.reason))) if event.reason else ()
@@ -53,9 +55,10 @@ def action(event: Event, now: datetime) -> Said:
     answer = _answer(event.details, event, now) if state_name == "proposed" else ()
     lines = (
         joined([answer, actor, (plain(after),) if after else ()], ". "),
-        (plain("Why: " if state_name in _GUARDED else "It answered: "), plain(error)) if error else (),
+        (plain("It answered: "), plain(error)) if error else (),
         because,
         (plain(impact[:1].upper() + impact[1:]),) if impact else (),
+        _key(provider, details.words(event, "target"), event, now) if state_name in _ASKED else (),
         _budget(event, weighed=state_name not in _OVER),
         evidence.contributors(event) if state_name not in _OVER else (),
         (plain("To undo: "), code(restore)) if restore else (),
@@ -71,6 +74,27 @@ def _budget(event: Event, *, weighed: bool) -> Line:
     if not weighed:
         return (plain("Budget "), *evidence.who(event, "plain"))
     return (*evidence.who(event, "plain"), plain(" "), *evidence.standing(event))
+
+
+def _key(provider: Mapping[str, Any], target: str, event: Event, now: datetime) -> Line:
+    """Its provider shows: rag-indexer (id 88dc28d0f030), owner ana@example.com, team search, last used 09:41"""
+    if not provider:
+        return ()
+    shown = {name: clean(str(value)) for name, value in provider.items()}
+    problem = shown.pop("problem", "")
+    called, known = shown.pop("name", ""), shown.pop("id", "")
+    short = f"{known[:_SHORT]}…" if len(known) > _SHORT else known
+    parts = [f"{called or 'no name'} (id {short})" if known else called]
+    if target not in {provider.get("name"), provider.get("id")}:
+        parts.append(f"{clean(target)[:_SHORT]} by TARGETS")
+    used = details.as_instant(shown.pop("last_used", None))
+    parts += [f"{label.replace('_', ' ')} {value}" for label, value in shown.items() if label != "state"]
+    if used is not None:
+        parts.append(f"last used {clock_time(used, zone_of(event), now)}")
+    parts.append(shown.get("state", ""))
+    told: Line = (plain("Its provider shows: "), plain(", ".join(filter(None, parts)))) if known or called else ()
+    doubt: Line = (bold("Its provider: "), plain(problem)) if problem else ()
+    return joined([told, doubt], ". ")
 
 
 def proposed(event: Event, now: datetime) -> Line:
