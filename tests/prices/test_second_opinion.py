@@ -167,6 +167,7 @@ def test_a_model_is_never_its_own_nearest(book: PriceBook) -> None:
     for name in ("meta-llama/Llama-3-8b-chat-hf", "openai/gpt-4o", "GPT-4o", "qwen/qwen3-coder:free"):
         known = {name.lower(), name.lower().rsplit("/", 1)[-1]}
         assert known.isdisjoint(one.lower() for one in book.nearest(name))
+        assert book.nearest(name) is book.nearest(name)  # the search is long, and is made once
 
 
 def test_a_known_model_without_a_price_for_a_meter_says_which(book: PriceBook) -> None:
@@ -177,3 +178,18 @@ def test_a_known_model_without_a_price_for_a_meter_says_which(book: PriceBook) -
     assert isinstance(reason, Unpriced)
     assert reason.known
     assert "has no price for training of method dpo, size >100B, type full" in reason.reason
+
+
+def test_the_table_of_an_installed_package_is_read_and_never_imported(table, tmp_path, monkeypatch) -> None:
+    package = tmp_path / "site" / "litellm"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    table.rename(package / "model_prices_and_context_window_backup.json")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    (one,) = disagreements(price_book((), "litellm"), [Line("xai", "grok-code-fast-1", "input")], DAY)
+    assert one.theirs.source.startswith("litellm")
+
+
+def test_a_package_that_is_not_installed_is_a_fault_with_a_remedy() -> None:
+    with pytest.raises(PriceFileError, match="no package litellm .* is installed here; give the path of its table"):
+        price_book((), "litellm")

@@ -15,6 +15,7 @@ from typing import Final
 
 from alertd.core.pricing.model_names import is_opaque
 from alertd.core.pricing.modifiers import normalised, of_training
+from alertd.core.pricing.pricehistory import from_entries
 from alertd.core.pricing.prices import Price, PriceBook, Unpriced
 from alertd.core.pricing.second_opinion import other_price, price_text
 from alertd.core.usage import METERS, Line, Modifiers
@@ -91,8 +92,19 @@ def _figure(book: PriceBook, line: Line, per: int, day: date) -> tuple[Price | N
         price = book.price(Line("", name, line.meter), day)
         if isinstance(price, Price) and price.amount:
             return _per(price, per), f"as {name}"
-    dearest = book.dearest(line.meter, line.provider) or book.dearest(line.meter)
+    dearest = _dearest(book, line.meter, line.provider) or _dearest(book, line.meter, "")
     return (_per(dearest, per), f"the dearest known of {line.meter}") if dearest else (None, "no figure is known")
+
+
+def _dearest(book: PriceBook, meter: str, provider: str) -> Price | None:
+    """The dearest price of a meter in any file, for a figure where nothing nearer is known."""
+    found = [
+        from_entries((entry,), layer.name, entry.provider, entry.models[0])[0]
+        for layer in book.layers
+        for entry in layer.entries
+        if entry.meter == meter and entry.amount and provider in ("", entry.provider)
+    ]
+    return max(found, key=lambda price: price.unit, default=None)
 
 
 def _per(price: Price, per: int) -> Price:

@@ -88,6 +88,7 @@ class PriceBook:
     )
     #: The second list's answers, by line and day: a name is searched for once.
     others: dict[tuple[Line, date], Price | None] = field(default_factory=dict, repr=False, compare=False)
+    _near: dict[tuple[str, int], tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     _listed: list[PriceBook] = field(default_factory=list, repr=False, compare=False)
     _rules: dict[tuple[str, str], tuple[Rule, ...]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -120,16 +121,6 @@ class PriceBook:
         price = self.price(line, day)
         names = tuple(layer.name for layer in self.layers[: self.own])
         return isinstance(price, Price) and bool(names) and price.source.startswith(names)
-
-    def dearest(self, meter: str, provider: str = "") -> Price | None:
-        """The dearest price of a meter in any file, for a figure where nothing nearer is known."""
-        found = [
-            from_entries((entry,), layer.name, entry.provider, entry.models[0])[0]
-            for layer in self.layers
-            for entry in layer.entries
-            if entry.meter == meter and entry.amount and provider in ("", entry.provider)
-        ]
-        return max(found, key=lambda price: price.unit, default=None)
 
     def tariff(self, line: Line, day: date) -> Tariff | Unpriced:
         """The price and the billing rule of a line on a day."""
@@ -200,7 +191,11 @@ class PriceBook:
 
     def nearest(self, model: str, count: int = 3) -> tuple[str, ...]:
         """The known models whose names are most like this one and are not its own; for a message about no price."""
-        written = model.strip().lower()
+        if (model, count) not in self._near:
+            self._near[model, count] = self._nearest(model.strip().lower(), count)
+        return self._near[model, count]
+
+    def _nearest(self, written: str, count: int) -> tuple[str, ...]:
         short = without_snapshot(written.rsplit("/", 1)[-1])
         names: dict[str, str] = {}
         for source in (*(layer.names() for layer in self.layers), self.price_list.names() if self.price_list else ()):
