@@ -22,7 +22,7 @@ from alertd.commands._console import Console
 from alertd.commands._records import evaluate_with, show_record
 from alertd.core.counting.pseudonyms import Pseudonyms
 from alertd.core.evaluation.budget_status import StatusEvaluator
-from alertd.core.evaluation.minimum_spend import unconvertible_minimums
+from alertd.core.evaluation.minimum_spend import silenced_budgets, unconvertible_minimums
 from alertd.core.evaluation.record import StatusRecord
 from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.faults import one_of
@@ -217,7 +217,8 @@ async def _budgets(app: App, report: Report) -> None:
     floors = unconvertible_minimums(
         facts.budgets, facts.ledger, facts.context, StatusEvaluator(facts.ledger, facts.context).costs
     )
-    report.rows.extend(("budget", name, True, f"{_WARNING}THRESHOLDS: {what}") for name, what in floors)
+    small = silenced_budgets(list(facts.budgets))
+    report.rows.extend(("budget", name, True, f"{_WARNING}THRESHOLDS: {what}") for name, what in (*floors, *small))
 
 
 def _prices(app: App) -> Iterator[tuple[str, str, bool, str]]:

@@ -8,9 +8,10 @@ from decimal import Decimal
 
 import pytest
 
+from alertd.core.budgets import Amount, Override
 from alertd.core.evaluation.budget_status import StatusEvaluator
 from alertd.core.evaluation.evaluate import evaluate
-from alertd.core.evaluation.minimum_spend import unconvertible_minimums
+from alertd.core.evaluation.minimum_spend import silenced_budgets, unconvertible_minimums
 from alertd.core.pricing.fx import Rate
 from alertd.core.pricing.source_roles import SourceRole
 from tests.world import NOVEMBER, World, budget
@@ -145,3 +146,29 @@ def test_what_an_evaluation_looked_at_goes_with_it_and_waits_for_no_search_for_c
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("amount", "own", "warned"),
+    [
+        ("500 USD", [], []),
+        ("5 USD", [], ["never fires for 5 USD, whose", "write above 0.3 USD"]),
+        (
+            "500 USD",
+            ["10 USD", "2 USD", "900 USD"],
+            ["for 2 USD, 2 amounts in all", "write above 0.12 USD"],
+        ),
+        ("1M tokens", [], []),
+    ],
+)
+def test_a_minimum_spend_that_silences_a_small_budget_is_named_with_the_amount_and_the_remedy(
+    amount: str, own: list[str], warned: list[str]
+) -> None:
+    table = {(str(count),): Override(amount=Amount.parse(text)) for count, text in enumerate(own)}
+    rule = "burn_rate 10x over 1h and 5m above 20 USD"
+    small = budget("b", amount, thresholds=["actual 80%", rule], per=("team",), table=table)
+    found = list(silenced_budgets([small]))
+    assert [name for name, _ in found] == ["b"] * bool(warned)
+    for said in warned:
+        assert said in found[0][1]
+        assert found[0][1].startswith(rule)

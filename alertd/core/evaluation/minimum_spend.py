@@ -18,6 +18,7 @@ from alertd.core.budgets import TOKENS, Amount, Budget, Threshold
 from alertd.core.evaluation.scope_columns import ScopeColumns
 from alertd.core.evaluation.values import Burn, EvaluationContext
 from alertd.core.ledger.columns import Ledger
+from alertd.core.messages.figures import round_amount_above
 from alertd.core.pricing.costing import Costs, no_rate
 from alertd.core.projection.anomaly import Unusual
 
@@ -119,6 +120,31 @@ def unconvertible_minimums(
             )
             if said:
                 yield budget.name, f"{threshold}: {said}"
+
+
+def silenced_budgets(budgets: Sequence[Budget]) -> Iterator[tuple[str, str]]:
+    """Each budget's name, and the sentence that says for which amounts a minimum keeps a threshold from ever firing.
+
+    A minimum at or above the amount is reached when the budget is used up, which another threshold says.
+    """
+    for budget in budgets:
+        rows = [(row.amount or budget.amount, row.thresholds or budget.thresholds) for row in budget.table.values()]
+        found: dict[Threshold, list[Decimal]] = {}
+        for amount, thresholds in [(budget.amount, budget.thresholds), *rows]:
+            for one in thresholds:
+                if one.floor is not None and one.floor.unit == amount.unit and one.floor.value >= amount.value:
+                    found.setdefault(one, []).append(amount.value)
+        for threshold, amounts in found.items():
+            least = min(amounts)
+            many = f", {len(amounts)} amounts in all" if len(amounts) > 1 else ""
+            lower = Amount(round_amount_above(least / 20), budget.amount.unit)
+            yield (
+                budget.name,
+                (
+                    f"{threshold}: never fires for {Amount(least, budget.amount.unit)}{many}, whose whole amount"
+                    f" is below its minimum spend; write above {lower}, or leave it if so little may wake nobody"
+                ),
+            )
 
 
 def _thresholds(budget: Budget) -> Iterator[Threshold]:

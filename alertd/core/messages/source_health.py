@@ -40,7 +40,7 @@ def source_stale(event: Event, now: datetime) -> Said:
         _unknown(event),
         (plain(f"{paused}Runaways through it are "), bold("not"), plain(" being watched.")),
         joined([evidence.to_do(event, commands=False), (plain("Look closer: "), code("alertd check"))]),
-        (plain("I'll post once when it returns, with what was missed."),),
+        (plain("One message follows when it returns, with what was spent meanwhile"),),
     )
     return (bold("Cannot see spend from "), name(details.words(event, "source"), "code"), bold(when)), lines, ()
 
