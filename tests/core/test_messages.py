@@ -84,7 +84,7 @@ def test_every_kind_has_its_headline() -> None:
                        "Nothing done yet.", "two readings, 07:58 and 08:03"]),
         ("source_stale", ["Prometheus answers 503; retrying every minute", "12 budgets unknown",
                           "research 424.50 of 500.00 USD (85 %)", "the real spend may be higher",
-                          "Thresholds and actions are paused", "not being watched", "I'll post once when it returns"]),
+                          "Thresholds and actions are paused", "not being watched", "One message follows"]),
         ("unpriced", ["gpt-6-mini (openai): input 5.2M, output 310k", "nearest known: gpt-5-mini",
                       "not priced, so not counted: gpt-6-mini 5.51M tokens"]),
     ],
