@@ -131,6 +131,18 @@ def _web(value: Secret) -> Secret:
     return value
 
 
+def _proxy(address: str | None) -> str | None:
+    """A proxy's address, which may hold a password: no error repeats it."""
+    try:
+        parts = urlsplit(address or "http://none")
+        is_sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_sound = False
+    if not is_sound:
+        raise ValueError("no address of a proxy; write it as http://proxy:3128")
+    return address
+
+
 #: A web address that is itself a secret, as webhooks are: whoever knows it may post.
 SecretAddress = Annotated[Secret, AfterValidator(_web)]
 
@@ -196,7 +208,7 @@ def _parts(annotation: Any) -> tuple[Any, ...]:
 class Connection(Options):
     """How to reach an HTTP server."""
 
-    proxy: str | None = Field(
+    proxy: Annotated[str | None, AfterValidator(_proxy)] = Field(
         None, description="Proxy for this connection, http://host:port; none is taken from the environment"
     )
     ca_file: Path | None = Field(

@@ -212,7 +212,7 @@ class _Reading:
 
     def _price_fault(self, key: str, said: str) -> None:
         problem, _, remedy = said.partition("; ")
-        self.faults.append(Fault(self.leaves["prices", key].place, problem, remedy))
+        self.faults.append(Fault(self.leaves["prices", key].place, problem, remedy or "write the path of a price list"))
 
     def _fx(self) -> dict[tuple[str, str], Decimal]:
         rates: dict[tuple[str, str], Decimal] = {}

@@ -21,7 +21,7 @@ import httpx
 from alertd.wire.answers import Answer, HttpProblem
 from alertd.wire.bodies import ACCEPTED, TooLarge, Undecodable, read_body
 from alertd.wire.secrecy import in_address, longest_first, without
-from alertd.wire.trust import trust
+from alertd.wire.trust import trust, trust_with_certificate
 
 #: httpx writes whole URLs to the log, and a webhook's URL is a secret.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -218,9 +218,7 @@ async def _body(response: httpx.Response, request: _Request, place: str) -> byte
 def _trust(access: Access) -> ssl.SSLContext:
     if access.cert_file is None:
         return trust(access.ca_file)
-    context = ssl.create_default_context(cafile=access.ca_file)
-    context.load_cert_chain(access.cert_file, access.key_file)
-    return context
+    return trust_with_certificate(access.ca_file, access.cert_file, access.key_file)
 
 
 def _upgraded(origin: httpx.URL, onward: httpx.URL) -> bool:

@@ -19,9 +19,21 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
 
     Raises OSError (ssl.SSLError) where the file cannot be read or holds no certificate.
     """
-    if ca_file is not None and not (ca_file.is_file() and ca_file.stat().st_size <= _MOST_BYTES):
-        raise OSError(errno.EINVAL, "it is no file of certificates", str(ca_file))
-    return _of_the_system() if ca_file is None else ssl.create_default_context(cafile=ca_file)
+    return _of_the_system() if ca_file is None else ssl.create_default_context(cafile=_bounded(ca_file))
+
+
+def trust_with_certificate(ca_file: Path | None, cert_file: Path, key_file: Path | None) -> ssl.SSLContext:
+    """The same, with a certificate of one's own to show. Raises OSError (ssl.SSLError)."""
+    context = ssl.create_default_context(cafile=ca_file and _bounded(ca_file))
+    context.load_cert_chain(_bounded(cert_file), key_file and _bounded(key_file))
+    return context
+
+
+def _bounded(file: Path) -> Path:
+    """The file, where it is one and not endless: OpenSSL would wait for a pipe, and read a device for ever."""
+    if not (file.is_file() and file.stat().st_size <= _MOST_BYTES):
+        raise OSError(errno.EINVAL, "it is no file of certificates", str(file))
+    return file
 
 
 @cache
