@@ -56,6 +56,8 @@ _TIERED: Final = "at least this: large requests are dearer, and their size is no
 _FREE: Final = ":free"
 #: Who sells whose models at prices of its own, for which the list has only the maker's.
 _LENT_DEARER: Final = frozenset({("azure", maker) for maker in ("deepseek", "grok", "kimi")})
+#: Whose dearer hours are those of working days; the list has hours without days.
+_WORKING_HOURS: Final = frozenset({"deepseek"})
 #: What Bedrock puts behind a name.
 _VERSION: Final = re.compile(r"(?:-20\d{6})?(?:-v\d+(?::\d+)?)?\Z")
 #: What may follow an entry's name without naming another model.
@@ -72,6 +74,7 @@ class _Found:
     note: str = ""
     assumed: str = ""
     above: int = 0
+    hourly: tuple[Decimal, ...] = ()
 
 
 class GenaiPrices:
@@ -233,7 +236,9 @@ def _stored(sold: ModelInfo, asked: Asked, day: date, variant: Mapping[str, str]
     dearest = max(hour.ceiling for hour in found)
     by_hour = dearest > usual.ceiling
     note = usual.note or ("at least this: some hours of the day are dearer" if by_hour else "")
-    return _Found(usual.amount, dearest, note, above=0 if by_hour else usual.above)
+    sizeless = by_hour and len(found) == len(hours) and all(hour.ceiling == hour.amount for hour in found)
+    hourly = tuple(hour.amount for hour in found) if sizeless else ()
+    return _Found(usual.amount, dearest, note, above=0 if by_hour else usual.above, hourly=hourly)
 
 
 def _of(prices: ModelPrice, asked: Asked) -> _Found | None:
@@ -273,6 +278,8 @@ def _priced(seller: Provider, sold: ModelInfo, asked: Asked, found: _Found, day:
         assumed=found.assumed,
         ceiling=found.ceiling if found.ceiling > found.amount else None,
         ceiling_above=found.above,
+        hourly=found.hourly,
+        weekdays_only=seller.id in _WORKING_HOURS,
     )
 
 

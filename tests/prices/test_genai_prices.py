@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from genai_prices import Usage as ListUsage
 from genai_prices import calc_price
 
+from alertd.core.pricing.bill import rate
+from alertd.core.pricing.pricefile import read_price_file
 from alertd.core.pricing.prices import Price, PriceBook, Unpriced
-from alertd.core.usage import Line
+from alertd.core.usage import Line, Usage
 
 DAY = date(2026, 11, 1)
 
@@ -214,3 +216,40 @@ def test_an_inference_profile_without_a_provider_is_bedrock_s(book: PriceBook) -
     assert isinstance(bare, Price)
     assert (bare.provider, bare.amount) == ("aws", Decimal("3.3"))
     assert bare == named
+
+
+def deepseek(*moments: str, width: timedelta = timedelta(seconds=1)) -> list[Usage]:
+    """A million tokens in and out in a window that begins at each of these instants of UTC."""
+    starts = [datetime.fromisoformat(moment).replace(tzinfo=UTC) for moment in moments]
+    meters = ("input", "output")
+    return [
+        Usage(Line("deepseek", "deepseek-v4-pro", meter), at, at + width, 1_000_000)
+        for at in starts
+        for meter in meters
+    ]
+
+
+@pytest.mark.parametrize(
+    ("moments", "dollars"),
+    [
+        pytest.param(["2026-11-20T02:00", "2026-11-20T08:00", "2026-11-20T20:00"], "13.20", id="two dear, one not"),
+        pytest.param(["2026-11-20T00:59:59"], "2.64", id="before the dear hours"),
+        pytest.param(["2026-11-20T01:00"], "5.28", id="in them"),
+        pytest.param(["2026-11-21T02:00", "2026-11-22T08:00"], "5.28", id="a Saturday and a Sunday"),
+    ],
+)
+def test_a_price_by_the_hour_is_that_of_the_hour_of_use_on_working_days(book: PriceBook, moments, dollars) -> None:
+    bill = rate(deepseek(*moments), book)
+    assert bill.totals == bill.at_most == {"USD": Decimal(dollars)}
+
+
+def test_a_window_of_several_hours_is_bounded_where_their_prices_differ(book: PriceBook) -> None:
+    bill = rate(deepseek("2026-11-20T00:00", width=timedelta(days=1)), book)
+    assert bill.totals == {"USD": Decimal("2.64")}
+    assert bill.at_most == {"USD": Decimal("5.28")}
+
+
+def test_a_contract_s_discount_is_off_every_hour_s_price(book: PriceBook) -> None:
+    own = read_price_file("own.toml", '[[discount]]\nprovider = "deepseek"\nmodel = "*"\npercent = "50"')
+    bill = rate(deepseek("2026-11-20T02:00"), PriceBook((own, *book.layers), book.price_list, own=1))
+    assert bill.totals == {"USD": Decimal("2.64")}

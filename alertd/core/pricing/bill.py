@@ -10,17 +10,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from alertd.core.pricing.pricehistory import WEEKEND
 from alertd.core.pricing.prices import Price, PriceBook, Tariff, Unpriced
 from alertd.core.pricing.rules import FreeAllowance, Rule
 from alertd.core.usage import TOKEN_METERS, Line, Modifiers, Usage
 
 #: What counts for the size of a request.
 _INPUT: Final = TOKEN_METERS - {"output", "batch_output", "training"}
+_HOUR: Final = timedelta(hours=1)
+_SATURDAY: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +111,13 @@ def rate(usage: Iterable[Usage], book: PriceBook) -> Bill:
     """The bill of any usage: each month apart in its provider's zone, the price and the rule by the day of use."""
     groups: dict[_Group, dict[Tariff, int]] = {}
     unpriced: dict[tuple[Line, Unpriced], int] = {}
-    for (line, day), quantity in _by_day(usage, book):
+    for line, day, hour, quantity in _by_day(usage, book):
         tariff = book.tariff(line, day)
         if isinstance(tariff, Unpriced):
             unpriced[line, tariff] = unpriced.get((line, tariff), 0) + quantity
             continue
+        if hour is not None:
+            tariff = replace(tariff, price=tariff.price.in_hour(hour))
         group = _Group(line.account, tariff.price.provider, day.replace(day=1), tariff.rule)
         sums = groups.setdefault(group, {})
         sums[tariff] = sums.get(tariff, 0) + quantity
@@ -122,22 +127,35 @@ def rate(usage: Iterable[Usage], book: PriceBook) -> Bill:
     )
 
 
-def _by_day(usage: Iterable[Usage], book: PriceBook) -> Iterable[tuple[tuple[Line, date], int]]:
-    """The sum of each line and day of its provider's zone: the one loop over rows, so a row costs three look-ups."""
+def _by_day(usage: Iterable[Usage], book: PriceBook) -> Iterable[tuple[Line, date, int | None, int]]:
+    """The sum of each line and day of its provider's zone: the one loop over rows, so a row costs three look-ups.
+
+    Where a price depends on the hour, and a window is in one hour, the sum of each hour of the UTC day; else None.
+    """
     days: dict[str, dict[datetime, date]] = {}
-    lines: dict[Line, tuple[ZoneInfo, dict[datetime, date], dict[date, int]]] = {}
+    lines: dict[Line, tuple[ZoneInfo, dict[datetime, date], dict[tuple[date, int | None], int], bool]] = {}
     for used in usage:
         line, start = used.line, used.start
         found = lines.get(line)
         if found is None:
             zone = ZoneInfo(book.zone_of(line))
-            found = lines[line] = (zone, days.setdefault(zone.key, {}), {})
-        zone, known, sums = found
+            found = lines[line] = (zone, days.setdefault(zone.key, {}), {}, book.is_hourly(line))
+        zone, known, sums, hourly = found
         day = known.get(start)
         if day is None:
             day = known[start] = start.astimezone(zone).date()
-        sums[day] = sums.get(day, 0) + used.quantity
-    return (((line, day), quantity) for line, (_, _, sums) in lines.items() for day, quantity in sums.items())
+        when = (day, _hour(used) if hourly else None)
+        sums[when] = sums.get(when, 0) + used.quantity
+    return ((line, *when, quantity) for line, (_, _, sums, _) in lines.items() for when, quantity in sums.items())
+
+
+def _hour(used: Usage) -> int | None:
+    """The hour of the UTC day that a window is in; None where it is in several."""
+    start = used.start.astimezone(UTC)
+    begun = start.replace(minute=0, second=0, microsecond=0)
+    if used.end > begun + _HOUR:
+        return None
+    return WEEKEND if start.weekday() >= _SATURDAY else start.hour
 
 
 def _billed(groups: Mapping[_Group, Mapping[Tariff, int]]) -> Iterable[BillLine]:

@@ -6,11 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from typing import Final
 
 from alertd.core.pricing.dated import days_of_change, in_force, is_assumed
 from alertd.core.pricing.model_names import Candidate
 from alertd.core.pricing.pricelayer import Discount, Entry, Ratio
 from alertd.core.usage import Modifiers
+
+#: In place of an hour: the day is a Saturday or a Sunday.
+WEEKEND: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,19 @@ class Price:
     assumed: str = ""
     ceiling: Decimal | None = None
     ceiling_above: int = 0
+    #: What the units cost in each hour of the UTC day, where that differs; `weekdays_only`: on Saturdays and Sundays
+    #: they cost `amount` in every hour.
+    hourly: tuple[Decimal, ...] = ()
+    weekdays_only: bool = False
+
+    def in_hour(self, hour: int) -> Price:
+        """The price in one hour of the UTC day; `WEEKEND` for any hour of a day without dearer ones."""
+        if not self.hourly:
+            return self
+        weekend = hour == WEEKEND and self.weekdays_only
+        amount = self.amount if weekend else self.hourly[max(hour, 0)]
+        said = "on a day without dearer hours" if weekend else f"in an hour at {amount.normalize():f}"
+        return replace(self, amount=amount, ceiling=None, hourly=(), note=f"the price {said}")
 
     @property
     def unit(self) -> Decimal:
@@ -108,7 +125,8 @@ def _less(prices: History, discounts: Sequence[Discount], day: date | None) -> P
 def _times(price: Price, ratio: Decimal, since: date | None, note: str) -> Price:
     ceiling = None if price.ceiling is None else price.ceiling * ratio
     said = "; ".join(part for part in (note, price.note) if part)
-    return replace(price, amount=price.amount * ratio, ceiling=ceiling, since=since, note=said)
+    hourly = tuple(amount * ratio for amount in price.hourly)
+    return replace(price, amount=price.amount * ratio, ceiling=ceiling, since=since, note=said, hourly=hourly)
 
 
 def _from_entry(entry: Entry, file: str, provider: str, model: str) -> Price:

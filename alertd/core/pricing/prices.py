@@ -122,6 +122,11 @@ class PriceBook:
         names = tuple(layer.name for layer in self.layers[: self.own])
         return isinstance(price, Price) and bool(names) and price.source.startswith(names)
 
+    def is_hourly(self, line: Line) -> bool:
+        """Whether a line ever had a price that depends on the hour of the day."""
+        history = self.history(line)
+        return not isinstance(history, Unpriced) and any(price.hourly for price in history)
+
     def tariff(self, line: Line, day: date) -> Tariff | Unpriced:
         """The price and the billing rule of a line on a day."""
         price = self.price(line, day)
