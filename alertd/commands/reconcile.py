@@ -12,7 +12,7 @@ from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._state import with_app
 from alertd.core.billing.duplicate_sources import DuplicateSources
 from alertd.core.billing.reconciled import AGREES, Reconciled, report
-from alertd.core.evaluation.health import compared
+from alertd.core.evaluation.drift import compared
 
 HELP: Final = "what was estimated beside what was billed, and why they differ"
 EXAMPLES: Final = (

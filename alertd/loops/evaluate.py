@@ -16,10 +16,10 @@ from typing import Final
 from alertd.core.addresses import page_of
 from alertd.core.budgets import Amount, Budget
 from alertd.core.evaluation import system_alerts
-from alertd.core.evaluation.budget_status import HISTORY_DAYS
 from alertd.core.evaluation.evaluate import evaluate
 from alertd.core.evaluation.forecast_calibration import widths
 from alertd.core.evaluation.keys import parse_status
+from alertd.core.evaluation.ledger_costs import HISTORY_DAYS
 from alertd.core.evaluation.record import StatusRecord, encode_records
 from alertd.core.evaluation.routing import Receiver, quiet_until, route
 from alertd.core.evaluation.state import COMMITMENTS, CORRECTION, EPISODES, RAISED, RESTORED, State

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from alertd.core.evaluation.health import comparisons
+from alertd.core.evaluation.drift import comparisons
 from alertd.core.evaluation.state import COMPARISON, State
 from alertd.core.evaluation.values import SourceView
 from alertd.core.messages.dates import age

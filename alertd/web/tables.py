@@ -12,7 +12,7 @@ from typing import Any, Final
 from alertd.core.billing.reconciled import AGREES
 from alertd.core.budgets import duration_text
 from alertd.core.charts.html import Content, Markup, element, fragment
-from alertd.core.evaluation.health import comparisons
+from alertd.core.evaluation.drift import comparisons
 from alertd.core.evaluation.state import State
 from alertd.core.evaluation.values import BudgetStatus, SourceView
 from alertd.core.messages.dates import age, clock_time

@@ -17,7 +17,7 @@ from prometheus_client.core import (
 from alertd.core.actions.act import STATES, acts
 from alertd.core.actions.guards import PAUSED
 from alertd.core.durations import Durations
-from alertd.core.evaluation.health import comparisons
+from alertd.core.evaluation.drift import comparisons
 from alertd.core.evaluation.state import State
 from alertd.web.snapshot import Snapshot
 

@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 
 from alertd.core.evaluation.budget_status import StatusEvaluator
-from alertd.core.evaluation.health import drifting, uncovered_spend
+from alertd.core.evaluation.drift import drifting
+from alertd.core.evaluation.health import uncovered_spend
 from alertd.core.evaluation.values import SourceView
 from alertd.core.messages import discrepancies
 from alertd.core.messages.spans import text_of

@@ -20,6 +20,7 @@ from alertd.core.actions.telling import base_event, event_of_step, evidence_of, 
 from alertd.core.actions.terms import GRADES, Terms
 from alertd.core.budgets import duration_text, parse_threshold
 from alertd.core.evaluation.event_builder import event_id
+from alertd.core.evaluation.keys import budget_of, monthly_key, parse_status
 from alertd.core.evaluation.state import RAISED, Silence, State, episode_of, silence_of, silences_of
 from alertd.core.evaluation.thresholds import is_crossed, thresholds_of
 from alertd.core.evaluation.values import BudgetStatus, Facts, SourceView
@@ -114,7 +115,12 @@ def consider(scene: Scene) -> Outcome:
     for position in scene.positions:
         for action in _actions(scene, position):
             _look(scene, position, action, book)
-    gone = [n for n in scene.notes if n.startswith((_TRIGGER, _HELD)) and _position_of(n) not in names]
+    gone = [
+        note
+        for note in scene.notes
+        for prefix in (_TRIGGER, _HELD)
+        if note.startswith(prefix) and str(parse_status(note.removeprefix(prefix)) or "") not in names
+    ]
     if gone and scene.positions:
         book.moves.append(Move(notes=dict.fromkeys(gone)))
     return Outcome(tuple(book.moves), tuple(book.refrained))
@@ -157,7 +163,7 @@ def lost_reason(scene: Scene, act: Act, *, begins: bool = False) -> str:
 
 
 def _lost_by_configuration(scene: Scene, act: Act) -> str:
-    budget = act.position.split("/")[0]
+    budget = budget_of(act.position)
     if act.action not in scene.terms:
         return f"the action {act.action} is not configured any more"
     if act.period_end is not None and scene.now >= act.period_end:
@@ -204,7 +210,7 @@ def case_of(scene: Scene, terms: Terms, position: BudgetStatus | None, basis: st
     if position is not None:
         members = [scene.facts.ledger.series[index] for index in members_of(scene.facts, position)]
         providers = sorted({row.provider for row in members})
-        drifting = tuple(one for one in providers if f"drift/{one}/{scene.now:%Y-%m}" in scene.facts.announced)
+        drifting = tuple(one for one in providers if monthly_key("drift", scene.now, one) in scene.facts.announced)
         views = _feeding(scene, position)
     rehearsing = terms.mode_in_force(dry_run=scene.dry_run) == "dry_run"
     return Case(
@@ -435,8 +441,3 @@ def _feeding(scene: Scene, position: BudgetStatus) -> tuple[SourceView, ...]:
 
 def _key(terms: Terms, position: BudgetStatus, trigger: Trigger, target: str) -> str:
     return f"action/{terms.name}/{position.name}/{trigger.occasion}/{target}"
-
-
-def _position_of(note: str) -> str:
-    """`budget/scope/first day` of a note's name; its parts never hold a slash."""
-    return "/".join(note.split("/")[1:4])

@@ -16,6 +16,7 @@ from typing import Final
 from alertd.core.actions.act import REHEARSED, Act
 from alertd.core.actions.spenders import spent_between
 from alertd.core.evaluation.budget_status import StatusEvaluator
+from alertd.core.evaluation.keys import budget_of
 from alertd.core.evaluation.values import BudgetStatus, Facts
 
 _SETTLES: Final = timedelta(hours=1)
@@ -42,14 +43,14 @@ def hindsight(acts: Sequence[Act], facts: Facts, since: datetime) -> list[Hindsi
     for act in acts:
         if act.state != REHEARSED or act.since is None or act.since < since:
             continue
-        budget = next((one for one in facts.budgets if one.name == act.position.split("/")[0]), None)
+        budget = next((one for one in facts.budgets if one.name == budget_of(act.position)), None)
         positions = [] if budget is None else survey.positions(budget, act.since)
         position = next((one for one in positions if one.name == act.position), None)
-        found.append(_judged(act, position, facts))
+        found.append(_assess_rehearsal(act, position, facts))
     return found
 
 
-def _judged(act: Act, position: BudgetStatus | None, facts: Facts) -> Hindsight:
+def _assess_rehearsal(act: Act, position: BudgetStatus | None, facts: Facts) -> Hindsight:
     if position is None or act.since is None or position.data_until is None:
         return Hindsight(act, "open", None, "", "its budget or its usage is gone")
     end = min(act.since + _LOOKS, position.period.end, position.data_until)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
-from alertd.core.billing.commitments import Certain, certain_money, pieces
-from alertd.core.budgets import TOKENS, Budget, Scope
-from alertd.core.deferred import Deferred
-from alertd.core.evaluation.forecast_calibration import widened
-from alertd.core.evaluation.keys import budget_scope
-from alertd.core.evaluation.scope_columns import ScopeColumns, newest_price
+from alertd.core.billing.commitments import pieces
+from alertd.core.budgets import TOKENS
+from alertd.core.evaluation.forecast_calibration import add_parts, widen_young
+from alertd.core.evaluation.forecast_inputs import Part, committed_in, parts_of, rest_of
+from alertd.core.evaluation.scope_columns import ScopeColumns, column, newest_price
 from alertd.core.evaluation.values import BudgetStatus, EvaluationContext
 from alertd.core.ledger.columns import Ledger
-from alertd.core.pricing.costing import Costs, Rate
+from alertd.core.pricing.costing import Rate
 from alertd.core.projection import (
     DAY,
-    FAN_LEVELS,
     HOUR,
     Commitment,
     Projection,
@@ -32,19 +29,15 @@ from alertd.core.projection import (
     project_by_line,
     project_many,
 )
-from alertd.core.projection.series import Floats
-from alertd.core.usage import Committed, Line
+from alertd.core.usage import Line
 
 #: Nothing is projected before so much was seen.
 _TOO_EARLY: Final = timedelta(hours=1)
+
+
 #: Under so much data a projection reads hours instead of days, and is a wide range.
 _YOUNG: Final = timedelta(days=3)
-#: What the forecast threshold holds likely by default, of a young projection.
-_YOUNG_LEVEL: Final = 0.2
-#: A silent source is projected on for so long; after that it counts as ended.
-_ENDED: Final = timedelta(days=7)
-#: Sources whose data end within this of one another are projected together.
-_TOGETHER: Final = timedelta(hours=2)
+
 
 #: What scopes of one calendar have in common: from which day their history counts, and up to when it goes.
 _Calendar = tuple[int, datetime]
@@ -71,10 +64,10 @@ class Forecaster:
         yield from self._in_parts(positions, parts)
         yield from self._whole(positions, parts)
 
-    def _parts(self, positions: Sequence[BudgetStatus]) -> dict[int, list[_Part]]:
+    def _parts(self, positions: Sequence[BudgetStatus]) -> dict[int, list[Part]]:
         """Where the sources of a position know different times: each group of sources with its own, by number."""
-        found: dict[int, list[_Part]] = {}
-        kept: dict[frozenset[str], list[_Part]] = {}
+        found: dict[int, list[Part]] = {}
+        kept: dict[frozenset[str], list[Part]] = {}
         for number, position in enumerate(positions):
             kinds = self._sheet.kinds[number]
             names = frozenset(self._ledger.kinds[kind].source for kind in kinds)
@@ -87,7 +80,7 @@ class Forecaster:
         return found
 
     def _in_parts(
-        self, positions: Sequence[BudgetStatus], parts: dict[int, list[_Part]]
+        self, positions: Sequence[BudgetStatus], parts: dict[int, list[Part]]
     ) -> Iterator[tuple[int, Projection]]:
         """Each group of sources projected from its own watermark, and the sum of them."""
         rows = [(number, part) for number, own in parts.items() for part in own]
@@ -102,7 +95,7 @@ class Forecaster:
             first = part is parts[number][0]
             spent = sheet.spent[row] + (positions[number].spent - self._sheet.spent[number] if first else 0)
             own.append(replace(positions[number], spent=spent, data_until=part.until, complete_from=part.complete_from))
-        sources = [part.names | (_rest(self._context, parts[number]) if part is parts[number][0] else frozenset())
+        sources = [part.names | (rest_of(self._context, parts[number]) if part is parts[number][0] else frozenset())
                    for number, part in rows]  # fmt: skip
         found = dict(Forecaster(ledger, self._context, sheet, sources).projected(own))
         found = {row: projection for row, projection in found.items() if not rows[row][1].ended}
@@ -111,10 +104,10 @@ class Forecaster:
             known = [projection for projection, _ in of_parts if projection is not None]
             missing = sum((float(one.spent) for projection, one in of_parts if projection is None), 0.0)
             if known:
-                yield number, added(known, missing)
+                yield number, add_parts(known, missing)
 
     def _whole(
-        self, positions: Sequence[BudgetStatus], parts: dict[int, list[_Part]]
+        self, positions: Sequence[BudgetStatus], parts: dict[int, list[Part]]
     ) -> Iterator[tuple[int, Projection]]:
         together: dict[_Calendar, list[int]] = {}
         alone: dict[int, Question] = {}
@@ -136,7 +129,7 @@ class Forecaster:
             else:
                 together.setdefault((begun, position.data_until), []).append(number)
         for (number, question), projection in zip(alone.items(), project_many(list(alone.values())), strict=True):
-            yield number, young(projection, question) if question.series.step == HOUR else projection
+            yield number, widen_young(projection, question) if question.series.step == HOUR else projection
         for (born, _), numbers in together.items():
             yield from zip(numbers, self._alike(born, numbers, positions), strict=True)
 
@@ -253,157 +246,6 @@ class Forecaster:
             for start, end, amount in pieces(one, since, seen, position.period.end):
                 found.append(Commitment(float(amount * rate), start, end, in_series=one.counted))
         return found
-
-
-class _Part(NamedTuple):
-    """Sources of a position that were read up to about the same time and are complete from the same."""
-
-    names: frozenset[str]
-    until: datetime
-    complete_from: datetime | None
-    ended: bool = False
-
-
-def parts_of(names: frozenset[str], context: EvaluationContext, start: datetime, end: datetime) -> list[_Part]:
-    """The sources by what they know, the newest first; one group where they know the same."""
-    groups: list[_Part] = []
-    views = [view for name in names if (view := context.sources.get(name)) is not None and view.until is not None]
-    for view in sorted(views, key=lambda one: (-(one.until or end).timestamp(), one.name)):
-        until = min(view.until or end, end)
-        complete = view.complete_from if view.complete_from is not None and view.complete_from > start else None
-        ended = view.stale(context.now) and context.now - until > _ENDED
-        for place, part in enumerate(groups):
-            if ended == part.ended and part.until - until <= _TOGETHER and part.complete_from == complete:
-                groups[place] = _Part(part.names | {view.name}, min(part.until, until), complete, ended)
-                break
-        else:
-            groups.append(_Part(frozenset({view.name}), until, complete, ended))
-    return groups
-
-
-def _rest(context: EvaluationContext, parts: Sequence[_Part]) -> frozenset[str]:
-    """The sources of commitments that are in no part."""
-    return frozenset(source for source, _ in context.commitments) - frozenset().union(*(part.names for part in parts))
-
-
-def young(projection: Projection, question: Question) -> Projection:
-    """A projection of less than three days, as wide as so little history is: from what it holds likely to the run rate.
-
-    The runs that end lowest stay; the higher one ends, the more of the way to the run rate it is drawn.
-    """
-    series, spent = question.series, projection.spent
-    seen = (projection.seen_until - series.start).total_seconds()
-    left = max(0.0, (question.period_end - projection.seen_until).total_seconds())
-    committed = sum(one.amount for one in question.commitments)
-    rate = float(series.values.sum()) / max(seen, HOUR.total_seconds())
-    rest = projection.quantile(0.5) - spent
-    if committed or rest <= 0 or rate <= 0 or not left:
-        return projection
-    ratio = rate * left / rest
-    drawn = (
-        np.linspace(0.0, 1.0, projection.totals.size) if ratio > 1 else np.linspace(1.0, 0.0, projection.totals.size)
-    )
-    totals = np.sort(spent + (projection.totals - spent) * ratio**drawn)
-    levels = np.array(FAN_LEVELS) if ratio > 1 else 1.0 - np.array(FAN_LEVELS)
-    wide = replace(
-        projection,
-        totals=totals,
-        fans=Deferred(lambda: np.maximum.accumulate(spent + (projection.fan - spent) * ratio**levels, axis=1)),
-        method=f"{projection.method}, rough",
-    )
-    return replace(wide, alert_level=max(spent, wide.quantile(_YOUNG_LEVEL)))
-
-
-def added(projections: Sequence[Projection], more: float = 0.0) -> Projection:
-    """The sum of what parts may cost, each from its own watermark, as if what is high in one is high in all.
-
-    `more` was spent in parts of which nothing is projected. Its calendar is that of the newest part.
-    """
-    if len(projections) == 1 and not more:
-        return projections[0]
-    newest = max(projections, key=lambda one: one.seen_until)
-    size = max(one.totals.size for one in projections)
-    at = np.linspace(0.0, 1.0, size)
-    totals = sum(np.interp(at, np.linspace(0.0, 1.0, one.totals.size), one.totals) for one in projections) + more
-
-    def fan() -> Floats:
-        instants = [when.timestamp() for when in newest.instants]
-        rows = newest.fan + more
-        for one in projections:
-            if one is not newest:
-                own = [when.timestamp() for when in one.instants]
-                rows = rows + np.stack([np.interp(instants, own, column) for column in one.fan.T], axis=1)
-        return np.asarray(rows)
-
-    spent = sum(one.spent for one in projections) + more
-    return replace(
-        newest,
-        spent=spent,
-        totals=np.maximum(spent, totals),
-        fans=Deferred(fan),
-        alert_level=sum(one.alert_level for one in projections) + more,
-        opening=newest.opening + spent - newest.spent,
-        method=f"{newest.method}, {len(projections)} parts",
-    )
-
-
-def committed_in(context: EvaluationContext, budget: Budget, scope: Scope) -> list[tuple[str, Committed]]:
-    """The commitments that a budget's scope covers, each with its source."""
-    return [(source, one) for source, one in context.commitments if _scope_of(budget, source, one) == scope]
-
-
-def committed_scopes(context: EvaluationContext, budget: Budget) -> set[Scope]:
-    """The scopes in which a commitment runs now: there is money in them before anything is used."""
-    if budget.amount.unit == TOKENS:
-        return set()
-    running = ((source, one) for source, one in context.commitments if one.end is None or one.end > context.now)
-    return {scope for source, one in running if (scope := _scope_of(budget, source, one)) is not None}
-
-
-def _scope_of(budget: Budget, source: str, one: Committed) -> Scope | None:
-    """The scope of a budget that a commitment belongs to; None where the budget does not cover it."""
-    own = {"provider": one.provider, "model": one.model, "source": source}
-    labels = {**one.labels, **{name: value for name, value in own.items() if value}}
-    if not budget.where.matches(labels):
-        return None
-    return tuple((name, labels.get(name) or None) for name in budget.per)
-
-
-def certain_of(context: EvaluationContext, position: BudgetStatus) -> Certain | None:
-    """What is certain in a position's period; None where nothing is committed in its scope, or it counts tokens."""
-    committed = committed_in(context, position.budget, position.scope)
-    if not committed or position.amount.unit == TOKENS or context.now >= position.period.end:
-        return None
-    seen = {view.name: view.until for view in context.sources.values() if view.until is not None}
-    return certain_money(
-        committed,
-        unit=position.amount.unit,
-        exchange=context.exchange,
-        start=position.period.start,
-        end=position.period.end,
-        now=context.now,
-        spent=position.spent,
-        amount=position.amount.value,
-        seen=seen,
-    )
-
-
-def with_width(projection: Projection, position: BudgetStatus, context: EvaluationContext) -> Projection:
-    """The projection as wide as earlier ones of this scope should have been."""
-    if not context.widths:
-        return projection
-    return widened(projection, context.widths.get(budget_scope(position.budget.name, position.scope), 1.0))
-
-
-def columns(table: Costs, start: datetime, end: datetime) -> tuple[int, int]:
-    """The local days from `start` to `end` as columns of a table."""
-    first, last = (bisect_left(table.borders, at.timestamp()) for at in (start, end))
-    return min(first, len(table.days)), min(last, len(table.days))
-
-
-def column(table: Costs, instant: datetime) -> int:
-    """The local day an instant falls in, as a column."""
-    return max(0, min(bisect_right(table.borders, instant.timestamp()) - 1, len(table.days) - 1))
 
 
 def _inside_hours(series: Series, start: datetime) -> float:

@@ -7,7 +7,7 @@ while few are known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,21 +15,60 @@ from typing import Final
 import numpy as np
 
 from alertd.core.deferred import Deferred
-from alertd.core.evaluation.keys import budget_scope
+from alertd.core.evaluation.keys import budget_scope, summary_key
 from alertd.core.evaluation.state import FORECASTS, SCORES, Forecast, Score, State
-from alertd.core.evaluation.values import BudgetStatus
-from alertd.core.projection import Projection
+from alertd.core.evaluation.values import BudgetStatus, EvaluationContext
+from alertd.core.projection import (
+    FAN_LEVELS,
+    HOUR,
+    Projection,
+    Question,
+)
 from alertd.core.projection.series import Floats
 
+#: What the forecast threshold holds likely by default, of a young projection.
+_YOUNG_LEVEL: Final = 0.2
 DAYS: Final = (3, 7, 14, 21)
+
+
 #: Periods whose scores are remembered.
 _KEPT: Final = 12
+
+
 #: So many comparisons weigh as much as the belief that the width is right.
 _BELIEF: Final = 8
+
+
 _NARROWEST: Final = 0.7
+
+
 _WIDEST: Final = 2.5
+
+
 _HELD: Final = 0.8
+
+
 _LOW, _LIKELY, _HIGH = 0.1, 0.5, 0.9
+
+
+def forecast_changes(
+    statuses: Sequence[BudgetStatus],
+    previous: Sequence[BudgetStatus],
+    closed: Container[str],
+    state: State,
+    now: datetime,
+) -> dict[str, object]:
+    """Today's forecasts remembered, and those of the periods that closed just now compared with what came.
+
+    `closed` are the keys of the summaries of closed periods.
+    """
+    changes: dict[str, object] = {}
+    for status in statuses:
+        changes |= note_forecast(status, state, now)
+    for status in previous:
+        if summary_key(status.name, "closed") in closed:
+            changes |= score(status, state)
+    return changes
 
 
 def note_forecast(position: BudgetStatus, state: State, now: datetime) -> dict[str, object]:
@@ -102,3 +141,71 @@ def _ratios(entry: Score) -> list[float]:
 
 def _score_key(position: BudgetStatus) -> str:
     return budget_scope(position.budget.name, position.scope)
+
+
+def widen_young(projection: Projection, question: Question) -> Projection:
+    """A projection of less than three days, as wide as so little history is: from what it holds likely to the run rate.
+
+    The runs that end lowest stay; the higher one ends, the more of the way to the run rate it is drawn.
+    """
+    series, spent = question.series, projection.spent
+    seen = (projection.seen_until - series.start).total_seconds()
+    left = max(0.0, (question.period_end - projection.seen_until).total_seconds())
+    committed = sum(one.amount for one in question.commitments)
+    rate = float(series.values.sum()) / max(seen, HOUR.total_seconds())
+    rest = projection.quantile(0.5) - spent
+    if committed or rest <= 0 or rate <= 0 or not left:
+        return projection
+    ratio = rate * left / rest
+    drawn = (
+        np.linspace(0.0, 1.0, projection.totals.size) if ratio > 1 else np.linspace(1.0, 0.0, projection.totals.size)
+    )
+    totals = np.sort(spent + (projection.totals - spent) * ratio**drawn)
+    levels = np.array(FAN_LEVELS) if ratio > 1 else 1.0 - np.array(FAN_LEVELS)
+    wide = replace(
+        projection,
+        totals=totals,
+        fans=Deferred(lambda: np.maximum.accumulate(spent + (projection.fan - spent) * ratio**levels, axis=1)),
+        method=f"{projection.method}, rough",
+    )
+    return replace(wide, alert_level=max(spent, wide.quantile(_YOUNG_LEVEL)))
+
+
+def add_parts(projections: Sequence[Projection], more: float = 0.0) -> Projection:
+    """The sum of what parts may cost, each from its own watermark, as if what is high in one is high in all.
+
+    `more` was spent in parts of which nothing is projected. Its calendar is that of the newest part.
+    """
+    if len(projections) == 1 and not more:
+        return projections[0]
+    newest = max(projections, key=lambda one: one.seen_until)
+    size = max(one.totals.size for one in projections)
+    at = np.linspace(0.0, 1.0, size)
+    totals = sum(np.interp(at, np.linspace(0.0, 1.0, one.totals.size), one.totals) for one in projections) + more
+
+    def fan() -> Floats:
+        instants = [when.timestamp() for when in newest.instants]
+        rows = newest.fan + more
+        for one in projections:
+            if one is not newest:
+                own = [when.timestamp() for when in one.instants]
+                rows = rows + np.stack([np.interp(instants, own, column) for column in one.fan.T], axis=1)
+        return np.asarray(rows)
+
+    spent = sum(one.spent for one in projections) + more
+    return replace(
+        newest,
+        spent=spent,
+        totals=np.maximum(spent, totals),
+        fans=Deferred(fan),
+        alert_level=sum(one.alert_level for one in projections) + more,
+        opening=newest.opening + spent - newest.spent,
+        method=f"{newest.method}, {len(projections)} parts",
+    )
+
+
+def with_width(projection: Projection, position: BudgetStatus, context: EvaluationContext) -> Projection:
+    """The projection as wide as earlier ones of this scope should have been."""
+    if not context.widths:
+        return projection
+    return widened(projection, context.widths.get(budget_scope(position.budget.name, position.scope), 1.0))

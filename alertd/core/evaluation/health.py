@@ -1,34 +1,25 @@
-"""What alertd cannot see or cannot trust: silent sources, unmatched budgets, uncovered spend, estimate against bill.
+"""What alertd cannot see: sources that went stale, budgets that match nothing, spend that no budget covers.
 
 Each is announced once, and a source once more when it is back. Nothing here guesses a spend.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import datetime
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
-from alertd.core.billing.duplicate_sources import DuplicateSources, duplicate_sources
-from alertd.core.billing.reconcile import compare_reports, reconcile
-from alertd.core.billing.reconciled import Reconciled
 from alertd.core.budgets import TOKENS, Budget, duration_text
 from alertd.core.evaluation.budget_status import StatusEvaluator
 from alertd.core.evaluation.event_builder import event_id, event_of, handle_of
-from alertd.core.evaluation.keys import SourceKey
-from alertd.core.evaluation.state import COMPARISON, CORRECTION, OUTAGES, Comparison, Outage, State
-from alertd.core.evaluation.values import BudgetStatus, EvaluationContext, SourceView
+from alertd.core.evaluation.keys import SourceKey, monthly_key, named_key
+from alertd.core.evaluation.state import OUTAGES, Outage, State
+from alertd.core.evaluation.values import BudgetStatus, Facts, SourceView
 from alertd.core.events import Event
 from alertd.core.ledger.columns import Ledger
-from alertd.core.periods import midnights
-from alertd.core.pricing.costing import costs
-from alertd.core.pricing.model_names import provider_id
-from alertd.core.pricing.source_roles import CHARGE, ESTIMATE
 
 
 def source_outages(
@@ -104,7 +95,7 @@ def unmatched(
             continue
         position = next((p for p in positions if p.budget.name == budget.name), None)
         details = {"wanted": {n: ",".join(p) for n, p in budget.where.patterns}, **_nearest(budget, ledger)}
-        key = f"unmatched/{budget.name}/{sorted(details['wanted'].items())}"
+        key = named_key("unmatched", budget.name, str(sorted(details["wanted"].items())))
         reason = "no usage matches this budget"
         if position is not None:
             yield key, event_of(position, "unmatched", "warning", key, now, reason=reason, details=details)
@@ -157,7 +148,7 @@ def uncovered(budgets: Sequence[Budget], survey: StatusEvaluator) -> Iterator[tu
     """An event, once a calendar month, where there is spend that no budget covers."""
     details, context = uncovered_spend(budgets, survey), survey.context
     if details:
-        key = f"uncovered/{context.now:%Y-%m}"
+        key = monthly_key("uncovered", context.now)
         identity = event_id(key)
         yield key, Event(
             identity, "unmatched", "info", context.now, reason="spend that no budget covers",
@@ -165,108 +156,39 @@ def uncovered(budgets: Sequence[Budget], survey: StatusEvaluator) -> Iterator[tu
         )  # fmt: skip
 
 
-#: A billed day may still change for so long after its data are there.
-_SETTLE: Final = timedelta(days=2)
-#: The daemon looks back so far, and so often.
-_LOOK_BACK: Final = 35
-_EVERY: Final = timedelta(hours=1)
-#: Fewer final days than this say nothing yet.
-_LEAST_DAYS: Final = 3
-
-
-def compared(
-    ledger: Ledger, context: EvaluationContext, days: int, by: Sequence[str] = ()
-) -> tuple[tuple[Reconciled, ...], tuple[DuplicateSources, ...]]:
-    """Every provider with usage and a bill, in the zone and currency of its bill; and sources that look alike."""
-    final = {n: (v.until - _SETTLE).astimezone(UTC).date() for n, v in context.sources.items() if v.until is not None}
-    billed = [row for row in ledger.kinds if row.billed and row.labels.get(CHARGE) != ESTIMATE]
-    bills = {(provider_id(row.provider), row.billed) for row in billed}
-    found: list[Reconciled] = []
-    tariff, exchange = context.tariff, context.exchange
-    for zone, unit in sorted({(tariff.zone(provider), unit) for provider, unit in bills}):
-        table = costs(ledger, unit, *_days(context.now, ZoneInfo(zone), days), tariff=tariff, exchange=exchange)
-        here = {provider for provider, billed in bills if billed == unit and tariff.zone(provider) == zone}
-        each = reconcile(ledger, table, final, by=by, standings=context.standings)
-        found.extend(one for one in each if one.provider in here)
-    done = {n: view.until.astimezone(UTC).date() for n, view in context.sources.items() if view.until is not None}
-    for unit in _units_of_reports(ledger):
-        table = costs(ledger, unit, *_days(context.now, UTC, days), tariff=tariff, exchange=exchange)
-        found.extend(compare_reports(ledger, table, done, by=by, standings=context.standings))
-    everything = costs(ledger, "USD", *_days(context.now, UTC, days), tariff=tariff, exchange=exchange)
-    return tuple(found), duplicate_sources(ledger, everything, context.standings)
-
-
-def _units_of_reports(ledger: Ledger) -> tuple[str, ...]:
-    """The currency that most reported estimates are in; the others are converted, or said to have no rate."""
-    units = Counter(row.billed for row in ledger.kinds if row.billed and row.labels.get(CHARGE) == ESTIMATE)
-    return tuple(unit for unit, _ in units.most_common(1))
-
-
-def drifting(
-    ledger: Ledger, context: EvaluationContext, announced: Container[str], state: State, level: Decimal
-) -> tuple[list[tuple[str, Event]], dict[str, object]]:
-    """Events, with their keys, for what drifts beyond `level` or looks alike; looked at once an hour."""
-    last = COMPARISON.get(state)
-    sources = {row.source for row in ledger.kinds}
-    if not (len(sources) > 1 or any(row.billed for row in ledger.kinds)) or (last and context.now - last.at < _EVERY):
-        return [], {}
-    found, pairs = compared(ledger, context, _LOOK_BACK)
-    events = [*_drifts(found, context.now, level), *_alikes(pairs, context.now)]
-    shown = Comparison(context.now, tuple(one.to_json() for one in found), tuple(pair.said for pair in pairs))
-    changed = {**COMPARISON.put(shown), **CORRECTION.put(_corrections(found))}
-    return [(key, event) for key, event in events if key not in announced], changed
-
-
-def comparisons(state: State) -> Sequence[Mapping[str, Any]]:
-    """The last comparison of every provider that has both usage and a bill, as `Reconciled.to_json` has it."""
-    last = COMPARISON.get(state)
-    return () if last is None else last.compared
-
-
-def _corrections(found: Sequence[Reconciled]) -> dict[str, dict[str, str]]:
-    """By provider, what one unit of the estimate came to, and the first day that is not billed yet."""
-    return {
-        one.provider: {"factor": str(one.factor), "since": (one.days[-1].day + timedelta(days=1)).isoformat()}
-        for one in found
-        if one.against == "bill" and one.factor is not None and len(one.days) >= _LEAST_DAYS
+def with_nearest(event: Event, facts: Facts, positions: Sequence[BudgetStatus]) -> Event:
+    """A source's event with the budgets that hang on it: how many, and the one nearest its limit."""
+    if event.kind != "source_stale":
+        return event
+    name = event.details.get("source")
+    fed_by = {budget.name: feeding(facts, budget) for budget in facts.budgets}
+    fed = [position for position in positions if name in fed_by[position.budget.name]]
+    if not fed:
+        return event
+    near = max(fed, key=lambda p: p.spent / p.amount.value if p.amount.value else Decimal(0))
+    nearest = {
+        "budget": near.budget.name,
+        "scope": [list(pair) for pair in near.scope],
+        "spent": near.spent,
+        "amount": near.amount.value,
+        "currency": near.amount.unit,
     }
+    return replace(event, details={**event.details, "budgets": len(fed), "nearest": nearest})
 
 
-def _drifts(found: Sequence[Reconciled], now: datetime, level: Decimal) -> Iterator[tuple[str, Event]]:
-    for one in found:
-        # Known by its bill alone, or by models without a price, which is said apart: there is no estimate to differ.
-        if len(one.days) < _LEAST_DAYS or not one.estimated or not one.drifts(level):
-            continue
-        reported = f"reported/{','.join(one.billed_by)}/" if one.against == "report" else ""
-        key = f"drift/{reported}{one.provider}/{now:%Y-%m}"
-        details = {
-            "summary": "drift",
-            "provider": one.provider,
-            "estimated": one.estimated,
-            "billed": one.billed,
-            "drift": one.drift,
-            "first": one.days[0].day.isoformat(),
-            "last": one.days[-1].day.isoformat(),
-            "causes": [cause.said for cause in one.causes],
-            "correction": one.factor,
-            "against": one.against,
-            "sources": list(one.billed_by),
-        }
-        event = replace(_event(key, now, f"estimate and {one.against} differ", details), currency=one.unit)
-        yield key, event if one.against == "bill" else replace(event, severity="info")
+def with_missed(event: Event, facts: Facts, positions: Sequence[BudgetStatus], survey: StatusEvaluator) -> Event:
+    """A source's return with what it saw meanwhile, in each currency of the budgets that it feeds."""
+    source, since = event.details.get("source"), event.details.get("since")
+    view = facts.context.sources.get(str(source))
+    if event.kind != "recovered" or since is None or view is None or view.until is None:
+        return event
+    units = {p.amount.unit for p in positions if p.amount.unit != TOKENS and source in feeding(facts, p.budget)}
+    missed = {unit: survey.spent_of_source(view.name, unit, since, view.until) for unit in sorted(units)}
+    found = {unit: spent for unit, spent in missed.items() if spent > 0}
+    return replace(event, details={**event.details, "missed": found}) if found else event
 
 
-def _alikes(pairs: Sequence[DuplicateSources], now: datetime) -> Iterator[tuple[str, Event]]:
-    for pair in pairs:
-        key = f"alike/{pair.one}/{pair.other}"
-        details = {"summary": "duplicate_sources", "sources": [pair.one, pair.other], "said": pair.said}
-        yield key, _event(key, now, "two sources look like one", details)
-
-
-def _event(key: str, now: datetime, reason: str, details: dict[str, Any]) -> Event:
-    own = {"handle": handle_of(event_id(key)), **details}
-    return Event(event_id(key), "summary", "warning", now, reason=reason, details=own)
-
-
-def _days(now: datetime, zone: tzinfo, days: int) -> tuple[list[date], list[float]]:
-    return midnights(zone, now.astimezone(zone).date() - timedelta(days=days), days + 1)
+def feeding(facts: Facts, budget: Budget) -> set[str]:
+    """The sources that a budget's usage comes from; every source, while nothing is known of it."""
+    known = facts.ledger.label_index.by_value(budget.where, ("source",))
+    return {source for (source,) in known if source} or set(facts.context.sources)

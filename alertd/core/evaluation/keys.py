@@ -86,6 +86,36 @@ def alert_key(status: str, basis: str, level: Decimal, last: Decimal | int) -> s
     return f"{status}/{basis}/{_number(level)}/{number}"
 
 
+def summary_key(status: str, what: str) -> str:
+    """The key of a summary of a named budget status: `first`, `closed`."""
+    return f"{status}/summary/{what}"
+
+
+def digest_key(status: str, day: date) -> str:
+    """The key of a budget status in the digest of a day."""
+    return f"{status}/digest/{day.isoformat()}"
+
+
+def recovered_key(alert: str) -> str:
+    """The key of the recovery from what was announced under `alert`."""
+    return f"{alert}/recovered"
+
+
+def repeat_key(alert: str, what: str, number: int) -> str:
+    """The key of a repeat of what was announced under `alert`: "reminder", "escalation", "snooze over"."""
+    return f"{alert}/{what.replace(' ', '-')}/{number}"
+
+
+def monthly_key(kind: str, now: datetime, *names: str) -> str:
+    """The key of what is announced once a calendar month: `drift/acme/2026-11`."""
+    return "/".join((kind, *map(escape, names), f"{now:%Y-%m}"))
+
+
+def named_key(kind: str, *names: str) -> str:
+    """The key of what is announced once for ever: `unpriced/acme/llama`."""
+    return "/".join((kind, *map(escape, names)))
+
+
 @lru_cache(maxsize=65_536)
 def scope_key(scope: Scope) -> str:
     """A scope inside a key; without a label and with an empty one is the same: `team=`."""
@@ -99,6 +129,12 @@ def parse_status(text: str) -> StatusKey | None:
         return None
     scope = _scope(parts[1])
     return None if scope is None else StatusKey(unquote(parts[0]), scope, unquote(parts[2]))
+
+
+def budget_of(status: str) -> str:
+    """The budget of a named budget status; "" where it is no such name."""
+    found = parse_status(status)
+    return "" if found is None else found.budget
 
 
 def parse_alert(text: str) -> AlertKey | None:

@@ -12,8 +12,8 @@ from typing import Any, Final
 from alertd.core.budgets import TOKENS
 from alertd.core.evaluation.budget_status import StatusEvaluator
 from alertd.core.evaluation.event_builder import event_id, event_of, handle_of
-from alertd.core.evaluation.forecast import column
 from alertd.core.evaluation.keys import escape
+from alertd.core.evaluation.scope_columns import column
 from alertd.core.evaluation.values import Alert, BudgetStatus, Facts
 from alertd.core.events import Event, Unpriced
 from alertd.core.ledger.columns import Ledger

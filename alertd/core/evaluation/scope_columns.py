@@ -5,7 +5,9 @@ Amounts are exact: quantities times prices are added up as whole numbers of the 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from itertools import chain
@@ -149,10 +151,10 @@ def scopes(budget: Budget, ledger: Ledger, counts: Callable[[SeriesRow], bool]) 
 
     Series for which `counts` does not hold are a check on others that see the same traffic; they are in no scope.
     """
-    return scopes_without(budget, ledger, left_out(ledger, counts))
+    return scopes_without(budget, ledger, uncounted_kinds(ledger, counts))
 
 
-def left_out(ledger: Ledger, counts: Callable[[SeriesRow], bool]) -> frozenset[int]:
+def uncounted_kinds(ledger: Ledger, counts: Callable[[SeriesRow], bool]) -> frozenset[int]:
     """The kinds of series that count towards nothing."""
     return frozenset(kind for kind, row in enumerate(ledger.kinds) if not counts(row))
 
@@ -167,3 +169,14 @@ def scopes_without(budget: Budget, ledger: Ledger, kinds: frozenset[int]) -> dic
         if kept:
             found[tuple(zip(budget.per, scope, strict=True))] = kept
     return dict(sorted(found.items(), key=lambda item: scope_text(item[0]))) if budget.per else found
+
+
+def columns(table: Costs, start: datetime, end: datetime) -> tuple[int, int]:
+    """The local days from `start` to `end` as columns of a table."""
+    first, last = (bisect_left(table.borders, at.timestamp()) for at in (start, end))
+    return min(first, len(table.days)), min(last, len(table.days))
+
+
+def column(table: Costs, instant: datetime) -> int:
+    """The local day an instant falls in, as a column."""
+    return max(0, min(bisect_right(table.borders, instant.timestamp()) - 1, len(table.days) - 1))

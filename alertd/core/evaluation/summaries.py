@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from alertd.core.budgets import SEVERITIES
 from alertd.core.evaluation.event_builder import event_of, found_late
-from alertd.core.evaluation.keys import announced_of, announced_since
+from alertd.core.evaluation.keys import announced_of, announced_since, digest_key, summary_key
 from alertd.core.evaluation.state import FORECASTS, State
 from alertd.core.evaluation.threshold_alerts import levels
 from alertd.core.evaluation.values import Alert, BudgetStatus
@@ -33,7 +33,7 @@ def first_summary(position: BudgetStatus, alerts: Sequence[Alert], now: datetime
     worst = max((stands, *(event.severity for event in own)), key=SEVERITIES.index)
     details = {"summary": "first_start", "crossed": crossed}
     reason = "alertd sees this budget for the first time"
-    key = f"{position.name}/summary/first"
+    key = summary_key(position.name, "first")
     event = event_of(position, "summary", worst, key, now, levels=passed, reason=reason, details=details)
     return Alert((key,), event, audience="people" if own else "all")
 
@@ -50,7 +50,7 @@ def closings(
 ) -> Iterator[Alert]:
     """One summary a budget and scope when its period has closed and its data have come."""
     for position in previous:
-        key = f"{position.name}/summary/closed"
+        key = summary_key(position.name, "closed")
         if _all_seen(position, now) and key not in announced and (position.spent or not position.scope):
             own = announced_of(announced, position.name)
             details: dict[str, Any] = {"summary": "period_closed", "alerts": len(own)}
@@ -76,7 +76,7 @@ def digest(
     since = due - timedelta(days=_DAYS[often])
     counts = announced_since(announced, since)
     for position in positions:
-        key = f"{position.name}/digest/{due:%Y-%m-%d}"
+        key = digest_key(position.name, due.date())
         if key not in announced and (position.spent or not position.scope):
             alerts = counts.get(position.name, 0)
             details = {"summary": "digest", "since": since, "alerts": alerts}

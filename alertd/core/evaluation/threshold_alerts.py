@@ -18,6 +18,7 @@ from alertd.core.evaluation.event_builder import (
     found_late,
     with_level,
 )
+from alertd.core.evaluation.keys import recovered_key
 from alertd.core.evaluation.state import EPISODES, Episode, State, episode_key
 from alertd.core.evaluation.thresholds import (
     advance,
@@ -117,7 +118,7 @@ def _fired(position: BudgetStatus, threshold: Threshold, episode: Episode, now: 
 
 
 def _recovered(position: BudgetStatus, threshold: Threshold, episode: Episode, now: datetime) -> Alert:
-    key = f"{key_of(position, threshold, episode.number)}/recovered"
+    key = recovered_key(key_of(position, threshold, episode.number))
     reason = f"{threshold} no longer stands"
     details = {"since": episode.since, "fired": EPISODIC[threshold.basis]}
     event = event_of(position, "recovered", "info", key, now, reason=reason, details=details)
