@@ -16,18 +16,16 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, cast
 
 from alertd.core.formats.documents import decoded, unfolded
 from alertd.core.formats.faults import FormatError
 from alertd.core.formats.table import Opened, Table
+from alertd.wire.parquet import arrow, parquet_table
 
 if TYPE_CHECKING:
     import _csv as _csv_module
-    from types import ModuleType
 
 _ZIP: Final = b"PK\x03\x04"
 _GZIP: Final = b"\x1f\x8b"
@@ -45,7 +43,7 @@ def open_table(path: Path) -> Table:
     """A file as a table. FormatError where it is none, OSError where it cannot be opened."""
     with path.open("rb") as raw:
         if raw.read(4) == _PARQUET:
-            return _parquet(path)
+            return parquet_table(path)
     with _faults(), _bytes(path) as stream:
         encoding = _encoding(stream)
     with _faults(), _text(path, encoding) as text:
@@ -100,17 +98,11 @@ def _bytes(path: Path) -> Iterator[IO[bytes]]:
 
 def _zstandard(stream: IO[bytes]) -> IO[bytes]:
     """Pyarrow's reader, in memory: zstandard files cannot be rewound."""
-    arrow = _arrow("pyarrow", "is compressed by zstandard")
+    lib = arrow("pyarrow", "is compressed by zstandard")
     try:
-        return io.BytesIO(arrow.CompressedInputStream(arrow.PythonFile(stream, mode="r"), "zstd").read())
+        return io.BytesIO(lib.CompressedInputStream(lib.PythonFile(stream, mode="r"), "zstd").read())
     except OSError:
         raise FormatError("is cut or damaged (zstandard)") from None
-
-
-def _arrow(module: str, what: str) -> ModuleType:
-    if find_spec("pyarrow") is None:
-        raise FormatError(f"{what}, which wants the extra `parquet`: pip install 'alertd[parquet]'")
-    return import_module(module)
 
 
 def _encoding(stream: IO[bytes]) -> str:
@@ -249,44 +241,3 @@ def _items(first: str, text: IO[str]) -> Iterator[object]:
 
 def _at(error: ValueError) -> str:
     return f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
-
-
-def _parquet(path: Path) -> Table:
-    parquet = _arrow("pyarrow.parquet", "is Parquet")
-    try:
-        header = tuple(parquet.ParquetFile(path).schema_arrow.names)
-    except (OSError, ValueError):
-        raise FormatError("is cut or damaged (Parquet)") from None
-
-    def opened() -> Opened:
-        line = 0
-
-        def read() -> Iterator[Sequence[str]]:
-            nonlocal line
-            for batch in parquet.ParquetFile(path).iter_batches(batch_size=4096):
-                columns = [_texts(column) for column in batch.columns]
-                for line, row in enumerate(zip(*columns, strict=True), start=line + 1):  # noqa: B007,B020 - told by the other function
-                    yield row
-
-        return read(), lambda: line
-
-    return Table(path.name, header, opened)
-
-
-def _texts(column: object) -> list[str]:
-    """A column's values as text: times in ISO, maps and lists as JSON."""
-    return [_cell(value) for value in column.to_pylist()]  # type: ignore[attr-defined]
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | dict):
-        return json.dumps(
-            dict(value) if value and isinstance(value, list) and isinstance(value[0], tuple) else value, default=str
-        )
-    return str(value)

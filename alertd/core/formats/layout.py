@@ -63,6 +63,17 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Cells:
+    """How a column of JSON adds to its row: the text of a cell as further columns.
+
+    `names` are all that it may add, which spares a look at every row before; without them the rows are asked.
+    """
+
+    read: Callable[[str], Flat]
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """A file format by its header.
 
@@ -93,7 +104,7 @@ class Layout:
     carry: tuple[str, ...] = ()
     objects: Callable[[Iterable[object]], Iterator[Flat]] | None = None
     where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    cells: Mapping[str, Callable[[object], Flat]] = field(default_factory=dict)
+    cells: Mapping[str, Cells] = field(default_factory=dict)
     counting: str = ""
     one_cost: bool = False
     products: tuple[str, ...] = ()

@@ -247,3 +247,10 @@ def _convention(parts: Parts, provider: str) -> tuple[bool, str]:
         f"nothing tells whether the input tokens of {provider or 'rows without a provider'} hold the cached ones;"
         " say it: --cached included or --cached disjoint"
     )
+
+
+def kinds_used(parts: Parts, groups: Iterable[Sequence[int]]) -> tuple[Kind, ...]:
+    """The kinds of parts that any of the groups, by its counts, has tokens of."""
+    places = {one.at: kind for one in parts.columns if (kind := kind_of(one.slot)) is not None}
+    used = {at for counts in groups for at in places if counts[at]}
+    return tuple(dict.fromkeys(places[at] for at in sorted(used)))

@@ -13,9 +13,9 @@ from alertd.core.formats.faults import FormatError
 from alertd.core.formats.figures import currency_of
 from alertd.core.formats.layout import Column, plain
 from alertd.core.formats.names import MODELS, meaning
-from alertd.core.formats.parts import Kind, Seen, Slot, decide
+from alertd.core.formats.parts import Kind, Seen, Slot, decide, kinds_used
 from alertd.core.formats.plan import Plan, Said, refines_training
-from alertd.core.formats.sums import Group, Key, Reader, Sums, kinds_used
+from alertd.core.formats.sums import Group, Key, Reader, Sums
 from alertd.core.formats.times import Times, Window, month_of
 from alertd.core.money import Money
 from alertd.core.pricing.instanceid import instance_line, tokens_per
@@ -126,7 +126,9 @@ class Records:
             seen = Seen()
             for group in groups:
                 seen.add(group.seen)
-            found[provider], said = decide(parts, provider, seen, self.said.cached, kinds_used(parts, groups))
+            found[provider], said = decide(
+                parts, provider, seen, self.said.cached, kinds_used(parts, (group.counts for group in groups))
+            )
             notes.extend(said)
             unaccounted += seen.unaccounted
         if unaccounted:

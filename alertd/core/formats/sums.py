@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Final
 
 from alertd.core.formats.faults import FormatError
 from alertd.core.formats.figures import Figures
-from alertd.core.formats.parts import INPUT, Kind, Parts, Seen, Slot, Token, kind_of
+from alertd.core.formats.parts import INPUT, Parts, Seen, Slot, Token
 from alertd.core.formats.plan import Place, Plan
 from alertd.core.formats.table import Table
 from alertd.core.formats.times import Times
@@ -32,6 +32,7 @@ class Group:
     line: int
     counts: list[int]
     quantity: Decimal = Decimal(0)
+    cost: Decimal = Decimal(0)
     money: dict[tuple[int, tuple[str, ...]], Decimal] = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
 
@@ -80,9 +81,8 @@ class Reader:
         self.parts = Parts(tokens, total, plan.layout.includes)
         self._twice = _repeated(tokens, self.counted)
         self._width = 1 + max((one.at for one in plan.places), default=0)
-        self._money_twice = [one for one in self.money if not one.column.part and not one.column.summed]
-        if len(self._money_twice) < 2:  # noqa: PLR2004 - two that could repeat each other
-            self._money_twice = []
+        totals = [one for one in self.money if not one.column.part and not one.column.summed]
+        self._money_twice = totals if len(totals) > 1 else []
 
     def sums(  # noqa: PLR0912, PLR0915 - the one hot loop: a call a row costs as much as the row
         self, table: Table, keep: Callable[[Sequence[str]], bool] | None = None
@@ -97,6 +97,8 @@ class Reader:
         time_at, end_at = (time.at if time else -1), (end.at if end else -1)
         width, twice, is_open = self._width, bool(self._twice), self.parts.open
         money, quantity, numbers = bool(self.money), self.quantity is not None, len(self.counted)
+        plain_at = self.money[0].at if len(self.money) == 1 and self.figures.decimals == "point" else -1
+        no_point = "point" not in self.figures.seen
         for row in rows:
             if len(row) < width:
                 if not any(row):
@@ -128,12 +130,19 @@ class Reader:
                         self._once(values, counted(row), group, line_of)
                     if is_open:
                         self.parts.look(values, group.seen, line_of())
-                    for n, value in enumerate(values):
-                        if value:
-                            group.counts[n] += value
+                    group.counts = list(map(add, group.counts, values))
                 if quantity:
                     self._add_quantity(row, group, line_of)
-                if money:
+                if plain_at >= 0:
+                    text = row[plain_at]
+                    try:
+                        group.cost += Decimal(text)
+                    except InvalidOperation:
+                        self._add_money(row, group, line_of)
+                    else:
+                        if no_point and "." in text and _is_proof(text):
+                            self.figures.seen["point"], no_point = f"line {line_of()}", False
+                elif money:
                     self._add_money(row, group, line_of)
             except ValueError as error:
                 sums.fault(f"line {line_of()}: {error}")
@@ -142,6 +151,11 @@ class Reader:
         for group in groups.values():
             if any(abs(n) >= _LARGEST for n in group.counts):
                 sums.fault(f"line {group.line}: tokens are more than any quantity")
+            if not group.cost.is_finite() or abs(group.cost) >= LARGEST:
+                sums.fault(f"line {group.line}: column {self.money[0].name} is more than any bill, or no number")
+            elif group.cost:
+                plain = (plain_at, ())
+                group.money[plain] = group.money.get(plain, Decimal(0)) + group.cost
         return sums
 
     def _needs_time(self, row: Sequence[str]) -> None:
@@ -155,8 +169,11 @@ class Reader:
             text = cell.strip()
             if _is_nothing(text):
                 found.append(0)
+            elif text.isdecimal() and text.isascii():
+                found.append(int(text))
             elif place.column.rounded:
-                found.append(round(self.figures.number(text, place.name, f"line {line}")))
+                exact = _exact(text) if self.figures.decimals == "point" else None
+                found.append(round(exact or self.figures.number(text, place.name, f"line {line}")))
             else:
                 found.append(self.figures.whole(text, place.name, f"line {line}"))
         return found
@@ -222,11 +239,11 @@ class Reader:
             amount = _exact(text)
             if amount is None or (self.figures.decimals == "comma" and "." in text):
                 amount, currencies = self.figures.money(text, place.name, f"line {line_of()}")
-            elif "." in text:
-                self.figures.seen.setdefault("point", f"line {line_of()}") if _is_proof(text) else None
+            elif "." in text and "point" not in self.figures.seen and _is_proof(text):
+                self.figures.seen["point"] = f"line {line_of()}"
             key = (place.at, currencies)
             group.money[key] = group.money.get(key, Decimal(0)) + amount
-            if self._money_twice and place in self._money_twice:
+            if place in self._money_twice:
                 amounts.append((place, amount))
         if len(amounts) > 1 and any(amount != amounts[0][1] for _, amount in amounts):
             other = next(place for place, amount in amounts if amount != amounts[0][1])
@@ -282,12 +299,3 @@ def _getter(places: Sequence[int]) -> Callable[[Sequence[str]], tuple[str, ...]]
         (only,) = places
         return lambda row: (row[only],)
     return itemgetter(*places)
-
-
-def kinds_used(parts: Parts, groups: Iterable[Group]) -> tuple[Kind, ...]:
-    """The kinds of parts that any of the groups has tokens of."""
-    sums = [0] * (1 + max((one.at for one in parts.columns), default=0))
-    for group in groups:
-        for one in parts.columns:
-            sums[one.at] += abs(group.counts[one.at])
-    return tuple(dict.fromkeys(kind for one in parts.columns if sums[one.at] and (kind := kind_of(one.slot))))

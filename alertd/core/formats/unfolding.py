@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from alertd.core.formats.known import recognised
-from alertd.core.formats.layout import Flat, plain
+from alertd.core.formats.layout import Cells, Flat, plain
 from alertd.core.formats.table import Opened, Table
 
 
@@ -19,32 +18,36 @@ def with_cells(table: Table) -> Table:
     places = {at: layout.cells[name] for at, name in enumerate(map(plain, table.header)) if name in layout.cells}
     if not places:
         return table
-
-    def read(row: Sequence[str]) -> Flat:
-        found: Flat = {}
-        for at, unfold in places.items():
-            if at < len(row) and row[at][:1] in {"{", "["}:
-                try:
-                    found.update(unfold(json.loads(row[at], parse_float=str, parse_int=str)))
-                except ValueError:
-                    continue
-        return found
-
-    added: dict[str, None] = {}
-    for row in table.opened()[0]:
-        added.update(dict.fromkeys(read(row)))
-    names = [name for name in added if name not in table.header]
+    names = [name for name in _names(table, places) if name not in table.header]
 
     def opened() -> Opened:
         rows, line_of = table.opened()
         width = len(table.header)
+        nothing = [""] * len(names)
 
         def widened() -> Iterator[Sequence[str]]:
             for row in rows:
-                found = read(row)
-                padded = [*row, *[""] * (width - len(row))][:width]
-                yield [*padded, *(found.get(name, "") for name in names)]
+                if len(row) != width:
+                    row = [*row, *[""] * (width - len(row))][:width]  # noqa: PLW2901 - cells that are left out
+                found = _read(row, places)
+                yield [*row, *([found.get(name, "") for name in names] if found else nothing)]
 
         return widened(), line_of
 
     return replace(table, header=(*table.header, *names), opened=opened, layout=layout)
+
+
+def _names(table: Table, places: dict[int, Cells]) -> list[str]:
+    found: dict[str, None] = dict.fromkeys(name for cells in places.values() for name in cells.names)
+    if not all(cells.names for cells in places.values()):
+        for row in table.opened()[0]:
+            found.update(dict.fromkeys(_read(row, places)))
+    return list(found)
+
+
+def _read(row: Sequence[str], places: dict[int, Cells]) -> Flat:
+    found: Flat = {}
+    for at, cells in places.items():
+        if at < len(row) and row[at][:1] in {"{", "["}:
+            found.update(cells.read(row[at]))
+    return found

@@ -10,12 +10,17 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.formats.layout import CURRENCY, END, PROVIDER, TIME, Column, Flat, Layout, label, money
+from alertd.core.formats.documents import decoded
+from alertd.core.formats.layout import CURRENCY, END, PROVIDER, TIME, Cells, Column, Flat, Layout, label, money
 
 
-def _credits(credits_: object) -> Flat:
+def _credits(text: str) -> Flat:
     """Google's credits of one charge: their sum is less than nothing."""
-    listed = credits_ if isinstance(credits_, list) else []
+    try:
+        found = decoded(text)
+    except ValueError:
+        return {}
+    listed = found if isinstance(found, list) else []
     amounts = [one.get("amount") for one in listed if isinstance(one, dict)]
     return {"credits_sum": f"{sum((Decimal(str(amount)) for amount in amounts if amount), Decimal(0)):f}"}
 
@@ -111,7 +116,7 @@ LAYOUTS: Final = (
         title="Google Cloud billing export",
         recognised_by=("service.description", "sku.description", "usage_start_time", "cost", "currency"),
         provider="google",
-        cells={"credits": _credits},
+        cells={"credits": Cells(_credits, ("credits_sum",))},
         products=("service_description", "sku_description"),
         columns={
             "usage_start_time": TIME,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from alertd.core.formats.documents import flat
+import msgspec
+
+from alertd.core.formats.documents import decoded, flat
 from alertd.core.formats.layout import (
     IGNORED,
     MODEL,
@@ -17,6 +19,7 @@ from alertd.core.formats.layout import (
     REQUESTS,
     TIME,
     TOKEN_TOTAL,
+    Cells,
     Column,
     Flat,
     Layout,
@@ -28,14 +31,53 @@ from alertd.core.formats.layout import (
 _ALL_WITHIN: Final = frozenset({"cache", "reasoning", "input_modality", "output_modality"})
 
 
-def _usage_object(metadata: object) -> Flat:
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class _UsageObject(msgspec.Struct):
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+
+
+class _Metadata(msgspec.Struct):
+    """What is read of a spend log's metadata: no prompt, no other field."""
+
+    user_api_key_alias: str | None = None
+    user_api_key_team_alias: str | None = None
+    usage_object: _UsageObject | None = None
+
+
+_METADATA: Final = msgspec.json.Decoder(_Metadata)
+_NO_PROMPT: Final = _PromptDetails()
+_NO_OUTPUT: Final = _OutputDetails()
+
+
+def _metadata(text: str) -> Flat:
     """The parts of a spend log's tokens, and the aliases that its metadata holds."""
-    if not isinstance(metadata, dict):
+    try:
+        found = _METADATA.decode(text)
+    except msgspec.MsgspecError:
         return {}
-    usage = metadata.get("usage_object")
-    parts = flat({"usage_object": usage}) if isinstance(usage, dict) else {}
-    names = ("user_api_key_alias", "user_api_key_team_alias", "user_api_key_project_alias")
-    return {**parts, **flat({name: metadata[name] for name in names if isinstance(metadata.get(name), str)})}
+    told = {
+        "user_api_key_alias": found.user_api_key_alias or "",
+        "user_api_key_team_alias": found.user_api_key_team_alias or "",
+    }
+    usage = found.usage_object
+    if usage is None:
+        return told
+    prompt, output = usage.prompt_tokens_details or _NO_PROMPT, usage.completion_tokens_details or _NO_OUTPUT
+    counts = (usage.cache_read_input_tokens, prompt.cached_tokens, usage.cache_creation_input_tokens,
+              prompt.audio_tokens, output.audio_tokens, output.reasoning_tokens)  # fmt: skip
+    return {**told, **{name: "" if n is None else str(n) for name, n in zip(_READ, counts, strict=True)}}
 
 
 def _parts(prefix: str) -> dict[str, Column]:
@@ -69,7 +111,22 @@ def _parts(prefix: str) -> dict[str, Column]:
     }
 
 
-def _langfuse(usage: object) -> Flat:
+#: What `_metadata` reads of the usage object, in its order.
+_READ: Final = (
+    "usage_object_cache_read_input_tokens",
+    "usage_object_prompt_tokens_details_cached_tokens",
+    "usage_object_cache_creation_input_tokens",
+    "usage_object_prompt_tokens_details_audio_tokens",
+    "usage_object_completion_tokens_details_audio_tokens",
+    "usage_object_completion_tokens_details_reasoning_tokens",
+)
+
+
+def _langfuse(text: str) -> Flat:
+    try:
+        usage = decoded(text)
+    except ValueError:
+        return {}
     return flat({"usageDetails": usage}) if isinstance(usage, dict) else {}
 
 
@@ -94,7 +151,7 @@ LAYOUTS: Final = (
         recognised_by=("request_id", "spend", "prompt_tokens", "completion_tokens", "startTime", "model"),
         includes=_ALL_WITHIN,
         money="reported",
-        cells={"metadata": _usage_object},
+        cells={"metadata": Cells(_metadata, ("user_api_key_alias", "user_api_key_team_alias", *_READ))},
         columns={
             "start_time": TIME,
             "model": MODEL,
@@ -160,7 +217,7 @@ LAYOUTS: Final = (
         recognised_by=("startTime", "traceId|trace_id|type", "usageDetails|usageDetails.input|usageDetails.total"),
         includes=frozenset(),
         money="reported",
-        cells={"usage_details": _langfuse},
+        cells={"usage_details": Cells(_langfuse)},
         counting="usage_details_",
         columns={
             **_LANGFUSE,
