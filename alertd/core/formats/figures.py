@@ -149,3 +149,27 @@ def currency_of(meant: tuple[str, ...], said: str, default: str, column: str) ->
     if len(meant) > 1 and meant[0] != "USD":
         raise ValueError(f"column {column} has a sign of {' or '.join(meant)}; add a column currency")
     return meant[0]
+
+
+def exact_amount(text: str) -> Decimal | None:
+    """A number as programs write it; None where it has to be read more closely."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not amount.is_finite():
+        raise ValueError("an amount is not finite")
+    if not -LARGEST < amount < LARGEST:
+        raise ValueError("an amount is more than any bill")
+    return amount
+
+
+def proves_point(text: str) -> bool:
+    """Whether a number with a point cannot be one of thousands: 12.50, 0.123, but not 1.234."""
+    whole, _, decimals = text.partition(".")
+    return len(decimals) != 3 or whole.lstrip("+-") in {"", "0"} or len(whole.lstrip("+-")) > 3  # noqa: PLR2004 - thousands
+
+
+def is_nothing(text: str) -> bool:
+    """Whether a cell says that there is no number."""
+    return text in {"", "-", "NULL", "null", "None", "N/A", "n/a", "NaN", "nan", "—", "\\N"}

@@ -9,7 +9,7 @@ from operator import add, itemgetter
 from typing import Final
 
 from alertd.core.formats.faults import FormatError
-from alertd.core.formats.figures import Figures
+from alertd.core.formats.figures import Figures, exact_amount, is_nothing, proves_point
 from alertd.core.formats.parts import INPUT, Parts, Seen, Slot, Token
 from alertd.core.formats.plan import Place, Plan
 from alertd.core.formats.table import Table
@@ -21,6 +21,7 @@ from alertd.core.usage import LARGEST_EXPONENT
 Key = tuple[str, str, tuple[str, ...]]
 #: More than this of one kind is no list that anybody reads.
 _FAULTS: Final = 20
+_ZERO: Final = Decimal(0)
 _LARGEST: Final = 10**LARGEST_EXPONENT
 _MOST_TIMES: Final = 200_000
 
@@ -33,8 +34,14 @@ class Group:
     counts: list[int]
     quantity: Decimal = Decimal(0)
     cost: Decimal = Decimal(0)
-    money: dict[tuple[int, tuple[str, ...]], Decimal] = field(default_factory=dict)
-    seen: Seen = field(default_factory=Seen)
+    money: dict[tuple[int, tuple[str, ...]], Decimal] | None = None
+    seen: Seen | None = None
+
+    def add_money(self, at: int, currencies: tuple[str, ...], amount: Decimal) -> None:
+        """Add an amount of a column, in what its sign may mean."""
+        if self.money is None:
+            self.money = {}
+        self.money[at, currencies] = self.money.get((at, currencies), _ZERO) + amount
 
 
 @dataclass(slots=True)
@@ -89,7 +96,7 @@ class Reader:
     ) -> Sums:
         """The sums of a table's rows. Faults of rows are collected, each with its line."""
         sums = Sums()
-        groups, cuts, cut = sums.groups, dict[str, str](), self.times.cut
+        groups, cuts, times, cut = sums.groups, dict[str, str](), self.times, self.times.cut
         rows, line_of = table.opened()
         cells = _getter([one.at for one in self.dims])
         counted = _getter([one.at for one in self.counted])
@@ -112,9 +119,15 @@ class Reader:
                 start = ends = ""
                 if time_at >= 0:
                     text = row[time_at]
-                    start = cuts.get(text) or cuts.setdefault(text, cut(text.strip()))
+                    if times.has_seconds and text[13:14] == ":":
+                        start = cut(text)
+                    else:
+                        start = cuts.get(text) or cuts.setdefault(text, cut(text.strip()))
                 if end_at >= 0 and (text := row[end_at]):
-                    ends = cuts.get(text) or cuts.setdefault(text, cut(text.strip()))
+                    if times.has_seconds and text[13:14] == ":":
+                        ends = cut(text)
+                    else:
+                        ends = cuts.get(text) or cuts.setdefault(text, cut(text.strip()))
                 key = (start, ends, cells(row))
                 group = groups.get(key)
                 if group is None:
@@ -129,6 +142,7 @@ class Reader:
                     if twice:
                         self._once(values, counted(row), group, line_of)
                     if is_open:
+                        group.seen = group.seen or Seen()
                         self.parts.look(values, group.seen, line_of())
                     group.counts = list(map(add, group.counts, values))
                 if quantity:
@@ -140,7 +154,7 @@ class Reader:
                     except InvalidOperation:
                         self._add_money(row, group, line_of)
                     else:
-                        if no_point and "." in text and _is_proof(text):
+                        if no_point and "." in text and proves_point(text):
                             self.figures.seen["point"], no_point = f"line {line_of()}", False
                 elif money:
                     self._add_money(row, group, line_of)
@@ -154,8 +168,7 @@ class Reader:
             if not group.cost.is_finite() or abs(group.cost) >= LARGEST:
                 sums.fault(f"line {group.line}: column {self.money[0].name} is more than any bill, or no number")
             elif group.cost:
-                plain = (plain_at, ())
-                group.money[plain] = group.money.get(plain, Decimal(0)) + group.cost
+                group.add_money(plain_at, (), group.cost)
         return sums
 
     def _needs_time(self, row: Sequence[str]) -> None:
@@ -167,12 +180,12 @@ class Reader:
         found = []
         for cell, place in zip(cells, self.counted, strict=True):
             text = cell.strip()
-            if _is_nothing(text):
+            if is_nothing(text):
                 found.append(0)
             elif text.isdecimal() and text.isascii():
                 found.append(int(text))
             elif place.column.rounded:
-                exact = _exact(text) if self.figures.decimals == "point" else None
+                exact = exact_amount(text) if self.figures.decimals == "point" else None
                 found.append(round(exact or self.figures.number(text, place.name, f"line {line}")))
             else:
                 found.append(self.figures.whole(text, place.name, f"line {line}"))
@@ -199,6 +212,7 @@ class Reader:
         low, high = sorted(pair, key=lambda n: values[n])
         if values[high] != values[low] + self._cached(values):
             raise self._unequal(*pair)
+        group.seen = group.seen or Seen()
         group.seen.beside.setdefault("cache", line)
         values[high] = 0
 
@@ -216,7 +230,7 @@ class Reader:
 
     def _add_quantity(self, row: Sequence[str], group: Group, line_of: Callable[[], int]) -> None:
         text = row[self.quantity.at].strip() if self.quantity else ""
-        if self.quantity is None or _is_nothing(text):
+        if self.quantity is None or is_nothing(text):
             return
         try:
             group.quantity += int(text)
@@ -231,18 +245,17 @@ class Reader:
         amounts: list[tuple[Place, Decimal]] = []
         for place in self.money:
             text = row[place.at].strip()
-            if _is_nothing(text):
+            if is_nothing(text):
                 if place.column.required:
                     raise ValueError(f"column {place.name} is empty: what is not known is not 0")
                 continue
             currencies: tuple[str, ...] = ()
-            amount = _exact(text)
+            amount = exact_amount(text)
             if amount is None or (self.figures.decimals == "comma" and "." in text):
                 amount, currencies = self.figures.money(text, place.name, f"line {line_of()}")
-            elif "." in text and "point" not in self.figures.seen and _is_proof(text):
+            elif "." in text and "point" not in self.figures.seen and proves_point(text):
                 self.figures.seen["point"] = f"line {line_of()}"
-            key = (place.at, currencies)
-            group.money[key] = group.money.get(key, Decimal(0)) + amount
+            group.add_money(place.at, currencies, amount)
             if place in self._money_twice:
                 amounts.append((place, amount))
         if len(amounts) > 1 and any(amount != amounts[0][1] for _, amount in amounts):
@@ -251,29 +264,6 @@ class Reader:
                 f"columns {amounts[0][0].name} and {other.name} are both the cost and differ;"
                 f" say which one counts (--columns '{other.name}=ignore')"
             )
-
-
-def _exact(text: str) -> Decimal | None:
-    """A number as programs write it; None where it has to be read more closely."""
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        return None
-    if not amount.is_finite():
-        raise ValueError("an amount is not finite")
-    if not -LARGEST < amount < LARGEST:
-        raise ValueError("an amount is more than any bill")
-    return amount
-
-
-def _is_proof(text: str) -> bool:
-    """Whether a number with a point cannot be one of thousands: 12.50, 0.123, but not 1.234."""
-    whole, _, decimals = text.partition(".")
-    return len(decimals) != 3 or whole.lstrip("+-") in {"", "0"} or len(whole.lstrip("+-")) > 3  # noqa: PLR2004 - thousands
-
-
-def _is_nothing(text: str) -> bool:
-    return text in {"", "-", "NULL", "null", "None", "N/A", "n/a", "NaN", "nan", "—", "\\N"}
 
 
 def _plain(place: Place) -> str:

@@ -78,6 +78,12 @@ class Times:
     def cut(self, text: str) -> str:
         """A time to its minute: what rows are summed by."""
         if len(text) > _MINUTE_TEXT and text[13] == ":" and text[4] == "-":
+            if self.has_seconds:
+                last = text[-1]
+                if last in "ZC":
+                    return text[:_MINUTE_TEXT] + "Z"
+                if last.isdigit() and text[-6] not in "+-" and text[-3:-2] not in {"+", "-"}:
+                    return text[:_MINUTE_TEXT]
             if not _NO_SECONDS.match(text, _MINUTE_TEXT):
                 self.has_seconds = True
             zone = "Z" if text.endswith(("Z", "UTC")) else text[-6:] if text[-6] in "+-" and text[-3] == ":" else ""
