@@ -20,6 +20,7 @@ import pytest
 from genai_prices import Usage as ListUsage
 from genai_prices import calc_price
 
+from alertd.cli import main
 from alertd.commands import rate
 
 ROOT = Path(__file__).parents[2]
@@ -262,3 +263,20 @@ def _listed(row, uncached: int, read: int, written: int, output: int) -> Decimal
     )
     at = datetime.fromisoformat(row["date"]).replace(hour=12, tzinfo=UTC)
     return calc_price(usage, row["model"], provider_id=row["provider"], genai_request_timestamp=at).total_price
+
+
+@pytest.mark.parametrize(
+    ("text", "dollars"),
+    [
+        ("date,provider,model,requests,input_tokens\n2026-11-20,perplexity,sonar-pro,1000,1000000", "17.00"),
+        ("date,provider,model,requests,input_tokens\n2026-11-20,,sonar-pro,1000,1000000", "17.00"),
+        ("date,provider,model,requests,input_tokens\n2026-11-20,openai,gpt-4o,1000,1000000", "2.50"),
+        ("date,provider,model,batch,input_tokens\n2026-11-20,openai,gpt-4o,batch_abc123,1000000", "1.25"),
+        ("date,provider,model,batch,input_tokens\n2026-11-20,openai,gpt-4o,,1000000", "2.50"),
+        ("date,provider,model,region,input_tokens\n2026-11-20,openai,gpt-4o,us-east-1,1000000", "2.50"),
+    ],
+)
+def test_fees_for_calls_ids_of_batches_and_regions_are_understood(tmp_path: Path, capsys, text, dollars) -> None:
+    (tmp_path / "usage.csv").write_text(text)
+    assert main(["rate", "--usage", str(tmp_path / "usage.csv"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["totals"] == {"USD": dollars}

@@ -14,6 +14,7 @@ from alertd.core.formats.sums import Group, Key
 from alertd.core.formats.times import Window
 from alertd.core.money import Money
 from alertd.core.pricing.instanceid import instance_line, tokens_per
+from alertd.core.pricing.provider_names import bills_calls
 from alertd.core.usage import CHARGE_LABEL, LARGEST_EXPONENT, BilledCost, Line, Usage
 
 if TYPE_CHECKING:
@@ -65,7 +66,10 @@ class GroupRecords:
         requests = next(
             (group.counts[n] for n, one in enumerate(counted) if one.column.role == "requests" and group.counts[n]), 0
         )
-        self.of.left_out["requests"] += requests
+        if requests and bills_calls(self.provider, self.model):
+            yield self._usage("requests", (), requests)
+        else:
+            self.of.left_out["requests"] += requests
         for (meter, modifiers), quantity in slots.items():
             if quantity:
                 yield self._usage(meter, modifiers, quantity)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from alertd.core.pricing.modelsize import size_class
@@ -15,6 +16,8 @@ _STANDARD: Final = {
     "cache_ttl": frozenset({"", "5m"}),
     "context": frozenset({""}),
 }
+#: What a column of batches holds for a batch: a truth, the word, or the batch's id.
+_BATCH: Final = re.compile(r"(?:true|1|yes|y|batch[\w-]*)\Z")
 _BATCH_METER: Final = {"input": "batch_input", "output": "batch_output"}
 
 
@@ -24,7 +27,7 @@ def normalised(meter: str, modifiers: Modifiers) -> tuple[str, Modifiers]:
     for written, value in modifiers:
         name = "tier" if written == "service_tier" else written
         if name == "batch":
-            name, value = "processing", "batch" if value.lower() in {"true", "1", "yes", "batch"} else ""  # noqa: PLW2901 - one meaning, two spellings
+            name, value = "processing", "batch" if _BATCH.match(value.strip().lower()) else ""  # noqa: PLW2901 - one meaning, two spellings
         if name == "tier" and value.lower() == "batch":
             name, value = "processing", "batch"  # noqa: PLW2901 - as above
         if value.lower() not in _STANDARD.get(name, frozenset({""})):

@@ -170,3 +170,9 @@ def provider_id(name: str) -> str:
     if lowered.startswith("vertex_ai-"):  # a gateway's families: vertex_ai-anthropic_models
         return "google"
     return PROVIDERS.get(lowered) or COMPANIES.get(_COMPANY.sub("", lowered), lowered)
+
+
+def bills_calls(provider: str, model: str) -> bool:
+    """Whether calls have a fee of their own beside their tokens: Perplexity's (https://docs.perplexity.ai, pricing)."""
+    named = provider_id(provider) or provider_id(model.partition("/")[0] if "/" in model else "")
+    return named == "perplexity" or (not named and model.lower().startswith("sonar"))
