@@ -100,6 +100,7 @@ def candidates(provider: str, model: str) -> tuple[Candidate, ...]:
     if (coloned := _PREFIXED.match(name)) and _named(coloned[1]) and seller in ("", _named(coloned[1])):
         seller, name = _named(coloned[1]), coloned[2]
     seller = seller or ("aws" if _BEDROCK.match(name) or "bedrock edition" in name else "")
+    seller = seller or ("perplexity" if name.startswith("sonar") else "")
     found: dict[Candidate, None] = {}
     for reading in _candidates(seller, name):
         for one in _placed(reading):
