@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 REAL ?= .venv-real
 # Test files that run at the same time; a file's own tests run one after the other.
 JOBS ?= 3
+# Hashes of every file that an index has of a version; no address of any index.
+LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links
 
-.PHONY: run test quick browser check bench security chaos real format docs deploy image sbom clean
+.PHONY: run test quick browser check bench security chaos real format docs deploy image lock sbom clean
 
 $(VENV)/.installed: pyproject.toml
 	@echo "Putting alertd and what it needs into $(VENV): about a minute, the first time only."
@@ -34,6 +37,11 @@ deploy: $(VENV)/.installed  ## Dockerfile, compose file and Helm chart: linted, 
 
 image: $(VENV)/.installed  ## the container image: built by buildah, run by runc (both Debian's), as root; else the reason is said
 	$(BIN)/python -m pytest -q -s tests/deploy/test_image.py
+
+lock: $(VENV)/.installed  ## requirements/*.lock: what the image installs and is built with, each file by its hash
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13'
+	$(BIN)/uv pip compile $(LOCK) --extra postgres --extra charts pyproject.toml -o requirements/image.lock
+	$(BIN)/uv pip compile $(LOCK) requirements/build.in -o requirements/build.lock
 
 sbom: $(VENV)/.installed  ## sbom.json: what this environment holds, as CycloneDX
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7.5,<8'
