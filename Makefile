@@ -82,7 +82,7 @@ chaos: $(VENV)/.installed
 $(REAL)/.installed: Makefile
 	@echo "Putting LiteLLM's proxy into $(REAL): a minute or two, the first time only."
 	@$(PYTHON) -m venv $(REAL)
-	@$(REAL)/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]>=1.108,<2'
+	@$(REAL)/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]>=1.108,<2' prometheus-client
 	@touch $@
 
 real: $(VENV)/.installed $(REAL)/.installed  ## a real LiteLLM proxy and Prometheus, restarts in every order: ten minutes

@@ -120,8 +120,9 @@ class Collect:
             now=max(now, reading.until).timestamp(),
             newborn=reading.newborn,
         )
-        if counted.assumed:
-            after = replace(after, assumed="; ".join(counted.assumed), assumed_at=now)
+        assumed = (*reading.assumed, *counted.assumed)
+        if assumed:
+            after = replace(after, assumed="; ".join(assumed), assumed_at=now)
         elif after.assumed_at is not None and after.assumed_at < self._since(now):
             after = replace(after, assumed="", assumed_at=None)
         if counted.doubts:
@@ -129,7 +130,7 @@ class Collect:
         if counted.left_out:
             after = replace(after, degraded="; ".join(filter(None, (after.degraded, _too_many(reading)))))
             self._noticed.once(_too_many(reading))
-        for doubt in (*counted.doubts, *counted.assumed):
+        for doubt in (*counted.doubts, *assumed):
             self._noticed.once(doubt)
         for refused in counted.refused:
             self._noticed.once(f"refused a sample: {refused}")

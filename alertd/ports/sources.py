@@ -45,6 +45,8 @@ class Reading:
     balance: Money | None = None
     #: On a first read: from when on its figures are complete (the oldest sample, where retention is short).
     complete_from: datetime | None = None
+    #: What its figures take for granted: said, and no reason to hold an action back.
+    assumed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

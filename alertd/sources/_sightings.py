@@ -18,6 +18,7 @@ from alertd.sources._counting import CounterOptions
 _NAMED: Final = 5
 _SIMILAR: Final = 10
 _NAME_LENGTH: Final = 120
+_MAP: Final = "TYPE_MAP says what they are, as audio_input=input"
 _NO_COST: Final = (
     "this money is an exporter's own estimate: it is compared with what other sources count, and is in no figure."
     " Where the exporter has no token counters, ROLE=authoritative makes it the cost"
@@ -52,12 +53,26 @@ def one_spelling(found: Iterable[tuple[str, CounterSamples]], spellings: Mapping
     return kept
 
 
-def unknown_types(found: Collection[str]) -> tuple[str, ...]:
-    """What is said of series that no rule takes: their tokens may be billed, and are in no figure of their own."""
-    if not found:
-        return ()
-    named = ", ".join(sorted(found)[:_NAMED]) + (", ..." if len(found) > _NAMED else "")
-    return (f"no rule takes {named}: their tokens have no meter of their own; map them by METRIC and TYPE_MAP",)
+def unknown_types(found: Mapping[str, bool]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is said of series that no rule takes, each with whether it counts: what makes figures doubtful, what not.
+
+    Tokens that by their name may be among the input already, at another price, could make a figure too high. All
+    others make it a lower bound, upon which an action may be taken.
+    """
+    within = {name for name, counts in found.items() if counts and _may_be_input(name)}
+    doubts = (f"no rule takes {_listed(within)}: these may be input tokens of another price; {_MAP}",) if within else ()
+    beside = found.keys() - within
+    assumed = (f"no rule takes {_listed(beside)}: what they count is taken to be in no figure; {_MAP}",)
+    return doubts, assumed if beside else ()
+
+
+def _may_be_input(name: str) -> bool:
+    value = name.rpartition("=")[2].lower()
+    return any(word in value for word in ("input", "prompt", "cache"))
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
 def like_tokens(names: Iterable[str]) -> str:
@@ -68,7 +83,11 @@ def like_tokens(names: Iterable[str]) -> str:
 
 
 def seen(
-    samples: Collection[CounterSamples], latest: datetime, options: CounterOptions, problems: tuple[str, ...]
+    samples: Collection[CounterSamples],
+    latest: datetime,
+    options: CounterOptions,
+    problems: tuple[str, ...],
+    remarks: tuple[str, ...],
 ) -> Look:
     """What `alertd check` says of counters that were found, those of money apart."""
     money = [series for series in samples if series.line.meter == COST_METER]
@@ -80,10 +99,10 @@ def seen(
         return Look("no token counters yet", latest, (*problems, said))
     if used:
         more = f", and {counters} to compare with" if money else ""
-        return Look(f"{plural(used, 'token counter')} of {models}{more}", latest, problems, labels_of(samples))
+        return Look(f"{plural(used, 'token counter')} of {models}{more}", latest, problems, labels_of(samples), remarks)
     cost = options.money_is_cost()
     summary = f"{counters} of {models}" + (": what they count is the cost" if cost else "")
-    return Look(summary, latest, problems, labels_of(samples), () if cost else (_NO_COST,))
+    return Look(summary, latest, problems, labels_of(samples), remarks if cost else (*remarks, _NO_COST))
 
 
 def labels_of(samples: Iterable[CounterSamples]) -> dict[str, tuple[str, ...]]:

@@ -10,40 +10,20 @@ from math import inf
 from operator import itemgetter
 from typing import Final
 
-import msgspec
-
-from alertd.core.counting.attribution import Attribution, Attributor, fingerprint
-from alertd.core.counting.copies import ReplicaLabels, Series
+from alertd.core.counting.attribution import Attributor, fingerprint
+from alertd.core.counting.copies import ReplicaLabels
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.matchers import Matcher, any_of, selector
 from alertd.core.counting.scrapes import Life, Starts, Targets, seconds, target_of, targets_of
-from alertd.ports import SourceError
+from alertd.sources._series import Counter, counts_on, created_name, inside, is_ahead, labels_in, named_series
 from alertd.wire.promql import Prometheus, Raw, RawSeries
 
-#: Of two copies of one series the first by name is kept while it lags no more than this, in seconds.
-_COPY_LAG: Final = 120.0
 _ABOUT: Final = 600.0
-#: Samples this far outside of the time that was asked for, in seconds, are not believed: one of tomorrow would hide
-#: what its counter gains until then.
-_ASIDE: Final = 300.0
 _TARGET_LABELS: Final = frozenset({"job", "instance", "namespace", "cluster"})
 _STATES: Final = any_of("__name__", ("up", "process_start_time_seconds"))
-_ENDINGS: Final = ("_total", "_sum")
 #: How far back a counter is looked for that nobody has used lately.
 _IDLE: Final = (3600.0, 86400.0)
 _MOST_UNKNOWN: Final = 20
-_LABELS: Final = msgspec.json.Decoder(dict[str, str])
-
-
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """What the labels of a series mean; kept from poll to poll under the bytes that they came in."""
-
-    text: bytes
-    fingerprint: str
-    metric: str
-    target: str
-    found: Attribution | None
 
 
 @dataclass(slots=True)
@@ -93,8 +73,8 @@ class Windows:
         self._present: set[str] = set()
         self._processes: dict[str, float] = {}
         self._texts: dict[str, str] = {}
-        #: Series of known metrics that no rule takes.
-        self.unknown: set[str] = set()
+        #: Series of known metrics that no rule takes, and whether they count.
+        self.unknown: dict[str, bool] = {}
 
     def replicas(self) -> tuple[str, ...]:
         """The labels found that tell only copies apart."""
@@ -116,7 +96,7 @@ class Windows:
         states, warnings = await self._states(window, begin, end)
         window.warnings = tuple(dict.fromkeys((*said, *warnings)))
         window.targets = targets_of(
-            ((_labels(bytes(series.metric)), _inside(series.values, begin, end)) for series in states),
+            ((labels_in(bytes(series.metric)), inside(series.values, begin, end)) for series in states),
             ((counter.target, points) for counter, points in window.counters.values()),
         )
         if window.fresh or self._starts_by_created_only or self._asks_again or self._begins_anew(window):
@@ -212,16 +192,18 @@ class Windows:
                 counter = self._known[labels] = self._meaning(labels)
                 window.fresh.add(counter.fingerprint)
             if counter.found is None:
+                if counter.unknown:
+                    self.unknown[counter.unknown] |= counts_on(series)
                 continue
             given = series.values or ([series.value] if series.value is not None else [])
-            points = _inside(given, begin, end)
+            points = inside(given, begin, end)
             window.astray += points is not given
             other = window.counters.get(counter.fingerprint)
             if other is not None:
                 window.copies += 1
-            if other is None or _is_ahead((counter.text, points), (other[0].text, other[1])):
+            if other is None or is_ahead((counter.text, points), (other[0].text, other[1])):
                 window.counters[counter.fingerprint] = counter, points
-        if self._replicas.decide(lambda: (_raw(one) for one in answer.series)):
+        if self._replicas.decide(lambda: (named_series(one) for one in answer.series)):
             self._known.clear()
             return self._sorted(answer, begin, end)
         if len(self._known) > 2 * len(answer.series) + 1000:
@@ -245,16 +227,18 @@ class Windows:
         self._held = held
 
     def _meaning(self, text: bytes) -> Counter:
-        labels = _labels(text)
+        labels = labels_in(text)
         metric = self._same(labels.get("__name__", ""))
         found = self._attributor.of(metric, labels)
         if found is not None:
             self._replicas.see(labels)
-        if found is None and len(self.unknown) < _MOST_UNKNOWN:
-            self.unknown.update(filter(None, (self._attributor.unknown_type(metric, labels),)))
-        return Counter(
-            text, fingerprint(metric, labels, self._replicas.names), metric, self._same(target_of(labels)), found
-        )
+        unknown = "" if found is not None else self._attributor.unknown_type(metric, labels) or ""
+        if unknown and (unknown in self.unknown or len(self.unknown) < _MOST_UNKNOWN):
+            self.unknown.setdefault(unknown, False)
+        else:
+            unknown = ""
+        name = fingerprint(metric, labels, self._replicas.names)
+        return Counter(text, name, metric, self._same(target_of(labels)), found, unknown)
 
     def _same(self, text: str) -> str:
         """One text for the many series of a target or a metric."""
@@ -274,14 +258,14 @@ class Windows:
         """When counters began, by the `_created` that OpenMetrics exporters write beside every sample."""
         metrics: dict[str, set[str]] = {}
         for counter, _ in window.counters.values():
-            metrics.setdefault(_created_name(counter.metric), set()).add(counter.metric)
+            metrics.setdefault(created_name(counter.metric), set()).add(counter.metric)
         conditions = (any_of("__name__", metrics), *(m for m in self._conditions if m.label != "__name__"))
         found: dict[str, Starts] = {}
         answer = await self._server.samples(selector(conditions), begin, end) if metrics else Raw([], (), 0)
         window.warnings = tuple(dict.fromkeys((*window.warnings, *answer.warnings)))
         for series in answer.series:
-            labels = _labels(bytes(series.metric))
-            starts = Starts.of(_inside(series.values, begin, end))
+            labels = labels_in(bytes(series.metric))
+            starts = Starts.of(inside(series.values, begin, end))
             for metric in metrics.get(labels.get("__name__", ""), ()) if starts.seen else ():
                 name = fingerprint(metric, labels, self._replicas.names)
                 if name in window.counters:
@@ -289,39 +273,3 @@ class Windows:
                     processes = window.targets.starts.get(window.counters[name][0].target)
                     self._starts_by_created_only |= processes is None or not processes.seen
         return found
-
-
-def _raw(series: RawSeries) -> Series:
-    text = bytes(series.metric)
-    return Series(text, _labels(text), series.values)
-
-
-def _labels(text: bytes) -> dict[str, str]:
-    try:
-        return _LABELS.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise SourceError(f"a series has labels that are none: {text[:80]!r}") from error
-
-
-def _created_name(metric: str) -> str:
-    stem = next((metric.removesuffix(ending) for ending in _ENDINGS if metric.endswith(ending)), metric)
-    return f"{stem}_created"
-
-
-def _inside(points: Sequence[tuple[float, str]], begin: float, end: float) -> Sequence[tuple[float, str]]:
-    """The points of the time that was asked for, the very same where all are."""
-    if not points:
-        return points
-    low, high = begin - _ASIDE, end + _ASIDE
-    # Nearly always there are one or two, and this is asked of 100,000 series.
-    if low <= points[0][0] <= high and low <= points[-1][0] <= high:
-        few = len(points) <= 2  # noqa: PLR2004 - the first and the last
-        if few or (min(points)[0] >= low and max(points)[0] <= high):
-            return points
-    return [point for point in points if low <= point[0] <= high]
-
-
-def _is_ahead(one: tuple[bytes, Sequence[tuple[float, str]]], other: tuple[bytes, Sequence[tuple[float, str]]]) -> bool:
-    """Whether this copy of a series is the one to keep: the first by name, unless it has fallen behind."""
-    lag = (one[1][-1][0] if one[1] else 0.0) - (other[1][-1][0] if other[1] else 0.0)
-    return lag > _COPY_LAG or (one[0] < other[0] and lag >= -_COPY_LAG)

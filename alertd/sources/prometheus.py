@@ -163,8 +163,8 @@ class Prometheus:
             return await self._similar(now.timestamp())
         copies = (self._copies(window),) if window.copies else ()
         latest = datetime.fromtimestamp(max(series.points[-1][0] for series in samples), UTC)
-        problems = (*window.warnings, *copies, *unknown_types(self._windows.unknown))
-        return seen(samples, latest, self._options, problems)
+        doubts, remarks = unknown_types(self._windows.unknown)
+        return seen(samples, latest, self._options, (*window.warnings, *copies, *doubts), remarks)
 
     async def names(self, now: datetime) -> list[str]:
         """The names of all metrics of the last day, of whatever exporter. HttpProblem or SourceError."""
@@ -183,6 +183,7 @@ class Prometheus:
             self._copies_told = True
             log.warning("%s: %s", self.name, self._copies(window))
         samples = self._samples(window, familiar_only=held)
+        doubts, assumed = unknown_types(self._windows.unknown)
         return Reading(
             cursor=place.text(),
             until=datetime.fromtimestamp(place.seen or before.at, UTC),
@@ -191,8 +192,9 @@ class Prometheus:
             warnings=(
                 *(window.warnings or self._unnamed(window)),
                 *_astray(window),
-                *unknown_types(self._windows.unknown),
+                *doubts,
             ),
+            assumed=assumed,
             most_counters=self._options.max_series,
             progress=progress,
             complete_from=complete_from,

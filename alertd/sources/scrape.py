@@ -34,6 +34,7 @@ _ENDINGS: Final = ("_total", "_sum")
 #: A page's own timestamps are believed within these seconds of now; the rest is taken at the time of the scrape.
 _AHEAD, _BEHIND = 60.0, 86400.0
 _NAMED: Final = 5
+_MOST_UNKNOWN: Final = 20
 _STAMPS: Final = (
     "so they are taken at the time of the scrape. Is the unit right (milliseconds in the text format,"
     " seconds in OpenMetrics), and are the clocks?"
@@ -70,6 +71,8 @@ class Scrape:
         self._attributor = options.attributor()
         self._metrics = options.counters().metrics()
         self._spellings = options.spellings()
+        #: What series of known metrics that no rule takes held last, and whether they count.
+        self._unknown: dict[str, tuple[float, bool]] = {}
         self._stamps: dict[str, tuple[float, float]] = {}
         self._http = Http(options.access())
 
@@ -80,6 +83,7 @@ class Scrape:
         set_back = before is not None and before > at
         before = None if set_back else before
         samples, doubts = self._counters(page, at)
+        unknown, assumed = unknown_types({name: counts for name, (_, counts) in self._unknown.items()})
         used = any(series.line.meter != COST_METER for series in samples) or self._options.counts_money_only()
         absent = (
             ()
@@ -91,7 +95,8 @@ class Scrape:
             until=now,
             samples=samples,
             scrapes={self._target: (at,) if before is None else (before, at)},
-            warnings=(*absent, *doubts),
+            warnings=(*absent, *unknown, *doubts),
+            assumed=assumed,
             most_counters=self._most,
             set_back=set_back,
             complete_from=None if cursor else _complete_from(samples, since, now),
@@ -109,7 +114,8 @@ class Scrape:
             return Look(summary=f"{self._target}: not readable", problems=(str(error),))
         samples, doubts = self._counters(page, now.timestamp())
         if samples:
-            return seen(samples, now, self._options, doubts)
+            unknown, remarks = unknown_types({name: value > 0 for name, (value, _) in self._unknown.items()})
+            return seen(samples, now, self._options, (*unknown, *doubts), remarks)
         problem = f"none of {', '.join(self._metrics)} is on the page{like_tokens(names_on(answer.body))}"
         return Look(summary="no token counters yet", latest=now, problems=(problem,))
 
@@ -132,12 +138,8 @@ class Scrape:
         """The page's counters, and what makes them doubtful."""
         astray: set[str] = set()
         samples = one_spelling(self._samples(page.samples, now, astray), self._spellings)
-        unknown = {
-            self._attributor.unknown_type(one.name, one.labels)
-            for one in page.samples
-            if self._attributor.of(one.name, one.labels) is None
-        }
-        doubts = list(unknown_types({one for one in unknown if one is not None}))
+        self._watch_unknown(page.samples)
+        doubts: list[str] = []
         if page.bad:
             lines = ", ".join(map(str, page.bad[:_NAMED])) + (", ..." if len(page.bad) > _NAMED else "")
             doubts.append(
@@ -148,6 +150,17 @@ class Scrape:
             names = ", ".join(sorted(astray)[:_NAMED])
             doubts.append(f"{self._target}: the timestamps of {names} cannot be right, {_STAMPS}")
         return samples, tuple(doubts)
+
+    def _watch_unknown(self, page: list[Sample]) -> None:
+        held: dict[str, float] = {}
+        for one in page:
+            if self._attributor.of(one.name, one.labels) is None:
+                unknown = self._attributor.unknown_type(one.name, one.labels)
+                if unknown is not None and (unknown in held or len(held) < _MOST_UNKNOWN):
+                    held[unknown] = held.get(unknown, 0.0) + one.value
+        for name, value in held.items():
+            before, counts = self._unknown.get(name, (value, False))
+            self._unknown[name] = value, counts or value != before
 
     def _samples(self, page: list[Sample], now: float, astray: set[str]) -> Iterator[tuple[str, CounterSamples]]:
         created = {

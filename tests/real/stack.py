@@ -160,7 +160,15 @@ class Process:
             self.wait()
 
     def wait(self) -> None:
-        wait_for(f"{self.command[0]} at {self.ready}; see {self.log}", lambda: _ready(self.ready), 300)
+        """Until it answers; fails with the end of its log where it ends instead."""
+
+        def answers() -> bool:
+            said = self.log.read_text(errors="replace")[-2000:]
+            assert self._running is not None
+            assert self._running.poll() is None, f"{self.command[0]} has ended: {said}"
+            return _ready(self.ready)
+
+        wait_for(f"{self.command[0]} at {self.ready}; see {self.log}", answers, 300)
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """The whole group is ended, and gone on return."""
