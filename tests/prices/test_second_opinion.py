@@ -85,6 +85,12 @@ def test_a_price_of_one_s_own_settles_it_and_a_discount_does_not_begin_it(table:
     assert differing(price_book([own], str(table)), Line("openai", "gpt-4o", "input")) == {}
 
 
+def test_a_file_of_one_s_own_may_be_called_like_one_that_ships(table: Path, tmp_path: Path) -> None:
+    (tmp_path / "openai.toml").write_text("")
+    line = Line("openai", "whisper-1", "minutes")  # its price is of the openai.toml that ships
+    assert differing(price_book([tmp_path / "openai.toml"], str(table)), line)
+
+
 def test_the_second_list_prices_nothing(table: Path) -> None:
     book = price_book((), str(table))
     assert isinstance(book.price(Line("openai", "gpt-9", "input"), DAY), Unpriced)

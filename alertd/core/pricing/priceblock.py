@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.pricing.model_names import is_opaque
+from alertd.core.pricing.model_names import is_opaque, provider_id
 from alertd.core.pricing.modifiers import normalised, of_training
 from alertd.core.pricing.pricehistory import from_entries
 from alertd.core.pricing.prices import Price, PriceBook, Unpriced
@@ -26,6 +26,12 @@ _PER: Final = {"requests": 1_000, "minutes": 1}
 _MILLION: Final = 1_000_000
 #: What an identifier of Bedrock is supposed to stand for until its owner says: the model that most use there.
 _SUPPOSED: Final = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+
+
+#: Azure's names are deployments that people name as they like.
+_DEPLOYMENT: Final = '# or, for a deployment of a known model: [[alias]] with the same names and of = "gpt-4o"'
+    '# or, for a deployment of a known model: [[alias]] with provider, model as above, and of = "gpt-4o"'
+)
 
 
 def price_blocks(book: PriceBook, lines: Iterable[Line], day: date) -> Iterator[str]:
@@ -45,7 +51,8 @@ def price_blocks(book: PriceBook, lines: Iterable[Line], day: date) -> Iterator[
             continue
         plain = modifiers == () and set(meters) & set(_TOKENS)
         named = dict.fromkeys((*meters, *_TOKENS) if plain and not _is_priced(book, provider, model, day) else meters)
-        yield _block(book, Line(provider, model, "", modifiers), list(named), per, day)
+        block = _block(book, Line(provider, model, "", modifiers), list(named), per, day)
+        yield f"{block}\n{_DEPLOYMENT}" if provider_id(provider) == "azure" and not modifiers else block
 
 
 def _alias(provider: str, model: str) -> str:

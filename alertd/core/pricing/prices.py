@@ -110,17 +110,18 @@ class PriceBook:
 
     def without_own(self) -> PriceBook:
         """The book as it ships, without the user's files."""
-        if not self.own:
-            return self
-        if not self._listed:
-            self._listed.append(PriceBook(self.layers[self.own :], self.price_list))
-        return self._listed[0]
+        return self._parts()[0] if self.own else self
 
     def is_own_price(self, line: Line, day: date) -> bool:
-        """Whether a user's own file gives the price."""
-        price = self.price(line, day)
-        names = tuple(layer.name for layer in self.layers[: self.own])
-        return isinstance(price, Price) and bool(names) and price.source.startswith(names)
+        """Whether a user's own file gives the price itself, not only a discount on a listed one."""
+        return bool(self.own) and isinstance(self._parts()[1].price(line, day), Price)
+
+    def _parts(self) -> list[PriceBook]:
+        """What ships, and the user's files."""
+        if not self._listed:
+            ships = PriceBook(self.layers[self.own :], self.price_list)
+            self._listed.extend((ships, PriceBook(self.layers[: self.own])))
+        return self._listed
 
     def is_hourly(self, line: Line) -> bool:
         """Whether a line ever had a price that depends on the hour of the day."""
