@@ -30,8 +30,6 @@ _SUPPOSED: Final = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 
 #: Azure's names are deployments that people name as they like.
 _DEPLOYMENT: Final = '# or, for a deployment of a known model: [[alias]] with the same names and of = "gpt-4o"'
-    '# or, for a deployment of a known model: [[alias]] with provider, model as above, and of = "gpt-4o"'
-)
 
 
 def price_blocks(book: PriceBook, lines: Iterable[Line], day: date) -> Iterator[str]:
