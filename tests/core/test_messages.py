@@ -20,7 +20,7 @@ from alertd.core.messages import compose, text_of
 from alertd.core.messages.samples import NOW, SAMPLES, digest
 from alertd.core.periods import PeriodRule
 from tests.servers.deliveries import sample
-from tests.world import World, budget
+from tests.world import NOVEMBER, World, budget
 
 #: Fields of which an event is nothing without.
 _NEEDED: Final = {"id", "kind", "severity", "at", "zone"}
@@ -208,6 +208,27 @@ def test_only_a_budget_without_any_action_is_said_to_have_none() -> None:
     events = {alert.event.budget: alert.event for alert in world.tick() if alert.event.basis == "actual"}
     assert "No action is configured" in said(events["a"])
     assert "No action is configured" not in said(events["b"])
+
+
+def test_beside_a_runaway_nothing_says_that_all_is_well() -> None:
+    burn = ["actual 50%", "actual 100%", "burn_rate 10x over 1h and 5m above 5 USD"]
+    company = budget("company", "1000 USD", thresholds=["actual 50%", "actual 100%"])
+    world = World(company, budget("teams", "100 USD", per=("team",), thresholds=burn))
+    for hour in range(72):
+        world.now = NOVEMBER + timedelta(hours=hour)
+        world.spend("0.1", team="ci")
+        world.spend("6.5", team="web")
+        world.tick()
+    world.pass_time(minutes=30)
+    world.spend(40, at=world.now - timedelta(minutes=4), team="ci")
+    events = [alert.event for alert in world.tick()]
+    (about,) = [event for event in events if event.budget == "company" and event.basis == "actual"]
+    text = said(about, now=world.now)
+    assert "Running away now: team ci (teams)" in text
+    assert "no action needed" not in text
+    assert "Nobody's pace" not in text
+    web = next(one for one in world.judged().positions if one.scope == (("team", "web"),))
+    assert web.runaways == (), "another team's usage is not its own"
 
 
 def test_parts_by_different_labels_overlap_so_there_are_no_others() -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from alertd.core.budgets import Budget, scope_text
+from alertd.core.budgets import Budget, Scope, scope_text
 from alertd.core.evaluation.forecast_inputs import committed_scopes
 from alertd.core.evaluation.ledger_costs import LedgerCosts
 from alertd.core.evaluation.scope_columns import scopes_without
@@ -47,7 +47,7 @@ class StatusEvaluator(LedgerCosts):
         found: dict[int, BudgetStatus] = {}
         for (_, unit, period), wanted in sheets.items():
             found.update(self._looked(unit, period, wanted))
-        return [found[place] for place in range(count)]
+        return _beside_runaways([found[place] for place in range(count)])
 
     def _looked(self, unit: str, period: Period, asked: Sequence[Asked]) -> dict[int, BudgetStatus]:
         """The positions of one period, by place. One that cannot be worked out says so; the others are not touched."""
@@ -71,3 +71,21 @@ class StatusEvaluator(LedgerCosts):
             return BudgetStatus(
                 budget, asked.scope, period, amount, Decimal(0), None, None, None, failed=failed, matched=False
             )
+
+
+def _beside_runaways(found: list[BudgetStatus]) -> list[BudgetStatus]:
+    """The same, each with the others that run away now and may count some of the same usage."""
+    running = [one for one in found if "runaway" in one.flags]
+    if not running:
+        return found
+    return [
+        replace(one, runaways=tuple((other.budget.name, other.scope) for other in running
+                                    if other is not one and _may_share_usage(one.scope, other.scope)))
+        for one in found
+    ]  # fmt: skip
+
+
+def _may_share_usage(one: Scope, other: Scope) -> bool:
+    """Whether no label tells two scopes apart."""
+    known = dict(other)
+    return all(known.get(label, value) == value for label, value in one)

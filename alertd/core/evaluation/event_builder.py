@@ -47,6 +47,8 @@ def event_of(position: BudgetStatus, kind: str, severity: str, key: str, now: da
     if not actions:
         details["unguarded"] = True
     details |= committed_details(position)
+    if position.runaways:
+        details["runaways"] = [{"budget": name, "scope": [*map(list, scope)]} for name, scope in position.runaways]
     return Event(
         id=identity,
         kind=kind,

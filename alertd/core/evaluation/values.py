@@ -133,6 +133,8 @@ class BudgetStatus:
     #: One of `budget_status.STATUSES`, and the flags beside it.
     status: str = "unknown"
     flags: tuple[str, ...] = ()
+    #: Budgets and scopes that run away now and may count some of the same usage.
+    runaways: tuple[tuple[str, Scope], ...] = ()
     #: Why it could not be evaluated, or not projected; "" where it was.
     failed: str = ""
     #: What is certain to be charged in its period; None where nothing is committed in its scope.

@@ -6,6 +6,7 @@ Each function gives one line, empty where the event lacks its figures: unknown i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -198,8 +199,10 @@ def crossed_before(event: Event) -> Line:
 
 def changed(event: Event) -> Line:
     """Changed: key `rag-indexer` 2.10 → 14.30 a day (volume ×6.8, same price)"""
-    if event.details.get("burning") or is_running_away(event):
+    if event.details.get("burning") or is_own_runaway(event):
         return (plain("It runs away now: should that go on, the likely total is too low"),)
+    if running := _runaways(event):
+        return running
     compared = [item for item in event.contributors if item.pace_now is not None and item.pace_before is not None]
     if not compared:
         return ()
@@ -210,8 +213,24 @@ def changed(event: Event) -> Line:
 
 
 def is_running_away(event: Event) -> bool:
-    """Whether a burn rate is crossed now: then nothing says that all is well."""
+    """Whether a burn rate is crossed now, of this budget or one over its usage: then nothing says that all is well."""
+    return is_own_runaway(event) or bool(details.rows(event, "runaways"))
+
+
+def is_own_runaway(event: Event) -> bool:
+    """Whether it is this budget whose burn rate is crossed."""
     return "runaway" in event.flags or event.status == "runaway"
+
+
+def _runaways(event: Event) -> Line:
+    """Running away now: *team ci (teams)*"""
+    rows = [row for row in details.rows(event, "runaways") if isinstance(row, Mapping)]
+    named = [
+        who(replace(event, budget=str(row.get("budget", "")), scope=tuple(map(tuple, row.get("scope") or ()))))
+        for row in rows[:_TOP]
+    ]
+    more: list[Line] = [(plain(f"{len(rows) - _TOP} others"),)] if len(rows) > _TOP else []
+    return (plain("Running away now: "), *joined([*named, *more], ", ")) if named else ()
 
 
 def to_do(event: Event, *, commands: bool = True) -> Line:

@@ -53,7 +53,7 @@ def _recovered(event: Event, now: datetime) -> Said:
         began,
         evidence.to_do(event, commands=False),
     )
-    calm = event.status not in {"over", "runaway"} and not evidence.is_running_away(event)
+    calm = event.status not in {"over", "runaway", "at_risk"} and not evidence.is_running_away(event)
     return (*evidence.who(event), bold(f" is {words}")), lines, ("no action needed",) if calm else ()
 
 
