@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from alertd.core.actions.act import Act, Step, acts, replayed
-from alertd.core.actions.consider import Refrained
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.plan import Withheld
+from alertd.core.actions.policy import ActionPolicy
+from alertd.core.actions.state_machine import Act, Step, acts, replayed
 from alertd.core.events import Event
 from alertd.core.messages import compose, text_of
 from alertd.loops.action_config import Action, ActionConfig
@@ -97,7 +97,7 @@ class Acting:
         given = {"mode": "approve", "what": lever.what, "grade": lever.grade, "reversible": lever.reversible,
                  "lacks": keyring.lacks, **terms}  # fmt: skip
         orders = ActionConfig(
-            {name: Action(Terms(name, **given), keyring)}, ("sk-own-secret",), messages=self._messages
+            {name: Action(ActionPolicy(name, **given), keyring)}, ("sk-own-secret",), messages=self._messages
         )
         return Actor(self.store, self.clock, orders, lambda: self._seen)
 
@@ -131,9 +131,9 @@ class Acting:
         notes = await self.store.memory()
         assert await self.actors[0].write((), (step,), {act.note: (after.to_json(), notes[act.note][1])})
 
-    async def refrained(self) -> list[Refrained]:
+    async def refrained(self) -> list[Withheld]:
         assert self._seen is not None
-        return list((await self.actors[0].preview(self._seen)).refrained)
+        return list((await self.actors[0].preview(self._seen)).withheld)
 
     async def sound_audit(self) -> list[Step]:
         """The steps of all acts; each act's lead exactly to where it stands."""

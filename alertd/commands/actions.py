@@ -10,11 +10,11 @@ from typing import Any, Final
 from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._state import change_note, refusal, who, with_app
-from alertd.core.actions.act import AWAITING, RESTORING, STUCK, VERIFIED, Act, CannotHappenError, Step, acts
+from alertd.core.actions.announcements import event_of_step
 from alertd.core.actions.guards import PAUSED
 from alertd.core.actions.hindsight import hindsight
 from alertd.core.actions.interactions import BEGINS_WITHIN
-from alertd.core.actions.telling import event_of_step
+from alertd.core.actions.state_machine import AWAITING, RESTORING, STUCK, VERIFIED, Act, CannotHappenError, Step, acts
 from alertd.core.budgets import parse_duration
 from alertd.core.messages.spans import clean
 from alertd.loops.execute import Seen
@@ -78,11 +78,11 @@ async def _plan(app: App, args: argparse.Namespace) -> int:
     """What would be done now, with what hangs on it as its provider sees it; and why not more."""
     facts, decisions = await app.evaluation.preview()
     outcome = await app.actor.preview(Seen(facts, decisions.positions))
-    proposals = [move for move in outcome.moves if move.act is not None and move.act.steps == 2]  # noqa: PLR2004 - proposed just now
+    proposals = [move for move in outcome.changes if move.act is not None and move.act.steps == 2]  # noqa: PLR2004 - proposed just now
     rows = [{**move.act.to_json(), "provider": await _shown_by(app, move.act)} for move in proposals if move.act]
     if args.json:
         refrained = [{"action": r.action, "position": r.position, "target": r.target, "guard": r.guard,
-                      "reason": r.reason} for r in outcome.refrained]  # fmt: skip
+                      "reason": r.reason} for r in outcome.withheld]  # fmt: skip
         print(json.dumps({"would": rows, "would_not": refrained}, default=str))
         return 0
     for row in rows:
@@ -90,10 +90,10 @@ async def _plan(app: App, args: argparse.Namespace) -> int:
         print(f"{row['action']}: {row['what']}: {clean(row['target'])} ({clean(row['position'])}) -> {row['state']}")
         print(f"  {clean(event['reason'])}; {event['details'].get('impact', '')}")
         print(f"  its provider shows: {clean(shown)}")
-    for item in outcome.refrained:
+    for item in outcome.withheld:
         target = f": {clean(item.target)}" if item.target else ""
         print(f"not {item.action}{target} ({clean(item.position)}): {clean(item.reason)} [{item.guard}]")
-    if not (rows or outcome.refrained):
+    if not (rows or outcome.withheld):
         print("no threshold stands that an action acts upon")
     return 0
 

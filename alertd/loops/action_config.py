@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.policy import ActionPolicy
 from alertd.core.events import Event
 from alertd.options import Options, RevokerOptions
 from alertd.ports import NewMessage, Revoker
@@ -21,7 +21,7 @@ _GENTLE: Final = frozenset({"warn", "throttle"})
 class Action:
     """A configured action: what it may do, and how."""
 
-    terms: Terms
+    terms: ActionPolicy
     revoker: Revoker
 
 
@@ -37,7 +37,7 @@ class ActionConfig:
 
 def action_of(name: str, options: RevokerOptions, revoker: Revoker, others: Mapping[str, str]) -> Action:
     """One action; `others` are the credentials of everything else, with the places where they are configured."""
-    terms = Terms(
+    terms = ActionPolicy(
         name=name,
         what=revoker.lever.what,
         undo=revoker.lever.undo,

@@ -1,6 +1,6 @@
 """Act: what was decided about keys is committed, and what was approved is carried out. Never twice, never forgotten.
 
-consider (pure) -> store.commit_decisions                                      (notes, audit and messages in one)
+plan_actions (pure) -> store.commit_decisions                                      (notes, audit and messages in one)
 approved -> guards -> begin under a lease -> find, read the state -> write it down -> write "send" down -> act
          -> read back -> verified | again later | failed
 A lease that ran out is taken over: whoever comes next reads the state first, and acts only where it is as before. The
@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from alertd.core.actions.act import APPROVED, AT_WORK, EXECUTING, VERIFIED, Act, Step, acts
+from alertd.core.actions.announcements import event_of_step, held_act, with_provider
 from alertd.core.actions.confirmation import Readings, read_until
-from alertd.core.actions.consider import Move, Outcome, Scene, case_of, consider, lost_reason
-from alertd.core.actions.guards import BEGUN, Block, blocked
-from alertd.core.actions.telling import event_of_step, held_act, with_provider
+from alertd.core.actions.follow_up import Change
+from alertd.core.actions.guards import BEGUN, Hold, first_hold
+from alertd.core.actions.plan import ActionPlan, guard_context, plan_actions
+from alertd.core.actions.state_machine import APPROVED, AT_WORK, EXECUTING, VERIFIED, Act, Step, acts
+from alertd.core.actions.triggers import PlanContext, lost_reason
 from alertd.core.evaluation.state import RESTORED
 from alertd.core.evaluation.values import BudgetStatus, Facts
 from alertd.core.events import Event
@@ -85,10 +87,10 @@ class Actor:
         if RESTORED.prefix in notes:
             return 0  # what was done to keys since the backup, or in what was lost of the database, is not known yet
         if seen is not None:
-            scene = replace(self._scene(seen, notes), judged=seen.facts is not self._last)
-            for move in await self._described(consider(scene).moves):
+            context = replace(self._context(seen, notes), is_new=seen.facts is not self._last)
+            for move in await self._described(plan_actions(context).changes):
                 await self._commit(move, notes)
-            if scene.judged:
+            if context.is_new:
                 until = read_until(tuple(seen.facts.context.sources.values()))
                 self._before = {one.name: Readings(until, one.spent) for one in seen.positions}
             self._last = seen.facts
@@ -102,11 +104,11 @@ class Actor:
                 raise outcome_of_one
         return len(done)
 
-    async def _described(self, moves: Sequence[Move]) -> list[Move]:
+    async def _described(self, moves: Sequence[Change]) -> list[Change]:
         """The moves; what is proposed says what its provider shows of the key, so that nobody approves a hash."""
         return list(await asyncio.gather(*(self._with_provider(move) for move in moves)))
 
-    async def _with_provider(self, move: Move) -> Move:
+    async def _with_provider(self, move: Change) -> Change:
         act = move.act
         action = self.orders.actions.get(act.action) if act is not None else None
         if act is None or action is None or action.revoker.lacks or not move.steps or move.steps[0].what != "propose":
@@ -120,13 +122,13 @@ class Actor:
         said = event_of_step(act, steps[-1])
         return replace(move, act=act, steps=steps, events=(said,) if said else ())
 
-    async def preview(self, seen: Seen) -> Outcome:
+    async def preview(self, seen: Seen) -> ActionPlan:
         """What would be decided now, and why not more; nothing is written."""
-        return consider(self._scene(seen, await self._store.memory()))
+        return plan_actions(self._context(seen, await self._store.memory()))
 
-    def _scene(self, seen: Seen, notes: Notes) -> Scene:
+    def _context(self, seen: Seen, notes: Notes) -> PlanContext:
         terms = {name: action.terms for name, action in self.orders.actions.items()}
-        return Scene(
+        return PlanContext(
             self._clock.now(), terms, seen.facts, seen.positions, _values(notes), self.orders.dry_run,
             before=self._before,
         )  # fmt: skip
@@ -134,7 +136,7 @@ class Actor:
     async def lost(self, act: Act, seen: Seen | None = None) -> str:
         """Why nothing would be done if this action were approved now; "" where its reason holds."""
         looked = seen or self._seen()
-        return "" if looked is None else lost_reason(self._scene(looked, await self._store.memory()), act)
+        return "" if looked is None else lost_reason(self._context(looked, await self._store.memory()), act)
 
     def _due(self, act: Act) -> bool:
         now = self._clock.now()
@@ -168,22 +170,22 @@ class Actor:
     async def _begin(self, work: Work, action: Action, notes: Notes, seen: Seen) -> bool:
         """Take an approved act under a lease, with its place in the hour; False where a guard holds it back."""
         act, now = work.act, self._clock.now()
-        scene = self._scene(seen, notes)
+        context = self._context(seen, notes)
         position = next((one for one in seen.positions if one.name == act.position), None)
         begun, revision = notes.get(BEGUN, ([], 0))
         recent = [row for row in begun if now - datetime.fromisoformat(row[0]) < _HOUR]
         rows = [labels for labels in seen.facts.ledger.labels if labels.get(act.label) == act.target]
-        case = case_of(
-            scene, action.terms, position, act.basis, names=frozenset({act.target}),
+        case = guard_context(
+            context, action.terms, position, act.basis, names=frozenset({act.target}),
             labels=frozenset(pair for labels in rows for pair in labels.items()), approved_by=act.approved_by,
             begun=tuple(datetime.fromisoformat(at) for at, _ in recent),
         )  # fmt: skip
-        block = blocked(case, "begin")
+        block = first_hold(case, "begin")
         if block is not None:
             turn_at = min((datetime.fromisoformat(at) for at, _ in recent), default=None)
             await self._held(work, block, action.terms.expiry, turn_at)
             return False
-        lost = lost_reason(scene, act, begins=True)
+        lost = lost_reason(context, act, begins=True)
         if lost:
             await work.record("expire", reason=f"not done because {lost}")
             return False
@@ -191,7 +193,7 @@ class Actor:
         await work.record("begin", lease_until=now + self._lease, notes=turn)
         return True
 
-    async def _held(self, work: Work, block: Block, expiry: timedelta, begun: datetime | None) -> None:
+    async def _held(self, work: Work, block: Hold, expiry: timedelta, begun: datetime | None) -> None:
         """Remember which guard holds an approved act back; said once a guard.
 
         What waits for its turn in the hour keeps its place: its expiry starts when the turn comes.
@@ -262,7 +264,7 @@ class Actor:
         else:
             await work.keep((), looked=now)
 
-    async def _commit(self, move: Move, notes: Notes) -> bool:
+    async def _commit(self, move: Change, notes: Notes) -> bool:
         """One move of the considered ones, or nothing where another replica was first."""
         values = {**move.notes, **({move.act.note: move.act.to_json()} if move.act is not None else {})}
         return await self.write(

@@ -11,11 +11,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from alertd.core.actions.act import Act, Step
-from alertd.core.actions.guards import Block, Case, blocked
-from alertd.core.actions.own import is_own
-from alertd.core.actions.telling import event_of_step
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.announcements import event_of_step
+from alertd.core.actions.guards import GuardContext, Hold, first_hold
+from alertd.core.actions.own_credentials import is_own
+from alertd.core.actions.policy import ActionPolicy
+from alertd.core.actions.state_machine import Act, Step
 from alertd.core.events import Event
 from alertd.core.messages.spans import clean
 from alertd.loops.action_config import Action
@@ -200,12 +200,12 @@ async def describe(act: Act, action: Action, secrets: Sequence[str], now: dateti
     return {name: clean(value, _SHOWN) for name, value in shown.items() if value}
 
 
-def found_block(terms: Terms, act: Act, target: Target, now: datetime, *, own: bool) -> Block | None:
+def found_block(terms: ActionPolicy, act: Act, target: Target, now: datetime, *, own: bool) -> Hold | None:
     """The guards that can only be asked once the provider told which key it is."""
     names = frozenset({act.target, target.id, target.name})
     used_by = act.evidence.get("groups", {})
-    case = Case(now, terms, None, act.basis, names=names, own=own, used_by=used_by, belongs_to=target.groups)
-    return blocked(case, "found")
+    case = GuardContext(now, terms, None, act.basis, names=names, own=own, used_by=used_by, belongs_to=target.groups)
+    return first_hold(case, "found")
 
 
 def _observed(act: Act) -> Observed:

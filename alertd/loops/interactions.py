@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from alertd.core.actions.act import AWAITING, Act, acts
 from alertd.core.actions.interactions import answer
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.policy import ActionPolicy
+from alertd.core.actions.state_machine import AWAITING, Act, acts
 from alertd.core.evaluation.interactions import APPROVE
 from alertd.core.evaluation.state import State
 from alertd.core.events import Event
@@ -32,7 +32,7 @@ class InteractionDeps:
     """What a press reaches: who hears it, what is configured of actions, and what writes its answer in one go."""
 
     notifiers: Callable[[], Mapping[str, Notifier]]
-    terms: Callable[[], Mapping[str, Terms]]
+    terms: Callable[[], Mapping[str, ActionPolicy]]
     write: Callable[[Sequence[Event], Sequence[Step], Mapping[str, tuple[Any, int]]], Awaitable[bool]]
     lost: Callable[[Act], Awaitable[str]] | None = None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from alertd.core.actions.act import open_rows
+from alertd.core.actions.state_machine import open_rows
 from alertd.core.evaluation.live_message import PLACE, SHOWN, SHOWN_AT, is_due, live_event, shown
 from alertd.core.evaluation.routing import conversation
 from alertd.core.evaluation.state import State

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alertd.core.actions.act import Step
+from alertd.core.actions.state_machine import Step
 from alertd.core.evaluation.state import Press
 from alertd.core.usage import SeriesRow, UsageRow
 from alertd.ports.clock import Clock

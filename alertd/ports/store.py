@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from alertd.core.actions.act import Step
+from alertd.core.actions.state_machine import Step
 from alertd.core.counting.counters import CounterState, Increment
 from alertd.core.delivery import is_critical
 from alertd.core.events import Event

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from alertd.core.actions.act import Act
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.policy import ActionPolicy
+from alertd.core.actions.state_machine import Act
 from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
 from alertd.core.charts.html import Markup, element, fragment
@@ -58,7 +58,7 @@ _EXPIRIES: Final[Mapping[str, str]] = {
 }
 
 
-def actions_page(terms: Sequence[Terms], notes: State, steps: Iterable[Step], now: datetime) -> Markup:
+def actions_page(terms: Sequence[ActionPolicy], notes: State, steps: Iterable[Step], now: datetime) -> Markup:
     """What is configured, then every act that is remembered."""
     rows = [_terms(one) for one in terms]
     none = "No action is configured: alertd tells, and turns nothing off."
@@ -76,7 +76,7 @@ def actions_page(terms: Sequence[Terms], notes: State, steps: Iterable[Step], no
 
 
 def budget_actions(
-    position: BudgetStatus, terms: Sequence[Terms], notes: State, steps: Iterable[Step], now: datetime
+    position: BudgetStatus, terms: Sequence[ActionPolicy], notes: State, steps: Iterable[Step], now: datetime
 ) -> Markup | None:
     """A budget's own section; None where it has no action and never had one."""
     own = [act for act in newest_first(notes) if is_about(act, position)]
@@ -132,7 +132,7 @@ def _paused(notes: State) -> Markup | None:
     return element("p", clean(words), class_="notice risk")
 
 
-def _terms(terms: Terms) -> Markup:
+def _terms(terms: ActionPolicy) -> Markup:
     cells = (terms.what, terms.mode.replace("_", " "), ", ".join(terms.on))
     named = element("span", "lacks", class_="narrow") if terms.lacks else None
     lacks = element("td", named, clean(terms.lacks) or "–", class_="lacking" if terms.lacks else "none")

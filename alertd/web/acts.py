@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from alertd.core.actions.act import Act, acts
 from alertd.core.actions.guards import PAUSED
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.policy import ActionPolicy
+from alertd.core.actions.state_machine import Act, acts
 from alertd.core.budgets import scope_text
 from alertd.core.evaluation.state import State
 from alertd.core.evaluation.values import BudgetStatus
@@ -57,7 +57,9 @@ def _open(name: str, value: Any) -> Any:
     return value if name in _PLAIN else shown(name, value)
 
 
-def actions_json(found: Iterable[Act], steps: Iterable[Step], notes: State, terms: Iterable[Terms]) -> dict[str, Any]:
+def actions_json(
+    found: Iterable[Act], steps: Iterable[Step], notes: State, terms: Iterable[ActionPolicy]
+) -> dict[str, Any]:
     """The API's answer: what is configured, whether it is paused, and every act with its audit."""
     audit = steps_of(steps)
     return {
@@ -76,7 +78,7 @@ def paused_json(notes: State) -> dict[str, str] | None:
     return {"at": str(note.get("at", "")), "by": str(note.get("by", "")), "reason": str(note.get("reason", ""))}
 
 
-def _terms(terms: Terms) -> dict[str, Any]:
+def _terms(terms: ActionPolicy) -> dict[str, Any]:
     return {
         "name": terms.name,
         "what": terms.what,

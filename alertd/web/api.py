@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from alertd.core.actions.act import STATES as ACT_STATES
+from alertd.core.actions.state_machine import STATES as ACT_STATES
 from alertd.core.evaluation.state import State
 from alertd.ports import StoreError
 from alertd.web.acts import actions_json, event_of_act, newest_first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from alertd.core.actions.act import STATES as ACT_STATES
+from alertd.core.actions.state_machine import STATES as ACT_STATES
 from alertd.web.answers import STATES
 from alertd.web.schemas import SCHEMAS, ref
 

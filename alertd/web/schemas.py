@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from alertd.core.actions.act import STATES as ACT_STATES
+from alertd.core.actions.state_machine import STATES as ACT_STATES
 from alertd.core.billing.commitments import PERS
 from alertd.core.budgets import BASES, SEVERITIES
 from alertd.core.evaluation.status import FLAGS

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.policy import ActionPolicy
 from alertd.core.evaluation.state import State
 from alertd.web.view import BudgetStatuses, Lane, Loop
 
@@ -21,7 +21,7 @@ class Snapshot:
     standings: BudgetStatuses
     loops: Sequence[Loop]
     lanes: Sequence[Lane] = ()
-    actions: Sequence[Terms] = ()
+    actions: Sequence[ActionPolicy] = ()
     outbox: Mapping[str, tuple[int, datetime | None]] | None = None
     notes: State | None = None
     book_version: str = ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.policy import ActionPolicy
 from alertd.core.durations import Durations
 from alertd.core.evaluation.values import BudgetStatus, SourceView
 from alertd.core.pricing.prices import PriceBook
@@ -87,7 +87,7 @@ def _no_lanes() -> Sequence[Lane]:
     return ()
 
 
-def _no_actions() -> Sequence[Terms]:
+def _no_actions() -> Sequence[ActionPolicy]:
     return ()
 
 
@@ -110,6 +110,6 @@ class View:
     lines: Callable[[], Iterable[Line]] = _no_lines
     faults: Callable[[], Sequence[str]] = _no_faults
     lanes: Callable[[], Sequence[Lane]] = _no_lanes
-    actions: Callable[[], Sequence[Terms]] = _no_actions
+    actions: Callable[[], Sequence[ActionPolicy]] = _no_actions
     public_url: str = ""
     dry_run: bool = False

@@ -14,8 +14,8 @@ from prometheus_client.core import (
     SummaryMetricFamily,
 )
 
-from alertd.core.actions.act import STATES, acts
 from alertd.core.actions.guards import PAUSED
+from alertd.core.actions.state_machine import STATES, acts
 from alertd.core.durations import Durations
 from alertd.core.evaluation.drift import comparisons
 from alertd.core.evaluation.state import State

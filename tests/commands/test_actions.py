@@ -12,7 +12,7 @@ import pytest
 
 from alertd import registry
 from alertd.cli import main
-from alertd.core.actions.act import Act
+from alertd.core.actions.state_machine import Act
 from alertd.core.events import Event
 from alertd.loops.action_config import action_of
 from alertd.stores import sqlite

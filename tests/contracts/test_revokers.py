@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import pytest
 
 from alertd import registry
-from alertd.core.actions.act import Act, Step, acts, replayed
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.policy import ActionPolicy
+from alertd.core.actions.state_machine import Act, Step, acts, replayed
 from alertd.core.events import Event
 from alertd.loops.action_config import Action, ActionConfig
 from alertd.loops.execute import Actor
@@ -70,7 +70,7 @@ async def run(kind: str, options: dict[str, Any]) -> AsyncIterator[Run]:
     plugin = registry.load("revokers", kind)
     revoker: Revoker = plugin.build("stop", plugin.Options.model_validate(options))
     store, clock = MemoryStore(), StoppedClock()
-    terms = Terms("stop", revoker.lever.what, reversible=revoker.lever.reversible, mode="auto")
+    terms = ActionPolicy("stop", revoker.lever.what, reversible=revoker.lever.reversible, mode="auto")
     actor = Actor(store, clock, ActionConfig({"stop": Action(terms, revoker)}), lambda: None)
     event = Event("e1", "action", "critical", clock.now(), reason="it ran away")
     act = Act("a" * 24, "stop", NAME, "key", "research//2026-11-01", "burn_rate/1", "burn_rate", revoker.lever.what,

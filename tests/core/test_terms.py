@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.policy import ActionPolicy
 
 NAMES = frozenset({"Prod-Search", "sk-1"})
 LABELS = frozenset({("Team", "Search"), ("key", "Prod-Search")})
@@ -14,13 +14,13 @@ LABELS = frozenset({("Team", "Search"), ("key", "Prod-Search")})
     "pattern", ["prod-*", "PROD-SEARCH", " prod-search ", "team=search", "TEAM=S*", "team = search", "sk-?"]
 )
 def test_a_protection_covers_a_name_or_a_label_however_either_is_spelt(pattern: str) -> None:
-    terms = Terms("block", "block this key", protect=("staging-*", pattern))
+    terms = ActionPolicy("block", "block this key", protect=("staging-*", pattern))
     assert terms.protects(NAMES, LABELS) == pattern
 
 
 @pytest.mark.parametrize("pattern", ["prod", "team=sear", "search", "owner=search", "team="])
 def test_a_protection_covers_nothing_else(pattern: str) -> None:
-    terms = Terms("block", "block this key", protect=(pattern,))
+    terms = ActionPolicy("block", "block this key", protect=(pattern,))
     assert terms.protects(NAMES | {""}, LABELS) == ""
 
 
@@ -31,5 +31,5 @@ def test_a_protection_covers_nothing_else(pattern: str) -> None:
 def test_an_approval_counts_by_name_and_only_of_an_approver(
     approvers: tuple[str, ...], person: str, *, counts: bool
 ) -> None:
-    terms = Terms("block", "block this key", approvers=approvers)
+    terms = ActionPolicy("block", "block this key", approvers=approvers)
     assert (terms.refuses_approver(person) == "") is counts

@@ -12,7 +12,7 @@ import pytest
 
 from alertd.core.actions.guards import PAUSED
 from alertd.core.actions.hindsight import hindsight
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.policy import ActionPolicy
 from alertd.core.budgets import Amount, parse_threshold
 from alertd.core.evaluation.state import SILENCES, Silence, State
 from alertd.core.evaluation.values import SourceView
@@ -587,7 +587,7 @@ async def test_a_harder_lever_comes_only_after_the_gentler_one_was_done_and_the_
     world.budgets = (budget(thresholds=["actual 100%", BURN], actions=("stop", "slow")),)
     slow = Keyring(lever=Lever("slow this key down", "let it go", "throttle"))
     acting = Acting(world, mode="auto", max_per_hour=9)
-    gentle = Terms("slow", slow.lever.what, grade="throttle", mode="auto", max_per_hour=9)
+    gentle = ActionPolicy("slow", slow.lever.what, grade="throttle", mode="auto", max_per_hour=9)
     orders = acting.actors[0].orders
     acting.actors[0].orders = replace(orders, actions={**orders.actions, "slow": Action(gentle, slow)})
     await acting.round()

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.actions.act import OPEN, TRANSITIONS, Act, CannotHappenError, replayed
 from alertd.core.actions.guards import GUARDS, PAUSED
-from alertd.core.actions.own import is_own
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.own_credentials import is_own
+from alertd.core.actions.policy import ActionPolicy
+from alertd.core.actions.state_machine import OPEN, TRANSITIONS, Act, CannotHappenError, replayed
 from alertd.core.events import Event
 from alertd.core.messages import compose, text_of
 from alertd.loops.action_config import action_of, secrets_of
@@ -230,4 +230,4 @@ def test_every_kind_has_every_guard_on_by_default() -> None:
         assert fields["max_per_hour"].default == 1
         assert fields["on"].default == ["actual 100%", "burn_rate"]
         assert fields["who"].default == "cause"
-    assert Terms("x", "y").mode_in_force(dry_run=False) == "dry_run"
+    assert ActionPolicy("x", "y").mode_in_force(dry_run=False) == "dry_run"

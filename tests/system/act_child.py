@@ -20,8 +20,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.actions.act import AWAITING, Act, acts
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.policy import ActionPolicy
+from alertd.core.actions.state_machine import AWAITING, Act, acts
 from alertd.core.budgets import Amount
 from alertd.core.evaluation.state import RAISED, RaisedAmount
 from alertd.loops.action_config import Action, ActionConfig
@@ -88,7 +88,9 @@ async def _live(store: Store, task: Task, die: Callable[[str, str], None]) -> No
     await store.open()
     revoker = build("stop", Options.model_validate({"url": task.provider, "token": "acting-token"}))
     _watch_writes(revoker, die)
-    terms = Terms("stop", revoker.lever.what, mode="auto", who="all", max_per_hour=10**6, expiry=timedelta(days=9999))
+    terms = ActionPolicy(
+        "stop", revoker.lever.what, mode="auto", who="all", max_per_hour=10**6, expiry=timedelta(days=9999)
+    )
     asks = replace(terms, name="ask", mode="approve")
     orders = ActionConfig({"stop": Action(terms, revoker), "ask": Action(asks, revoker)})
     seen, raised = _seen(task.count)

@@ -19,7 +19,7 @@ from datetime import datetime
 
 import pytest
 
-from alertd.core.actions.act import Step, acts, replayed
+from alertd.core.actions.state_machine import Step, acts, replayed
 from tests.databases import Place
 from tests.servers.billing import Asked, Reply, serving
 from tests.system.act_child import POINTS, Task, names, names_without_reason, run

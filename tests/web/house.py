@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from alertd.core.actions.act import Act
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.policy import ActionPolicy
+from alertd.core.actions.state_machine import Act
 from alertd.core.budgets import Override
 from alertd.core.durations import Durations
 from alertd.core.evaluation.event_builder import event_of
@@ -125,8 +125,10 @@ def lasted(*seconds: float) -> Durations:
     return found
 
 
-STOP = Terms("stop-research", "turn this key off", "turn it on again", mode="approve", approvers=("ana",))
-LATER = Terms("stop-teams", "turn this key off", lacks="a token of its own: ALERTD_ACTIONS__STOP_TEAMS__TOKEN_FILE")
+STOP = ActionPolicy("stop-research", "turn this key off", "turn it on again", mode="approve", approvers=("ana",))
+LATER = ActionPolicy(
+    "stop-teams", "turn this key off", lacks="a token of its own: ALERTD_ACTIONS__STOP_TEAMS__TOKEN_FILE"
+)
 
 
 def with_acts(world: World, kept: Kept) -> None:

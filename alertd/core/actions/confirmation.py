@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.actions.spenders import cost_table, members_of
+from alertd.core.actions.offenders import cost_table, series_of
 from alertd.core.evaluation.values import BudgetStatus, Burn, Facts, SourceView
 
 #: Two readings confirm each other where neither rate is over so many times the other's.
@@ -130,7 +130,7 @@ def _earlier(facts: Facts, position: BudgetStatus, before: datetime) -> list[Inc
     if start >= before:
         return []
     table = cost_table(facts, position)
-    rows = facts.ledger.buckets(members_of(facts, position), start.timestamp())
+    rows = facts.ledger.buckets(series_of(facts, position), start.timestamp())
     spent: dict[tuple[int, int], Decimal] = {}
     for series, begin, width, quantity in zip(*(column.tolist() for column in rows), strict=True):
         prices = table.prices(series)

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from alertd.core.actions.confirmation import Readings
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.policy import ActionPolicy
 from alertd.core.budgets import duration_text
 from alertd.core.evaluation.values import BudgetStatus, SourceView
 from alertd.core.messages.spans import clean
@@ -25,7 +25,7 @@ _HOUR: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class GuardContext:
     """What a guard may look at.
 
     `position` is None where its period or budget is gone. `readings` are what was spent since the reading before the
@@ -36,7 +36,7 @@ class Case:
     """
 
     now: datetime
-    terms: Terms
+    terms: ActionPolicy
     position: BudgetStatus | None
     basis: str
     views: Sequence[SourceView] = ()
@@ -62,32 +62,32 @@ class Guard:
     name: str
     purpose: str
     when: frozenset[str]
-    check: Callable[[Case], str]
+    check: Callable[[GuardContext], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Hold:
     """A guard that said no, and why."""
 
     guard: str
     reason: str
 
 
-def _paused(case: Case) -> str:
+def _paused(case: GuardContext) -> str:
     note = case.notes.get(PAUSED)
     return f"actions are paused since {note['at'][:16]} by {clean(note['by'], 60)}" if note else ""
 
 
-def _lacks(case: Case) -> str:
+def _lacks(case: GuardContext) -> str:
     return "" if case.rehearsing else case.terms.lacks
 
 
-def _basis(case: Case) -> str:
+def _basis(case: GuardContext) -> str:
     asked = {text.split()[0] for text in case.terms.on}
     return "" if case.basis in asked else f"it is not asked to act upon {case.basis}"
 
 
-def _fresh(case: Case) -> str:
+def _fresh(case: GuardContext) -> str:
     position = case.position
     if position is None or position.data_until is None:
         return "there are no data"
@@ -95,7 +95,7 @@ def _fresh(case: Case) -> str:
     return f"the data of {stale} are stale: nothing newer than {position.data_until:%H:%M} UTC" if stale else ""
 
 
-def _complete(case: Case) -> str:
+def _complete(case: GuardContext) -> str:
     back = sorted(case.catching_up & {view.name for view in case.views})
     if back:
         return f"{', '.join(back)} is still being read up to the present: back-filled data"
@@ -103,7 +103,7 @@ def _complete(case: Case) -> str:
     return f"{', '.join(unread)} was never read" if unread else ""
 
 
-def _steady(case: Case) -> str:
+def _steady(case: GuardContext) -> str:
     if case.drifting:
         return f"the estimate for {clean(', '.join(case.drifting), 80)} drifts from its bill"
     loose = [view for view in case.views if view.degraded or view.error]
@@ -113,14 +113,14 @@ def _steady(case: Case) -> str:
     return f"the figures of {loose[0].name} are not to be relied upon: {why}"
 
 
-def _priced(case: Case) -> str:
+def _priced(case: GuardContext) -> str:
     if case.position is None or not case.position.unpriced:
         return ""
     models = ", ".join(sorted({clean(item.model, 60) for item in case.position.unpriced})[:3])
     return f"a part of the usage has no price ({models}): it is unknown what is spent"
 
 
-def _confirmed(case: Case) -> str:
+def _confirmed(case: GuardContext) -> str:
     if case.readings.confirmed:
         return ""
     if len(case.readings.increases) > 1:
@@ -128,27 +128,27 @@ def _confirmed(case: Case) -> str:
     return "one reading only: a second one that shows new spend has to confirm it"
 
 
-def _jump(case: Case) -> str:
+def _jump(case: GuardContext) -> str:
     return case.jump
 
 
-def _last_hours(case: Case) -> str:
+def _last_hours(case: GuardContext) -> str:
     if case.position is None or not case.terms.not_in_last:
         return ""
     left = case.position.period.end - case.now
     return f"the period ends within {duration_text(case.terms.not_in_last)}" if left <= case.terms.not_in_last else ""
 
 
-def _protected(case: Case) -> str:
+def _protected(case: GuardContext) -> str:
     pattern = case.terms.protects(case.names, case.labels)
     return f"protected by {clean(pattern, 60)}" if pattern else ""
 
 
-def _named(case: Case) -> str:
+def _named(case: GuardContext) -> str:
     return "" if any(case.names) else f"this usage has no label {case.terms.label}: nobody can be named"
 
 
-def _rate(case: Case) -> str:
+def _rate(case: GuardContext) -> str:
     recent = [at for at in case.begun if case.now - at < _HOUR]
     if len(recent) < case.terms.max_per_hour:
         return ""
@@ -159,21 +159,21 @@ def _rate(case: Case) -> str:
     return f"{most} an hour; next at {again:%H:%M} UTC"
 
 
-def _dry_run(case: Case) -> str:
+def _dry_run(case: GuardContext) -> str:
     return "its mode is dry_run by now" if case.rehearsing else ""
 
 
-def _approval(case: Case) -> str:
+def _approval(case: GuardContext) -> str:
     if case.terms.mode_in_force(dry_run=False) != "approve":
         return ""
     return case.terms.refuses_approver(case.approved_by)
 
 
-def _own(case: Case) -> str:
+def _own(case: GuardContext) -> str:
     return "it is a credential of alertd itself" if case.own else ""
 
 
-def _team(case: Case) -> str:
+def _team(case: GuardContext) -> str:
     for kind, known in sorted(case.belongs_to.items()):
         used = case.used_by.get(kind, ())
         if used and known and not set(used) & set(known):
@@ -208,11 +208,11 @@ GUARDS: Final = (
 )
 
 
-def blocked(case: Case, when: str) -> Block | None:
+def first_hold(case: GuardContext, when: str) -> Hold | None:
     """The first guard that says no, None where all agree."""
     for guard in GUARDS:
         if when in guard.when:
             reason = guard.check(case)
             if reason:
-                return Block(guard.name, reason)
+                return Hold(guard.name, reason)
     return None

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.actions.act import REHEARSED, Act
-from alertd.core.actions.spenders import spent_between
+from alertd.core.actions.offenders import spent_between
+from alertd.core.actions.state_machine import REHEARSED, Act
 from alertd.core.evaluation.budget_status import StatusEvaluator
 from alertd.core.evaluation.keys import budget_of
 from alertd.core.evaluation.values import BudgetStatus, Facts

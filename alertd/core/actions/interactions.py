@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from alertd.core.actions.act import AWAITING, CannotHappenError, Step, acts
-from alertd.core.actions.telling import event_of_step
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.announcements import event_of_step
+from alertd.core.actions.policy import ActionPolicy
+from alertd.core.actions.state_machine import AWAITING, CannotHappenError, Step, acts
 from alertd.core.evaluation.interactions import APPROVE, REFUSE, answer_for_alerts, named_by, refusal, remember
 from alertd.core.evaluation.state import Press, State
 from alertd.core.events import Event
@@ -33,7 +33,7 @@ class Answer:
     events: tuple[Event, ...] = ()
 
 
-def answer(press: Press, state: State, now: datetime, terms: Mapping[str, Terms]) -> Answer:
+def answer(press: Press, state: State, now: datetime, terms: Mapping[str, ActionPolicy]) -> Answer:
     """What comes of an interaction. `terms` are those of each action: whose approval counts.
 
     The same press heard again changes nothing, whichever replica hears it.
@@ -49,7 +49,7 @@ def answer(press: Press, state: State, now: datetime, terms: Mapping[str, Terms]
     return replace(found, changes={**found.changes, **remember(press, state, now)}) if found.changes else found
 
 
-def _answer_for_action(press: Press, state: State, now: datetime, terms: Mapping[str, Terms]) -> Answer:
+def _answer_for_action(press: Press, state: State, now: datetime, terms: Mapping[str, ActionPolicy]) -> Answer:
     on = named_by(press)
     found = [act for act in acts(state.records).values() if act.id.startswith(on)]
     if len(found) != 1:

@@ -36,7 +36,7 @@ def live_event(
 ) -> Event:
     """How a budget, scope and period stands: its figures, its alerts that are not over, the acts that wait.
 
-    `actions` are those of it that are open (`core.actions.act.open_rows`).
+    `actions` are those of it that are open (`core.actions.state_machine.open_rows`).
     `details`: summary "live" · state · open_alerts: [{id, threshold, severity, state, by, at, until}] ·
     open_actions: [{id, handle, what, target, state, reversible, expires}]
     """

@@ -33,7 +33,7 @@ _EXACT: Final = Decimal("0.000001")
 
 
 @dataclass(frozen=True, slots=True)
-class Spender:
+class Offender:
     """One value of a label: what it spent in the period and in a window, what is usual there, and what hangs on it.
 
     Money in the budget's unit. `requests_hour` is None where requests are not counted; `shared` are others in whose
@@ -56,18 +56,20 @@ class Spender:
         return max(Decimal(0), self.recent - self.usual)
 
 
-def spenders(facts: Facts, position: BudgetStatus, label: str, window: timedelta, end: datetime) -> list[Spender]:
+def find_offenders(
+    facts: Facts, position: BudgetStatus, label: str, window: timedelta, end: datetime
+) -> list[Offender]:
     """Everybody who spent in the position's period or in the `window` before `end`, most recent spend first."""
     table = cost_table(facts, position)
     groups: dict[str, list[int]] = {}
-    for index in members_of(facts, position):
+    for index in series_of(facts, position):
         groups.setdefault(facts.ledger.labels[index].get(label, ""), []).append(index)
     first = bisect_left(table.borders, position.period.start.timestamp())
     found = [_spender(facts, table, name, group, span=(first, window, end)) for name, group in groups.items()]
     everywhere = _everywhere(facts, label)
     total = sum((one.recent for one in found), Decimal(0))
     with_share = [
-        Spender(
+        Offender(
             one.name, one.spent, one.recent, one.usual, (one.recent / total if total else Decimal(0)).quantize(_EXACT),
             one.requests_hour, one.last_used, everywhere.get(one.name, ((), frozenset()))[0],
             everywhere.get(one.name, ((), frozenset()))[1], _groups(facts, groups[one.name]),
@@ -84,13 +86,13 @@ def cost_table(facts: Facts, position: BudgetStatus) -> Costs:
     return survey.costs(position.budget.period.zone, position.amount.unit)
 
 
-def members_of(facts: Facts, position: BudgetStatus) -> Sequence[int]:
+def series_of(facts: Facts, position: BudgetStatus) -> Sequence[int]:
     """The series that a position is made of, as the evaluation counts them."""
     counts = StatusEvaluator(facts.ledger, facts.context).counted(position.budget.amount.unit)
     return scopes(position.budget, facts.ledger, counts).get(position.scope, ())
 
 
-def chosen(found: Sequence[Spender], basis: str, who: str, fits: Decimal) -> tuple[Spender, ...]:
+def choose_offenders(found: Sequence[Offender], basis: str, who: str, fits: Decimal) -> tuple[Offender, ...]:
     """Who is to stop so that what the others spend in the window is no more than `fits`; largest first."""
     named = [one for one in found if one.name]
     if who == "all":
@@ -102,7 +104,7 @@ def chosen(found: Sequence[Spender], basis: str, who: str, fits: Decimal) -> tup
     else:
         causes = sorted((one for one in named if one.recent), key=lambda one: (-one.spent, one.name))
     left = sum((one.recent for one in found), Decimal(0))
-    taken: list[Spender] = []
+    taken: list[Offender] = []
     for one in causes:
         if left <= fits:
             break
@@ -111,7 +113,7 @@ def chosen(found: Sequence[Spender], basis: str, who: str, fits: Decimal) -> tup
     return tuple(taken)
 
 
-def fitting(position: BudgetStatus, basis: str, window: timedelta, now: datetime) -> Decimal:
+def affordable_spend(position: BudgetStatus, basis: str, window: timedelta, now: datetime) -> Decimal:
     """What may be spent in a window: what lasts to the period's end; after a burn rate at least the even pace."""
     seconds = Decimal(repr(window.total_seconds()))
     left = max(Decimal(0), position.amount.value - position.spent)
@@ -129,13 +131,13 @@ def spent_between(
     """What one value of a label, as (label, value), spent in [start, end), by today's prices."""
     label, name = who
     table = cost_table(facts, position)
-    group = [index for index in members_of(facts, position) if facts.ledger.labels[index].get(label, "") == name]
+    group = [index for index in series_of(facts, position) if facts.ledger.labels[index].get(label, "") == name]
     return _money(facts, table, group, start, end)
 
 
 def _spender(
     facts: Facts, table: Costs, name: str, group: list[int], *, span: tuple[int, timedelta, datetime]
-) -> Spender:
+) -> Offender:
     first, window, end = span
     spent = sum((table.exact_between(index, first, len(table.days)) for index in group), Decimal(0))
     begin = end - window
@@ -148,7 +150,7 @@ def _spender(
     requests = [index for index in group if facts.ledger.series[index].meter == "requests"]
     asked = sum(facts.ledger.sum_between(i, begin.timestamp(), end.timestamp()) for i in requests)
     ends = [at for index in group if (at := facts.ledger.last_used(index)) is not None]
-    return Spender(
+    return Offender(
         name,
         spent.quantize(_EXACT),
         _money(facts, table, group, begin, end).quantize(_EXACT),

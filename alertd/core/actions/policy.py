@@ -12,7 +12,7 @@ GRADES: Final = ("warn", "throttle", "disable", "delete")
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ActionPolicy:
     """One configured action: what it does, when it may, and what people said about it.
 
     `lacks` is what it needs before it can act at all (a credential of its own); "" where it has everything.

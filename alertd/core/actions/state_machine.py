@@ -112,7 +112,7 @@ class Act:
     target: str
     label: str
     position: str
-    occasion: str
+    episode: str
     basis: str
     what: str
     reversible: bool

@@ -11,10 +11,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.actions.act import Act, Step
 from alertd.core.actions.confirmation import Increase
-from alertd.core.actions.spenders import Spender
-from alertd.core.actions.terms import Terms
+from alertd.core.actions.offenders import Offender
+from alertd.core.actions.policy import ActionPolicy
+from alertd.core.actions.state_machine import Act, Step
 from alertd.core.evaluation.event_builder import event_id, event_of
 from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import Event
@@ -72,7 +72,9 @@ def with_provider(act: Act, steps: Sequence[Step], shown: Mapping[str, str]) -> 
     return replace(act, event=replace(event, details=details).to_json()), (first, *steps[1:])
 
 
-def held_event(terms: Terms, position: BudgetStatus, key: str, now: datetime, *, target: str, reason: str) -> Event:
+def held_event(
+    terms: ActionPolicy, position: BudgetStatus, key: str, now: datetime, *, target: str, reason: str
+) -> Event:
     """What is said once where a guard keeps an action from being proposed."""
     details: dict[str, Any] = {"action": terms.name, "state": "held", "what": terms.what}
     if target:
@@ -88,7 +90,9 @@ def held_act(act: Act, guard: str, reason: str, now: datetime) -> Event:
     return replace(base, id=key, severity="warning", at=now, reason=reason, details=details)
 
 
-def base_event(terms: Terms, position: BudgetStatus, one: Spender, key: str, now: datetime, *, window: str) -> Event:
+def base_event(
+    terms: ActionPolicy, position: BudgetStatus, one: Offender, key: str, now: datetime, *, window: str
+) -> Event:
     """The event that all messages of an act are made of: where the budget stands, why this key, what hangs on it."""
     unit = position.amount.unit
     share = round(one.share * 100)
@@ -104,7 +108,7 @@ def base_event(terms: Terms, position: BudgetStatus, one: Spender, key: str, now
     return event_of(position, "action", "critical", key, now, reason=reason, details=details)
 
 
-def impact(one: Spender, now: datetime) -> str:
+def impact(one: Offender, now: datetime) -> str:
     """What stops with it: 1,840 requests an hour, last used 2 min ago, also used by team search."""
     parts = [] if one.requests_hour is None else [f"{one.requests_hour:,} requests an hour"]
     if one.last_used is not None:
@@ -114,7 +118,7 @@ def impact(one: Spender, now: datetime) -> str:
     return ", ".join(parts)
 
 
-def evidence_of(one: Spender, fits: Decimal, increases: Sequence[Increase], threshold: str) -> dict[str, Any]:
+def evidence_of(one: Offender, fits: Decimal, increases: Sequence[Increase], threshold: str) -> dict[str, Any]:
     """What an act was proposed on, for the audit: plain JSON values, money as text."""
     return {
         "threshold": threshold,
