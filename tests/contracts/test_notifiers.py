@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
+import json
 import ssl
-from collections.abc import Callable, Mapping
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -11,6 +16,7 @@ import pytest
 import trustme
 from pydantic import SecretStr, ValidationError
 
+from alertd.core.events import Contributor, Event
 from alertd.core.messages.samples import NOW, SAMPLES
 from alertd.options import NotifierOptions
 from alertd.ports import DeliveryError, Notifier
@@ -180,6 +186,64 @@ def test_a_receiver_from_hell_ends_as_a_retry_that_may_have_arrived(stage: str, 
     assert (error.permanent, error.uncertain) == (False, True)
     assert SECRET not in str(error)
     assert SECRET not in repr(error)
+
+
+HOSTILE: Final = "k\x1b]0;PWNED\x07\x1b[2J\x9b31m\u202eevil\u2028\x85\x7f\x00\r\nBcc: a@b.example"
+#: Machines get a label as it is, as JSON writes it; people get it without what moves a cursor or ends a line.
+MACHINES: Final = {"webhook", "alertmanager", "pagerduty"}
+
+
+def hostile_event() -> Event:
+    changes: dict[str, Any] = {"scope": (("team", HOSTILE),), "owner": HOSTILE, "reason": HOSTILE}
+    contributors = (Contributor("key", HOSTILE, Decimal(5)),)
+    return sample(**changes, contributors=contributors, contributor_count=1)
+
+
+def controls(text: str) -> set[str]:
+    return {char for char in text if char not in "\n\t" and unicodedata.category(char) in {"Cc", "Zl", "Zp"}}
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from strings(inner)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_control_character_of_a_label_is_in_a_header_or_raw_in_a_body(stage: str) -> None:
+    with RecordingServer() as server:
+        outcome(staged(stage, server.url), delivery(hostile_event()))
+        assert server.requests
+    for received in server.requests:
+        assert controls("".join(f"{name}: {value}" for name, value in received.headers.items())) == set()
+        body = received.body.decode()
+        if stage in MACHINES:
+            assert {char for char in controls(body) if char < " "} == set()
+            continue
+        assert controls(body) == set()
+        if body.startswith("{"):
+            assert [text for text in strings(json.loads(body)) if controls(text)] == []
+
+
+def test_no_control_character_of_a_label_is_printed_or_makes_a_line_of_a_mail(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plugin = load("notifiers", "console")
+    receipt(plugin.build("here", plugin.Options()), delivery(hostile_event()))
+    printed = capsys.readouterr().out
+    assert controls(printed) == set()
+    assert "evil" in printed
+    mail = load("notifiers", "email")
+    drafts = mail.draft(mail.Options(**QUIET["email"]), delivery(hostile_event()), NOW)
+    raw = next(content for suffix, content in drafts.items() if suffix == ".eml")
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    assert message["Bcc"] is None
+    assert controls("".join(f"{name}: {value}" for name, value in message.items())) == set()
+    for part in message.walk():
+        if part.get_content_maintype() == "text":
+            assert controls(part.get_content().replace("\r\n", "\n")) == set()
 
 
 @pytest.mark.parametrize("stage", STAGES)
