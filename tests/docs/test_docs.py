@@ -174,3 +174,14 @@ def test_no_page_is_long() -> None:
     made = {"settings.md", "gallery.md", "sources.md", "CHANGELOG.md"}
     long = {named(page): len(page.read_text().splitlines()) for page in PAGES if page.name not in made}
     assert {name: lines for name, lines in long.items() if lines > 130} == {}
+
+
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "threat-model.md").read_text()))
+    there = {
+        name
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)\(", file.read_text("utf-8"))
+    }
+    assert len(named) > 40
+    assert named - there == set()
