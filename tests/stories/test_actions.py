@@ -14,9 +14,10 @@ from alertd.core.actions.guards import PAUSED
 from alertd.core.actions.hindsight import hindsight
 from alertd.core.actions.policy import ActionPolicy
 from alertd.core.budgets import Amount, parse_threshold
-from alertd.core.evaluation.state import SILENCES, Silence, State
+from alertd.core.evaluation.state import RAISED, SILENCES, Press, RaisedAmount, Silence, State
 from alertd.core.evaluation.values import SourceView
 from alertd.loops.action_config import Action
+from alertd.loops.interactions import InteractionDeps, InteractionLoop
 from alertd.ports import Lever, RevokerError, Target
 from tests.keyring import Acting, Keyring
 from tests.world import World, budget
@@ -452,6 +453,93 @@ async def test_what_waits_ends_with_its_reason_and_says_why(end, why, approved):
     await acting.round()
     assert acting.keyring.written == []
     assert any(why in event.reason for event in acting.told), [event.reason for event in acting.told]
+
+
+async def press(acting: Acting, handle: str) -> str:
+    """What a person reads who presses Approve below the proposal now, before anything is evaluated anew."""
+    actor = acting.actors[0]
+    policies = {name: action.terms for name, action in actor.orders.actions.items()}
+    deps = InteractionDeps(dict, lambda: policies, actor.write, actor.lost)
+    loop = InteractionLoop(acting.store, acting.clock, deps)
+    at = acting.clock.now()
+    return await loop.take(Press(f"press-{at.timestamp()}", "approve", (handle,), "slack:U1", "ana (slack:U1)", at))
+
+
+async def _raise_in_the_database(acting: Acting) -> None:
+    raised = RaisedAmount(Decimal(5000), "USD", "ana", acting.clock.at)
+    (position,) = acting.world.judged().positions
+    changed = RAISED.put(raised, position.name)
+    await acting.store.commit_decisions([], [], {name: (value, 0) for name, value in changed.items()})
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [(_raise_in_the_database, "the budget's amount was changed"), (_silence, "its alerts are silenced until")],
+)
+async def test_a_button_that_approves_what_has_no_reason_any_more_says_so_and_does_nothing(end, why):
+    acting = await runaway()
+    handle = (await acting.only()).handle
+    await end(acting)
+    answer = await press(acting, handle)
+    assert answer.startswith("Not approved: ")
+    assert why in answer
+    assert answer.endswith("nothing was done.")
+    assert (await acting.only()).state == "awaiting"
+    await acting.round()
+    assert (await acting.only()).state == "expired"
+    assert await press(acting, handle) == "It is expired already; nothing was changed."
+    assert acting.keyring.written == []
+
+
+async def test_a_button_that_approves_what_still_has_its_reason_stops_the_key():
+    acting = await runaway()
+    answer = await press(acting, (await acting.only()).handle)
+    assert answer == "You approved: disable this key rag-indexer."
+    await acting.round()
+    assert acting.keyring.written == [("rag-indexer", "inactive")]
+
+
+@pytest.mark.parametrize("steps", ["proposed", "approved", "verified"])
+async def test_a_restart_at_any_step_proposes_and_acts_once(steps):
+    acting = await runaway()
+    handle = (await acting.only()).handle
+    if steps != "proposed":
+        await acting.answer("approve")
+    if steps == "verified":
+        await acting.round()
+    acting.actors = [acting.replica(acting.keyring)]
+    for _ in range(3):
+        acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
+        await acting.round()
+    act = await acting.only()
+    assert (act.handle, act.state) == (handle, "awaiting" if steps == "proposed" else "verified")
+    assert acting.keyring.written == ([] if steps == "proposed" else [("rag-indexer", "inactive")])
+    await acting.sound_audit()
+
+
+@pytest.mark.parametrize(
+    ("changed", "state", "why"),
+    [
+        ({"mode": "dry_run"}, "approved", "its mode is dry_run by now"),
+        ({"approvers": ("@bo",)}, "approved", "is not among its approvers"),
+        ({"protect": ("rag-*",)}, "approved", "protected by rag-*"),
+        ({"lacks": "it has no credential of its own"}, "approved", "no credential of its own"),
+        (None, "expired", "the action stop is not configured any more"),
+    ],
+    ids=["dry run", "other approvers", "protected", "no credential", "removed"],
+)
+async def test_a_reload_after_the_approval_counts_before_the_key_is_touched(changed, state, why):
+    acting = await runaway()
+    await acting.answer("approve", expires=acting.clock.at + timedelta(hours=2))
+    actor = acting.actors[0]
+    action = actor.orders.actions["stop"]
+    actions = {} if changed is None else {"stop": replace(action, terms=replace(action.terms, **changed))}
+    actor.orders = replace(actor.orders, actions=actions)
+    for _ in range(3):
+        acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
+        await acting.round()
+    assert ((await acting.only()).state, acting.keyring.written) == (state, [])
+    assert why in acting.told[-1].reason
 
 
 async def test_a_runaway_that_ended_while_its_stop_waited_for_the_hour_stops_nobody():
