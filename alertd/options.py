@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from alertd.core.budgets import duration_text, parse_duration, parse_threshold
+from alertd.core.budgets import Actual, duration_text, parse_duration, parse_threshold
 from alertd.core.counting.pseudonyms import Pseudonyms
 from alertd.core.pricing.source_roles import CHARGE, Role
 
@@ -319,6 +319,6 @@ class RevokerOptions(Connection):
     @classmethod
     def _known_basis(cls, value: list[str]) -> list[str]:
         for text in value:
-            if text not in {"burn_rate", "forecast"} and parse_threshold(text).basis != "actual":
+            if text not in {"burn_rate", "forecast"} and not isinstance(parse_threshold(text), Actual):
                 raise ValueError(f"{text!r} is nothing to act upon; write actual 100%, burn_rate or forecast")
         return value

@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Final
+from typing import ClassVar, Final
 
 from alertd.core.periods import PeriodRule
 from alertd.core.usage import Labels
@@ -89,52 +89,102 @@ def duration_text(duration: timedelta) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold:
-    """A basis and a level. Text in, text out: `str(parse_threshold(text))` is the canonical form of the grammar.
+class _Level:
+    """A level of spend: in percent of a budget's amount, or an amount of its own."""
 
-    actual 80% | actual 400 USD | forecast 100% [p70] | burn_rate 10x over 1h and 5m [above 20 USD] | anomaly p99
-    | balance 50 USD (what is left of a prepaid credit)
-    """
-
-    basis: str
     percent: Decimal | None = None
     amount: Amount | None = None
-    probability: float | None = None
-    factor: Decimal | None = None
-    windows: tuple[timedelta, ...] = ()
-    floor: Amount | None = None
 
     def level(self, amount: Amount) -> Decimal:
-        """The level in percent of `amount`: as webhooks and keys carry it. Burn rates: the factor; anomalies: p."""
-        if self.percent is not None:
-            return self.percent
-        if self.amount is not None and self.basis == "balance":
-            return self.amount.value
-        if self.amount is not None:
-            return self.amount.value / amount.value * 100 if amount.value else Decimal(100)
-        if self.factor is not None:
-            return self.factor
-        return Decimal(str(self.probability or 0)) * 100
+        """The level in percent of `amount`: as webhooks and keys carry it."""
+        if self.amount is None:
+            return self.percent or Decimal(100)
+        return self.amount.value / amount.value * 100 if amount.value else Decimal(100)
 
     def reached_at(self, amount: Amount) -> Decimal:
-        """The spend at which an `actual` or `forecast` level stands, in the budget's own unit."""
-        if self.amount is not None:
-            return self.amount.value
-        return amount.value * (self.percent or Decimal(100)) / 100
+        """The spend at which it is crossed, in the budget's own unit."""
+        return amount.value * (self.percent or Decimal(100)) / 100 if self.amount is None else self.amount.value
+
+    def _text(self) -> str:
+        return f"{self.percent.normalize():f}%" if self.percent is not None else str(self.amount)
+
+
+@dataclass(frozen=True, slots=True)
+class Actual(_Level):
+    """`actual 80%`, `actual 400 USD`: crossed once so much is spent."""
+
+    basis: ClassVar[str] = "actual"
 
     def __str__(self) -> str:
-        words = [self.basis]
-        if self.percent is not None:
-            words.append(f"{self.percent.normalize():f}%")
-        if self.amount is not None:
-            words.append(str(self.amount))
-        if self.factor is not None:
-            words.append(f"{self.factor.normalize():f}x over " + " and ".join(map(duration_text, self.windows)))
-        if self.probability is not None:
-            words.append(f"p{self.probability * 100:g}")
-        if self.floor is not None:
-            words.append(f"above {self.floor}")
-        return " ".join(words)
+        return f"{self.basis} {self._text()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast(_Level):
+    """`forecast 100% p70`: crossed while the period's total exceeds the level with this probability (or by default)."""
+
+    basis: ClassVar[str] = "forecast"
+    probability: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.basis} {self._text()}" + ("" if self.probability is None else f" p{self.probability * 100:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class BurnRate:
+    """`burn_rate 10x over 1h and 5m above 20 USD`: crossed while each window is this far above the budgeted rate."""
+
+    basis: ClassVar[str] = "burn_rate"
+    factor: Decimal
+    windows: tuple[timedelta, ...]
+    minimum_spend: Amount | None = None
+
+    def level(self, amount: Amount) -> Decimal:
+        """The factor: as webhooks and keys carry it."""
+        return self.factor
+
+    def __str__(self) -> str:
+        windows = " and ".join(map(duration_text, self.windows))
+        return f"{self.basis} {self.factor.normalize():f}x over {windows}{_above(self.minimum_spend)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """`anomaly p99`: crossed while the day so far is unusual with this probability."""
+
+    basis: ClassVar[str] = "anomaly"
+    probability: float
+    minimum_spend: Amount | None = None
+
+    def level(self, amount: Amount) -> Decimal:
+        """The probability in percent."""
+        return Decimal(str(self.probability)) * 100
+
+    def __str__(self) -> str:
+        return f"{self.basis} p{self.probability * 100:g}{_above(self.minimum_spend)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """`balance 50 USD`: crossed while so little is left of a prepaid credit."""
+
+    basis: ClassVar[str] = "balance"
+    amount: Amount
+
+    def level(self, amount: Amount) -> Decimal:
+        """What is left, in the unit of the credit."""
+        return self.amount.value
+
+    def __str__(self) -> str:
+        return f"{self.basis} {self.amount}"
+
+
+#: A basis and a level. Text in, text out: `str(parse_threshold(text))` is the canonical form of the grammar.
+Threshold = Actual | Forecast | BurnRate | Anomaly | Balance
+
+
+def _above(minimum: Amount | None) -> str:
+    return "" if minimum is None else f" above {minimum}"
 
 
 @lru_cache(maxsize=1024)
@@ -147,14 +197,14 @@ _GRAMMAR: Final = re.compile(
     r"(?P<basis>actual|forecast|burn_rate|anomaly|balance)"
     r"(?:\s+(?P<percent>\d+(?:\.\d+)?)\s*%|\s+(?P<factor>\d+(?:\.\d+)?)x\s+over\s+(?P<windows>[\w.]+(?:\s+and\s+[\w.]+)*?)"
     r"|\s+(?P<amount>[\d.,_]+\s*[kKmMgGbBtT]?\s*[A-Za-z]+))?"
-    r"(?:\s+p(?P<probability>\d+(?:\.\d+)?))?(?:\s+above\s+(?P<floor>.+))?\Z"
+    r"(?:\s+p(?P<probability>\d+(?:\.\d+)?))?(?:\s+above\s+(?P<minimum>.+))?\Z"
 )
 #: What each basis needs and may have besides.
 _FORMS: Final = {
     "actual": ("percent or amount", set()),
     "forecast": ("percent or amount", {"probability"}),
-    "burn_rate": ("factor", {"floor"}),
-    "anomaly": ("probability", {"floor"}),
+    "burn_rate": ("factor", {"minimum"}),
+    "anomaly": ("probability", {"minimum"}),
     "balance": ("amount", set()),
 }
 _EXAMPLES: Final = {
@@ -167,7 +217,7 @@ _EXAMPLES: Final = {
 
 
 def parse_threshold(text: str) -> Threshold:
-    """A threshold of the grammar in `Threshold`. ValueError that shows an example of what was probably meant."""
+    """A threshold as its class writes it. ValueError that shows an example of what was probably meant."""
     found = _GRAMMAR.match(" ".join(text.split()))
     basis = text.split(maxsplit=1)[0] if text.split() else ""
     example = _EXAMPLES.get(basis, _EXAMPLES["actual"])
@@ -181,15 +231,27 @@ def parse_threshold(text: str) -> Threshold:
     probability = None if found["probability"] is None else float(found["probability"]) / 100
     if probability is not None and not 0 < probability < 1:
         raise ValueError(f"{text!r}: a probability is between p1 and p99.9")
-    return Threshold(
-        basis=found["basis"],
-        percent=None if found["percent"] is None else Decimal(found["percent"]),
-        amount=None if found["amount"] is None else Amount.parse(found["amount"]),
-        probability=probability,
-        factor=None if found["factor"] is None else Decimal(found["factor"]),
-        windows=tuple(map(parse_duration, re.split(r"\s+and\s+", found["windows"]))) if found["windows"] else (),
-        floor=None if found["floor"] is None else Amount.parse(found["floor"]),
-    )
+    return _threshold(found, probability)
+
+
+def _threshold(found: re.Match[str], probability: float | None) -> Threshold:
+    percent = None if found["percent"] is None else Decimal(found["percent"])
+    amount = None if found["amount"] is None else Amount.parse(found["amount"])
+    minimum = None if found["minimum"] is None else Amount.parse(found["minimum"])
+    match found["basis"]:
+        case "actual":
+            return Actual(percent, amount)
+        case "forecast":
+            return Forecast(percent, amount, probability)
+        case "burn_rate":
+            windows = tuple(map(parse_duration, re.split(r"\s+and\s+", found["windows"])))
+            return BurnRate(Decimal(found["factor"]), windows, minimum)
+        case "anomaly":
+            assert probability is not None  # noqa: S101 - its form needs one
+            return Anomaly(probability, minimum)
+        case _:
+            assert amount is not None  # noqa: S101 - its form needs one
+            return Balance(amount)
 
 
 #: The default of the contract.

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import ValidationInfo
 
 from alertd.core.billing.commitments import PERS
-from alertd.core.budgets import SEVERITIES, TOKENS, Amount, Threshold, Where, parse_threshold
+from alertd.core.budgets import SEVERITIES, TOKENS, Amount, Anomaly, BurnRate, Threshold, Where, parse_threshold
 from alertd.core.faults import nearest, one_of
 from alertd.core.periods import KINDS
 from alertd.core.quiet import QuietHours
@@ -109,8 +109,9 @@ def read_thresholds(value: Any, unit: str | None = None) -> tuple[Threshold, ...
 
 def _threshold(text: str, unit: str | None) -> Threshold:
     threshold = parse_threshold(text)
-    if unit and threshold.amount and threshold.amount.unit != unit:
-        raise ValueError(f"{text.strip()!r} is in {threshold.amount.unit}, but the budget in {unit}; give both in one")
+    amount = None if isinstance(threshold, BurnRate | Anomaly) else threshold.amount
+    if unit and amount is not None and amount.unit != unit:
+        raise ValueError(f"{text.strip()!r} is in {amount.unit}, but the budget in {unit}; give both in one")
     return threshold
 
 

@@ -88,7 +88,7 @@ class State:
                 known["billed"],
                 date.fromisoformat(known["settled"]) if known["settled"] and begun <= since else None,
                 {key: Job.from_json(*job) for key, job in known["jobs"].items()},
-                from_json(known["open_alerts"]),
+                from_json(known["lives"]),
                 datetime.fromisoformat(known["looked"]) if known["looked"] else None,
                 {str(key): int(price) for key, price in known["prices"].items()},
             )
@@ -102,7 +102,7 @@ class State:
             "billed": self.billed,
             "settled": str(self.settled) if self.settled else None,
             "jobs": {key: job.to_json() for key, job in self.jobs.items()},
-            "open_alerts": to_json(self.lives, since),
+            "lives": to_json(self.lives, since),
             "looked": self.looked.isoformat() if self.looked else None,
             "prices": self.prices,
         }

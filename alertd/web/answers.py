@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.budgets import Threshold
+from alertd.core.budgets import Actual, Forecast, Threshold
 from alertd.core.evaluation.event_builder import event_of, handle_of, zone_name
 from alertd.core.evaluation.state import EPISODES, FIRING, LIFECYCLES, RESOLVED, AlertLifecycle, State, episode_key
 from alertd.core.evaluation.status import STATUSES
@@ -112,7 +112,7 @@ def standing(position: BudgetStatus, threshold: Threshold, notes: State, now: da
     figures of the moment tell.
     """
     known = position.status != "unknown"
-    if threshold.basis == "actual" and position.spent >= threshold.reached_at(position.amount):
+    if isinstance(threshold, Actual) and position.spent >= threshold.reached_at(position.amount):
         return True  # what was seen is a lower bound
     if not known or threshold.basis == "actual":
         return False if known else None
@@ -209,8 +209,9 @@ def _exhausted(event: Event) -> dict[str, str | None] | None:
 
 
 def _reached_at(threshold: Threshold, position: BudgetStatus) -> str | None:
-    levelled = threshold.basis in ("actual", "forecast")
-    return decimal_text(threshold.reached_at(position.amount)) if levelled else None
+    if not isinstance(threshold, Actual | Forecast):
+        return None
+    return decimal_text(threshold.reached_at(position.amount))
 
 
 def _contributor(item: Contributor) -> dict[str, Any]:

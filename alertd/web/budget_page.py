@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.budgets import Threshold, duration_text
+from alertd.core.budgets import Actual, BurnRate, Forecast, Threshold, duration_text
 from alertd.core.charts.budget_chart import fan, spent_curve
 from alertd.core.charts.html import Markup, element, fragment
 from alertd.core.evaluation.state import State, silence_of, silences_of
@@ -105,24 +105,26 @@ def _thresholds(position: BudgetStatus, notes: State, now: datetime) -> Markup:
 
 
 def _where(threshold: Threshold, position: BudgetStatus) -> str:
-    if threshold.basis not in ("actual", "forecast"):
+    if not isinstance(threshold, Actual | Forecast):
         return "–"
     return amount(threshold.reached_at(position.amount), position.amount.unit)
 
 
 def _since(threshold: Threshold, position: BudgetStatus) -> str:
     """Why it stands or not, in figures."""
-    level, known = threshold.reached_at(position.amount), position.status != "unknown"
-    left, unit = level - position.spent, position.amount.unit
-    if threshold.basis == "actual" and (known or left <= 0):
-        return f"{number(left, unit)} to go" if left > 0 else f"passed by {number(-left, unit)}"
+    known, unit = position.status != "unknown", position.amount.unit
+    if isinstance(threshold, Actual):
+        left = threshold.reached_at(position.amount) - position.spent
+        if known or left <= 0:
+            return f"{number(left, unit)} to go" if left > 0 else f"passed by {number(-left, unit)}"
     if not known:
         return "its data are too old" if position.data_until else "no data yet"
-    if threshold.basis == "forecast" and position.projection is not None:
+    if isinstance(threshold, Forecast) and position.projection is not None:
+        level = threshold.reached_at(position.amount)
         bound = position.projection.fires_below(threshold.probability)
         likely = chance(position.projection.probability_over(float(level)))
         return f"{likely} chance of exceeding it; told for amounts under {number(Decimal(repr(bound)), unit)}"
-    if threshold.basis == "burn_rate":
+    if isinstance(threshold, BurnRate):
         burns = [position.burns[window] for window in threshold.windows if window in position.burns]
         return (
             ", ".join(f"{burn.factor:.1f}x over {duration_text(burn.window)}" for burn in burns)

@@ -135,7 +135,7 @@ LEFT: Final = (
     '{"at":1763632800.0}',
     '{"read":"2026-11-19","days":{}}',
     '{"2026-11-01":{"told":{},"days":{}}}',
-    '{"begun":"2026-11-01T00:00:00+00:00","billed":false,"settled":null,"jobs":{},"open_alerts":{},"looked":null}',
+    '{"begun":"2026-11-01T00:00:00+00:00","billed":false,"settled":null,"jobs":{},"lives":{},"looked":null}',
     "8c2f19 2026-11-01",
     "[]",
     "",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.budgets import Amount, Threshold, Where, duration_text, parse_duration, parse_threshold
+from alertd.core.budgets import Actual, Amount, Forecast, Where, duration_text, parse_duration, parse_threshold
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_a_threshold_that_cannot_be_read_is_refused_with_one_that_can(text, reme
         parse_threshold(text)
 
 
-@given(st.decimals(Decimal("0.1"), 1000, places=1), st.sampled_from(["actual", "forecast"]))
+@given(st.decimals(Decimal("0.1"), 1000, places=1), st.sampled_from([Actual, Forecast]))
 def test_any_percentage_survives_being_written_down(percent, basis):
-    threshold = Threshold(basis, percent=percent)
+    threshold = basis(percent)
     assert parse_threshold(str(threshold)) == threshold
 
 

@@ -15,7 +15,7 @@ from alertd.core.actions.confirmation import Readings, find_jumps, is_jumpy, wit
 from alertd.core.actions.offenders import affordable_spend, choose_offenders, find_offenders, series_of
 from alertd.core.actions.policy import GRADES, ActionPolicy
 from alertd.core.actions.state_machine import Act
-from alertd.core.budgets import parse_threshold
+from alertd.core.budgets import Actual, BurnRate, parse_threshold
 from alertd.core.evaluation.keys import budget_of
 from alertd.core.evaluation.state import RAISED, Silence, State, episode_of, silence_of, silences_of
 from alertd.core.evaluation.thresholds import is_crossed, thresholds_of
@@ -72,11 +72,11 @@ def firing_triggers(
                 fires = is_crossed(position, threshold, now) if threshold.basis == text else False
                 episode = episode_of(State(notes), position.name, threshold)
                 if fires or (unless_over and fires is None and episode.open):
-                    window = max(threshold.windows, default=_DAY)
+                    window = max(threshold.windows) if isinstance(threshold, BurnRate) else _DAY
                     yield Trigger(text, str(threshold), f"{text}/{episode.number}/{amount}", window)
             continue
         threshold = parse_threshold(text)
-        if position.spent >= threshold.reached_at(position.amount):
+        if isinstance(threshold, Actual) and position.spent >= threshold.reached_at(position.amount):
             level = threshold.level(position.amount).normalize()
             yield Trigger("actual", text, f"actual/{level:f}/{amount}", _DAY)
 

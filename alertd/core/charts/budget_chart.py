@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
+from alertd.core.budgets import Actual
 from alertd.core.charts.html import Content, Markup
 from alertd.core.charts.svg import COLOURS, FAINT, INK, Point, dot, line, picture, polygon, rectangle, words
 from alertd.core.evaluation.thresholds import thresholds_of
@@ -145,7 +146,8 @@ def _fan_bands(position: BudgetStatus, frame: _Frame) -> list[Markup]:
 def _levels(position: BudgetStatus, frame: _Frame, past: Sequence[tuple[datetime, float]]) -> list[Markup]:
     """A line for every level of the thresholds and for the amount, and a dot where the spend reached it."""
     total = float(position.amount.value)
-    levels = {float(t.reached_at(position.amount)) for t in thresholds_of(position) if t.basis == "actual"} | {total}
+    actual = [one for one in thresholds_of(position) if isinstance(one, Actual)]
+    levels = {float(one.reached_at(position.amount)) for one in actual} | {total}
     shapes, last, x = [], -1e9, _LEFT
     for level in sorted(levels, key=lambda value: (value != total, -value)):
         y, whole = frame.y(level), level == total

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.budgets import Threshold, duration_text
+from alertd.core.budgets import BurnRate, Threshold, duration_text
 from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import Event
 from alertd.core.periods import Period
@@ -105,7 +105,7 @@ def zone_name(period: Period) -> str:
     return getattr(period.zone, "key", None) or "UTC"
 
 
-def burn_details(position: BudgetStatus, threshold: Threshold) -> dict[str, Any]:
+def burn_details(position: BudgetStatus, threshold: BurnRate) -> dict[str, Any]:
     """What a burn-rate alert shows: the longest window, what it saw, what is usual, who it was."""
     window = max(threshold.windows)
     burn = position.burns[window]
@@ -154,7 +154,7 @@ def committed_details(position: BudgetStatus) -> dict[str, Any]:
     return {"committed": {**found, "unconverted": list(certain.unconverted)}}
 
 
-def exhausted_at_pace(position: BudgetStatus, threshold: Threshold) -> datetime | None:
+def exhausted_at_pace(position: BudgetStatus, threshold: BurnRate) -> datetime | None:
     """When the budget is used up if the pace of the shortest window goes on; None beyond the period's end."""
     burn = position.burns[min(threshold.windows)]
     left = position.amount.value - position.spent

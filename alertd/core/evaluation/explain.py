@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.budgets import Threshold, duration_text
+from alertd.core.budgets import Actual, Anomaly, Balance, BurnRate, Forecast, Threshold, duration_text
 from alertd.core.evaluation.record import ThresholdRecord
 from alertd.core.evaluation.state import RESTORED, episode_of, silence_of, silences_of
 from alertd.core.evaluation.thresholds import (
@@ -44,7 +44,7 @@ def explain_notes(facts: Facts, position: BudgetStatus) -> tuple[str, ...]:
 
 
 def _explain(facts: Facts, position: BudgetStatus, threshold: Threshold) -> ThresholdRecord:
-    if threshold.basis == "actual":
+    if isinstance(threshold, Actual):
         return _actual(facts, position, threshold)
     now = facts.context.now
     episode, crossed = episode_of(facts.state, position.name, threshold), is_crossed(position, threshold, now)
@@ -67,7 +67,7 @@ def _explain(facts: Facts, position: BudgetStatus, threshold: Threshold) -> Thre
                            announced)  # fmt: skip
 
 
-def _actual(facts: Facts, position: BudgetStatus, threshold: Threshold) -> ThresholdRecord:
+def _actual(facts: Facts, position: BudgetStatus, threshold: Actual) -> ThresholdRecord:
     at = threshold.reached_at(position.amount)
     announced = facts.announced.get(key_of(position, threshold, position.amount.value))
     crossed = position.spent >= at
@@ -91,7 +91,7 @@ def _held(facts: Facts, position: BudgetStatus) -> Iterator[str]:
 
 def _rules(position: BudgetStatus, threshold: Threshold, now: datetime) -> Iterator[str]:
     """The rules that keep a threshold from firing although its figures may say so."""
-    if threshold.basis == "forecast" and position.projection is not None:
+    if isinstance(threshold, Forecast) and position.projection is not None:
         level = threshold.reached_at(position.amount)
         if position.spent >= level:
             yield "already passed: the actual threshold says it"
@@ -102,44 +102,44 @@ def _rules(position: BudgetStatus, threshold: Threshold, now: datetime) -> Itera
                 yield "nothing was used for a week"
         else:
             yield "within a tenth of where it would fire: it neither fires nor ends here"
-    if threshold.basis == "burn_rate" and threshold.factor is not None:
+    if isinstance(threshold, BurnRate):
         burns = [position.burns[window] for window in threshold.windows if window in position.burns]
         enough = len(burns) == len(threshold.windows) and all(burn.factor >= threshold.factor for burn in burns)
         longest = max(burns, key=lambda burn: burn.window, default=None)
         if (
             enough
             and longest is not None
-            and not reaches_minimum(position, threshold.floor, longest.window, longest.spent)
+            and not reaches_minimum(position, threshold.minimum_spend, longest.window, longest.spent)
         ):
             spent = _money(longest.spent, position)
-            yield f"minimum spend: {spent} in {duration_text(longest.window)} is below {threshold.floor}"
-    if threshold.basis == "anomaly" and position.today is not None and threshold.probability is not None:
+            yield f"minimum spend: {spent} in {duration_text(longest.window)} is below {threshold.minimum_spend}"
+    if isinstance(threshold, Anomaly) and position.today is not None:
         today = position.today
         spent_today = Decimal(str(today.spent))
         if today.probability >= threshold.probability and not reaches_minimum(
-            position, threshold.floor, None, spent_today
+            position, threshold.minimum_spend, None, spent_today
         ):
-            yield f"minimum spend: {_money(spent_today, position)} today is below {threshold.floor}"
+            yield f"minimum spend: {_money(spent_today, position)} today is below {threshold.minimum_spend}"
 
 
 def _figures(position: BudgetStatus, threshold: Threshold) -> str:
     """The figures that a threshold was decided on."""
-    if threshold.basis == "forecast":
+    if isinstance(threshold, Forecast):
         return _forecast_figures(position, threshold)
-    if threshold.basis == "burn_rate":
+    if isinstance(threshold, BurnRate):
         windows = [position.burns[window] for window in threshold.windows if window in position.burns]
         seen = (f"{duration_text(b.window)}: {_money(b.spent, position)}, {b.factor:.1f}x even pace" for b in windows)
         return "; ".join(seen) or "no usage in its windows"
-    if threshold.basis == "anomaly" and position.today is not None:
+    if isinstance(threshold, Anomaly) and position.today is not None:
         today = position.today
         spent = _money(Decimal(str(today.spent)), position)
         return f"{spent} today; a day like this or less has a probability of {today.probability:.1%}"
-    if threshold.basis == "balance" and position.balance is not None:
+    if isinstance(threshold, Balance) and position.balance is not None:
         return f"{_money(position.balance, position)} left"
     return "no data yet"
 
 
-def _forecast_figures(position: BudgetStatus, threshold: Threshold) -> str:
+def _forecast_figures(position: BudgetStatus, threshold: Forecast) -> str:
     level = threshold.reached_at(position.amount)
     if is_certain(position, threshold):
         total = _money(position.certain_total, position)

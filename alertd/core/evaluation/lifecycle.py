@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from alertd.core.budgets import Budget, Threshold
+from alertd.core.budgets import Actual, Budget, Threshold
 from alertd.core.evaluation.keys import parse_source, parse_status
 from alertd.core.evaluation.state import (
     FIRING,
@@ -98,7 +98,7 @@ def _ended(key: str, position: BudgetStatus | None, state: State) -> str:
     threshold = threshold_of(key, position, state)
     if threshold is None:
         return "the amount or the thresholds have changed, or the episode is over"
-    if threshold.basis == "actual" and position.spent < threshold.reached_at(position.amount):
+    if isinstance(threshold, Actual) and position.spent < threshold.reached_at(position.amount):
         return "a correction lowered the spend"
     return ""
 
@@ -106,7 +106,7 @@ def _ended(key: str, position: BudgetStatus | None, state: State) -> str:
 def threshold_of(key: str, position: BudgetStatus, state: State) -> Threshold | None:
     """The threshold in force that an alert's key is of; None where its episode or its amount is over."""
     for threshold in thresholds_of(position):
-        if threshold.basis == "actual":
+        if isinstance(threshold, Actual):
             if key_of(position, threshold, position.amount.value) == key:
                 return threshold
             continue

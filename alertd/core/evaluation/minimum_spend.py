@@ -14,13 +14,20 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from alertd.core.budgets import TOKENS, Amount, Budget, Threshold
+from alertd.core.budgets import TOKENS, Amount, Anomaly, Budget, BurnRate, Threshold
 from alertd.core.evaluation.scope_columns import ScopeColumns
 from alertd.core.evaluation.values import Burn, EvaluationContext
 from alertd.core.ledger.columns import Ledger
 from alertd.core.messages.figures import round_amount_above
 from alertd.core.pricing.costing import Costs, no_rate
 from alertd.core.projection.anomaly import Unusual
+
+WithMinimum = BurnRate | Anomaly
+
+
+def minimum_of(threshold: Threshold) -> Amount | None:
+    """The minimum spend of a threshold; None where its basis has none, or none is set."""
+    return threshold.minimum_spend if isinstance(threshold, WithMinimum) else None
 
 
 class MinimumSpends:
@@ -42,7 +49,7 @@ class MinimumSpends:
     def worths(
         self,
         number: int,
-        thresholds: Sequence[Threshold],
+        thresholds: Sequence[WithMinimum],
         burns: Mapping[timedelta, Burn],
         today: Unusual | None,
         until: datetime | None,
@@ -90,17 +97,19 @@ class MinimumSpends:
 
 
 def _hanging(
-    thresholds: Sequence[Threshold], burns: Mapping[timedelta, Burn], today: Unusual | None
+    thresholds: Sequence[WithMinimum], burns: Mapping[timedelta, Burn], today: Unusual | None
 ) -> Iterator[tuple[Amount, timedelta | None, Decimal]]:
-    """The floors on which it hangs whether a threshold stands: few do at a time, and looking costs."""
+    """The minimums that decide whether a threshold is crossed: few do at a time, and converting them costs."""
     for threshold in thresholds:
-        longest = burns.get(max(threshold.windows, default=timedelta(0)))
-        if threshold.floor is None:
+        minimum = threshold.minimum_spend
+        if minimum is None:
             continue
-        if longest is not None and longest.factor >= float(threshold.factor or 1):
-            yield threshold.floor, longest.window, longest.spent
-        elif threshold.basis == "anomaly" and today is not None and today.probability >= (threshold.probability or 1):
-            yield threshold.floor, None, Decimal(str(today.spent))
+        if isinstance(threshold, BurnRate):
+            longest = burns.get(max(threshold.windows))
+            if longest is not None and longest.factor >= float(threshold.factor):
+                yield minimum, longest.window, longest.spent
+        elif today is not None and today.probability >= threshold.probability:
+            yield minimum, None, Decimal(str(today.spent))
 
 
 def unconvertible_minimums(
@@ -112,7 +121,7 @@ def unconvertible_minimums(
     """
     for budget in budgets:
         for threshold in _thresholds(budget):
-            floor = threshold.floor
+            floor = threshold.minimum_spend
             said = (
                 ""
                 if floor is None or floor.unit == budget.amount.unit
@@ -132,7 +141,7 @@ def silenced_budgets(budgets: Sequence[Budget]) -> Iterator[tuple[str, str]]:
         found: dict[Threshold, list[Decimal]] = {}
         for amount, thresholds in [(budget.amount, budget.thresholds), *rows]:
             for one in thresholds:
-                if one.floor is not None and one.floor.unit == amount.unit and one.floor.value >= amount.value:
+                if (minimum := minimum_of(one)) and minimum.unit == amount.unit and minimum.value >= amount.value:
                     found.setdefault(one, []).append(amount.value)
         for threshold, amounts in found.items():
             least = min(amounts)
@@ -147,10 +156,10 @@ def silenced_budgets(budgets: Sequence[Budget]) -> Iterator[tuple[str, str]]:
             )
 
 
-def _thresholds(budget: Budget) -> Iterator[Threshold]:
-    """Those of the budget and of its table, once each."""
+def _thresholds(budget: Budget) -> Iterator[WithMinimum]:
+    """Those of the budget and of its table that may have a minimum, once each."""
     own = [budget.thresholds, *(row.thresholds for row in budget.table.values() if row.thresholds)]
-    yield from dict.fromkeys(threshold for thresholds in own for threshold in thresholds)
+    yield from dict.fromkeys(one for thresholds in own for one in thresholds if isinstance(one, WithMinimum))
 
 
 def _said(

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alertd.core.budgets import Amount, Budget, Scope, Threshold
+from alertd.core.budgets import Amount, Anomaly, Budget, BurnRate, Scope, Threshold
 from alertd.core.deferred import Deferred
 from alertd.core.evaluation.contributors import Recent, evidence
 from alertd.core.evaluation.forecast import Forecaster
@@ -55,7 +55,7 @@ class _Needs(NamedTuple):
     windows: tuple[timedelta, ...]
     usual: bool
     thresholds: tuple[Threshold, ...]
-    floored: tuple[Threshold, ...]
+    floored: tuple[BurnRate | Anomaly, ...]
 
 
 class Asked(NamedTuple):
@@ -161,9 +161,13 @@ class PeriodScopes:
         """What the thresholds of a scope ask for; most scopes share theirs."""
         found = self._needs.get(id(thresholds))
         if found is None:
-            windows = {window for t in thresholds if t.basis == "burn_rate" for window in t.windows}
-            usual = any(t.basis == "anomaly" for t in thresholds)
-            floored = tuple(t for t in thresholds if t.floor is not None and t.floor.unit != self._table.unit)
+            windows = {window for t in thresholds if isinstance(t, BurnRate) for window in t.windows}
+            usual = any(isinstance(t, Anomaly) for t in thresholds)
+            floored = tuple(
+                t
+                for t in thresholds
+                if isinstance(t, BurnRate | Anomaly) and t.minimum_spend and t.minimum_spend.unit != self._table.unit
+            )
             found = self._needs[id(thresholds)] = _Needs(tuple(sorted(windows)), usual, thresholds, floored)
         return found
 

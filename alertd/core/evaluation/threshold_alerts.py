@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.budgets import Threshold
+from alertd.core.budgets import Anomaly, Balance, BurnRate, Forecast, Threshold
 from alertd.core.evaluation.event_builder import (
     anomaly_details,
     burn_details,
@@ -52,7 +52,7 @@ def alerts_of(
         if threshold.basis not in EPISODIC:
             continue
         key = episode_key(position.name, threshold)
-        silent = position.silent and threshold.basis == "burn_rate"
+        silent = position.silent and isinstance(threshold, BurnRate)
         before, crossed = (
             EPISODES.get(state, key) or Episode(),
             None if silent else is_crossed(position, threshold, now),
@@ -62,7 +62,7 @@ def alerts_of(
             changed |= EPISODES.put(after, key)
         if said == "fired":
             alerts.append(_fired(position, threshold, after, now))
-        elif said == "recovered" and threshold.basis in {"forecast", "balance"}:
+        elif said == "recovered" and isinstance(threshold, Forecast | Balance):
             alerts.append(_recovered(position, threshold, after, now))
     if late is not None:
         alerts = [replace(alert, event=found_late(alert.event, "down", late)) for alert in alerts]
@@ -97,20 +97,19 @@ def repeated_event(position: BudgetStatus, threshold: Threshold, key: str, now: 
 
 def _fired(position: BudgetStatus, threshold: Threshold, episode: Episode, now: datetime) -> Alert:
     key = key_of(position, threshold, episode.number)
-    burning = threshold.basis == "burn_rate"
     details = _details(position, threshold)
     reason = _reason(position, threshold)
     event = event_of(position, "threshold", EPISODIC[threshold.basis], key, now, reason=reason, details=details)
-    if threshold.basis == "balance" and threshold.amount is not None:
+    if isinstance(threshold, Balance):
         event = replace(
             event, amount=threshold.amount.value, exhausted_at=credit_exhausted_at(position), exhausted_low=None
         )
         event = replace(event, exhausted_high=None)
-    if threshold.basis == "forecast" and is_certain(position, threshold):
+    if isinstance(threshold, Forecast) and is_certain(position, threshold):
         out = position.certain.exhausted_at if position.certain is not None else None
         event = replace(event, exhausted_at=out, exhausted_low=None, exhausted_high=None)
         event = replace(event, probability_over=1.0 if out else event.probability_over)
-    if burning:
+    if isinstance(threshold, BurnRate):
         event = replace(
             event, exhausted_at=exhausted_at_pace(position, threshold), exhausted_low=None, exhausted_high=None
         )
@@ -127,25 +126,25 @@ def _recovered(position: BudgetStatus, threshold: Threshold, episode: Episode, n
 
 def _details(position: BudgetStatus, threshold: Threshold) -> dict[str, Any]:
     """What only a burn rate or an anomaly shows."""
-    if threshold.basis == "burn_rate" and all(window in position.burns for window in threshold.windows):
+    if isinstance(threshold, BurnRate) and all(window in position.burns for window in threshold.windows):
         return burn_details(position, threshold)
-    if threshold.basis == "forecast" and is_certain(position, threshold):
+    if isinstance(threshold, Forecast) and is_certain(position, threshold):
         return {"certain": True}
-    if threshold.basis == "balance":
+    if isinstance(threshold, Balance):
         return {"balance": position.balance}
-    return anomaly_details(position) if threshold.basis == "anomaly" else {}
+    return anomaly_details(position) if isinstance(threshold, Anomaly) else {}
 
 
 def _reason(position: BudgetStatus, threshold: Threshold) -> str:
-    if threshold.basis == "forecast" and is_certain(position, threshold):
+    if isinstance(threshold, Forecast) and is_certain(position, threshold):
         lines = position.certain.lines if position.certain is not None else ()
         names = ", ".join(one.name or one.source for one in lines if one.ahead)
         return f"{threshold}: what is spent and committed ({names}) is {position.certain_total:.2f}"
-    if threshold.basis == "forecast" and position.projection is not None:
+    if isinstance(threshold, Forecast) and position.projection is not None:
         chance = position.projection.probability_over(float(threshold.reached_at(position.amount)))
         return f"{threshold}: the period's total exceeds it with a probability of {chance:.0%}"
-    if threshold.basis == "balance":
+    if isinstance(threshold, Balance):
         return f"{threshold}: {position.balance} is left"
-    if threshold.basis == "anomaly" and position.today is not None:
+    if isinstance(threshold, Anomaly) and position.today is not None:
         return f"{threshold}: fewer than one day in {1 / max(1e-9, 1 - position.today.probability):,.0f} is like today"
     return f"{threshold}: every window is above it"

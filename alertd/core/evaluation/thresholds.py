@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.budgets import TOKENS, Amount, Threshold
+from alertd.core.budgets import TOKENS, Actual, Amount, Anomaly, Balance, BurnRate, Forecast, Threshold
 from alertd.core.evaluation.keys import alert_key
 from alertd.core.evaluation.state import Episode
 from alertd.core.evaluation.values import BudgetStatus
@@ -46,7 +46,7 @@ def newly_reached(position: BudgetStatus, announced: Container[str]) -> tuple[Re
     """The `actual` levels stood on now that nobody was told of, lowest first. A level told stays told."""
     reached = []
     for threshold in thresholds_of(position):
-        if threshold.basis == "actual" and position.spent >= threshold.reached_at(position.amount):
+        if isinstance(threshold, Actual) and position.spent >= threshold.reached_at(position.amount):
             level = threshold.level(position.amount)
             key = key_of(position, threshold, position.amount.value)
             if key not in announced:
@@ -56,18 +56,20 @@ def newly_reached(position: BudgetStatus, announced: Container[str]) -> tuple[Re
 
 def is_crossed(position: BudgetStatus, threshold: Threshold, now: datetime) -> bool | None:
     """Whether a forecast or burn-rate threshold stands: True, False once it has clearly ended, None in between."""
-    if threshold.basis == "forecast":
-        return _forecast(position, threshold, now)
-    if threshold.basis == "burn_rate":
-        return _burning(position, threshold)
-    if threshold.basis == "anomaly":
-        return _unusual(position, threshold)
-    if threshold.basis == "balance":
-        return _runs_low(position, threshold)
-    return None
+    match threshold:
+        case Forecast():
+            return _forecast(position, threshold, now)
+        case BurnRate():
+            return _burning(position, threshold)
+        case Anomaly():
+            return _unusual(position, threshold)
+        case Balance():
+            return _runs_low(position, threshold)
+        case Actual():
+            return None  # once crossed it stays announced: `newly_reached`
 
 
-def _forecast(position: BudgetStatus, threshold: Threshold, now: datetime) -> bool | None:
+def _forecast(position: BudgetStatus, threshold: Forecast, now: datetime) -> bool | None:
     if position.spent >= threshold.reached_at(position.amount):
         return None  # the actual level says it
     if is_certain(position, threshold):
@@ -81,7 +83,7 @@ def _forecast(position: BudgetStatus, threshold: Threshold, now: datetime) -> bo
     return True if not position.idle and now < position.period.end else None
 
 
-def is_certain(position: BudgetStatus, threshold: Threshold) -> bool:
+def is_certain(position: BudgetStatus, threshold: Forecast) -> bool:
     """Whether what is spent and committed alone goes over a forecast's level."""
     level = threshold.reached_at(position.amount)
     return position.spent < level < position.certain_total
@@ -94,28 +96,28 @@ def may_have_crossed_unseen(position: BudgetStatus) -> bool:
 
 def next_level(position: BudgetStatus) -> Decimal:
     """The spend at which the next `actual` threshold, or the amount, is reached."""
-    levels = [t.reached_at(position.amount) for t in thresholds_of(position) if t.basis == "actual"]
+    levels = [t.reached_at(position.amount) for t in thresholds_of(position) if isinstance(t, Actual)]
     ahead = [level for level in (*levels, position.amount.value) if level > position.spent]
     return min(ahead, default=position.amount.value)
 
 
-def _burning(position: BudgetStatus, threshold: Threshold) -> bool | None:
+def _burning(position: BudgetStatus, threshold: BurnRate) -> bool | None:
     burns = [position.burns[window] for window in threshold.windows if window in position.burns]
     if len(burns) < len(threshold.windows):
         return None
-    factor = float(threshold.factor or 1)
+    factor = float(threshold.factor)
     longest = max(burns, key=lambda burn: burn.window)
-    above = reaches_minimum(position, threshold.floor, longest.window, longest.spent)
+    above = reaches_minimum(position, threshold.minimum_spend, longest.window, longest.spent)
     if above and all(burn.factor >= factor for burn in burns):
         return True
     return False if longest.factor < factor * _COOLED else None
 
 
-def _unusual(position: BudgetStatus, threshold: Threshold) -> bool | None:
+def _unusual(position: BudgetStatus, threshold: Anomaly) -> bool | None:
     today = position.today
-    if today is None or position.stale_sources or threshold.probability is None:
+    if today is None or position.stale_sources:
         return None
-    above = reaches_minimum(position, threshold.floor, None, Decimal(str(today.spent)))
+    above = reaches_minimum(position, threshold.minimum_spend, None, Decimal(str(today.spent)))
     if above and today.probability >= threshold.probability and today.spent > today.high:
         return True
     return False if today.probability < threshold.probability * _CLEARED else None
@@ -135,8 +137,8 @@ def reaches_minimum(position: BudgetStatus, floor: Amount | None, window: timede
     return (floor.unit != unit and TOKENS in {floor.unit, unit}) or spent >= floor.value
 
 
-def _runs_low(position: BudgetStatus, threshold: Threshold) -> bool | None:
-    if position.balance is None or threshold.amount is None:
+def _runs_low(position: BudgetStatus, threshold: Balance) -> bool | None:
+    if position.balance is None:
         return None
     if position.balance <= threshold.amount.value:
         return True
@@ -147,7 +149,7 @@ def is_burning(position: BudgetStatus) -> bool:
     """Whether one of its burn-rate thresholds stands now; no source that went silent says so."""
     if position.silent:
         return False
-    burning = (threshold for threshold in thresholds_of(position) if threshold.basis == "burn_rate")
+    burning = (threshold for threshold in thresholds_of(position) if isinstance(threshold, BurnRate))
     return any(_burning(position, threshold) is True for threshold in burning)
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from alertd.core.budgets import Budget
+from alertd.core.budgets import Anomaly, Budget, BurnRate
 from alertd.core.periods import midnights
 
 #: What is younger than three days is read by the hour; usage is rolled up in the store after two.
@@ -28,8 +28,8 @@ def fine_buckets(budgets: Iterable[Budget]) -> timedelta:
         for listed in (budget.thresholds, *(row.thresholds or () for row in budget.table.values()))
         for threshold in listed
     ]
-    windows = [2 * window for threshold in thresholds for window in threshold.windows]
-    usual = [_USUAL for threshold in thresholds if threshold.basis == "anomaly"]
+    windows = [2 * window for one in thresholds if isinstance(one, BurnRate) for window in one.windows]
+    usual = [_USUAL for one in thresholds if isinstance(one, Anomaly)]
     return max(_FINE, *windows, *usual) if windows or usual else _FINE
 
 
