@@ -35,7 +35,7 @@ async def test_a_source_an_action_and_a_notifier_that_a_reload_takes_away_are_no
     try:
         app._schedule()
         for name in ("collect gateway", "collect old", "act"):
-            await app.runner.run(name, app.upkeep.tick)
+            await app.runner.run(name, app.maintenance.tick)
         await app.deliver.tick()
         await app.reload()
         clock.at += timedelta(days=1)
