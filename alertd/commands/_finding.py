@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from alertd.core.counting.presets import PRESETS
+from alertd.core.counting.rules import Preset
 from alertd.ports import Look, SourceError
 from alertd.registry import load
 from alertd.wire.answers import HttpProblem
@@ -48,10 +50,12 @@ class _Place:
     said: dict[str, None] = field(default_factory=dict)
     wants_token: bool = False
     answers: bool = False
+    names: frozenset[str] = frozenset()
 
-    def keys(self, preset: str) -> dict[str, str]:
+    def keys(self, preset: str, more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
         """The keys of a source there."""
-        return {f"{SOURCE}KIND": self.kind, f"{SOURCE}URL": self.url, f"{SOURCE}PRESET": preset}
+        keys = {f"{SOURCE}KIND": self.kind, f"{SOURCE}URL": self.url, f"{SOURCE}PRESET": preset}
+        return keys | {f"{SOURCE}{name.upper()}": value for name, value in more.items()}
 
     async def find(self, preset: str | None) -> Found | None:
         """The counters of the first preset that has any there, None without."""
@@ -64,13 +68,16 @@ class _Place:
             self.said |= dict.fromkeys(filter(None, (_worth_saying(one, preset) for one in look.problems)))
             if self.wants_token or not self.answers:
                 return None  # it is so for every preset
+        for name in [preset] if preset else list(PRESETS):
+            if (more := renamed(PRESETS[name], self.names)) and (look := await self._look(name, more)).labels:
+                return Found(self.keys(name, more), look, (f"The counters of {name} have other names there.",))
         return None
 
     async def _presets(self, preset: str | None) -> Sequence[str]:
         """The presets whose metrics are there by name: one question. All where the server has no list of names."""
         try:
             async with self._source(preset or USUAL) as source:
-                names = set(await source.names(datetime.now(UTC)))
+                self.names = frozenset(await source.names(datetime.now(UTC)))
         except HttpProblem as problem:
             self.wants_token = problem.status == _UNAUTHORIZED
             self.answers = problem.status in _NO_LIST and self.kind == "prometheus"
@@ -81,11 +88,11 @@ class _Place:
             self.said[str(error)] = None
             return []
         self.answers = True
-        there = [name for name, one in PRESETS.items() if names.intersection(one.metrics())]
+        there = [name for name, one in PRESETS.items() if self.names.intersection(one.metrics())]
         return [preset] if preset else there or [USUAL]
 
-    async def _look(self, preset: str) -> Look:
-        async with self._source(preset) as source:
+    async def _look(self, preset: str, more: Mapping[str, str] = MappingProxyType({})) -> Look:
+        async with self._source(preset, more) as source:
             try:
                 look: Look = await source.look(datetime.now(UTC))
             except SourceError as error:
@@ -106,9 +113,9 @@ class _Place:
         )
 
     @asynccontextmanager
-    async def _source(self, preset: str) -> AsyncIterator[Any]:
+    async def _source(self, preset: str, more: Mapping[str, str] = MappingProxyType({})) -> AsyncIterator[Any]:
         plugin = load("sources", self.kind)
-        given = {"url": self.url, "preset": preset, "timeout": "10s", **self.token}
+        given = {"url": self.url, "preset": preset, "timeout": "10s", **self.token, **more}
         source = plugin.build("gateway", plugin.Options.model_validate(given))
         try:
             yield source
@@ -132,6 +139,26 @@ async def find(url: str, preset: str | None = None, token: Mapping[str, str] | N
     said = [text for place in places for text in place.said]
     tried = tuple(dict.fromkeys([*said, *([_WANTS_TOKEN] if guarded else [])]))
     return Found(likely.keys(preset or USUAL), None, tried, guarded is not None)
+
+
+def renamed(preset: Preset, names: Collection[str]) -> dict[str, str]:
+    """The options that read a preset's metrics under longer names, as a collector's namespace or a relabel makes them.
+
+    Nothing where no name ends as one of the metrics does, or where one metric has several such names.
+    """
+    typed: dict[str, str] = {}
+    meters: dict[str, str] = {}
+    for rule in preset.rules:
+        for metric in rule.metrics:
+            there = [name for name in names if name.endswith((f"_{metric}", f":{metric}"))]
+            if len(there) > 1:
+                return {}
+            for name in there:
+                (typed if rule.where else meters)[name] = rule.meter + (f"<{rule.within}" if rule.within else "")
+    if typed:
+        return {"metric": ",".join(sorted(typed))}
+    mapped = ",".join(f"{name}={meaning}" for name, meaning in sorted(meters.items()))
+    return {"type_label": "__name__", "type_map": mapped} if mapped else {}
 
 
 def _candidates(url: str) -> Iterator[tuple[str, str]]:

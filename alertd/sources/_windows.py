@@ -39,6 +39,8 @@ class Window:
     targets: Targets = field(default_factory=Targets)
     created: dict[str, Starts] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    #: Targets that had counters and that their Prometheus could not scrape at last.
+    down: set[str] = field(default_factory=set)
     copies: int = 0
     astray: int = 0
     size: int = 0
@@ -73,6 +75,8 @@ class Windows:
         self._present: set[str] = set()
         self._processes: dict[str, float] = {}
         self._texts: dict[str, str] = {}
+        #: Targets that have had counters.
+        self._counted: set[str] = set()
         #: Series of known metrics that no rule takes, and whether they count.
         self.unknown: dict[str, bool] = {}
 
@@ -99,6 +103,7 @@ class Windows:
             ((labels_in(bytes(series.metric)), inside(series.values, begin, end)) for series in states),
             ((counter.target, points) for counter, points in window.counters.values()),
         )
+        window.down = {target_of(labels_in(bytes(one.metric))) for one in states if _is_down(one)} & self._counted
         if window.fresh or self._starts_by_created_only or self._asks_again or self._begins_anew(window):
             window.created = await self._created(window, begin, end)
             self._asks_again = bool(window.warnings)
@@ -247,6 +252,7 @@ class Windows:
     async def _states(self, window: Window, begin: float, end: float) -> tuple[Sequence[RawSeries], tuple[str, ...]]:
         """`up` and the process starts of the counters' targets; of those configured where there is no counter yet."""
         targets = {counter.target for counter, _ in window.counters.values()}
+        self._counted |= targets
         jobs = {target.partition(" ")[0] for target in targets if target}
         asked = (any_of("job", jobs),) if jobs else tuple(m for m in self._conditions if m.label in _TARGET_LABELS)
         if not asked:
@@ -273,3 +279,8 @@ class Windows:
                     processes = window.targets.starts.get(window.counters[name][0].target)
                     self._starts_by_created_only |= processes is None or not processes.seen
         return found
+
+
+def _is_down(series: RawSeries) -> bool:
+    """Whether these are samples of `up`, and the last one says that the target was not scraped."""
+    return b'"up"' in bytes(series.metric) and bool(series.values) and series.values[-1][1] == "0"

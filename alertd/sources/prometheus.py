@@ -143,8 +143,8 @@ class Prometheus:
             progress = (place.at - since.timestamp()) / (end - since.timestamp()) if backfill else None
             begins = place.begun and not before.begun
             complete_from = await self._complete_from(window, since) if begins else None
-            if not window.counters and stop >= end:
-                window.warnings = (*window.warnings, *await self._down(end))
+            if stop >= end and (window.down or not window.counters):
+                window.warnings = (*window.warnings, *await self._down(end, window.down))
             yield replace(self._reading(window, before, place, complete_from, progress), newborn=newborn)
             if place.at == before.at:
                 return
@@ -227,17 +227,18 @@ class Prometheus:
         if window.is_empty():
             raise SourceError(self._absent())
 
-    async def _down(self, at: float) -> tuple[str, ...]:
-        """What is said of targets that this Prometheus cannot scrape; nothing where it cannot tell."""
+    async def _down(self, at: float, targets: Collection[str] = ()) -> tuple[str, ...]:
+        """What is said of targets that this Prometheus cannot scrape, of these where they are known; else nothing."""
+        named = {target.partition(" ")[2] for target in targets}
         try:
-            down = await self._server.down(at)
+            found = await self._server.down(at)
         except SourceError:
+            found = tuple(sorted(named))
+        down = [one for one in found if not named or one.partition(" ")[0] in named]
+        if not down:
             return ()
-        return (
-            (f"Prometheus cannot scrape {', '.join(down[:_NAMED])}{', ...' if len(down) > _NAMED else ''}",)
-            if down
-            else ()
-        )
+        unseen = ": what it counts is not seen" if named else ""
+        return (f"Prometheus cannot scrape {', '.join(down[:_NAMED])}{', ...' if len(down) > _NAMED else ''}{unseen}",)
 
     async def _similar(self, at: float) -> Look:
         down = await self._down(at)

@@ -264,3 +264,25 @@ def test_a_token_from_a_file_is_used_and_the_file_is_named(capsys: pytest.Captur
         assert main(["check", "--env-file", "alertd.env"]) == 0
     assert written()["SOURCES__GATEWAY__TOKEN_FILE"] == "key"
     assert "sk-0123456789" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "preset", "more"),
+    [
+        (LITELLM.replace("litellm_", "prod_litellm_"), "litellm",
+         {"TYPE_LABEL": "__name__", "TYPE_MAP": "prod_litellm_input_tokens_metric_total=input,"
+                                                "prod_litellm_output_tokens_metric_total=output"}),
+        ('shepherd_gen_ai_client_token_usage_sum{gen_ai_token_type="input",team="search"} 5\n', "otel",
+         {"METRIC": "shepherd_gen_ai_client_token_usage_sum"}),
+    ],
+    ids=["a metric for each meter", "a type label"],
+)  # fmt: skip
+def test_counters_that_were_renamed_on_the_way_are_found_with_the_options_that_read_them(
+    text: str, preset: str, more: dict[str, str]
+) -> None:
+    with page(text) as server:
+        assert main(["init", "--yes", "--url", f"{server.url}/metrics"]) == 0
+        assert main(["check", "--env-file", "alertd.env"]) == 0
+    found = {name.removeprefix("SOURCES__GATEWAY__"): value.strip("\"'") for name, value in written().items()}
+    assert found["PRESET"] == preset
+    assert {name: found[name] for name in more} == more

@@ -43,6 +43,8 @@ class Memory:
 
     series: list[tuple[dict[str, str], list[tuple[float, str]]]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    #: What the last scrape of an instance met.
+    errors: dict[str, str] = field(default_factory=dict)
     #: Asked one after the other; one that answers None lets the memory answer.
     moods: list[Mood] = field(default_factory=list)
 
@@ -53,6 +55,9 @@ class Memory:
     def answer(self, asked: Asked) -> Reply:
         if asked.path.endswith("/api/v1/label/__name__/values"):
             return Reply({"status": "success", "data": sorted({labels["__name__"] for labels, _ in self.series})})
+        if asked.path.endswith("/api/v1/targets"):
+            active = [{"labels": {"instance": one}, "lastError": said} for one, said in self.errors.items()]
+            return Reply({"status": "success", "data": {"activeTargets": active, "droppedTargets": []}})
         query = Query.of(asked)
         for mood in self.moods:
             if (reply := mood(asked, query)) is not None:

@@ -521,3 +521,30 @@ def test_a_counter_that_was_idle_for_hours_is_found_and_a_target_that_is_down_is
         assert (seen.summary, seen.problems) == ("1 token counter of 1 model", ())
         assert seen.latest == NOW - timedelta(hours=2)
         assert "Prometheus cannot scrape 127.0.0.1:19640" in look(server.url, preset="vllm").problems
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_running_source_says_which_of_its_targets_is_down_and_why_until_it_is_back(others):
+    """One replica's key was revoked for ten minutes: late, said, and nothing lost."""
+    memory = Memory()
+    memory.errors = {"a:4000": "", "b:4000": "server returned HTTP status 401 Unauthorized", "c:9": "HTTP status 500"}
+    for instance in ("a:4000", "b:4000") if others else ("b:4000",):
+        points = [(at, value) for at, value in minutes(60, 10) if instance == "a:4000" or not T - 1200 < at < T - 600]
+        memory.add(INPUT, points, model="gpt-5", instance=instance)
+        up = [(at, "0" if instance == "b:4000" and T - 1200 < at < T - 600 else "1") for at, _ in minutes(60)]
+        memory.add("up", up, instance=instance)
+    memory.add("up", [(at, "0") for at, _ in minutes(60)], instance="c:9")
+    ledger, said = Ledger(), []
+
+    async def polls(url):
+        source = build("gateway", Options(url=url, preset="litellm"))
+        for ago in (1800, 660, 0):
+            await ledger.collect(source, NOW - timedelta(hours=2), NOW - timedelta(seconds=ago))
+            said.append(ledger.readings[-1].warnings)
+        await source.close()
+
+    with prometheus(memory) as server:
+        asyncio.run(polls(server.url))
+    assert said[0] == said[2] == ()
+    assert said[1][0].startswith("Prometheus cannot scrape b:4000 (401)")
+    assert total(ledger) == 59 * 10 * (2 if others else 1)
