@@ -38,6 +38,11 @@ def test_two_readings_confirm_each_other_where_both_show_new_spend_at_rates_with
     assert readings((0, "0"), (60, str(spent[0])), (120, str(spent[1]))).confirmed == confirmed
 
 
+def test_a_reading_without_new_spend_is_no_increase():
+    known = readings((0, "0"), (60, "0"), (120, "5"))
+    assert [(one.seconds, one.amount) for one in known.increases] == [(60, Decimal(5))]
+
+
 def test_a_rate_is_of_the_time_that_the_source_went_on_not_of_the_clock():
     assert not readings((0, "0"), (600, "1"), (660, "2.01")).confirmed
     assert readings((0, "0"), (600, "1"), (660, "1.9")).confirmed
@@ -71,21 +76,36 @@ def test_kept_as_json_they_come_back_bounded_and_with_the_largest(amounts: list[
         steps.append((60.0 * number, str(total)))
     known = readings(*steps)
     assert Readings.from_json(known.to_json()) == known
-    assert len(known.increases) <= 12
+    assert len(known.increases) == min(12, sum(amount > 0 for amount in amounts))
     largest = max(amounts, default=Decimal(0))
     assert max((one.amount for one in known.increases), default=Decimal(0)) == largest
 
 
-def test_a_jump_that_falls_into_two_buckets_is_still_one():
+@pytest.mark.parametrize("first", [200, 199], ids=["the larger part first", "the smaller part first"])
+def test_a_jump_that_falls_into_two_buckets_is_still_one(first):
     world = World(budget(thresholds=["actual 100%"]), at=START)
     for minutes in range(0, 600, 30):
         world.spend(1, at=START - timedelta(minutes=700 - minutes))
-    world.spend(200, at=START - timedelta(minutes=31))
-    world.spend(199, at=START - timedelta(minutes=26))
+    world.spend(first, at=START - timedelta(minutes=31))
+    world.spend(399 - first, at=START - timedelta(minutes=26))
     (position,) = world.judged().positions
     jumps = find_jumps(world.facts(), position, Readings({}, position.spent))
     assert [one.amount for one in jumps] == [Decimal(399)]
     assert without_jumps(position, jumps).spent == 20
+
+
+def test_the_only_reading_that_shows_spend_is_a_jump():
+    world = World(budget(thresholds=["actual 100%"]), at=START)
+    world.spend(200, at=START - timedelta(minutes=31))
+    (position,) = world.judged().positions
+    assert [one.amount for one in find_jumps(world.facts(), position, Readings({}, position.spent))] == [Decimal(200)]
+
+
+def test_spend_of_more_than_two_days_ago_is_no_jump_any_more():
+    world = World(budget(thresholds=["actual 100%"]), at=START)
+    world.spend(200, at=START - timedelta(hours=49))
+    (position,) = world.judged().positions
+    assert find_jumps(world.facts(), position, Readings({}, position.spent)) == ()
 
 
 def test_usage_that_comes_in_several_buckets_at_a_like_pace_is_no_jump():

@@ -134,7 +134,8 @@ class Blocks:
     def since(self, start: int, series: Ints) -> Buckets:
         """The buckets of some series that begin at or after an instant, in Unix seconds; folded ones are left out."""
         rows = [self._read(hour, block) for hour, block in sorted(self._blocks.items()) if (hour + 1) * _HOUR > start]
-        found = Buckets(*(np.concatenate([np.empty(0, np.int64), *column]) for column in zip(*rows, strict=True)))
+        none = np.empty(0, np.int64)
+        found = Buckets(*(np.concatenate(column) for column in zip((none,) * 4, *rows, strict=True)))
         kept = (found.starts >= start) & (found.widths > 0) & np.isin(found.series, series)
         return Buckets(*(column[kept] for column in found))
 
