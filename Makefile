@@ -65,7 +65,7 @@ docs: $(VENV)/.installed  ## what is made from the code: docs/settings.md and th
 bench: $(VENV)/.installed  ## every benchmark at a small size, a quarter of an hour in all; docs/benchmarks.md says more
 	cd $(CURDIR) && export PYTHONPATH=. && failed=""; \
 	for each in "tick --series 1000" "tick --series 10000" "rules --series 1000" "counters 10000 1000" "outbox 1000" \
-		"parts --teams 4" "projection" "rating 10000" "files 20000" "store 5000" "alertmanager 300" "latency 10" "recovery 2" \
+		"parts --teams 4" "projection" "rating 10000" "files 20000" "store 5000" "alertmanager 300" "latency 10" "recovery 2" "storm 15" \
 		"commands --runs 5" "memory --budgets 50 --hours 1" "backfill --series 50 --days 3"; do \
 		set -- $$each; name=$$1; shift; echo "== bench_$$name $$*"; \
 		$(abspath $(BIN))/python tests/benchmarks/bench_$$name.py "$$@" || failed="$$failed $$name"; \
