@@ -280,3 +280,14 @@ def test_fees_for_calls_ids_of_batches_and_regions_are_understood(tmp_path: Path
     (tmp_path / "usage.csv").write_text(text)
     assert main(["rate", "--usage", str(tmp_path / "usage.csv"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["totals"] == {"USD": dollars}
+
+
+def test_the_money_of_a_bill_is_the_total_and_its_tokens_an_estimate(tmp_path, alertd_rate) -> None:
+    file = tmp_path / "activity.csv"
+    file.write_text(
+        "Date,Slug,Usage,BYOK Usage,Requests\n2026-11-20,openai/gpt-5,430.07,0,5\n2026-11-21,a/b,505.87,0,1\n"
+    )
+    said = json.loads(alertd_rate("--usage", file, "--json").stdout)
+    assert said["totals"] == {"USD": "935.94"}
+    assert [one["model"] for one in said["billed"]] == ["openai/gpt-5", "a/b"]
+    assert "total 935.94 USD" in alertd_rate("--usage", file).stdout

@@ -262,3 +262,32 @@ def test_free_text_and_names_of_rows_are_no_labels(read) -> None:
     contents = read(f"{head}2026-11-20,x,m,5,{CANARY},req_1,a\n2026-11-20,x,m,7,other,req_2,a\n")
     (used,) = contents.usage
     assert (used.quantity, dict(used.labels)) == (12, {"team": "a"})
+
+
+def test_a_row_that_adds_up_the_others_is_left_out_and_said(read) -> None:
+    contents = read("Date,Model,Cost ($)\n2026-11-20,m,1.50\n2026-11-21,m,2\nTotal,,3.50\n")
+    assert billed(contents) == {"USD": Decimal("3.50")}
+    assert "1 rows that add up the others are left out" in contents.notes
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        (
+            '{"created": 1795478400, "model": "gpt-4o", "usage": {"prompt_tokens": 1000000,'
+            ' "completion_tokens": 100000, "total_tokens": 1100000, "prompt_tokens_details": {"cached_tokens": 0}},'
+            ' "choices": [{"text": "hunter2"}]}'
+        ),
+        (
+            '{"timestamp": "2026-11-24T00:00:00Z", "provider": "openai", "model": "gpt-4o", "input_tokens": 1000000,'
+            ' "output_tokens": 100000}'
+        ),
+        (
+            '{"object": "page", "data": [{"start_time": 1795478400, "end_time": 1795564800, "results": ['
+            '{"model": "gpt-4o", "input_tokens": 1000000, "output_tokens": 100000, "num_model_requests": 3}]}]}'
+        ),
+        '{"results": [{"date": "2026-11-24", "model": "gpt-4o", "inputTokens": 1000000, "outputTokens": 100000}]}',
+    ],
+)
+def test_objects_of_providers_and_programs_are_rows(read, usage) -> None:
+    assert rated(read(usage)) == Decimal("3.50")

@@ -40,6 +40,8 @@ Role = Literal[
 Money = Literal["billed", "reported"]
 
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+#: `Cost ($)` is cost_usd.
+_SIGNS: Final = str.maketrans({"$": " usd ", "€": " eur ", "£": " gbp ", "%": " percent "})
 _MARKS: Final = re.compile(r"[\s\-./:()\[\]（）#@]+")
 
 
@@ -119,7 +121,8 @@ class Layout:
 
 def plain(name: str) -> str:
     """A column's name without case, blanks and marks: `Input Tokens` and `inputTokens` are input_tokens."""
-    return _MARKS.sub("_", _CAMEL.sub("_", name.strip().strip("\ufeff"))).strip("_").lower()
+    spelled = name.strip().strip("\ufeff").translate(_SIGNS)
+    return _MARKS.sub("_", _CAMEL.sub("_", spelled)).strip("_").lower()
 
 
 def tokens(

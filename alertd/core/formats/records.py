@@ -141,6 +141,8 @@ class Records:
             yield f"{count} requests are a count of calls, not of what is billed: left out"
         if count := self.left_out["unattributed"]:
             yield f"{count} bill lines have no Instance ID of a model call: only their money is read"
+        if self.sums.totals:
+            yield f"{self.sums.totals} rows that add up the others are left out"
         if self.left_out["products"]:
             yield f"charges for other products than models are left out: {self.others.normalize():f} in all"
         if count := self.left_out["long"]:

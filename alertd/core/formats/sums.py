@@ -21,6 +21,8 @@ from alertd.core.usage import LARGEST_EXPONENT
 Key = tuple[str, str, tuple[str, ...]]
 #: More than this of one kind is no list that anybody reads.
 _FAULTS: Final = 20
+#: What spreadsheets write in the place of a time in the row that adds up the others.
+_TOTALS: Final = frozenset({"total", "totals", "grand total", "sum", "summe", "gesamt", "total général", "subtotal"})
 _ZERO: Final = Decimal(0)
 _LARGEST: Final = 10**LARGEST_EXPONENT
 _MOST_TIMES: Final = 200_000
@@ -51,6 +53,7 @@ class Sums:
     groups: dict[Key, Group] = field(default_factory=dict)
     rows: int = 0
     skipped: int = 0
+    totals: int = 0
     faults: list[str] = field(default_factory=list)
     more_faults: int = 0
 
@@ -131,6 +134,9 @@ class Reader:
                 key = (start, ends, cells(row))
                 group = groups.get(key)
                 if group is None:
+                    if start.lower() in _TOTALS:
+                        sums.totals += 1
+                        continue
                     if not start and time_at >= 0 and any(row):
                         self._needs_time(row)
                     group = groups[key] = Group(line_of(), [0] * numbers)

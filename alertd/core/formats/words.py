@@ -150,7 +150,7 @@ WORDS: Final[Mapping[str, Column]] = {
         "timestamp date day time start start_time starttime datetime created_at created_time createdat created"
         " usage_date usage_date_utc period_start bucket_start billing_date billing_cycle window_start date_utc"
         " start_date start_time_iso month usage_start_time usage_start charge_period_start time_start hour event_time"
-        " request_time request_timestamp start_at starting_at usage_day utc_date timestamp_utc",
+        " aggregation_timestamp request_time request_timestamp start_at starting_at usage_day utc_date timestamp_utc",
     ),
     **_each(
         END,
