@@ -88,6 +88,8 @@ def _bytes(path: Path) -> Iterator[IO[bytes]]:
             elif magic == _ZIP:
                 archive = opened.enter_context(zipfile.ZipFile(stream))
                 inside = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
+                if "[Content_Types].xml" in inside:
+                    raise FormatError("is a spreadsheet; save it as CSV")
                 if len(inside) != 1:
                     raise FormatError(f"is an archive of {len(inside)} files; one is expected")
                 stream = opened.enter_context(archive.open(inside[0]))

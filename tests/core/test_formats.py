@@ -291,3 +291,12 @@ def test_a_row_that_adds_up_the_others_is_left_out_and_said(read) -> None:
 )
 def test_objects_of_providers_and_programs_are_rows(read, usage) -> None:
     assert rated(read(usage)) == Decimal("3.50")
+
+
+def test_tokens_without_a_model_are_not_guessed_where_their_money_is_there(read) -> None:
+    contents = read(
+        '{"daily": [{"date": "2026-11-20", "inputTokens": 39, "outputTokens": 6093, "totalTokens": 6132,'
+        ' "totalCost": 1.48925175, "modelsUsed": ["claude-opus-4-20250514"]}], "totals": {"totalCost": 1.48925175}}'
+    )
+    assert (contents.usage, billed(contents)) == ((), {"USD": Decimal("1.48925175")})
+    assert "tokens of rows that name no model are not read, their money is" in contents.notes

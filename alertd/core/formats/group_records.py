@@ -61,6 +61,9 @@ class GroupRecords:
         group, parts = self.group, self.of.reader.parts
         if not any(group.counts):
             return
+        if not self.model and group.money:
+            self.of.left_out["no model"] += 1
+            return
         counted = self.of.reader.counted
         slots = parts.slots(group.counts, beside[self.maker]) if parts.columns else {}
         requests = next(

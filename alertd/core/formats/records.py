@@ -141,6 +141,8 @@ class Records:
             yield f"{count} requests are a count of calls, not of what is billed: left out"
         if count := self.left_out["unattributed"]:
             yield f"{count} bill lines have no Instance ID of a model call: only their money is read"
+        if self.left_out["no model"]:
+            yield "tokens of rows that name no model are not read, their money is"
         if self.sums.totals:
             yield f"{self.sums.totals} rows that add up the others are left out"
         if self.left_out["products"]:
