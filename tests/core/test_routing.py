@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from alertd.core.addresses import fill
-from alertd.core.evaluation.routing import Receiver, conversation, route
+from alertd.core.budgets import Budget, Override
+from alertd.core.evaluation.routing import Receiver, conversation, quiet_until, route
 from alertd.core.evaluation.values import Alert
 from alertd.core.events import Event
+from alertd.core.quiet import QuietHours
 from tests.servers.deliveries import sample
 from tests.world import NOVEMBER, World, budget
 
@@ -120,3 +124,63 @@ def test_what_is_for_machines_reaches_no_person_and_what_is_for_people_no_machin
     for audience, heard in (("machines", ["hook"]), ("people", ["ops"]), ("all", ["hook", "ops"])):
         found = route([Alert(("k",), event, audience=audience)], {"research": budget()}, receivers)
         assert sorted(message.notifier for message in found) == heard
+
+
+@pytest.mark.parametrize(
+    ("now", "until"),
+    [
+        ("2026-11-10T22:00+01:00", "2026-11-11T07:00+01:00"),
+        ("2026-11-11T06:59:59+01:00", "2026-11-11T07:00+01:00"),
+        ("2026-11-11T07:00+01:00", None),
+        ("2026-11-10T21:59:59+01:00", None),
+    ],
+)
+def test_quiet_hours_end_on_the_morning_that_comes_in_the_zone_of_people(now: str, until: str | None) -> None:
+    at = datetime.fromisoformat(now).astimezone(UTC)
+    found = quiet_until(QuietHours(time(22), time(7)), ZoneInfo("Europe/Berlin"), at)
+    assert found == (None if until is None else datetime.fromisoformat(until))
+    assert quiet_until(None, ZoneInfo("Europe/Berlin"), at) is None
+
+
+def test_in_quiet_hours_people_get_what_is_critical_and_the_rest_in_the_morning_machines_all_at_once() -> None:
+    morning = NOVEMBER + timedelta(hours=7)
+    receivers = {name: Receiver(name, people=name == "ops", address=lambda _: "#llm") for name in ("ops", "hook")}
+    event = Event("x", "threshold", "warning", NOVEMBER, budget="research", basis="forecast")
+    for severity, held in (("warning", morning), ("critical", None)):
+        alerts = [Alert(("k",), replace(event, severity=severity))]
+        found = {one.notifier: one.not_before for one in route(alerts, {}, receivers, morning)}
+        assert found == {"ops": held, "hook": None}
+        assert {one.not_before for one in route(alerts, {}, receivers)} == {None}
+
+
+def test_a_severity_goes_to_who_is_named_for_it_by_the_row_of_the_table_before_the_budget() -> None:
+    event = Event("x", "threshold", "warning", NOVEMBER, budget="research", scope=(("team", None),), basis="forecast")
+    receivers = {name: Receiver(name, people=True, address=lambda _: "#llm") for name in ("ops", "mail", "pager")}
+    one = budget(
+        per=("team",), notify={"warning": ("ops", "gone")}, table={("b",): Override(notify={"warning": ("mail",)})}
+    )
+
+    def heard(event: Event, of: Budget) -> list[str]:
+        return [message.notifier for message in route([Alert(("k",), event)], {"research": of}, receivers)]
+
+    assert heard(event, one) == ["ops"]
+    assert heard(replace(event, scope=(("team", "b"),)), one) == ["mail"]
+    assert heard(replace(event, severity="critical"), one) == ["ops", "mail", "pager"]
+    unnamed = replace(one, table={("",): Override(notify={"warning": ("pager",)}), ("b",): Override()})
+    assert heard(event, unnamed) == ["pager"]
+    assert heard(replace(event, scope=(("team", "b"),)), unnamed) == ["ops"]
+
+
+def test_thresholds_that_pass_together_are_one_message_a_runaway_is_one_of_its_own() -> None:
+    receivers = {"ops": Receiver("ops", people=True, address=lambda _: "#llm")}
+    event = Event("a", "threshold", "critical", NOVEMBER, budget="research", basis="actual")
+    runaway = replace(event, id="b", basis="burn_rate")
+    other, source = replace(event, id="c", budget="web"), Event("d", "source_stale", "critical", NOVEMBER)
+    alerts = [
+        Alert((one.id,), one) for one in (event, runaway, replace(event, id="e", kind="recovered"), other, source)
+    ]
+    found = route(alerts, {}, receivers)
+    assert [[one.id for one in message.events] for message in found] == [["a", "e", "c"], ["b"], ["d"]]
+    assert found[0].conversation == f"group/{found[0].key}"
+    (alone,) = route(alerts[:1] + alerts[2:3], {}, receivers)
+    assert alone.conversation == conversation(event)

@@ -1,0 +1,146 @@
+"""When a threshold is crossed, and when its episode begins and ends: at the very borders of each rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from alertd.core.budgets import parse_threshold
+from alertd.core.evaluation.state import Episode
+from alertd.core.evaluation.thresholds import (
+    advance,
+    is_burning,
+    is_crossed,
+    may_have_crossed_unseen,
+    newly_reached,
+    next_level,
+    severity,
+)
+from alertd.core.evaluation.values import BudgetStatus, Burn
+from alertd.core.projection.anomaly import Unusual
+from tests.world import NOVEMBER, budget
+
+NOW = NOVEMBER + timedelta(days=10)
+HOUR, FIVE = timedelta(hours=1), timedelta(minutes=5)
+
+
+def status(spent: str = "0", *, thresholds: tuple[str, ...] = ("actual 80%", "actual 100%"), **more) -> BudgetStatus:
+    one = budget(thresholds=list(thresholds))
+    period = one.period.containing(NOW)
+    return BudgetStatus(one, (), period, one.amount, Decimal(spent), None, NOW, None, seen_until=NOW, **more)
+
+
+def burning(hour: float, five: float, spent: str = "100") -> dict[timedelta, Burn]:
+    return {HOUR: Burn(HOUR, Decimal(spent), hour), FIVE: Burn(FIVE, Decimal(spent), five)}
+
+
+@pytest.mark.parametrize(
+    ("hour", "five", "spent", "crossed"),
+    [
+        (10, 10, "20", True),  # at the factor and at the minimum spend
+        (9.9, 40, "20", None),
+        (40, 9.9, "20", None),
+        (40, 40, "19.99", None),
+        (5, 40, "20", None),  # half of the factor is not yet clearly below
+        (4.9, 40, "20", False),
+        (4.9, 0, "0", False),
+    ],
+)
+def test_a_burn_rate_needs_every_window_and_its_minimum_spend_and_ends_under_half(hour, five, spent, crossed) -> None:
+    rule = "burn_rate 10x over 1h and 5m above 20 USD"
+    one = status(thresholds=(rule,), burns=burning(hour, five, spent))
+    assert is_crossed(one, parse_threshold(rule), NOW) is crossed
+    assert is_burning(one) is (crossed is True)
+    assert not is_burning(replace(one, silent=True))
+
+
+def test_a_burn_rate_says_nothing_while_one_of_its_windows_is_missing() -> None:
+    rule = "burn_rate 10x over 1h and 5m"
+    one = status(thresholds=(rule,), burns={HOUR: Burn(HOUR, Decimal(100), 40)})
+    assert is_crossed(one, parse_threshold(rule), NOW) is None
+
+
+@pytest.mark.parametrize(("left", "crossed"), [("50", True), ("50.01", None), ("55.55", None), ("55.56", False)])
+def test_a_balance_is_low_at_its_amount_and_well_again_a_tenth_above(left, crossed) -> None:
+    assert is_crossed(status(balance=Decimal(left)), parse_threshold("balance 50 USD"), NOW) is crossed
+
+
+@pytest.mark.parametrize(
+    ("spent", "probability", "crossed"),
+    [(31, 0.99, True), (30, 0.999, None), (31, 0.98, None), (31, 0.891, None), (31, 0.89, False), (4, 0.999, None)],
+)
+def test_a_day_is_unusual_above_its_high_with_the_probability_asked_for(spent, probability, crossed) -> None:
+    today = Unusual(spent, 10, 3 if spent == 4 else 30, probability)
+    rule = parse_threshold("anomaly p99 above 5 USD")
+    assert is_crossed(status(today=today), rule, NOW) is crossed
+    assert is_crossed(status(today=today, stale_sources=("gateway",)), rule, NOW) is None
+
+
+def test_levels_are_reached_at_their_very_amount_lowest_first_and_once() -> None:
+    reached = newly_reached(status("500"), {})
+    assert [one.level for one in reached] == [80, 100]
+    assert [one.level for one in newly_reached(status("399.99"), {})] == []
+    assert [one.level for one in newly_reached(status("400"), {})] == [80]
+    assert [one.level for one in newly_reached(status("500"), {reached[0].key})] == [100]
+
+
+def test_what_a_silent_source_may_have_seen_matters_from_the_next_level_on() -> None:
+    rules = ("actual 80%", "forecast 50%", "burn_rate 2x over 1h")
+    assert next_level(status("100", thresholds=rules)) == 400
+    assert next_level(status("400", thresholds=rules)) == 500
+    assert next_level(status("600", thresholds=rules)) == 500
+    for unseen, matters in (("299.99", False), ("300", True)):
+        one = status("100", thresholds=rules, unseen=Decimal(unseen), stale_sources=("gateway",))
+        assert may_have_crossed_unseen(one) is matters
+        assert not may_have_crossed_unseen(replace(one, stale_sources=()))
+
+
+@pytest.mark.parametrize(("level", "found"), [("100", "critical"), ("99", "warning"), ("150", "critical")])
+def test_a_level_from_the_whole_amount_on_is_critical(level, found) -> None:
+    assert severity(status(), Decimal(level)) == found
+    assert severity(replace(status(), status="on_track"), Decimal(99)) == "info"
+
+
+@pytest.mark.parametrize(
+    ("rule", "gap"),
+    [
+        ("forecast 100%", timedelta(hours=24)),
+        ("anomaly p99", timedelta(hours=24)),
+        ("burn_rate 10x over 1h", timedelta(hours=1)),
+        ("balance 50 USD", timedelta(0)),
+    ],
+)
+def test_cooldown_the_next_episode_begins_at_the_earliest_a_gap_after_the_last_began(rule, gap) -> None:
+    threshold, second = parse_threshold(rule), timedelta(seconds=1)
+    last = Episode(3, open=False, since=NOW)
+    assert advance(last, threshold, crossed=True, now=NOW + gap) == (Episode(4, open=True, since=NOW + gap), "fired")
+    if gap:
+        assert advance(last, threshold, crossed=True, now=NOW + gap - second) == (last, "")
+
+
+def test_hysteresis_a_forecast_recovers_once_it_stayed_clearly_below_for_six_hours() -> None:
+    threshold = parse_threshold("forecast 100%")
+    opened, what = advance(Episode(), threshold, crossed=True, now=NOW)
+    assert (opened, what) == (Episode(1, open=True, since=NOW), "fired")
+    assert advance(opened, threshold, crossed=True, now=NOW + HOUR) == (opened, "")
+    assert advance(opened, threshold, crossed=None, now=NOW + HOUR) == (opened, "")
+    clear, what = advance(opened, threshold, crossed=False, now=NOW + HOUR)
+    assert (clear.open, clear.clear_since, what) == (True, NOW + HOUR, "")
+    assert advance(clear, threshold, crossed=True, now=NOW + 2 * HOUR) == (opened, "")  # it counts from anew
+    early = advance(clear, threshold, crossed=False, now=NOW + 7 * HOUR - timedelta(seconds=1))
+    assert early == (clear, "")
+    assert advance(clear, threshold, crossed=False, now=NOW + 7 * HOUR) == (
+        Episode(1, open=False, since=NOW),
+        "recovered",
+    )
+    closed = Episode(1, open=False, since=NOW)
+    assert advance(closed, threshold, crossed=False, now=NOW + 8 * HOUR) == (closed, "")
+
+
+def test_a_burn_rate_ends_at_once() -> None:
+    opened = Episode(1, open=True, since=NOW)
+    ended = advance(opened, parse_threshold("burn_rate 10x over 1h"), crossed=False, now=NOW + FIVE)
+    assert ended == (Episode(1, open=False, since=NOW), "recovered")
