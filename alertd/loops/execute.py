@@ -88,8 +88,7 @@ class Actor:
             return 0  # what was done to keys since the backup, or in what was lost of the database, is not known yet
         if seen is not None:
             context = replace(self._context(seen, notes), is_new=seen.facts is not self._last)
-            for move in await self._described(plan_actions(context).changes):
-                await self._commit(move, notes)
+            await self._commit_all(plan_actions(context).changes, notes)
             if context.is_new:
                 until = read_until(tuple(seen.facts.context.sources.values()))
                 self._before = {one.name: Readings(until, one.spent) for one in seen.positions}
@@ -104,9 +103,16 @@ class Actor:
                 raise outcome_of_one
         return len(done)
 
-    async def _described(self, moves: Sequence[Change]) -> list[Change]:
-        """The moves; what is proposed says what its provider shows of the key, so that nobody approves a hash."""
-        return list(await asyncio.gather(*(self._with_provider(move) for move in moves)))
+    async def _commit_all(self, changes: Sequence[Change], notes: Notes) -> None:
+        """Every change in its order; what is proposed first gets what its provider shows, a few keys at a time."""
+        described = [asyncio.ensure_future(self._with_provider(change)) for change in changes]
+        try:
+            for task in described:
+                await self._commit(await task, notes)
+        finally:
+            for task in described:
+                task.cancel()
+            await asyncio.gather(*described, return_exceptions=True)
 
     async def _with_provider(self, move: Change) -> Change:
         act = move.act
