@@ -40,7 +40,6 @@ from alertd.parts import Parts, action_config, assembled, fallbacks_of, terms_of
 from alertd.ports import Clock, SourceError, Store, StoreDamagedError
 from alertd.settings import Settings
 from alertd.shown import COLLECT, budget_statuses_of, lanes_of, loops_of
-from alertd.stores.volume import unmounted
 from alertd.timetable import Timetable
 from alertd.web.application import ListenError, View, WebServer, build, is_loopback
 from alertd.web.recorded import record_evaluation
@@ -395,10 +394,3 @@ class App:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload()))
-
-
-def database_warning(settings: Settings) -> str | None:
-    """What to say where a container's database would be gone with it."""
-    if (folder := unmounted(settings.database)) is None:
-        return None
-    return f"{folder} is not on a volume: what alertd remembers is gone with this container; mount one there"

@@ -15,6 +15,7 @@ from alertd.core.faults import Fault, SettingsError, one_of
 from alertd.core.messages.spans import command, text_of
 from alertd.core.usage import SeriesRow
 from alertd.ports import Store, StoreError
+from alertd.stores.volume import unmounted
 
 if TYPE_CHECKING:
     from alertd.app import App
@@ -43,12 +44,20 @@ def with_store(settings: Settings, work: Callable[[Store], Awaitable[Answer]]) -
     return _run(opened)
 
 
+def build_app(settings: Settings, load: Callable[[], Settings], **more: Callable[..., None]) -> App:
+    """The daemon with all its components, nothing opened or running.
+
+    It is imported here only: what opens the store alone, and every `--help`, does not wait for what the daemon imports.
+    """
+    app: App = import_module("alertd.app").App(settings, load, **more)
+    return app
+
+
 def with_app(settings: Settings, work: Callable[[App], Awaitable[Answer]]) -> Answer:
     """What `work` answers, with all components built, the store open and nothing running. Raises SettingsError."""
 
     async def opened() -> Answer:
-        # Only here: a command that opens the store alone does not pay for what the daemon imports.
-        app: App = import_module("alertd.app").App(settings, lambda: settings)
+        app = build_app(settings, lambda: settings)
         await app.store.open()
         try:
             return await work(app)
@@ -178,3 +187,10 @@ def _pairs(word: str, per: Sequence[str]) -> list[str]:
     parts = word.split(",")
     split = len(parts) > 1 and all(part.partition("=")[0].strip() in per and "=" in part for part in parts)
     return parts if split else [word]
+
+
+def database_warning(settings: Settings) -> str | None:
+    """What to say where a container's database would be gone with it."""
+    if (folder := unmounted(settings.database)) is None:
+        return None
+    return f"{folder} is not on a volume: what alertd remembers is gone with this container; mount one there"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._state import change_note, refusal, who, with_app
 from alertd.core.actions.announcements import event_of_step
@@ -19,6 +18,9 @@ from alertd.core.budgets import parse_duration
 from alertd.core.messages.spans import clean
 from alertd.loops.execute import Seen
 from alertd.loops.executor import describe
+
+if TYPE_CHECKING:
+    from alertd.app import App
 
 HELP: Final = "list, plan, approve, refuse, restore, disown or pause what is done to keys"
 EXAMPLES: Final = (

@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from rich.markup import escape
 from rich.table import Table
 
-from alertd.app import App, database_warning
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._console import Console
 from alertd.commands._records import evaluate_with, show_record
+from alertd.commands._state import build_app, database_warning
 from alertd.core.counting.pseudonyms import Pseudonyms
 from alertd.core.evaluation.budget_status import StatusEvaluator
 from alertd.core.evaluation.minimum_spend import silenced_budgets, unconvertible_minimums
@@ -36,6 +36,9 @@ from alertd.options import SourceOptions
 from alertd.ports import DeliveryError, RevokerError, SourceError, StoreError
 from alertd.settings import Settings
 from alertd.terminal import printable
+
+if TYPE_CHECKING:
+    from alertd.app import App
 
 HELP: Final = "validate everything and reach every source, notifier and database; say what the budgets match now"
 EXAMPLES: Final = (
@@ -98,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 async def _check(settings: Settings) -> Report:
     report = Report()
     try:
-        app = App(settings, lambda: settings)
+        app = build_app(settings, lambda: settings)
     except StoreError as error:
         report.rows.append(("database", "", False, str(error)))
         return report
@@ -134,7 +137,7 @@ async def _check(settings: Settings) -> Report:
 
 async def _evaluate(settings: Settings) -> list[StatusRecord]:
     """What an evaluation comes to now. Where no usage is stored, the sources are read into a database that is gone."""
-    app = App(settings, lambda: settings)
+    app = build_app(settings, lambda: settings)
     try:
         await app.store.open()
         stored = bool(await app.store.series())
@@ -146,7 +149,7 @@ async def _evaluate(settings: Settings) -> list[StatusRecord]:
         return found
     with tempfile.TemporaryDirectory(prefix="alertd-check-") as folder:
         trial = replace(settings, database=f"sqlite:///{folder}/alertd.db")
-        app = App(trial, lambda: trial)
+        app = build_app(trial, lambda: trial)
         try:
             await app.store.open()
             end = app.clock.now() + _READ_FOR

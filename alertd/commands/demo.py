@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from alertd import gateway, logs
-from alertd.app import App
-from alertd.commands._state import refusal, unanswered
+from alertd.commands._state import build_app, refusal, unanswered
 from alertd.ports import StoreError
 from alertd.settings import Settings, load_settings
 from alertd.web.server import WebServer
@@ -75,7 +74,7 @@ async def _run(env_files: list[Path], database: str) -> None:
     try:
         settings = load()
         _say()
-        await App(settings, load, served=_page).run()
+        await build_app(settings, load, served=_page).run()
     finally:
         await server.stop()
 

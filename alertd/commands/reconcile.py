@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from alertd.app import App
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._state import with_app
 from alertd.core.billing.duplicate_sources import DuplicateSources
 from alertd.core.billing.reconciled import AGREES, Reconciled, report
 from alertd.core.evaluation.drift import compared
+
+if TYPE_CHECKING:
+    from alertd.app import App
 
 HELP: Final = "what was estimated beside what was billed, and why they differ"
 EXAMPLES: Final = (

@@ -15,9 +15,9 @@ from typing import Final
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from alertd import logs
-from alertd.app import App, database_warning
 from alertd.commands._configured import add_settings_arguments, settings_of
 from alertd.commands._console import Console
+from alertd.commands._state import build_app, database_warning
 from alertd.ports import StoreDamagedError, StoreError
 from alertd.settings import Settings
 from alertd.stores import salvage
@@ -92,7 +92,7 @@ def collect_seldom() -> None:
 
 
 async def _live(settings: Settings, load: Callable[[], Settings]) -> None:
-    app = App(settings, load, progress=BackfillBar())
+    app = build_app(settings, load, progress=BackfillBar())
     await app.run()
 
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from alertd import registry
-from alertd.cli import main
+from alertd.cli import command_names, main
 from alertd.core.budgets import Budget
 from alertd.core.counting.counters import Increment
 from alertd.core.evaluation.record import encode_records
@@ -130,6 +130,18 @@ def test_where_several_scopes_are_meant_they_are_listed(capsys):
     said = refused(capsys, "raise", "keys", "9", "--scope", "team=research")
     assert "keys has one budget per team and key" in said
     assert "--scope team=research --scope key=chat; --scope team=research --scope key=rag" in said
+
+
+@pytest.mark.parametrize("command", command_names())
+def test_no_help_waits_for_what_the_daemon_imports(command: str):
+    code = (
+        "import sys; from alertd.cli import main\n"
+        f"try: main(['{command}', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'alertd.app', 'slack_sdk', 'apscheduler', 'aiosmtplib'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("command", ["raise", "ack", "silence"])
