@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -34,6 +35,7 @@ class Counter:
     found: Attribution | None
     #: What it counts, where no rule of its metric takes it.
     unknown: str = ""
+    scale: Decimal = Decimal(1)
 
 
 def named_series(series: RawSeries) -> Series:

@@ -26,7 +26,7 @@ _NO_COST: Final = (
 
 
 def one_spelling(found: Iterable[tuple[str, CounterSamples]], spellings: Mapping[str, int]) -> list[CounterSamples]:
-    """The counters by metric, without those that a target shows under a better spelling at the same time.
+    """The counters by metric, without the samples that a target shows under a better spelling at the same time.
 
     A counter beside its deprecated gauge, a metric's old name beside its new one: the same tokens, counted once.
     """
@@ -47,9 +47,12 @@ def one_spelling(found: Iterable[tuple[str, CounterSamples]], spellings: Mapping
     kept = []
     for metric, series in given:
         rank, first, last = best.get((series.target, series.line, id(series.labels)), (0, inf, -inf))
-        beside = series.points and series.points[-1][0] >= first and series.points[0][0] <= last
-        if spellings.get(metric, 0) == rank or not beside:
+        if spellings.get(metric, 0) == rank or not series.points:
             kept.append(series)
+            continue
+        alone = [point for point in series.points if not first <= point[0] <= last]
+        if alone:
+            kept.append(series if len(alone) == len(series.points) else series._replace(points=alone))
     return kept
 
 

@@ -14,7 +14,7 @@ from alertd.core.counting.attribution import Attributor, fingerprint
 from alertd.core.counting.copies import ReplicaLabels
 from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.matchers import Matcher, any_of, selector
-from alertd.core.counting.scrapes import Life, Starts, Targets, seconds, target_of, targets_of
+from alertd.core.counting.scrapes import Life, Starts, Targets, scraped_with, seconds, target_of, targets_of
 from alertd.sources._series import Counter, counts_on, created_name, inside, is_ahead, labels_in, named_series
 from alertd.wire.promql import Prometheus, Raw, RawSeries
 
@@ -140,19 +140,25 @@ class Windows:
 
     def samples(self, window: Window, *, familiar_only: bool = False) -> Iterator[CounterSamples]:
         """The window's counters for counting; with `familiar_only` without those that no earlier window had."""
-        fresh, processes = window.fresh, window.targets.starts
+        fresh, processes, created = window.fresh, window.targets.starts, window.created
+        born, period = self._born, self._period
         for name, (counter, points) in window.counters.items():
             found = counter.found
             if found is None or not points or (familiar_only and name in fresh):
                 continue
-            starts = processes.get(counter.target) if processes else None
-            own = window.created.get(name)
-            parts = self._parts(name, points, own, starts) if own or starts is not None else ((None, points),)
-            scale = self._scales[found.is_money]
-            for began, part in parts:
-                # By place: 100,000 of these are made in a poll.
+            starts, own = processes.get(counter.target), created.get(name)
+            if own is None and name not in born:
+                # One process, or none known, as nearly all have. By place: 100,000 of these are made in a poll.
+                seen = starts.seen if starts is not None else ()
+                if len(seen) < 2:  # noqa: PLR2004 - it has not begun anew
+                    one = seen[0][1] if seen else None
+                    yield CounterSamples(
+                        name, found.line, found.labels, points, counter.target, one, found.within, counter.scale, period
+                    )
+                    continue
+            for began, part in self._parts(name, points, own, starts):
                 yield CounterSamples(
-                    name, found.line, found.labels, part, counter.target, began, found.within, scale, self._period
+                    name, found.line, found.labels, part, counter.target, began, found.within, counter.scale, period
                 )
 
     def lives(self, window: Window, of: Callable[[str], bool]) -> dict[str, Life]:
@@ -242,8 +248,9 @@ class Windows:
             self.unknown.setdefault(unknown, False)
         else:
             unknown = ""
+        scale = self._scales[found is not None and found.is_money]
         name = fingerprint(metric, labels, self._replicas.names)
-        return Counter(text, name, metric, self._same(target_of(labels)), found, unknown)
+        return Counter(text, name, metric, self._same(target_of(labels)), found, unknown, scale)
 
     def _same(self, text: str) -> str:
         """One text for the many series of a target or a metric."""
@@ -266,18 +273,23 @@ class Windows:
         for counter, _ in window.counters.values():
             metrics.setdefault(created_name(counter.metric), set()).add(counter.metric)
         conditions = (any_of("__name__", metrics), *(m for m in self._conditions if m.label != "__name__"))
-        found: dict[str, Starts] = {}
+        copies: dict[str, list[Sequence[tuple[float, str]]]] = {}
         answer = await self._server.samples(selector(conditions), begin, end) if metrics else Raw([], (), 0)
         window.warnings = tuple(dict.fromkeys((*window.warnings, *answer.warnings)))
         for series in answer.series:
             labels = labels_in(bytes(series.metric))
-            starts = Starts.of(inside(series.values, begin, end))
-            for metric in metrics.get(labels.get("__name__", ""), ()) if starts.seen else ():
+            for metric in metrics.get(labels.get("__name__", ""), ()):
                 name = fingerprint(metric, labels, self._replicas.names)
                 if name in window.counters:
-                    found[name] = starts
-                    processes = window.targets.starts.get(window.counters[name][0].target)
-                    self._starts_by_created_only |= processes is None or not processes.seen
+                    copies.setdefault(name, []).append(inside(series.values, begin, end))
+        found: dict[str, Starts] = {}
+        for name, given in copies.items():
+            counter, points = window.counters[name]
+            starts = Starts.of(given[0] if len(given) == 1 else scraped_with(given, (at for at, _ in points)))
+            if starts.seen:
+                found[name] = starts
+                processes = window.targets.starts.get(counter.target)
+                self._starts_by_created_only |= processes is None or not processes.seen
         return found
 
 

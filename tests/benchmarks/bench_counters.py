@@ -25,12 +25,25 @@ class Answers:
     """A Prometheus that answers what it was given."""
 
     answer = Raw([], (), 0)
+    states = Raw([], (), 0)
 
     async def samples(self, selector: str, begin: float, end: float) -> Raw:
-        return Raw([], (), 0) if '"up|' in selector else self.answer
+        if "process_start_time_seconds" in selector:
+            return self.states
+        return Raw([], (), 0) if "_created" in selector else self.answer
 
     async def query(self, selector: str, at: float) -> Raw:
         return Raw([], (), 0)
+
+
+def targets(poll: int) -> Raw:
+    """`up` and the process starts of 20 targets."""
+    at, found = START + 120 * poll, []
+    for n in range(20):
+        for name, value in (("up", "1"), ("process_start_time_seconds", str(START - 7200))):
+            labels = {"__name__": name, "instance": f"10.0.0.{n}:4000", "job": "gateway"}
+            found.append({"metric": labels, "values": [[at, value], [at + 60, value]]})
+    return Raw(msgspec.json.decode(msgspec.json.encode(found), type=list[RawSeries]), (), 0)
 
 
 def body(series: int, keys: int, poll: int) -> bytes:
@@ -64,6 +77,7 @@ async def measure(series: int, keys: int) -> None:
         text = body(series, keys, poll)
         began = process_time()
         answers.answer = Raw(msgspec.json.decode(text, type=list[RawSeries]), (), len(text))
+        answers.states = targets(poll)
         decoded = process_time()
         window = await windows.raw(START, START + 120 * poll + 60)
         samples = list(windows.samples(window))

@@ -137,6 +137,7 @@ class World:
                 self.used.append((process.start + 60, Counter({(series[0], name): n for name, n in counts.items()})))
                 self.past[process.number, series].append((process.start + 60, counts))
         self._still: float | None = None
+        self._last: tuple[Process, list[Series]] = self.pods[0], []
         self._page: dict[int, list[tuple[dict[str, str], str]]] = {}
 
     def _process(self, start: float) -> Process:
@@ -146,7 +147,11 @@ class World:
     def active(self, kind: str, scrape: int, pod: int | None = None) -> Accident | None:
         """The accident of this kind that goes on at this scrape."""
         for one in self.plan.accidents:
-            if one.kind == kind and one.at <= scrape <= one.at + one.size and pod in {None, one.pod % self.plan.pods}:
+            if (
+                one.kind == kind
+                and one.at <= scrape <= min(one.at + one.size, self.plan.scrapes)
+                and pod in {None, one.pod % self.plan.pods}
+            ):
                 return one
         return None
 
@@ -188,6 +193,7 @@ class World:
                     self.used.append((self.at, Counter({(series[0], "input"): 7, (series[0], "cached_input"): 3})))
             process = self.strangers[pod]
         if self.active("old page", scrape, pod) and pod in self._page:
+            self._last = process, []
             return self._page[pod]
         lines = list(self._lines(scrape, pod, process))
         if not any(self.active(kind, scrape, pod) for kind in ("missing series", "missing page part", "dip")):
@@ -204,11 +210,7 @@ class World:
         rename = next((one for one in self.plan.accidents if one.kind == "rename" and one.at <= scrape), None)
         sums: dict[tuple[str, tuple[tuple[str, str], ...]], int] = Counter()
         born: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-        seen: list[Series] = []
-        for number, (series, counts) in enumerate(process.counts.items()):
-            if (missing and number == missing.pod % 3) or (part and number % 2):
-                continue
-            seen.append(series)
+        for series, counts in process.counts.items():
             for meter, metric in METRICS.items():
                 labels = {"model": series[0], "team_alias": series[1], "api_key_alias": f"key-{series[1]}"}
                 if meter == "cached_input":
@@ -218,15 +220,20 @@ class World:
                 key = metric, tuple(labels.items())
                 sums[key] += counts[meter]
                 born[key] = min(born.get(key, process.born[series]), process.born[series])
+        left_out = set()
         for number, ((metric, items), value) in enumerate(sums.items()):
+            if (missing and number == missing.pod % 3) or (part and number % 2):
+                left_out.add(number)
+                continue
             dips = min(dip.size * 10, 1000) if dip and dip.at == scrape and number % 2 == 0 else 0
-            both = rename and scrape < rename.at + rename.size
+            both = rename and scrape < min(rename.at + rename.size, self.plan.scrapes)
             names = ("_total", "") if both else ("",) if rename else ("_total",)
             for name in names:
                 yield {"__name__": metric + name, **dict(items)}, str(value - value * dips // 1000)
             if self.plan.starts in {"created", "both"}:
                 yield {"__name__": f"{metric}_created", **dict(items)}, repr(born[metric, items] + min(skew.size, 50))
-        self._last = process, seen
+        # A scrape that lacks some of them is taken to have shown none.
+        self._last = process, [] if left_out else list(process.counts)
 
     def show(self, process: Process, seen: list[Series]) -> None:
         """Remember what a scrape has shown."""

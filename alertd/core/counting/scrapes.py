@@ -25,6 +25,9 @@ _SHORT: Final = 3600.0
 _TOO_LARGE: Final = 10
 
 
+_Points = Sequence[tuple[float, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class Starts:
     """The starts of a target's processes, each with the scrape that saw it first, oldest first."""
@@ -178,10 +181,14 @@ def targets_of(
             began.setdefault(target, []).append(list(points))
             alive.setdefault(target, set()).update(map(_before, points))
     scrapes = {target: sorted(up.get(target) or alive.get(target, set())) for target in up.keys() | alive.keys()}
-    starts = {target: _merged(series) for target, series in began.items()}
+    given = list(samples)
+    starts = {
+        target: _merged(series, (at for other, points in given if other == target for at, _ in points))
+        for target, series in began.items()
+    }
     unknown: dict[str, set[float]] = {}
     steps: dict[str, float] = {}
-    for target, points in samples:
+    for target, points in given:
         if not scrapes.get(target):
             unknown.setdefault(target, set()).update(map(_before, points))
             if len(points) > 1:
@@ -190,14 +197,23 @@ def targets_of(
     return Targets(scrapes | {target: sorted(instants) for target, instants in unknown.items()}, starts, pushed)
 
 
-def _merged(series: Sequence[Sequence[tuple[float, str]]]) -> Starts:
+def _merged(series: Sequence[Sequence[tuple[float, str]]], counters: Iterable[float]) -> Starts:
     """The starts of one target; nothing where series of other labels contradict each other about them.
 
-    Two copies of one series tell the same starts, each at its own instants: one of them is enough.
+    Of copies of one series, which tell the same starts at their own instants, the one that the `counters` came with.
     """
     found = Starts.of(sorted(point for points in series for point in points))
     if len(series) == 1 or not found.goes_back():
         return found
     values = [{value for _, value in points} for points in series]
-    fullest = max(range(len(series)), key=lambda place: len(series[place]))
-    return Starts.of(series[fullest]) if all(one <= values[fullest] for one in values) else Starts()
+    if not all(one <= max(values, key=len) for one in values):
+        return Starts()
+    return Starts.of(scraped_with(series, counters))
+
+
+def scraped_with(
+    copies: Sequence[Sequence[tuple[float, str]]], instants: Iterable[float]
+) -> Sequence[tuple[float, str]]:
+    """Of copies of a series the one that shares most instants with another series."""
+    known = set(instants)
+    return max(copies, key=lambda points: sum(at in known for at, _ in points))
