@@ -107,8 +107,11 @@ def _held(world: World, ledger: Ledger, failures: tuple[str, ...]) -> Outcome:
     begin = ledger.complete_from
     at = world.at if begin is None else begin.timestamp()
     outcome = Outcome(counted, world.used_since(at), world.shown_since(at), assumed, said)
+    # What cached counters that came late have still to take off their input is known and kept.
+    owed = sum(state.owed for state in ledger.states.values())
     for key in counted.keys() | outcome.shown.keys():
-        outcome.over[key] = counted[key] - outcome.used[key] - assumed
+        late = owed if key[1] == "input" else 0
+        outcome.over[key] = counted[key] - outcome.used[key] - assumed - late
         outcome.under[key] = outcome.shown[key] - counted[key]
     return outcome
 

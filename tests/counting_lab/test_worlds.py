@@ -41,6 +41,27 @@ NAMED = {
     "the process before came under a new name while another one was followed": Plan(
         seed=263799, accidents=(Accident("rename", 50, 5), Accident("another process", 45, 1)), starts="created", old=0
     ),
+    "the starts of one copy were given to the samples of the other": Plan(
+        seed=30038,
+        accidents=(Accident("another process", 44, 2, 2),),
+        starts="both",
+        replica="receive_replica",
+        shift=7,
+        old=0,
+    ),
+    "a process restarted while its labels were others, all in one window": Plan(
+        seed=40120,
+        accidents=(Accident("relabel", 45, 5), Accident("restart", 47, 0)),
+        starts="created",
+        poll=20,
+        old=0,
+    ),
+    "several processes answered for long while a metric got its new name": Plan(
+        seed=30105, accidents=(Accident("rename", 28, 20), Accident("another process", 17, 20)), starts="created", old=0
+    ),
+    "a cached counter was missing for long": Plan(
+        seed=30086, accidents=(Accident("missing series", 50, 20, 1),), source="scrape", old=0
+    ),
 }
 
 

@@ -145,7 +145,7 @@ def count(
     tally = _Tally(states, scrapes, first_read=first_read, period_start=period_start, now=now, newborn=newborn)
     left_out: set[str] = set()
     given = samples if isinstance(samples, Sequence) else list(samples)
-    left_aside = interludes(given, states, tally.scrapes)
+    left_aside = interludes(given, states)
     for series in given:
         if series.fingerprint in left_aside:
             tally.doubts[series.fingerprint] = f"{series.line.model} {series.line.meter}: {RELABELLED}"
@@ -283,7 +283,7 @@ class _Tally:
                 continue
             quantity, anew = number - last, restarted
             if restarted:
-                quantity, restarted, fall = number, False, Fall(instant, instant, peak=max(last, 0))
+                quantity, restarted, fall = number, False, Fall(instant, instant, peak=max(last, 0), ended=max(last, 0))
             elif other or (number < last and self._has_start(series, old, instant - at)):
                 fall = refuse(fall, instant, number, SEVERAL if other and created is not None else WENT_BACK)
                 self.refused.append(f"{series.line.model} {series.line.meter}: {WENT_BACK}")

@@ -45,7 +45,8 @@ class Fall(NamedTuple):
     `low` is where the values stand now, -1 where they are not below the maximum, and `later` how many samples went on
     from there. `peak` is the maximum before a reset, `step` the largest step since. `first` is the value that it fell
     to, `gap` the seconds since the sample before. `times` counts falls that follow each other within an hour; `mixed`
-    says that lower values are other processes and no resets. `doubt` is what is said.
+    says that lower values are other processes and no resets. `doubt` is what is said. `ended` is the value of the
+    process before the last known restart.
     """
 
     at: float
@@ -60,6 +61,7 @@ class Fall(NamedTuple):
     times: int = 0
     mixed: bool = False
     doubt: str = ""
+    ended: int = 0
 
     def is_doubtful(self, instant: float) -> bool:
         """Whether the figures of this series are still a lower bound only."""

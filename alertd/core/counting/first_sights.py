@@ -12,13 +12,13 @@ anything else (a first read, an unknown target)               0: the base, said 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import pairwise
 from math import inf
-from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from alertd.core.counting.scrapes import seconds
@@ -35,6 +35,9 @@ _REFRESH: Final = 3600.0
 #: From how many seconds after the oldest scrape of a first read on a series is one that came, and no base of all.
 _CAME: Final = 600.0
 _LINE: Final = 12
+#: A gap is so many times as long as the usual step, which more than so many samples tell.
+_GAP: Final = 1.5
+_FEW: Final = 2
 
 RELABELLED: Final = (
     "counters came in place of others that vanished with a lower value (a relabel, or a rename):"
@@ -146,41 +149,38 @@ class FirstSights:
         return found
 
 
-def interludes(
-    given: Sequence[CounterSamples], states: Mapping[str, CounterState], scrapes: Mapping[str, Sequence[float]]
-) -> frozenset[str]:
-    """The series that are seen only while another one of the same model, meter and target is not, and fit in between.
+def interludes(given: Sequence[CounterSamples], states: Mapping[str, CounterState]) -> frozenset[str]:
+    """The series that are seen only while another one of the same model, meter and target is not.
 
-    That is a relabel that was taken back: the other one's difference counts all of it.
+    That is a relabel that was taken back: the other one's difference counts what it can.
     """
-    new: dict[str, list[CounterSamples]] = {}
+    new: dict[str, dict[str, list[float]]] = {}
     for series in given:
         state = states.get(series.fingerprint)
         if (state is None or state.heir) and series.points:
-            new.setdefault(kin_of(series), []).append(series)
+            instants = new.setdefault(kin_of(series), {}).setdefault(series.fingerprint, [])
+            instants += (series.points[0][0], series.points[-1][0])
     if not new:
         return frozenset()
-    found: set[str] = set()
+    others: dict[str, dict[str, list[float]]] = {}
     for series in given:
-        if len(series.points) > 1 and _has_gap(series, scrapes.get(series.target, ())):
-            for other in new.get(kin_of(series), ()):
-                if other.fingerprint != series.fingerprint and _fits(other.points, series.points):
-                    found.add(other.fingerprint)
+        if (kin := kin_of(series)) in new:
+            others.setdefault(kin, {}).setdefault(series.fingerprint, []).extend(at for at, _ in series.points)
+    found: set[str] = set()
+    for kin, each in new.items():
+        whole = [(name, sorted(seen)) for name, seen in others[kin].items() if len(seen) > _FEW]
+        for name, instants in each.items():
+            if any(name != other and _lies_within(instants, seen) for other, seen in whole):
+                found.add(name)
     return frozenset(found)
 
 
-def _has_gap(series: CounterSamples, instants: Sequence[float]) -> bool:
-    first, last = series.points[0][0], series.points[-1][0]
-    return bisect_right(instants, last) - bisect_left(instants, first) > len(series.points)
-
-
-def _fits(inner: Points, outer: Points) -> bool:
-    """Whether all of `inner` lies between two points of `outer` that follow each other, in time and in value."""
-    place = bisect_left(outer, inner[0][0], key=itemgetter(0))
-    if not 0 < place < len(outer) or inner[-1][0] >= outer[place][0]:
+def _lies_within(instants: Sequence[float], seen: Sequence[float]) -> bool:
+    """Whether all of them lie in one gap of the other's samples, which usually follow each other sooner."""
+    place = bisect_left(seen, min(instants))
+    if not 0 < place < len(seen) or max(instants) >= seen[place]:
         return False
-    low, high = seconds(str(outer[place - 1][1])), seconds(str(outer[place][1]))
-    return low <= seconds(str(inner[0][1])) and seconds(str(inner[-1][1])) <= high
+    return seen[place] - seen[place - 1] > _GAP * min(later - earlier for earlier, later in pairwise(seen))
 
 
 class _Gone:
@@ -219,7 +219,7 @@ class _Gone:
 def counted_of(series: CounterSamples, state: CounterState) -> int:
     """What was counted of the process that a series is of: before a restart where it is older than the one followed."""
     older = series.created is not None and state.created is not None and series.created < state.created - SAME_START
-    return state.value if not older else 0 if state.fall is None else state.fall.peak
+    return state.value if not older else 0 if state.fall is None else state.fall.ended
 
 
 def _is_same(series: CounterSamples, kin: str, state: CounterState, earlier: float | None) -> bool:
