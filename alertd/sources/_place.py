@@ -23,6 +23,8 @@ _SLOWEST_STEP: Final = 3600.0
 _PATIENCE: Final = 3600.0
 #: From how many seconds after the beginning of a first window on a target came, and was not just there.
 _CAME: Final = 600.0
+#: So late an answer may be, in seconds, that what it lacked is read after all.
+_LATEST: Final = 86400.0
 _MOST_TARGETS: Final = 500
 
 
@@ -60,6 +62,11 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     def overlap(self, delay: float) -> float:
         """How many seconds before `at` the next window begins."""
         return max(_OVERLAP_SCRAPES * (self.step or _UNKNOWN_STEP) + _OVERLAP_SECONDS, delay)
+
+    def begin(self, delay: float) -> float:
+        """Where the next window begins: with what was read already, from the newest scrape on where answers lag."""
+        seen = min(self.at, self.seen or self.at)
+        return max(seen, self.at - _LATEST) - self.overlap(delay)
 
     def skipped(self, stop: float) -> Place:
         """After a window in which nothing was yet."""

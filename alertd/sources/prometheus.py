@@ -127,7 +127,7 @@ class Prometheus:
         while place.at < end:
             stop = min(end, place.at + self._chunk)
             try:
-                window = await self._windows.raw(place.at - place.overlap(delay), stop)
+                window = await self._windows.raw(place.begin(delay), stop)
             except HttpProblem as problem:
                 self._halve(stop - place.at, problem)
                 continue
@@ -137,7 +137,7 @@ class Prometheus:
                 continue
             before = place
             lives = self._windows.lives(window, before.watches)
-            came, fresh = place.seen_coming(lives, place.at - place.overlap(delay))
+            came, fresh = place.seen_coming(lives, place.begin(delay))
             place = place.moved(stop, window.targets, partial=bool(window.warnings), now=end, delay=delay, came=came)
             newborn = short_lived(came, fresh, place.step) if fresh else frozenset()
             progress = (place.at - since.timestamp()) / (end - since.timestamp()) if backfill else None

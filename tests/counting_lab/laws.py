@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from random import Random
 
@@ -109,11 +109,22 @@ def _held(world: World, ledger: Ledger, failures: tuple[str, ...]) -> Outcome:
     outcome = Outcome(counted, world.used_since(at), world.shown_since(at), assumed, said)
     # What cached counters that came late have still to take off their input is known and kept.
     owed = sum(state.owed for state in ledger.states.values())
+    if any("name their model otherwise" in text for text in said):
+        # Said as such: cached tokens whose own input counter is missing come off another model's.
+        outcome = replace(outcome, counted=_all(counted), used=_all(outcome.used), shown=_all(outcome.shown))
+        counted = outcome.counted
     for key in counted.keys() | outcome.shown.keys():
         late = owed if key[1] == "input" else 0
         outcome.over[key] = counted[key] - outcome.used[key] - assumed - late
         outcome.under[key] = outcome.shown[key] - counted[key]
     return outcome
+
+
+def _all(of: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    found: Counter[tuple[str, str]] = Counter()
+    for (_, meter), tokens in of.items():
+        found["all models", meter] += tokens
+    return found
 
 
 def hold(plan: Plan, outcome: Outcome) -> None:

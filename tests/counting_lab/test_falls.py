@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alertd.core.counting.counters import CounterSamples, count
+from alertd.core.counting.stretches import spread
 from alertd.core.usage import Line
 
 INPUT = Line("openai", "gpt-4o", "input")
@@ -175,3 +176,21 @@ def test_periods_between_two_scrapes_are_said_to_be_unseen():
     result = count({}, [sample], {}, first_read=True, period_start=NOON, now=NOON + 1200)
     assert sum(one.quantity for one in result.increments) == 2000
     assert "without a scrape" in result.doubts[0]
+
+
+@pytest.mark.parametrize("at", [0.0, -1e9, 1_795_176.0, 86_400.0])
+def test_samples_of_decades_ago_count_nothing_and_are_named(at):
+    states = count(
+        {}, [CounterSamples("a", INPUT, {}, ((NOON, "100"),))], {}, first_read=True, period_start=NOON
+    ).states
+    sample = CounterSamples("b", INPUT, {}, ((at, "5000"),), "t")
+    result = count(states, [sample], {"t": [-2e9, NOON]}, first_read=False, period_start=NOON, now=NOON + 60)
+    assert result.increments == ()
+    assert "decades away" in result.doubts[0]
+
+
+@pytest.mark.parametrize("begin", [0.0, -6e10, NOON - 1e9])
+def test_what_is_said_to_have_taken_decades_is_spread_over_a_bounded_time(begin):
+    shares = spread(10**9, begin, NOON)
+    assert sum(share for _, share in shares) == 10**9
+    assert len(shares) < 23_000

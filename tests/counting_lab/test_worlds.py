@@ -59,6 +59,19 @@ NAMED = {
     "several processes answered for long while a metric got its new name": Plan(
         seed=30105, accidents=(Accident("rename", 28, 20), Accident("another process", 17, 20)), starts="created", old=0
     ),
+    "an old page answered before labels changed and changed back, read from two copies": Plan(
+        seed=50003,
+        accidents=(Accident("relabel", 16, 20), Accident("old page", 13, 8)),
+        starts="created",
+        step=15,
+        poll=20,
+        replica="receive_replica",
+        shift=7,
+        old=0,
+    ),
+    "answers came late while the gateway restarted": Plan(
+        seed=50129, accidents=(Accident("late answers", 40, 20), Accident("restart", 49, 1)), starts="both", old=0
+    ),
     "a cached counter was missing for long": Plan(
         seed=30086, accidents=(Accident("missing series", 50, 20, 1),), source="scrape", old=0
     ),

@@ -38,6 +38,9 @@ _EARLY: Final = 0.9
 _UNSEEN: Final = "there were periods without a scrape: what their values were is not known; the figure is a lower bound"
 #: A sample may be so far ahead of the clock that it is read by.
 _AHEAD: Final = 300.0
+#: No sample is of before the year 2000.
+_OLDEST: Final = 946_684_800.0
+_DECADES_SAID: Final = "its timestamps are decades away; these samples are not counted. Is their unit right?"
 _AHEAD_SAID: Final = (
     "its timestamps are ahead of this machine's clock; these samples are not counted. Compare the clocks"
 )
@@ -148,7 +151,7 @@ def count(
     left_aside = interludes(given, states)
     for series in given:
         if series.fingerprint in left_aside:
-            tally.doubts[series.fingerprint] = f"{series.line.model} {series.line.meter}: {RELABELLED}"
+            tally.leave_aside(series, left_aside[series.fingerprint])
         elif most is not None and tally.is_beyond(series.fingerprint, most):
             left_out.add(series.fingerprint)
         elif series.period:
@@ -322,13 +325,22 @@ class _Tally:
     def _believed(
         self, series: CounterSamples, points: Sequence[tuple[float, str | float]]
     ) -> Iterable[tuple[float, str | float]]:
-        """The points whose timestamps can be; those well ahead of the clock are left out, and said."""
-        if not points or max(points)[0] <= self._now + _AHEAD:
+        """The points whose timestamps can be; those ahead of the clock or decades away are left out, and said."""
+        if not points or (max(points)[0] <= self._now + _AHEAD and min(points)[0] >= _OLDEST):
             return points
-        said = f"{series.line.model} {series.line.meter}: {_AHEAD_SAID}"
+        why = _DECADES_SAID if min(points)[0] < _OLDEST else _AHEAD_SAID
+        said = f"{series.line.model} {series.line.meter}: {why}"
         self.refused.append(said)
         self.doubts[f"{series.fingerprint} ahead"] = said
-        return [point for point in points if point[0] <= self._now + _AHEAD]
+        return [point for point in points if _OLDEST <= point[0] <= self._now + _AHEAD]
+
+    def leave_aside(self, series: CounterSamples, other: str) -> None:
+        """Count nothing of a series that another one stood in for, before and after."""
+        self.doubts[series.fingerprint] = f"{series.line.model} {series.line.meter}: {RELABELLED}"
+        at, value = series.points[-1]
+        if (number := self._number(series, value)) is not None:
+            state = CounterState(at, number, series.created, 0, None, kin_of(series), other)
+            self.changed[series.fingerprint] = state
 
     def count_first_sights(self, given: Sequence[CounterSamples]) -> None:
         """Count the first samples, once all of the reading is known."""

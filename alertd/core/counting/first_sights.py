@@ -149,8 +149,8 @@ class FirstSights:
         return found
 
 
-def interludes(given: Sequence[CounterSamples], states: Mapping[str, CounterState]) -> frozenset[str]:
-    """The series that are seen only while another one of the same model, meter and target is not.
+def interludes(given: Sequence[CounterSamples], states: Mapping[str, CounterState]) -> dict[str, str]:
+    """The series that are seen only while another one of the same model, meter and target is not, with that other one.
 
     That is a relabel that was taken back: the other one's difference counts what it can.
     """
@@ -161,18 +161,19 @@ def interludes(given: Sequence[CounterSamples], states: Mapping[str, CounterStat
             instants = new.setdefault(kin_of(series), {}).setdefault(series.fingerprint, [])
             instants += (series.points[0][0], series.points[-1][0])
     if not new:
-        return frozenset()
+        return {}
     others: dict[str, dict[str, list[float]]] = {}
     for series in given:
         if (kin := kin_of(series)) in new:
             others.setdefault(kin, {}).setdefault(series.fingerprint, []).extend(at for at, _ in series.points)
-    found: set[str] = set()
+    found: dict[str, str] = {}
     for kin, each in new.items():
         whole = [(name, sorted(seen)) for name, seen in others[kin].items() if len(seen) > _FEW]
         for name, instants in each.items():
-            if any(name != other and _lies_within(instants, seen) for other, seen in whole):
-                found.add(name)
-    return frozenset(found)
+            fits = [other for other, seen in whole if name != other and _lies_within(instants, seen)]
+            if fits:
+                found[name] = fits[0]
+    return found
 
 
 def _lies_within(instants: Sequence[float], seen: Sequence[float]) -> bool:

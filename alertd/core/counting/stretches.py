@@ -17,6 +17,7 @@ _HOUR: Final = 3600
 _DAY: Final = 86400
 _FINE: Final = 2 * _DAY
 _MONTHS: Final = 100 * _DAY
+_YEARS: Final = 60 * 366 * _DAY
 
 
 def bucket(at: float) -> int:
@@ -28,8 +29,10 @@ def spread(quantity: int, begin: float, end: float) -> list[tuple[int, int]]:
     """`quantity` over (begin, end] in proportion to time, as (bucket, share): whole numbers that sum to it exactly.
 
     The running sum is rounded, so that what falls before any border (a month's end) is right to one. Over more than
-    two days the shares are those of hours, over more than a hundred those of days, each in the first bucket.
+    two days the shares are those of hours, over more than a hundred those of days, each in the first bucket. What is
+    said to have taken longer than sixty years is spread over the last sixty.
     """
+    begin = max(begin, end - _YEARS)
     step = WIDTH if end - begin <= _FINE else _HOUR if end - begin <= _MONTHS else _DAY
     last = bucket(end) // step * step
     starts = range(int(begin // step) * step, last + step, step)
