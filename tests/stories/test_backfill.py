@@ -54,7 +54,7 @@ class Paged:
 class Watched(MemoryStore):
     """Evaluates after every reading that is committed, as the loops do beside one another."""
 
-    judge: Evaluate
+    evaluator: Evaluate
     announced: list[Alert]
 
     async def commit_records(self, row: object, reading: Reading) -> bool:
@@ -63,9 +63,9 @@ class Watched(MemoryStore):
         return taken
 
     async def evaluate(self) -> None:
-        await self.evaluation.tick()
-        assert self.evaluation.latest is not None
-        self.announced += self.evaluation.latest.alerts
+        await self.evaluator.tick()
+        assert self.evaluator.latest is not None
+        self.announced += self.evaluator.latest.alerts
 
 
 @pytest.mark.parametrize("fails_at", [None, 0, 1, 14], ids=["answers", "down at first", "fails early", "fails late"])
@@ -81,7 +81,7 @@ async def test_a_budget_is_first_seen_with_all_of_its_period(fails_at: int | Non
         catching_up=lambda: frozenset(name for name, one in collects.items() if one.catching_up),
         failing=lambda: frozenset(name for name, one in collects.items() if one.failing),
     )  # fmt: skip
-    store.judge, store.announced = Evaluate(store, clock, terms, lambda: None), []
+    store.evaluator, store.announced = Evaluate(store, clock, terms, lambda: None), []
     await store.evaluate()
     for name in reversed(sources):
         if sources[name].fails_at is not None:
