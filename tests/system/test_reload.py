@@ -173,3 +173,19 @@ def test_what_was_told_before_a_backup_came_back_is_not_told_again(
             wait_for("the second level", lambda: [e for e in hook.events.values() if 50 in e["levels"]])
     news = [(e["event"], e["levels"]) for e in list(hook.events.values())[before:]]
     assert news == [("threshold", [50])]
+
+
+def test_a_price_list_is_fetched_once_where_an_address_is_set_and_then_read(tmp_path: Path) -> None:
+    models = [{"id": "zork", "match": {"equals": "zork"}, "prices": {"input_mtok": 7}}]
+    raw = [{"id": f"seller-{number}", "name": "S", "api_pattern": "s", "models": models} for number in range(6)]
+    with serving(lambda _: Reply(raw)) as server, WebhookServer() as hook:
+        lists = {
+            "ALERTD_PRICES__LIST_FILE": f"{tmp_path}/prices.json",
+            "ALERTD_PRICES__UPDATE_URL": f"{server.url}/data.json",
+        }
+        with running(env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook, **lists))) as daemon:
+            wait_for("the list", lambda: logged(daemon, "price list fetched: 6 providers"))
+            wait_for("the reading", lambda: logged(daemon, "configuration re-read"))
+        fetched = [asked for asked in server.asked if asked.path == "/data.json"]
+    assert (tmp_path / "prices.json").is_file()
+    assert len(fetched) == 1
