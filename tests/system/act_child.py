@@ -89,7 +89,13 @@ async def _live(store: Store, task: Task, die: Callable[[str, str], None]) -> No
     revoker = build("stop", Options.model_validate({"url": task.provider, "token": "acting-token"}))
     _watch_writes(revoker, die)
     terms = ActionPolicy(
-        "stop", revoker.lever.what, mode="auto", who="all", max_per_hour=10**6, expiry=timedelta(days=9999)
+        "stop",
+        revoker.lever.what,
+        mode="auto",
+        on=("burn_rate",),
+        who="all",
+        max_per_hour=10**6,
+        expiry=timedelta(days=9999),
     )
     asks = replace(terms, name="ask", mode="approve")
     orders = ActionConfig({"stop": Action(terms, revoker), "ask": Action(asks, revoker)})
