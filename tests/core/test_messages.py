@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -118,6 +119,10 @@ def test_unknown_spend_is_said_as_such() -> None:
 def test_the_outbox_changes_no_word(kind: str) -> None:
     events = SAMPLES[kind](NOW)
     assert compose([Event.from_json(event.to_json()) for event in events], NOW) == compose(events, NOW)
+    for event in events:
+        stored = json.loads(json.dumps(event.to_json()))
+        read = Event.from_json({**stored, "of a newer version": 1})
+        assert (replace(read, details={}), read.to_json()) == (replace(event, details={}), stored)
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
