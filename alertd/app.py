@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -77,12 +77,14 @@ class App:
         settings: Settings,
         load: Callable[[], Settings],
         clock: Clock | None = None,
+        *,
         progress: Callable[[str, float], None] = lambda _name, _share: None,
         served: Callable[[str], None] = lambda _address: None,
+        store: Store | None = None,
     ) -> None:
-        """`served` is told where the page is, once it is."""
+        """`served` is told where the page is, once it is. `store` takes the place of the configured database."""
         self.clock: Clock = clock or SystemClock()
-        self.store: Store = registry.store(settings.database)
+        self.store: Store = store or registry.store(settings.database)
         self.runner = Runner(self.clock, damaged=self._damaged)
         self._damage: StoreDamagedError | None = None
         self.parts = assembled(settings, self.store, self.clock, progress)
@@ -313,7 +315,7 @@ class App:
         self._schedule()
         self.runner.forget(before - self._timetable.names)
 
-    def _collect_and_judge(self, name: str, collect: Collect) -> Callable[[], object]:
+    def _collect_and_judge(self, name: str, collect: Collect) -> Callable[[], Awaitable[object]]:
         async def round_() -> None:
             await self.runner.run(f"{COLLECT}{name}", collect.tick)
             await self._judge()

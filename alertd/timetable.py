@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from datetime import UTC, timedelta
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from alertd.ports import Clock
+
+log = logging.getLogger(__name__)
 
 
 class Timetable:
@@ -30,11 +34,18 @@ class Timetable:
         """How often a round runs; None where it is not on it."""
         return self._paces.get(name)
 
-    def every(self, pace: timedelta, name: str, round_: Callable[[], object]) -> None:
+    def every(self, pace: timedelta, name: str, round_: Callable[[], Awaitable[object]]) -> None:
         """Run a round now, and again at this pace; one at a time."""
+
+        async def run_unless_cut() -> None:
+            try:
+                await round_()
+            except asyncio.CancelledError:
+                log.info("%s was cut short: alertd stops", name)
+
         self._paces[name] = pace
         self._scheduler.add_job(
-            round_,
+            run_unless_cut,
             "interval",
             seconds=pace.total_seconds(),
             id=name,

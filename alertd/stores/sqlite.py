@@ -239,11 +239,17 @@ class SchemaTable(NamedTuple):
     numbered: bool
 
 
+def in_memory() -> _Connection:
+    """An open connection to a new database that is gone when it is closed."""
+    connection = _Connection(Path(":memory:"))
+    migrate(connection, _WORDS)
+    return connection
+
+
 def model_of_schema() -> list[SchemaTable]:
     """Every table that holds state, in both databases the same; read off an empty database in memory."""
-    connection = _Connection(Path(":memory:"))
+    connection = in_memory()
     try:
-        migrate(connection, _WORDS)
         tables = connection.rows(
             "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
             " AND name <> 'migration' ORDER BY rowid"

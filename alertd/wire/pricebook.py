@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from alertd import prices
+from alertd.core.faults import shortened
 from alertd.core.pricing.fx import Rate, Rates
 from alertd.core.pricing.pricefile import PriceFileError, read_price_file
 from alertd.core.pricing.pricelayer import Layer
@@ -46,7 +47,9 @@ def _listed(file: Path | None) -> PriceList:
             str(file), [f"cannot be read ({error.strerror}); check the path and its rights"]
         ) from error
     except ValueError as error:
-        raise PriceFileError(str(file), [str(error).removeprefix(f"{file} ")]) from error
+        said = str(error).removeprefix(f"{file} ")
+        fault = said if "; " in said else f"no path ({shortened(said)}); write the path of a file"
+        raise PriceFileError(shortened(str(file)), [fault]) from error
 
 
 def built_in_layers() -> tuple[Layer, ...]:

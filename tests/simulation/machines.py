@@ -1,0 +1,169 @@
+"""The machines that the daemons run on: a network and a database that fail as told, and processes that can be killed.
+
+A process that is killed stops where it stands: nothing that it awaits ever comes, and nothing more is done for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import httpx
+
+from alertd.ports import StoreError
+from alertd.stores.jobs import Job
+from alertd.stores.sqlite import in_memory
+from alertd.stores.transaction import Answer, Work
+
+#: The process in whose name something is asked of the world.
+PROCESS: Final[ContextVar[Process]] = ContextVar("process")
+#: Virtual seconds that a call to a healthy machine takes at most.
+_QUICK: Final = 0.02
+
+Answerer = Callable[[httpx.Request], httpx.Response]
+
+
+@dataclass(eq=False)
+class Process:
+    """A process of the operating system: its clock's error, and whether it is alive."""
+
+    name: str
+    skew: timedelta = timedelta()
+    alive: bool = True
+    #: Frozen processes (SIGSTOP, a long pause of the virtual machine) do nothing until this is set.
+    running: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.running.set()
+
+    async def step(self, seconds: float) -> None:
+        """Something that takes time: nobody returns from it to a process that was killed meanwhile."""
+        await asyncio.sleep(seconds)
+        await self.running.wait()
+        if not self.alive:
+            await asyncio.get_running_loop().create_future()
+
+
+@dataclass
+class Clock:
+    """What a process believes the time to be."""
+
+    true: Callable[[], datetime]
+    process: Process
+
+    def now(self) -> datetime:
+        return self.true() + self.process.skew
+
+
+@dataclass
+class Disk:
+    """One SQLite database in memory, which all replicas share. `fault` is what it says instead of working, or ""."""
+
+    chance: random.Random
+    fault: str = ""
+    faults: Counter[str] = field(default_factory=Counter)
+    writes: int = 0
+
+    def __post_init__(self) -> None:
+        self.connection = in_memory()
+
+    def commit(self, work: Work[Answer]) -> Answer:
+        """Run one piece of work in a transaction of its own."""
+        self.writes += 1
+        job = Job(work)
+        job.future.set_running_or_notify_cancel()
+        self.connection.commit([job])
+        return job.future.result()
+
+
+@dataclass
+class Database:
+    """The database port of one process: every call takes a little while before and after it is carried out."""
+
+    disk: Disk
+    process: Process
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def alone(self) -> bool:
+        return False
+
+    async def write(self, work: Work[Answer], *, small: bool = False) -> Answer:
+        await self._reach()
+        answer = self.disk.commit(work)
+        await self.process.step(self.disk.chance.random() * _QUICK)
+        return answer
+
+    async def read(self, work: Work[Answer]) -> Answer:
+        await self._reach()
+        return self.disk.connection.read(work)
+
+    async def _reach(self) -> None:
+        await self.process.step(self.disk.chance.random() * _QUICK)
+        if self.disk.fault:
+            self.disk.faults[self.disk.fault] += 1
+            raise StoreError(f"memory: {self.disk.fault}")
+
+
+@dataclass
+class Network:
+    """Who answers at which host, and what is wrong on the way: kinds by host, each with its share of the requests."""
+
+    chance: random.Random
+    hosts: dict[str, Answerer] = field(default_factory=dict)
+    faults: dict[str, dict[str, float]] = field(default_factory=dict)
+    injected: Counter[str] = field(default_factory=Counter)
+
+    async def carry(self, request: httpx.Request) -> httpx.Response:
+        """The answer of the host; an error of httpx where something is wrong."""
+        process, host = PROCESS.get(), request.url.host
+        await request.aread()
+        fault = self._fault(host)
+        await process.step(self.chance.random() * _QUICK)
+        if fault:
+            self.injected[f"{host} {fault}"] += 1
+        if fault == "refused":
+            raise httpx.ConnectError("connection refused")
+        if fault == "silent":
+            await asyncio.sleep(3600)
+        answer = httpx.Response(503, text="busy") if fault == "error" else self.hosts[host](request)
+        if fault == "cut after":
+            raise httpx.ReadError("the connection was cut")
+        await process.step(self.chance.uniform(1, 25) if fault == "slow" else self.chance.random() * _QUICK)
+        # What arrives is a stream that nobody has read yet.
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=httpx.ByteStream(answer.content))
+
+    def _fault(self, host: str) -> str:
+        for kind, share in self.faults.get(host, {}).items():
+            if self.chance.random() < share:
+                return kind
+        return ""
+
+
+@contextmanager
+def network_of(network: Network) -> Iterator[None]:
+    """While this lasts, every HTTP conversation of the process goes over `network`."""
+    real = httpx.AsyncHTTPTransport.handle_async_request
+
+    async def carry(_self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        return await network.carry(request)
+
+    httpx.AsyncHTTPTransport.handle_async_request = carry  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        httpx.AsyncHTTPTransport.handle_async_request = real  # type: ignore[method-assign]
+
+
+def answer_json(value: Any, status: int = 200) -> httpx.Response:
+    """An answer as JSON."""
+    return httpx.Response(status, json=value)
