@@ -97,6 +97,9 @@ class Database:
     async def alone(self) -> bool:
         return False
 
+    async def is_contended(self) -> bool:
+        return False  # as with PostgreSQL: several daemons may share it
+
     async def write(self, work: Work[Answer], *, small: bool = False) -> Answer:
         await self._reach()
         answer = self.disk.commit(work)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("seed", "hours"),
     [
-        (10, 4),  # a round that was cut at the end of a daemon left a traceback in the log
+        (10, 1.5),  # a round that was cut at the end of a daemon left a traceback in the log
         (101, 1),
         (103, 1),
         (105, 1),
@@ -28,9 +28,9 @@ def test_a_story_of_accidents_breaks_no_promise(seed: int, hours: float) -> None
 
 
 def test_one_seed_is_one_story() -> None:
-    first = play(107, hours=0.5)
+    first = play(102, hours=0.5)
     assert first.told > 0
-    assert first.trace == play(107, hours=0.5).trace
+    assert first.trace == play(102, hours=0.5).trace
 
 
 @pytest.mark.chaos
