@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
-from alertd.core.budgets import parse_threshold
+from alertd.core.budgets import Amount, parse_threshold
 from alertd.core.evaluation.state import Episode
+from alertd.core.evaluation.status import evaluate_status, run_rate_total
 from alertd.core.evaluation.thresholds import (
     advance,
     is_burning,
@@ -20,6 +22,7 @@ from alertd.core.evaluation.thresholds import (
     severity,
 )
 from alertd.core.evaluation.values import BudgetStatus, Burn
+from alertd.core.projection import DAY, Series, project
 from alertd.core.projection.anomaly import Unusual
 from tests.world import NOVEMBER, budget
 
@@ -144,3 +147,42 @@ def test_a_burn_rate_ends_at_once() -> None:
     opened = Episode(1, open=True, since=NOW)
     ended = advance(opened, parse_threshold("burn_rate 10x over 1h"), crossed=False, now=NOW + FIVE)
     assert ended == (Episode(1, open=False, since=NOW), "recovered")
+
+
+def test_a_balance_that_is_a_tenth_above_to_the_cent_is_not_yet_well_again() -> None:
+    assert is_crossed(status(balance=Decimal(50)), parse_threshold("balance 45 USD"), NOW) is None
+
+
+def test_a_forecast_fires_below_its_bound_and_ends_a_tenth_above_it() -> None:
+    start = NOVEMBER.replace(day=1)
+    values = np.full(10, 10.0)
+    projection = project(Series(start, values, DAY), start, start + timedelta(days=30))
+    bound = Decimal(repr(round(projection.fires_below(), 6)))
+    one = status("100", thresholds=("forecast 100%",), idle=False)
+    for amount, crossed in ((bound - 1, True), (bound * Decimal("1.05"), None), (bound * Decimal("1.2"), False)):
+        at = replace(one, amount=Amount(amount, "USD"), projection=projection)
+        assert is_crossed(at, parse_threshold("forecast 100%"), NOW) is crossed
+        idle = is_crossed(replace(at, idle=True), parse_threshold("forecast 100%"), NOW)
+        assert idle is (None if crossed else crossed), "nothing is to come of what was idle for a week"
+        assert is_crossed(replace(at, spent=amount), parse_threshold("forecast 100%"), NOW) is None, "actual says it"
+
+
+def test_the_run_rate_is_what_was_spent_scaled_to_the_period_from_where_it_is_known() -> None:
+    one = status("100")
+    begun, end = one.period.start, one.period.end
+    seen = replace(one, seen_until=begun + timedelta(days=10))
+    assert run_rate_total(seen, NOW) == 300
+    assert run_rate_total(replace(seen, used_since=begun + timedelta(days=5)), NOW) == 500
+    assert run_rate_total(replace(seen, seen_until=begun + HOUR), NOW) == 100 * 720
+    assert run_rate_total(replace(seen, seen_until=begun + HOUR - timedelta(seconds=1)), NOW) is None
+    assert run_rate_total(replace(seen, seen_until=end + HOUR), NOW) == 100, "no more comes after the end"
+    assert run_rate_total(seen, end) is None
+    assert run_rate_total(replace(seen, spent=Decimal(0)), NOW) is None
+
+
+@pytest.mark.parametrize(("history", "rough"), [(timedelta(days=3), ()), (timedelta(days=3, seconds=-1), ("rough",))])
+def test_a_projection_of_less_than_three_days_is_rough(history, rough) -> None:
+    start = NOVEMBER.replace(day=1)
+    projection = project(Series(start, np.full(10, 10.0), DAY), start, start + timedelta(days=30))
+    one = replace(status("100"), projection=projection)
+    assert evaluate_status(replace(one, used_since=NOW - history), NOW) == ("on_track", rough)
