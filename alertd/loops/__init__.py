@@ -1,1 +1,1 @@
-"""What runs again and again: collect, judge, deliver, act; each a class whose `tick` is one round."""
+"""What runs again and again: collect, evaluate, deliver, execute; each a class whose `tick` is one round."""

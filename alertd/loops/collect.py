@@ -42,9 +42,9 @@ class Collect:
         #: Whether the last thing that its source did was to fail: nobody waits for it.
         self.failing = False
         #: What the last reading said is certain to be billed later.
-        #: None before the first reading of this process: what was stored then stands.
+        #: None before the first reading of this process: what was stored then holds.
         self.committed: Sequence[Committed] | None = None
-        #: What is left of its prepaid credit, where it told.
+        #: What is left of its prepaid credit, where it shows it.
         self.balance: Money | None = None
         self._store = store
         self._clock = clock

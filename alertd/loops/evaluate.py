@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 #: An evaluation that another replica was quicker with is made again so often within one round.
 _TRIES: Final = 3
-#: After so many failed evaluations, and at least so long, people are told that there is none any more.
+#: After so many failed evaluations, and at least so long, it is announced that there is none any more.
 _FAILURES: Final = 3
 _FAILED_FOR: Final = timedelta(minutes=5)
 #: Notes of episodes are forgotten so long after their period began.
@@ -72,7 +72,7 @@ class Terms:
     failing: Callable[[], frozenset[str]] = frozenset
     #: What each source that was read since the start says is certain to be charged.
     committed: Callable[[], Mapping[str, Sequence[Committed]]] = dict
-    #: What is left of the prepaid credit of each source that told.
+    #: What is left of the prepaid credit of each source that shows it.
     balances: Callable[[], Mapping[str, Money]] = dict
 
 
@@ -84,7 +84,7 @@ Recorder = Callable[[Facts, Decisions, Collection[str]], Sequence[StatusRecord]]
 
 
 class Evaluate:
-    """Keeps the ledger in memory, judges it each tick, and commits what came of it."""
+    """Keeps the ledger in memory, evaluates it each tick, and commits what came of it."""
 
     def __init__(
         self,
@@ -302,9 +302,9 @@ class Evaluate:
         return stored | {name: tuple(known) for name, known in committed.items()}
 
     async def _commit(self, decisions: Decisions, state: State, behind: frozenset[str] | None = None) -> bool:
-        """`behind` names the sources that the judged ledger lacked; None where it was not an evaluation of the ledger.
+        """`behind` names the sources that the ledger lacked; None where the ledger was not evaluated.
 
-        What is not an evaluation of the ledger is news: no backup can have told it.
+        What is not an evaluation of the ledger is news: no backup can have announced it.
         """
         now = self._clock.now()
         withheld = self.terms.dry_run or (RESTORED.get(state) is not None and behind is not None)

@@ -46,7 +46,7 @@ class Work:
         notes: Mapping[str, tuple[Any, int]] | None = None,
         **changes: Any,
     ) -> None:
-        """One step, with what is told of it. OvertakenError where the act was another's by now."""
+        """One step, with what is announced of it. OvertakenError where the act was another's by now."""
         after, step = self.act.after(what, self.now(), reason=reason, request=request, **changes)
         said = event_of_step(after, step)
         await self._write(after, (said,) if said else (), (step,), notes or {})

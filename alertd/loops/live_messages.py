@@ -1,6 +1,6 @@
-"""Living: the messages that follow a budget through its period are brought up to how it stands. Announces nothing.
+"""Live messages: those that follow a budget through its period are brought up to date. Announces nothing.
 
-store.conversations -> core.living (is what is shown old?) -> notifier.refresh -> store.remember
+store.conversations -> core.evaluation.live_message (is what is shown old?) -> notifier.refresh -> store.remember
 Showing twice shows the same, so replicas need not agree; what fails is tried again in a later round.
 """
 

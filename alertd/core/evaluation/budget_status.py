@@ -1,7 +1,7 @@
 """From the ledger to positions: what each budget scope spent and how it may end. Decides nothing.
 
 Scopes of one zone, unit and period lie side by side in a sheet, so that a tick's work is a few passes over columns;
-who drives a position is worked out where somebody is told.
+contributors are worked out where something is announced.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class StatusEvaluator(LedgerCosts):
         try:
             look = PeriodScopes(self, self.costs(period.zone, unit), period, [asked])
             return replace(look.unprojected()[0], failed=failed)
-        except Exception:  # noqa: BLE001 - the first error is the one that is told
+        except Exception:  # noqa: BLE001 - the first error is the one to report
             budget = asked.budget
             named = BudgetStatus.name_of(budget.name, asked.scope, period)
             amount = self.context.raised.get(named) or override_of(budget, asked.scope).amount or budget.amount

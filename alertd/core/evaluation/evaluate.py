@@ -250,7 +250,7 @@ def _evaluate_budget(
     changes: dict[str, object] = {}
     for position in positions:
         if not _is_read_up(facts, position) or silence_of(suppressed, position.budget.name, position.scope, now):
-            continue  # told when it is seen again, or when the silence ends, if it still stands
+            continue  # announced when it is seen again, or when the silence ends, if it still fires
         new_alerts, new_changes = alerts_of(position, facts.announced, facts.state, now, late)
         alerts += new_alerts
         changes |= new_changes
@@ -274,7 +274,7 @@ def _is_read_up(facts: Facts, position: BudgetStatus) -> bool:
 
 
 def _again(due: Iterable[FollowUp], facts: Facts, positions: Sequence[BudgetStatus]) -> Iterator[Alert]:
-    """Alerts that are told again: a reminder, an escalation, a snooze that is over."""
+    """Alerts that are announced again: a reminder, an escalation, a snooze that is over."""
     named = {position.name: position for position in positions}
     now = facts.context.now
     for one in due:

@@ -24,7 +24,7 @@ _MOST: Final = 0.5
 
 
 def event_id(key: str) -> str:
-    """A stable name for what is told under a key: the same on every try, in every replica."""
+    """A stable name for what is announced under a key: the same on every try, in every replica."""
     return hashlib.sha256(key.encode()).hexdigest()[:24]
 
 
@@ -34,7 +34,7 @@ def handle_of(identity: str) -> str:
 
 
 def event_of(position: BudgetStatus, kind: str, severity: str, key: str, now: datetime, **more: Any) -> Event:
-    """The event of one position, told under `key`, with all its evidence."""
+    """The event of one budget status, announced under `key`, with all its evidence."""
     identity = event_id(key)
     projection = position.projection
     amount = position.amount.value
@@ -172,7 +172,7 @@ def credit_exhausted_at(position: BudgetStatus) -> datetime | None:
 
 
 def with_level(event: Event, threshold: Threshold, levels: Sequence[Decimal]) -> Event:
-    """The same event, saying on which threshold and levels it stands."""
+    """The same event with its threshold and levels."""
     return replace(
         event, basis=threshold.basis, threshold=str(threshold), level=max(levels), levels=tuple(sorted(levels))
     )

@@ -25,7 +25,7 @@ from alertd.core.ledger.columns import Ledger
 def source_outages(
     views: Iterable[SourceView], state: State, now: datetime
 ) -> tuple[list[tuple[str, Event]], dict[str, object]]:
-    """Events, with their keys, for sources that are newly blind or back, and the changes that remember it."""
+    """Events, with their keys, for sources that went stale or returned, and the changes that remember it."""
     events: list[tuple[str, Event]] = []
     changed: dict[str, object] = {}
     for view in views:
@@ -69,7 +69,7 @@ def _stale(view: SourceView, key: str, now: datetime, since: datetime) -> tuple[
 
 
 def repeated_outage(view: SourceView, key: str, now: datetime, details: Mapping[str, Any]) -> Event:
-    """The event of a source that is still source_outages, told again."""
+    """The event of a source that is still stale, announced again."""
     event = _stale(view, key, now, _stale_since(view, now) or now)[1]
     return replace(event, details={**event.details, **details})
 

@@ -87,7 +87,7 @@ def _priced(
 
 
 def _disagreeing(facts: Facts, book: PriceBook) -> Iterator[Alert]:
-    """Where another price list has a different price for what is used, told once for each pair of prices."""
+    """Where another price list has a different price for what is used, announced once for each pair of prices."""
     used = sorted({replace(row.line, account="") for row in facts.ledger.kinds if not row.billed})
     differing = disagreements(book, used, facts.context.now.date())
     found = {key: one for one in differing if (key := _key_of_both(one)) not in facts.announced}

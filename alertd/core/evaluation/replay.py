@@ -51,7 +51,7 @@ class ReplayAlert:
 
 @dataclass(frozen=True, slots=True)
 class ReplayPoint:
-    """Where one budget and scope stood at one step: for pictures."""
+    """One budget and scope at one step: for charts."""
 
     at: datetime
     place: Place

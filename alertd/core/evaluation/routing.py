@@ -1,4 +1,4 @@
-"""Who is told: from an alert to the messages that carry it, one a conversation, grouped for people. Sends nothing."""
+"""Who is notified: the messages that carry an alert, one a conversation, grouped for people. It sends nothing."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def quiet_until(quiet: QuietHours | None, zone: tzinfo, now: datetime) -> dateti
 def conversation(event: Event) -> str:
     """What belongs together: a budget, scope and period; else the source or the kind.
 
-    What has no price is told apart, though a budget's figures come with it: it is about the price book.
+    What has no price is announced apart, though a budget's figures come with it: it is about the price book.
     """
     if not event.budget or event.kind == "unpriced":
         return f"{event.kind}/{event.details.get('source', '')}"

@@ -18,7 +18,7 @@ from alertd.core.messages.figures import level_text
 #: Digests are sent at nine in the morning, weekly ones on Mondays; one that is this late is left out.
 _DIGEST_HOUR: Final = 9
 _DIGEST_LATE: Final = timedelta(hours=20)
-#: A period is summed up so long after its end, though a source has not told all of it.
+#: A period is summed up so long after its end, though a source has not shown all of it.
 _GIVEN_UP: Final = timedelta(days=7)
 _DAYS: Final = {"daily": 1, "weekly": 7}
 
@@ -69,7 +69,7 @@ def _all_seen(position: BudgetStatus, now: datetime) -> bool:
 def digest(
     positions: Iterable[BudgetStatus], announced: Mapping[str, datetime], now: datetime, often: str, zone: tzinfo
 ) -> Iterator[Alert]:
-    """Every budget and scope in one message for people, daily or weekly; told once."""
+    """Every budget and scope in one message for people, daily or weekly; announced once."""
     due = _due(now, often, zone)
     if due is None:
         return

@@ -1,6 +1,6 @@
 """What alertd says of itself: a configuration that was refused, a database made anew, a backup that was restored.
 
-Each is announced once, and once when it is over. To whoever is told, it is a source that went stale.
+Each is announced once, and once when it is over. In messages each is a source that went stale.
 A restored database announces nothing of what it finds, until every source that answers was read up to the present.
 
 Also a second daemon on a SQLite file; and what could not be evaluated, a budget or everything: once an episode, and

@@ -87,7 +87,7 @@ def _burning(position: BudgetStatus) -> dict[str, Any]:
 
 
 def repeated_event(position: BudgetStatus, threshold: Threshold, key: str, now: datetime, **details: Any) -> Event:
-    """The event of a threshold that was told before, as it stands now."""
+    """The event of a threshold that was announced before, with the figures of now."""
     level = threshold.level(position.amount)
     grave = EPISODIC.get(threshold.basis) or severity(position, level)
     more = {**_details(position, threshold), **details}

@@ -1,4 +1,4 @@
-"""Which thresholds a position stands on now, and which of them nobody was told of. Nothing here says it to anyone."""
+"""Which thresholds are crossed now, and which of them were not announced yet. Nothing here announces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alertd.core.evaluation.values import BudgetStatus
 #: A standing forecast ends when the projection has fallen this far below where it fired, a burn rate likewise.
 _CLEARED: Final = 0.9
 _COOLED: Final = 0.5
-#: It must stay there so long before it counts as ended, and is told again at the earliest after the gap.
+#: It must stay there so long before it counts as ended, and is announced again at the earliest after the gap.
 SETTLE: Final = timedelta(hours=6)
 _LEAST_GAP: Final = timedelta(hours=24)
 _LEAST_GAPS: Final = {"burn_rate": timedelta(hours=1), "balance": timedelta(0)}
@@ -25,7 +25,7 @@ _FULL: Final = Decimal(100)
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A threshold that a position stands on, with the key under which it is told once."""
+    """A threshold that is crossed, with the key under which it is announced once."""
 
     threshold: Threshold
     level: Decimal
@@ -43,7 +43,7 @@ def key_of(position: BudgetStatus, threshold: Threshold, last: Decimal | int) ->
 
 
 def newly_reached(position: BudgetStatus, announced: Container[str]) -> tuple[Reached, ...]:
-    """The `actual` levels stood on now that nobody was told of, lowest first. A level told stays told."""
+    """The `actual` levels crossed now that were not announced yet, lowest first. One that was announced stays so."""
     reached = []
     for threshold in thresholds_of(position):
         if isinstance(threshold, Actual) and position.spent >= threshold.reached_at(position.amount):
@@ -55,7 +55,7 @@ def newly_reached(position: BudgetStatus, announced: Container[str]) -> tuple[Re
 
 
 def is_crossed(position: BudgetStatus, threshold: Threshold, now: datetime) -> bool | None:
-    """Whether a forecast or burn-rate threshold stands: True, False once it has clearly ended, None in between."""
+    """Whether a threshold is crossed: True, False once it has clearly ended, None in between."""
     match threshold:
         case Forecast():
             return _forecast(position, threshold, now)
@@ -146,7 +146,7 @@ def _runs_low(position: BudgetStatus, threshold: Balance) -> bool | None:
 
 
 def is_burning(position: BudgetStatus) -> bool:
-    """Whether one of its burn-rate thresholds stands now; no source that went silent says so."""
+    """Whether one of its burn-rate thresholds is crossed now; never by a source that went silent."""
     if position.silent:
         return False
     burning = (threshold for threshold in thresholds_of(position) if isinstance(threshold, BurnRate))

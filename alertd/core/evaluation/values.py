@@ -1,4 +1,4 @@
-"""Where a budget and scope stands, as values: spent, projected, by whom, how fresh. Nothing here works them out."""
+"""The status of a budget and scope, as values: spent, projected, by whom, how fresh. Nothing here works them out."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Evidence:
 
 
 NO_EVIDENCE: Final = Deferred(Evidence)
-#: The most that is told of an error.
+#: The longest text of an error, in characters.
 _LONGEST: Final = 300
 _AS_THE_BUDGET: Final = Override()
 
@@ -120,7 +120,7 @@ class BudgetStatus:
     worths: Mapping[tuple[timedelta | None, str], Decimal] = field(default_factory=dict)
     #: The start of the first day on which it was used, as far as history reaches.
     used_since: datetime | None = None
-    #: Worked out where somebody is told or looks: nothing is decided by it.
+    #: Worked out where it is shown: nothing is decided by it.
     evidence: Deferred[Evidence] = field(default=NO_EVIDENCE, compare=False)
     #: The newest data of any source; `data_until` are the oldest.
     seen_until: datetime | None = None
@@ -222,7 +222,7 @@ class EvaluationContext:
     raised: Mapping[str, Amount] = field(default_factory=dict)
     #: What is certain to be billed later, with the source that says so.
     commitments: Sequence[tuple[str, Committed]] = ()
-    #: What is left of the prepaid credit of each source that told.
+    #: What is left of the prepaid credit of each source that shows it.
     balances: Mapping[str, Money] = field(default_factory=dict)
     #: By `budget/scope`: by how much its projections are widened, from how earlier ones came out.
     widths: Mapping[str, float] = field(default_factory=dict)
@@ -232,7 +232,7 @@ class EvaluationContext:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What is announced: the keys under which it is told once, its event, and who it is for.
+    """What is announced: the keys under which it is announced once, its event, and who it is for.
 
     `audience` is all, people (what they get instead of a storm) or machines; `to` names notifiers instead of the route.
     """
@@ -258,9 +258,9 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything an evaluation depends on. `told` are the keys of alerts already announced; `state` what is remembered.
+    """Everything an evaluation depends on. `announced` are the keys of earlier alerts; `state` what is remembered.
 
-    `catching_up` names the sources that are still being read up to the present: what they feed is not judged meanwhile.
+    `catching_up` names the sources still being read up to the present: what they feed is not evaluated meanwhile.
     """
 
     budgets: Sequence[Budget]
@@ -278,7 +278,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What an evaluation came to: alerts to announce, records that changed, and where everything stands."""
+    """What an evaluation came to: alerts to announce, records that changed, and all budget statuses."""
 
     alerts: tuple[Alert, ...]
     changes: Changes
