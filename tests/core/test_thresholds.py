@@ -162,6 +162,7 @@ def test_a_forecast_fires_below_its_bound_and_ends_a_tenth_above_it() -> None:
     for amount, crossed in ((bound - 1, True), (bound * Decimal("1.05"), None), (bound * Decimal("1.2"), False)):
         at = replace(one, amount=Amount(amount, "USD"), projection=projection)
         assert is_crossed(at, parse_threshold("forecast 100%"), NOW) is crossed
+        assert is_crossed(at, parse_threshold("forecast 100%"), one.period.end) is (None if crossed else crossed)
         idle = is_crossed(replace(at, idle=True), parse_threshold("forecast 100%"), NOW)
         assert idle is (None if crossed else crossed), "nothing is to come of what was idle for a week"
         assert is_crossed(replace(at, spent=amount), parse_threshold("forecast 100%"), NOW) is None, "actual says it"
@@ -186,3 +187,10 @@ def test_a_projection_of_less_than_three_days_is_rough(history, rough) -> None:
     projection = project(Series(start, np.full(10, 10.0), DAY), start, start + timedelta(days=30))
     one = replace(status("100"), projection=projection)
     assert evaluate_status(replace(one, used_since=NOW - history), NOW) == ("on_track", rough)
+
+
+@pytest.mark.parametrize(("worth", "crossed"), [("20", True), ("19.99", None)])
+def test_a_minimum_spend_in_another_currency_is_reached_at_its_very_amount(worth, crossed) -> None:
+    rule = "burn_rate 10x over 1h and 5m above 20 EUR"
+    one = status(thresholds=(rule,), burns=burning(10, 10, "25"), worths={(HOUR, "EUR"): Decimal(worth)})
+    assert is_crossed(one, parse_threshold(rule), NOW) is crossed

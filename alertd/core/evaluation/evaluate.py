@@ -269,8 +269,7 @@ def _may_be_half_read(facts: Facts, budget: Budget) -> bool:
 
 def _is_read_up(facts: Facts, position: BudgetStatus) -> bool:
     behind = facts.catching_up - facts.failing
-    waits = behind and feeding(facts, position.budget) & behind
-    return not waits
+    return not behind or behind.isdisjoint(feeding(facts, position.budget))
 
 
 def _again(due: Iterable[FollowUp], facts: Facts, positions: Sequence[BudgetStatus]) -> Iterator[Alert]:
