@@ -101,7 +101,7 @@ class Windows:
         window.warnings = tuple(dict.fromkeys((*said, *warnings)))
         window.targets = targets_of(
             ((labels_in(bytes(series.metric)), inside(series.values, begin, end)) for series in states),
-            ((counter.target, points) for counter, points in window.counters.values()),
+            lambda: ((counter.target, points) for counter, points in window.counters.values()),
         )
         window.down = {target_of(labels_in(bytes(one.metric))) for one in states if _is_down(one)} & self._counted
         if window.fresh or self._starts_by_created_only or self._asks_again or self._begins_anew(window):

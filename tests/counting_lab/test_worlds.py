@@ -72,6 +72,13 @@ NAMED = {
     "answers came late while the gateway restarted": Plan(
         seed=50129, accidents=(Accident("late answers", 40, 20), Accident("restart", 49, 1)), starts="both", old=0
     ),
+    "labels changed after the exporter's clock was set": Plan(
+        seed=60130,
+        accidents=(Accident("relabel", 34, 8), Accident("clock skew", 32, 20)),
+        starts="process",
+        source="scrape",
+        old=0,
+    ),
     "a cached counter was missing for long": Plan(
         seed=30086, accidents=(Accident("missing series", 50, 20, 1),), source="scrape", old=0
     ),

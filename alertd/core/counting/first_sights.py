@@ -226,8 +226,9 @@ def counted_of(series: CounterSamples, state: CounterState) -> int:
 def _is_same(series: CounterSamples, kin: str, state: CounterState, earlier: float | None) -> bool:
     """Whether both are of one process, as far as its start tells; else of one target, seen up to the scrape before."""
     if series.created is not None and state.created is not None:
-        older = series.created < state.created - SAME_START and state.kin == kin
-        return older or abs(series.created - state.created) <= SAME_START
+        # A clock that is set moves a start: only one after the last sample is that of another process.
+        began_before = series.created <= max(state.created + SAME_START, state.at - SKEW) and state.kin == kin
+        return began_before or abs(series.created - state.created) <= SAME_START
     return state.kin == kin and earlier is not None and state.at >= earlier - _REFRESH - SKEW
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isfinite
@@ -164,7 +164,7 @@ def target_of(labels: Mapping[str, str]) -> str:
 
 def targets_of(
     states: Iterable[tuple[Mapping[str, str], Sequence[tuple[float, str]]]],
-    samples: Iterable[tuple[str, Sequence[tuple[float, str]]]],
+    samples: Callable[[], Iterable[tuple[str, Sequence[tuple[float, str]]]]],
 ) -> Targets:
     """From the series `up` and `process_start_time_seconds`, and from the counters' own samples where these lack.
 
@@ -181,14 +181,13 @@ def targets_of(
             began.setdefault(target, []).append(list(points))
             alive.setdefault(target, set()).update(map(_before, points))
     scrapes = {target: sorted(up.get(target) or alive.get(target, set())) for target in up.keys() | alive.keys()}
-    given = list(samples)
     starts = {
-        target: _merged(series, (at for other, points in given if other == target for at, _ in points))
+        target: _merged(series, (at for other, points in samples() if other == target for at, _ in points))
         for target, series in began.items()
     }
     unknown: dict[str, set[float]] = {}
     steps: dict[str, float] = {}
-    for target, points in given:
+    for target, points in samples():
         if not scrapes.get(target):
             unknown.setdefault(target, set()).update(map(_before, points))
             if len(points) > 1:
