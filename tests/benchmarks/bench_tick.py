@@ -35,6 +35,7 @@ from alertd.core.budgets import Amount, Budget, Where
 from alertd.core.counting.counters import Increment
 from alertd.core.counting.matchers import selector
 from alertd.core.evaluation.evaluate import evaluate
+from alertd.core.evaluation.state import State
 from alertd.core.periods import PeriodRule
 from alertd.core.pricing.fx import Rates
 from alertd.core.pricing.tariffs import exchange_of
@@ -245,12 +246,12 @@ async def measure(series: int, budgets: int, days: int, url: str, folder: str, *
             await collect.tick()
         with watch.on("refresh"):
             await judge._refresh()
-            notes = {name: value for name, (value, _) in (await store.memory()).items()}
-            facts = await judge._facts(notes, frozenset())
+            state = State.of(await store.memory())
+            facts = await judge._facts(state, frozenset(), frozenset(), {})
         with watch.on("assess"):
             decisions = evaluate(facts)
         with watch.on("commit"):
-            await judge._commit(decisions, await store.memory())
+            await judge._commit(decisions, state)
         if number == 0:
             print(f"  first tick: {sum(watch.seconds[n] for n in ('collect', 'refresh', 'assess', 'commit')):.2f} s")
         ticks.append(watch.seconds)
