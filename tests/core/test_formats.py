@@ -164,7 +164,10 @@ def test_money_is_read_by_the_files_own_habit(read, text, money) -> None:
         ("date;cost\n2026-11-20;12,50\n2026-11-21;12.55\n", "written in two ways"),
         ("date;cost\n2026-11-20;1,234\n", "--decimals point or --decimals comma"),
         ("date,cost\n2026-11-20,¥5\n", "sign of JPY or CNY"),
-        ("date,cost\n2026-11-20,one\n", "line 2: column cost holds no number"),
+        (
+            "date,cost\n2026-11-20,one\n",
+            "line 2: column cost holds no number; correct it, or leave it out (--columns 'cost=ignore')",
+        ),
         ("date,cost,spend\n2026-11-20,1,2\n", "columns cost and spend are both the cost and differ"),
         ("date,provider,model,input_tokens\n2026-11-20,x,m,1.5\n", "line 2: column input_tokens is no whole number"),
         ("date,provider,model,input_tokens\n2026-11-20,x,m,0\n", "hold no token and no money"),

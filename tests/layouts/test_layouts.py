@@ -80,7 +80,7 @@ def test_every_known_layout_has_a_fixture(name: str) -> None:
 
 
 @pytest.mark.parametrize("expected", EXPECTED, ids=lambda path: path.name.removesuffix(".expected.json"))
-def test_rate_replay_and_the_file_source_read_the_same_file_alike(expected: Path, capsys) -> None:
+def test_rate_replay_and_the_file_source_read_the_same_file_to_the_same_figures(expected: Path, capsys) -> None:
     wanted = json.loads(expected.read_text())
     fixture = fixture_of(expected)
     assert main(["rate", "--usage", str(fixture), "--json"]) == 0

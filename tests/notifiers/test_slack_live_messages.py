@@ -95,7 +95,7 @@ async def test_without_an_app_token_there_are_no_buttons_and_with_one_there_are(
 
 
 async def test_the_chart_is_in_the_message_once_slack_has_looked_at_it_and_the_old_one_goes():
-    pytest.importorskip("resvg_py")
+    pytest.importorskip("resvg_py", reason="the extra charts is not installed")
     with SlackServer(scopes={"chat:write", "files:write"}) as server:
         async with told(server) as room:
             room.world.spend(1)
@@ -120,7 +120,7 @@ async def test_an_app_that_may_not_upload_has_a_whole_message_without_a_chart():
 
 
 async def test_a_picture_is_sent_nowhere_but_to_slack():
-    pytest.importorskip("resvg_py")
+    pytest.importorskip("resvg_py", reason="the extra charts is not installed")
     with SlackServer() as elsewhere, SlackServer(scopes={"chat:write", "files:write"}) as server:
         server._files_getUploadURLExternal = lambda _: {  # a lying Slack
             "ok": True, "upload_url": f"{elsewhere.url}/upload/F1", "file_id": "F1"

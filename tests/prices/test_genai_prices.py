@@ -135,25 +135,6 @@ def test_a_price_that_depends_on_each_requests_size_is_bounded_not_mispriced(boo
     assert (price.of(1_000_000), price.ceiling, price.ceiling_above) == (3, 6, 200_000)
 
 
-@pytest.mark.parametrize(
-    ("context", "dollars"),
-    [
-        ("0-200k", "3"),
-        ("200k-1M", "6"),
-        ("150000", "3"),
-        ("200001", "6"),
-        ("> 200k", "6"),
-        (">200k", "6"),
-        ("\u2264 200k", "3"),
-        ("<= 200k", "3"),
-    ],
-)
-def test_a_known_size_of_request_settles_the_price(book: PriceBook, context, dollars) -> None:
-    price = book.price(Line("anthropic", "claude-sonnet-4-5", "input", (("context", context),)), DAY)
-    assert not isinstance(price, Unpriced)
-    assert (price.of(1_000_000), price.ceiling) == (Decimal(dollars), None)
-
-
 def test_a_size_that_is_written_in_no_digits_is_not_known(book: PriceBook) -> None:
     unsized = book.price(Line("anthropic", "claude-sonnet-4-5", "input"), DAY)
     assert book.price(Line("anthropic", "claude-sonnet-4-5", "input", (("context", "\u00b2k"),)), DAY) == unsized

@@ -223,8 +223,9 @@ def test_a_name_that_moved_on_costs_what_it_meant_on_the_day(book: PriceBook, mo
     [
         ("> 200k", "6"), (">200K", "6"), ("200K+", "6"), ("over 200k tokens", "6"), ("Above 200,000", "6"),
         ("long", "6"), ("long_context", "6"), ("prompts > 200k tokens", "6"), ("200k - 1M", "6"),
-        ("not under 200k", "6"),
-        ("\u2264 200k", "3"), ("<= 200K", "3"), ("<200k", "3"), ("up to 200k", "3"), ("0-200k", "3"), ("short", "3"),
+        ("not under 200k", "6"), ("200k-1M", "6"), ("200001", "6"), (">200k", "6"),
+        ("\u2264 200k", "3"), ("<= 200K", "3"), ("<= 200k", "3"), ("<200k", "3"),
+        ("up to 200k", "3"), ("0-200k", "3"), ("short", "3"),
         ("no more than 200k", "3"), ("less than or equal to 200k", "3"), ("0<Token\u2264128K", "3"), ("150000", "3"),
     ],
 )  # fmt: skip

@@ -157,10 +157,12 @@ def test_the_end_is_bounded_though_a_client_never_finishes_its_request(view: Vie
     async def run() -> float:
         server = WebServer(build(view, token="x", open_metrics=False, loopback=True), "127.0.0.1", 0)
         parts = urlsplit(await server.start())
-        _, writer = await asyncio.open_connection(parts.hostname, parts.port)
-        writer.write(b"POST /login HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\ntoken=")
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        head = b"POST /login HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n"
+        writer.write(head)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 100"), "the page waits for the body"
+        writer.write(b"token=")
         await writer.drain()
-        await asyncio.sleep(0.1)
         begin = time.monotonic()
         await server.stop(1)
         writer.close()

@@ -1,6 +1,6 @@
 """JSON as a table: objects are unfolded to flat rows, by a known layout's path or by where their rows are.
 
-Values stay the text that stood in the file. Lists within a row are parts of it, and not read beside its own counts.
+Values stay the text that the file has. Lists within a row are parts of it, and not read beside its own counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from alertd.core.formats.table import Opened, Table
 
 Objects = Callable[[], Iterator[object]]
 
-#: So many objects tell which layout they are of.
+#: The first objects of a file, by which its layout is recognised.
 _SAMPLE: Final = 400
 #: Where documents keep their rows.
 _ROWS: Final = ("data", "results", "rows", "items", "records", "usage", "entries", "logs", "value", "daily", "costs")
@@ -52,7 +52,7 @@ def _opened(rows: Callable[[], Iterator[Flat]], header: Sequence[str]) -> Opened
 
     def read() -> Iterator[Sequence[str]]:
         nonlocal line
-        for line, row in enumerate(rows(), start=1):  # noqa: B007 - told by the other function
+        for line, row in enumerate(rows(), start=1):  # noqa: B007 - returned by the other function
             yield [row.get(name, "") for name in header]
 
     return read(), lambda: line

@@ -1,6 +1,6 @@
 """Numbers and money as files write them: the decimal sign is the file's own habit, a currency's sign is read.
 
-A file that writes numbers in two ways, or that cannot be told, is a fault; nothing is guessed cell by cell.
+A file that writes numbers in two ways, or whose habit is ambiguous, is a fault; nothing is guessed cell by cell.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ class Figures:
         elif _MIXED.match(plain) or (_GROUPED.match(plain) and "," in plain):
             plain = plain.replace(",", "")
         if not _PLAIN.match(plain) and not _ONE_SIGN.match(plain):
-            raise ValueError(f"column {column} holds no number")
+            raise _not_a_number(column)
         try:
             return Decimal(plain)
         except InvalidOperation:
-            raise ValueError(f"column {column} holds no number") from None
+            raise _not_a_number(column) from None
 
     def money(self, text: str, column: str, place: str) -> tuple[Decimal, tuple[str, ...]]:
         """An amount, and the currencies that its sign or code may mean (none where it has none)."""
@@ -117,7 +117,7 @@ class Figures:
         self.seen.setdefault(proof, place)
 
     def habit(self) -> Decimals:
-        """The habit that the whole file proves. FormatError where it contradicts itself or cannot be told."""
+        """The habit that the whole file proves. FormatError where it contradicts itself or is ambiguous."""
         if self.forced:
             return self.decimals
         point, comma = self.seen.get("point"), self.seen.get("comma")
@@ -130,10 +130,14 @@ class Figures:
             return "comma"
         if "either," in self.seen and not point:
             raise FormatError(
-                f"{self.seen['either,']}: a comma may be of thousands or of decimals and no other number tells which;"
+                f"{self.seen['either,']}: a comma may be of thousands or of decimals and no other number shows which;"
                 " say which one it is (--decimals point or --decimals comma)"
             )
         return "point"
+
+
+def _not_a_number(column: str) -> ValueError:
+    return ValueError(f"column {column} holds no number; correct it, or leave it out (--columns '{column}=ignore')")
 
 
 def currency_of(meant: tuple[str, ...], said: str, default: str, column: str) -> str:

@@ -1,4 +1,4 @@
-"""Rows that are alike but for their times, as usage and money: their line, labels, meters and currencies."""
+"""Rows that differ only in their times, as usage and money: their line, labels, meters and currencies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MODIFIERS: Final[Mapping[str, str]] = {"service_tier": "tier", "context_window"
 
 
 class GroupRecords:
-    """The groups of rows that are alike but for their times, as records: `group` and `window` are set for each."""
+    """The groups of rows that differ only in their times, as records: `group` and `window` are set for each."""
 
     group: Group
     window: Window

@@ -36,7 +36,7 @@ Role = Literal[
     "label",
     "ignored",
 ]
-#: How a gateway's own money stands to its tokens: charged by a provider, or worked out by the gateway.
+#: What a layout's own money is: charged by a provider, or worked out by the gateway.
 Money = Literal["billed", "reported"]
 
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -47,9 +47,9 @@ _MARKS: Final = re.compile(r"[\s\-./:()\[\]（）#@]+")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What one column means. `meter` and `modifiers` are of tokens; `name` is of a label or modifier.
+    """What one column means. `name` is of a meter, label or modifier; `modifiers` refine a meter.
 
-    `part_of` names what a money column is a part of ("total": it counts only where the file has no total).
+    A `part` of money counts only where the file has no total.
     `exclusive` input holds no cached token. `summed` columns of one meter add up, others repeat each other.
     """
 
@@ -68,7 +68,7 @@ class Column:
 class Cells:
     """How a column of JSON adds to its row: the text of a cell as further columns.
 
-    `names` are all that it may add, which spares a look at every row before; without them the rows are asked.
+    `names` are all that it may add; without them every row is read once before, to find its columns.
     """
 
     read: Callable[[str], Flat]
@@ -88,7 +88,7 @@ class Layout:
 
     `a|b` in `recognised_by` is either. `cells` are columns of JSON, and what each adds to its row. Columns that begin
     with `counting` count, whatever they are called. With `one_cost` the file's other columns of money are other views
-    of the same charge. `products` are columns that tell what a charge is for, where a bill holds more than models.
+    of the same charge. `products` are columns that say what a charge is for, where a bill holds more than models.
     """
 
     name: str

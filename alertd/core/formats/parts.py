@@ -102,13 +102,13 @@ class Parts:
         self._apart = [one.at for one in columns if one.slot == INPUT and one.exclusive]
         self._output = [one.at for one in columns if one.slot == OUTPUT]
         self.names = frozenset(one.name for one in columns)
-        #: Whether rows have to be looked at one by one.
+        #: Whether rows have to be compared one by one.
         self.open = includes is None and bool(self.kinds)
 
     def _has_ttls(self) -> bool:
         return any(one.slot[0] == "cache_write" and one.slot[1] for one in self.columns)
 
-    def look(self, counts: Sequence[int], seen: Seen, line: int) -> None:
+    def observe(self, counts: Sequence[int], seen: Seen, line: int) -> None:
         """Keep what one row proves."""
         inputs = sum(counts[at] for at in self._input)
         outputs = sum(counts[at] for at in self._output)
@@ -188,7 +188,7 @@ def decide(
 ) -> tuple[frozenset[Kind], tuple[str, ...]]:
     """Which kinds of parts are beside their totals in this provider's rows, and what has to be said of it.
 
-    FormatError where the rows contradict each other, or nothing tells.
+    FormatError where the rows contradict each other, or nothing shows which.
     """
     beside: set[Kind] = set()
     notes: list[str] = []
@@ -244,7 +244,7 @@ def _convention(parts: Parts, provider: str) -> tuple[bool, str]:
     if provider in _WITHIN:
         return False, f"cached tokens are taken as within the input, as {provider} counts (--cached says otherwise)"
     raise FormatError(
-        f"nothing tells whether the input tokens of {provider or 'rows without a provider'} hold the cached ones;"
+        f"nothing shows whether the input tokens of {provider or 'rows without a provider'} hold the cached ones;"
         " say it: --cached included or --cached disjoint"
     )
 

@@ -1,6 +1,6 @@
 """A table becomes usage and billed costs: the one way in which files are read. It prices nothing.
 
-    columns -> a plan -> sums of rows that are alike -> the file's habits -> windows, lines, labels -> records
+    columns -> a plan -> sums of rows with equal keys -> the file's habits -> windows, lines, labels -> records
 
 All faults come at once, each with its line or column; what had to be decided is said in notes. No cell is quoted.
 """
@@ -24,7 +24,7 @@ __all__ = ["Contents", "read_table"]
 
 
 def read_table(table: Table, said: Said | None = None, keep: Callable[[Sequence[str]], bool] | None = None) -> Contents:
-    """The usage and the money of a table. `keep` tells rows that are not to be read.
+    """The usage and the money of a table. `keep` is False for rows that are left out.
 
     Times without a zone are of the layout's zone (UTC); a day is a day. Raises FormatError with all its faults.
     """

@@ -1,4 +1,4 @@
-"""Sums of rows that are alike become usage and money: windows, lines, labels, currencies. It reads no row."""
+"""Sums of rows with equal keys become usage and money: windows, lines, labels, currencies. It reads no row."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class Records:
         return provider_id(self.cell(key, "provider") or self.plan.layout.provider or self.said.provider)
 
     def maker(self, key: Key) -> str:
-        """Whose counting a group follows: its provider, else the maker of its model where the name tells."""
+        """Whose counting a group follows: its provider, else the maker of its model where the name shows it."""
         if found := self.provider(key):
             return found
         name = self.cell(key, "model").lower().rsplit("/", 1)[-1]

@@ -1,4 +1,4 @@
-"""The one loop over a file's rows: what is alike adds up, so that memory grows with series and minutes only."""
+"""The one loop over a file's rows: rows with equal keys add up, so that memory grows with series and minutes only."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_TIMES: Final = 200_000
 
 @dataclass(slots=True)
 class Group:
-    """The sums of the rows that are alike. `money` is by column and by the currencies that its sign may mean."""
+    """The sums of the rows with an equal key. `money` is by column and by the currencies that its sign may mean."""
 
     line: int
     counts: list[int]
@@ -149,7 +149,7 @@ class Reader:
                         self._once(values, counted(row), group, line_of)
                     if is_open:
                         group.seen = group.seen or Seen()
-                        self.parts.look(values, group.seen, line_of())
+                        self.parts.observe(values, group.seen, line_of())
                     group.counts = list(map(add, group.counts, values))
                 if quantity:
                     self._add_quantity(row, group, line_of)

@@ -1,4 +1,4 @@
-"""A file as columns and rows of text, whatever it was: what every reader of files hands to the layouts."""
+"""A file as columns and rows of text, whatever it was: what every reader of files gives to the layouts."""
 
 from __future__ import annotations
 

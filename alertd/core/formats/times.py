@@ -97,7 +97,7 @@ class Times:
         return text
 
     def moment(self, text: str) -> Moment:
-        """The moment of a written time. ValueError where it is none; the text is never quoted."""
+        """The moment of a written time. ValueError where it is not a time; the text is never quoted."""
         known = self._known.get(text)
         if known is None:
             known = self._known[text] = self._moment(text.strip())
@@ -172,7 +172,7 @@ class Times:
             self.order = "dmy" if "dmy" in proved else "mdy"
         elif "either" in seen and self.order is None:
             raise FormatError(
-                "no date of the file tells whether the day or the month comes first;"
+                "no date of the file shows whether the day or the month comes first;"
                 " say it (--dates dmy or --dates mdy), or write them as 2026-11-19"
             )
 

@@ -1,7 +1,7 @@
 """The buckets of all series as columns, in blocks of an hour: 16 bytes a bucket, many changed at a time.
 
 A bucket is found by one number: where it begins in its hour, how wide it is, whose it is. Old buckets can be folded
-into one for each stretch of time (a day), which then stands for all of them. It knows no label and no price.
+into one for each interval (a day), which then replaces them. It knows no label and no price.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Blocks:
         return kept._replace(quantities=more)
 
     def summed(self, edges: Ints, count: int) -> Ints:
-        """The quantities of `count` series by the stretches that their buckets start in: [series, len(edges) - 1]."""
+        """The quantities of `count` series by the intervals that their buckets start in: [series, len(edges) - 1]."""
         out = np.zeros((count, max(0, len(edges) - 1)), np.int64)
         for hour, block in list(self._blocks.items()):
             if out.size and hour * _HOUR < edges[-1] and (hour + 1) * _HOUR > edges[0]:

@@ -29,9 +29,9 @@ class Ledger:
         self.series: list[SeriesRow] = []
         self.labels: list[dict[str, str]] = []
         self.label_index = LabelIndex(self.labels)
-        #: One series of every kind, and the kind of every series: of one kind cost the same and count alike.
+        #: One series of every kind, and the kind of every series: those of one kind cost and count the same.
         self.kinds: list[SeriesRow] = []
-        #: Folded stretches of which a bucket was changed since: what they hold is to be read anew.
+        #: Folded intervals of which a bucket was changed since: what they hold is to be read anew.
         self.torn: set[tuple[int, int]] = set()
         self._index: dict[int, int] = {}
         self._blocks = Blocks()
@@ -69,7 +69,7 @@ class Ledger:
     def apply(self, rows: Iterable[UsageRow]) -> None:
         """Take over changed buckets, in the order in which they were changed. KeyError for an unknown series.
 
-        A bucket that was folded away cannot be changed alone: its stretch is `torn` until it is folded anew.
+        A bucket that was folded away cannot be changed alone: its interval is `torn` until it is folded anew.
         """
         found = self._columns(rows)
         if self._edges.size:
@@ -98,7 +98,7 @@ class Ledger:
         return edges[-1] >= last and set(self._edges.tolist()).issuperset(edge for edge in edges if edge <= last)
 
     def refold(self, begin: int, end: int, rows: Iterable[UsageRow]) -> None:
-        """Take over what all buckets of at most an hour sum to that start in a folded stretch, as rows of it."""
+        """Take over what all buckets of at most an hour sum to that start in a folded interval, as rows of it."""
         found = self._columns(rows)
         self.torn.discard((begin, end))
         if found.series.size:
@@ -109,7 +109,7 @@ class Ledger:
         self._add_up(Buckets(places, same, same, more[places]))
 
     def sums(self, borders: Sequence[float]) -> NDArray[np.int64]:
-        """Quantities by series and stretch: [series, len(borders) - 1]; buckets count where they start.
+        """Quantities by series and interval: [series, len(borders) - 1]; buckets count where they start.
 
         For the few borders asked for last the sums are kept and follow every change. What was given stays as it is.
         """
@@ -174,7 +174,7 @@ class Ledger:
         self._earliest = start if self._earliest is None else min(self._earliest, start)
 
     def _whole(self, rows: Buckets) -> Buckets:
-        """The rows that can be changed alone; the stretches of the others are torn, but for what is forgotten."""
+        """The rows that can be changed alone; the intervals of the others are torn, but for what is forgotten."""
         folded = (rows.widths <= FOLDED_WIDTH) & (rows.starts < self._edges[-1])
         places = np.unique(np.searchsorted(self._edges, rows.starts[folded], side="right") - 1).tolist()
         self.torn |= {(int(self._edges[place]), int(self._edges[place + 1])) for place in places if place >= 0}
@@ -193,7 +193,7 @@ class Ledger:
 
 
 def _grown(sums: NDArray[np.int64], count: int, *, copied: bool = False) -> NDArray[np.int64]:
-    """Sums of so many series: those that came since have none yet."""
+    """Sums of `count` series: those that were added since have none yet."""
     if len(sums) < count:
         return np.concatenate([sums, np.zeros((count - len(sums), sums.shape[1]), np.int64)])
     return sums.copy() if copied else sums

@@ -16,7 +16,7 @@ from alertd.core.periods import midnights
 
 #: What is younger than three days is read by the hour; usage is rolled up in the store after two.
 _FINE: Final = timedelta(days=4)
-#: What is usual on a day is told by the four weeks before it.
+#: What is usual on a day is read from the four weeks before it.
 _USUAL: Final = timedelta(days=30)
 
 

@@ -1,4 +1,4 @@
-"""Which series a budget covers, found by the values of their labels instead of by a look at every series.
+"""Which series a budget covers, found by the values of their labels instead of by a scan of every series.
 
 An index of label -> value -> series. What was asked once is kept until a new series comes. It knows no quantity.
 """
@@ -71,7 +71,7 @@ class LabelIndex:
         self._scopes.clear()
 
     def _find(self, where: Where) -> list[int]:
-        """Those of the most telling label, and of them those that the others match."""
+        """Those of the most selective label, and of them those that the others match."""
         wanted = {name: self._wanted(name, patterns) for name, patterns in where.patterns}
         sizes = {name: sum(len(self._series[name][v]) for v in values) for name, values in wanted.items() if values}
         if any(values is not None and not values for values in wanted.values()):

@@ -17,7 +17,7 @@ from alertd.core.pricing.bill import Bill, BillLine
 from alertd.core.pricing.rules import Rule
 from alertd.core.usage import Line
 
-#: The finest part of a currency's unit that an allocation hands out.
+#: The finest part of a currency's unit that an allocation assigns.
 MICRO: Final = Decimal("0.000001")
 
 Part = TypeVar("Part", bound=Hashable)

@@ -25,7 +25,7 @@ class Size(NamedTuple):
 
 
 def context_size(text: str) -> Size | None:
-    """The bounds that a text tells (`> 200k`, `0-200k`, `<=128K`, `128K<Token<=256K`, `long`); None: it tells none."""
+    """The bounds that a text states (`> 200k`, `0-200k`, `<=128K`, `128K<Token<=256K`, `long`), or None."""
     plain = text.lower().replace("_", " ").strip()
     if not plain.isascii():
         plain = "".join(one if one.isascii() or one in "\u2264\u2265\u2266\u2267\u2013" else " " for one in plain)

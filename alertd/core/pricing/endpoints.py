@@ -20,7 +20,7 @@ _MINUTE: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One stretch from start to stop with a number of replicas; `stopped` is None while it still runs."""
+    """One run from start to stop with a number of replicas; `stopped` is None while it still runs."""
 
     started: datetime
     stopped: datetime | None = None
@@ -28,7 +28,7 @@ class Run:
 
 
 def runs_of(events: Iterable[tuple[datetime, int]]) -> tuple[Run, ...]:
-    """The runs that a history of replica counts tells, oldest first: a count of 0 is a stop, a new count a new run."""
+    """The runs that a history of replica counts shows, oldest first: a count of 0 is a stop, a new count a new run."""
     runs: list[Run] = []
     replicas, since = 0, None
     for at, count in sorted(events):

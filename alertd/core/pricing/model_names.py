@@ -63,7 +63,7 @@ _WORDS: Final = frozenset(
     | {"global", "global-standard", "globalstandard", "foundation-model", "inference-profile", "v1", "bedrock-runtime"}
     | {"serverless", "endpoints", "tuning", "reserved", "@cf", "hf", "maas", "completions"}
 )
-#: Words of a path behind which an account's or a project's own name stands.
+#: Words of a path that an account's or a project's own name follows.
 _OWN: Final = frozenset({"accounts", "projects", "organizations", "subscriptions", "locations"})
 #: Who makes models that others sell; a price list may leave the maker out of a name.
 _MAKERS: Final = frozenset(

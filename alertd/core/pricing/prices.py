@@ -42,9 +42,9 @@ __all__ = ["Price", "PriceBook", "PriceList", "Tariff", "Unpriced"]
 _DEEPEST: Final = 4
 #: A model that is sold has a price for one of these.
 _TELLING: Final = ("input", "output", "minutes", "training")
-#: Times that cost what minutes cost: so many times the amount, for so many times the units.
+#: Units of time priced by the minute: (factor of the amount, factor of the units) against minutes.
 _TIMES: Final = {"hours": (60, 1), "seconds": (1, 60)}
-#: Whose names tell a place as a part of a path; a region beside the name is read like one.
+#: Providers whose model names have a region as a part of a path; a region beside the name is read like one.
 _BY_PLACE: Final = frozenset({"aws", "azure"})
 
 

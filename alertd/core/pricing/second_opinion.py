@@ -1,4 +1,4 @@
-"""A second price list beside the book: where the two disagree, nobody knows which is right, and people are told.
+"""A second price list beside the book: where the two disagree, nobody knows which is right, and people are notified.
 
 The second list never prices anything. A price that a user's own file gives is settled and not compared.
 """

@@ -26,7 +26,7 @@ class Share:
     """What one combination of labels used on one local day.
 
     `labels` hold what was asked for, dimensions too; `quantity` is of one meter in its own unit, None for money alone
-    or where meters are not told apart. `cost` is None where something has no price, and `reason` says why.
+    or where several meters are summed. `cost` is None where something has no price, and `reason` says why.
     """
 
     day: date
@@ -66,8 +66,9 @@ def shares(
             before = groups.get(key, (0, Decimal(0)))
             groups[key] = before[0] + quantity, before[1] + cost
         for (labels, of, currency, reason), (quantity, cost) in sorted(groups.items()):
-            tells = of == "usage" and (not by or "meter" in by)
-            yield Share(day, dict(labels), of, quantity if tells else None, None if reason else cost, currency, reason)
+            is_of_one_meter = of == "usage" and (not by or "meter" in by)
+            shown = quantity if is_of_one_meter else None
+            yield Share(day, dict(labels), of, shown, None if reason else cost, currency, reason)
 
 
 def columns_of(rows: Iterable[SeriesRow], by: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ Type = Literal["lora", "full"]
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """What a job's price depends on besides its tokens; `parameters` is 0 where only the name tells the size."""
+    """What a job's price depends on besides its tokens; `parameters` is 0 where only the name shows the size."""
 
     model: str
     method: Method = "sft"

@@ -1,4 +1,4 @@
-"""Whether a day so far is unusual: its spend against the same stretch of earlier days. It knows no budget.
+"""Whether a day so far is unusual: its spend against the same hours of earlier days. It knows no budget.
 
 The logarithms of the earlier days' spends by the same hour are taken as normal, with their median and a spread that is
 widened for having been seen on few days; the day's own is then as probable as it lies far out. Idle days count as a
@@ -17,7 +17,7 @@ from typing import Final
 LEAST_DAYS: Final = 7
 #: An idle day counts as this share of the mean of the others.
 _SOFT: Final = 0.05
-#: The spread of logarithms is at least this: nobody's days are alike to a tenth.
+#: The spread of logarithms is at least this: nobody's days agree to a tenth.
 _LEAST_SPREAD: Final = 0.25
 _TO_SPREAD: Final = 1.4826  # a normal distribution's standard deviation, in median absolute deviations
 _TENTH: Final = 1.2816  # its 90 % quantile
@@ -34,7 +34,7 @@ class Unusual:
 
 
 def unusual(spent: float, before: Sequence[float]) -> Unusual | None:
-    """How unusual a spend is after these of the same stretch of earlier days; None where there are too few."""
+    """How unusual a spend is after these of the same hours of earlier days; None where there are too few."""
     if len(before) < LEAST_DAYS or not any(value > 0 for value in before):
         return None
     soft = _SOFT * sum(max(0.0, value) for value in before) / len(before)

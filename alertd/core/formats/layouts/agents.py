@@ -48,7 +48,7 @@ def _answer(line: object) -> tuple[Flat | None, tuple[str, str], bool]:
         row |= {name: _text(writes.get(name)) for name in ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")}
     if isinstance(searches, dict):
         row["web_search_requests"] = _text(searches.get("web_search_requests"))
-    project = _text(line.get("cwd")).replace("\\", "/").rstrip("/").rpartition("/")[2]
+    project = _last_folder(line.get("cwd"))
     row |= {"timestamp": _text(line.get("timestamp")), "model": _text(message.get("model")), "project": project}
     row["session"] = _text(line.get("sessionId"))
     return row, (_text(message.get("id")), _text(line.get("requestId"))), bool(line.get("isSidechain"))
@@ -64,7 +64,7 @@ def _codex(objects: Iterable[object]) -> Iterator[Flat]:
             continue
         if line.get("type") == "session_meta":
             session = _text(payload.get("id"))
-            project = _text(payload.get("cwd")).replace("\\", "/").rstrip("/").rpartition("/")[2]
+            project = _last_folder(payload.get("cwd"))
             before = dict.fromkeys(_CODEX, 0)
         elif line.get("type") == "turn_context":
             model = _text(payload.get("model")) or model
@@ -83,6 +83,10 @@ def _totals(payload: Mapping[str, object]) -> dict[str, int]:
     info = payload.get("info")
     total = info.get("total_token_usage") if isinstance(info, dict) else None
     return {name: _int(_text(total.get(name))) for name in _CODEX} if isinstance(total, dict) else {}
+
+
+def _last_folder(path: object) -> str:
+    return _text(path).replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def _text(value: object) -> str:

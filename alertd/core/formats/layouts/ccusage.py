@@ -65,6 +65,6 @@ LAYOUTS: Final = (
             **ignored("token_counts_cache_creation_input_tokens", "token_counts_cache_read_input_tokens"),
         },
         one_cost=True,
-        note="a block's tokens are not told apart by model: its cost is ccusage's own estimate",
+        note="a block's tokens are not split by model: its cost is ccusage's own estimate",
     ),
 )

@@ -67,21 +67,21 @@ def _metadata(text: str) -> Flat:
         found = _METADATA.decode(text)
     except msgspec.MsgspecError:
         return {}
-    told = {
+    aliases = {
         "user_api_key_alias": found.user_api_key_alias or "",
         "user_api_key_team_alias": found.user_api_key_team_alias or "",
     }
     usage = found.usage_object
     if usage is None:
-        return told
+        return aliases
     prompt, output = usage.prompt_tokens_details or _NO_PROMPT, usage.completion_tokens_details or _NO_OUTPUT
     counts = (usage.cache_read_input_tokens, prompt.cached_tokens, usage.cache_creation_input_tokens,
               prompt.audio_tokens, output.audio_tokens, output.reasoning_tokens)  # fmt: skip
-    return {**told, **{name: "" if n is None else str(n) for name, n in zip(_READ, counts, strict=True)}}
+    return {**aliases, **{name: "" if n is None else str(n) for name, n in zip(_READ, counts, strict=True)}}
 
 
 def _parts(prefix: str) -> dict[str, Column]:
-    """What LiteLLM's usage object tells of the tokens; Anthropic's and OpenAI's words repeat each other."""
+    """What LiteLLM's usage object says of the tokens; Anthropic's and OpenAI's words repeat each other."""
     return {
         f"{prefix}cache_read_input_tokens": tokens("cached_input"),
         f"{prefix}prompt_tokens_details_cached_tokens": tokens("cached_input"),
@@ -189,7 +189,7 @@ LAYOUTS: Final = (
             "api_key": label("api_key"),
             **ignored("total_tokens"),
         },
-        note="its tokens are not told apart: the spend is LiteLLM's own estimate",
+        note="its tokens are not split into input and output: the spend is LiteLLM's own estimate",
     ),
     Layout(
         name="litellm-daily-activity",
