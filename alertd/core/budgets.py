@@ -111,7 +111,7 @@ class _Level:
 
 @dataclass(frozen=True, slots=True)
 class Actual(_Level):
-    """`actual 80%`, `actual 400 USD`: crossed once so much is spent."""
+    """`actual 80%`, `actual 400 USD`: crossed once this much is spent."""
 
     basis: ClassVar[str] = "actual"
 
@@ -166,7 +166,7 @@ class Anomaly:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """`balance 50 USD`: crossed while so little is left of a prepaid credit."""
+    """`balance 50 USD`: crossed while this little is left of a prepaid credit."""
 
     basis: ClassVar[str] = "balance"
     amount: Amount
@@ -322,7 +322,7 @@ class Budget:
     runbook_url: str = ""
     channel: str = ""
     opening: Decimal = Decimal(0)
-    #: Told again after so long without an answer; told to `escalate_to` once after so long. None: never.
+    #: How long without an answer until it is announced again, and until `escalate_to` is notified once. None: never.
     remind: timedelta | None = None
     escalate_after: timedelta | None = None
     escalate_to: tuple[str, ...] = ()
@@ -332,7 +332,7 @@ class Budget:
 
 
 def scope_text(scope: Scope) -> str:
-    """A scope on one line, no two alike: `team=research`, `team=` without a team, "" without `per`.
+    """A scope on one line, no two equal: `team=research`, `team=` without a team, "" without `per`.
 
     What parts labels and values is written `%2C` and `%3D` where it is in a name or value.
     """

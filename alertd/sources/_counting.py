@@ -284,5 +284,5 @@ class CounterOptions(SourceOptions):
 
 
 def _type_labels(preset: Preset) -> list[str]:
-    """The labels that tell a preset's meters apart."""
+    """The labels that distinguish a preset's meters."""
     return list(dict.fromkeys(label for rule in preset.rules for label in rule.where))

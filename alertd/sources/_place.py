@@ -23,7 +23,7 @@ _SLOWEST_STEP: Final = 3600.0
 _PATIENCE: Final = 3600.0
 #: From how many seconds after the beginning of a first window on a target came, and was not just there.
 _CAME: Final = 600.0
-#: So late an answer may be, in seconds, that what it lacked is read after all.
+#: How many seconds late an answer may be so that what it lacked is read after all.
 _LATEST: Final = 86400.0
 _MOST_TARGETS: Final = 500
 

@@ -1,4 +1,4 @@
-"""What counters that were found say of themselves: one spelling each, their labels, and what is to be told of them."""
+"""What counters that were found say of themselves: one spelling each, their labels, and what to announce of them."""
 
 from __future__ import annotations
 

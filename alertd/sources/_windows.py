@@ -81,7 +81,7 @@ class Windows:
         self.unknown: dict[str, bool] = {}
 
     def replicas(self) -> tuple[str, ...]:
-        """The labels found that tell only copies apart."""
+        """The labels found that only distinguish copies."""
         return tuple(sorted(self._replicas.seen))
 
     def ever(self) -> bool:
@@ -91,7 +91,7 @@ class Windows:
     async def raw(self, begin: float, end: float) -> Window:
         """The raw samples in (begin, end], with the scrapes and starts of their targets.
 
-        New series that may be copies of others are left out until their samples tell.
+        New series that may be copies of others are left out until their samples show it.
         """
         answer = await self._server.samples(selector(self._conditions), begin, end)
         window, said = self._sorted(answer, begin, end), answer.warnings

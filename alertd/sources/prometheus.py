@@ -55,7 +55,7 @@ class Options(CounterOptions):
 
     replica_labels: TextList = Field(
         default_factory=list,
-        description="Further labels that tell only copies of series apart; those whose copies are alike are found",
+        description="Further labels that only distinguish copies of a series; those that the samples show are found",
     )
 
     @field_validator("matchers")

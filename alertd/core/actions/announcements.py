@@ -1,6 +1,6 @@
 """What is said of an act: its event in the conversation of the alert that it answers. The words are composed elsewhere.
 
-Which steps are told is a table: what people must answer, what was changed, and what went wrong; never a mere attempt.
+A table says which steps are announced: what people must answer, what was changed, what went wrong; never an attempt.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ ANNOUNCED: Final[Mapping[str, tuple[str, str]]] = {
 }
 #: States whose message says why it was proposed; the others say what happened.
 _AS_PROPOSED: Final = frozenset({"proposed", "rehearsed", "approved", "failed", "not_restored"})
-#: A restore that failed is told in words of its own.
+#: A restore that failed is announced in words of its own.
 _STUCK: Final = ("not_restored", "critical")
 
 
 def event_of_step(act: Act, step: Step) -> Event | None:
-    """The event of a step, None where it is not told."""
+    """The event of a step, None where it is not announced."""
     state, severity = _STUCK if step.state == "stuck" else ANNOUNCED.get(step.what, ("", ""))
     if not state:
         return None

@@ -16,11 +16,11 @@ from typing import Any, Final
 from alertd.core.actions.offenders import cost_table, series_of
 from alertd.core.evaluation.values import BudgetStatus, Burn, Facts, SourceView
 
-#: Two readings confirm each other where neither rate is over so many times the other's.
-_ALIKE: Final = 10
+#: Two readings confirm each other where neither rate is over this many times the other's.
+_TENFOLD: Final = 10
 #: A reading that comes sooner after the last one than this share of its source's interval is taken with the next one.
 _SOONEST: Final = 0.5
-#: So many increases are kept; the largest is always among them.
+#: The number of increases that are kept; the largest is always among them.
 _KEPT: Final = 12
 #: What was spent before the readings is looked at so far back, in buckets of at most this width, in seconds.
 _LOOKS_BACK: Final = timedelta(hours=48)
@@ -42,7 +42,7 @@ class Increase:
 
     def confirms(self, other: Increase) -> bool:
         """Whether the two rates are within tenfold of each other."""
-        return self.rate <= other.rate * _ALIKE and other.rate <= self.rate * _ALIKE
+        return self.rate <= other.rate * _TENFOLD and other.rate <= self.rate * _TENFOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _without(burn: Burn, position: BudgetStatus, jumps: Sequence[Increase]) -> B
 
 def is_jumpy(position: BudgetStatus, jumps: Sequence[Increase]) -> bool:
     """Whether the jumps are over a tenth of the spend: then a projection from it is not to be acted upon."""
-    return sum((one.amount for one in jumps), Decimal(0)) * _ALIKE > position.spent
+    return sum((one.amount for one in jumps), Decimal(0)) * _TENFOLD > position.spent
 
 
 def _earlier(facts: Facts, position: BudgetStatus, before: datetime) -> list[Increase]:

@@ -17,7 +17,7 @@ from alertd.core.actions.triggers import PlanContext, actions_of, firing_trigger
 from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import Event
 
-#: Usage may trickle on while a change propagates; so much later the data must show that it stopped.
+#: Usage may trickle on while a change propagates; this long after it the data must show that it stopped.
 _PROPAGATES: Final = timedelta(minutes=5)
 _WATCHED: Final = timedelta(minutes=15)
 #: By grade: over this share of the pace before, the usage goes on.
@@ -28,7 +28,7 @@ _KEPT: Final = timedelta(days=400)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing to commit: an act as it is now, with the steps that led there, what is told, and notes (None: gone)."""
+    """One thing to commit: an act as it is now, the steps that led there, what is announced, and notes (None: gone)."""
 
     act: Act | None = None
     steps: tuple[Step, ...] = ()

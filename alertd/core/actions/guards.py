@@ -2,7 +2,7 @@
 
 A guard looks at one case and answers with its reason, "" where it has none. `when` says where it is asked: before
 anything is proposed (`scope` of one budget, then of one `key`), again before an approved act begins (`begin`), and once
-the provider has told which key it is (`found`).
+the provider has shown which key it is (`found`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a pressed button does: a step of an alert's lifecycle, or of an action. Pure; it trusts no button.
 
-Who may press is settled before, where the button was received. Here an interaction is too old, was answered before, or
+Permission is checked where an interaction is received. Here an interaction is too old, was answered before, or
 cannot happen any more, and then changes nothing; or it changes the record, with who did it, and is remembered.
 """
 
@@ -19,7 +19,7 @@ from alertd.core.evaluation.state import Press, State
 from alertd.core.events import Event
 from alertd.core.messages.spans import clean
 
-#: A person has so long at least to see an approved act begin, where the limit of an hour makes it wait.
+#: A person has at least this long to see an approved act begin, where the limit of an hour makes it wait.
 BEGINS_WITHIN: Final = timedelta(hours=2)
 
 
@@ -36,7 +36,7 @@ class Answer:
 def answer(press: Press, state: State, now: datetime, terms: Mapping[str, ActionPolicy]) -> Answer:
     """What comes of an interaction. `terms` are those of each action: whose approval counts.
 
-    The same press heard again changes nothing, whichever replica hears it.
+    The same interaction received again changes nothing, whichever replica receives it.
     """
     refused = refusal(press, state, now)
     if refused is not None:

@@ -23,7 +23,7 @@ _USUAL: Final = timedelta(days=7)
 _CAUSE: Final = Decimal("0.1")
 #: Labels that tell who else uses a key.
 _SHARERS: Final = ("team", "project", "service", "user", "workspace")
-#: Labels that tell whose usage it is, by what their provider may tell of a key.
+#: Labels that say whose usage it is, by what their provider may show of a key.
 _GROUPS: Final = {
     "team": ("team", "team_id", "team_alias"),
     "project": ("project", "project_id", "project_name"),

@@ -179,7 +179,7 @@ def _propose(
 
 
 def _already(context: PlanContext, terms: ActionPolicy, position: BudgetStatus, trigger: Trigger, target: str) -> str:
-    """Why there is nothing to propose: it was answered on this episode, is under way, or a gentler lever is first."""
+    """Why there is nothing to propose: it was answered on this episode, is under way, or a gentler action is first."""
     known = acts(context.notes)
     same = known.get(event_id(_key(terms, position, trigger, target)))
     if same is not None:

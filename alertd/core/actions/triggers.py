@@ -82,7 +82,7 @@ def firing_triggers(
 
 
 def lost_reason(context: PlanContext, act: Act, *, begins: bool = False) -> str:
-    """Why the reason of an action that waits does not hold any more; "" while it does, or while nobody can tell.
+    """Why the reason of an action that waits does not hold any more; "" while it does, or while it is unknown.
 
     The same episode must still fire, of the same amount, unsilenced. `begins`: and the key must still be among those
     that have to stop for the pace to fit. Stale data end nothing: a guard holds the action back until they are new.

@@ -90,9 +90,9 @@ def _candidates(deduction: _Deduction, charges: Sequence[BilledCost]) -> Iterato
     """The places of the charges that a deduction may be for, the likeliest first."""
     month = _month(deduction.start)
     for exactly in (True, False):
-        alike = [place for place, one in enumerate(charges) if _belongs(deduction, one, exactly=exactly)]
-        yield [at for at in alike if charges[at].start < deduction.end and deduction.start < charges[at].end]
-        yield [at for at in alike if _month(charges[at].start) == month]
+        matching = [place for place, one in enumerate(charges) if _belongs(deduction, one, exactly=exactly)]
+        yield [at for at in matching if charges[at].start < deduction.end and deduction.start < charges[at].end]
+        yield [at for at in matching if _month(charges[at].start) == month]
 
 
 def _belongs(deduction: _Deduction, charge: BilledCost, *, exactly: bool) -> bool:

@@ -119,10 +119,10 @@ def ticks(highest: float) -> list[float]:
 
 
 def _dates(frame: _Frame) -> list[Markup]:
-    """Days under the picture, as many as have room, always the first."""
+    """Days under the picture, as many as fit, always the first."""
     borders = [frame.period.start + (frame.period.end - frame.period.start) * k / 6 for k in range(6)]
-    room = int((frame.width - _LEFT - _RIGHT) / _LEAST_WIDTH_OF_A_DATE)
-    step = max(1, -(-len(borders) // max(1, room)))
+    fitting = int((frame.width - _LEFT - _RIGHT) / _LEAST_WIDTH_OF_A_DATE)
+    step = max(1, -(-len(borders) // max(1, fitting)))
     return [
         words(day(instant, frame.period.zone, weekday=False), frame.x(instant), frame.height - 6, "start")
         for instant in borders[::step]
@@ -171,15 +171,15 @@ def _levels(position: BudgetStatus, frame: _Frame, past: Sequence[tuple[datetime
 
 
 def _used_up(position: BudgetStatus, frame: _Frame) -> list[Markup]:
-    """Where the budget is likely used up, as a stretch on its line."""
+    """Where the budget is likely used up, as an interval on its line."""
     total = float(position.amount.value)
     exhausted = None if position.projection is None else position.projection.exhausted_at(total)
     if exhausted is None or float(position.spent) >= total:
         return []
     y, colour = frame.y(total), COLOURS["over"]
     title = f"runs out {day(exhausted.likely, position.period.zone)}"
-    stretch = [(frame.x(exhausted.low), y), (frame.x(exhausted.high), y)]
-    return [line("used-up", stretch, colour, 5), dot("used-up", (frame.x(exhausted.likely), y), 5, colour, title)]
+    interval = [(frame.x(exhausted.low), y), (frame.x(exhausted.high), y)]
+    return [line("used-up", interval, colour, 5), dot("used-up", (frame.x(exhausted.likely), y), 5, colour, title)]
 
 
 def crossing(curve: Iterable[tuple[datetime, float]], level: float) -> datetime | None:

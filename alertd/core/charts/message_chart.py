@@ -1,6 +1,6 @@
 """An event's period as a picture for a message: spend, likely range, budget, today. Readable on a telephone; pure SVG.
 
-Everything comes from the event, so that a message tried again tomorrow shows what was judged today.
+Everything comes from the event, so that a message tried again tomorrow shows what was evaluated today.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Frame:
 
 
 def story(event: Event, now: datetime) -> Markup | None:
-    """The picture, WIDTH by HEIGHT; None for an event of no budget, or one that does not tell its days."""
+    """The picture, WIDTH by HEIGHT; None for an event of no budget, or one without its days."""
     if event.period_start is None or event.period_end is None or not event.amount or "daily" not in event.details:
         return None
     reached = [float(event.amount), float(event.spent or 0), *(float(value) for value in event.projected.values())]
@@ -109,7 +109,7 @@ def _range(event: Event, frame: _Frame, colour: str) -> list[Markup]:
 
 
 def _gap(event: Event, frame: _Frame, now: datetime) -> list[Markup]:
-    """The stretch that nobody saw: before the figures are complete, or since the data ended."""
+    """The interval without data: before the figures are complete, or since the data ended."""
     seen = _seen_until(event)
     if seen is not None and now - seen > _GAP_FROM:
         begin, end, said = seen, now, "no data"

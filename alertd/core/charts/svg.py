@@ -24,7 +24,7 @@ Box = tuple[float, float, float, float]
 
 
 def picture(shapes: Content, width: float, height: float, class_: str, *, stretch: bool = False) -> Markup:
-    """Hidden from readers of text: what it shows stands in words beside it."""
+    """Hidden from readers of text: what it shows is in words beside it."""
     return element(
         "svg",
         shapes,

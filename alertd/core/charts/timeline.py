@@ -19,7 +19,7 @@ _ROW: Final = 150.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84.0, 16.0, 26.0, 20.0
 _MOST_ROWS: Final = 8
 #: A row that never reached this share of its budget is left out, and counted.
-_TELLING: Final = Decimal("0.02")
+_LEAST_SHARE: Final = Decimal("0.02")
 #: How far above its budget a row reaches at the most.
 _HEADROOM: Final = 2.0
 _DOTS: Final = {"actual": "#444", "forecast": "#b85c00", "burn_rate": "#b3261e", "anomaly": "#7a3fb0"}
@@ -28,8 +28,8 @@ _DOTS: Final = {"actual": "#444", "forecast": "#b85c00", "burn_rate": "#b3261e",
 def timeline(record: ReplayResult, unit: str) -> Markup:
     """The budgets' scopes with the most spend, one below the other, over one axis of time."""
     rows = sorted(by_scope(record.points).items(), key=lambda item: -max(point.spent for point in item[1]))
-    telling = [row for row in rows if any(point.spent >= point.amount * _TELLING for point in row[1])] or rows[:1]
-    rows, left_out = telling[:_MOST_ROWS], len(rows) - len(telling[:_MOST_ROWS])
+    shown = [row for row in rows if any(point.spent >= point.amount * _LEAST_SHARE for point in row[1])] or rows[:1]
+    rows, left_out = shown[:_MOST_ROWS], len(rows) - len(shown[:_MOST_ROWS])
     begin = min(point.at for point in record.points)
     span = max((max(point.at for point in record.points) - begin), timedelta(days=1))
     shapes: list[Content] = [rectangle("paper", (0, 0, _WIDTH, _ROW * len(rows) + 40), "#fff")]

@@ -1,10 +1,10 @@
-"""Which labels only tell copies of one series apart: two Prometheus that scrape the same targets, a replicated store.
+"""Which labels only distinguish copies of one series: two Prometheus that scrape the same targets, a replicated store.
 
 series that differ in this label only                    the label
-the same values at the same instants                     tells copies apart: one of them is counted
-other values at the same instants                        tells real servers apart: all of them count
-other instants, and together they never go back          tells copies apart (two scrapers of one target)
-other instants, and together they go back and forth      tells real servers apart
+the same values at the same instants                     distinguishes copies: one of them is counted
+other values at the same instants                        distinguishes real servers: all of them count
+other instants, and together they never go back          distinguishes copies (two scrapers of one target)
+other instants, and together they go back and forth      distinguishes real servers
 too few samples, or nothing but zeros                    is looked at again with the next samples
 """
 
@@ -27,26 +27,26 @@ class Series(NamedTuple):
     points: Points
 
 
-#: Labels that have no other meaning than to tell copies apart.
+#: Labels that have no other meaning than to distinguish copies.
 REPLICAS: Final = ("prometheus_replica", "__replica__", "receive_replica", "rule_replica", "thanos_replica")
 #: A label of more values than this is none of replicas.
 _MOST_VALUES: Final = 10
-#: So many samples have to follow each other from one series to the other, and grow, to be of one counter by that alone.
+#: This many samples have to follow each other across two series, and grow, to be of one counter by that alone.
 _STEPS: Final = 6
-#: So many equal samples of a value that is not small are of one counter, also where it rests.
+#: This many equal samples of a value that is not small are of one counter, also where it rests.
 _MANY: Final = 10
 #: Or all of them lie within this part of the value, which is at least so large.
 _NEAR: Final = 0.1
 _LARGE: Final = 1000.0
-#: So much of the evidence may be against, by samples that came late.
+#: This part of the evidence may be against, by samples that came late.
 _AGAINST: Final = 0.1
 _TARGET: Final = frozenset({"__name__", "job", "instance", "le"})
 
 
 class ReplicaLabels:
-    """The labels of one Prometheus that tell only copies apart: those named, and those that the samples show.
+    """The labels of one Prometheus that only distinguish copies: those named, and those that the samples show.
 
-    `kept` are the labels that usage is attributed by: they always tell real things apart.
+    `kept` are the labels that usage is attributed by: they always distinguish real things.
     """
 
     def __init__(self, named: Collection[str], kept: Collection[str]) -> None:
@@ -78,7 +78,7 @@ class ReplicaLabels:
                 self._patience = self._waited = 0
 
     def decide(self, series: Callable[[], Iterable[Series]]) -> bool:
-        """Look at the samples where a label may tell copies apart; whether `names` has changed by it."""
+        """Look at the samples where a label may distinguish copies; whether `names` has changed by it."""
         if not self._open:
             return False
         self._waited += 1
@@ -89,7 +89,7 @@ class ReplicaLabels:
         self.undecided.clear()
         for name in sorted(self._open):
             groups = _groups(given, name)
-            answer = _tells_copies(groups)
+            answer = _are_all_copies(groups)
             if answer is None:
                 uncertain = True
                 self.undecided.extend([one.text for one in group] for group in groups)
@@ -112,8 +112,8 @@ def _groups(series: Iterable[Series], name: str) -> list[list[Series]]:
     return [group for group in found.values() if len(group) > 1]
 
 
-def _tells_copies(groups: Sequence[Sequence[Series]]) -> bool | None:
-    """Whether the series of each group are copies; None where nothing tells it yet."""
+def _are_all_copies(groups: Sequence[Sequence[Series]]) -> bool | None:
+    """Whether the series of each group are copies; None where nothing shows it yet."""
     if not groups:
         return False
     same = different = steps = 0

@@ -87,7 +87,7 @@ class CounterState(NamedTuple):
     """Where a raw series stands: its last sample. Kept in the ledger beside the cursor.
 
     `owed` is what a series that is `within` another has still to take off it: the two are not counted in one instant.
-    `value` is its maximum since the last reset, `fall` what is known of it where it went back. `kin` tells which model,
+    `value` is its maximum since the last reset, `fall` what is known of it where it went back. `kin` says which model,
     meter and target it is of; `heir` is the fingerprint of the series that came in its place.
     """
 
@@ -317,7 +317,7 @@ class _Tally:
         return points[bisect_right(points, self._newest, key=itemgetter(0)) - 1 :]
 
     def _is_known(self, series: CounterSamples, old: CounterState) -> bool:
-        """Whether another start was told with the very sample that is known: then nothing began anew since."""
+        """Whether another start came with the very sample that is known: then nothing began anew since."""
         return series.created != old.created and any(
             at == old.at and self._number(series, value) == old.value for at, value in series.points
         )
@@ -380,7 +380,7 @@ class _Tally:
 
     @staticmethod
     def _has_start(series: CounterSamples, old: CounterState | None, passed: float) -> bool:
-        """Whether a lower value has a start that is known, which tells of no restart."""
+        """Whether a lower value has a start that is known, which shows no restart."""
         return series.created is not None or (old is not None and old.created is not None and passed <= DOUBT)
 
     def _begin(self, series: CounterSamples, at: float, instant: float, *, anew: bool) -> float:

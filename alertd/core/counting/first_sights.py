@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 #: How far the clocks of a target and of who scrapes it may differ.
 SKEW: Final = 60.0
-#: Starts of one process are told with less than this exactness.
+#: Starts of one process differ by no more than this.
 SAME_START: Final = 1.0
 #: How long before the last scrape without it a series may have been written down last: idle ones are, once an hour.
 _REFRESH: Final = 3600.0
 #: From how many seconds after the oldest scrape of a first read on a series is one that came, and no base of all.
 _CAME: Final = 600.0
 _LINE: Final = 12
-#: A gap is so many times as long as the usual step, which more than so many samples tell.
+#: A gap is `_GAP` times as long as the usual step, which more than `_FEW` samples show.
 _GAP: Final = 1.5
 _FEW: Final = 2
 
@@ -63,7 +63,7 @@ class Sight(NamedTuple):
 
 @dataclass(slots=True)
 class FirstSights:
-    """The first samples of a reading, and what is known to tell what they count.
+    """The first samples of a reading, and what is known to decide what they count.
 
     `scrapes` are the sorted instants by target; `newborn` the targets taken to have begun with their first sample.
     `begun_since` is from when on a counter must have begun to be new.
@@ -124,7 +124,7 @@ class FirstSights:
         return found
 
     def _born(self, sight: Sight, earlier: float | None) -> float | None:
-        """Since when a series is known to have counted, all of it; None where nothing tells."""
+        """Since when a series is known to have counted, all of it; None where nothing shows it."""
         created = sight.series.created
         if created is not None and self.begun_since() <= created <= sight.at + SKEW:
             return min(created, sight.at)
@@ -224,7 +224,7 @@ def counted_of(series: CounterSamples, state: CounterState) -> int:
 
 
 def _is_same(series: CounterSamples, kin: str, state: CounterState, earlier: float | None) -> bool:
-    """Whether both are of one process, as far as its start tells; else of one target, seen up to the scrape before."""
+    """Whether both are of one process, as far as its start shows; else of one target, seen up to the scrape before."""
     if series.created is not None and state.created is not None:
         # A clock that is set moves a start: only one after the last sample is that of another process.
         began_before = series.created <= max(state.created + SAME_START, state.at - SKEW) and state.kin == kin
@@ -233,7 +233,7 @@ def _is_same(series: CounterSamples, kin: str, state: CounterState, earlier: flo
 
 
 def kin_of(series: CounterSamples) -> str:
-    """What tells the model and meter of a series, and then its target, from others: two digests in one text."""
+    """What identifies the model and meter of a series, and then its target: two digests in one text."""
     line = series.line
     return _digest(f"{line.provider}\x00{line.model}\x00{line.meter}") + _digest(series.target)
 

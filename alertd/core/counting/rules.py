@@ -8,7 +8,7 @@ from typing import Final
 
 from alertd.core.usage import COST_METER
 
-#: Labels of a scrape target that say where a server stands, not which of its replicas it is.
+#: Labels of a scrape target that say where a server is, not which of its replicas it is.
 PLACES: Final = ("job", "namespace", "cluster", "environment")
 #: Stands for every metric, in a rule for a selector that the operator wrote.
 ANY: Final = "*"
@@ -27,7 +27,7 @@ class Rule:
     meter: str
     within: str = ""
     where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: For the meter `cost`: the currency of metrics that do not tell it by a label `currency`.
+    #: For the meter `cost`: the currency of metrics that do not say it in a label `currency`.
     currency: str = "USD"
 
 
@@ -67,7 +67,7 @@ def sums(*names: str) -> tuple[str, ...]:
 
 
 def typed(metrics: tuple[str, ...], label: str, types: Mapping[str, str]) -> tuple[Rule, ...]:
-    """One metric whose label tells the meters apart: `types` from the label's value to `meter` or `meter<within`."""
+    """One metric whose label distinguishes the meters: `types` from the label's value to `meter` or `meter<within`."""
     rules = []
     for value, meaning in types.items():
         meter, _, within = meaning.partition("<")

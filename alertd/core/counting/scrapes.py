@@ -1,4 +1,4 @@
-"""When targets were scraped and when their processes began, from their own series; what is not told is left out."""
+"""When targets were scraped and when their processes began, from their own series; what these do not show is absent."""
 
 from __future__ import annotations
 
@@ -12,20 +12,17 @@ from typing import Final, NamedTuple
 
 #: A start is written with less than a second's exactness; a larger step is another process.
 _SAME_START: Final = 1.0
-#: Within so many steps of a pushed target every one of its series comes once.
+#: Within this many steps of a pushed target every one of its series comes once.
 _ROUND: Final = 1.2
 #: What is pushed less often than this may be taken for new; so is not what was pushed once.
 _SLOWEST_STEP: Final = 300.0
-#: A target that is not seen for so many seconds, and for so many scrapes, has gone.
+#: A target that is not seen for this many seconds, and for this many scrapes, has gone.
 _GONE: Final = 300.0
 _GONE_SCRAPES: Final = 3
-#: A process that was seen for at most so long is short-lived.
+#: A process that was seen for at most this many seconds is short-lived.
 _SHORT: Final = 3600.0
-#: A first value so many times the largest of a short-lived process is none of a process that has just begun.
+#: A first value this many times the largest of a short-lived process is none of a process that has just begun.
 _TOO_LARGE: Final = 10
-
-
-_Points = Sequence[tuple[float, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +196,7 @@ def targets_of(
 def _merged(series: Sequence[Sequence[tuple[float, str]]], counters: Iterable[float]) -> Starts:
     """The starts of one target; nothing where series of other labels contradict each other about them.
 
-    Of copies of one series, which tell the same starts at their own instants, the one that the `counters` came with.
+    Of copies of one series, which show the same starts at their own instants, the one that the `counters` came with.
     """
     found = Starts.of(sorted(point for points in series for point in points))
     if len(series) == 1 or not found.goes_back():

@@ -86,6 +86,6 @@ def _beside_runaways(found: list[BudgetStatus]) -> list[BudgetStatus]:
 
 
 def _may_share_usage(one: Scope, other: Scope) -> bool:
-    """Whether no label tells two scopes apart."""
+    """Whether no label distinguishes two scopes."""
     known = dict(other)
     return all(known.get(label, value) == value for label, value in one)

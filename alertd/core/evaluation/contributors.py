@@ -17,7 +17,7 @@ from alertd.core.events import Contributor
 from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.costing import Costs
 
-#: Labels that say who spends, the most telling first; then what: the model.
+#: Labels that say who spends, the most specific first; then what: the model.
 _WHO: Final = ("key", "user", "service", "project", "workspace", "team")
 _RECENT_DAYS: Final = 2
 _BEFORE_DAYS: Final = 7
@@ -45,7 +45,7 @@ def evidence(ledger: Ledger, sheet: ScopeColumns, number: int, scope: Scope, rec
     """The evidence of one scope of a sheet. What is recent ends, for each source, where its data end."""
     windows, ends = recent
     used, table, (first, last), today = sheet.used_of(number), sheet.table, sheet.days, sheet.today
-    label = _telling_label(ledger, used, scope)
+    label = _contributor_label(ledger, used, scope)
     groups: dict[str, list[int]] = {}
     for index in used:
         groups.setdefault(ledger.labels[index].get(label, ""), []).append(index)
@@ -157,8 +157,8 @@ def _curves(table: Costs, groups: Sequence[list[int]]) -> _Curves:
     return _Curves(spent, np.add.reduceat(quantities, begins), used.argmax(axis=1).tolist())
 
 
-def _telling_label(ledger: Ledger, used: Sequence[int], scope: Scope) -> str:
-    """The label that best tells who spends: the first with several values; else the model, or the one key of one."""
+def _contributor_label(ledger: Ledger, used: Sequence[int], scope: Scope) -> str:
+    """The label that best says who spends: the first with several values; else the model, or the one key of one."""
     taken = {name for name, _ in scope}
     for name in _WHO:
         if name not in taken and len({ledger.labels[index].get(name) for index in used}) > 1:

@@ -1,4 +1,4 @@
-"""Whether the estimate agrees with the bill, announced once a month and provider; and sources that look alike."""
+"""Whether the estimate agrees with the bill, announced once a month and provider; and duplicate sources."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from alertd.core.pricing.costing import costs
 from alertd.core.pricing.model_names import provider_id
 from alertd.core.pricing.source_roles import CHARGE, ESTIMATE
 
-#: A billed day may still change for so long after its data are there.
+#: A billed day may still change for this long after its data are there.
 _SETTLE: Final = timedelta(days=2)
 #: The daemon looks back so far, and so often.
 _LOOK_BACK: Final = 35
@@ -36,7 +36,7 @@ _LEAST_DAYS: Final = 3
 def compared(
     ledger: Ledger, context: EvaluationContext, days: int, by: Sequence[str] = ()
 ) -> tuple[tuple[Reconciled, ...], tuple[DuplicateSources, ...]]:
-    """Every provider with usage and a bill, in the zone and currency of its bill; and sources that look alike."""
+    """Every provider with usage and a bill, in the zone and currency of its bill; and possible duplicate sources."""
     final = {n: (v.until - _SETTLE).astimezone(UTC).date() for n, v in context.sources.items() if v.until is not None}
     billed = [row for row in ledger.kinds if row.billed and row.labels.get(CHARGE) != ESTIMATE]
     bills = {(provider_id(row.provider), row.billed) for row in billed}
@@ -58,7 +58,7 @@ def compared(
 def drifting(
     ledger: Ledger, context: EvaluationContext, announced: Container[str], state: State, level: Decimal
 ) -> tuple[list[tuple[str, Event]], dict[str, object]]:
-    """Events, with their keys, for what drifts beyond `level` or looks alike; looked at once an hour."""
+    """Events, with their keys, for what drifts beyond `level` or looks like a duplicate; looked at once an hour."""
     last = COMPARISON.get(state)
     sources = {row.source for row in ledger.kinds}
     if not (len(sources) > 1 or any(row.billed for row in ledger.kinds)) or (last and context.now - last.at < _EVERY):

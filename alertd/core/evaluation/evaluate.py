@@ -41,7 +41,7 @@ from alertd.core.evaluation.system_alerts import failed_budgets
 from alertd.core.evaluation.threshold_alerts import alerts_of, repeated_event
 from alertd.core.evaluation.values import Alert, BudgetStatus, Decisions, Facts, failure_text
 
-#: An evaluation so long after the last one, and at least so many intervals, finds what was crossed while nobody looked.
+#: An evaluation this long after the last one, and at least this many intervals, finds what was crossed meanwhile.
 _ABSENT: Final = timedelta(minutes=15)
 _ABSENT_INTERVALS: Final = 4
 #: How often the note of the last evaluation is written.

@@ -31,11 +31,11 @@ from alertd.core.projection import (
 )
 from alertd.core.usage import Line
 
-#: Nothing is projected before so much was seen.
+#: Nothing is projected before this much was seen.
 _TOO_EARLY: Final = timedelta(hours=1)
 
 
-#: Under so much data a projection reads hours instead of days, and is a wide range.
+#: Under this much data a projection reads hours instead of days, and is a wide range.
 _YOUNG: Final = timedelta(days=3)
 
 

@@ -35,7 +35,7 @@ DAYS: Final = (3, 7, 14, 21)
 _KEPT: Final = 12
 
 
-#: So many comparisons weigh as much as the belief that the width is right.
+#: This many comparisons weigh as much as the belief that the width is right.
 _BELIEF: Final = 8
 
 

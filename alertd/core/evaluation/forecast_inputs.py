@@ -11,7 +11,7 @@ from alertd.core.budgets import TOKENS, Budget, Scope
 from alertd.core.evaluation.values import BudgetStatus, EvaluationContext
 from alertd.core.usage import Committed
 
-#: A silent source is projected on for so long; after that it counts as ended.
+#: A source without new data is projected on for this long; after that it counts as ended.
 _ENDED: Final = timedelta(days=7)
 #: Sources whose data end within this of one another are projected together.
 _TOGETHER: Final = timedelta(hours=2)

@@ -13,9 +13,9 @@ from alertd.core.evaluation.values import (
 )
 from alertd.core.periods import Period
 
-#: A source whose data end so long before now is named as late.
+#: A source whose data end this long before now is named as late.
 _LATE: Final = timedelta(hours=1)
-#: One whose data end so long before the newest ones says nothing of the present: it adds nothing to a burn rate.
+#: One whose data end this long before the newest ones says nothing of the present: it adds nothing to a burn rate.
 _APART: Final = timedelta(hours=2)
 
 

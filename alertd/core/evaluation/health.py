@@ -30,12 +30,12 @@ def source_outages(
     changed: dict[str, object] = {}
     for view in views:
         before = OUTAGES.get(state, view.name) or Outage()
-        dark = _stale_since(view, now)
-        if dark is not None and not before.open:
+        stale_since = _stale_since(view, now)
+        if stale_since is not None and not before.open:
             episode = before.episode + 1
-            changed |= OUTAGES.put(Outage(episode, open=True, since=dark), view.name)
-            events.append(_stale(view, str(SourceKey(view.name, "stale", episode)), now, dark))
-        elif dark is None and before.open:
+            changed |= OUTAGES.put(Outage(episode, open=True, since=stale_since), view.name)
+            events.append(_stale(view, str(SourceKey(view.name, "stale", episode)), now, stale_since))
+        elif stale_since is None and before.open:
             changed |= OUTAGES.put(Outage(before.episode), view.name)
             key = str(SourceKey(view.name, "back", before.episode))
             events.append(_back(view, key, now, before.since or now))

@@ -72,7 +72,7 @@ class LedgerCosts:
         return self._counted[tokens]
 
     def between(self, start: float, end: float) -> NDArray[np.int64]:
-        """What every series used in [start, end), as it stands now."""
+        """What every series used in [start, end), as it is now."""
         if (start, end) not in self._between:
             self._between[start, end] = self.ledger.between(start, end)
         return self._between[start, end]

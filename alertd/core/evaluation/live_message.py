@@ -34,7 +34,7 @@ SHOWN_AT: Final = "live.at"
 def live_event(
     position: BudgetStatus, state: State, now: datetime, actions: Sequence[Mapping[str, Any]] = (), public_url: str = ""
 ) -> Event:
-    """How a budget, scope and period stands: its figures, its alerts that are not over, the acts that wait.
+    """The state of a budget, scope and period: its figures, its alerts that are not over, the acts that wait.
 
     `actions` are those of it that are open (`core.actions.state_machine.open_rows`).
     `details`: summary "live" · state · open_alerts: [{id, threshold, severity, state, by, at, until}] ·

@@ -23,7 +23,7 @@ from alertd.core.pricing.prices import Unpriced as NoPrice
 from alertd.core.pricing.second_opinion import Disagreement, disagreements
 from alertd.core.usage import Line
 
-#: So many blocks to paste, and so many disagreements, go into one message; `alertd prices` has them all.
+#: This many blocks to paste, and this many disagreements, go into one message; `alertd prices` has them all.
 _BLOCKS: Final = 2
 _MOST_SAID: Final = 20
 

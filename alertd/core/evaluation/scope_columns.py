@@ -20,7 +20,7 @@ from alertd.core.budgets import Budget, Scope, scope_text
 from alertd.core.ledger.columns import Ledger, SeriesRow
 from alertd.core.pricing.costing import Costs, power_of, times_ten
 
-#: A scope counts as idle after so many days without any use.
+#: A scope counts as idle after this many days without any use.
 _IDLE_DAYS: Final = 7
 #: Scopes whose curves are worked out at a time.
 _AT_ONCE: Final = 2048
@@ -110,7 +110,7 @@ class ScopeColumns:
         return found
 
     def spent_of(self, counts: Ints, day: int) -> list[Decimal]:
-        """What so much of every series costs each scope, at the newest prices of a day; of what the period used."""
+        """What these counts of every series cost each scope, at the newest prices of a day; of what the period used."""
         newest = [newest_price(runs, day) for runs in self.table.segments]
         power = min(map(power_of, newest), default=0)
         prices = np.array([times_ten(price, -power) for price in newest], object)

@@ -38,9 +38,9 @@ from alertd.core.projection.anomaly import Unusual, unusual
 
 #: Days that say what is usual.
 _USUAL_DAYS: Final = 28
-#: Over so many hours the highest hourly rate of what is not seen is looked for.
+#: Over this many hours the highest hourly rate of what is not seen is looked for.
 _RATE_HOURS: Final = 168
-#: A source that may be this late tells days, not hours.
+#: A source that may be this late shows days, not hours.
 _DAILY: Final = timedelta(hours=12)
 #: Sources that fit into one number.
 _MOST_BITS: Final = 62
@@ -173,8 +173,8 @@ class PeriodScopes:
 
     def _balance(self, feeding: frozenset[str], unit: str) -> Decimal | None:
         """The least that is left of the credits of the sources that feed a scope; other currencies are left out."""
-        told = (money for name, money in self._context.balances.items() if name in feeding)
-        return min((money.amount for money in told if money.currency == unit), default=None)
+        found = (money for name, money in self._context.balances.items() if name in feeding)
+        return min((money.amount for money in found if money.currency == unit), default=None)
 
     def _burn(self, number: int, window: timedelta, feed: Feed, amount: Amount) -> Burn:
         key = (feed.current, window)
@@ -234,7 +234,7 @@ class PeriodScopes:
         return replace(position, certain=certain_of(self._context, position))
 
     def _day_so_far(self, number: int, feed: Feed) -> Unusual | None:
-        """The day so far against the same stretch of the days before."""
+        """The day so far against the same interval of the days before."""
         until, borders = feed.seen_until or self._context.now, self._table.borders
         today = column(self._table, until - timedelta(microseconds=1))
         length = until.timestamp() - borders[today]

@@ -20,14 +20,14 @@ from alertd.core.evaluation.values import BudgetStatus
 #: In this order: the first that holds is the status.
 STATUSES: Final = ("over", "runaway", "at_risk", "unknown", "no_forecast", "on_track")
 FLAGS: Final = ("runaway", "late", "rough")
-#: Under so much history a projection is a wide range: it is marked rough.
+#: Under this much history a projection is a wide range: it is marked rough.
 ROUGH_UNTIL: Final = timedelta(days=3)
 #: The run rate of less than this is no rate.
 _LEAST_SEEN: Final = timedelta(hours=1)
 
 
 def evaluate_status(position: BudgetStatus, now: datetime) -> tuple[str, tuple[str, ...]]:
-    """One of STATUSES, and those of FLAGS that stand beside it."""
+    """One of STATUSES, and those of FLAGS that come with it."""
     burning = is_burning(position)
     rate = run_rate_total(position, now)
     rough = rate is not None if position.projection is None else _is_young(position)

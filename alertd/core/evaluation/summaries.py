@@ -18,7 +18,7 @@ from alertd.core.messages.figures import level_text
 #: Digests are sent at nine in the morning, weekly ones on Mondays; one that is this late is left out.
 _DIGEST_HOUR: Final = 9
 _DIGEST_LATE: Final = timedelta(hours=20)
-#: A period is summed up so long after its end, though a source has not shown all of it.
+#: A period is summed up this long after its end, though a source has not shown all of it.
 _GIVEN_UP: Final = timedelta(days=7)
 _DAYS: Final = {"daily": 1, "weekly": 7}
 
@@ -29,8 +29,8 @@ def first_summary(position: BudgetStatus, alerts: Sequence[Alert], now: datetime
     passed = tuple(sorted({level for event in own if event.basis == "actual" for level in event.levels}))
     crossed = [level_text(level) for level in passed]
     crossed += [event.threshold for event in own if event.kind == "threshold" and event.basis != "actual"]
-    stands = {"at_risk": "warning", "runaway": "critical", "over": "critical"}.get(position.status, "info")
-    worst = max((stands, *(event.severity for event in own)), key=SEVERITIES.index)
+    severity = {"at_risk": "warning", "runaway": "critical", "over": "critical"}.get(position.status, "info")
+    worst = max((severity, *(event.severity for event in own)), key=SEVERITIES.index)
     details = {"summary": "first_start", "crossed": crossed}
     reason = "alertd sees this budget for the first time"
     key = summary_key(position.name, "first")

@@ -159,7 +159,7 @@ def failed_budgets(
 ) -> tuple[list[Alert], dict[str, object]]:
     """Alerts for budgets that fail since this evaluation or work again, and what to remember.
 
-    `others` are the failures that no position tells of, by budget.
+    `others` are the failures that no position shows, by budget.
     """
     seen: dict[str, list[BudgetStatus]] = {}
     for position in positions:

@@ -33,7 +33,7 @@ from alertd.core.evaluation.thresholds import (
 from alertd.core.evaluation.values import Alert, BudgetStatus
 from alertd.core.events import Event
 
-#: Thresholds that stand in episodes, and how grave one is.
+#: Thresholds that fire in episodes, and how grave one is.
 EPISODIC: Final[Mapping[str, str]] = {
     "forecast": "warning",
     "burn_rate": "critical",

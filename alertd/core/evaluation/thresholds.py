@@ -16,7 +16,7 @@ from alertd.core.evaluation.values import BudgetStatus
 #: A standing forecast ends when the projection has fallen this far below where it fired, a burn rate likewise.
 _CLEARED: Final = 0.9
 _COOLED: Final = 0.5
-#: It must stay there so long before it counts as ended, and is announced again at the earliest after the gap.
+#: It must stay there this long before it counts as ended, and is announced again at the earliest after the gap.
 SETTLE: Final = timedelta(hours=6)
 _LEAST_GAP: Final = timedelta(hours=24)
 _LEAST_GAPS: Final = {"burn_rate": timedelta(hours=1), "balance": timedelta(0)}

@@ -245,7 +245,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the configuration says of telling: how often a digest comes, and when people sleep, in which zone."""
+    """What the configuration says of announcing: how often a digest comes, and when people sleep, in which zone."""
 
     digest: str = "off"
     quiet: QuietHours | None = None

@@ -30,7 +30,7 @@ _ACTION_STATES: Final = {
 }
 #: States in which people weigh what would stop.
 _ASKED: Final = frozenset({"proposed", "rehearsed"})
-#: So many characters of an id are shown.
+#: The number of characters of an id that are shown.
 _SHORT: Final = 16
 #: States after which nobody weighs the figures on which it was proposed.
 _OVER: Final = frozenset({"refused", "expired", "restored", "drifted", "disowned"})
@@ -92,9 +92,9 @@ def _key(provider: Mapping[str, Any], target: str, event: Event, now: datetime) 
     if used is not None:
         parts.append(f"last used {clock_time(used, zone_of(event), now)}")
     parts.append(shown.get("state", ""))
-    told: Line = (plain("Its provider shows: "), plain(", ".join(filter(None, parts)))) if known or called else ()
+    provided: Line = (plain("Its provider shows: "), plain(", ".join(filter(None, parts)))) if known or called else ()
     doubt: Line = (bold("Its provider: "), plain(problem)) if problem else ()
-    return joined([told, doubt], ". ")
+    return joined([provided, doubt], ". ")
 
 
 def proposed(event: Event, now: datetime) -> Line:

@@ -68,8 +68,8 @@ def priced(event: Event) -> Said:
     since = details.instant(event, "since")
     lines = [(name(str(row.get("model", "")), "code"), plain(f": {_came_to(row.get('spent'))}")) for row in rows[:_TOP]]
     when: Line = () if since is None else (plain(f"Counted since {clock_time(since, zone_of(event), event.at)}"),)
-    told: Line = (plain("The past is priced, too: totals are higher than they were, and thresholds fire as usual."),)
-    return (name(first, "code"), bold(f"{more} {have} a price now")), (*lines, when, told), ("no action needed",)
+    past: Line = (plain("The past is priced, too: totals are higher than they were, and thresholds fire as usual."),)
+    return (name(first, "code"), bold(f"{more} {have} a price now")), (*lines, when, past), ("no action needed",)
 
 
 def _came_to(spent: object) -> str:
