@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -30,7 +28,7 @@ from alertd.ports import Store, StoreError
 from alertd.revokers.anthropic import Anthropic, Options, build
 from alertd.stores import decisions
 from alertd.stores.sql import SqlStore
-from tests.system.crash_child import Death
+from tests.system.crash_child import Death, executioner
 from tests.system.crash_child import build as store_of
 from tests.world import World, budget
 
@@ -79,7 +77,7 @@ def names_without_reason(count: int) -> list[str]:
 def run(task: Task, death: Death | None) -> None:
     """The life of the child: until every key is where it belongs, or it dies."""
     logging.disable(logging.CRITICAL)
-    die = _executioner(death)
+    die = executioner(death)
     _watch_commits(die)
     asyncio.run(_live(store_of(task.kind, task.url), task, die))
 
@@ -157,19 +155,6 @@ def _seen(count: int) -> tuple[list[Seen], Seen]:
     (small,) = [one.name for one in found[-1].positions if one.budget.name == "small"]
     world.raised[small] = Amount(Decimal(10**6), "USD")
     return found[1:], Seen(world.facts(), world.judged().positions)  # the first bucket was not over when it was read
-
-
-def _executioner(death: Death | None) -> Callable[[str, str], None]:
-    seen = 0
-
-    def die(at: str, moment: str) -> None:
-        nonlocal seen
-        if death is not None and (at, moment) == (death.at, death.moment):
-            seen += 1
-            if seen == death.nth:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    return die
 
 
 def _watch_commits(die: Callable[[str, str], None]) -> None:

@@ -167,7 +167,7 @@ async def judge(store: Store, clock: FastClock) -> None:
 def run(kind: str, url: str, port: int, end: int, death: Death | None) -> None:
     """The life of the child."""
     logging.disable(logging.CRITICAL)
-    die = _executioner(death)
+    die = executioner(death)
     if death is not None and death.at in WORK:
         _wire(death, die)
     asyncio.run(_live(build(kind, url), port, end, die))
@@ -213,8 +213,8 @@ async def _live(store: Store, port: int, end: int, die: Callable[[str, str], Non
     await store.close()
 
 
-def _executioner(death: Death | None) -> Callable[[str, str], None]:
-    """What is told of everything that happens, and kills the process at the nth time of what it waits for."""
+def executioner(death: Death | None) -> Callable[[str, str], None]:
+    """A function to call at every (point, moment); it kills this process at the nth call with those of the death."""
     seen = 0
 
     def die(at: str, moment: str) -> None:
