@@ -2,7 +2,7 @@
 
     settings -> sources, notifiers, store, price book
              -> Collect (one a source) -> Evaluate -> Deliver and Act, run by APScheduler through one Runner
-             -> Follow (messages that move with a budget), Presses (buttons below them)
+             -> LiveMessageLoop (messages that follow a budget), InteractionLoop (the buttons below them)
              -> the web side, which only looks
 
 A source or a notifier that is down at the start is said and tried again; SIGTERM ends the daemon with 0 within 10 s;
@@ -82,7 +82,7 @@ class App:
         served: Callable[[str], None] = lambda _address: None,
         store: Store | None = None,
     ) -> None:
-        """`served` is told where the page is, once it is. `store` takes the place of the configured database."""
+        """`served` gets the address of the page once it is up. `store` takes the place of the configured database."""
         self.clock: Clock = clock or SystemClock()
         self.store: Store = store or registry.store(settings.database)
         self.runner = Runner(self.clock, damaged=self._damaged)
@@ -100,9 +100,11 @@ class App:
             self._seen,
             self._wake_deliver,
         )
-        self.follow = LiveMessageLoop(self.store, self.clock, self._scene)
+        self.follow = LiveMessageLoop(self.store, self.clock, self._live_message_inputs)
         self.maintenance = Maintenance(self.store, self.clock, self._obsolete_before)
-        self.interactions = InteractionLoop(self.store, self.clock, self._switchboard(), self._refresh_live_messages)
+        self.interactions = InteractionLoop(
+            self.store, self.clock, self._interaction_deps(), self._refresh_live_messages
+        )
         self._load = load
         self._progress = progress
         self._served = served
@@ -126,12 +128,12 @@ class App:
             log.warning("%d messages were being sent when alertd ended; they may arrive twice", inherited)
         self._listen_to_signals()
         self._web = server = await self._serve()
-        await self.runner.run("reload", self._tell_faults)
-        await self.runner.run("reload", self._tell_damage)
+        await self.runner.run("reload", self._announce_faults)
+        await self.runner.run("reload", self._announce_damage)
         self._schedule()
         self._timetable.start()
         delivering = asyncio.create_task(self.deliver.run(self._stop), name="deliver")
-        hearing = asyncio.create_task(self.interactions.run(self._stop), name="presses")
+        interacting = asyncio.create_task(self.interactions.run(self._stop), name="interactions")
         minding = asyncio.create_task(self._mind_the_clock(), name="clock")
         try:
             await self._stop.wait()
@@ -141,9 +143,9 @@ class App:
             sending = asyncio.wait([delivering], timeout=_DRAIN_SECONDS)
             await asyncio.gather(self.runner.drain(_DRAIN_SECONDS), sending)
             delivering.cancel()
-            hearing.cancel()
+            interacting.cancel()
             minding.cancel()
-            await asyncio.wait([delivering, hearing], timeout=1)
+            await asyncio.wait([delivering, interacting], timeout=1)
             self._timetable.end()
             if server is not None:
                 await server.stop()
@@ -170,7 +172,7 @@ class App:
             self._faults = tuple(str(error).splitlines())
             log.warning("the new configuration is refused, the old one stays in force:\n%s", error)
             self._files.renew()
-            await self._tell_faults()
+            await self._announce_faults()
             return
         self._faults = ()
         old, self.parts = self.parts, parts
@@ -184,7 +186,7 @@ class App:
         self._reschedule()
         self._files.renew(parts.settings.watched)
         self._close_later(old)
-        await self._tell_faults()
+        await self._announce_faults()
         if parts.settings.database != old.settings.database:
             log.warning("ALERTD_DATABASE has changed: that takes a restart")
         budgets, sources = plural(len(parts.settings.budgets), "budget"), plural(len(parts.sources), "source")
@@ -201,11 +203,11 @@ class App:
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
-    async def _tell_faults(self) -> None:
+    async def _announce_faults(self) -> None:
         """Announce that the configuration was refused, or is sound again: once each."""
         await self.evaluation.announce(lambda state: announce_configuration(self._faults, state, self.clock.now()))
 
-    async def _tell_damage(self) -> None:
+    async def _announce_damage(self) -> None:
         """Announce that the database was damaged and made anew."""
         await self.evaluation.announce(lambda state: announce_damage(state, self.clock.now()))
 
@@ -269,14 +271,14 @@ class App:
             dry_run=self.parts.settings.dry_run,
         )
 
-    def _scene(self) -> LiveMessageInputs:
+    def _live_message_inputs(self) -> LiveMessageInputs:
         """What live messages show; nothing in dry run."""
         latest, settings = self.evaluation.latest, self.parts.settings
         if latest is None or settings.dry_run:
             return LiveMessageInputs((), {})
         return LiveMessageInputs(latest.positions, self.parts.notifiers, settings.public_url, settings.command_options)
 
-    def _switchboard(self) -> InteractionDeps:
+    def _interaction_deps(self) -> InteractionDeps:
         return InteractionDeps(
             notifiers=lambda: self.parts.notifiers,
             terms=lambda: {name: action.terms for name, action in self.actor.orders.actions.items()},
@@ -295,15 +297,15 @@ class App:
         self.deliver.wake()
 
     def _schedule(self) -> None:
-        """One job a source, then upkeep; the evaluation follows every reading and runs at least every poll interval."""
+        """One job a source, then maintenance; an evaluation follows each reading and runs every poll interval."""
         every = self._timetable.every
         for name, collect in self.parts.collects.items():
-            every(collect.source.interval, f"{COLLECT}{name}", self._collect_and_judge(name, collect))
-        every(self.parts.settings.poll_interval, "evaluate", self._judge)
+            every(collect.source.interval, f"{COLLECT}{name}", self._collect_and_evaluate(name, collect))
+        every(self.parts.settings.poll_interval, "evaluate", self._evaluate)
         if self.parts.settings.actions:
             every(_ACT_EVERY, "act", self._act)
         every(_FOLLOW_EVERY, _FOLLOW, self._follow)
-        every(_PRUNE_EVERY, "upkeep", self._keep_up)
+        every(_PRUNE_EVERY, "upkeep", self._maintain)
         every(_WATCH_EVERY, "watch", self._watch)
         if self.parts.price_list is not None:
             every(_PRICES_EVERY, "prices", self._refresh_prices)
@@ -315,10 +317,10 @@ class App:
         self._schedule()
         self.runner.forget(before - self._timetable.names)
 
-    def _collect_and_judge(self, name: str, collect: Collect) -> Callable[[], Awaitable[object]]:
+    def _collect_and_evaluate(self, name: str, collect: Collect) -> Callable[[], Awaitable[object]]:
         async def round_() -> None:
             await self.runner.run(f"{COLLECT}{name}", collect.tick)
-            await self._judge()
+            await self._evaluate()
 
         return round_
 
@@ -326,7 +328,7 @@ class App:
         """A round took longer than its interval: the next one was left out."""
         self.runner.rounds.setdefault(name, Rounds()).skipped += 1
 
-    async def _judge(self) -> None:
+    async def _evaluate(self) -> None:
         if not await self.runner.run("evaluate", self.evaluation.tick):
             if error := self.runner.rounds["evaluate"].last_error:
                 await self.runner.run("announce", lambda: self.evaluation.failed(error))
@@ -346,7 +348,7 @@ class App:
     async def _act(self) -> None:
         await self.runner.run("act", self.actor.tick)
 
-    async def _keep_up(self) -> None:
+    async def _maintain(self) -> None:
         await self.runner.run("upkeep", self.maintenance.tick)
 
     async def _refresh_prices(self) -> None:

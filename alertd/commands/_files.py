@@ -22,9 +22,9 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
         "--cached",
         choices=("auto", "included", "disjoint"),
         default="auto",
-        help="whether a file's input tokens include its cached tokens (auto: its layout, its rows, its provider tell)",
+        help="whether a file's input tokens include its cached tokens (auto: by its layout, its rows, its provider)",
     )
-    add("--decimals", choices=("point", "comma"), help="the decimal sign, where the file does not tell")
+    add("--decimals", choices=("point", "comma"), help="the decimal sign, where the file does not show it")
     add("--dates", choices=("dmy", "mdy"), help="whether 03/04/2026 begins with the day or the month")
     add(
         "--columns",

@@ -16,7 +16,7 @@ from alertd.registry import load
 from alertd.wire.answers import HttpProblem
 
 SOURCE: Final = "ALERTD_SOURCES__GATEWAY__"
-#: Labels that tell who spends, the best first.
+#: Labels that name who spends, the best first.
 WHO: Final = ("team", "key", "user", "project", "application", "service")
 USUAL: Final = "litellm"
 _UNAUTHORIZED: Final = 401
@@ -36,13 +36,13 @@ class Found:
     wants_token: bool = False
 
     def labels(self) -> list[str]:
-        """The labels there that tell who spends, the best first."""
+        """The labels there that name who spends, the best first."""
         return [label for label in WHO if self.look is not None and self.look.labels.get(label)]
 
 
 @dataclass(slots=True)
 class _Place:
-    """One kind of source at one address, and what was learnt there."""
+    """One kind of source at one address, and what was found there."""
 
     kind: str
     url: str
@@ -102,7 +102,7 @@ class _Place:
         return look
 
     async def _others(self, found: str, rest: Sequence[str]) -> tuple[str, ...]:
-        """What is said of further gateways there, whose counters the one that was found does not read."""
+        """One sentence for each further gateway there whose counters the preset that was found does not read."""
         read, others = set(PRESETS[found].metrics()), []
         for name in rest:
             if read.isdisjoint(PRESETS[name].metrics()) and (await self._look(name)).labels:
@@ -170,7 +170,7 @@ def _candidates(url: str) -> Iterator[tuple[str, str]]:
 
 
 def _worth_saying(problem: str, preset: str | None) -> str:
-    """That most presets are absent is not; what looks like a token counter is."""
+    """The problem, or what in it looks like a token counter; "" where it only says that a preset is absent."""
     if preset or problem.startswith(("http", "Prometheus cannot scrape")):
         return problem
     _, found, names = problem.partition("these look like")

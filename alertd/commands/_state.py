@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from alertd.settings import Settings
 
 Answer = TypeVar("Answer")
-#: So many scopes are named where a command asks which one is meant.
+#: How many scopes are named where a command asks which one is meant.
 _NAMED = 6
 
 
 def with_store(settings: Settings, work: Callable[[Store], Awaitable[Answer]]) -> Answer:
     """What `work` answers, with the store open and nothing else: no source, no notifier.
 
-    Raises SettingsError where the database does not answer: its place is told like that of any other fault.
+    Raises SettingsError where the database does not answer: with its place, as for any other fault.
     """
 
     async def opened() -> Answer:
@@ -103,7 +103,7 @@ async def change_note(app: App, name: str, change: Callable[[Any], Any]) -> Any:
 
 
 def refusal(place: str, problem: str, remedy: str) -> SettingsError:
-    """A wrong word on the command line, told like a fault of the configuration."""
+    """A wrong word on the command line, shown like a fault of the configuration."""
     return SettingsError([Fault(place, problem, remedy)])
 
 
@@ -163,10 +163,10 @@ def _given(budget: Budget, words: Sequence[str]) -> dict[str, str]:
         label, equals, value = pair.partition("=")
         if not equals or label.strip() not in budget.per:
             wanted = " ".join(f"--scope {name}=..." for name in budget.per) or "no --scope"
-            told = f"{budget.name} has one budget per {' and '.join(budget.per)}" if budget.per else (
+            problem = f"{budget.name} has one budget per {' and '.join(budget.per)}" if budget.per else (
                 f"{budget.name} is one budget, without scopes"
             )  # fmt: skip
-            raise refusal("--scope", told, f"give {wanted}")
+            raise refusal("--scope", problem, f"give {wanted}")
         given[label.strip()] = value
     return given
 

@@ -50,7 +50,7 @@ ENDS: Final = "0 where all is well; 1 on any fault; 2 for a wrong use"
 
 #: What a row's text begins with that is no fault, and yet to be looked at.
 _WARNING: Final = "warning: "
-#: A row of text is cut after so many characters.
+#: A row of text is cut after this many characters.
 _LONGEST: Final = 4000
 #: `--now` reads sources so long at the most.
 _READ_FOR: Final = timedelta(seconds=60)

@@ -36,7 +36,9 @@ _SCALES: Final = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The job; whose estimate; own prices."""
     add_settings_arguments(parser)
-    parser.add_argument("--model", required=True, help="the base model; its name tells its size, else --parameters")
+    parser.add_argument(
+        "--model", required=True, help="the base model; its size is read from its name, else give --parameters"
+    )
     parser.add_argument("--parameters", type=_count, default=0, metavar="8B", help="how large the model is")
     parser.add_argument("--method", choices=("sft", "dpo"), default="sft", help="supervised (sft) or preferences (dpo)")
     parser.add_argument("--type", choices=("lora", "full"), default="lora", help="LoRA or all weights")
@@ -64,7 +66,7 @@ def _count(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """The estimate; 0, or 1 where there is none."""
+    """Print the estimate; 0, or 1 where it is missing."""
     return _asked(args) if args.source else _computed(args)
 
 

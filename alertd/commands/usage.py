@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--from", dest="since", type=_day, metavar="DATE", help="the first day (default: of this month)")
     add("--to", dest="until", type=_day, metavar="DATE", help="the last day (default: today)")
     add("--timezone", default="UTC", metavar="ZONE", help="whose days (UTC)")
-    add("--by", default="", metavar="LABELS", help="labels to tell apart, such as team,model (default: all there are)")
+    add("--by", default="", metavar="LABELS", help="labels to group by, such as team,model (default: all there are)")
     add("--where", default="", metavar="LABELS", help="only these, as for a budget: team=search,model=gpt-*")
     add("--format", choices=("csv", "jsonl", "parquet", "focus"), default="csv", help="the form (csv)")
     add("--output", type=Path, metavar="FILE", help="where to (default: standard output)")
@@ -97,9 +97,9 @@ def run(args: argparse.Namespace) -> int:
         month = datetime(days[0].year, days[0].month, 1, tzinfo=UTC) - _DAY
         ledger.apply((await app.store.usage(month))[0])
         assert facts.book is not None  # noqa: S101 - a daemon's facts have one
-        standings = facts.context.standings
-        tariff = LedgerTariff(facts.book, ledger, standings)
-        rows = shares(ledger, tariff, days, zone, by=by, counted=counting(ledger.kinds, standings), where=where.matches)
+        roles = facts.context.standings
+        tariff = LedgerTariff(facts.book, ledger, roles)
+        rows = shares(ledger, tariff, days, zone, by=by, counted=counting(ledger.kinds, roles), where=where.matches)
         return _Found(columns_of(ledger.series, by), list(rows))
 
     found = with_app(settings, work)
@@ -167,7 +167,7 @@ def _opened(path: Path | None) -> Iterator[IO[str]]:
 
 def _plain(row: Share) -> dict[str, str]:
     """A row as text: money with every digit, empty where it is not known."""
-    told = {
+    fields = {
         "date": row.day.isoformat(),
         "basis": row.basis,
         "quantity": "" if row.quantity is None else str(row.quantity),
@@ -175,7 +175,7 @@ def _plain(row: Share) -> dict[str, str]:
         "currency": row.currency,
         "unpriced": row.reason,
     }
-    return {**{name: value for name, value in row.labels.items() if name not in told}, **told}
+    return {**{name: value for name, value in row.labels.items() if name not in fields}, **fields}
 
 
 def _digits(amount: Decimal) -> str:
@@ -195,7 +195,7 @@ def _parquet(path: Path | None, found: _Found) -> None:
 
 
 def _focus(found: _Found, zone: ZoneInfo) -> Iterable[Mapping[str, str]]:
-    """FOCUS 1.2 rows; what has no price is none, because a FOCUS row has a cost."""
+    """FOCUS 1.2 rows, without the unpriced ones: a FOCUS row has a cost."""
     for row in found.rows:
         if row.cost is None:
             continue

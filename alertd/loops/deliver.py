@@ -3,8 +3,8 @@
 store.claim(lease) -> notifier.send -> store.delivered | retry_later(at) | give_up(said by the fallback)
 
 A notifier has a lane of its own, so a dead receiver keeps nobody else waiting; what is critical has places of its own
-in it. A lease is renewed while its send is under way; whoever dies or is paused in between leaves a row that comes back
-`uncertain`, under the same key, and posts nothing after it woke up.
+in it. A lease is renewed while its send is under way; a process that dies or is paused in between leaves a row that
+comes back `uncertain`, under the same key, and posts nothing after it woke up.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 #: A send is cut after this; it may have arrived then.
 SEND: Final = timedelta(seconds=60)
-#: So long after the death of its process is a message taken over; a critical one after half of it.
+#: A message is taken over this long after the death of its process; a critical one after half of it.
 LEASE: Final = timedelta(seconds=30)
 #: How often a lane looks for what fell due, or was written by another replica. A message of one's own wakes it at once.
 LOOK: Final = timedelta(seconds=2)

@@ -1,6 +1,6 @@
 """Evaluate: the ledger's changes in, the whole evaluation, alerts and their messages out in one transaction.
 
-store -> ledger (only what changed) -> assess -> route -> store.commit_decisions  (compare-and-set; a loser re-reads)
+store -> ledger (only what changed) -> evaluate -> route -> store.commit_decisions  (compare-and-set; a loser re-reads)
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from alertd.ports import IMPORTED, AlertRow, Clock, NewMessage, Source, SourceRo
 
 log = logging.getLogger(__name__)
 
-#: An evaluation that another replica was quicker with is made again so often within one round.
+#: How many times one round evaluates where another replica was quicker.
 _TRIES: Final = 3
-#: After so many failed evaluations, and at least so long, it is announced that there is none any more.
+#: That the evaluation has stopped is announced after this many failures in a row, over at least this time.
 _FAILURES: Final = 3
 _FAILED_FOR: Final = timedelta(minutes=5)
-#: Notes of episodes are forgotten so long after their period began.
+#: Notes of episodes are forgotten this long after their period began.
 _FORGET: Final = timedelta(days=400)
-#: So long a status has to itself before all are recorded again: 100,000 of them cost no more than 100.
+#: All statuses are recorded again after this time per status: 100,000 of them cost no more than 100.
 _RECORD_PACE: Final = timedelta(milliseconds=10)
-#: So much before what is read is spared: the midnights of some zone, of a bill's month.
+#: Usage is kept this long before what is read: the midnights of some zone, of a bill's month.
 _SPARED: Final = timedelta(days=2)
 #: An imported file is never too old: nothing more comes from it.
 _NEVER: Final = timedelta(days=36_500)
@@ -110,7 +110,7 @@ class Evaluate:
         self._last_series = 0
         self._loaded: date | None = None
         self._folded: Sequence[int] = ()
-        #: What folding depends on, as of some terms and so many kinds of series.
+        #: What folding depends on, as of some terms and a number of kinds of series.
         self._folding: tuple[Terms, int, Sequence[tzinfo], timedelta] | None = None
         self._announced: dict[str, datetime] | None = None
         #: Since when every evaluation failed, and how many did.
@@ -230,7 +230,7 @@ class Evaluate:
             self._last_series = max(row.id for row in series)
 
     async def _read_anew(self, now: datetime) -> None:
-        """The whole ledger, a stretch at a time, so that little is held at once; what is old is folded by the store."""
+        """The whole ledger, read by intervals so that little is held at once; what is old is folded by the store."""
         self.ledger, self._last_series, self._revision = Ledger(), 0, 0
         await self._learn()
         edges = self._folded = self._edges(now)
@@ -277,14 +277,14 @@ class Evaluate:
             self._announced = await self._store.announced_keys()
         stored = {row.name: row for row in await self._store.sources()}
         self.views = {name: view_of(source, stored.get(name)) for name, source in terms.sources.items()}
-        standings = {name: role_of(source) for name, source in terms.sources.items()}
-        tariff: Tariff = LedgerTariff(terms.book, self.ledger, standings)
+        roles = {name: role_of(source) for name, source in terms.sources.items()}
+        tariff: Tariff = LedgerTariff(terms.book, self.ledger, roles)
         if terms.correct and (known := corrections(CORRECTION.get(state))):
             tariff = CorrectedTariff(tariff, known)
         context = EvaluationContext(
             now=now,
             tariff=tariff,
-            standings=standings,
+            standings=roles,
             exchange=terms.exchange,
             sources={**imported_views(stored, self.views, now), **self.views},
             raised=raised_amounts(state),

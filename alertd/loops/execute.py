@@ -41,7 +41,7 @@ _TRIES: Final = 6
 _AT_ONCE: Final = 4
 _FIRST_WAIT: Final = timedelta(seconds=10)
 _LOOK_EVERY: Final = timedelta(minutes=15)
-#: A provider is asked so long about a key before a proposal says that it did not answer.
+#: How long a provider is asked about a key before a proposal says that it did not answer.
 _ASKED: Final = timedelta(seconds=10)
 _HOUR: Final = timedelta(hours=1)
 

@@ -24,7 +24,7 @@ from alertd.ports import Done, Observed, Revoker, RevokerError, SourceError, Tar
 #: Writes events, steps and notes in one transaction; False where a revision was another's.
 Write = Callable[[Sequence[Event], Sequence[Step], Mapping[str, tuple[Any, int]]], Awaitable[bool]]
 
-#: So many characters of what a provider tells of a key are shown.
+#: How many characters of a provider's answer about a key are shown.
 _SHOWN: Final = 200
 
 
@@ -163,7 +163,7 @@ def _as_before(revoker: Revoker, act: Act, after: Observed) -> bool:
 
 
 def changed_since(act: Act, observed: Observed, own: Collection[str]) -> str:
-    """Who changed the key at its provider after alertd did, in words; "" where nobody did, or it does not tell."""
+    """Who changed the key at its provider after alertd did, in words; "" where nobody did or it is not shown."""
     if not (act.changed_at and observed.changed_at) or observed.changed_at in {act.changed_at, *own}:
         return ""
     by = f" by {clean(observed.changed_by, 60)}" if observed.changed_by not in {"", act.changed_by} else ""

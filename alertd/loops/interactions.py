@@ -38,12 +38,12 @@ class InteractionDeps:
 
 
 class InteractionLoop:
-    """Answers presses. `run` listens to every notifier that hears, also those that a reload adds."""
+    """Answers interactions. `run` listens to every notifier that receives them, also those that a reload adds."""
 
     def __init__(
-        self, store: Store, clock: Clock, switchboard: InteractionDeps, wake: Callable[[], None] = lambda: None
+        self, store: Store, clock: Clock, deps: InteractionDeps, wake: Callable[[], None] = lambda: None
     ) -> None:
-        self._store, self._clock, self._to, self._wake = store, clock, switchboard, wake
+        self._store, self._clock, self._to, self._wake = store, clock, deps, wake
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; a notifier that a reload replaced is not listened to any more."""
@@ -65,7 +65,7 @@ class InteractionLoop:
             await asyncio.gather(*listening.values(), return_exceptions=True)
 
     async def take(self, press: Press) -> str:
-        """What to tell whoever pressed; "" where that was told before."""
+        """What to show the person who pressed; "" where that was shown before."""
         try:
             return await self._answered(press)
         except StoreError as error:

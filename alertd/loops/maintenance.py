@@ -1,4 +1,4 @@
-"""Upkeep: what is old is rolled up, forgotten or deleted, in steps short enough that nobody waits for them."""
+"""Maintenance: what is old is rolled up, forgotten or deleted, in steps short enough that nobody waits for them."""
 
 from __future__ import annotations
 

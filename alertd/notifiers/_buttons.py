@@ -119,8 +119,8 @@ def _open(events: Sequence[Event]) -> tuple[list[str], list[str]]:
     lives = details.rows(events[0], "open_alerts")
     if lives:
         return _ids(lives, _TO_ACKNOWLEDGE), _ids(lives, _TO_SNOOZE)
-    told = [event for event in events if event.kind in {"threshold", "source_stale"} and event.severity != "info"]
-    handles = [details.words(event, "handle") for event in told]
+    alerts = [event for event in events if event.kind in {"threshold", "source_stale"} and event.severity != "info"]
+    handles = [details.words(event, "handle") for event in alerts]
     found = [handle for handle in handles if _is_handle(handle)][:_MOST]
     return found, found
 

@@ -29,7 +29,7 @@ class Target:
     """A key (project, endpoint, ...) as its provider knows it: its id, its name, and what it shows of its secret.
 
     `groups` are the ids and names of what it belongs to, by kind (`team`, `project`, `workspace`); `owner` is its user.
-    Empty, or None for `last_used`, where its provider does not tell.
+    Empty, or None for `last_used`, where its provider does not show it.
     """
 
     id: str
@@ -42,11 +42,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What was read of a target: whether it is as the lever would leave it (None: cannot be read), and how to undo it.
+    """What was read of a target: whether it is as the action would leave it (None: cannot be read), and how to undo it.
 
     `values` are plain JSON values: what a restore writes back. `impact` is for the person who approves. `changed_at`
     and `changed_by` are when its settings were changed last, and by whom, as the provider writes it; "" where it does
-    not tell.
+    not show it.
     """
 
     acted: bool | None

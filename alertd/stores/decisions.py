@@ -1,4 +1,4 @@
-"""What was judged, in SQL: alerts, their messages and the evaluation's notes are written together or not at all."""
+"""What was evaluated, in SQL: alerts, their messages and the evaluation's notes are written together or not at all."""
 
 from __future__ import annotations
 

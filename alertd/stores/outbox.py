@@ -1,6 +1,6 @@
 """The outbox in SQL: messages leave under a lease, in the order of their conversation, what is critical first.
 
-A fence refuses whoever records too late.
+A fence refuses a process that records too late.
 """
 
 from __future__ import annotations

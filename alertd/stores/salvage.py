@@ -3,7 +3,7 @@
     sound? -> each table, from both its ends up to the damage -> new file -> old one renamed -> new one in its place
 
 The ledger is taken over whole or not at all: one with a hole would be a smaller figure. What was told and done is taken
-over row by row; where a row of it is lost, the evaluation is told that it cannot know what it announced.
+over row by row; where a row of it is lost, a note for the evaluation says that it cannot know what it announced.
 """
 
 from __future__ import annotations

@@ -189,8 +189,8 @@ def _unpriced(line: Line, why: Unpriced, book: PriceBook) -> Markup:
 def _blocks(book: PriceBook, lines: Sequence[Line], today: date) -> Markup:
     """The lines to paste into a price file for what has no price."""
     text = "\n\n".join(islice(price_blocks(book, lines, today), _MOST_BLOCKS))
-    told = "To paste into a file of ALERTD_PRICES__FILES, with the provider's figures:"
-    return element("details", element("summary", told), element("pre", text))
+    summary = "To paste into a file of ALERTD_PRICES__FILES, with the provider's figures:"
+    return element("details", element("summary", summary), element("pre", text))
 
 
 def _price(line: Line, price: Price, today: date, book: PriceBook) -> Markup:

@@ -21,7 +21,7 @@ from alertd.ports import SourceError
 from alertd.wire.answers import Answer
 from alertd.wire.http import MEGABYTE, Access, Http
 
-#: A question takes so long at most, from the first byte sent to the last one received.
+#: How long a question takes at most, from the first byte sent to the last one received.
 _TIMEOUT: Final = timedelta(seconds=10)
 #: 100,000 names of metrics are 3 MB.
 _LIMIT: Final = 16 * MEGABYTE

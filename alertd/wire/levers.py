@@ -30,11 +30,11 @@ _REQUEST_IDS: Final = ("request-id", "x-request-id", "x-litellm-call-id", "x-acs
 _MEGABYTE: Final = 1 << 20
 _SAID: Final = 300
 _SHOWN: Final = 80
-#: What is kept of a state to write it back: so many bytes as JSON, so many objects inside one another.
+#: What is kept of a state to write it back: its bytes as JSON, its objects inside one another.
 _STATE_BYTES: Final = 1 << 14
 _STATE_DEPTH: Final = 8
 _STATE_DIGITS: Final = 300
-#: So many pages of a list, at most, and no page twice.
+#: The most pages of a list, and no page twice.
 MOST_PAGES: Final = 1_000
 
 
@@ -154,8 +154,8 @@ def _one_of(levers: Levers, options: RevokerOptions, value: str, wanted: str, kn
     if value in options.targets and len(by_id) == 1:
         return by_id[0]
     by_name = [one for one in known if one.name == wanted]
-    alike = [one for one in known if _folded(one.name) == _folded(wanted)]
-    others = [one for one in alike if one not in by_id]
+    folded = [one for one in known if _folded(one.name) == _folded(wanted)]
+    others = [one for one in folded if one not in by_id]
     if by_id and others:
         raise levers.refused(
             f"{wanted!r} is the id of one key ({by_id[0].name or 'without a name'}) and the name of another "
@@ -173,8 +173,8 @@ def _one_of(levers: Levers, options: RevokerOptions, value: str, wanted: str, kn
         )
     if not same:
         raise levers.refused(f"there is no key {wanted!r}; name its id in `targets`")
-    if len(same) > 1 or (same == by_name and len(alike) > 1):
-        several = same if len(same) > 1 else alike
+    if len(same) > 1 or (same == by_name and len(folded) > 1):
+        several = same if len(same) > 1 else folded
         ids = ", ".join(one.id for one in several[:4])
         raise levers.refused(f"{len(several)} keys are called {wanted!r} ({ids}); say which in `targets`")
     return same[0]
@@ -187,14 +187,14 @@ def _folded(text: str) -> str:
 
 
 def observed_of(fields: Fields, place: str, *, present: bool = True) -> Observed:
-    """The state as a hook or a command tells it, with what it tells the person who approves."""
-    told = {name: clean(fields.text(name), _SHOWN) for name in ("owner", "team", "last_used")}
+    """The state as a hook or a command answers it, with what it shows the person who approves."""
+    impact = {name: clean(fields.text(name), _SHOWN) for name in ("owner", "team", "last_used")}
     return Observed(
         fields.flag("acted"),
         plain_state(fields.value("state"), f"{place}.state"),
         clean(fields.text("said"), _SAID),
         present=present,
-        impact={name: value for name, value in told.items() if value},
+        impact={name: value for name, value in impact.items() if value},
         changed_at=fields.text("changed_at"),
         changed_by=fields.text("changed_by"),
     )

@@ -45,7 +45,7 @@ def parquet_table(path: Path) -> Table:
             nonlocal line
             for batch in parquet.ParquetFile(path).iter_batches(batch_size=4096):
                 columns = [_texts(column, lib) for column in batch.columns]
-                for line, row in enumerate(zip(*columns, strict=True), start=line + 1):  # noqa: B007,B020 - told by the other function
+                for line, row in enumerate(zip(*columns, strict=True), start=line + 1):  # noqa: B007,B020 - the lambda below reads it
                     yield row
 
         return read(), lambda: line

@@ -50,7 +50,7 @@ class Lists:
 
 
 def genai_prices_of(file: Path) -> GenaiPrices:
-    """The price list in a file. ValueError with the remedy where it is none; OSError where there is no file."""
+    """The price list in a file. ValueError with the remedy where it is not one; OSError where there is no file."""
     if "\0" in str(file):
         raise ValueError("no path; write the path of a file")
     changed = datetime.fromtimestamp(file.stat().st_mtime, UTC)
@@ -58,7 +58,7 @@ def genai_prices_of(file: Path) -> GenaiPrices:
 
 
 def snapshot_of(text: str, name: str) -> DataSnapshot:
-    """genai-prices' data out of its JSON. ValueError with the remedy where it is none."""
+    """genai-prices' data out of its JSON. ValueError with the remedy where it is not that."""
     try:
         providers = _providers_from_raw(json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError) as error:

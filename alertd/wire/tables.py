@@ -40,7 +40,7 @@ _DELIMITERS: Final = ",;\t|"
 
 
 def open_table(path: Path) -> Table:
-    """A file as a table. FormatError where it is none, OSError where it cannot be opened."""
+    """A file as a table. FormatError where it is not one, OSError where it cannot be opened."""
     with path.open("rb") as raw:
         if raw.read(4) == _PARQUET:
             return parquet_table(path)
