@@ -98,7 +98,8 @@ def _certain(event: Event, now: datetime) -> Said:
     lines = (
         evidence.committed(event, now),
         (plain("This is a contract, not a forecast: it is charged whether used or not. Stop it, or raise the budget"),),
-        joined([evidence.used(event), evidence.contributors(event)], "; "),
+        evidence.used(event),
+        evidence.contributors(event),
         evidence.to_do(event),
     )
     return headline, lines, ()

@@ -98,6 +98,10 @@ def certain(now: datetime) -> Event:
         level=Decimal(100),
         threshold="forecast 100%",
         spent=spent,
+        contributors=(
+            part("key", "rag-indexer", "61.20", "2.90 3.10", 1.1),
+            part("key", "notebooks", "28.10", "1.30 1.20", 0.9),
+        ),
         probability_over=1.0,
         projected={"0.1": total, "0.5": total + 90, "0.9": total + 210},
         exhausted_low=None,
