@@ -62,7 +62,10 @@ def _count(text: str) -> int:
     digits = text[:-1] if scale > 1 else text
     if not (digits.isascii() and digits.replace(".", "", 1).isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is no count; write 20000000 or 20M")
-    return int(Decimal(digits) * scale)
+    count = Decimal(digits) * scale
+    if count != int(count):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number; write 20000000 or 20M")
+    return int(count)
 
 
 def run(args: argparse.Namespace) -> int:

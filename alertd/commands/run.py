@@ -25,7 +25,7 @@ from alertd.stores.urls import read_url
 
 log = logging.getLogger(__name__)
 
-HELP: Final = "run the daemon: poll, judge, alert, until it is stopped"
+HELP: Final = "run the daemon: poll, evaluate, alert, until it is stopped"
 EXAMPLES: Final = (
     "alertd run --env-file my.env",
     "alertd run --config alertd.toml --verbose",

@@ -209,7 +209,7 @@ class Document(BaseSettings):
         examples=["sqlite:///alertd.db"],
     )
     poll_interval: Pace = Field(
-        timedelta(seconds=60), description="How often sources are read and budgets judged", examples=["60s"]
+        timedelta(seconds=60), description="How often sources are read and budgets evaluated", examples=["60s"]
     )
     timezone: Zone = Field(
         ZoneInfo("UTC"), description="The zone of days, periods and quiet hours", examples=["Europe/Berlin"]

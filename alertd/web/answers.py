@@ -106,7 +106,7 @@ def _commitments(position: BudgetStatus) -> list[dict[str, Any]]:
 
 
 def standing(position: BudgetStatus, threshold: Threshold, notes: State, now: datetime) -> bool | None:
-    """Whether a threshold stands; None where that is unknown or not judged yet.
+    """Whether a threshold stands; None where that is unknown or not evaluated yet.
 
     An episode stands until it was clearly over for a while: what evaluation remembers knows. Where it never began, the
     figures of the moment tell.

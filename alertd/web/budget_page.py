@@ -130,7 +130,7 @@ def _since(threshold: Threshold, position: BudgetStatus) -> str:
             ", ".join(f"{burn.factor:.1f}x over {duration_text(burn.window)}" for burn in burns)
             or "no data in its windows"
         )
-    return "not judged yet"
+    return "not evaluated yet"
 
 
 def _commitments(position: BudgetStatus, now: datetime) -> Markup | None:

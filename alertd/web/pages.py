@@ -175,7 +175,7 @@ def notices(view: View, now: datetime) -> Markup:
         words = "Some usage has no price and counts in no figure: "
         said.append(element("p", words, element("a", "see Prices", href="/prices"), class_="notice risk"))
     if view.dry_run:
-        said.append(element("p", "Dry run: everything is judged, nothing is sent or done.", class_="notice"))
+        said.append(element("p", "Dry run: everything is evaluated, nothing is sent or done.", class_="notice"))
     return fragment(said)
 
 
@@ -183,7 +183,7 @@ def _nothing(view: View, positions: Sequence[BudgetStatus]) -> Markup:
     if positions:
         return element("p", "No budget fits. ", element("a", "Show all", href="/"), class_="quiet")
     if view.standings().evaluated_at is None:
-        return element("p", "Nothing was judged yet: alertd is reading its sources for the first time. ",
+        return element("p", "Nothing was evaluated yet: alertd is reading its sources for the first time. ",
                        element("a", "How far they are", href="/sources"))  # fmt: skip
     return element(
         "p", "No budget is configured (ALERTD_BUDGETS__NAME__AMOUNT), or no usage was seen yet by what PER names."
@@ -212,9 +212,10 @@ def undelivered(
 
 
 def _foot(standings: BudgetStatuses, version: str, now: datetime) -> Markup:
-    judged = "not judged yet" if standings.evaluated_at is None else f"judged {age(now - standings.evaluated_at)} ago"
+    at = standings.evaluated_at
+    evaluated = "not evaluated yet" if at is None else f"evaluated {age(now - at)} ago"
     stamp = element("time", f"{now:%d %b %Y %H:%M} UTC", datetime=now.isoformat(timespec="seconds"))
-    return element("footer", "As of ", stamp, f", {judged} · alertd {version}",
+    return element("footer", "As of ", stamp, f", {evaluated} · alertd {version}",
                    element("span", id="live", role="status"))  # fmt: skip
 
 

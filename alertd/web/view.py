@@ -68,7 +68,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class BudgetStatuses:
-    """Where everything stood at the last evaluation; `judged` is None, and all else empty, before the first."""
+    """Where everything stood at the last evaluation; `evaluated_at` is None, and all else empty, before the first."""
 
     evaluated_at: datetime | None = None
     positions: Sequence[BudgetStatus] = ()

@@ -107,6 +107,13 @@ def test_a_job_that_says_too_little_is_refused_with_what_to_give(here: Path, cap
     assert said in capsys.readouterr().err
 
 
+def test_a_part_of_an_epoch_is_refused_and_not_cut_off(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["estimate", "--model", LLAMA, "--tokens", "20M", "--epochs", "1.5"])
+    assert ended.value.code == 2
+    assert "'1.5' is no whole number" in capsys.readouterr().err
+
+
 def test_an_answer_that_is_no_estimate_is_a_fault_at_the_source(here: Path, capsys) -> None:
     with serving(lambda _: Reply({"error": {"message": "no such file"}}, 404)) as server:
         env(here, server.url)

@@ -136,7 +136,7 @@ def test_a_message_is_single_lines_with_no_empty_runs(kind: str) -> None:
 def test_a_message_delivered_late_says_so_and_counts_the_age_of_its_data() -> None:
     found = said(sample(), now=NOW + timedelta(hours=3))
     assert "Data to 08:03 (3 h old)" in found
-    assert "judged 08:05, delivered late" in found
+    assert "evaluated 08:05, delivered late" in found
 
 
 def test_days_are_those_of_the_budgets_own_zone() -> None:

@@ -266,7 +266,7 @@ def test_what_is_on_track_is_not_said_to_run_out(open_house: Browser):
 
 
 def test_before_the_first_evaluation_the_page_says_what_it_waits_for(view: View):
-    assert "Nothing was judged yet" in read(browser(replace(view, standings=BudgetStatuses)), "/").words
+    assert "Nothing was evaluated yet" in read(browser(replace(view, standings=BudgetStatuses)), "/").words
 
 
 # --- accessibility that needs no browser ---

@@ -26,7 +26,7 @@ def footer(event: Event, now: datetime, *extra: str) -> Line:
         verb = "ends" if event.period_end > now else "ended"
         parts.append(f"{verb} {day(last, zone, weekday=False)}, {place(event.zone)}")
     if now - event.at > _LATE:
-        parts.append(f"judged {clock_time(event.at, zone, now)}, delivered late")
+        parts.append(f"evaluated {clock_time(event.at, zone, now)}, delivered late")
     return (Span(" · ".join(part for part in (*parts, *extra) if part), "italic"),)
 
 
