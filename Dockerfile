@@ -1,6 +1,6 @@
 # Everything is put together in the first stage; the second holds only what runs: Debian's Python, a small shell, alertd.
 # The base gives apt and Python, and stays behind: any Debian from 12 or Ubuntu from 24.04, by --build-arg BASE=...
-# A build to be repeated names it by digest: BASE=docker.io/library/debian:trixie-slim@sha256:...
+# A build to be repeated names it by digest: BASE=docker.io/library/debian:trixie-slim@sha256:... (the release does).
 ARG BASE=docker.io/library/debian:trixie-slim
 
 # hadolint ignore=DL3006
@@ -36,16 +36,19 @@ RUN printf '%s\n' 'root:x:0:0:root:/:/usr/sbin/nologin' 'alertd:x:10001:10001:al
  && chmod 1777 tmp \
  && install -d -o 10001 -g 10001 -m 0750 var/lib/alertd
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY requirements ./requirements
 COPY alertd ./alertd
 # Every library is one of the files whose hashes are in requirements/*.lock, or the build ends.
+# EXTRAS names the set: `slim` has PostgreSQL and pictures, `full` also Parquet files, Apprise's 180 services, clouds and
+# databases as sources.
+ARG EXTRAS=slim
 ARG SOURCE_DATE_EPOCH=1767225600
 RUN python3 -m venv /opt/tools \
  && /opt/tools/bin/pip install --require-hashes --no-deps -r requirements/build.lock \
  && PATH=/opt/tools/bin:$PATH hatchling build -t wheel \
  && python3 -m venv --without-pip /opt/alertd \
- && /opt/tools/bin/pip --python /opt/alertd/bin/python install --no-compile --require-hashes --no-deps -r requirements/image.lock \
+ && /opt/tools/bin/pip --python /opt/alertd/bin/python install --no-compile --require-hashes --no-deps -r requirements/$EXTRAS.lock \
  && /opt/tools/bin/pip --python /opt/alertd/bin/python install --no-compile --no-deps --no-index dist/*.whl \
  && /opt/tools/bin/cyclonedx-py environment --output-reproducible --of JSON --pyproject pyproject.toml \
       -o /src/python.json /opt/alertd/bin/python

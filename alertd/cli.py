@@ -1,4 +1,4 @@
-"""The command line: finds the command's file and runs it. Imports nothing else, so that a small command starts fast."""
+"""The command line: finds the command's file and runs it. It imports nothing else, so a small command starts fast."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import argparse
 import ast
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import import_module
@@ -14,19 +16,19 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO
 
 from alertd import __version__
-from alertd.core.faults import SettingsError, nearest, one_of
+from alertd.core.config_errors import SettingsError, nearest, one_of
 from alertd.terminal import plain_output, printable, raw
 
 FAULT: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130
-#: What a shell says of a program that wrote to a closed pipe (128 + SIGPIPE).
+#: The exit status after writing to a closed pipe (128 + SIGPIPE), as shells report it.
 PIPE_CLOSED: Final = 141
 COMMANDS: Final = Path(__file__).parent / "commands"
 
 
 class Parser(argparse.ArgumentParser):
-    """One command's words: examples and exit status below the options, and what was probably meant in every refusal."""
+    """The parser of one command: prints examples and exit status below the options, and suggests corrections."""
 
     @classmethod
     def of(cls, name: str, command: Any) -> Parser:
@@ -40,7 +42,7 @@ class Parser(argparse.ArgumentParser):
         return parser
 
     def error(self, message: str) -> NoReturn:
-        """The usage and one line; an option that nobody knows is answered with the nearest that there is."""
+        """Print the usage and one line; for an unknown option, suggest the nearest known one."""
         head, _, words = message.partition("unrecognized arguments: ")
         unknown = [word.partition("=")[0] for word in words.split() if word.startswith("-")]
         meant = nearest(unknown[0], self._option_string_actions) if unknown and not head else None
@@ -52,7 +54,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit status: 0, 1 for a fault, 2 for a wrong use; prints no control character."""
+    """Run one command and give its exit status: 0, 1 for a fault, 2 for wrong usage; prints no control character."""
     with plain_output():
         return _main(arguments)
 
@@ -82,7 +84,7 @@ def command_names() -> list[str]:
 
 
 def print_faults(error: SettingsError, stream: TextIO) -> None:
-    """One line a fault; the place in bold where a person reads it."""
+    """One line per fault; the place is bold on a terminal."""
     bold, plain = ("\x1b[1;31m", "\x1b[0m") if coloured(stream) else ("", "")
     for fault in error.faults:
         place, problem, remedy = map(printable, (fault.place, fault.problem, fault.remedy))
@@ -90,7 +92,7 @@ def print_faults(error: SettingsError, stream: TextIO) -> None:
 
 
 def coloured(stream: TextIO) -> bool:
-    """Whether colours are wanted: on a terminal that has them, and not where NO_COLOR (no-color.org) is set."""
+    """Whether to print colours: on a terminal that supports them, unless NO_COLOR (no-color.org) is set."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -100,7 +102,7 @@ def _run(words: list[str]) -> int:
     name = words[0] if words else ""
     if name not in command_names():
         return _without_command(name)
-    # The second lazy import of the house: one command's file, not those of all.
+    # The second lazy import: only the file of the command that runs.
     command: Any = import_module(f"alertd.commands.{name.replace('-', '_')}")
     return int(command.run(Parser.of(name, command).parse_args(words[1:])))
 
@@ -110,7 +112,7 @@ def _without_command(name: str) -> int:
         sys.stdout.write(f"alertd {__version__}\n")
         return 0
     if name in {"--help", "-h", "help"}:
-        sys.stdout.write(_help())
+        raw(sys.stdout).write(_help())
         return 0
     if not name:
         sys.stderr.write(_help())
@@ -124,21 +126,44 @@ def _without_command(name: str) -> int:
     return USAGE
 
 
+#: The commands by what people want, in this order; others stand at the end.
+GROUPS: Final = (
+    ("Watch", ("status", "alerts", "explain", "usage", "reconcile")),
+    ("Answer", ("ack", "silence", "raise", "actions")),
+    ("Try", ("demo", "replay", "project", "rate", "estimate", "test-notify")),
+    ("Set up", ("init", "check", "budgets", "kinds", "prices", "formats", "import", "completion")),
+    ("Run", ("run", "mcp", "db")),
+)
+
+
 def _help() -> str:
-    width = max(map(len, command_names()), default=0)
-    lines = [f"  {name:<{width}}  {_help_of(name)}" for name in command_names()]
-    return "\n".join(["usage: alertd [--version] COMMAND ...", "", *lines, "", *_MORE, ""])
+    """The commands in groups, each line wrapped to the terminal."""
+    names = command_names()
+    width = max(map(len, names), default=0)
+    columns = max(60, min(shutil.get_terminal_size().columns, 110))
+    grouped = {name for _, group in GROUPS for name in group}
+    rest = tuple(name for name in names if name not in grouped)
+    bold, plain = ("\x1b[1m", "\x1b[0m") if coloured(sys.stdout) else ("", "")
+    lines = ["usage: alertd [--version] COMMAND ...", ""]
+    for title, group in (*GROUPS, *((("More", rest),) if rest else ())):
+        lines.append(f"{bold}{title}{plain}")
+        for name in (one for one in group if one in names):
+            lead = f"  {name:<{width}}  "
+            lines += textwrap.wrap(_help_of(name), columns, initial_indent=lead, subsequent_indent=" " * len(lead))
+        lines.append("")
+    more = [line for one in _MORE for line in textwrap.wrap(one, columns)]
+    return "\n".join([*lines, *more, ""])
 
 
 _MORE: Final = (
-    "alertd COMMAND --help says more, with examples. To see it: alertd demo. To begin: alertd init.",
+    "alertd COMMAND --help gives details and examples. To try it: alertd demo. To begin: alertd init.",
     "Every configuration key: alertd kinds settings. Every message: docs/troubleshooting.md.",
-    f"Exit status: 0; {FAULT} for a fault, which is said; {USAGE} for a wrong use; {INTERRUPTED} after Ctrl-C.",
+    f"Exit status: 0; {FAULT} for a fault, which is printed; {USAGE} for wrong usage; {INTERRUPTED} after Ctrl-C.",
 )
 
 
 def _help_of(name: str) -> str:
-    """A command's HELP, read from its text: to list the commands is no reason to import them all."""
+    """A command's HELP, read from its text, so that listing the commands does not import them."""
     tree = ast.parse((COMMANDS / f"{name.replace('-', '_')}.py").read_text("utf-8"))
     for node in tree.body:
         targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])

@@ -1,4 +1,4 @@
-"""How alertd logs: one line an event, JSON where a machine reads it, words where a person does. Nothing is kept."""
+"""How alertd logs: one line per event, as JSON for machines or as text on a terminal. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from alertd.terminal import raw, without_controls
 _OWN: Final = frozenset(vars(logging.makeLogRecord({})))
 #: Libraries whose every round would be a line.
 _CHATTY: Final = ("apscheduler",)
-#: Libraries that write whole URLs and headers, in which there are secrets; wire/http.py says what it asks instead.
-_INDISCREET: Final = ("aiosmtplib", "apprise", "httpcore", "httpx", "requests", "slack_sdk", "urllib3", "websockets")
+#: Libraries that write whole URLs and headers, in which there are secrets; clients/http.py says what it asks instead.
+_INDISCREET: Final = ("aiohttp", "aiosmtplib", "apprise", "httpcore", "httpx", "requests", "slack_sdk", "urllib3")
 
 
 class JsonLines(logging.Formatter):
@@ -56,4 +56,4 @@ def set_up(*, verbose: bool = False) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # It warns of every malformed request, so that strangers could fill the log.
     logging.getLogger("uvicorn").setLevel(logging.INFO if verbose else logging.ERROR)
-    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # its skips are counted, see App
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # its skips are counted, see Daemon

@@ -1,6 +1,6 @@
-"""The edge to a terminal or a pipe: whatever alertd prints passes here, and no control character of a label gets out.
+"""Everything that alertd prints passes through here, so that no label can send control characters to a terminal.
 
-A label can clear a screen, set a window's title, turn a line around or forge the next one, if it is printed raw.
+Printed raw, a label could clear the screen, set the window's title, reverse a line or forge the next one.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from tests import databases
 
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40)
 settings.load_profile("house")
 
 DATA = Path(os.environ.get("ALERTD_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import tempfile
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,10 @@ from uuid import uuid4
 
 import pytest
 
+from alertd.core.ledger.packing import unpack
 from alertd.ports import Store
-from alertd.stores import memory, sqlite
+from alertd.stores import sqlite
+from tests import memory_store
 
 KINDS = ("memory", "sqlite", "postgres")
 #: The databases that outlive a process.
@@ -50,6 +53,20 @@ def postgres_server(*, durable: bool = False) -> Iterator[str]:
                 server.cleanup()
 
 
+def usage_by_series(rows: Callable[[str], Iterable[Any]], before: float = math.inf) -> dict[int, int]:
+    """What a SQL ledger holds by the series' number, in rows and blocks, of buckets that start before an instant."""
+    found: dict[int, int] = {}
+    for series, start, quantity in rows("SELECT series, start, quantity FROM usage"):
+        found[series] = found.get(series, 0) + quantity * (start < before)
+    for (block,) in rows("SELECT buckets FROM usage_block"):
+        held = unpack(block)
+        for series, start, quantity in zip(
+            held.series.tolist(), held.starts.tolist(), held.quantities.tolist(), strict=True
+        ):
+            found[series] = found.get(series, 0) + quantity * (start < before)
+    return found
+
+
 def _hasten(url: str) -> None:
     """No test pulls the plug of the machine, so its server need not wait for the disk."""
     psycopg: Any = importlib.import_module("psycopg")
@@ -76,7 +93,7 @@ class Place:
 
     kind: str
     url: str
-    _memory: Store = field(default_factory=memory.MemoryStore)
+    _memory: Store = field(default_factory=memory_store.MemoryStore)
 
     def build(self) -> Store:
         """One more store over the same state: another replica, or the same after a restart."""

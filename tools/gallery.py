@@ -14,37 +14,42 @@ import subprocess
 import sys
 import tempfile
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from alertd.core.charts.message_chart import story
+from alertd.clients.png import png
+from alertd.core.addresses import answer_page, page_of
+from alertd.core.charts.message_chart import DARK, LIGHT, Theme, story
 from alertd.core.events import Event
-from alertd.core.messages import compose
+from alertd.core.messages import Message, compose
 from alertd.core.messages.samples import NOW, SAMPLES
-from alertd.notifiers import discord, teams
+from alertd.notifiers import discord, google_chat, teams
 from alertd.notifiers._blocks import render as blocks
-from alertd.notifiers._buttons import Seal, buttons
+from alertd.notifiers._buttons import ButtonSigner, buttons, link_buttons
 from alertd.notifiers._mail import html as mail_html
-from alertd.wire.pictures import png
 
 #: Kinds whose mails are shown in all three ways.
 MAILED: Final = ("forecast", "burn_rate", "source_stale", "digest")
 _TITLES: Final = {
-    "actual": "A level passed on pace", "ahead": "A level passed ahead of pace", "over": "The budget is used up",
+    "actual": "A threshold crossed on track", "ahead": "A threshold crossed ahead of plan",
+    "over": "The budget is used up",
     "certain": "An endpoint that nobody stops breaks the budget",
     "forecast": "The forecast breaks the budget", "burn_rate": "A runaway", "anomaly": "Unusual spend",
-    "balance": "A prepaid credit runs low", "recovered": "Back inside", "source_stale": "Blind",
+    "balance": "A prepaid credit runs low",
+    "novel": "A model that nobody used before", "window": "A window that rolls is used up",
+    "recovered": "Back on track", "source_stale": "No data",
     "live_message": "The message that follows a budget",
     "source_back": "Seeing again", "unpriced": "A model without a price", "unmatched": "A budget that matches nothing",
     "uncovered": "Spend that no budget covers", "first_start": "The first start in mid-period",
     "period_closed": "A period has closed", "digest": "The digest", "proposed": "An action waits for an answer",
     "action": "An action was taken", "test": "alertd test-notify",
 }  # fmt: skip
-_DOTS: Final = {"🔵": "#1d9bd1", "🟠": "#e8912d", "🔴": "#e01e5a", "🟢": "#2bac76", "⚫": "#1d1c1d", "✋": "#d9a400",
+_DOTS: Final = {"🔵": "#1d9bd1", "🟠": "#e8912d", "🔴": "#e01e5a", "🟢": "#2bac76", "⚪": "#b9bbbe",
+                "✋": "#d9a400", "🔌": "#7a7f87", "📊": "#5b6ee1",
                 "🛑": "#b3123f", "✅": "#2bac76"}  # fmt: skip
 _FLAGS: Final = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
                  "--hide-scrollbars", "--disable-dev-shm-usage", "--virtual-time-budget=2000",
@@ -58,6 +63,7 @@ body {{ margin: 0; padding: 14px 18px; background: #fff; color: #1d1c1d;
 .app {{ background: #e8e8e8; border-radius: 2px; font-size: 10px; padding: 1px 3px; color: #616061; }}
 .time {{ color: #616061; font-size: 12px; }}
 .section {{ margin: 4px 0 8px; }}
+.fields {{ display: grid; grid-template-columns: 1fr 1fr; gap: 8px 16px; max-width: 560px; }}
 .actions {{ margin: 4px 0 8px; }} img {{ display: block; border: 1px solid #ddd; border-radius: 6px; margin: 4px 0; }}
 .button {{ display: inline-block; border: 1px solid #bbb; border-radius: 4px; padding: 3px 10px; margin: 0 8px 6px 0;
   font-weight: 700; font-size: 13px; }} .primary {{ background: #007a5a; border-color: #007a5a; color: #fff; }}
@@ -72,16 +78,32 @@ code {{ color: #e01e5a; background: #f6f6f6; border: 1px solid #ddd; border-radi
 _DISCORD: Final = """<!DOCTYPE html><meta charset="utf-8"><style>
 body {{ margin: 0; padding: 14px 18px; background: #313338; color: #dbdee1;
   font: 15px/1.4 "gg sans", "Liberation Sans", sans-serif; }}
+.fields {{ display: grid; grid-template-columns: 1fr 1fr; gap: 8px 16px; margin: 8px 0; }}
+.fields div > b:first-child {{ display: block; }}
+.embed img {{ width: 100%; border-radius: 4px; margin-top: 8px; }}
 .embed {{ background: #2b2d31; border-left: 4px solid #{colour:06x}; border-radius: 4px; padding: 10px 14px;
   margin-top: 6px; font-size: 14px; }} .foot {{ font-size: 12px; color: #b5bac1; margin-top: 8px; }}
 a {{ color: #00a8fc; text-decoration: none; }} code {{ background: #1e1f22; padding: 1px 4px; border-radius: 3px;
   font-size: 13px; }}
-</style><b>alertd</b><div>{content}</div><div class="embed">{lines}<div class="foot">{foot}</div></div>"""
+</style><b>alertd</b><div>{content}</div><div
+class="embed">{lines}{fields}{image}<div class="foot">{foot}</div></div>"""
 _TEAMS: Final = """<!DOCTYPE html><meta charset="utf-8"><style>
 body {{ margin: 0; padding: 16px; background: #f5f5f5; color: #242424;
   font: 14px/1.4 "Segoe UI", "Liberation Sans", sans-serif; }}
 div {{ background: #fff; border: 1px solid #e0e0e0; border-radius: 6px; padding: 12px 16px; }} p {{ margin: 0 0 6px; }}
+.row {{ display: grid; grid-template-columns: 1fr 1fr; border: 0; padding: 0; margin: 0 0 8px; }}
+.row div {{ border: 0; padding: 0; }} .row p {{ margin: 0; }} img {{ width: 100%; }}
+.button {{ display: inline-block; border: 1px solid #c7c7c7; border-radius: 4px; padding: 4px 12px; margin: 0 8px 0 0;
+  font-weight: 600; }}
 </style><div>{lines}</div>"""
+_GOOGLE: Final = """<!DOCTYPE html><meta charset="utf-8"><style>
+body {{ margin: 0; padding: 16px; background: #fff; color: #1f1f1f;
+  font: 14px/1.43 Roboto, "Liberation Sans", sans-serif; }}
+.card {{ border: 1px solid #dadce0; border-radius: 8px; padding: 12px 16px; margin-top: 8px; max-width: 480px; }}
+.row {{ display: grid; grid-template-columns: 1fr 1fr; gap: 12px; margin-bottom: 8px; }}
+.top {{ font-size: 12px; color: #5f6368; }} p {{ margin: 0 0 8px; }} a {{ color: #1a73e8; text-decoration: none; }}
+.button {{ color: #1a73e8; font-weight: 500; margin-right: 20px; }} img {{ width: 100%; }}
+</style><b>alertd</b> <span class="top">App</span><div>{head}</div><div class="card">{widgets}</div>"""
 _FRAME: Final = """<!DOCTYPE html><meta charset="utf-8"><style>
 body {{ margin: 0; background: {ground}; text-align: center; }}
 iframe {{ border: 0; width: {width}px; display: inline-block; }}
@@ -91,7 +113,7 @@ iframe {{ border: 0; width: {width}px; display: inline-block; }}
   this.style.height = height + 'px';
   document.documentElement.dataset.height = height;
 "></iframe>"""
-_SEAL: Final = Seal.of("gallery")
+_SIGNER: Final = ButtonSigner.of("gallery")
 _FIXED: Final = re.compile(r' onload="[^"]*"')
 
 
@@ -125,18 +147,19 @@ def main(arguments: list[str]) -> int:
 def pictures() -> Iterator[Picture]:
     """Every picture of the gallery."""
     for kind, sample in SAMPLES.items():
-        events = sample(NOW)
+        events = tuple(linked(event) for event in sample(NOW))
         message = compose(events, NOW)
-        yield Picture(f"slack-{kind}", slack_page(blocks(message)["blocks"]), 720)
+        chart = _chart(events)
+        body = blocks(message, picture=chart, buttons=link_buttons(message.actions))
+        yield Picture(f"slack-{kind}", slack_page(body["blocks"]), 720)
         if kind in MAILED:
-            drawn = png(story(events[0], NOW)) if len(events) == 1 else b""
-            source = f"data:image/png;base64,{b64encode(drawn).decode()}" if drawn else ""
-            page = _dotted(mail_html(message, source))
-            yield Picture(f"mail-{kind}-light", page, 680)
-            yield Picture(f"mail-{kind}-dark", page, 680, dark=True)
-            yield Picture(f"mail-{kind}-phone", page, 390)
-            yield Picture(f"teams-{kind}", teams_page(teams.render(message)), 640)
-            yield Picture(f"discord-{kind}", discord_page(discord.render(message)), 640)
+            source = f"data:image/png;base64,{chart}" if chart else ""
+            yield Picture(f"mail-{kind}-light", _mail(message, events, LIGHT), 680)
+            yield Picture(f"mail-{kind}-dark", _mail(message, events, DARK), 680, dark=True)
+            yield Picture(f"mail-{kind}-phone", _mail(message, events, LIGHT), 390)
+            yield Picture(f"teams-{kind}", teams_page(teams.render(message), source), 640)
+            yield Picture(f"discord-{kind}", discord_page(discord.render(message), source), 640)
+            yield Picture(f"google-chat-{kind}", google_page(google_chat.render(message), source), 560)
     yield Picture("slack-follows", follows_page(), 720)
     yield Picture("slack-thread", thread_page(), 720)
     for name, event in _states().items():
@@ -145,15 +168,34 @@ def pictures() -> Iterator[Picture]:
             yield Picture(f"chart-{name}", f"<body style='margin:0'>{drawn_state.decode()}", 640)
 
 
+def linked(event: Event) -> Event:
+    """The event as it is sent where ALERTD_PUBLIC_URL is set: with the links of the page."""
+    page = "https://alertd.example.com"
+    return replace(event, details_url=page_of(page, event), answer_url=answer_page(page, event))
+
+
+def _chart(events: Sequence[Event]) -> str:
+    drawn = png(story(events[0], NOW)) if len(events) == 1 and events[0].kind != "test" else b""
+    return b64encode(drawn).decode()
+
+
+def _mail(message: Message, events: Sequence[Event], theme: Theme) -> str:
+    """The mail's HTML with the picture that its reader would see."""
+    drawn = png(story(events[0], NOW, theme)) if len(events) == 1 else b""
+    source = f"data:image/png;base64,{b64encode(drawn).decode()}" if drawn else ""
+    return _dotted(mail_html(message, source))
+
+
 def _states() -> dict[str, Event]:
-    """The five states of the chart."""
+    """The states of the chart."""
     rising = SAMPLES["forecast"](NOW)[0]
     return {
         "quiet": SAMPLES["actual"](NOW)[0],
         "rising": rising,
         "over": SAMPLES["over"](NOW)[0],
-        "no-history": replace(rising, spent=Decimal(0), projected={}, details={"daily": []}),
-        "stale": replace(rising, data_until=NOW - timedelta(days=2)),
+        "no-history": replace(rising, spent=Decimal(0), projected={}, daily=(), status="no_forecast"),
+        "runaway": SAMPLES["burn_rate"](NOW)[0],
+        "stale": replace(rising, data_until=NOW - timedelta(days=2), status="unknown", daily=(rising.daily or ())[:-2]),
     }
 
 
@@ -164,15 +206,15 @@ def slack_page(found: list[dict[str, Any]], below: str = "") -> str:
 
 def follows_page() -> str:
     """The message that follows a budget, with its chart and buttons."""
-    living = SAMPLES["live_message"](NOW)
-    chart = b64encode(png(story(living[0], NOW))).decode()
-    return slack_page(blocks(compose(living, NOW), picture=chart, buttons=buttons(living, _SEAL))["blocks"])
+    events = [linked(event) for event in SAMPLES["live_message"](NOW)]
+    body = blocks(compose(events, NOW), picture=_chart(events), buttons=buttons(events, _SIGNER))
+    return slack_page(body["blocks"])
 
 
 def thread_page() -> str:
-    """What stands in its thread."""
-    told = [SAMPLES[kind](NOW) for kind in ("forecast", "burn_rate", "proposed")]
-    thread = [blocks(compose(one, NOW), buttons=buttons(one, _SEAL))["blocks"] for one in told]
+    """The alerts in its thread."""
+    samples = [[linked(event) for event in SAMPLES[kind](NOW)] for kind in ("forecast", "burn_rate", "proposed")]
+    thread = [blocks(compose(one, NOW), buttons=buttons(one, _SIGNER))["blocks"] for one in samples]
     return slack_page([], "".join(f'<div class="reply">{"".join(map(_block, one))}</div>' for one in thread))
 
 
@@ -180,10 +222,13 @@ def _block(block: dict[str, Any]) -> str:
     match block["type"]:
         case "image":
             source = f"data:image/png;base64,{block['slack_file']['id']}"
-            return f'<img src="{source}" width="360" alt="{html.escape(block["alt_text"])}">'
+            return f'<img src="{source}" width="480" alt="{html.escape(block["alt_text"])}">'
         case "actions":
             inner = "".join(_slack_button(one) for one in block["elements"])
         case _:
+            if "fields" in block:
+                cells = "".join(f"<div>{_mrkdwn(text['text'])}</div>" for text in block["fields"])
+                return f'<div class="fields section">{cells}</div>'
             texts = [block["text"]] if "text" in block else block.get("elements", [])
             inner = "<br>".join(_mrkdwn(text["text"]) for text in texts)
     return f'<div class="{block["type"]}">{inner}</div>'
@@ -193,12 +238,18 @@ def _slack_button(found: dict[str, Any]) -> str:
     return f'<span class="button {found.get("style", "")}">{html.escape(found["text"]["text"])}</span>'
 
 
-def discord_page(body: dict[str, Any]) -> str:
+def discord_page(body: dict[str, Any], source: str = "") -> str:
     """A page that shows a message and its embed much as Discord does."""
     (embed,) = body["embeds"]
     lines = _discord(embed["description"]).replace("\n", "<br>")
     foot = html.escape(embed.get("footer", {}).get("text", ""))
-    return _dotted(_DISCORD.format(content=_discord(body["content"]), lines=lines, foot=foot, colour=embed["color"]))
+    cells = [f"<div><b>{_discord(one['name'])}</b>{_discord(one['value'])}</div>" for one in embed.get("fields", [])]
+    fields = f'<div class="fields">{"".join(cells)}</div>' if cells else ""
+    image = f'<img src="{source}">' if source else ""
+    return _dotted(
+        _DISCORD.format(content=_discord(body["content"]), lines=lines, fields=fields, image=image, foot=foot,
+                        colour=embed["color"])
+    )  # fmt: skip
 
 
 def _discord(text: str) -> str:
@@ -211,11 +262,46 @@ def _discord(text: str) -> str:
     return re.sub(r"\\([^\w\s])", r"\1", text)
 
 
-def teams_page(body: dict[str, Any]) -> str:
+def teams_page(body: dict[str, Any], source: str = "") -> str:
     """A page that shows a card of runs much as Teams does."""
-    blocks = body["attachments"][0]["content"]["body"]
-    lines = "".join(f"<p>{''.join(_run(run) for run in block['inlines'])}</p>" for block in blocks)
-    return _dotted(_TEAMS.format(lines=lines))
+    card = body["attachments"][0]["content"]
+    *parts, foot = [_teams_block(block) for block in card["body"]]
+    image = f'<img src="{source}">' if source else ""
+    return _dotted(_TEAMS.format(lines=f"{''.join(parts)}{image}{foot}"))
+
+
+def _teams_block(block: dict[str, Any]) -> str:
+    if block["type"] == "ActionSet":
+        named = (html.escape(one["title"]) for one in block["actions"])
+        return f"<p>{''.join(f'<span class=button>{name}</span>' for name in named)}</p>"
+    if block["type"] == "ColumnSet":
+        cells = ("".join(map(_teams_block, column["items"])) for column in block["columns"])
+        return f'<div class="row">{"".join(f"<div>{cell}</div>" for cell in cells)}</div>'
+    return f"<p>{''.join(_run(run) for run in block['inlines'])}</p>"
+
+
+def google_page(body: dict[str, Any], source: str = "") -> str:
+    """A page that shows a text and a card much as Google Chat does."""
+    widgets = [
+        _widget(one) for card in body.get("cardsV2", []) for part in card["card"]["sections"] for one in part["widgets"]
+    ]
+    image = f'<p><img src="{source}"></p>' if source else ""
+    foot = widgets.pop() if widgets else ""
+    return _dotted(_GOOGLE.format(head=_mrkdwn(html.escape(body["text"])), widgets="".join(widgets) + image + foot))
+
+
+def _widget(widget: dict[str, Any]) -> str:
+    ((kind, found),) = widget.items()
+    match kind:
+        case "buttonList":
+            named = (html.escape(one["text"]) for one in found["buttons"])
+            return f"<p>{''.join(f'<span class=button>{name}</span>' for name in named)}</p>"
+        case "columns":
+            cells = "".join(f"<div>{''.join(map(_widget, one['widgets']))}</div>" for one in found["columnItems"])
+            return f'<div class="row">{cells}</div>'
+        case "decoratedText":
+            return f'<div class="top">{html.escape(found["topLabel"])}</div><div>{found["text"]}</div>'
+    return f"<p>{found['text']}</p>"
 
 
 def _run(run: dict[str, Any]) -> str:
@@ -275,14 +361,15 @@ def _output(command: list[str]) -> str:
 
 def _index(folder: str) -> str:
     lines = ["# What alertd says", "",
-             "Every kind of message with made-up figures, written by `python tools/gallery.py`.",
+             "Every kind of message with made-up figures, as it is sent where `ALERTD_PUBLIC_URL` is set: the buttons",
+             "lead to the page. Written by `python tools/gallery.py`.",
              "The words are composed in one place; every channel says the same.",
-             "[How it reads](gallery-reading.md): what somebody understood who was told nothing, and what was changed.",
+             "[How it reads](gallery-reading.md): what readers understood, and what was changed.",
              ""]  # fmt: skip
     for kind in SAMPLES:
         lines += [f"## {_TITLES[kind]}", "", f"![Slack: {_TITLES[kind]}]({folder}/slack-{kind}.png)", ""]
         if kind == "live_message":
-            lines += ["With its chart and buttons, and what stands in its thread:", ""]
+            lines += ["With its chart and buttons, and its thread:", ""]
             lines += [f"![the message]({folder}/slack-follows.png) ![its thread]({folder}/slack-thread.png)", ""]
         if kind in MAILED:
             ways = " ".join(f"![mail, {way}]({folder}/mail-{kind}-{way}.png)" for way in ("light", "dark", "phone"))
@@ -293,9 +380,16 @@ def _index(folder: str) -> str:
                 "",
                 f"The same in Discord: ![Discord: {_TITLES[kind]}]({folder}/discord-{kind}.png)",
                 "",
+                f"The same in Google Chat: ![Google Chat: {_TITLES[kind]}]({folder}/google-chat-{kind}.png)",
+                "",
             ]
     charts = " ".join(f"![chart, {name}]({folder}/chart-{name}.png)" for name in _states())
-    lines += ["## The chart", "", f"Quiet, rising, over, without history, with stale data: {charts}", ""]
+    lines += [
+        "## The chart",
+        "",
+        f"On track, at risk, over, without history, running away, with old data: {charts}",
+        "",
+    ]
     return "\n".join(lines)
 
 

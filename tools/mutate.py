@@ -1,30 +1,34 @@
 """Mutation testing: change one operator or number of a file at a time, run its tests, and list the changes that lived.
 
-python tools/mutate.py alertd/core/evaluation/lifecycle.py --tests tests/stories/test_alert_life.py --sample 30 --seed 1
+python tools/mutate.py alertd/core/evaluation/lifecycle.py --tests tests/stories/test_alert_life.py
 
-Works in a copy of the tree. A change that no test notices is printed with its line; exit status 1 where any lived.
+The module is loaded once, and every change is tried in a child process. A change that no test notices is printed with
+its line; exit status 1 where any lived. --sample N tries N changes, chosen by --seed.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import os
 import random
-import shutil
-import subprocess
+import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Final
+
+import pytest
 
 ROOT: Final = Path(__file__).parents[1]
 _COMPARED: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
 }  # fmt: skip
-_COPIED: Final = ("alertd", "tests", "config", "pyproject.toml")
+#: Seconds until a change counts as noticed because the tests do not end.
+_LONGEST: Final = 300
 
 
 def mutants(source: str) -> Iterator[tuple[int, str, str]]:
@@ -61,12 +65,42 @@ def _negate(node: ast.UnaryOp) -> None:
     node.operand = ast.UnaryOp(ast.Not(), node.operand)
 
 
-def _failure(folder: str, tests: list[str]) -> str:
-    """What the tests say where one fails; "" where all pass."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    env = {**os.environ, "PYTHONPATH": folder}
-    ran = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)  # noqa: S603 - our own
-    return ran.stdout + ran.stderr if ran.returncode else ""
+def _apply(module: ModuleType, text: str) -> None:
+    """Give the functions and constants of a loaded module the meaning of another text, wherever they were imported."""
+    changed: dict[str, object] = {"__name__": module.__name__, "__file__": module.__file__}
+    exec(compile(text, str(module.__file__), "exec"), changed)  # noqa: S102 - the project's own text
+    for name, value in changed.items():
+        _replace(vars(module), name, value, module.__name__)
+
+
+def _replace(space: dict[str, object], name: str, new: object, of: str) -> None:
+    old = space.get(name)
+    if isinstance(old, FunctionType) and isinstance(new, FunctionType) and old.__module__ == of:
+        old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
+    elif isinstance(old, type) and isinstance(new, type) and old.__module__ == of:
+        for own, value in vars(new).items():
+            _replace(dict(vars(old)), own, value, of)
+    elif isinstance(old, property) and isinstance(new, property):
+        _replace({"get": old.fget}, "get", new.fget, of)
+    elif not isinstance(new, type | FunctionType) and not name.startswith("__") and isinstance(space, dict):
+        space[name] = new
+
+
+def _is_noticed(module: ModuleType, text: str, tests: list[str]) -> bool:
+    """Whether a test fails with the changed text; tried in a child, so that nothing stays changed."""
+    child = os.fork()
+    if not child:
+        signal.alarm(_LONGEST)  # a change that never ends is noticed, too
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+            try:
+                _apply(module, text)
+                code = int(pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]))
+            except BaseException:  # noqa: BLE001 - a text that cannot even be loaded is noticed
+                code = 1
+            os._exit(1 if code else 0)
+    return os.waitpid(child, 0)[1] != 0
 
 
 def main() -> int:
@@ -74,26 +108,34 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     parser.add_argument("--tests", nargs="+", required=True)
-    parser.add_argument("--sample", type=int, default=30)
+    parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--lines", help="only changes of these lines: 12,40-60")
     args = parser.parse_args()
-    found = list(mutants((ROOT / args.file).read_text()))
-    chosen = random.Random(args.seed).sample(found, min(args.sample, len(found)))  # noqa: S311 - a reproducible sample
-    lived = []
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        for name in _COPIED:
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-            copy(ROOT / name, Path(folder) / name)
-        if said := _failure(folder, args.tests):
-            print(f"the tests fail without any change:\n{said}")
-            return 2
-        for line, said, text in chosen:
-            (Path(folder) / args.file).write_text(text)
-            if not _failure(folder, args.tests):
-                lived.append((line, said))
-                print(f"lived: {args.file}:{line}: {said}", flush=True)
-    print(f"{args.file}: {len(chosen)} of {len(found)} mutants tried, {len(lived)} lived")
+    sys.path.insert(0, str(ROOT))
+    module = importlib.import_module(".".join(args.file.with_suffix("").parts))
+    original = (ROOT / args.file).read_text()
+    found = [one for one in mutants(original) if _is_asked(one[0], args.lines)]
+    if args.sample:
+        found = random.Random(args.seed).sample(found, min(args.sample, len(found)))  # noqa: S311 - reproducible
+    pytest.main(["-q", "--collect-only", "-p", "no:cacheprovider", "-p", "no:xdist", *args.tests])
+    if _is_noticed(module, original, args.tests):
+        print("the tests fail without any change")
+        return 2
+    lived = 0
+    for line, said, text in sorted(found):
+        if not _is_noticed(module, text, args.tests):
+            lived += 1
+            print(f"lived: {args.file}:{line}: {said}", flush=True)
+    print(f"{args.file}: {len(found)} changes tried, {lived} lived")
     return 1 if lived else 0
+
+
+def _is_asked(line: int, lines: str | None) -> bool:
+    if lines is None:
+        return True
+    spans = [part.split("-") for part in lines.split(",")]
+    return any(int(span[0]) <= line <= int(span[-1]) for span in spans)
 
 
 if __name__ == "__main__":

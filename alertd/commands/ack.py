@@ -1,27 +1,24 @@
-"""`alertd ack`: somebody acknowledges an alert, or snoozes it for a while; alone it lists the open ones. Audited."""
+"""`alertd ack`: acknowledge an alert, or snooze it for a while; without a handle, list the open ones. Audited."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._state import change_record, refusal, who, with_store
+from alertd.commands._context import operations_of, refusal, refused, who, with_store
+from alertd.commands._settings_args import add_settings_arguments, settings_of
 from alertd.core.budgets import parse_duration
-from alertd.core.evaluation.state import (
-    ACKNOWLEDGED,
-    LIFECYCLES,
-    RESOLVED,
-    AlertLifecycle,
-    CannotHappenError,
-    State,
-)
+from alertd.core.evaluation.state import LIFECYCLES, RESOLVED, AlertLifecycle, State
+from alertd.operations.values import By, NotFoundError, OperationError
 from alertd.ports import Store
 from alertd.terminal import printable
+
+if TYPE_CHECKING:
+    from alertd.settings import Settings
 
 HELP: Final = "acknowledge an alert by its handle, or snooze it; without a handle, list the open alerts"
 EXAMPLES: Final = (
@@ -31,21 +28,21 @@ EXAMPLES: Final = (
 )
 ENDS: Final = (
     "0 where it is acknowledged or snoozed, also where it was before, or the open ones are listed; "
-    "1 where no open alert has the handle; 2 for a wrong use"
+    "1 where no open alert has the handle; 2 for wrong usage"
 )
-#: Digits of a handle, as messages show it.
+#: The number of digits of a handle in messages.
 _HANDLE: Final = 6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The handle, which stands in every message, and by whom."""
+    """The handle, which every message shows, and the person."""
     add_settings_arguments(parser)
     parser.add_argument(
-        "handle", nargs="?", default="", help="what the message shows after `alertd ack`, or its beginning"
+        "handle", nargs="?", default="", help="the handle that the message shows after `alertd ack`, or its beginning"
     )
-    parser.add_argument("--snooze", metavar="FOR", help="hear nothing of it for so long instead: 1h, 1d")
+    parser.add_argument("--snooze", metavar="FOR", help="instead, get no messages about it for this time: 1h, 1d")
     parser.add_argument("--by", default=who(), help="who acknowledges it (default: you, %(default)s)")
-    parser.add_argument("--reason", default="", help="why; kept with it")
+    parser.add_argument("--reason", default="", help="the reason; stored with it")
     parser.add_argument("--json", action="store_true", help="one JSON object; JSON lines for a list")
 
 
@@ -56,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         if pause is not None:
             raise refusal("--snooze", "it needs the alert's handle", "alertd ack lists the open alerts")
         return _list(with_store(settings_of(args, plugins=False), _open), as_json=args.json)
-    lifecycle = with_store(settings_of(args, plugins=False), lambda store: _acknowledge(store, args, pause))
+    settings = settings_of(args, plugins=False)
+    lifecycle = with_store(settings, lambda store: _acknowledge(store, settings, args, pause))
     if args.json:
         print(json.dumps(_plain(lifecycle)))
     else:
@@ -85,7 +83,7 @@ def _list(found: list[tuple[str, AlertLifecycle]], *, as_json: bool) -> int:
     return 0
 
 
-def _plain(lifecycle: AlertLifecycle) -> dict[str, Any]:
+def _plain(lifecycle: AlertLifecycle) -> dict[str, object]:
     plain: dict[str, Any] = msgspec.to_builtins(lifecycle)
     return plain
 
@@ -96,31 +94,25 @@ def _pause(text: str | None) -> timedelta | None:
     except ValueError as error:
         raise refusal("--snooze", str(error), "for example --snooze 1d") from error
     if pause == timedelta(0):
-        raise refusal("--snooze", "it would be over at once", "for example --snooze 1d")
+        raise refusal("--snooze", "it would end at once", "for example --snooze 1d")
     return pause
 
 
-async def _acknowledge(store: Store, args: argparse.Namespace, pause: timedelta | None) -> AlertLifecycle:
-    every = list(LIFECYCLES.items(State.of(await store.memory())))
-    found = [identity for identity, _ in every if identity.startswith(args.handle.lower())]
-    if len(found) != 1:
-        known = ", ".join(f"{identity[:_HANDLE]} ({one.key})" for identity, one in every if one.state != RESOLVED)
-        problem = "no alert has this handle" if not found else "several alerts have a handle that begins so"
-        raise refusal(args.handle, problem, f"open ones are: {printable(known) or 'none'}")
-    now = datetime.now(UTC)
-
-    def change(before: AlertLifecycle | None) -> AlertLifecycle:
-        if before is None:
-            raise refusal(args.handle, "this alert was forgotten meanwhile", "alertd ack lists the open ones")
-        if pause is not None:
-            return before.after("snooze", now, args.by, args.reason, until=now + pause)
-        if before.state == ACKNOWLEDGED:
-            return before
-        return before.after("acknowledge", now, args.by, args.reason)
-
+async def _acknowledge(
+    store: Store, settings: Settings, args: argparse.Namespace, pause: timedelta | None
+) -> AlertLifecycle:
+    operations, by = operations_of(store, settings), By(args.by, reason=args.reason)
     try:
-        after = await change_record(store, LIFECYCLES, found[0], change)
-    except CannotHappenError as error:
-        raise refusal(args.handle, str(error), "alertd explain BUDGET shows its history") from error
-    assert after is not None  # noqa: S101 - `change` gives one
+        if pause is None:
+            outcome = await operations.acknowledge(args.handle, by)
+        else:
+            outcome = await operations.snooze(args.handle, pause, by)
+    except NotFoundError as error:
+        known = ", ".join(f"{identity[:_HANDLE]} ({one.key})" for identity, one in await _open(store))
+        raise refusal(args.handle, error.problem, f"open ones are: {printable(known) or 'none'}") from error
+    except OperationError as error:
+        raise refused(args.handle, error) from error
+    after = LIFECYCLES.get(State.of(await store.memory()), outcome.on)
+    if after is None:
+        raise refusal(args.handle, "this alert was deleted meanwhile", "alertd ack lists the open ones")
     return after

@@ -1,4 +1,7 @@
-"""`alertd check`: the configuration, and everything it names, tried; what the budgets resolve to now. Sends nothing."""
+"""`alertd check`: validate the configuration, contact everything in it, and show what each budget matches.
+
+Sends nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import argparse
 import asyncio
 import json
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,55 +17,51 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from rich.markup import escape
-from rich.table import Table
 
-from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._console import Console
-from alertd.commands._records import evaluate_with, show_record
-from alertd.commands._state import build_app, database_warning
+from alertd.commands._context import build_daemon, database_warning, evaluate_with, show_record
+from alertd.commands._prompts import PlainConsole, plain_table
+from alertd.commands._settings_args import add_settings_arguments, settings_of
+from alertd.core.config_errors import one_of
 from alertd.core.counting.pseudonyms import Pseudonyms
-from alertd.core.evaluation.budget_status import StatusEvaluator
-from alertd.core.evaluation.minimum_spend import silenced_budgets, unconvertible_minimums
-from alertd.core.evaluation.record import StatusRecord
-from alertd.core.evaluation.values import BudgetStatus
-from alertd.core.faults import one_of
-from alertd.core.messages.dates import age
-from alertd.core.messages.figures import amount, plural
-from alertd.core.messages.spans import clean
-from alertd.core.pricing.prices import Unpriced
-from alertd.core.pricing.second_opinion import disagreements
-from alertd.loops.action_config import Action
-from alertd.options import SourceOptions
+from alertd.core.evaluation.state import StatusRecord
+from alertd.core.messages.evidence import who_is
+from alertd.core.messages.format import age, amount, plural
+from alertd.core.messages.rich_text import clean, text_of
+from alertd.core.pricing.price_book import Unpriced
+from alertd.core.pricing.price_suggestions import disagreements
+from alertd.plugin_options import SourceOptions
 from alertd.ports import DeliveryError, RevokerError, SourceError, StoreError
 from alertd.settings import Settings
 from alertd.terminal import printable
 
 if TYPE_CHECKING:
-    from alertd.app import App
+    from alertd.core.evaluation.values import BudgetStatus
+    from alertd.daemon import Daemon
+    from alertd.loops.executor import Action
 
-HELP: Final = "validate everything and reach every source, notifier and database; say what the budgets match now"
+HELP: Final = "validate everything; contact every source, notifier and database; show what the budgets match now"
 EXAMPLES: Final = (
     "alertd check --env-file my.env",
     "alertd check --env-file my.env --json",
     "alertd check --now --env-file my.env             # what would fire now, for each budget, on which figures",
 )
-ENDS: Final = "0 where all is well; 1 on any fault; 2 for a wrong use"
+ENDS: Final = "0 without faults; 1 on any fault; 2 for wrong usage"
 
-#: What a row's text begins with that is no fault, and yet to be looked at.
+#: The beginning of a row that is a warning, not a fault.
 _WARNING: Final = "warning: "
-#: A row of text is cut after this many characters.
+#: The maximum length of a row of text.
 _LONGEST: Final = 4000
-#: `--now` reads sources so long at the most.
+#: The maximum time that `--now` reads sources.
 _READ_FOR: Final = timedelta(seconds=60)
 
 
 @dataclass(slots=True)
-class Report:
-    """What was tried: (what, its name, ok, what it said), and the budgets as they resolve."""
+class CheckReport:
+    """The checks (kind, name, ok, answer), and the budgets with their scopes."""
 
     rows: list[tuple[str, str, bool, str]] = field(default_factory=list)
     budgets: list[dict[str, Any]] = field(default_factory=list)
-    #: What each threshold comes to now, where that was asked.
+    #: The state of each threshold now, with `--now`.
     now: list[StatusRecord] | None = None
 
     @property
@@ -71,18 +70,18 @@ class Report:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where the configuration is, and whether a machine reads the answer."""
+    """The options: the configuration, and JSON output."""
     add_settings_arguments(parser)
     parser.add_argument(
         "--now",
         action="store_true",
-        help="also say what would fire now; reads the sources where nothing is stored yet, and stores nothing",
+        help="also show what would fire now; reads the sources if nothing is stored yet, and stores nothing",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 where all is well, 1 on any fault."""
+    """0 without faults, 1 on any fault."""
     settings = settings_of(args, need=("sources", "budgets"))
     report = asyncio.run(_check(settings))
     if args.now and report.sound:
@@ -98,10 +97,10 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.sound else 1
 
 
-async def _check(settings: Settings) -> Report:
-    report = Report()
+async def _check(settings: Settings) -> CheckReport:
+    report = CheckReport()
     try:
-        app = build_app(settings, lambda: settings)
+        daemon = build_daemon(settings, lambda: settings)
     except StoreError as error:
         report.rows.append(("database", "", False, str(error)))
         return report
@@ -111,65 +110,70 @@ async def _check(settings: Settings) -> Report:
     )
     report.rows.append(("configuration", "", True, count))
     if settings.retention is not None:
-        before = app.evaluation.obsolete_before(app.clock.now(), settings.retention)
+        before = daemon.evaluation.obsolete_before(daemon.clock.now(), settings.retention)
         report.rows.append(("retention", "", True, f"usage that ended before {before:%Y-%m-%d} is deleted"))
     if not settings.notifiers:
         report.rows.append(
-            ("configuration", "notifiers", False, "nobody would be told; set ALERTD_NOTIFIERS__OPS__KIND")
+            (
+                "configuration",
+                "notifiers",
+                False,
+                "no notifier is configured, so nobody gets alerts; set ALERTD_NOTIFIERS__OPS__KIND",
+            )
         )
     try:
-        await _try(report, "database", "", _database(app, settings))
-        for name, source in app.parts.sources.items():
+        await _try(report, "database", "", _database(daemon, settings))
+        for name, source in daemon.components.sources.items():
             options = settings.sources[name].options if name in settings.sources else None
             hashes = options.pseudonyms() if isinstance(options, SourceOptions) else Pseudonyms()
-            await _source(report, name, source, app.clock.now(), hashes)
-        for name, notifier in app.parts.notifiers.items():
+            await _source(report, name, source, daemon.clock.now(), hashes)
+        for name, notifier in daemon.components.notifiers.items():
             await _try(report, "notifier", name, notifier.look)
-        for name, action in app.actor.orders.actions.items():
+        for name, action in daemon.actor.orders.actions.items():
             await _action(report, name, action)
         if all(row[2] for row in report.rows if row[0] == "database"):
-            await _budgets(app, report)
+            await _budgets(daemon, report)
     finally:
-        await app.parts.close()
-        await app.store.close()
+        await daemon.components.close()
+        await daemon.store.close()
     return report
 
 
 async def _evaluate(settings: Settings) -> list[StatusRecord]:
-    """What an evaluation comes to now. Where no usage is stored, the sources are read into a database that is gone."""
-    app = build_app(settings, lambda: settings)
+    """The result of an evaluation now. Without stored usage, the sources are read into a temporary database."""
+    daemon = build_daemon(settings, lambda: settings)
     try:
-        await app.store.open()
-        stored = bool(await app.store.series())
-        found = await evaluate_with(app) if stored else []
+        await daemon.store.open()
+        stored = bool(await daemon.store.series())
+        found = await evaluate_with(daemon) if stored else []
     finally:
-        await app.parts.close()
-        await app.store.close()
+        await daemon.components.close()
+        await daemon.store.close()
     if stored:
         return found
     with tempfile.TemporaryDirectory(prefix="alertd-check-") as folder:
         trial = replace(settings, database=f"sqlite:///{folder}/alertd.db")
-        app = build_app(trial, lambda: trial)
+        daemon = build_daemon(trial, lambda: trial)
         try:
-            await app.store.open()
-            end = app.clock.now() + _READ_FOR
-            while app.clock.now() < end and any(one.catching_up for one in app.parts.collects.values()):
-                await asyncio.gather(*(one.tick() for one in app.parts.collects.values() if one.catching_up))
-            return await evaluate_with(app)
+            await daemon.store.open()
+            end = daemon.clock.now() + _READ_FOR
+            while daemon.clock.now() < end and any(one.catching_up for one in daemon.components.collects.values()):
+                await asyncio.gather(*(one.tick() for one in daemon.components.collects.values() if one.catching_up))
+            return await evaluate_with(daemon)
         finally:
-            await app.parts.close()
-            await app.store.close()
+            await daemon.components.close()
+            await daemon.store.close()
 
 
-async def _try(report: Report, what: str, name: str, look: Callable[[], Awaitable[str]]) -> None:
+async def _try(report: CheckReport, what: str, name: str, look: Callable[[], Awaitable[str]]) -> None:
     try:
         report.rows.append((what, name, True, await look()))
     except (SourceError, DeliveryError, RevokerError, StoreError) as error:
         report.rows.append((what, name, False, str(error)))
 
 
-async def _action(report: Report, name: str, action: Action) -> None:
-    """An action that could not act is a fault only where its mode is to act."""
+async def _action(report: CheckReport, name: str, action: Action) -> None:
+    """An action that cannot act is a fault only if its mode allows it to act."""
     terms = action.terms
     if terms.lacks:
         report.rows.append(("action", name, terms.mode == "dry_run", f"{terms.what}, mode {terms.mode}: {terms.lacks}"))
@@ -177,17 +181,17 @@ async def _action(report: Report, name: str, action: Action) -> None:
         await _try(report, "action", name, action.revoker.look)
 
 
-def _database(app: App, settings: Settings) -> Callable[[], Awaitable[str]]:
+def _database(daemon: Daemon, settings: Settings) -> Callable[[], Awaitable[str]]:
     async def look() -> str:
-        await app.store.open()
-        await app.store.writable()
+        await daemon.store.open()
+        await daemon.store.writable()
         warning = database_warning(settings)
         return f"{_WARNING}{warning}" if warning else "opened, migrated and writable"
 
     return look
 
 
-async def _source(report: Report, name: str, source: Any, now: datetime, hashes: Pseudonyms) -> None:
+async def _source(report: CheckReport, name: str, source: Any, now: datetime, hashes: Pseudonyms) -> None:
     try:
         look = await source.look(now)
     except SourceError as error:
@@ -208,15 +212,20 @@ async def _source(report: Report, name: str, source: Any, now: datetime, hashes:
         report.rows.append(("source", name, True, f"  label {label}: {shown}"))
 
 
-async def _budgets(app: App, report: Report) -> None:
-    facts, decisions = await app.evaluation.preview()
-    if not app.evaluation.ledger.series:
-        said = "what each matches is shown once alertd run has read the sources"
+async def _budgets(daemon: Daemon, report: CheckReport) -> None:
+    # Imported here, so that --help answers without numpy.
+    from alertd.core.evaluation.budget_status import StatusEvaluator  # noqa: PLC0415
+    from alertd.core.evaluation.minimum_spend import silenced_budgets, unconvertible_minimums  # noqa: PLC0415
+
+    facts, decisions = await daemon.evaluation.preview()
+    if not daemon.evaluation.ledger.series:
+        said = "shown after alertd run has read the sources"
         report.rows.append(("budgets", "", True, said))
-    for position in decisions.positions:
-        report.budgets.append(_resolved(position, app))
-    report.rows.extend(_prices(app))
-    report.rows.extend(_nobody_has(app))
+    for position in decisions.statuses:
+        report.budgets.append(_resolved(position, daemon))
+    report.rows.extend(_prices(daemon))
+    report.rows.extend(_nobody_has(daemon))
+    report.rows.extend(_above_their_parents(decisions.statuses))
     floors = unconvertible_minimums(
         facts.budgets, facts.ledger, facts.context, StatusEvaluator(facts.ledger, facts.context).costs
     )
@@ -224,29 +233,48 @@ async def _budgets(app: App, report: Report) -> None:
     report.rows.extend(("budget", name, True, f"{_WARNING}THRESHOLDS: {what}") for name, what in (*floors, *small))
 
 
-def _prices(app: App) -> Iterator[tuple[str, str, bool, str]]:
-    """What has no price, and where two price lists disagree."""
-    book, today = app.evaluation.terms.book, app.clock.now().date()
-    lines = sorted({replace(row.line, account="") for row in app.evaluation.ledger.series if not row.billed})
+def _prices(daemon: Daemon) -> Iterator[tuple[str, str, bool, str]]:
+    """Unpriced usage, and prices on which two lists disagree."""
+    book, today = daemon.evaluation.terms.book, daemon.clock.now().date()
+    lines = sorted({replace(row.line, account="") for row in daemon.evaluation.ledger.series if not row.billed})
     for line in lines:
         price = book.price(line, today)
         if isinstance(price, Unpriced):
             near = "" if price.known else ", ".join(book.nearest(line.model))
-            said = f"{price.reason}{f'; nearest known: {near}' if near else ''}; alertd prices has the lines to paste"
+            said = (
+                f"{price.reason}{f'; nearest known: {near}' if near else ''}; alertd prices prints the lines to paste"
+            )
             yield "price", f"{line.model} {line.meter}", True, f"{_WARNING}{said}"
     for one in disagreements(book, lines, today):
         yield "price", "", True, f"{_WARNING}{one.said}"
 
 
-def _nobody_has(app: App) -> Iterator[tuple[str, str, bool, str]]:
-    """Labels that budgets are cut by and no usage has: all of it would be nobody's."""
-    known = {label for row in app.evaluation.ledger.series for label in row.all_labels()}
-    for budget in app.evaluation.terms.budgets:
+def _nobody_has(daemon: Daemon) -> Iterator[tuple[str, str, bool, str]]:
+    """Labels in a budget's PER that no usage has."""
+    known = {label for row in daemon.evaluation.ledger.series for label in row.all_labels()}
+    for budget in daemon.evaluation.terms.budgets:
         for label in sorted(set(budget.per) - known) if known else ():
             yield "budget", budget.name, True, f"{_WARNING}PER: no usage has the label {label}; {one_of(label, known)}"
 
 
-def _resolved(position: BudgetStatus, app: App) -> dict[str, Any]:
+def _above_their_parents(statuses: Sequence[BudgetStatus]) -> Iterator[tuple[str, str, bool, str]]:
+    """Warnings about PARENT: children with more than their parent, usage in several children or outside the parent."""
+    for one in statuses:
+        found, name, unit = one.children, text_of(who_is(one.budget.name, one.scope, "plain")), one.amount.unit
+        if found is not None and found.amount > one.amount.value:
+            parts, own = amount(found.amount, unit), amount(one.amount.value, unit)
+            said = f"its {plural(len(found.scopes), 'part')} may spend {parts} together, it {own}: all of them may be"
+            yield "budget", name, True, f"{_WARNING}{said} within budget while it is not"
+        if found is not None and found.overlapping:
+            said = "some usage counts in several of its parts: together they spend more than it does"
+            yield "budget", name, True, f"{_WARNING}{said}"
+        if one.budget.parent and one.parent is None and one.matched:
+            above = " nor ".join(one.budget.parent)
+            said = f"is {'a part of neither' if len(one.budget.parent) > 1 else 'no part of'} {above}"
+            yield "budget", name, True, f"{_WARNING}PARENT: {said}: some of its usage does not count there"
+
+
+def _resolved(position: BudgetStatus, daemon: Daemon) -> dict[str, object]:
     budget = position.budget
     named = {name for names in budget.notify.values() for name in names}
     return {
@@ -255,15 +283,15 @@ def _resolved(position: BudgetStatus, app: App) -> dict[str, Any]:
         "amount": f"{position.amount.value:f}",
         "unit": position.amount.unit,
         "channel": position.override.channel or budget.channel,
-        "notify": sorted(named or app.parts.notifiers),
+        "notify": sorted(named or daemon.components.notifiers),
         "matches": position.matched,
         "spent": f"{position.spent:f}",
         "unpriced": sorted({one.reason for one in position.unpriced}),
     }
 
 
-def _show(report: Report) -> None:
-    console = Console(highlight=False)
+def _show(report: CheckReport) -> None:
+    console = PlainConsole(highlight=False)
     for what, name, ok, said in report.rows:
         mark = "[green]ok[/green]  " if ok else "[bold red]FAIL[/bold red]"
         if ok and said.startswith(_WARNING):
@@ -280,12 +308,12 @@ def _show(report: Report) -> None:
         console.print(f"{plural(firing, 'threshold')} would fire now." if firing else "Nothing would fire now.")
 
 
-def _show_budgets(console: Console, report: Report) -> None:
-    table = Table("budget", "scope", "amount", "goes to", "spent so far")
+def _show_budgets(console: PlainConsole, report: CheckReport) -> None:
+    table = plain_table("budget", "scope", "amount", "goes to", "spent so far")
     for row in report.budgets:
         scope = ", ".join(f"{k}={clean(v, _LONGEST) if v else '(none)'}" for k, v in row["scope"].items())
         goes = ", ".join(row["notify"]) + (f" {row['channel']}" if row["channel"] else "")
         spent = amount(Decimal(row["spent"]), row["unit"]) if row["matches"] else "matches nothing yet"
-        spent += " and what has no price" if row["unpriced"] else ""
+        spent += " and unpriced usage" if row["unpriced"] else ""
         table.add_row(row["budget"], escape(scope), amount(Decimal(row["amount"]), row["unit"]), escape(goes), spent)
     console.print(table)

@@ -10,31 +10,31 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._state import refusal
-from alertd.core.faults import one_of
-from alertd.core.messages.figures import amount
-from alertd.core.pricing.priceblock import price_blocks
-from alertd.core.pricing.pricefile import PriceFileError
-from alertd.core.pricing.prices import Unpriced
-from alertd.core.pricing.training import TrainingJob, tokens_processed, tokens_unpacked
+from alertd.clients.price_files import price_book
+from alertd.commands._context import refusal
+from alertd.commands._settings_args import add_settings_arguments, settings_of
+from alertd.core.config_errors import one_of
+from alertd.core.messages.format import amount
+from alertd.core.pricing.modifiers import TrainingJob, tokens_processed, tokens_unpacked
+from alertd.core.pricing.price_book import Unpriced
+from alertd.core.pricing.price_file import PriceFileError
+from alertd.core.pricing.price_suggestions import price_blocks
 from alertd.ports import SourceError
-from alertd.sources._together_jobs import Estimate
+from alertd.sources._together import Estimate
 from alertd.sources.together import Options, Together
-from alertd.wire.pricebook import price_book
 
-HELP: Final = "what a fine-tuning job at Together AI will cost: by the formula, or by Together's own estimate"
+HELP: Final = "the cost of a fine-tuning job at Together AI, by the formula or by Together's own estimate"
 EXAMPLES: Final = (
     "alertd estimate --model meta-llama/Meta-Llama-3.1-8B-Instruct-Reference --training-tokens 20M --epochs 3",
     "alertd estimate --model acme/model --parameters 32B --method dpo --type full --examples 5000 --longest 8192",
     "alertd estimate --source together --model qwen/qwen3-8b --training-file file-abc --env-file my.env",
 )
-ENDS: Final = "0; 1 where the rate of the job is not known, or Together gives no estimate; 2 for a wrong use"
+ENDS: Final = "0; 1 if the rate of the job is not known or Together gives no estimate; 2 for wrong usage"
 _SCALES: Final = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The job; whose estimate; own prices."""
+    """The options: the job, the source of the estimate, your own prices."""
     add_settings_arguments(parser)
     parser.add_argument(
         "--model", required=True, help="the base model; its size is read from its name, else give --parameters"
@@ -61,10 +61,10 @@ def _count(text: str) -> int:
     scale = _SCALES.get(text[-1:].lower(), 1)
     digits = text[:-1] if scale > 1 else text
     if not (digits.isascii() and digits.replace(".", "", 1).isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; write 20000000 or 20M")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of tokens; write 20000000 or 20M")
     count = Decimal(digits) * scale
     if count != int(count):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number; write 20000000 or 20M")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number; write 20000000 or 20M")
     return int(count)
 
 
@@ -77,7 +77,7 @@ def _computed(args: argparse.Namespace) -> int:
     """Tokens processed by the published formula, at the rate of the model's size, method and type."""
     unpacked = tokens_unpacked(examples=args.examples, longest_sequence=args.longest)
     if not (args.training_tokens or unpacked):
-        raise refusal("--training-tokens", "nothing is to be trained on", "give it, or --examples and --longest")
+        raise refusal("--training-tokens", "there are no training tokens", "give it, or --examples and --longest")
     tokens = tokens_processed(
         epochs=args.epochs,
         training_tokens=args.training_tokens or unpacked,
@@ -87,7 +87,7 @@ def _computed(args: argparse.Namespace) -> int:
     try:
         book = price_book(args.prices)
     except PriceFileError as error:
-        raise refusal("--prices", str(error), "config/prices.example.toml shows how one is written") from error
+        raise refusal("--prices", str(error), "config/prices.example.toml is an example") from error
     line, today = TrainingJob(args.model, args.method, args.type, args.parameters).line, datetime.now(UTC).date()
     price = book.price(line, today)
     if isinstance(price, Unpriced):
@@ -110,7 +110,7 @@ def _asked(args: argparse.Namespace) -> int:
     if args.source not in known:
         raise refusal("--source", f"no source {args.source!r} of kind together", one_of(args.source, known))
     if not args.training_file:
-        raise refusal("--training-file", "Together estimates by an uploaded file", "give the file's id")
+        raise refusal("--training-file", "Together's estimate needs an uploaded file", "give the file's id")
     job: dict[str, Any] = {
         "training_file": args.training_file,
         "model": args.model,
@@ -138,12 +138,12 @@ def _asked(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _estimate(source: Together, job: dict[str, Any]) -> Estimate:
+async def _estimate(source: Together, job: dict[str, object]) -> Estimate:
     try:
         return await source.estimate(job)
     finally:
         await source.close()
 
 
-def _answer(args: argparse.Namespace, found: dict[str, Any], said: str) -> None:
+def _answer(args: argparse.Namespace, found: dict[str, object], said: str) -> None:
     print(json.dumps(found) if args.json else said)

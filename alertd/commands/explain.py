@@ -1,4 +1,4 @@
-"""`alertd explain`: why a budget fired, or did not: the daemon's own record of its last evaluation."""
+"""`alertd explain`: why a budget fired or did not, from the daemon's record of its last evaluation."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import argparse
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._console import Console
-from alertd.commands._records import evaluate_now, recorded, say, show_record
-from alertd.commands._state import budget_of, with_store
-from alertd.core.evaluation.record import StatusRecord
-from alertd.core.evaluation.state import LIFECYCLES, AlertLifecycle, State
-from alertd.core.messages.dates import age
+from alertd.commands._context import budget_of, evaluate_now, recorded, say, show_record, with_store
+from alertd.commands._prompts import PlainConsole
+from alertd.commands._settings_args import add_settings_arguments, settings_of
+from alertd.core.evaluation.state import LIFECYCLES, AlertLifecycle, State, StatusRecord
+from alertd.core.messages.format import age
 
 if TYPE_CHECKING:
     from alertd.ports import Store
@@ -27,9 +25,9 @@ EXAMPLES: Final = (
     "alertd explain research --env-file my.env",
     "alertd explain teams --env-file my.env --json",
 )
-ENDS: Final = "0 where it is said; 1 where there is no such budget or no database; 2 for a wrong use"
+ENDS: Final = "0 on success; 1 without such a budget or a database; 2 for wrong usage"
 _NEED: Final = ("sources", "budgets")
-#: An evaluation that is older than this many poll intervals is remarked upon.
+#: An evaluation that is older than this many poll intervals gets a remark.
 _INTERVALS: Final = 5
 
 Lifecycles = Mapping[str, AlertLifecycle]
@@ -43,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when there is something to explain."""
+    """0 if there is something to explain."""
     settings = settings_of(args, _NEED, plugins=False)
     name = budget_of(settings, args.budget).name
     records, lifecycles = with_store(settings, lambda store: _read(store, settings, name))
@@ -51,14 +49,14 @@ def run(args: argparse.Namespace) -> int:
     if not records:
         records = [one for one in evaluate_now(settings_of(args, _NEED)) if one.answer["budget"] == name]
         if records:
-            say(f"alertd run has not evaluated {name} yet; this is what it would find now.")
+            say(f"alertd run has not evaluated {name} yet; this is the result of an evaluation now.")
         else:
             say(f"No usage carries the labels in PER of {name} yet.")
     elif now - records[0].at > _INTERVALS * settings.poll_interval:
         say(f"The last evaluation of {name} is {age(now - records[0].at)} old; alertd run may not be running.")
     if settings.dry_run:
         say("ALERTD_DRY_RUN is on: everything is evaluated, nothing is sent.")
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     for record in records:
         own = {identity: one for identity, one in lifecycles.items() if one.key.startswith(f"{record.name}/")}
         if args.json:
@@ -73,7 +71,7 @@ async def _read(store: Store, settings: Settings, name: str) -> tuple[list[Statu
     return await recorded(store, settings, name), dict(LIFECYCLES.items(state))
 
 
-def _plain(record: StatusRecord, lifecycles: Lifecycles) -> dict[str, Any]:
+def _plain(record: StatusRecord, lifecycles: Lifecycles) -> dict[str, object]:
     names = ("budget", "scope", "amount", "currency", "data_until")
     period = record.answer["period"]
     return {

@@ -1,4 +1,4 @@
-"""`alertd formats`: the known layouts of usage and cost files, and by which columns each is recognised."""
+"""`alertd formats`: list the known layouts of usage and cost files, and the columns that identify each."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import json
 from typing import Final
 
 from rich.markup import escape
-from rich.table import Table
 
-from alertd.commands._console import Console
-from alertd.core.formats.known import known_layouts
+from alertd.commands._prompts import PlainConsole, plain_table
+from alertd.core.formats.layout import known_layouts
 
-HELP: Final = "list the known layouts of usage and cost files, and by which columns each is recognised"
+HELP: Final = "list the known layouts of usage and cost files, and the columns that identify each"
 EXAMPLES: Final = ("alertd formats", "alertd formats --json")
-ENDS: Final = "0, always; 2 for a wrong use"
+ENDS: Final = "0, always; 2 for wrong usage"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,10 +39,10 @@ def run(args: argparse.Namespace) -> int:
             )
         )
         return 0
-    table = Table("layout", "file", "recognised by")
+    table = plain_table("layout", "file", "recognised by")
     for one in layouts:
         table.add_row(one.name, escape(one.title), escape(", ".join(one.recognised_by)))
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     console.print(table)
     console.print(
         "Any other file needs a time, provider, model and tokens or cost: docs/files.md."

@@ -1,4 +1,4 @@
-"""`alertd import`: files into the ledger, once. The same file again changes nothing; a newer one takes its place."""
+"""`alertd import`: put files into the ledger. The same file again changes nothing; a newer one replaces it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._files import FILE_HELP, add_reading_arguments, columns_of, month_said
-from alertd.commands._state import refusal, with_store
-from alertd.core.messages.figures import plural
-from alertd.core.pricing.model_names import provider_id
+from alertd.clients.file_import import EqualRows, FileImport, Record, by_files, look_at_files
+from alertd.clients.usage_files import Defaults, FileOptions, own_files
+from alertd.commands._context import refusal, with_store
+from alertd.commands._settings_args import add_settings_arguments, settings_of
+from alertd.commands._usage_files import FILE_HELP, add_reading_arguments, columns_of, month_said
+from alertd.core.messages.format import plural
+from alertd.core.spellings import provider_id
 from alertd.core.usage import BilledCost, SeriesRow, Usage
 from alertd.ports import IMPORTED, Look, Reading, SourceError, SourceRow, Store
-from alertd.wire.imports import Imported, Record, by_files, look_at_files
-from alertd.wire.ownfiles import Defaults, FileOptions, own_files
 
 HELP: Final = "files of usage or costs into the ledger; the same file again changes nothing"
 EXAMPLES: Final = (
@@ -29,32 +29,35 @@ EXAMPLES: Final = (
     "alertd import 'exports/*.csv' --as history --env-file my.env",
     "alertd import --remove history --env-file my.env",
 )
-ENDS: Final = "0 where all is in the ledger; 1 where nothing was changed, which is said; 2 for a wrong use"
+ENDS: Final = "0 if everything is in the ledger; 1 if nothing was changed, with the reason; 2 for wrong usage"
 #: Before any usage of a language model, and after any that a file of today holds.
 _EVER: Final = datetime(2015, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 _DAY: Final = timedelta(days=1)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The file, its name in the ledger, and what may be said of it."""
+    """The options: the file, its name in the ledger, and how to read it."""
     add = parser.add_argument
     add("file", nargs="?", metavar="FILE", help=f"{FILE_HELP}; a folder or a glob in quotes")
     add(
-        "--as", dest="name", metavar="NAME", help="its name in the ledger (default: the file's); a file takes its place"
+        "--as",
+        dest="name",
+        metavar="NAME",
+        help="its name in the ledger (default: the file's name); a later import under this name replaces it",
     )
-    add("--remove", metavar="NAME", help="take out what was imported under this name")
-    add("--provider", default="", metavar="P", help="the provider of rows that name none")
-    add("--currency", default="", metavar="EUR", help="the currency of costs that name none")
+    add("--remove", metavar="NAME", help="remove the import with this name")
+    add("--provider", default="", metavar="P", help="the provider of rows without one")
+    add("--currency", default="", metavar="EUR", help="the currency of costs without one")
     add("--period", metavar="YYYY-MM", help="the month of rows without a time")
-    add("--equal-rows", choices=("once", "each"), help="of rows that are equal in two files: one row, or each its own")
-    add("--beside", action="store_true", help="count it beside what another source holds of the same provider and days")
+    add("--equal-rows", choices=("once", "each"), help="equal rows in two files: count them once, or each")
+    add("--beside", action="store_true", help="import it although another source has the same provider and days")
     add_reading_arguments(parser)
     add_settings_arguments(parser)
     add("--json", action="store_true", help="one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 where it is in the ledger; 1, with the reason, where nothing was changed."""
+    """0 if it is in the ledger; 1, with the reason, if nothing was changed."""
     if bool(args.file) == bool(args.remove):
         print("alertd import: name a FILE, or --remove NAME", file=sys.stderr)
         return 2
@@ -62,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args, plugins=False)
 
     async def work(store: Store) -> dict[str, Any]:
-        if isinstance(source, _Imported) and not args.beside and (twice := await source.counted_twice(store)):
-            raise refusal(args.file, twice, "check which source is to count; --beside imports it all the same")
+        if isinstance(source, _ImportResult) and not args.beside and (twice := await source.counted_twice(store)):
+            raise refusal(args.file, twice, "decide which source counts; --beside imports it anyway")
         return await _commit(store, source)
 
     try:
@@ -82,7 +85,7 @@ def _name(text: str) -> str:
     return f"{IMPORTED}{re.sub(r'[^a-z0-9_.-]+', '-', text.lower()).strip('-')[:60]}"
 
 
-def _source(args: argparse.Namespace) -> _Imported:
+def _source(args: argparse.Namespace) -> _ImportResult:
     try:
         options = FileOptions(
             cached=args.cached,
@@ -97,10 +100,10 @@ def _source(args: argparse.Namespace) -> _Imported:
     stem = Path(args.file).name.split(".")[0] if not any(sign in args.file for sign in "*?[") else "files"
     name = _name(args.name or stem)
     defaults = Defaults(name, options, args.provider, args.currency, month=month, only_counted=True)
-    return _Imported(name, args.file, defaults)
+    return _ImportResult(name, args.file, defaults, options.equal_rows)
 
 
-async def _commit(store: Store, source: _Imported | _Removed) -> dict[str, Any]:
+async def _commit(store: Store, source: _ImportResult | _Removed) -> dict[str, object]:
     """Write all readings, month by month; what was there of a month is replaced."""
     row = await store.source(source.name)
     now, months = datetime.now(UTC), 0
@@ -109,18 +112,21 @@ async def _commit(store: Store, source: _Imported | _Removed) -> dict[str, Any]:
             raise SourceError("; ".join(reading.warnings).replace("EQUAL_ROWS=", "--equal-rows "))
         after = source.row_after(row, reading, now)
         if not await store.commit_records(after, reading):
-            raise SourceError(f"{source.name}: somebody else wrote at the same time; nothing is lost, import it again")
+            raise SourceError(
+                f"{source.name}: another process wrote at the same time; nothing is lost, import it again"
+            )
         row, months = await store.source(source.name), months + 1
     return source.answer(months)
 
 
 @dataclass(slots=True)
-class _Imported:
+class _ImportResult:
     """A file, or several, as a source that is read once."""
 
     name: str
     path: str
     defaults: Defaults
+    equal_rows: EqualRows = "ask"
     interval: timedelta = _DAY
     delay: timedelta = timedelta(0)
     stale_after: timedelta = 36_500 * _DAY
@@ -133,14 +139,14 @@ class _Imported:
             yield step
 
     async def look(self, now: datetime) -> Look:
-        """What the files hold."""
+        """A summary of the files."""
         return await look_at_files(self.path, self._read, now)
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no connection is open."""
 
-    def _read(self, paths: Sequence[Path]) -> Imported:
-        found = own_files(self.defaults)(paths)
+    def _read(self, paths: Sequence[Path]) -> FileImport:
+        found = own_files(self.defaults, self.equal_rows)(paths)
         self.records = found.records
         return found
 
@@ -150,7 +156,7 @@ class _Imported:
         return replace(row, cursor=reading.cursor, until=reading.until, complete_from=begins, last_ok=now)
 
     async def counted_twice(self, store: Store) -> str:
-        """Which provider's usage or bill of the same days another source holds already; "" where none."""
+        """Describe usage or a bill of the same provider and days from another source; otherwise ""."""
         await self.look(datetime.now(UTC))
         spans = _spans(self.records)
         if not spans:
@@ -166,11 +172,11 @@ class _Imported:
             if start.timestamp() < used.start + used.width and used.start < end.timestamp():
                 what = "costs" if other.billed else "usage"
                 days = f"{start:%Y-%m-%d} to {end:%Y-%m-%d}"
-                return f"{other.source} holds {what} of {_of(other)[0]} of {days} already, which would count twice"
+                return f"{other.source} holds {what} of {_of(other)[0]} of {days} already; it would count twice"
         return ""
 
     def answer(self, months: int) -> dict[str, Any]:
-        """What came into the ledger, in figures and in words."""
+        """The result of an import, as figures and as text."""
         found: dict[str, Any] = {"ok": True, "source": self.name, "months": months}
         if not months:
             return {**found, "records": 0, "said": f"{self.name}: nothing new, the same files were imported before"}
@@ -192,12 +198,12 @@ class _Imported:
 
 @dataclass(slots=True)
 class _Removed:
-    """Nothing, in the place of all that was imported under a name."""
+    """An empty import that replaces everything imported under a name."""
 
     name: str
 
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
-        """One empty reading of all times."""
+        """An empty reading that covers all times."""
         if cursor is None:
             raise SourceError(f"nothing was imported as {self.name.removeprefix(IMPORTED)}")
         yield Reading("", now, records=(), window=_EVER)
@@ -207,8 +213,8 @@ class _Removed:
         return replace(row, cursor=None, last_ok=now)
 
     def answer(self, months: int) -> dict[str, Any]:
-        """What was done."""
-        return {"ok": True, "source": self.name, "said": f"{self.name}: taken out of the ledger"}
+        """The result as text."""
+        return {"ok": True, "source": self.name, "said": f"{self.name}: removed from the ledger"}
 
 
 def _of(row: SeriesRow) -> tuple[str, bool]:

@@ -1,4 +1,4 @@
-"""`alertd prices`: what everything in use costs, since when, by whose word, and what another list says."""
+"""`alertd prices`: list the price of every used model with its date and source, and compare it with another list."""
 
 from __future__ import annotations
 
@@ -12,37 +12,33 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.table import Table
 
-from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._console import Console
-from alertd.commands._state import refusal, with_store
-from alertd.core.messages.figures import plural
-from alertd.core.pricing.priceblock import price_blocks
-from alertd.core.pricing.pricefile import PriceFileError
-from alertd.core.pricing.prices import Price, PriceBook, Unpriced
-from alertd.core.pricing.second_opinion import Disagreement, disagreements, other_price, price_text
+from alertd.clients.price_files import price_book, price_list_file
+from alertd.commands._context import refusal, with_store
+from alertd.commands._prompts import PlainConsole, plain_table
+from alertd.commands._settings_args import add_settings_arguments, settings_of
+from alertd.core.messages.format import plural
+from alertd.core.pricing.price_book import Price, PriceBook, Unpriced
+from alertd.core.pricing.price_file import PriceFileError
+from alertd.core.pricing.price_suggestions import Disagreement, disagreements, other_price, price_blocks, price_text
 from alertd.core.usage import Line
 from alertd.ports import SourceError, Store
 from alertd.settings import Settings
 from alertd.terminal import printable
-from alertd.wire.pricebook import price_book
-from alertd.wire.pricelist_file import PriceListFile
 
-HELP: Final = "what each used model costs, since when and by which list; where lists disagree; what has no price"
+HELP: Final = "the price of each used model, its date and list; where lists disagree; unpriced usage"
 EXAMPLES: Final = (
-    "alertd prices --env-file my.env                  # every used model, what has no price with the lines to paste",
+    "alertd prices --env-file my.env                  # every used model; lines to paste for unpriced ones",
     "alertd prices diff --with litellm                # where another list differs by more than 10%",
     "alertd prices update --env-file my.env           # fetch ALERTD_PRICES__UPDATE_URL into LIST_FILE now",
 )
-ENDS: Final = "0; 1 where something has no price, `diff` finds a difference, or a list cannot be had; 2 for a wrong use"
+ENDS: Final = "0; 1 if something has no price, `diff` finds a difference, or a list cannot be read; 2 for wrong usage"
 _WHAT: Final = ("list", "diff", "update")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do, where the configuration is, and the list to compare with."""
+    """The options: the subcommand, the configuration, and the list to compare with."""
     parser.add_argument("what", nargs="?", choices=_WHAT, default="list", help="list (default), diff or update")
     add_settings_arguments(parser)
     parser.add_argument(
@@ -57,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0; 1 where something is unpriced or differs, or a list cannot be had."""
+    """0; 1 if something is unpriced or differs, or a list cannot be read."""
     settings = settings_of(args)
     if args.what == "update":
         return _update(settings)
@@ -92,7 +88,7 @@ def _book(settings: Settings, second: str) -> PriceBook:
 
 
 def _row(book: PriceBook, line: Line, day: date, differing: Sequence[Disagreement]) -> dict[str, Any]:
-    """One used line with its price, or why it has none; money as decimal strings."""
+    """One used line with its price, or the reason without one; money as decimal strings."""
     row: dict[str, Any] = {"provider": line.provider, "model": line.model, "meter": line.meter}
     row |= {"modifiers": dict(line.modifiers)} if line.modifiers else {}
     price = book.price(line, day)
@@ -115,19 +111,19 @@ def _row(book: PriceBook, line: Line, day: date, differing: Sequence[Disagreemen
 
 
 def _show(
-    book: PriceBook, rows: Sequence[dict[str, Any]], differing: Sequence[Disagreement], blocks: Sequence[str]
+    book: PriceBook, rows: Sequence[dict[str, object]], differing: Sequence[Disagreement], blocks: Sequence[str]
 ) -> None:
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     priced, unpriced = [row for row in rows if "price" in row], [row for row in rows if "reason" in row]
     if priced:
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        table = plain_table()
         for name in ("model", "price", "since", "source") + (("other list",) if book.second else ()):
             table.add_column(name, overflow="fold")
         for row in priced:
             table.add_row(*map(escape, _cells(row, with_other=book.second is not None)))
         console.print(table)
     elif not rows:
-        console.print("No usage is stored yet: prices are shown for what is used.")
+        console.print("No usage is stored yet; only prices of used models are shown.")
     for one in differing:
         console.print(f"[yellow]disagree[/yellow] {escape(printable(one.said))}", soft_wrap=True)
     for said in dict.fromkeys(map(_unpriced, unpriced)):
@@ -171,16 +167,14 @@ def _show_differences(differing: Sequence[Disagreement], *, as_json: bool) -> in
         ]
         print(json.dumps({"disagreements": rows}, indent=2))
     else:
-        print("\n".join(printable(one.said) for one in differing) or "The lists agree on everything that is used.")
+        print("\n".join(printable(one.said) for one in differing) or "The lists agree on all used models.")
     return int(bool(differing))
 
 
 def _update(settings: Settings) -> int:
     lists = settings.price_lists
     if not lists.update_url or lists.file is None:
-        raise refusal(
-            "ALERTD_PRICES__UPDATE_URL", "nothing says where prices are fetched from", "set it, and LIST_FILE"
-        )
+        raise refusal("ALERTD_PRICES__UPDATE_URL", "the download address is not set", "set it, and LIST_FILE")
     try:
         count = asyncio.run(_fetch(lists.update_url, lists.file))
     except SourceError as error:
@@ -191,7 +185,7 @@ def _update(settings: Settings) -> int:
 
 
 async def _fetch(url: str, file: Path) -> int:
-    fetching = PriceListFile(url, file)
+    fetching = price_list_file(url, file)
     try:
         return await fetching.fetch()
     finally:

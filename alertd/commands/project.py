@@ -10,33 +10,33 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
+from alertd.core.config_errors import unreadable
 
-from alertd.core.faults import unreadable
-from alertd.core.projection import DAY, HOUR, LARGEST, LEVELS, Exhaustion, Question, Series, project_many
+if TYPE_CHECKING:
+    from alertd.core.projection import Exhaustion, Question
 
-HELP: Final = "project the total of a period for each JSON line, and say how sure that is"
+HELP: Final = "project the total of a period for each JSON line, with its range"
 EXAMPLES: Final = (
     "alertd project jobs.jsonl",
     """echo '{"start": "2026-03-01", "values": [9, 12, 7], "period_start": "2026-03-01", "period_end": "2026-04-01"}' \\
     | alertd project""",
 )
 ENDS: Final = (
-    "0; 1 where a line is no job, which is said beside the answers of the others; "
-    "2 for a wrong use or a file that cannot be read"
+    "0; 1 if a line is not a valid job; the other lines are still answered; "
+    "2 for wrong usage or a file that cannot be read"
 )
-_STEPS: Final = {"1d": DAY, "1h": HOUR}
+_STEPS: Final = {"1d": dt.timedelta(days=1), "1h": dt.timedelta(hours=1)}
 _FIELDS: Final = {"id", "start", "step", "values", "partial_until", "period_start", "period_end", "budgets"}
 _REQUIRED: Final = ("start", "values", "period_start", "period_end")
-#: Jobs projected together: enough to be fast, few enough to answer while more come in.
+#: The number of jobs projected together: large enough to be fast, small enough to answer early.
 _TOGETHER: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One line: its name, whatever that is, what is asked, and the budgets whose chances are wanted."""
+class ProjectionJob:
+    """One line: its id, the question, and the budgets to compare with."""
 
     id: Any
     question: Question
@@ -44,9 +44,9 @@ class Job:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """FILE, and nothing else: the answer is JSON lines already."""
+    """The option FILE; the output is always JSON lines."""
     parser.add_argument("file", nargs="?", type=Path, help="JSON lines, one job each (default: standard input)")
-    parser.add_argument("--json", action="store_true", help="JSON lines, which is what there is anyway")
+    parser.add_argument("--json", action="store_true", help="JSON lines (always on)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,30 +72,35 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _together(lines: Iterable[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
-    """The lines that hold something, some hundreds at a time."""
+    """The non-empty lines, some hundreds at a time."""
     filled = ((number, line) for number, line in lines if line.strip())
     while some := list(islice(filled, _TOGETHER)):
         yield some
 
 
-def job_of(line: str) -> Job:
-    """The job of a line of JSON; a ValueError names the field of what is none, and what belongs there."""
+def job_of(line: str) -> ProjectionJob:
+    """Parse a job from a line of JSON. ValueError names the invalid field and its valid values."""
     try:
         fields = json.loads(line, parse_constant=_not_finite)
     except json.JSONDecodeError as error:
-        raise ValueError(f"no JSON: {error}") from error
+        raise ValueError(f"not valid JSON: {error}") from error
     except RecursionError:
-        raise ValueError("no JSON that anybody means: it is nested too deep") from None
+        raise ValueError("JSON that is nested too deeply") from None
     if not isinstance(fields, dict):
         raise ValueError(f"a job is an object, not {type(fields).__name__}")  # noqa: TRY004 outside data, one error
     if unknown := sorted(set(fields) - _FIELDS):
         raise ValueError(f"{unknown[0]}: no such field; there are: {', '.join(sorted(_FIELDS))}")
     if missing := [name for name in _REQUIRED if name not in fields]:
         raise ValueError(f"{missing[0]}: required")
-    return Job(fields.get("id"), _question(fields), _numbers(fields, "budgets"))
+    return ProjectionJob(fields.get("id"), _question(fields), _numbers(fields, "budgets"))
 
 
 def _question(fields: dict[str, Any]) -> Question:
+    # Imported here, so that --help answers without numpy.
+    import numpy as np  # noqa: PLC0415
+
+    from alertd.core.projection import Question, Series  # noqa: PLC0415
+
     step = fields.get("step", "1d")
     if step not in _STEPS:
         raise ValueError(f"step: 1d or 1h, not {step!r}")
@@ -111,6 +116,9 @@ def _name(fields: dict[str, Any]) -> str:
 
 
 def _numbers(fields: dict[str, Any], name: str) -> list[float]:
+    # Imported here, so that --help answers without numpy.
+    from alertd.core.projection import LARGEST  # noqa: PLC0415
+
     numbers = fields.get(name) if fields.get(name) is not None else []
     if not isinstance(numbers, list):
         raise ValueError(f"{name}: a list of numbers, not {type(numbers).__name__}")  # noqa: TRY004 as above
@@ -121,6 +129,9 @@ def _numbers(fields: dict[str, Any], name: str) -> list[float]:
 
 
 def _finite(number: Any) -> bool:
+    # Imported here, so that --help answers without numpy.
+    from alertd.core.projection import LARGEST  # noqa: PLC0415
+
     return type(number) in {int, float} and abs(number) <= LARGEST
 
 
@@ -139,11 +150,14 @@ def _instant(fields: dict[str, Any], name: str) -> dt.datetime:
 
 
 def _not_finite(constant: str) -> float:
-    raise ValueError(f"{constant} is no number here; leave a step without usage at 0, end the values where they end")
+    raise ValueError(f"{constant} is not allowed here; leave a step without usage at 0, end the values where they end")
 
 
-def answers(jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
-    """The answer to each job, in order, as the public contract has it."""
+def answers(jobs: Sequence[ProjectionJob]) -> Iterator[dict[str, Any]]:
+    """The answer to each job, in order (docs/projection.md)."""
+    # Imported here, so that --help answers without numpy.
+    from alertd.core.projection import LEVELS, project_many  # noqa: PLC0415
+
     for job, projection in zip(jobs, project_many([job.question for job in jobs]), strict=True):
         yield {
             "id": job.id,

@@ -1,20 +1,31 @@
-"""`alertd raise`: a higher amount for this period. Its thresholds are armed anew; the next period is as configured."""
+"""`alertd raise`: set a higher amount for this period. Thresholds re-arm; the next period is as configured."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
-from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._state import budget_of, change_record, find_scope, known_scopes, refusal, who, with_store
+from alertd.commands._context import (
+    budget_of,
+    find_scope,
+    known_scopes,
+    operations_of,
+    refusal,
+    refused,
+    who,
+    with_store,
+)
+from alertd.commands._settings_args import add_settings_arguments, settings_of
 from alertd.core.budgets import Amount, Budget, scope_text
-from alertd.core.evaluation.keys import status_name
-from alertd.core.evaluation.state import RAISED, RaisedAmount
+from alertd.operations.values import By, OperationError
 from alertd.ports import Store
 from alertd.terminal import printable
+
+if TYPE_CHECKING:
+    from alertd.settings import Settings
 
 HELP: Final = "raise a budget's amount for its current period; re-arms its thresholds"
 EXAMPLES: Final = (
@@ -22,11 +33,11 @@ EXAMPLES: Final = (
     "alertd raise teams '600 USD' --scope team=research --env-file my.env",
     "alertd raise keys 5 --scope team= --scope key=orphan --env-file my.env   # usage without a team",
 )
-ENDS: Final = "0 where it is raised; 1 where there is no such budget, amount or database; 2 for a wrong use"
+ENDS: Final = "0 if it was raised; 1 without such a budget, amount or database; 2 for wrong usage"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which budget, to what, and which of its scopes."""
+    """The options: the budget, its new amount, and its scope."""
     add_settings_arguments(parser)
     parser.add_argument("budget", help="the budget's name in the configuration")
     parser.add_argument("amount", help="600 (in the budget's unit), 600 USD or 8M tokens")
@@ -35,21 +46,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="LABEL=VALUE",
-        help="of a budget with PER: which scope, such as team=research; an empty value is usage without the label",
+        help="for a budget with PER: the scope, such as team=research; an empty value is usage without the label",
+    )
+    parser.add_argument(
+        "--periods", type=int, default=1, metavar="N", help="for this period and those that follow, N in all"
     )
     parser.add_argument("--by", default=who(), help="who raises it (default: you, %(default)s)")
+    parser.add_argument("--reason", default="", help="the reason; stored with it")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when it is raised."""
+    """0 if it was raised."""
     settings = settings_of(args, plugins=False)
     budget = budget_of(settings, args.budget)
     try:
         amount = Amount.parse(args.amount, budget.amount.unit)
     except ValueError as error:
         raise refusal("amount", str(error), f"for example 600 {budget.amount.unit}") from error
-    said = with_store(settings, lambda store: _raise(store, budget, args.scope, amount, args.by))
+    said = with_store(settings, lambda store: _raise(store, settings, budget, args, amount))
     print(
         json.dumps(said)
         if args.json
@@ -58,36 +73,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _raise(store: Store, budget: Budget, words: list[str], amount: Amount, by: str) -> dict[str, Any]:
+async def _raise(
+    store: Store, settings: Settings, budget: Budget, args: argparse.Namespace, amount: Amount
+) -> dict[str, Any]:
     now = datetime.now(UTC)
     series = await store.series()
-    scope = find_scope(budget, words, series)
+    scope, by = find_scope(budget, args.scope, series), By(args.by, reason=args.reason)
     period = budget.period.containing(now)
-    name = status_name(budget.name, scope, period.key)
-    override = budget.table.get(tuple(value or "" for _, value in scope)) if scope else None
-    configured = override.amount if override is not None and override.amount is not None else budget.amount
-    raised = RaisedAmount(amount.value, amount.unit, by, now)
-
-    def change(before: RaisedAmount | None) -> RaisedAmount:
-        inforce = configured if before is None else Amount(before.amount, before.unit)
-        if before is not None and before.amount == amount.value:
-            return before  # said twice
-        if amount.value <= inforce.value:
-            raise refusal(
-                str(amount), f"{name} has {inforce} already: this would not raise it",
-                f"give more than {inforce}; a lower amount is set in the configuration",
-            )  # fmt: skip
-        return raised
-
-    await change_record(store, RAISED, name, change)
+    try:
+        operations = operations_of(store, settings)
+        outcome = await operations.raise_amount(budget.name, scope, str(amount), by, periods=args.periods)
+    except OperationError as error:
+        raise refused(str(amount), error) from error
     if scope not in known_scopes(budget, series):
         text = scope_text(scope) or budget.name
         print(f"No usage with {text} yet; check the spelling.", file=sys.stderr)
+    end = outcome.until or period.end
+    last = period.last_day if end == period.end else (end - timedelta(hours=1)).astimezone(period.zone).date()
     return {
-        "position": name,
-        "until": period.last_day.isoformat(),
+        "position": outcome.on,
+        "until": last.isoformat(),
         "amount": f"{amount.value:f}",
         "unit": amount.unit,
-        "by": by,
+        "by": by.name,
         "at": now.isoformat(),
     }

@@ -1,4 +1,4 @@
-"""`alertd rate`: a usage file priced as the provider would bill it. It needs no configuration, database or network."""
+"""`alertd rate`: price a usage file as the provider would bill it. It needs no configuration, database or network."""
 
 from __future__ import annotations
 
@@ -15,63 +15,68 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from alertd.commands._console import Console
-from alertd.commands._files import FILE_HELP, add_reading_arguments, month_said, read_file, said_of
-from alertd.commands._rated import Rated, as_answer, show
-from alertd.core.faults import unreadable
-from alertd.core.formats.faults import FormatError
-from alertd.core.formats.reading import Contents
+from alertd.clients.price_files import price_book, rates_of
+from alertd.commands._prompts import PlainConsole
+from alertd.commands._rating import Rated, as_answer, show
+from alertd.commands._usage_files import FILE_HELP, add_reading_arguments, month_said, read_file, said_of
+from alertd.core.config_errors import unreadable
+from alertd.core.formats.records import Contents
+from alertd.core.formats.table import FormatError
 from alertd.core.formats.times import month_of
 from alertd.core.money import Money
-from alertd.core.pricing.allocate import MICRO, share
-from alertd.core.pricing.bill import Bill, rate
-from alertd.core.pricing.fx import NoRate
-from alertd.core.pricing.priceblock import price_blocks
-from alertd.core.pricing.pricefile import PriceFileError
-from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.allocation import MICRO, share
+from alertd.core.pricing.exchange_rates import NoRate
+from alertd.core.pricing.price_book import PriceBook
+from alertd.core.pricing.price_file import PriceFileError
+from alertd.core.pricing.price_suggestions import price_blocks
+from alertd.core.pricing.rating import Bill, rate
 from alertd.core.usage import BilledCost, Line, Usage
-from alertd.wire.pricebook import price_book, rates_of
 
 HELP: Final = "price a usage file as the provider would bill it: each line, its rule, and why"
 EXAMPLES: Final = (
     "alertd rate --usage usage.csv",
     "alertd rate --usage usage.csv --period 2026-03 --prices prices.toml --by project",
 )
-ENDS: Final = (
-    "0, also where something is unpriced; 1 where --currency wants a rate of exchange that is missing; "
-    "2 for a wrong use or file"
-)
-#: Unpriced models for which the nearest known ones are looked up; beyond that the list itself says enough.
+ENDS: Final = "0, also with unpriced usage; 1 if an exchange rate for --currency is missing; 2 for wrong usage or file"
+#: The most unpriced models for which similar known models are listed.
 _NEAREST_FOR: Final = 20
 _LETTERS: Final = 3
 _CENT: Final = Decimal("0.01")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The file, the month of rows without a time, own prices, and how to show the answer."""
+    """The options: the file, the month of rows without a time, your prices, and the output."""
     parser.add_argument("--usage", required=True, type=Path, metavar="FILE", help=FILE_HELP)
     parser.add_argument(
-        "--period", metavar="YYYY-MM", help="the month of rows without a time; of others, the one to rate"
+        "--period", metavar="YYYY-MM", help="the month of rows without a time; otherwise the month to rate"
     )
     parser.add_argument(
-        "--prices", action="append", default=[], type=Path, metavar="F.toml", help="own prices, above all"
+        "--prices",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="F.toml",
+        help="your own prices, which override all others",
     )
     parser.add_argument(
-        "--currency", type=_currency, metavar="EUR", help="the total in one currency, too, by the rates of --prices"
+        "--currency",
+        type=_currency,
+        metavar="EUR",
+        help="also print the total in one currency, at the rates in --prices",
     )
-    parser.add_argument("--by", metavar="LABEL", help="share the bill over the values of a column (project, team, ...)")
+    parser.add_argument("--by", metavar="LABEL", help="divide the bill by the values of a column (project, team, ...)")
     add_reading_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="the answer for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _currency(text: str) -> str:
     if not (text.isascii() and text.isalpha() and len(text) == _LETTERS):
-        raise argparse.ArgumentTypeError(f"{text!r} is no currency; write three letters, such as EUR")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a currency; write three letters, such as EUR")
     return text.upper()
 
 
 def run(args: argparse.Namespace) -> int:
-    """Rate the file; 0, or 2 where a file cannot be used, or 1 where a wanted rate of exchange is not known."""
+    """Rate the file: 0, 2 if a file cannot be used, or 1 if an exchange rate is missing."""
     try:
         month = month_of(month_said(args.period)).date() if args.period else None
         book = price_book(args.prices)
@@ -86,12 +91,12 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(as_answer(rated), ensure_ascii=False))
     else:
-        show(rated, Console())
+        show(rated, PlainConsole())
     return 1 if isinstance(rated.converted, NoRate) else 0
 
 
 def _read(args: argparse.Namespace) -> Contents:
-    """The file; rows without a time are of --period, else of this month, which is said."""
+    """Read the file; rows without a time belong to --period, else to this month, with a remark."""
     said = said_of(args, month=args.period or "")
     try:
         return read_file(args.usage, said)
@@ -101,7 +106,7 @@ def _read(args: argparse.Namespace) -> Contents:
     now = datetime.now(UTC)
     read = read_file(args.usage, replace(said, month=f"{now:%Y-%m}"))
     return replace(
-        read, notes=(*read.notes, f"no row has a time: taken as used in {now:%Y-%m} (--period says another)")
+        read, notes=(*read.notes, f"no row has a time: taken as {now:%Y-%m} (set --period for another month)")
     )
 
 
@@ -126,7 +131,7 @@ def _rated(args: argparse.Namespace, file: Contents, book: PriceBook, month: dat
 
 
 def _amounts(bill: Bill, billed: Iterable[BilledCost], *, counts: bool) -> Iterable[tuple[Money, date]]:
-    """What the totals are made of: money and the day of its rate of exchange."""
+    """The parts of the totals: money and the day of its exchange rate."""
     if counts:
         return [(one.cost, one.start.date().replace(day=1)) for one in billed]
     return [(Money(line.cost, line.currency), line.month) for line in bill.lines]
@@ -173,7 +178,7 @@ def _month(used: Usage, book: PriceBook) -> date:
 
 
 def _placed(error: Exception, usage: Path) -> str:
-    """An error with the file that it is about."""
+    """An error with the name of its file."""
     if isinstance(error, PriceFileError):
         return str(error)
     if isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""`alertd replay`: the whole evaluation over a usage file on a stopped clock: what would have come, and how right."""
+"""`alertd replay`: evaluate the history in a usage file: which alerts would have come, and which were right."""
 
 from __future__ import annotations
 
@@ -10,59 +10,66 @@ from dataclasses import replace
 from datetime import UTC
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from rich.markup import escape
 from rich.progress import Progress
-from rich.table import Table
 
-from alertd.commands._console import Console
-from alertd.commands._files import FILE_HELP, add_reading_arguments, read_file, said_of
-from alertd.commands._state import refusal
+from alertd.clients.price_files import price_book, rates_of
+from alertd.commands._context import refusal
+from alertd.commands._prompts import PlainConsole, plain_table
+from alertd.commands._usage_files import FILE_HELP, add_reading_arguments, read_file, said_of
 from alertd.core.budgets import Amount, Budget, Threshold, parse_threshold, scope_text
-from alertd.core.charts.timeline import timeline
-from alertd.core.evaluation.replay import ReplayAlert, ReplayResult, replay, tried
-from alertd.core.faults import unreadable
-from alertd.core.formats.faults import FormatError
-from alertd.core.messages.figures import amount
+from alertd.core.config_errors import unreadable
+from alertd.core.formats.table import FormatError
+from alertd.core.messages.format import amount
 from alertd.core.periods import PeriodRule
-from alertd.core.pricing.fx import Rate
-from alertd.core.pricing.pricefile import PriceFileError
-from alertd.core.pricing.tariffs import exchange_of
+from alertd.core.pricing.exchange_rates import Rate
+from alertd.core.pricing.price_file import PriceFileError
 from alertd.core.usage import BilledCost, Usage
 from alertd.settings import Settings, load_settings
 from alertd.terminal import printable
-from alertd.wire.pricebook import price_book, rates_of
+
+if TYPE_CHECKING:
+    from alertd.core.evaluation.replay import ReplayAlert, ReplayResult
 
 HELP: Final = "replay a usage file: which alerts would have come, how early, which were false, which were missed"
 EXAMPLES: Final = (
     "alertd replay --usage usage.csv --budget '500 USD' --per team --picture replay.svg",
     "alertd replay --usage usage.csv --env-file my.env --try 'forecast 100% p80' --try 'forecast 100% p60'",
 )
-ENDS: Final = (
-    "0 where it was replayed, whatever came of it; 1 where the file or the budgets cannot be used; 2 for a wrong use"
-)
+ENDS: Final = "0 if the file was replayed; 1 if the file or the budgets cannot be used; 2 for wrong usage"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The file; the budgets, from the configuration or from here; the rules to compare."""
+    """The options: the file, the budgets, and the rules to compare."""
     add = parser.add_argument
     add("--usage", type=Path, required=True, metavar="F", help=FILE_HELP)
     add("--env-file", type=Path, action="append", default=[], metavar="F", help="an env file with budgets")
     add("--config", type=Path, metavar="F", help="a TOML file with budgets")
     add("--budget", metavar="AMOUNT", help='one budget instead of the configured ones: "500 USD"')
-    add("--per", action="append", default=[], metavar="LABEL", help="of --budget: one for every value of this label")
-    add("--threshold", action="append", default=[], metavar="T", help='of --budget: "actual 80%%"; may be repeated')
+    add(
+        "--per",
+        action="append",
+        default=[],
+        metavar="LABEL",
+        help="with --budget: one budget for every value of this label",
+    )
+    add("--threshold", action="append", default=[], metavar="T", help='with --budget: "actual 80%%"; may be repeated')
     add("--try", dest="tries", action="append", default=[], metavar="T", help='compare a rule: "forecast 100%% p80"')
-    add("--prices", type=Path, action="append", default=[], metavar="F", help="a price file of one's own")
+    add("--prices", type=Path, action="append", default=[], metavar="F", help="your own price file")
     add("--picture", type=Path, metavar="F.svg", help="write spend, projections and alerts as a picture")
-    add("--json", action="store_true", help="JSON lines: an alert a line, last the summary")
+    add("--json", action="store_true", help="JSON lines: one alert per line, the summary last")
     add_reading_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when it was replayed, whatever came of it."""
+    """0 if the file was replayed."""
+    # Imported here, so that --help answers without numpy.
+    from alertd.core.charts.timeline import timeline  # noqa: PLC0415
+    from alertd.core.evaluation.replay import tried  # noqa: PLC0415
+
     usage = _usage(args)
     settings = _settings(args)
     budgets = _budgets(args, settings)
@@ -74,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         _lines(records)
     else:
-        _show(records, budgets, Console(highlight=False))
+        _show(records, budgets, PlainConsole(highlight=False))
     return 0
 
 
@@ -92,13 +99,13 @@ def _usage(args: argparse.Namespace) -> tuple[Usage | BilledCost, ...]:
     except OSError as error:
         raise refusal(str(path), unreadable(error), "name a file") from error
     except FormatError as error:
-        raise refusal(str(path), "; ".join(error.faults), "docs/files.md says what is read") from error
+        raise refusal(str(path), "; ".join(error.faults), "docs/files.md lists the formats") from error
     except ValueError as error:
         raise refusal("--columns", str(error), "write NAME=MEANING") from error
 
 
 def _settings(args: argparse.Namespace) -> Settings | None:
-    """The configuration, where budgets come from it."""
+    """The configuration, if budgets come from it."""
     if args.budget:
         return None
     return load_settings(os.environ, args.env_file, args.config, need=("budgets",))
@@ -132,12 +139,16 @@ def _replayed(
     name: str,
 ) -> ReplayResult:
     """One rule's replay, with a bar on a terminal."""
+    # Imported here, so that --help answers without numpy.
+    from alertd.core.evaluation.replay import replay  # noqa: PLC0415
+    from alertd.core.pricing.tariffs import exchange_of  # noqa: PLC0415
+
     try:
         book = price_book([*args.prices, *(settings.prices if settings else ())])
     except PriceFileError as error:
-        raise refusal("--prices", str(error), "config/prices.example.toml shows how one is written") from error
+        raise refusal("--prices", str(error), "config/prices.example.toml is an example") from error
     rates = [Rate(base, quote, rate) for (base, quote), rate in settings.fx.items()] if settings else []
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(console=PlainConsole(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(escape(name), total=1.0)
         return replay(
             usage, budgets, book, exchange_of(rates_of(book, rates)), lambda share: bar.update(task, completed=share)
@@ -152,8 +163,8 @@ def _lines(records: list[tuple[str, ReplayResult]]) -> None:
         print(json.dumps({**rule, "summary": record.summary()}))
 
 
-def _alert_of(alert: ReplayAlert) -> dict[str, Any]:
-    """An alert as the contract writes it."""
+def _alert_of(alert: ReplayAlert) -> dict[str, object]:
+    """An alert as JSON values."""
     level = alert.level
     return {
         "at": _instant(alert.at),
@@ -172,9 +183,9 @@ def _instant(at: Any) -> str:
     return str(at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"))
 
 
-def _show(records: list[tuple[str, ReplayResult]], budgets: tuple[Budget, ...], console: Console) -> None:
+def _show(records: list[tuple[str, ReplayResult]], budgets: tuple[Budget, ...], console: PlainConsole) -> None:
     first = records[0][1]
-    table = Table("at", "budget", "threshold", "spent", "projected", "used up")
+    table = plain_table("at", "budget", "threshold", "spent", "projected", "used up")
     unit = {budget.name: budget.amount.unit for budget in budgets}
     for alert in first.alerts:
         where = " ".join(part for part in (alert.budget, scope_text(alert.scope)) if part)
@@ -185,7 +196,7 @@ def _show(records: list[tuple[str, ReplayResult]], budgets: tuple[Budget, ...], 
     console.print(table)
     for (provider, model, meter), reason in sorted(first.unpriced.items()):
         console.print(f"[yellow]unpriced[/yellow] {escape(printable(f'{provider} {model} {meter}: {reason}'))}")
-    rules = Table("rule", "periods", "crossings", "caught", "missed", "false", "days ahead (median)")
+    rules = plain_table("rule", "periods", "crossings", "caught", "missed", "false", "days ahead (median)")
     for name, record in records:
         summary = record.summary()
         lead = summary["median_lead_days"]

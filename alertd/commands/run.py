@@ -15,9 +15,9 @@ from typing import Final
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from alertd import logs
-from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._console import Console
-from alertd.commands._state import build_app, database_warning
+from alertd.commands._context import build_daemon, database_warning
+from alertd.commands._prompts import PlainConsole
+from alertd.commands._settings_args import add_settings_arguments, settings_of
 from alertd.ports import StoreDamagedError, StoreError
 from alertd.settings import Settings
 from alertd.stores import salvage
@@ -30,20 +30,17 @@ EXAMPLES: Final = (
     "alertd run --env-file my.env",
     "alertd run --config alertd.toml --verbose",
 )
-ENDS: Final = (
-    "0 when it was stopped by SIGTERM or Ctrl-C; 1 where its configuration or database cannot be used; "
-    "2 for a wrong use"
-)
+ENDS: Final = "0 after SIGTERM or Ctrl-C; 1 if its configuration or database cannot be used; 2 for wrong usage"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the configuration is."""
     add_settings_arguments(parser)
-    parser.add_argument("--verbose", action="store_true", help="log what is asked and answered, without secrets")
+    parser.add_argument("--verbose", action="store_true", help="log requests and answers, without secrets")
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when it was stopped by a signal, 1 where its database cannot be had."""
+    """0 after a signal, 1 if its database cannot be used."""
     logs.set_up(verbose=args.verbose)
     collect_seldom()
 
@@ -62,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(settings: Settings, load: Callable[[], Settings]) -> None:
-    """The daemon; again where its database was damaged, removed or replaced, and could be made anew."""
+    """Run the daemon; start it again if its database was damaged, removed or replaced and could be created again."""
     file = read_url(settings.database).file
     if file is None:
         asyncio.run(_live(settings, load))
@@ -74,7 +71,7 @@ def _run(settings: Settings, load: Callable[[], Settings]) -> None:
         except StoreDamagedError as error:
             log.error("%s", error)  # noqa: TRY400 - as above
             was_there, now = file.exists(), datetime.now(UTC)
-            if not (salvage.put_back(file, now) or _mended(file)):
+            if not (salvage.put_back(file, now) or _mended(file, whole=True)):
                 if not was_there:
                     raise
                 salvage.mark_replaced(file, now)
@@ -84,37 +81,45 @@ def _run(settings: Settings, load: Callable[[], Settings]) -> None:
 
 
 def collect_seldom() -> None:
-    """Let Python look for cycles of garbage less often: a poll of many series is all small objects and no cycle.
+    """Run Python's garbage collector less often: a poll of many series creates many small objects without cycles.
 
-    With its own thresholds a third of a tick of 100,000 series goes into looking through them again and again.
+    With the default thresholds it takes a third of the time of a tick with 100,000 series.
     """
     gc.set_threshold(50_000, 20, 20)
 
 
 async def _live(settings: Settings, load: Callable[[], Settings]) -> None:
-    app = build_app(settings, load, progress=BackfillBar())
-    await app.run()
+    def say_page(address: str) -> None:
+        shown = settings.public_url or address
+        sign_in = " (sign in with a token)" if settings.http.token is not None or settings.http.people else ""
+        print(f"The page: {shown.rstrip('/')}/{sign_in}", file=sys.stderr)
+
+    daemon = build_daemon(settings, load, progress=BackfillBar(), served=say_page)
+    await daemon.run()
 
 
-def _mended(file: Path) -> bool:
-    """Whether the database's file was damaged; it is set aside then, and a new one is in its place."""
+def _mended(file: Path, *, whole: bool = False) -> bool:
+    """Whether the database file was damaged; if so, it was renamed and a new one created.
+
+    `whole` reads a large file as a whole, too: where an error already said that something in it is damaged.
+    """
     salvage.finish(file)
-    fault = salvage.fault_of(file)
+    fault = salvage.fault_of(file, whole=whole)
     if fault:
-        log.error("%s", salvage.recover(file, fault, datetime.now(UTC)).told())
+        log.error("%s", salvage.recover(file, fault, datetime.now(UTC)).report())
     return bool(fault)
 
 
 class BackfillBar:
-    """The back-fill of each source as a bar on a terminal; elsewhere it says nothing."""
+    """Show the back-fill of each source as a bar on a terminal; otherwise nothing."""
 
     def __init__(self) -> None:
         self._bar = Progress(
             TextColumn("reading what {task.description} still has"),
             BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.percentage:>3.0f}%"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=PlainConsole(stderr=True),
             transient=True,
         )
         self._tasks: dict[str, TaskID] = {}

@@ -1,4 +1,4 @@
-"""`alertd usage export`: what the ledger holds by day with its cost, for showback and chargeback."""
+"""`alertd usage export`: export the ledger by day with its cost, for showback and chargeback."""
 
 from __future__ import annotations
 
@@ -17,25 +17,23 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from alertd.commands._configured import add_settings_arguments, settings_of
-from alertd.commands._state import refusal, with_app
+from alertd.commands._context import refusal, with_daemon
+from alertd.commands._settings_args import add_settings_arguments, settings_of
 from alertd.core.budgets import Where
-from alertd.core.ledger.columns import Ledger
-from alertd.core.pricing.showback import Share, columns_of, shares
 from alertd.core.pricing.source_roles import counting
-from alertd.core.pricing.tariffs import LedgerTariff
-from alertd.settings.readers import read_where
+from alertd.settings.parsers import read_where
 
 if TYPE_CHECKING:
-    from alertd.app import App
+    from alertd.core.pricing.showback import Share
+    from alertd.daemon import Daemon
 
-HELP: Final = "export what the ledger holds: usage and cost by day, for any labels and period"
+HELP: Final = "export the ledger: usage and cost by day, for any labels and period"
 EXAMPLES: Final = (
     "alertd usage export --period 2026-11 --by team,model --output november.csv --env-file my.env",
     "alertd usage export --from 2026-11-01 --to 2026-11-20 --where team=search --format jsonl --env-file my.env",
     "alertd usage export --period 2026-11 --format focus --output focus.csv --env-file my.env",
 )
-ENDS: Final = "0, also where something has no price, which is said; 1 without a database; 2 for a wrong use"
+ENDS: Final = "0, also with unpriced usage, with a remark; 1 without a database; 2 for wrong usage"
 _DAY: Final = timedelta(days=1)
 _FIXED: Final = ("date", "basis", "quantity", "cost", "currency", "unpriced")
 _FOCUS: Final = (
@@ -48,7 +46,7 @@ _FOCUS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _ExportRows:
     """The days that were exported, the columns of labels, and the rows."""
 
     columns: Sequence[str]
@@ -56,7 +54,7 @@ class _Found:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`export` and its period, labels, form and place."""
+    """The options of `export`: period, labels, format and output."""
     parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
     export = parts.add_parser("export", help="write usage and cost by day as CSV, JSON lines, Parquet or FOCUS 1.2")
     add = export.add_argument
@@ -64,10 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--from", dest="since", type=_day, metavar="DATE", help="the first day (default: of this month)")
     add("--to", dest="until", type=_day, metavar="DATE", help="the last day (default: today)")
     add("--timezone", default="UTC", metavar="ZONE", help="whose days (UTC)")
-    add("--by", default="", metavar="LABELS", help="labels to group by, such as team,model (default: all there are)")
-    add("--where", default="", metavar="LABELS", help="only these, as for a budget: team=search,model=gpt-*")
-    add("--format", choices=("csv", "jsonl", "parquet", "focus"), default="csv", help="the form (csv)")
-    add("--output", type=Path, metavar="FILE", help="where to (default: standard output)")
+    add("--by", default="", metavar="LABELS", help="labels to group by, such as team,model (default: all labels)")
+    add("--where", default="", metavar="LABELS", help="only this usage, as for a budget: team=search,model=gpt-*")
+    add("--format", choices=("csv", "jsonl", "parquet", "focus"), default="csv", help="the format (csv)")
+    add("--output", type=Path, metavar="FILE", help="the output file (default: standard output)")
     add_settings_arguments(export)
 
 
@@ -75,11 +73,16 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no day; write 2026-11-19") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day; write 2026-11-19") from None
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 where it was written; SettingsError where it cannot be."""
+    """0 if it was written; SettingsError if not."""
+    # Imported here, so that --help answers without numpy.
+    from alertd.core.ledger.columns import Ledger  # noqa: PLC0415
+    from alertd.core.pricing.showback import columns_of, shares  # noqa: PLC0415
+    from alertd.core.pricing.tariffs import LedgerTariff  # noqa: PLC0415
+
     zone, days = _days(args)
     by = [name.strip() for name in args.by.split(",") if name.strip()]
     try:
@@ -90,19 +93,19 @@ def run(args: argparse.Namespace) -> int:
         by = []
     settings = settings_of(args)
 
-    async def work(app: App) -> _Found:
-        facts, _ = await app.evaluation.preview()
+    async def work(daemon: Daemon) -> _ExportRows:
+        facts, _ = await daemon.evaluation.preview()
         ledger = Ledger()
-        ledger.add_series(await app.store.series())
+        ledger.add_series(await daemon.store.series())
         month = datetime(days[0].year, days[0].month, 1, tzinfo=UTC) - _DAY
-        ledger.apply((await app.store.usage(month))[0])
+        ledger.apply((await daemon.store.usage(month))[0])
         assert facts.book is not None  # noqa: S101 - a daemon's facts have one
         roles = facts.context.standings
         tariff = LedgerTariff(facts.book, ledger, roles)
         rows = shares(ledger, tariff, days, zone, by=by, counted=counting(ledger.kinds, roles), where=where.matches)
-        return _Found(columns_of(ledger.series, by), list(rows))
+        return _ExportRows(columns_of(ledger.series, by), list(rows))
 
-    found = with_app(settings, work)
+    found = with_daemon(settings, work)
     try:
         _write(args, found, zone)
     except OSError as error:
@@ -129,8 +132,8 @@ def _days(args: argparse.Namespace) -> tuple[ZoneInfo, list[date]]:
     return zone, [first + n * _DAY for n in range((last - first).days + 1)]
 
 
-def _say(found: _Found) -> None:
-    """The totals, and what has no price, beside the export."""
+def _say(found: _ExportRows) -> None:
+    """Print the totals and the unpriced usage to standard error."""
     costs: dict[str, Decimal] = {}
     for row in found.rows:
         if row.cost is not None:
@@ -141,7 +144,7 @@ def _say(found: _Found) -> None:
         print(f"unpriced, in no total: {reason}", file=sys.stderr)
 
 
-def _write(args: argparse.Namespace, found: _Found, zone: ZoneInfo) -> None:
+def _write(args: argparse.Namespace, found: _ExportRows, zone: ZoneInfo) -> None:
     if args.format == "parquet":
         _parquet(args.output, found)
         return
@@ -166,7 +169,7 @@ def _opened(path: Path | None) -> Iterator[IO[str]]:
 
 
 def _plain(row: Share) -> dict[str, str]:
-    """A row as text: money with every digit, empty where it is not known."""
+    """A row as text: money with every digit, empty if unknown."""
     fields = {
         "date": row.day.isoformat(),
         "basis": row.basis,
@@ -179,13 +182,13 @@ def _plain(row: Share) -> dict[str, str]:
 
 
 def _digits(amount: Decimal) -> str:
-    """Every digit that says something."""
+    """A number with every significant digit."""
     return f"{amount.normalize():f}"
 
 
-def _parquet(path: Path | None, found: _Found) -> None:
+def _parquet(path: Path | None, found: _ExportRows) -> None:
     if find_spec("pyarrow") is None:
-        raise refusal("--format parquet", "it wants the extra `parquet`", "pip install 'alertd[parquet]'")
+        raise refusal("--format parquet", "it needs the extra `parquet`", "pip install 'alertd[parquet]'")
     if path is None:
         raise refusal("--format parquet", "it is no text", "name a file by --output")
     arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
@@ -194,7 +197,7 @@ def _parquet(path: Path | None, found: _Found) -> None:
     parquet.write_table(arrow.table({name: [row.get(name, "") for row in rows] for name in names}), path)
 
 
-def _focus(found: _Found, zone: ZoneInfo) -> Iterable[Mapping[str, str]]:
+def _focus(found: _ExportRows, zone: ZoneInfo) -> Iterable[Mapping[str, str]]:
     """FOCUS 1.2 rows, without the unpriced ones: a FOCUS row has a cost."""
     for row in found.rows:
         if row.cost is None:

@@ -1,6 +1,6 @@
-"""Addresses: where a message goes whose channel names labels, `#llm-{team}`, where a budget's page is.
+"""Addresses: channels with labels in their names (`#llm-{team}`), links to a budget's page, and what is loopback.
 
-Says what is loopback. Guesses no missing label, and asks no DNS.
+A missing label is not guessed, and DNS is not asked.
 """
 
 from __future__ import annotations
@@ -37,8 +37,16 @@ def budget_path(name: str, scope: Scope) -> str:
 
 
 def page_of(public_url: str, event: Event) -> str:
-    """The address of an event's budget for people; "" where nobody said where the daemon is, or without a budget."""
+    """The URL of the page of an event's budget; "" without PUBLIC_URL or without a budget."""
     return public_url.rstrip("/") + budget_path(event.budget, event.scope) if public_url and event.budget else ""
+
+
+def answer_page(public_url: str, event: Event) -> str:
+    """The URL of the page on which people answer an alert or an action; "" without PUBLIC_URL."""
+    place = {"threshold": "alerts", "source_stale": "alerts", "action": "actions"}.get(event.kind)
+    if not (public_url and event.handle and place) or (place == "alerts" and event.severity == "info"):
+        return ""
+    return f"{public_url.rstrip('/')}/{place}/{quote(event.handle, safe='')}"
 
 
 def is_loopback(name: str) -> bool:

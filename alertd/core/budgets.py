@@ -1,11 +1,11 @@
-"""Budgets as values: an amount for a period over a scope, and what speaks for it. Nothing here decides."""
+"""Budgets and thresholds as values: an amount for a period over a scope. Nothing is evaluated here."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -16,13 +16,13 @@ from alertd.core.usage import Labels
 
 TOKENS: Final = "tokens"
 SEVERITIES: Final = ("info", "warning", "critical")
-BASES: Final = ("actual", "forecast", "burn_rate", "anomaly", "balance")
+BASES: Final = ("actual", "forecast", "burn_rate", "anomaly", "balance", "novel")
 
 #: The labels of one scope of a `per` budget; None where usage lacks the label ("without a team"). Empty without `per`.
 Scope = tuple[tuple[str, str | None], ...]
 
 _SCALES: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
-#: A comma groups thousands; a scale stands alone or before a unit: `500 GBP` and `500 tokens` keep their letters.
+#: A comma groups thousands; a scale is alone or before a unit: `500 GBP` and `500 tokens` keep their letters.
 _AMOUNT: Final = re.compile(
     r"(?P<sign>[-+]?)(?P<number>(?:\d{1,3}(?:,\d{3})+|\d[\d_]*)(?:\.\d+)?|\.\d+)\s*"
     r"(?P<scale>[kKmMgGbBtT](?=\s|\Z|tokens?\Z|[A-Za-z]{3}\Z))?\s*(?P<unit>[A-Za-z]*)\Z",
@@ -50,7 +50,7 @@ class Amount:
         match = _AMOUNT.match(text.strip())
         if match is None:
             decimals = "; a comma groups thousands (1,500.50)" if "," in text else ""
-            raise ValueError(f"{text!r} is no amount{decimals}; write it as 500 USD or 5M tokens")
+            raise ValueError(f"{text!r} is not an amount{decimals}; write it as 500 USD or 5M tokens")
         number = Decimal(match["number"].replace("_", "").replace(",", "")) * _SCALES[(match["scale"] or "").lower()]
         if match["sign"] == "-":
             raise ValueError(f"{text!r}: an amount is not negative")
@@ -132,12 +132,16 @@ class Forecast(_Level):
 
 @dataclass(frozen=True, slots=True)
 class BurnRate:
-    """`burn_rate 10x over 1h and 5m above 20 USD`: crossed while each window is this far above the budgeted rate."""
+    """`burn_rate 10x over 1h and 5m above 20 USD`: crossed while each window is this far above the budgeted rate.
+
+    `above usual` asks besides that the longest window, an hour at most, costs more than hours at this time of day.
+    """
 
     basis: ClassVar[str] = "burn_rate"
     factor: Decimal
     windows: tuple[timedelta, ...]
     minimum_spend: Amount | None = None
+    above_usual: bool = False
 
     def level(self, amount: Amount) -> Decimal:
         """The factor: as webhooks and keys carry it."""
@@ -145,7 +149,8 @@ class BurnRate:
 
     def __str__(self) -> str:
         windows = " and ".join(map(duration_text, self.windows))
-        return f"{self.basis} {self.factor.normalize():f}x over {windows}{_above(self.minimum_spend)}"
+        above = _above(self.minimum_spend, *(["usual"] if self.above_usual else []))
+        return f"{self.basis} {self.factor.normalize():f}x over {windows}{above}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,25 +171,45 @@ class Anomaly:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """`balance 50 USD`: crossed while this little is left of a prepaid credit."""
+    """`balance 50 USD`, `balance 3d`: crossed while this little is left of a prepaid credit, or it ends this soon."""
 
     basis: ClassVar[str] = "balance"
-    amount: Amount
+    amount: Amount | None = None
+    within: timedelta | None = None
 
     def level(self, amount: Amount) -> Decimal:
-        """What is left, in the unit of the credit."""
-        return self.amount.value
+        """What is left, in the unit of the credit; of a duration its hours."""
+        if self.amount is not None:
+            return self.amount.value
+        return Decimal(repr((self.within or timedelta(0)) / timedelta(hours=1))).normalize()
 
     def __str__(self) -> str:
-        return f"{self.basis} {self.amount}"
+        return f"{self.basis} {self.amount or duration_text(self.within or timedelta(0))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Novel:
+    """`novel model above 5 USD`: crossed once a value of a label that was not used for 30 days costs this much."""
+
+    basis: ClassVar[str] = "novel"
+    label: str
+    minimum_spend: Amount | None = None
+
+    def level(self, amount: Amount) -> Decimal:
+        """None to speak of: what is new is in the event."""
+        return Decimal(0)
+
+    def __str__(self) -> str:
+        return f"{self.basis} {self.label}{_above(self.minimum_spend)}"
 
 
 #: A basis and a level. Text in, text out: `str(parse_threshold(text))` is the canonical form of the grammar.
-Threshold = Actual | Forecast | BurnRate | Anomaly | Balance
+Threshold = Actual | Forecast | BurnRate | Anomaly | Balance | Novel
 
 
-def _above(minimum: Amount | None) -> str:
-    return "" if minimum is None else f" above {minimum}"
+def _above(minimum: Amount | None, *more: str) -> str:
+    parts = (*(() if minimum is None else (str(minimum),)), *more)
+    return f" above {' and '.join(parts)}" if parts else ""
 
 
 @lru_cache(maxsize=1024)
@@ -194,18 +219,23 @@ def threshold_text(threshold: Threshold) -> str:
 
 
 _GRAMMAR: Final = re.compile(
-    r"(?P<basis>actual|forecast|burn_rate|anomaly|balance)"
+    r"(?P<basis>actual|forecast|burn_rate|anomaly|balance|novel)"
     r"(?:\s+(?P<percent>\d+(?:\.\d+)?)\s*%|\s+(?P<factor>\d+(?:\.\d+)?)x\s+over\s+(?P<windows>[\w.]+(?:\s+and\s+[\w.]+)*?)"
-    r"|\s+(?P<amount>[\d.,_]+\s*[kKmMgGbBtT]?\s*[A-Za-z]+))?"
-    r"(?:\s+p(?P<probability>\d+(?:\.\d+)?))?(?:\s+above\s+(?P<minimum>.+))?\Z"
+    r"|(?<=novel)\s+(?P<label>[a-z]\w*)(?=\s+above\s|\Z)|\s+(?P<amount>[\d.,_]+\s*[kKmMgGbBtT]?\s*[A-Za-z]+))?"
+    r"(?:\s+p(?P<probability>\d+(?:\.\d+)?))?(?:\s+above\s+(?:(?P<usual>usual)\Z|(?P<minimum>.+?)(?P<both>\s+and\s+usual)?\Z)|\Z)"
 )
+#: How soon a credit ends: `balance 3d`.
+_WITHIN: Final = re.compile(r"\d+(?:\.\d+)?[hdw]")
+#: What is usual is known by the hour.
+_LONGEST_USUAL: Final = timedelta(hours=1)
 #: What each basis needs and may have besides.
 _FORMS: Final = {
     "actual": ("percent or amount", set()),
     "forecast": ("percent or amount", {"probability"}),
-    "burn_rate": ("factor", {"minimum"}),
+    "burn_rate": ("factor", {"minimum", "usual", "both"}),
     "anomaly": ("probability", {"minimum"}),
     "balance": ("amount", set()),
+    "novel": ("label", {"minimum"}),
 }
 _EXAMPLES: Final = {
     "actual": "actual 80%",
@@ -213,11 +243,12 @@ _EXAMPLES: Final = {
     "burn_rate": "burn_rate 10x over 1h and 5m above 20 USD",
     "anomaly": "anomaly p99",
     "balance": "balance 50 USD",
+    "novel": "novel model above 5 USD",
 }
 
 
 def parse_threshold(text: str) -> Threshold:
-    """A threshold as its class writes it. ValueError that shows an example of what was probably meant."""
+    """Parse a threshold. The ValueError shows an example of what was probably meant."""
     found = _GRAMMAR.match(" ".join(text.split()))
     basis = text.split(maxsplit=1)[0] if text.split() else ""
     example = _EXAMPLES.get(basis, _EXAMPLES["actual"])
@@ -236,7 +267,8 @@ def parse_threshold(text: str) -> Threshold:
 
 def _threshold(found: re.Match[str], probability: float | None) -> Threshold:
     percent = None if found["percent"] is None else Decimal(found["percent"])
-    amount = None if found["amount"] is None else Amount.parse(found["amount"])
+    within = _WITHIN.fullmatch(found["amount"] or "") if found["basis"] == "balance" else None
+    amount = None if within or found["amount"] is None else Amount.parse(found["amount"])
     minimum = None if found["minimum"] is None else Amount.parse(found["minimum"])
     match found["basis"]:
         case "actual":
@@ -245,13 +277,19 @@ def _threshold(found: re.Match[str], probability: float | None) -> Threshold:
             return Forecast(percent, amount, probability)
         case "burn_rate":
             windows = tuple(map(parse_duration, re.split(r"\s+and\s+", found["windows"])))
-            return BurnRate(Decimal(found["factor"]), windows, minimum)
+            usual = bool(found["usual"] or found["both"])
+            if usual and max(windows) > _LONGEST_USUAL:
+                raise ValueError(
+                    f"{found[0]!r}: above usual is for windows of an hour at most; write 10x over 1h and 5m"
+                )
+            return BurnRate(Decimal(found["factor"]), windows, minimum, usual)
         case "anomaly":
             assert probability is not None  # noqa: S101 - its form needs one
             return Anomaly(probability, minimum)
+        case "novel":
+            return Novel(found["label"], minimum)
         case _:
-            assert amount is not None  # noqa: S101 - its form needs one
-            return Balance(amount)
+            return Balance(amount, None if within is None else parse_duration(within[0]))
 
 
 #: The default of the contract.
@@ -261,6 +299,10 @@ DEFAULT_THRESHOLDS: Final = tuple(
         ("actual 80%", "actual 100%", "forecast 100%", "burn_rate 10x over 1h and 5m above 20 USD"),
     )
 )
+
+
+#: What a budget with a prepaid credit has besides.
+CREDIT_THRESHOLDS: Final = (Balance(within=timedelta(days=3)),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,10 +345,76 @@ class Override:
 
 
 @dataclass(frozen=True, slots=True)
+class AllowancePolicy:
+    """How the allowance answers for a budget: from which status on it says no, and what a no means.
+
+    `refuse_at` is `over`, `at_risk` (a runaway as well) or `never`; with `warns` a no is only said, not meant.
+    `grace` is what may be spent above the amount, an amount or a share of it in percent.
+    """
+
+    refuse_at: str = "over"
+    warns: bool = False
+    grace: Amount | Decimal = Decimal(0)
+    refuse_unknown: bool = False
+
+    def limit(self, amount: Amount) -> Decimal:
+        """The spend at which it says no, in the unit of `amount`."""
+        if isinstance(self.grace, Amount):
+            return amount.value + self.grace.value
+        return amount.value * (100 + self.grace) / 100
+
+
+@dataclass(frozen=True, slots=True)
+class CarryOver:
+    """How much of what a period leaves, or spends too much, goes into the next: bounds, as amounts or in percent."""
+
+    left: Amount | Decimal = Decimal(0)
+    overspent: Amount | Decimal = Decimal(0)
+
+    def __bool__(self) -> bool:
+        return bool(_bound(self.left, Decimal(1)) or _bound(self.overspent, Decimal(1)))
+
+    def of(self, amount: Decimal, base: Decimal, spent: Decimal) -> Decimal:
+        """What is carried over: at least less the one bound, at most the other, both of the period's `base` amount.
+
+        `amount` is what was in force, with what was carried into it.
+        """
+        return max(-_bound(self.overspent, base), min(_bound(self.left, base), amount - spent))
+
+
+@dataclass(frozen=True, slots=True)
+class CreditEntry:
+    """A top-up of a prepaid credit at the start of a local day; with `sets`, what was left of it then."""
+
+    day: date
+    amount: Decimal
+    sets: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.day}={'left ' if self.sets else ''}{self.amount:f}"
+
+
+def credit_on(entries: tuple[CreditEntry, ...], day: date) -> tuple[date, Decimal] | None:
+    """The day from which spend counts against a credit, and all that was paid into it up to `day`; None without."""
+    known = [entry for entry in entries if entry.day <= day]
+    if not known:
+        return None
+    begin = max((entry.day for entry in known if entry.sets), default=known[0].day)
+    counted = [entry for entry in known if entry.day > begin or (entry.day == begin and (entry.sets or not any(
+        other.sets for other in known if other.day == begin)))]  # fmt: skip
+    return begin, sum((entry.amount for entry in counted), Decimal(0))
+
+
+def _bound(bound: Amount | Decimal, base: Decimal) -> Decimal:
+    return bound.value if isinstance(bound, Amount) else base * bound / 100
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """An amount for a period over a scope; with `per`, one budget for every combination of values of those labels.
 
     `notify` maps a severity to names of notifiers; a severity that it lacks goes to every notifier.
+    `amounts` take the place of `amount` from a day on: a period has the amount of its first day.
     `opening` is what was spent in the current period before the first sample, in the unit of `amount`.
     """
 
@@ -326,9 +434,20 @@ class Budget:
     remind: timedelta | None = None
     escalate_after: timedelta | None = None
     escalate_to: tuple[str, ...] = ()
-    #: Whether the configuration lists the thresholds: then people hear a level that was passed on pace, too.
+    #: Whether the configuration lists the thresholds: then people get a threshold that was crossed on track, too.
     listed: bool = False
+    allowance: AllowancePolicy = AllowancePolicy()
+    amounts: tuple[tuple[date, Amount], ...] = ()
+    carry_over: CarryOver = CarryOver()
+    #: The budgets that it may be a part of: a scope belongs to the first that counts all of its usage.
+    parent: tuple[str, ...] = ()
+    #: What was paid in advance, by day: its spend from the first day on counts against it.
+    credit: tuple[CreditEntry, ...] = ()
     table: Mapping[tuple[str, ...], Override] = field(default_factory=dict)
+
+    def amount_on(self, day: date) -> Amount:
+        """The amount of a period that starts on a local day, without what single scopes have of their own."""
+        return next((amount for since, amount in reversed(self.amounts) if since <= day), self.amount)
 
 
 def scope_text(scope: Scope) -> str:

@@ -1,4 +1,4 @@
-"""When a message is tried again, when it is given up, when a receiver is left in peace. Nothing is sent here."""
+"""When to retry a message (backoff), when to give up, when to pause a receiver (circuit breaker). Sends nothing."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LONGEST_WAIT_CRITICAL: Final = timedelta(minutes=1)
 LONGEST_WAIT: Final = timedelta(minutes=15)
 #: A receiver that asks for more (a maintenance page that says a day) would hide an alert for as long.
 LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
-#: So long is a message tried: a night's outage and a morning to mend it. Then the fallback hears of it.
+#: The time for which a message is tried: an outage at night and a morning to repair it. Then the fallback hears of it.
 KEEP_TRYING: Final = timedelta(hours=24)
 #: A notifier that breaks over a message will break again; a few tries, as it may be the network's doing.
 UNEXPECTED_TRIES: Final = 3
-#: So many failures in a row and the receiver itself is taken to be down: single messages see whether it is back.
+#: After this many failures in a row the receiver counts as down: single messages see whether it is back.
 FAILURES_TO_OPEN: Final = 3
 #: What people's channels bear: Slack takes one message a second and channel, mail servers count by the minute.
 PEOPLE_INTERVAL: Final = timedelta(seconds=1)
@@ -30,9 +30,9 @@ PEOPLE_INTERVAL: Final = timedelta(seconds=1)
 MACHINE_BATCH: Final = 16
 #: Places for critical messages beside these: a receiver that hangs over others does not keep them waiting.
 CRITICAL_PLACES: Final = 4
-#: So long a critical message waits for an earlier one of its conversation that is being sent for the first time.
+#: The time a critical message waits for an earlier one of its conversation that is being sent for the first time.
 OVERTAKE: Final = timedelta(seconds=5)
-#: A message to a notifier that the configuration no longer has waits so long for another replica that has it.
+#: A message to a notifier that the configuration no longer has waits this long for another replica that has it.
 ORPHANED_AFTER: Final = timedelta(minutes=10)
 
 
@@ -93,7 +93,7 @@ def retry_at(
 
 
 def wait(failure: Failure, failures: int, jitter: float, *, critical: bool = False) -> timedelta:
-    """How long to wait after so many failures in a row; what the receiver asks for is never undercut."""
+    """The wait after this number of failures in a row; what the receiver asks for is never undercut."""
     if failure.retry_after is not None:
         asked = min(max(failure.retry_after, timedelta(seconds=1)), LONGEST_RETRY_AFTER)
         return asked * (1 + jitter / 4)
@@ -123,14 +123,14 @@ def after_try(circuit: Circuit, failure: Failure | None, now: datetime, jitter: 
     return Circuit(failures, max(until, circuit.open_until or until), failure.retry_after is not None)
 
 
-def room(circuit: Circuit, now: datetime, *, people: bool) -> int:
+def free_slots(circuit: Circuit, now: datetime, *, people: bool) -> int:
     """How many messages may be sent at once: none while the circuit is open, one to look whether it is back."""
     if circuit.open_until is not None and now < circuit.open_until:
         return 0
     return 1 if people or circuit.failures else MACHINE_BATCH
 
 
-def room_for_critical(circuit: Circuit, now: datetime) -> int:
+def slots_for_critical(circuit: Circuit, now: datetime) -> int:
     """How many critical messages may be sent beside others: an open circuit holds them only where a wait was asked for.
 
     Each keeps its own waits, so a receiver that is down is asked by a few messages, a minute apart each.

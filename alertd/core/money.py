@@ -1,4 +1,7 @@
-"""Money that cannot be mixed up: an exact amount and its currency. Nothing here converts by a rate it was not given."""
+"""Money as a decimal with its currency, and amounts as providers write them, with the unit in every name.
+
+Together's jobs count billionths of a dollar, Anthropic's reports cents, Scaleway units and billionths.
+"""
 
 from __future__ import annotations
 
@@ -51,3 +54,21 @@ class Money:
         if self.currency != other.currency:
             raise ValueError(f"{self.currency} and {other.currency} do not add up without a rate")
         return other.amount
+
+
+_NANO: Final = Decimal("1e-9")
+
+
+def from_nanos(nanos: int, currency: str = "USD") -> Money:
+    """36257280000 is 36.25728 dollars (Together AI: total_price of a fine-tuning job)."""
+    return Money(nanos * _NANO, currency)
+
+
+def from_cents(cents: Decimal, currency: str = "USD") -> Money:
+    """12378.65 is 123.7865 dollars (Anthropic: amount of the cost report)."""
+    return Money(cents * _CENT, currency)
+
+
+def from_units_and_nanos(units: int, nanos: int, currency: str) -> Money:
+    """2 and 700000000 are 2.70 euros (Scaleway: value of a consumption); both have the same sign."""
+    return Money(units + nanos * _NANO, currency)

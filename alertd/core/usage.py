@@ -23,12 +23,12 @@ _CURRENCY: Final = "currency"
 #: Labels by these names are what the series itself knows; they can be used in `where` and `per` like any label.
 DIMENSIONS: Final = ("provider", "model", "meter", "account", "source")
 
-#: The label that tells what money is for; what has none is for the use of models.
+#: The label that says what money is for; what has none is for the use of models.
 CHARGE_LABEL: Final = "charge"
 #: Money that a gateway or an agent worked out itself: shown beside the cost, never the cost.
 ESTIMATE_CHARGE: Final = "estimate"
 
-#: A quantity of 10 to this power and more is none: a database keeps whole numbers up to 9.2e18.
+#: A quantity of 10 to this power or more is invalid: a database keeps whole numbers up to 9.2e18.
 LARGEST_EXPONENT: Final = 18
 
 Labels = Mapping[str, str]

@@ -1,1 +1,1 @@
-"""What runs again and again: collect, evaluate, deliver, execute; each a class whose `tick` is one round."""
+"""The daemon's loops: collect, evaluate, deliver, execute and others; each is a class whose `tick` is one round."""

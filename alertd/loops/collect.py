@@ -1,4 +1,4 @@
-"""Collect: one source's conversation, step by step into the ledger. A source that fails is recorded, never guessed.
+"""Collect: read one source step by step into the ledger. A failure is recorded as the source's health.
 
 source.read(cursor) -> samples -> core.counters -> increments -> store.commit_counters  (compare-and-set)
 -> records -> core.billing.deductions     -> store.commit_records   (compare-and-set)
@@ -7,22 +7,32 @@ source.read(cursor) -> samples -> core.counters -> increments -> store.commit_co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import numpy as np
+
+from alertd.clients.billing_api import Noticed
 from alertd.core.billing.deductions import share_deductions
-from alertd.core.counting.counters import Counted, CounterState, Increment, count
+from alertd.core.counting.columns import Increments, Ints, LedgerSeries
+from alertd.core.counting.ordinary import count_columns
+from alertd.core.counting.samples import Counted, CounterState
+from alertd.core.counting.state_columns import ChangedStates, StateColumns, as_columns
+from alertd.core.counting.streams import count_streams
 from alertd.core.money import Money
 from alertd.core.usage import Committed
 from alertd.ports import Clock, Reading, Source, SourceError, SourceRow, Store
-from alertd.wire.noticed import Noticed
 
 #: Older usage is kept by the quarter of an hour, the finest border that a zone's midnight falls on.
 _FINE: Final = timedelta(hours=48)
 _QUARTER: Final = 900
-#: So many series are named where figures are a lower bound.
+#: How often streams that are idle are looked for, and how many are remembered where a source does not say.
+_SWEEP: Final = timedelta(hours=1)
+_MOST_STREAMS: Final = 100_000
+#: The most series named when figures are a lower bound.
 _MOST_DOUBTS: Final = 3
 
 
@@ -51,20 +61,40 @@ class Collect:
         self._since = since
         self._progress = progress
         #: The counters' states as of a revision of the source's row; of another revision they are another replica's.
-        self._states: tuple[int, dict[str, CounterState]] | None = None
+        self._states: tuple[int, StateColumns] | None = None
+        #: The ledger series that samples without a table feed.
+        self._series = LedgerSeries()
         self._noticed = Noticed(source.name)
+        #: A source to which usage is sent is read on its arrival and on a schedule, one at a time.
+        self._turn = asyncio.Lock()
+        #: When streams that are idle were looked for last.
+        self._swept: datetime | None = None
 
     async def tick(self) -> int:
-        """Read what is new; the number of readings committed. A failure is written down with its reason."""
+        """Read what is new; the number of readings committed. A failure is written down with its reason.
+
+        Who lost a race to another replica and was never read up to the present reads again at once. Replicas that read
+        at the same moments would each lose the same source in every round, and no alert that needs both would be sent.
+        """
+        async with self._turn:
+            steps, is_at_end = await self._read()
+            if not is_at_end and self.catching_up:
+                steps += (await self._read())[0]
+            return steps
+
+    async def _read(self) -> tuple[int, bool]:
+        """The number of readings committed, and whether they reach the present: not where another replica was first."""
         row = await self._store.source(self.source.name)
         steps, committed = 0, self.committed
         try:
-            async for reading in self.source.read(row.cursor, self._since(self._clock.now()), self._clock.now()):
-                self.failing = False
-                moved = await self._commit(row, reading)
-                if moved is None:
-                    return steps
-                row, steps, committed = moved, steps + 1, reading.commitments
+            readings = self.source.read(row.cursor, self._since(self._clock.now()), self._clock.now())
+            async with _closing(readings):
+                async for reading in readings:
+                    self.failing = False
+                    moved = await self._commit(row, reading)
+                    if moved is None:
+                        return steps, False
+                    row, steps, committed = moved, steps + 1, reading.commitments
         except SourceError as error:
             await self._failed(row, error)
             self.failing = True
@@ -72,7 +102,7 @@ class Collect:
         self.catching_up, self.failing = False, False
         self.committed = committed  # of the last reading only: what was read before it is a part
         await self._store.source_health(self._healthy(row))
-        return steps
+        return steps, True
 
     async def _commit(self, row: SourceRow, reading: Reading) -> SourceRow | None:
         """The source's row after the reading; None where another replica was first: its states are read anew."""
@@ -105,21 +135,12 @@ class Collect:
     async def _count(self, row: SourceRow, after: SourceRow, reading: Reading) -> SourceRow | None:
         """The row that was committed with what the samples add; None where another replica was first."""
         if self._states is None or self._states[0] != row.revision:
-            self._states = row.revision, await self._store.counter_states(self.source.name)
+            self._states = row.revision, as_columns(await self._store.counter_states(self.source.name))
+        # What is changed in them now holds only once it is committed; else they are read again.
+        states, self._states = self._states[1], None
         now = self._clock.now()
-        moved_back = set_back(self._states[1], now) if reading.set_back else {}
-        states = {**self._states[1], **moved_back} if moved_back else self._states[1]
-        counted: Counted = await asyncio.to_thread(
-            count,
-            states,
-            reading.samples,
-            reading.scrapes,
-            first_read=row.cursor is None,
-            period_start=self._since(now).timestamp(),
-            most=reading.most_counters,
-            now=max(now, reading.until).timestamp(),
-            newborn=reading.newborn,
-        )
+        moved_back = states.update(set_back(states, now)) if reading.set_back else None
+        counted = await asyncio.to_thread(self._counted, row, reading, states, now)
         assumed = (*reading.assumed, *counted.assumed)
         if assumed:
             after = replace(after, assumed="; ".join(assumed), assumed_at=now)
@@ -135,13 +156,43 @@ class Collect:
         for refused in counted.refused:
             self._noticed.once(f"refused a sample: {refused}")
         fine_from = (now - _FINE).timestamp()
-        increments = coarsened(counted.increments, fine_from)
-        changed = {**moved_back, **counted.states}
-        if not await self._store.commit_counters(after, increments, changed):
+        increments, changed = await asyncio.to_thread(self._changes, counted, states, moved_back, fine_from)
+        if not await self._store.commit_counters(after, increments, changed, counted.forgotten):
             return None
-        states.update(changed)
-        self._states = row.revision + 1, states
+        self._states = row.revision + 1, states.without(counted.forgotten) if counted.forgotten else states
         return after
+
+    def _changes(
+        self, counted: Counted, states: StateColumns, moved_back: Ints | None, fine_from: float
+    ) -> tuple[Increments, ChangedStates]:
+        """What is to be written: usage, and the states that changed, as of now."""
+        if self._series.is_full():
+            self._series = LedgerSeries()
+        increments = coarsened(Increments.of(counted.increments, self._series), fine_from)
+        rows, moved = states.update(counted.states), np.empty(0, np.int64)
+        if counted.moved is not None:
+            states.move(counted.moved)
+            moved = counted.moved.numbers
+        return increments, ChangedStates(states, rows if moved_back is None else np.union1d(rows, moved_back), moved)
+
+    def _counted(self, row: SourceRow, reading: Reading, states: StateColumns, now: datetime) -> Counted:
+        since = self._since(now).timestamp()
+        if reading.points is None:
+            return count_columns(
+                states,
+                reading.samples,
+                reading.scrapes,
+                first_read=row.cursor is None,
+                period_start=since,
+                most=reading.most_counters,
+                now=max(now, reading.until).timestamp(),
+                newborn=reading.newborn,
+            )
+        sweep = self._swept is None or not self._swept <= now < self._swept + _SWEEP
+        self._swept = now if sweep else self._swept
+        return count_streams(
+            states, reading.points, period_start=since, most=reading.most_counters or _MOST_STREAMS, sweep=sweep
+        )
 
     async def _failed(self, row: SourceRow, error: SourceError) -> None:
         now = self._clock.now()
@@ -149,6 +200,16 @@ class Collect:
 
     def _healthy(self, row: SourceRow) -> SourceRow:
         return replace(row, last_ok=self._clock.now(), failing_since=None, error="")
+
+
+@asynccontextmanager
+async def _closing(readings: AsyncIterator[Reading]) -> AsyncIterator[None]:
+    """Let a source know at once where its last reading was not committed."""
+    try:
+        yield
+    finally:
+        if isinstance(readings, AsyncGenerator):
+            await readings.aclose()
 
 
 def set_back(states: Mapping[str, CounterState], now: datetime) -> dict[str, CounterState]:
@@ -170,20 +231,14 @@ def _too_many(reading: Reading) -> str:
     )
 
 
-def coarsened(increments: tuple[Increment, ...], fine_from: float) -> list[Increment]:
+def coarsened(increments: Increments, fine_from: float) -> Increments:
     """Increments, those before `fine_from` by the quarter of an hour."""
-    out: list[Increment] = []
-    coarse: dict[tuple[int, int, int], Increment] = {}
-    for increment in increments:
-        if increment.start >= fine_from:
-            out.append(increment)
-            continue
-        start = increment.start - increment.start % _QUARTER
-        key = (id(increment.line), id(increment.labels), start)
-        known = coarse.get(key)
-        quantity = increment.quantity + (known.quantity if known is not None else 0)
-        coarse[key] = Increment(increment.line, increment.labels, start, _QUARTER, quantity)
-    return [*out, *coarse.values()]
+    numbers, starts, widths, quantities = increments.columns
+    old = starts < fine_from
+    if not old.any():
+        return increments
+    starts = np.where(old, starts - starts % _QUARTER, starts)
+    return Increments(increments.series, numbers, starts, np.where(old, _QUARTER, widths), quantities)
 
 
 def earliest_needed(starts: list[datetime], now: datetime) -> datetime:

@@ -1,10 +1,10 @@
-"""Deliver: what waits in the outbox is sent, and what became of it is recorded. Nothing is dropped without a word.
+"""Deliver: send waiting messages of the outbox and record each result. No message is dropped silently.
 
 store.claim(lease) -> notifier.send -> store.delivered | retry_later(at) | give_up(said by the fallback)
 
-A notifier has a lane of its own, so a dead receiver keeps nobody else waiting; what is critical has places of its own
-in it. A lease is renewed while its send is under way; a process that dies or is paused in between leaves a row that
-comes back `uncertain`, under the same key, and posts nothing after it woke up.
+Each notifier has its own queue, so that a receiver that is down delays no other; critical messages have reserved places
+in it. A lease is renewed while a message is being sent; a process that dies or is paused leaves a row that
+comes back as `uncertain` under the same key, and a paused process posts nothing when it resumes.
 """
 
 from __future__ import annotations
@@ -13,24 +13,23 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, Self
+from typing import Final
 
 from alertd.core.delivery import (
     ORPHANED_AFTER,
     PEOPLE_INTERVAL,
     Circuit,
     after_try,
+    free_slots,
     retry_at,
-    room,
-    room_for_critical,
+    slots_for_critical,
 )
-from alertd.core.durations import Durations
 from alertd.core.events import with_command_options
+from alertd.core.loop_stats import DeliveryStats, Sent
 from alertd.loops.runner import Runner
 from alertd.loops.sending import Sending
 from alertd.ports import Clock, NewMessage, Notifier, OutboxRow, Receipt, Store
@@ -41,40 +40,18 @@ log = logging.getLogger(__name__)
 SEND: Final = timedelta(seconds=60)
 #: A message is taken over this long after the death of its process; a critical one after half of it.
 LEASE: Final = timedelta(seconds=30)
-#: How often a lane looks for what fell due, or was written by another replica. A message of one's own wakes it at once.
+#: How often all lanes together look whether something waits: what fell due, or what another replica wrote and did not
+#: send. A message of one's own wakes its lane at once.
 LOOK: Final = timedelta(seconds=2)
 _ORPHANS_A_ROUND: Final = 50
 
 
 @dataclass(slots=True)
-class Sent:
-    """What became of messages: of one round, or of one notifier since the start."""
-
-    delivered: int = 0
-    retried: int = 0
-    given_up: int = 0
-    #: Recorded too late: another replica had taken the row over, so the receiver may have it twice.
-    overtaken: int = 0
-
-    def __iadd__(self, other: Sent) -> Self:
-        self.delivered += other.delivered
-        self.retried += other.retried
-        self.given_up += other.given_up
-        self.overtaken += other.overtaken
-        return self
-
-
-@dataclass(slots=True)
-class Lane:
-    """One notifier's way out: its circuit, when its next message may go, and what became of all so far."""
+class Lane(DeliveryStats):
+    """One notifier's queue: its circuit breaker, when its next message may go, and counts of results."""
 
     circuit: Circuit = field(default_factory=Circuit)
     free_at: datetime | None = None
-    totals: Sent = field(default_factory=Sent)
-    #: How long the sends took, and how many failed, by a small, fixed set of words.
-    durations: Durations = field(default_factory=Durations)
-    failures: Counter[str] = field(default_factory=Counter)
-    last_error: str = ""
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     #: Messages under way, each with whether it is critical; what its send came to is added to `totals`.
     under_way: dict[asyncio.Task[Sent], bool] = field(default_factory=dict)
@@ -116,15 +93,16 @@ class Deliver:
         self._sending: set[asyncio.Task[Sent]] = set()
 
     async def tick(self) -> Sent:
-        """One round: what is due is tried once. Answers with what became of it."""
+        """One round: try every due message once; the results."""
         rounds = [self._begin(name) for name in self._notifiers]
-        begun, total = await asyncio.gather(asyncio.gather(*rounds), self._orphans())
+        depth = await self._store.outbox_depth()
+        begun, total = await asyncio.gather(asyncio.gather(*rounds), self._orphans(depth))
         for sent in await asyncio.gather(*(task for tasks in begun for task in tasks)):
             total += sent
         return total
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`: every notifier's lane goes on by itself, also those that a reload adds.
+        """Run every notifier's queue until `stop`, also those that a reload adds.
 
         What is being sent at the stop is finished and recorded. To cancel this cuts it; what is cut may have arrived.
         """
@@ -133,7 +111,7 @@ class Deliver:
             while not stop.is_set():
                 for name in self._notifiers.keys() - {name for name, task in lanes.items() if not task.done()}:
                     lanes[name] = asyncio.create_task(self._keep_going(name, stop), name=f"deliver {name}")
-                await self._runner.run("deliver orphans", self._orphans)
+                await self._runner.run("deliver orphans", self._look_around)
                 await _either(stop, self._look)
             self.wake()
             if lanes:
@@ -144,22 +122,22 @@ class Deliver:
             await asyncio.gather(*lanes.values(), return_exceptions=True)
 
     async def outlast(self) -> None:
-        """Wait for the sends that are under way now; not for those that begin meanwhile."""
+        """Wait for the sends that are in progress now, not for those that begin meanwhile."""
         if self._sending:
             await asyncio.wait(set(self._sending))
 
     def wake(self) -> None:
-        """Something was written: look at once."""
+        """Wake up: something was written to the outbox."""
         for lane in self.lanes.values():
             lane.woken.set()
 
     def heard(self) -> bool:
-        """Whether a word would reach anybody: not where the last try of every notifier failed."""
+        """Whether any notifier works: False if the last try of every one failed."""
         lanes = [self.lanes[name] for name in self._notifiers if name in self.lanes]
         return not lanes or any(not lane.last_error for lane in lanes)
 
     def replace(self, notifiers: Mapping[str, Notifier], fallbacks: Mapping[str, str]) -> None:
-        """Go on with another configuration. What waits for a notifier that is gone goes where it would have fallen."""
+        """Use another configuration. Messages for a removed notifier go to its fallback."""
         self._fallbacks = {**{n: f for n, f in self._fallbacks.items() if n not in notifiers}, **fallbacks}
         self._notifiers = dict(notifiers)
         self._orphans_said.clear()
@@ -174,7 +152,7 @@ class Deliver:
                 lane.woken.clear()
                 await self._runner.run(f"deliver {name}", partial(self._begin, name))
                 free = (lane.free_at or self._clock.now()) - self._clock.now()
-                await _either(lane.woken, min(self._look, free) if free > timedelta() else self._look)
+                await _either(lane.woken, free if free > timedelta() else None)
             if lane.under_way:
                 await asyncio.wait(set(lane.under_way))
         finally:
@@ -204,11 +182,11 @@ class Deliver:
         return list(begun)
 
     async def _claim(self, lane: Lane, notifier: Notifier, now: datetime) -> list[OutboxRow]:
-        """What there is a place for; where there is none, what is critical and may go beside all else."""
+        """The messages to claim for the free slots; without one, critical messages in the reserved slots."""
         busy = len(lane.under_way)
-        if limit := max(0, room(lane.circuit, now, people=notifier.people) - busy):
+        if limit := max(0, free_slots(lane.circuit, now, people=notifier.people) - busy):
             return await self._store.claim(now, self._lease, [notifier.name], limit)
-        limit = room_for_critical(lane.circuit, now) - sum(lane.under_way.values())
+        limit = slots_for_critical(lane.circuit, now) - sum(lane.under_way.values())
         if notifier.people:
             limit = min(limit, 1)
         if limit <= 0:
@@ -229,7 +207,7 @@ class Deliver:
         begin = self._clock.now()
         try:
             outcome = await sending.run(self._send)
-        except asyncio.CancelledError:  # the daemon ends: whoever goes on need not wait for the lease to run out
+        except asyncio.CancelledError:  # the daemon ends: another replica need not wait for the lease to run out
             await self._store.retry_later(row, self._clock.now(), "stopped while it was sent", uncertain=True)
             raise
         now = self._clock.now()
@@ -251,20 +229,22 @@ class Deliver:
         return Sent(retried=1) if recorded else self._overtaken(notifier.name, row)
 
     async def _give_up(self, name: str, row: OutboxRow, reason: str) -> Sent:
-        """Say it elsewhere, in the transaction that gives it up. Without an elsewhere it is an error in the log."""
+        """Hand a message to the fallback in the transaction that gives it up; without a fallback, log an error."""
         elsewhere = self._elsewhere(name)
         sent = row.delivery
         message = elsewhere and NewMessage(sent.key, elsewhere, sent.conversation, sent.events)
         if not await self._store.give_up(row, self._clock.now(), reason, message or None):
             return self._overtaken(name, row)
-        told = f"; {elsewhere} says it instead" if elsewhere else "; it has no fallback: NOBODY WAS TOLD"
-        log.error("%s: gave up after %d tries%s: %s", name, sent.attempt, told, reason, extra={"message_key": sent.key})
+        instead = f"; {elsewhere} says it instead" if elsewhere else "; it has no fallback: NOBODY WAS TOLD"
+        log.error(
+            "%s: gave up after %d tries%s: %s", name, sent.attempt, instead, reason, extra={"message_key": sent.key}
+        )
         if elsewhere:
             self.wake()
         return Sent(given_up=1)
 
     def _elsewhere(self, name: str) -> str | None:
-        """The fallback; for a notifier that is gone from the configuration without one, the first that people read."""
+        """The fallback; for a removed notifier without one, the first notifier that people read."""
         named = self._fallbacks.get(name)
         if named in self._notifiers:
             return named
@@ -276,12 +256,19 @@ class Deliver:
         log.warning("%s: recorded too late, another replica took over: %s", name, row.delivery.key)
         return Sent(overtaken=1)
 
-    async def _orphans(self) -> Sent:
+    async def _look_around(self) -> None:
+        """One look for all lanes: wake those for which something waits. An idle lane asks the database nothing."""
+        depth = await self._store.outbox_depth()
+        for name in depth:
+            if name in self.lanes:
+                self.lanes[name].woken.set()
+        await self._orphans(depth)
+
+    async def _orphans(self, depth: Mapping[str, tuple[int, datetime | None]]) -> Sent:
         """Messages to notifiers that the configuration does not have: they wait for a while, then go elsewhere."""
         now, total = self._clock.now(), Sent()
         if self.held:
             return total
-        depth = await self._store.outbox_depth()
         for name, (count, oldest) in sorted(depth.items()):
             if name in self._notifiers:
                 continue
@@ -294,11 +281,11 @@ class Deliver:
         return total
 
     def _lane(self, name: str) -> Lane:
-        return self.lanes.setdefault(name, Lane())
+        return self.lanes.setdefault(name, Lane(name))
 
 
-async def _either(event: asyncio.Event, longest: timedelta) -> None:
-    """Wait for the event, but no longer."""
+async def _either(event: asyncio.Event, longest: timedelta | None) -> None:
+    """Wait for the event, but no longer than `longest` where that is given."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(longest.total_seconds()):
+        async with asyncio.timeout(None if longest is None else longest.total_seconds()):
             await event.wait()

@@ -10,30 +10,42 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from heapq import nsmallest
 from itertools import pairwise
 from typing import Final
 
-from alertd.core.addresses import page_of
+from alertd.core.addresses import answer_page, page_of
 from alertd.core.budgets import Amount, Budget
-from alertd.core.evaluation import system_alerts
+from alertd.core.charts.picture_link import picture_url
+from alertd.core.evaluation import health
+from alertd.core.evaluation.amounts import carried_amounts, credit_start, opened_windows
 from alertd.core.evaluation.evaluate import evaluate
-from alertd.core.evaluation.forecast_calibration import widths
+from alertd.core.evaluation.health import caught_up
 from alertd.core.evaluation.keys import parse_status
-from alertd.core.evaluation.ledger_costs import HISTORY_DAYS
-from alertd.core.evaluation.record import StatusRecord, encode_records
+from alertd.core.evaluation.renewal import KeptEvaluation
 from alertd.core.evaluation.routing import Receiver, quiet_until, route
-from alertd.core.evaluation.state import COMMITMENTS, CORRECTION, EPISODES, RAISED, RESTORED, State
-from alertd.core.evaluation.system_alerts import caught_up
+from alertd.core.evaluation.scope_columns import HISTORY_DAYS
+from alertd.core.evaluation.state import (
+    CARRIED,
+    COMMITMENTS,
+    CORRECTION,
+    EPISODES,
+    ERASED,
+    RAISED,
+    RESTORED,
+    State,
+    StatusRecord,
+    encode_record,
+)
 from alertd.core.evaluation.values import Alert, Decisions, EvaluationContext, Facts, Policy, SourceView
 from alertd.core.ledger import compaction
 from alertd.core.ledger.columns import Ledger
 from alertd.core.money import Money
-from alertd.core.pricing.corrected import CorrectedTariff, corrections
 from alertd.core.pricing.costing import Exchange, Tariff
-from alertd.core.pricing.prices import PriceBook
-from alertd.core.pricing.tariffs import LedgerTariff, billing_zones
+from alertd.core.pricing.price_book import PriceBook
+from alertd.core.pricing.tariffs import CorrectedTariff, LedgerTariff, billing_zones, corrections
 from alertd.core.usage import Committed
-from alertd.ports import IMPORTED, AlertRow, Clock, NewMessage, Source, SourceRow, Store, role_of
+from alertd.ports import IMPORTED, AlertRow, Clock, NewMessage, Source, SourceRow, Store, UsageBehindError, role_of
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +56,10 @@ _FAILURES: Final = 3
 _FAILED_FOR: Final = timedelta(minutes=5)
 #: Notes of episodes are forgotten this long after their period began.
 _FORGET: Final = timedelta(days=400)
-#: All statuses are recorded again after this time per status: 100,000 of them cost no more than 100.
-_RECORD_PACE: Final = timedelta(milliseconds=10)
+#: The most statuses recorded at one evaluation; of more, unchanged ones take turns, the oldest record first.
+_RECORDED_AT_ONCE: Final = 100
+#: No record is older, but for the time between two evaluations.
+_RECORDED_WITHIN: Final = timedelta(minutes=10)
 #: Usage is kept this long before what is read: the midnights of some zone, of a bill's month.
 _SPARED: Final = timedelta(days=2)
 #: An imported file is never too old: nothing more comes from it.
@@ -53,7 +67,7 @@ _NEVER: Final = timedelta(days=36_500)
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class EvaluationConfig:
     """What the configuration says, as the evaluation needs it; replaced as a whole on a reload."""
 
     budgets: Sequence[Budget]
@@ -64,6 +78,8 @@ class Terms:
     dry_run: bool = False
     #: Where people reach the daemon's pages; "" where nobody said.
     public_url: str = ""
+    #: Signs the addresses of pictures in messages; b"" without pictures.
+    picture_key: bytes = field(default=b"", repr=False)
     #: Whether what the bill came to corrects the prices of the days that are not billed yet.
     correct: bool = False
     policy: Policy = field(default_factory=Policy)
@@ -77,20 +93,20 @@ class Terms:
 
 
 class NotStoredError(Exception):
-    """An evaluation was refused by the store though nobody else wrote: the next one will be, too."""
+    """The store refused an evaluation although no other replica wrote: the next one will fail, too."""
 
 
 Recorder = Callable[[Facts, Decisions, Collection[str]], Sequence[StatusRecord]]
 
 
 class Evaluate:
-    """Keeps the ledger in memory, evaluates it each tick, and commits what came of it."""
+    """Keeps the ledger in memory, evaluates it each tick, and commits the result."""
 
     def __init__(
         self,
         store: Store,
         clock: Clock,
-        terms: Terms,
+        terms: EvaluationConfig,
         wake_deliver: Callable[[], None],
         recorder: Recorder | None = None,
     ) -> None:
@@ -105,13 +121,19 @@ class Evaluate:
         self._clock = clock
         self._wake_deliver = wake_deliver
         self._recorder = recorder
-        self._next_record: datetime | None = None
+        #: The pseudonyms of names that had been erased when the ledger was read.
+        self._erased: frozenset[str] | None = None
+        #: By status name: when it was recorded last, and with which status and flags.
+        self._recorded: dict[str, tuple[datetime, str, tuple[str, ...]]] = {}
+        #: What the last evaluation leaves to the next.
+        self._kept = KeptEvaluation(clock.now(), ())
+        self._stored: Mapping[str, SourceRow] = {}
         self._revision = 0
         self._last_series = 0
         self._loaded: date | None = None
         self._folded: Sequence[int] = ()
         #: What folding depends on, as of some terms and a number of kinds of series.
-        self._folding: tuple[Terms, int, Sequence[tzinfo], timedelta] | None = None
+        self._folding: tuple[EvaluationConfig, int, Sequence[tzinfo], timedelta] | None = None
         self._announced: dict[str, datetime] | None = None
         #: Since when every evaluation failed, and how many did.
         self._failing: tuple[datetime, int] | None = None
@@ -125,15 +147,19 @@ class Evaluate:
             # Asked before the ledger is read: what is up to the present then is in the ledger.
             behind, failing, committed = self.terms.catching_up(), self.terms.failing(), self.terms.committed()
             await self._refresh()
-            facts = await self._facts(State.of(await self._store.memory()), behind, failing, committed)
+            state = State.of(await self._store.memory())
+            if self._is_out_of_date(state):
+                continue
+            facts = await self._facts(state, behind, failing, committed)
             decisions = await asyncio.to_thread(evaluate, facts)
             self.latest, self.facts = decisions, facts
             if await self._commit(decisions, facts.state, behind):
+                self._kept = decisions.kept or KeptEvaluation(facts.context.now, ())
                 self.evaluated_at, self._failing = facts.context.now, None
-                for position in decisions.positions:
+                for position in decisions.statuses:
                     if position.failed:
                         log.error("%s cannot be evaluated: %s", position.name, position.failed)
-                if system_alerts.is_stopped(facts.state):
+                if health.is_stopped(facts.state):
                     await self._announce_stopped("")
                 await self._record(facts, decisions)
                 return len(decisions.alerts)
@@ -147,24 +173,40 @@ class Evaluate:
         log.warning("another replica was quicker with its evaluation; this one is left to the next round")
         return 0
 
+    def _is_out_of_date(self, state: State) -> bool:
+        """Whether a name was erased since the ledger was read: then what is in memory is dropped."""
+        erased = frozenset(pseudonym for pseudonym, _ in ERASED.items(state))
+        known, self._erased = self._erased, erased
+        if known is None or erased <= known:
+            return False
+        self._folded, self._announced, self._recorded = (), None, {}
+        self._kept = KeptEvaluation(self._clock.now(), ())
+        return True
+
     async def _record(self, facts: Facts, decisions: Decisions) -> None:
-        """Store what this evaluation came to: at once where something was announced, else at a measured pace."""
-        now, count = facts.context.now, len(decisions.positions)
+        """Store the result of this evaluation: new, changed and announced statuses at once, the others in turn."""
         if self._recorder is None:
             return
-        due = self._next_record is None or now >= self._next_record
-        announced = {alert.event.budget for alert in decisions.alerts}
-        wanted = {budget.name for budget in facts.budgets} if due else announced
+        now, known = facts.context.now, self._recorded
+        announced = {(alert.event.budget, alert.event.scope) for alert in decisions.alerts}
+        statuses = {one.name: one for one in decisions.statuses}
+        wanted = {
+            name
+            for name, one in statuses.items()
+            if name not in known or known[name][1:] != (one.status, one.flags)
+            or (one.budget.name, one.scope) in announced
+        }  # fmt: skip
+        last = max((at for at, *_ in known.values()), default=now)
+        few = len(statuses) <= _RECORDED_AT_ONCE
+        count = len(statuses) if few else -int(-len(statuses) * (now - last) // _RECORDED_WITHIN)
+        wanted.update(nsmallest(count, statuses.keys() - wanted, key=lambda name: (known[name][0], name)))
         if not wanted:
             return
         records = await asyncio.to_thread(self._recorder, facts, decisions, wanted)
-        by_budget: dict[str, list[StatusRecord]] = {}
-        for record in records:
-            by_budget.setdefault(str(record.answer["budget"]), []).append(record)
-        texts = {name: encode_records(found) for name, found in by_budget.items()}
-        await self._store.record_evaluation(now, texts, {budget.name for budget in facts.budgets})
-        if due:
-            self._next_record = now + count * _RECORD_PACE
+        texts = {one.name: (statuses[one.name].budget.name, encode_record(one)) for one in records}
+        await self._store.record_evaluation(now, texts, statuses.keys())
+        fresh = {name: (now, statuses[name].status, statuses[name].flags) for name in texts}
+        self._recorded = {name: fresh.get(name) or known[name] for name in statuses}
 
     def has_fresh_data(self) -> bool:
         """Whether any source has shown something that is young enough to speak for the present."""
@@ -172,7 +214,7 @@ class Evaluate:
         return any(view.until is not None and not view.stale(now) for view in self.views.values())
 
     async def announce(self, say: Callable[[State], Decisions]) -> None:
-        """Announce what is no evaluation of the ledger; `say` makes it of the state, anew where a race was lost."""
+        """Announce something besides the evaluation. `say` builds it from the state, again after a lost race."""
         for _ in range(_TRIES):
             state = State.of(await self._store.memory())
             if await self._commit(say(state), state):
@@ -188,13 +230,13 @@ class Evaluate:
 
     async def _announce_stopped(self, error: str) -> None:
         def say(state: State) -> Decisions:
-            alerts, changed = system_alerts.stopped(error, state, self._clock.now())
+            alerts, changed = health.stopped(error, state, self._clock.now())
             return Decisions(alerts, changed, ())
 
         await self.announce(say)
 
     async def preview(self) -> tuple[Facts, Decisions]:
-        """What an evaluation would come to now, and from what; nothing is written."""
+        """The result of an evaluation now, and its facts; writes nothing."""
         behind, failing, committed = self.terms.catching_up(), self.terms.failing(), self.terms.committed()
         await self._refresh()
         facts = await self._facts(State.of(await self._store.memory()), behind, failing, committed)
@@ -203,6 +245,8 @@ class Evaluate:
     async def _refresh(self) -> None:
         """Bring the ledger in memory up to the store's. Old buckets are folded there, so that it never grows old."""
         now = self._clock.now()
+        # Asked before the ledger is read: what a source was read up to then is in the ledger.
+        self._stored = {row.name: row for row in await self._store.sources()}
         if self._loaded != now.date():
             self._loaded, self._announced = now.date(), None
             if len(await self._store.series()) < len(self.ledger.series):
@@ -215,7 +259,11 @@ class Evaluate:
         if edges != self._folded:
             self._folded = edges
             self.ledger.fold(edges)
-        rows, revision = await self._store.usage(self.reach(now), self._revision)
+        try:
+            rows, revision = await self._store.usage(self.reach(now), self._revision)
+        except UsageBehindError:
+            await self._read_anew(now)
+            return
         await self._learn()
         self.ledger.apply(rows)
         self._revision = revision  # not before they are applied: what fails in between is read again
@@ -230,7 +278,7 @@ class Evaluate:
             self._last_series = max(row.id for row in series)
 
     async def _read_anew(self, now: datetime) -> None:
-        """The whole ledger, read by intervals so that little is held at once; what is old is folded by the store."""
+        """Read the whole ledger, in intervals to save memory; the store compacts what is old."""
         self.ledger, self._last_series, self._revision = Ledger(), 0, 0
         await self._learn()
         edges = self._folded = self._edges(now)
@@ -258,6 +306,7 @@ class Evaluate:
         """How far back the ledger is needed: for history, and for the period before the longest current one."""
         rules = {budget.period for budget in self.terms.budgets}
         starts = [rule.previous(rule.containing(now)).start for rule in rules]
+        starts += filter(None, (credit_start(budget, now) for budget in self.terms.budgets))
         return min([now - timedelta(days=HISTORY_DAYS + 1), *starts])
 
     def obsolete_before(self, now: datetime, retention: timedelta) -> datetime:
@@ -275,7 +324,7 @@ class Evaluate:
         terms = self.terms
         if self._announced is None:
             self._announced = await self._store.announced_keys()
-        stored = {row.name: row for row in await self._store.sources()}
+        stored = self._stored
         self.views = {name: view_of(source, stored.get(name)) for name, source in terms.sources.items()}
         roles = {name: role_of(source) for name, source in terms.sources.items()}
         tariff: Tariff = LedgerTariff(terms.book, self.ledger, roles)
@@ -288,16 +337,18 @@ class Evaluate:
             exchange=terms.exchange,
             sources={**imported_views(stored, self.views, now), **self.views},
             raised=raised_amounts(state),
+            carried=carried_amounts(state),
+            windows=opened_windows(state),
             commitments=[(name, one) for name, known in self._known(state, committed).items() for one in known],
             balances=terms.balances(),
-            widths=widths(state),
         )
         return Facts(
-            terms.budgets, self.ledger, context, self._announced, state, behind, terms.policy, terms.book, failing
-        )
+            terms.budgets, self.ledger, context, self._announced, state, behind, terms.policy, terms.book, failing,
+            self._kept,
+        )  # fmt: skip
 
     def _known(self, state: State, committed: Mapping[str, Sequence[Committed]]) -> dict[str, tuple[Committed, ...]]:
-        """What every configured source says is certain; until it is read, what it said before the restart."""
+        """The commitments of every configured source; until it is read, those from before the restart."""
         stored = {name: known for name, known in COMMITMENTS.items(state) if name in self.terms.sources}
         return stored | {name: tuple(known) for name, known in committed.items()}
 
@@ -308,14 +359,14 @@ class Evaluate:
         """
         now = self._clock.now()
         withheld = self.terms.dry_run or (RESTORED.get(state) is not None and behind is not None)
-        alerts = [_with_page(alert, self.terms.public_url) for alert in decisions.alerts]
+        alerts = [_with_page(alert, self.terms) for alert in decisions.alerts]
         rows = [row for alert in alerts for row in _rows(alert, now, dry_run=withheld)]
         budgets = {budget.name: budget for budget in self.terms.budgets}
         policy = self.terms.policy
         quiet = quiet_until(policy.quiet, policy.zone, now)
         messages = route(alerts, budgets, self.terms.receivers, quiet)
         if withheld:
-            why = "dry run" if self.terms.dry_run else "restored from a backup, so this may have been told before"
+            why = "dry run" if self.terms.dry_run else "restored from a backup, so this may have been announced before"
             for message in messages:
                 log.info("%s: %s would get %s", why, message.notifier, [event.reason for event in message.events])
             messages = ()
@@ -339,7 +390,7 @@ class Evaluate:
 
 
 def view_of(source: Source, row: SourceRow | None) -> SourceView:
-    """A source as the evaluation sees it: what it promised, and what the store knows of it."""
+    """A source as the evaluation sees it: its declared delay and age limit, and what the store knows of it."""
     known = row or SourceRow(source.name)
     return SourceView(
         name=source.name,
@@ -376,9 +427,12 @@ def raised_amounts(state: State) -> dict[str, Amount]:
     return {name: Amount(raised.amount, raised.unit) for name, raised in RAISED.items(state)}
 
 
-def _with_page(alert: Alert, public_url: str) -> Alert:
-    page = page_of(public_url, alert.event)
-    return replace(alert, event=replace(alert.event, details_url=page)) if page else alert
+def _with_page(alert: Alert, terms: EvaluationConfig) -> Alert:
+    url, event = terms.public_url, alert.event
+    if not url:
+        return alert
+    page, answer, picture = page_of(url, event), answer_page(url, event), picture_url(url, terms.picture_key, event)
+    return replace(alert, event=replace(event, details_url=page, answer_url=answer, picture_url=picture))
 
 
 def _rows(alert: Alert, now: datetime, *, dry_run: bool) -> list[AlertRow]:
@@ -397,12 +451,16 @@ def _commitment_changes(state: State, known: Mapping[str, tuple[Committed, ...]]
 
 
 def forget(state: State, now: datetime) -> dict[str, None]:
-    """Episodes and raised amounts of periods long past, to be forgotten."""
+    """Episodes, raised and carried amounts of periods long past, to be forgotten."""
     gone: dict[str, None] = {}
-    for table in (EPISODES, RAISED):
+    for table in (EPISODES, RAISED, CARRIED):
         for name in state.records:
             if name.startswith(table.prefix):
                 status = parse_status(name.removeprefix(table.prefix))
                 if status is not None and status.day is not None and now.date() - status.day > _FORGET:
                     gone[name] = None
+                elif status is not None and status.day is None and table is EPISODES:
+                    episode = EPISODES.get(state, name.removeprefix(EPISODES.prefix))  # of a window that rolls
+                    if episode and not episode.open and episode.since and now - episode.since > _FORGET:
+                        gone[name] = None
     return gone

@@ -1,10 +1,10 @@
-"""Act: what was decided about keys is committed, and what was approved is carried out. Never twice, never forgotten.
+"""Execute: commit what was decided about keys, and carry out what was approved, exactly once.
 
 plan_actions (pure) -> store.commit_decisions                                      (notes, audit and messages in one)
 approved -> guards -> begin under a lease -> find, read the state -> write it down -> write "send" down -> act
          -> read back -> verified | again later | failed
-A lease that ran out is taken over: whoever comes next reads the state first, and acts only where it is as before. The
-revision of the act's note is the fence: who was overtaken can write nothing more.
+A lease that ran out is taken over: the next replica reads the state first, and acts only where it is as before. The
+revision of the act's record is the fencing token: a replica whose lease was taken over can write nothing more.
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ from typing import Any, Final
 
 from alertd.core.actions.announcements import event_of_step, held_act, with_provider
 from alertd.core.actions.confirmation import Readings, read_until
-from alertd.core.actions.follow_up import Change
 from alertd.core.actions.guards import BEGUN, Hold, first_hold
 from alertd.core.actions.plan import ActionPlan, guard_context, plan_actions
 from alertd.core.actions.state_machine import APPROVED, AT_WORK, EXECUTING, VERIFIED, Act, Step, acts
-from alertd.core.actions.triggers import PlanContext, lost_reason
+from alertd.core.actions.triggers import ActionChange, PlanContext, lost_reason
 from alertd.core.evaluation.state import RESTORED
 from alertd.core.evaluation.values import BudgetStatus, Facts
 from alertd.core.events import Event
-from alertd.loops.action_config import Action, ActionConfig
-from alertd.loops.executor import OvertakenError, Work, changed_since, describe, stop, undo
+from alertd.loops.executor import Action, ActionConfig, OvertakenError, Work, changed_since, describe, stop, undo
 from alertd.ports import Clock, Revoker, RevokerError, SourceError, Store, Target
 
 log = logging.getLogger(__name__)
@@ -35,9 +33,9 @@ log = logging.getLogger(__name__)
 #: All requests of one try are cut after this, well before the lease ends.
 BOUND: Final = timedelta(seconds=120)
 LEASE: Final = timedelta(seconds=300)
-#: So many tries, at growing distances, before it is a person's turn.
+#: The number of tries, with growing waits, before a person is asked.
 _TRIES: Final = 6
-#: A provider is asked about so many keys at once.
+#: The number of keys that a provider is asked about at once.
 _AT_ONCE: Final = 4
 _FIRST_WAIT: Final = timedelta(seconds=10)
 _LOOK_EVERY: Final = timedelta(minutes=15)
@@ -49,14 +47,14 @@ Notes = Mapping[str, tuple[Any, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LastEvaluation:
     """What the evaluation saw last."""
 
     facts: Facts
-    positions: Sequence[BudgetStatus]
+    statuses: Sequence[BudgetStatus]
 
 
-class Actor:
+class ActionLoop:
     """Keeps acts going. `tick` is one round: decide, commit, carry out what is due."""
 
     def __init__(
@@ -64,7 +62,7 @@ class Actor:
         store: Store,
         clock: Clock,
         orders: ActionConfig,
-        seen: Callable[[], Seen | None],
+        seen: Callable[[], LastEvaluation | None],
         wake_deliver: Callable[[], None] = lambda: None,
         *,
         bound: timedelta = BOUND,
@@ -88,12 +86,14 @@ class Actor:
             return 0  # what was done to keys since the backup, or in what was lost of the database, is not known yet
         if seen is not None:
             context = replace(self._context(seen, notes), is_new=seen.facts is not self._last)
-            await self._commit_all(plan_actions(context).changes, notes)
+            changes = plan_actions(context).changes
+            await self._commit_all(changes, notes)
+            if changes:
+                notes = await self._store.memory()
             if context.is_new:
                 until = read_until(tuple(seen.facts.context.sources.values()))
-                self._before = {one.name: Readings(until, one.spent) for one in seen.positions}
+                self._before = {one.name: Readings(until, one.spent) for one in seen.statuses}
             self._last = seen.facts
-        notes = await self._store.memory()
         if self.orders.dry_run:
             return 0
         work = [self._in_turn(act, notes, seen) for act in acts(_values(notes)).values() if self._due(act)]
@@ -103,8 +103,8 @@ class Actor:
                 raise outcome_of_one
         return len(done)
 
-    async def _commit_all(self, changes: Sequence[Change], notes: Notes) -> None:
-        """Every change in its order; what is proposed first gets what its provider shows, a few keys at a time."""
+    async def _commit_all(self, changes: Sequence[ActionChange], notes: Notes) -> None:
+        """Commit every change in order. A new proposal first gets its key's state from the provider."""
         described = [asyncio.ensure_future(self._with_provider(change)) for change in changes]
         try:
             for task in described:
@@ -114,7 +114,7 @@ class Actor:
                 task.cancel()
             await asyncio.gather(*described, return_exceptions=True)
 
-    async def _with_provider(self, move: Change) -> Change:
+    async def _with_provider(self, move: ActionChange) -> ActionChange:
         act = move.act
         action = self.orders.actions.get(act.action) if act is not None else None
         if act is None or action is None or action.revoker.lacks or not move.steps or move.steps[0].what != "propose":
@@ -128,18 +128,18 @@ class Actor:
         said = event_of_step(act, steps[-1])
         return replace(move, act=act, steps=steps, events=(said,) if said else ())
 
-    async def preview(self, seen: Seen) -> ActionPlan:
+    async def preview(self, seen: LastEvaluation) -> ActionPlan:
         """What would be decided now, and why not more; nothing is written."""
         return plan_actions(self._context(seen, await self._store.memory()))
 
-    def _context(self, seen: Seen, notes: Notes) -> PlanContext:
+    def _context(self, seen: LastEvaluation, notes: Notes) -> PlanContext:
         terms = {name: action.terms for name, action in self.orders.actions.items()}
         return PlanContext(
-            self._clock.now(), terms, seen.facts, seen.positions, _values(notes), self.orders.dry_run,
+            self._clock.now(), terms, seen.facts, seen.statuses, _values(notes), self.orders.dry_run,
             before=self._before,
         )  # fmt: skip
 
-    async def lost(self, act: Act, seen: Seen | None = None) -> str:
+    async def lost(self, act: Act, seen: LastEvaluation | None = None) -> str:
         """Why nothing would be done if this action were approved now; "" where its reason holds."""
         looked = seen or self._seen()
         return "" if looked is None else lost_reason(self._context(looked, await self._store.memory()), act)
@@ -153,11 +153,11 @@ class Actor:
         waits = any(at is not None and at > now for at in (act.lease_until, act.not_before))
         return act.state == APPROVED or (act.state in AT_WORK and not waits)
 
-    async def _in_turn(self, act: Act, notes: Notes, seen: Seen | None) -> None:
+    async def _in_turn(self, act: Act, notes: Notes, seen: LastEvaluation | None) -> None:
         async with self._hands:
             await self._one(act, notes, seen)
 
-    async def _one(self, act: Act, notes: Notes, seen: Seen | None) -> None:
+    async def _one(self, act: Act, notes: Notes, seen: LastEvaluation | None) -> None:
         action = self.orders.actions[act.action]
         work = Work(act, notes[act.note][1], self.write, self._clock.now)
         try:
@@ -168,18 +168,35 @@ class Actor:
                 if seen is None or not await self._begin(work, action, notes, seen):
                     return
             else:
+                waits = act.is_waiting(self._clock.now())
+                if seen is not None and waits and not await self._may_begin(work, action, notes, seen):
+                    return
                 await self._claim(work)
             await self._carried_out(work, action, self._own_changes(act, notes))
         except OvertakenError:
             log.info("act %s: another replica has it", act.handle)
 
-    async def _begin(self, work: Work, action: Action, notes: Notes, seen: Seen) -> bool:
+    async def _begin(self, work: Work, action: Action, notes: Notes, seen: LastEvaluation) -> bool:
         """Take an approved act under a lease, with its place in the hour; False where a guard holds it back."""
         act, now = work.act, self._clock.now()
-        context = self._context(seen, notes)
-        position = next((one for one in seen.positions if one.name == act.position), None)
+        if not await self._may_begin(work, action, notes, seen):
+            return False
+        recent, revision = self._begun(notes)
+        turn = {BEGUN: ([*recent, [now.isoformat(), act.id]], revision)}
+        await work.record("begin", lease_until=now + self._lease, notes=turn)
+        return True
+
+    def _begun(self, notes: Notes) -> tuple[list[list[str]], int]:
+        """What began within the hour: when, and which act; and the revision of that note."""
         begun, revision = notes.get(BEGUN, ([], 0))
-        recent = [row for row in begun if now - datetime.fromisoformat(row[0]) < _HOUR]
+        return [row for row in begun if self._clock.now() - datetime.fromisoformat(row[0]) < _HOUR], revision
+
+    async def _may_begin(self, work: Work, action: Action, notes: Notes, seen: LastEvaluation) -> bool:
+        """Whether no guard holds an act back and its reason holds, before anything is asked of the provider."""
+        act = work.act
+        context = self._context(seen, notes)
+        position = next((one for one in seen.statuses if one.name == act.position), None)
+        recent = [row for row in self._begun(notes)[0] if row[1] != act.id]
         rows = [labels for labels in seen.facts.ledger.labels if labels.get(act.label) == act.target]
         case = guard_context(
             context, action.terms, position, act.basis, names=frozenset({act.target}),
@@ -195,12 +212,10 @@ class Actor:
         if lost:
             await work.record("expire", reason=f"not done because {lost}")
             return False
-        turn = {BEGUN: ([*recent, [now.isoformat(), act.id]], revision)}
-        await work.record("begin", lease_until=now + self._lease, notes=turn)
         return True
 
     async def _held(self, work: Work, block: Hold, expiry: timedelta, begun: datetime | None) -> None:
-        """Remember which guard holds an approved act back; said once a guard.
+        """Remember which guard holds back an approved act; each guard is announced once.
 
         What waits for its turn in the hour keeps its place: its expiry starts when the turn comes.
         """
@@ -252,7 +267,7 @@ class Actor:
         )
 
     async def _look(self, work: Work, revoker: Revoker, others: Collection[str]) -> None:
-        """Whether what was done still holds. What somebody else changed is said, not fought."""
+        """Check that the action still holds. A change by somebody else is announced, not reverted."""
         act, now = work.act, self._clock.now()
         try:
             async with asyncio.timeout(self._bound.total_seconds()):
@@ -270,7 +285,7 @@ class Actor:
         else:
             await work.keep((), looked=now)
 
-    async def _commit(self, move: Change, notes: Notes) -> bool:
+    async def _commit(self, move: ActionChange, notes: Notes) -> bool:
         """One move of the considered ones, or nothing where another replica was first."""
         values = {**move.notes, **({move.act.note: move.act.to_json()} if move.act is not None else {})}
         return await self.write(
@@ -289,5 +304,5 @@ class Actor:
         return True
 
 
-def _values(notes: Notes) -> dict[str, Any]:
+def _values(notes: Notes) -> dict[str, object]:
     return {name: value for name, (value, _) in notes.items()}

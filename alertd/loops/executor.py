@@ -1,4 +1,4 @@
-"""Hands: one act on one key, step by step, each written down before the next. What nobody can know is not done twice.
+"""Carry out an action: its configuration from the options, and the steps on a key under a lease.
 
 stop: find -> read, write it down -> write "send" down -> act -> read back
 undo: read -> write "send" down -> restore -> read back what was written down
@@ -6,20 +6,79 @@ undo: read -> write "send" down -> restore -> read back what was written down
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
+from pydantic import SecretStr
+
 from alertd.core.actions.announcements import event_of_step
-from alertd.core.actions.guards import GuardContext, Hold, first_hold
-from alertd.core.actions.own_credentials import is_own
+from alertd.core.actions.guards import GuardContext, Hold, first_hold, is_own
 from alertd.core.actions.policy import ActionPolicy
 from alertd.core.actions.state_machine import Act, Step
 from alertd.core.events import Event
-from alertd.core.messages.spans import clean
-from alertd.loops.action_config import Action
-from alertd.ports import Done, Observed, Revoker, RevokerError, SourceError, Target
+from alertd.core.messages.rich_text import clean
+from alertd.plugin_options import Options, RevokerOptions
+from alertd.ports import Done, NewMessage, Observed, Revoker, RevokerError, SourceError, Target
+
+#: What may be undone by itself unless the configuration says otherwise; a key that is off may be off for a leak by now.
+_GENTLE: Final = frozenset({"warn", "throttle", "cheaper"})
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A configured action: its policy and its revoker."""
+
+    terms: ActionPolicy
+    revoker: Revoker
+
+
+@dataclass(frozen=True, slots=True)
+class ActionConfig:
+    """What the configuration says of acting; replaced as a whole on a reload. `secrets` are alertd's own."""
+
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    dry_run: bool = False
+    messages: Callable[[Sequence[Event]], Sequence[NewMessage]] = lambda _: ()
+
+
+def action_of(name: str, options: RevokerOptions, revoker: Revoker, others: Mapping[str, str]) -> Action:
+    """One action; `others` are the credentials of everything else, with the places where they are configured."""
+    terms = ActionPolicy(
+        name=name,
+        what=revoker.operation.what,
+        undo=revoker.operation.undo,
+        grade=revoker.operation.grade,
+        reversible=revoker.operation.reversible,
+        mode=options.mode,
+        label=options.label,
+        on=tuple(options.on),
+        who=options.who,
+        approvers=tuple(options.approvers),
+        protect=tuple(options.protect),
+        max_per_hour=options.max_per_hour,
+        expiry=options.expiry,
+        not_in_last=options.not_in_last,
+        undone=options.undo or ("auto" if revoker.operation.grade in _GENTLE else "by_hand"),
+        lacks=revoker.lacks or _shared(options, others),
+    )
+    return Action(terms, revoker)
+
+
+def secrets_of(options: Options) -> Iterator[str]:
+    """Every secret among a plug-in's options."""
+    for name in type(options).model_fields:
+        value = getattr(options, name)
+        found = value.values() if isinstance(value, Mapping) else (value,)
+        yield from (one.get_secret_value() for one in found if isinstance(one, SecretStr) and one.get_secret_value())
+
+
+def _shared(options: RevokerOptions, others: Mapping[str, str]) -> str:
+    place = others.get(options.token.get_secret_value()) if options.token is not None else None
+    return "" if place is None else f"its credential is that of {place}, too: give it one of its own"
+
 
 #: Writes events, steps and notes in one transaction; False where a revision was another's.
 Write = Callable[[Sequence[Event], Sequence[Step], Mapping[str, tuple[Any, int]]], Awaitable[bool]]
@@ -29,11 +88,11 @@ _SHOWN: Final = 200
 
 
 class OvertakenError(Exception):
-    """Another replica has the act by now: nothing more is to be done here."""
+    """Another replica has taken over the act; this one must stop."""
 
 
 class Work:
-    """One act in one worker's hands: every step is on disk before the next is taken."""
+    """One act while a worker carries it out. Every step is stored before the next begins."""
 
     def __init__(self, act: Act, revision: int, write: Write, now: Callable[[], datetime]) -> None:
         self.act, self._revision, self._written, self.now = act, revision, write, now
@@ -46,17 +105,17 @@ class Work:
         notes: Mapping[str, tuple[Any, int]] | None = None,
         **changes: Any,
     ) -> None:
-        """One step, with what is announced of it. OvertakenError where the act was another's by now."""
+        """Record one step and announce it. OvertakenError if another replica has taken over the act."""
         after, step = self.act.after(what, self.now(), reason=reason, request=request, **changes)
         said = event_of_step(after, step)
         await self._write(after, (said,) if said else (), (step,), notes or {})
 
     async def keep(self, events: Sequence[Event], **changes: Any) -> None:
-        """A change that is no step: nothing happened to the key."""
+        """Record a change without a step: nothing happened to the key."""
         await self._write(replace(self.act, **changes), events, (), {})
 
     async def _write(
-        self, after: Act, events: Sequence[Event], steps: Sequence[Step], notes: Mapping[str, tuple[Any, int]]
+        self, after: Act, events: Sequence[Event], steps: Sequence[Step], notes: Mapping[str, tuple[object, int]]
     ) -> None:
         own = {after.note: (after.to_json(), self._revision)}
         if not await self._written(events, steps, {**notes, **own}):
@@ -64,7 +123,7 @@ class Work:
         self.act, self._revision = after, self._revision + 1
 
     def unsent(self) -> None:
-        """The request was refused: whoever reads the state next must not think that it was carried out."""
+        """The request was refused: the next reader of the state must not think that it was carried out."""
         self.act = replace(self.act, sent=None)
 
 
@@ -86,7 +145,7 @@ async def stop(work: Work, action: Action, secrets: Sequence[str]) -> None:
             **_changed(observed),
         )  # fmt: skip
         return
-    if act.sent is not None and observed.acted is None and not revoker.lever.repeats:
+    if act.sent is not None and observed.acted is None and not revoker.operation.repeats:
         raise RevokerError("it may have been done, and its state cannot be read: look by hand", permanent=True)
     if act.before is None:
         kept = {"values": dict(observed.values), "said": observed.said}
@@ -96,7 +155,7 @@ async def stop(work: Work, action: Action, secrets: Sequence[str]) -> None:
 
 async def _sent(work: Work, revoker: Revoker, target: Target) -> None:
     before = _observed(work.act)
-    await work.record("send", f"{revoker.lever.what}: {target.id}", sent=work.now())
+    await work.record("send", f"{revoker.operation.what}: {target.id}", sent=work.now())
     reason = Event.from_json(work.act.event).reason
     done, problem = await _answered(work, revoker.act(target, before, work.act.id, reason))
     after = await revoker.read(target)
@@ -130,9 +189,9 @@ async def undo(work: Work, revoker: Revoker, own: Collection[str] = ()) -> None:
     if changed:
         await work.record("drift", changed, observed.request, lease_until=None)
         return
-    if act.sent is not None and observed.acted is None and not revoker.lever.repeats:
+    if act.sent is not None and observed.acted is None and not revoker.operation.repeats:
         raise RevokerError("it may have been undone, and its state cannot be read: look by hand", permanent=True)
-    await work.record("send", f"{revoker.lever.undo}: {target.id}", sent=work.now())
+    await work.record("send", f"{revoker.operation.undo}: {target.id}", sent=work.now())
     done, problem = await _answered(work, revoker.restore(target, _observed(act), f"{act.id}-undo", "restore"))
     after = await revoker.read(target)
     if after.acted or (after.acted is None and problem is not None) or not _as_before(revoker, act, after):
@@ -143,7 +202,7 @@ async def undo(work: Work, revoker: Revoker, own: Collection[str] = ()) -> None:
 
 
 async def _answered(work: Work, change: Awaitable[Done]) -> tuple[Done, RevokerError | None]:
-    """What a provider answered, and the problem where nobody knows whether it did as asked; a refusal is raised."""
+    """The provider's answer, and the problem if it is uncertain whether the change was made. A refusal is raised."""
     try:
         return await change, None
     except RevokerError as error:
@@ -157,13 +216,13 @@ async def _answered(work: Work, change: Awaitable[Done]) -> tuple[Done, RevokerE
 
 def _as_before(revoker: Revoker, act: Act, after: Observed) -> bool:
     """Whether what was written down before is there again: a restore of several parts may have broken off."""
-    if after.acted is None or not revoker.lever.exact:
+    if after.acted is None or not revoker.operation.exact:
         return True
     return all(after.values.get(name) == value for name, value in _observed(act).values.items())
 
 
 def changed_since(act: Act, observed: Observed, own: Collection[str]) -> str:
-    """Who changed the key at its provider after alertd did, in words; "" where nobody did or it is not shown."""
+    """Who changed the key at its provider after alertd, in words; "" if nobody did or the provider does not show it."""
     if not (act.changed_at and observed.changed_at) or observed.changed_at in {act.changed_at, *own}:
         return ""
     by = f" by {clean(observed.changed_by, 60)}" if observed.changed_by not in {"", act.changed_by} else ""
@@ -201,7 +260,7 @@ async def describe(act: Act, action: Action, secrets: Sequence[str], now: dateti
 
 
 def found_block(terms: ActionPolicy, act: Act, target: Target, now: datetime, *, own: bool) -> Hold | None:
-    """The guards that can only be asked once the provider told which key it is."""
+    """The guards that need the provider's answer about the key."""
     names = frozenset({act.target, target.id, target.name})
     used_by = act.evidence.get("groups", {})
     case = GuardContext(now, terms, None, act.basis, names=names, own=own, used_by=used_by, belongs_to=target.groups)

@@ -1,6 +1,6 @@
-"""Presses: what people press below messages is answered, by whichever replica hears it, once. It lets nobody in.
+"""Answer buttons in chat once, on the replica that receives the interaction. Permissions are checked by the notifier.
 
-notifier.listen -> core.presses (too late? done before? can it happen?) -> Switchboard.write  (compare-and-set)
+notifier.listen -> core.actions.interactions (too late? answered before? possible?) -> write  (compare-and-set)
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ log = logging.getLogger(__name__)
 
 #: A press that other replicas were quicker with is looked at again so often.
 _TRIES: Final = 8
+#: How soon one that broke, or that a reload added, is listened to.
 _LOOK_SECONDS: Final = 2.0
+#: The same where nobody is listened to.
+_IDLE_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class InteractionDeps:
-    """What a press reaches: who hears it, what is configured of actions, and what writes its answer in one go."""
+    """What an interaction needs: the notifiers, the configured actions, and the function that commits its effect."""
 
     notifiers: Callable[[], Mapping[str, Notifier]]
     terms: Callable[[], Mapping[str, ActionPolicy]]
@@ -58,14 +61,14 @@ class InteractionLoop:
                 for number in wanted.keys() - listening.keys():
                     listening[number] = asyncio.create_task(wanted[number].listen(self.take), name="listen")
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
+                    await asyncio.wait_for(stop.wait(), _LOOK_SECONDS if listening else _IDLE_SECONDS)
         finally:
             for task in listening.values():
                 task.cancel()
             await asyncio.gather(*listening.values(), return_exceptions=True)
 
     async def take(self, press: Press) -> str:
-        """What to show the person who pressed; "" where that was shown before."""
+        """What to show the person; "" where that was shown before."""
         try:
             return await self._answered(press)
         except StoreError as error:
@@ -77,14 +80,14 @@ class InteractionLoop:
             state = State.of(await self._store.memory())
             lost = await self._lost(press, state)
             if lost:
-                log.info("%s pressed %s: %s", press.by, press.what, lost)
+                log.info("%s chose %s: %s", press.by, press.what, lost)
                 return f"Not approved: {lost}; nothing was done."
             found = answer(press, state, self._clock.now(), self._to.terms())
             if not found.changes:
-                log.info("%s pressed %s: %s", press.by, press.what, found.said or "heard before")
+                log.info("%s chose %s: %s", press.by, press.what, found.said or "heard before")
                 return found.said
             if await self._to.write(found.events, found.steps, state.revised(found.changes)):
-                log.info("%s pressed %s: %s", press.by, press.what, found.said)
+                log.info("%s chose %s: %s", press.by, press.what, found.said)
                 self._wake()
                 return found.said
         return "alertd was too busy; nothing was done. Press again."
@@ -98,8 +101,8 @@ class InteractionLoop:
 
 
 def _broke(task: asyncio.Task[None]) -> bool:
-    """Whether it ended by a surprise, which is told; it is begun anew."""
+    """Whether it ended with an unexpected error, which is logged; it is started again."""
     if not task.done() or task.cancelled() or task.exception() is None:
         return False
-    log.error("listening for presses broke", exc_info=task.exception())
+    log.error("listening for interactions failed", exc_info=task.exception())
     return True

@@ -1,7 +1,7 @@
-"""Live messages: those that follow a budget through its period are brought up to date. Announces nothing.
+"""Update live messages, which follow a budget through its period. Announces nothing.
 
-store.conversations -> core.evaluation.live_message (is what is shown old?) -> notifier.refresh -> store.remember
-Showing twice shows the same, so replicas need not agree; what fails is tried again in a later round.
+store.conversations -> core.evaluation.summaries (is what is shown old?) -> notifier.refresh -> store.remember
+An update may be repeated, so replicas need not agree; a failed one is tried again in a later round.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from alertd.core.actions.state_machine import open_rows
-from alertd.core.evaluation.live_message import PLACE, SHOWN, SHOWN_AT, is_due, live_event, shown
+from alertd.core.actions.state_machine import open_actions
 from alertd.core.evaluation.routing import conversation
 from alertd.core.evaluation.state import State
+from alertd.core.evaluation.summaries import PLACE, SHOWN, SHOWN_AT, is_due, live_event, shown
 from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import Event, with_command_options
 from alertd.ports import Clock, DeliveryError, Notifier, ShowsLiveMessages, Store
 
 log = logging.getLogger(__name__)
 
-#: A notifier that could not show something is left alone for so long, or for as long as it asks.
+#: The wait after a notifier failed, unless it asks for another wait.
 _PATIENCE: Final = timedelta(minutes=5)
-#: So many messages of one notifier a round: chats take about one update a second.
+#: The most messages of one notifier per round: chats accept about one update a second.
 _A_ROUND: Final = 20
 
 
@@ -32,7 +32,7 @@ _A_ROUND: Final = 20
 class LiveMessageInputs:
     """What the evaluation saw last, which notifiers there are, and where the pages are."""
 
-    positions: Sequence[BudgetStatus]
+    statuses: Sequence[BudgetStatus]
     notifiers: Mapping[str, Notifier]
     public_url: str = ""
     command_options: str = ""
@@ -48,13 +48,13 @@ class LiveMessageLoop:
     async def tick(self) -> int:
         scene, now = self._scene(), self._clock.now()
         lively = {name: one for name, one in scene.notifiers.items() if isinstance(one, ShowsLiveMessages)}
-        if not lively or not scene.positions:
+        if not lively or not scene.statuses:
             return 0
         state = State.of(await self._store.memory())
-        actions = open_rows(state.records)
+        actions = open_actions(state.records)
         standings = [
             live_event(position, state, now, actions.get(position.name, ()), scene.public_url)
-            for position in scene.positions
+            for position in scene.statuses
         ]
         standings = [with_command_options(event, scene.command_options) for event in standings]
         events = {conversation(event): event for event in standings}
@@ -65,11 +65,11 @@ class LiveMessageLoop:
         return total
 
     async def _round(self, name: str, notifier: ShowsLiveMessages, events: Mapping[str, Event]) -> int:
-        """One notifier's messages, those that were shown longest ago first."""
+        """One notifier's messages, the one updated longest ago first."""
         now, count = self._clock.now(), 0
         known = await self._store.conversations(name)
-        told = [(memory, where) for where, memory in known.items() if where in events and memory.get(PLACE)]
-        for memory, where in sorted(told, key=lambda one: one[0].get(SHOWN_AT, "")):
+        shown_before = [(memory, where) for where, memory in known.items() if where in events and memory.get(PLACE)]
+        for memory, where in sorted(shown_before, key=lambda one: one[0].get(SHOWN_AT, "")):
             event = events[where]
             showing = shown(event, now)
             if not is_due(memory, showing, now):

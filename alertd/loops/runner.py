@@ -1,34 +1,16 @@
-"""The one place that survives a surprise: it runs a round, times it, counts it, logs what went wrong and goes on."""
+"""Run a round, time it, count it, and log its errors; the only place that catches unexpected exceptions of a loop."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
-from alertd.core.durations import Durations
+from alertd.core.loop_stats import LoopStats
 from alertd.ports import Clock, SourceError, StoreDamagedError, StoreError
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Rounds:
-    """What is known of one loop: how often it ran and failed, how long that took, when it last ended.
-
-    `durations` are those of all rounds; `reasons` counts the failed ones by the kind of their error.
-    """
-
-    runs: int = 0
-    failures: int = 0
-    skipped: int = 0
-    last_seconds: float = 0.0
-    last_end: float = 0.0
-    last_error: str = ""
-    durations: Durations = field(default_factory=Durations)
-    reasons: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -36,17 +18,17 @@ class Runner:
     """Runs rounds by name, one at a time each. A round that is asked for while one runs is counted as skipped."""
 
     clock: Clock
-    rounds: dict[str, Rounds] = field(default_factory=dict)
+    rounds: dict[str, LoopStats] = field(default_factory=dict)
     #: The rounds under way, by name, each with what is set when it ends.
     _running: dict[str, asyncio.Event] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     closing: bool = False
-    #: Told that the database's file is broken, which no further round mends.
+    #: Called when the database file is broken, which no further round can repair.
     damaged: Callable[[StoreDamagedError], None] = lambda _: None
 
     async def run(self, name: str, tick: Callable[[], Awaitable[object]]) -> bool:
         """One round; True where it went well. Never raises but to be cancelled."""
-        seen = self.rounds.setdefault(name, Rounds())
+        seen = self.rounds.setdefault(name, LoopStats(name))
         if name in self._running or self.closing:
             seen.skipped += 1
             return False
@@ -83,15 +65,15 @@ class Runner:
             end = self.clock.now()
             seen.last_seconds = (end - begin).total_seconds()
             seen.durations.add(seen.last_seconds)
-            seen.last_end = end.timestamp()
+            seen.last_end = end
 
     def forget(self, names: Iterable[str]) -> None:
-        """Leave out what was known of loops that there are no more."""
+        """Forget the figures of loops that no longer exist."""
         for name in names:
             self.rounds.pop(name, None)
 
     async def outlast(self) -> None:
-        """Wait for the rounds that are under way now; not for those that begin meanwhile."""
+        """Wait for the rounds that are running now, not for those that begin meanwhile."""
         for ended in list(self._running.values()):
             await ended.wait()
 

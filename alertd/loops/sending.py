@@ -1,4 +1,4 @@
-"""One message to one notifier: sent within a bound, under a lease that is renewed meanwhile. It records nothing."""
+"""Send one message to one notifier within a time limit, under a lease that is renewed meanwhile. Records nothing."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How messages leave: one file for each kind, whose name is the kind. They do not know each other."""
+"""How messages are sent: one file for each kind, whose name is the kind. They do not know each other."""

@@ -12,6 +12,9 @@ _SECTION: Final = 2900
 _FALLBACK: Final = 3000
 _TOGETHER: Final = 11_000
 _CONTEXT: Final = 1900
+#: Slack takes ten fields of 2,000 characters in a section.
+_FIELD: Final = 500
+_MOST_FIELDS: Final = 10
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 #: Marks that Slack cannot escape, as the nearest letters that mean nothing to it.
 _MARKS: Final = str.maketrans({"*": "\u2217", "~": "\u223c", "`": "\u02cb"})
@@ -19,22 +22,28 @@ _IN_CODE: Final = str.maketrans({"`": "\u02cb"})
 _IN_LINK: Final = str.maketrans({"|": "%7C", "<": "%3C", ">": "%3E", " ": "%20"})
 
 
-def render(message: Message, *, picture: str = "", buttons: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+def render(
+    message: Message, *, picture: str = "", picture_url: str = "", buttons: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
     """`text` (for notifications and old clients) and `blocks` of a chat.postMessage or an incoming webhook.
 
-    `picture` is the id of an uploaded chart; `buttons` are blocks that stand below the evidence.
+    `picture` is the id of an uploaded chart, `picture_url` an address of one; `buttons` are blocks below the headline.
     """
     headline = f"{message.icon} {mrkdwn(message.headline)}"
     lines, footer = [mrkdwn(line) for line in message.lines], mrkdwn(message.footer)
-    blocks = [_section(text) for text in _sections(_whole_lines([headline, *lines], len(footer)))]
-    if picture:
-        blocks.append({"type": "image", "slack_file": {"id": picture}, "alt_text": _alternative(message)})
-    blocks += buttons
+    fields = [_cut(f"{_escaped(one.label)}\n{mrkdwn(one.value)}", _FIELD) for one in message.facts[:_MOST_FIELDS]]
+    taken = len(footer) + sum(map(len, fields))
+    first, *rest = [_section(text) for text in _sections(_whole_lines([headline, *lines], taken))]
+    blocks = [first, *buttons]
+    if fields:
+        blocks.append({"type": "section", "fields": [_text(field) for field in fields]})
+    blocks += rest
+    if picture or picture_url:
+        shown = {"slack_file": {"id": picture}} if picture else {"image_url": picture_url}
+        blocks.append({"type": "image", **shown, "alt_text": _alternative(message)})
     if footer:
-        blocks.append(
-            {"type": "context", "elements": [{"type": "mrkdwn", "text": _cut(footer, _CONTEXT), "verbatim": True}]}
-        )
-    fallback = "\n".join([f"{message.icon} {_escaped(message.subject)}", *lines[:1]])
+        blocks.append({"type": "context", "elements": [_text(_cut(footer, _CONTEXT))]})
+    fallback = "\n".join([f"{message.icon} {_escaped(message.subject)}", *map(mrkdwn, message.body[:1])])
     return {"text": _cut(fallback, _FALLBACK), "blocks": blocks}
 
 
@@ -84,19 +93,23 @@ def _escaped(text: str) -> str:
 
 
 def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
+    return {"type": "section", "text": _text(text)}
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def _whole_lines(lines: list[str], reserved: int) -> list[str]:
     """As many lines as fit all together, then how many do not: no line is cut inside its mark-up."""
     kept: list[str] = []
-    room = _TOGETHER - reserved
+    space = _TOGETHER - reserved
     for count, line in enumerate(lines):
         short = line if len(line) <= _SECTION else _cut(line, _SECTION)
-        if len(short) + 1 > room:
+        if len(short) + 1 > space:
             return [*kept, f"… and {len(lines) - count} more lines"]
         kept.append(short)
-        room -= len(short) + 1
+        space -= len(short) + 1
     return kept
 
 

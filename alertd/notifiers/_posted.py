@@ -9,15 +9,17 @@ from typing import Any, Final
 
 import msgspec
 
+from alertd.clients.http_response import ERROR_CODES, Answer
+from alertd.clients.redaction import in_address
+from alertd.clients.webhook import Poster, find_host
 from alertd.core.events import Event
 from alertd.core.messages import Message, compose
-from alertd.options import NotifierOptions, Secret
+from alertd.plugin_options import NotifierOptions, Secret
 from alertd.ports import Delivery, DeliveryError, Receipt
-from alertd.wire.answers import Answer
-from alertd.wire.posting import Poster, find_host
-from alertd.wire.secrecy import in_address
 
 _HEADERS: Final = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "alertd"}
+#: The text in place of a picture.
+ALTERNATIVE: Final = "Spent so far, the likely range to the period's end, and the budget"
 _system_now: Final = partial(datetime.now, UTC)
 Render = Callable[[Message], dict[str, Any]]
 
@@ -42,7 +44,7 @@ class Posted:
         self._url = url.get_secret_value()
         self._proxied = options.proxy is not None
         self._render, self._fault, self._url_of, self._now = render, fault, url_of, now
-        self._poster = Poster(name, options, in_address(self._url))
+        self._poster = Poster(name, options, in_address(self._url), error_fields=(*ERROR_CODES, "message"))
 
     def address(self, event: Event) -> str:
         return ""
@@ -65,7 +67,7 @@ class Posted:
         await self._poster.close()
 
 
-def encoded(body: dict[str, Any]) -> bytes:
+def encoded(body: dict[str, object]) -> bytes:
     """A body as UTF-8 JSON."""
     return msgspec.json.encode(body)
 
@@ -75,15 +77,15 @@ def drafted(render: Render, suffix: str, delivery: Delivery, now: datetime) -> d
     return {suffix: msgspec.json.format(encoded(render(compose(delivery.events, now))), indent=2)}
 
 
-def fitting(lines: list[str], room: int) -> list[str]:
-    """As many whole lines as have room together (a separator each), then how many do not."""
+def fitting(lines: list[str], space: int) -> list[str]:
+    """As many whole lines as have space together (a separator each), then how many do not."""
     kept: list[str] = []
     for count, line in enumerate(lines):
-        short = line if len(line) <= room or kept else line[: room - 1] + "…"
-        if len(short) + 40 > room and count < len(lines) - 1 and kept:
+        short = line if len(line) <= space or kept else line[: space - 1] + "…"
+        if len(short) + 40 > space and count < len(lines) - 1 and kept:
             return [*kept, f"… and {len(lines) - count} more lines"]
-        if len(short) + 1 > room:
+        if len(short) + 1 > space:
             return [*kept, f"… and {len(lines) - count} more lines"]
         kept.append(short)
-        room -= len(short) + 1
+        space -= len(short) + 1
     return kept

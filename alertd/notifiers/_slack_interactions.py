@@ -1,6 +1,6 @@
-"""What people press below Slack's messages, by Socket Mode: only whoever is named is listened to, and told what came.
+"""Receive interactions from Slack by Socket Mode: only from listed people, with a private answer to each.
 
-A payload that no button of alertd's would have caused is dropped without an answer.
+A payload that does not come from a button of alertd is dropped without an answer.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from alertd.clients.slack import SlackBot
+from alertd.clients.slack_socket import SocketMode
 from alertd.core.messages import Span
 from alertd.notifiers._blocks import mrkdwn
-from alertd.notifiers._buttons import Seal, pressed
-from alertd.options import Connection
+from alertd.notifiers._buttons import ButtonSigner, parse_press
+from alertd.plugin_options import Connection
 from alertd.ports import DeliveryError, Press
-from alertd.wire.slack import SlackBot
-from alertd.wire.socketmode import SocketMode
 
 log = logging.getLogger(__name__)
 
-#: How long the members of a group are believed to be the same.
+#: How long the members of a group are cached.
 _MEMBERS_FOR: Final = timedelta(minutes=5)
 _GROUP: Final = "S"
 
 
 class SlackInteractions:
-    """Hears presses for one app. `users` are ids of members and of user groups."""
+    """Receives interactions for one app. `users` are ids of members and of user groups."""
 
     def __init__(
-        self, bot: SlackBot, app_token: str, connection: Connection, *, users: Sequence[str], seal: Seal
+        self, bot: SlackBot, app_token: str, connection: Connection, *, users: Sequence[str], signer: ButtonSigner
     ) -> None:
-        self._name, self._bot, self._seal = bot.name, bot, seal
+        self._name, self._bot, self._signer = bot.name, bot, signer
         self._people = frozenset(user for user in users if not user.startswith(_GROUP))
         self._groups = tuple(user for user in users if user.startswith(_GROUP))
         self._members: frozenset[str] = frozenset()
@@ -39,9 +39,9 @@ class SlackInteractions:
         self._socket = SocketMode(bot.name, app_token, bot.api_url, connection)
 
     async def listen(self, take: Callable[[Press], Awaitable[str]]) -> None:
-        """For ever; ends only by being cancelled."""
+        """Run until cancelled."""
 
-        async def heard(payload: Mapping[str, Any]) -> None:
+        async def heard(payload: Mapping[str, object]) -> None:
             await self._heard(payload, take)
 
         await self._socket.listen(heard)
@@ -52,27 +52,26 @@ class SlackInteractions:
         groups = f" and {len(await self._of_groups())} members of {', '.join(self._groups)}" if self._groups else ""
         return f"buttons for {', '.join(sorted(self._people)) or 'nobody by name'}{groups}"
 
-    def close(self) -> None:
-        self._socket.close()
-
-    async def _heard(self, payload: Mapping[str, Any], take: Callable[[Press], Awaitable[str]]) -> None:
-        press = pressed(payload, self._seal)
+    async def _heard(self, payload: Mapping[str, object], take: Callable[[Press], Awaitable[str]]) -> None:
+        press = parse_press(payload, self._signer)
         if press is None:
-            log.warning("%s: dropped what no button of alertd's would send", self._name)
+            log.warning("%s: dropped a payload that no button of alertd sends", self._name)
             return
         user = press.person.removeprefix("slack:")
         try:
             allowed = await self._may(user)
         except DeliveryError as error:
-            log.warning("%s: %s pressed %s: refused, the groups cannot be read: %s",
+            log.warning("%s: %s chose %s: refused, the groups cannot be read: %s",
                         self._name, press.by, press.what, error)  # fmt: skip
-            await self._whisper(payload, user, "Slack did not tell who is in your groups; nothing was done.")
+            await self._answer_privately(
+                payload, user, "The members of your groups could not be read from Slack; nothing was done."
+            )
             return
         if not allowed:
-            log.warning("%s: %s pressed %s and is not among those who may", self._name, press.by, press.what)
-            await self._whisper(payload, user, "You are not among those who may press this; nothing was done.")
+            log.warning("%s: %s chose %s and is not allowed to", self._name, press.by, press.what)
+            await self._answer_privately(payload, user, "You are not allowed to press this; nothing was done.")
             return
-        await self._whisper(payload, user, await take(press))
+        await self._answer_privately(payload, user, await take(press))
 
     async def _may(self, user: str) -> bool:
         return user in self._people or (bool(self._groups) and user in await self._of_groups())
@@ -87,8 +86,8 @@ class SlackInteractions:
             self._members, self._members_until = frozenset(found), now + _MEMBERS_FOR
         return self._members
 
-    async def _whisper(self, payload: Mapping[str, Any], user: str, said: str) -> None:
-        """Tell whoever pressed, and nobody else; that it could not be told changes nothing of what was done."""
+    async def _answer_privately(self, payload: Mapping[str, Any], user: str, said: str) -> None:
+        """Answer the person privately. If that fails, the action itself still holds."""
         if not said:
             return
         channel, message = payload.get("channel") or {}, payload.get("message") or {}
@@ -96,4 +95,4 @@ class SlackInteractions:
         try:
             await self._bot.ask("chat.postEphemeral", user=user, text=mrkdwn((Span(said),)), **place)
         except DeliveryError as error:
-            log.info("%s: whoever pressed could not be told: %s", self._name, error)
+            log.info("%s: the answer could not be shown: %s", self._name, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from alertd.wire.slack import SlackBot, SlackError
+from alertd.clients.slack import SlackBot, SlackError
 
 #: The name under which a message's metadata holds its key.
 KEY: Final = "key"

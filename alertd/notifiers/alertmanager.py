@@ -15,22 +15,24 @@ from typing import Any, Final, Literal, Self
 import msgspec
 from pydantic import Field, model_validator
 
+from alertd.clients.webhook import Poster, find_host
 from alertd.core.events import Event
 from alertd.core.messages import compose, text_of
 from alertd.notifiers._incidents import is_end, is_heard, period_of
-from alertd.options import Duration, NotifierOptions, Secret, TextList, revealed
+from alertd.plugin_options import Duration, NotifierOptions, Secret, TextList, revealed
 from alertd.ports import Delivery, DeliveryError, Receipt
-from alertd.wire.posting import Poster, find_host
 
 _HEADERS: Final = {"Content-Type": "application/json", "User-Agent": "alertd"}
 _NOT_IN_LABELS: Final = re.compile(r"[^a-zA-Z0-9_]")
 _NAMES: Final = {
     "actual": "LLMBudgetThreshold", "forecast": "LLMBudgetForecast", "burn_rate": "LLMSpendRunaway",
-    "anomaly": "LLMSpendUnusual", "balance": "LLMCreditLow", "source": "LLMSpendNotVisible",
+    "anomaly": "LLMSpendUnusual", "novel": "LLMNewUse", "balance": "LLMCreditLow", "source": "LLMSpendNotVisible",
     "unpriced": "LLMModelUnpriced", "unmatched": "LLMBudgetMatchesNothing", "action": "LLMKeyAction",
 }  # fmt: skip
 #: An end says with which severity it fired, as it must carry the labels of what it ends; older ones do not say.
 _SEVERITY_OF_ENDED: Final = {"burn_rate": "critical", "source": "critical", "actual": "critical"}
+#: Where it connects to, for docs/outbound-hosts.md.
+OUTBOUND: Final = "the hosts of its `URLS`"
 
 
 class Options(NotifierOptions):
@@ -42,7 +44,7 @@ class Options(NotifierOptions):
     token: Secret | None = Field(None, description="A bearer token, where a proxy in front wants one")
     username: str = Field("", description="Basic authentication's name, where it is asked for")
     password: Secret | None = Field(None, description="Basic authentication's password")
-    lasts: Duration = Field(timedelta(days=1), description="How long an alert stands where nothing ends it before")
+    lasts: Duration = Field(timedelta(days=1), description="How long an alert fires if nothing resolves it before")
     least: Literal["info", "warning", "critical"] = Field("warning", description="The least severity it hears")
 
     @model_validator(mode="after")
@@ -68,20 +70,20 @@ def draft(options: Options, delivery: Delivery, now: datetime) -> dict[str, byte
 def render(event: Event, now: datetime, lasts: timedelta) -> dict[str, Any]:
     """A postable alert: its labels are the same from its first firing to its end."""
     message = compose([event], now)
-    what = "source" if event.details.get("source") else event.basis or event.kind
-    fired = str(event.details.get("fired") or _SEVERITY_OF_ENDED.get(what, "warning"))
+    what = "source" if event.source else event.basis or event.kind
+    fired = event.fired or _SEVERITY_OF_ENDED.get(what, "warning")
     severity = fired if is_end(event) else event.severity
     labels = {
         "alertname": _NAMES.get(what, "LLMBudget"),
         "severity": severity,
         "budget": event.budget,
-        "source": str(event.details.get("source", "")),
+        "source": event.source,
         "period": period_of(event),
         **{f"scope_{_NOT_IN_LABELS.sub('_', label)}": value or "" for label, value in event.scope},
     }
     annotations = {
         "summary": message.subject,
-        "description": "\n".join(text_of(line) for line in (*message.lines, message.footer)),
+        "description": "\n".join(text_of(line) for line in (*message.body, message.footer)),
         "runbook_url": event.runbook_url,
     }
     alert = {
@@ -97,7 +99,7 @@ def render(event: Event, now: datetime, lasts: timedelta) -> dict[str, Any]:
 
 
 class Alertmanager:
-    """Posts to every member at once; one that takes it is enough, since the members tell each other."""
+    """Posts to every member at once; one success is enough, because the members share alerts."""
 
     people = False
 
@@ -128,8 +130,8 @@ class Alertmanager:
             raise others[0]
         if len(errors) == len(found):
             raise next((error for error in errors if not error.permanent), errors[0])
-        told = f"; not by {len(errors)}: {errors[0]}" if errors else ""
-        return Receipt(f"taken by {len(found) - len(errors)} of {len(found)} members{told}")
+        failed = f"; not by {len(errors)}: {errors[0]}" if errors else ""
+        return Receipt(f"taken by {len(found) - len(errors)} of {len(found)} members{failed}")
 
     async def look(self) -> str:
         """Whether every member has an address."""

@@ -11,10 +11,15 @@ from typing import Final, TextIO
 
 from alertd.core.events import Event
 from alertd.core.messages import Message, compose, text_of
-from alertd.options import NotifierOptions
+from alertd.core.messages.format import zone_of
+from alertd.plugin_options import NotifierOptions
 from alertd.ports import Delivery, DeliveryError, Receipt
 
 _INDENT: Final = "    "
+#: Two facts beside one another are at most as long as this.
+_WIDTH: Final = 100
+#: Where it connects to, for docs/outbound-hosts.md.
+OUTBOUND: Final = "none"
 
 
 class Options(NotifierOptions):
@@ -30,18 +35,33 @@ def build(name: str, options: Options) -> Console:
 def draft(options: Options, delivery: Delivery, now: datetime) -> dict[str, bytes]:
     """What would be printed, as a file."""
     del options
-    return {".txt": render(compose(delivery.events, now), now).encode()}
+    return {".txt": _rendered(delivery, now).encode()}
+
+
+def _rendered(delivery: Delivery, now: datetime) -> str:
+    """The message, in the zone of its times."""
+    return render(compose(delivery.events, now, links=False), now.astimezone(zone_of(delivery.events[0])))
 
 
 def render(message: Message, now: datetime) -> str:
-    """A headline with time, icon and severity; the evidence indented below; a line for each."""
+    """A headline with time, icon and severity; facts in two columns and lines indented below."""
     head = f"{now:%Y-%m-%d %H:%M} {message.icon} {message.severity.upper()}: {text_of(message.headline)}"
-    lines = [text_of(line) for line in (*message.lines, message.footer) if line]
+    lines = [*_columns(message), *(text_of(line) for line in (*message.lines, message.footer) if line)]
     return "\n".join([head, *(f"{_INDENT}{line}" for line in lines)]) + "\n"
 
 
+def _columns(message: Message) -> list[str]:
+    """The facts two on a line, the second of each below the second of the line before."""
+    cells = [f"{one.label}: {text_of(one.value)}" for one in message.facts]
+    width = max((len(cell) for cell in cells[::2]), default=0)
+    if width + max((len(cell) for cell in cells[1::2]), default=0) > _WIDTH:
+        return cells
+    pairs = zip(cells[::2], [*cells[1::2], ""], strict=False)
+    return [f"{left:<{width}}   {right}".rstrip() for left, right in pairs]
+
+
 class Console:
-    """Prints each message as a block; a closed output is told as a failed delivery."""
+    """Prints each message as a block; a closed output is a failed delivery."""
 
     people = True
 
@@ -56,7 +76,7 @@ class Console:
     async def send(self, delivery: Delivery) -> Receipt:
         now = self._now()
         delivery.require_lease()
-        await asyncio.to_thread(self._print, render(compose(delivery.events, now), now))
+        await asyncio.to_thread(self._print, _rendered(delivery, now))
         return Receipt("printed")
 
     async def look(self) -> str:

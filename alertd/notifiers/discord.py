@@ -9,13 +9,17 @@ from typing import Any, Final
 from pydantic import Field
 
 from alertd.core.messages import BOLD, ITALIC, Line, Message, Span, text_of
+from alertd.core.messages.rich_text import actions_line
 from alertd.notifiers._posted import Posted, drafted, fitting
-from alertd.options import NotifierOptions, SecretAddress
+from alertd.plugin_options import NotifierOptions, SecretAddress
 from alertd.ports import Delivery
 
 _MARKS: Final = re.compile(r"([\\*_~`|>\[\]()#<@:-])")
 _TITLE: Final = 256
-_DESCRIPTION: Final = 4000
+_DESCRIPTION: Final = 3000
+#: 25 fields of 1,024 characters are allowed, and 6,000 characters in an embed.
+_FIELD: Final = 180
+_MOST_FIELDS: Final = 10
 _FOOTER: Final = 1000
 _CONTENT: Final = 1900
 _COLOURS: Final = {"info": 0x2563EB, "warning": 0xD97706, "critical": 0xDC2626}
@@ -38,12 +42,21 @@ def draft(options: Options, delivery: Delivery, now: datetime) -> dict[str, byte
     return drafted(render, ".discord.json", delivery, now)
 
 
-def render(message: Message) -> dict[str, Any]:
+def render(message: Message) -> dict[str, object]:
     """A headline as the content (what a telephone shows), the evidence as an embed in the severity's colour."""
     embed: dict[str, Any] = {
-        "description": "\n".join(fitting([_line(line) for line in message.lines], _DESCRIPTION)),
-        "color": _COLOURS.get(message.severity, 0),
+        "description": "\n".join(
+            fitting([_line(line) for line in (*actions_line(message), *message.lines)], _DESCRIPTION)
+        ),
+        "color": _COLOURS.get(message.tone or message.severity, 0),
     }
+    if message.facts:
+        embed["fields"] = [
+            {"name": _escaped(one.label)[:_TITLE], "value": _cut(_line(one.value)), "inline": True}
+            for one in message.facts[:_MOST_FIELDS]
+        ]
+    if message.picture_url:
+        embed["image"] = {"url": message.picture_url}
     if message.footer:
         embed["footer"] = {"text": text_of(message.footer)[:_FOOTER]}
     content = f"{message.icon} {_line(message.headline)}"
@@ -52,6 +65,10 @@ def render(message: Message) -> dict[str, Any]:
         "embeds": [embed],
         "allowed_mentions": {"parse": []},
     }
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _FIELD else f"{text[: _FIELD - 1].rstrip(chr(92))}…"
 
 
 def _line(line: Line) -> str:

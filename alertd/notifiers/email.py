@@ -20,20 +20,22 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from alertd.clients.png import png
+from alertd.clients.smtp import PORTS, Refused, Server, hand_over, knock
 from alertd.core.addresses import fill
-from alertd.core.charts.message_chart import story
+from alertd.core.charts.message_chart import DARK, LIGHT, story
 from alertd.core.events import Event
 from alertd.core.messages import Message, compose
 from alertd.notifiers._mail import html, text
-from alertd.options import NotifierOptions, Secret, TextList, revealed
+from alertd.plugin_options import NotifierOptions, Secret, TextList, revealed
 from alertd.ports import Delivery, DeliveryError, Receipt
-from alertd.wire.pictures import png
-from alertd.wire.smtp import PORTS, Refused, Server, hand_over, knock
 
 #: What an address may be made of, with the fields of a template; quoted local parts are refused.
 _ADDRESS: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(\.[\w-]+)*\Z", re.ASCII)
 _REMEMBERED: Final = 1000
 _REFERENCES: Final = 10
+#: Where it connects to, for docs/outbound-hosts.md.
+OUTBOUND: Final = "its `HOST`, port 587 (`starttls`), 465 (`tls`) or 25 (`none`)"
 
 
 class Options(NotifierOptions):
@@ -83,12 +85,12 @@ def draft(options: Options, delivery: Delivery, now: datetime) -> dict[str, byte
     to = [fill(address, delivery.events[0]) or address for address in options.to]
     message_id = _message_id(delivery.key, parseaddr(options.sender)[1])
     mail = render(compose(delivery.events, now), sender=options.sender, to=to, message_id=message_id, now=now,
-                  picture=chart(delivery, now))  # fmt: skip
+                  pictures=charts(delivery, now))  # fmt: skip
     return {".eml": mail.as_bytes()}
 
 
 def render(message: Message, *, sender: str, to: Sequence[str], message_id: str, now: datetime,
-           thread: Sequence[str] = (), picture: bytes = b"") -> EmailMessage:  # fmt: skip
+           thread: Sequence[str] = (), pictures: Sequence[bytes] = ()) -> EmailMessage:  # fmt: skip
     """The whole mail: `thread` are the Message-IDs of its conversation so far, oldest first."""
     mail = EmailMessage(policy=SMTP_POLICY)
     mail["From"] = _sender(sender)
@@ -104,18 +106,20 @@ def render(message: Message, *, sender: str, to: Sequence[str], message_id: str,
     if message.severity == "critical":
         mail["Importance"] = "high"
     mail.set_content(text(message), cte="quoted-printable")
-    content_id = f"<chart.{message_id.strip('<>')}>"
-    source = f"cid:{content_id.strip('<>')}" if picture else ""
-    mail.add_alternative(html(message, source), subtype="html", cte="quoted-printable")
-    if picture:
-        shown = mail.get_payload()[1]  # type: ignore[index] # the alternatives are a list: text, then HTML
-        shown.add_related(picture, "image", "png", cid=content_id, filename="chart.png", disposition="inline")  # type: ignore[union-attr] # it is an EmailMessage
+    ids = [f"{name}.{message_id.strip('<>')}" for name, _ in zip(("chart", "chart-dark"), pictures, strict=False)]
+    mail.add_alternative(html(message, *(f"cid:{one}" for one in ids)), subtype="html", cte="quoted-printable")
+    shown = mail.get_payload()[1]  # type: ignore[index] # the alternatives are a list: text, then HTML
+    for one, picture in zip(ids, pictures, strict=True):
+        shown.add_related(picture, "image", "png", cid=f"<{one}>", filename="chart.png", disposition="inline")  # type: ignore[union-attr] # it is an EmailMessage
     return mail
 
 
-def chart(delivery: Delivery, now: datetime) -> bytes:
-    """The period's picture where one budget is told of; several would need several."""
-    return png(story(delivery.events[0], now)) if len(delivery.events) == 1 else b""
+def charts(delivery: Delivery, now: datetime) -> tuple[bytes, ...]:
+    """The period's picture, for light and for dark, if the mail is about one budget."""
+    if len(delivery.events) != 1:
+        return ()
+    drawn = [png(story(delivery.events[0], now, theme)) for theme in (LIGHT, DARK)]
+    return tuple(one for one in drawn if one)
 
 
 class Email:
@@ -141,8 +145,8 @@ class Email:
 
     def address(self, event: Event) -> str:
         """The recipients: those a message is for, else all, the budget's own among them; "" for none."""
-        if to := event.details.get("to"):
-            return str(to)
+        if event.to:
+            return event.to
         filled = [fill(address, event) for address in self._options.to]
         own = event.channel if _is_address(event.channel) else ""
         return ", ".join(dict.fromkeys(address for address in (*filled, own) if address and _is_address(address)))
@@ -155,13 +159,13 @@ class Email:
             )
         now, message_id = self._now(), _message_id(delivery.key, self._sender)
         thread = [known for known in delivery.memory.get("thread", "").split() if known != message_id]
-        picture = await asyncio.to_thread(chart, delivery, now)
+        pictures = await asyncio.to_thread(charts, delivery, now)
         mail = render(compose(delivery.events, now), sender=self._options.sender, to=to,
-                      message_id=message_id, now=now, thread=thread, picture=picture)  # fmt: skip
+                      message_id=message_id, now=now, thread=thread, pictures=pictures)  # fmt: skip
         recipients = self._waiting.get(delivery.key, tuple(to))
         delivery.require_lease()
         said, refused = await hand_over(self.name, self._server, mail, self._sender, recipients)
-        self._told_apart(delivery.key, refused)
+        self._log_refused(delivery.key, refused)
         whom = f"; refused for good: {', '.join(map(str, refused))}" if refused else ""
         ids = [*thread[:1], *thread[1:][-_REFERENCES:], message_id]
         return Receipt(f"{said}{whom}", {**delivery.memory, "thread": " ".join(ids)})
@@ -173,7 +177,7 @@ class Email:
     async def close(self) -> None:
         return None
 
-    def _told_apart(self, key: str, refused: Sequence[Refused]) -> None:
+    def _log_refused(self, key: str, refused: Sequence[Refused]) -> None:
         """Those refused for now are tried again alone. Kept in memory: a restart between mails some people twice."""
         later = tuple(one.address for one in refused if not one.permanent)
         self._waiting.pop(key, None)

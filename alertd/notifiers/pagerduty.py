@@ -6,22 +6,25 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
+from alertd.clients.http_response import ERROR_CODES
+from alertd.clients.webhook import Poster, find_host
 from alertd.core.events import Event
 from alertd.core.messages import compose, text_of
 from alertd.notifiers._incidents import is_end, is_heard, subject_of
-from alertd.notifiers._posted import encoded
-from alertd.options import NotifierOptions, Secret
+from alertd.notifiers._posted import ALTERNATIVE, encoded
+from alertd.plugin_options import NotifierOptions, Secret
 from alertd.ports import Delivery, Receipt
-from alertd.wire.posting import Poster, find_host
 
 _HEADERS: Final = {"Content-Type": "application/json", "User-Agent": "alertd"}
 _SEVERITIES: Final = {"info": "info", "warning": "warning", "critical": "critical"}
 _SUMMARY: Final = 1024
 _KEY: Final = 255
+#: Where it connects to, for docs/outbound-hosts.md.
+OUTBOUND: Final = "events.pagerduty.com:443 (events.eu.pagerduty.com)"
 
 
 class Options(NotifierOptions):
@@ -43,19 +46,23 @@ def draft(options: Options, delivery: Delivery, now: datetime) -> dict[str, byte
     return {".pagerduty.jsonl": b"\n".join(lines) or b"(not sent: below the least severity, or a summary)\n"}
 
 
-def render(event: Event, routing_key: str, now: datetime) -> dict[str, Any]:
+def render(event: Event, routing_key: str, now: datetime) -> dict[str, object]:
     """An event of the Events API v2."""
     key = f"alertd/{subject_of(event)}"
     dedup_key = key if len(key) <= _KEY else f"alertd/{hashlib.sha256(key.encode()).hexdigest()}"
     if is_end(event):
         return {"routing_key": routing_key, "event_action": "resolve", "dedup_key": dedup_key}
     message = compose([event], now)
-    links = ((event.runbook_url, "runbook"), (event.details_url, "details"))
+    links = [(one.href, one.text) for one in message.actions] or [
+        (event.runbook_url, "runbook"),
+        (event.details_url, "details"),
+    ]
     return {
         "routing_key": routing_key,
         "event_action": "trigger",
         "dedup_key": dedup_key,
         "client": "alertd",
+        "images": [{"src": message.picture_url, "alt": ALTERNATIVE}] if message.picture_url else [],
         "links": [{"href": href, "text": text} for href, text in links if href],
         "payload": {
             "summary": message.subject[:_SUMMARY],
@@ -65,6 +72,7 @@ def render(event: Event, routing_key: str, now: datetime) -> dict[str, Any]:
             "component": event.budget,
             "class": event.basis or event.kind,
             "custom_details": {
+                **{one.label: text_of(one.value) for one in message.facts},
                 "message": "\n".join(text_of(line) for line in (*message.lines, message.footer)),
                 **{name: value for name, value in event.contract().items() if value not in (None, "", [], {})},
             },
@@ -84,7 +92,7 @@ class PagerDuty:
         self._url = options.url.rstrip("/")
         self._least = options.least
         self._proxied = options.proxy is not None
-        self._poster = Poster(name, options, (self._key,))
+        self._poster = Poster(name, options, (self._key,), error_fields=(*ERROR_CODES, "message"))
 
     def address(self, event: Event) -> str:
         return ""

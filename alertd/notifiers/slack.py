@@ -18,20 +18,20 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from alertd.clients.slack import API_URL, SlackBot, SlackError, SlackWebhook
+from alertd.clients.webhook import find_host
 from alertd.core.addresses import fill, labels_of
-from alertd.core.evaluation.live_message import PLACE, SHOWN, SHOWN_AT
 from alertd.core.evaluation.routing import conversation
+from alertd.core.evaluation.summaries import PLACE, SHOWN, SHOWN_AT
 from alertd.core.events import Event
 from alertd.core.messages import compose
 from alertd.notifiers._blocks import render
-from alertd.notifiers._buttons import Seal, buttons
-from alertd.notifiers._slack_charts import PICTURE, Charts
+from alertd.notifiers._buttons import ButtonSigner, buttons, link_buttons
+from alertd.notifiers._charts import PICTURE, Charts
 from alertd.notifiers._slack_interactions import SlackInteractions
 from alertd.notifiers._slack_search import KEY, Search
-from alertd.options import NotifierOptions, Secret, TextList, revealed
+from alertd.plugin_options import NotifierOptions, Secret, TextList, revealed
 from alertd.ports import Delivery, DeliveryError, Press, Receipt
-from alertd.wire.posting import find_host
-from alertd.wire.slack import API_URL, SlackBot, SlackError, SlackWebhook
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,11 @@ _USEFUL_SCOPES: Final = {
     "files:write": "show a chart in its messages",
     "channels:history": "look for a message whose sending was cut off, before sending it again",
 }
+#: Where it connects to, for docs/outbound-hosts.md.
+OUTBOUND: Final = (
+    "hooks.slack.com:443 with a webhook; "
+    "slack.com, files.slack.com and wss-primary.slack.com (buttons) :443 with a bot token"
+)
 
 
 class Options(NotifierOptions):
@@ -98,7 +103,8 @@ def build(name: str, options: Options) -> Slack | Hook:
 def draft(options: Options, delivery: Delivery, now: datetime) -> dict[str, bytes]:
     """The message as Block Kit JSON, to be pasted into Slack's Block Kit Builder."""
     del options
-    body = render(compose(delivery.events, now))
+    message = compose(delivery.events, now)
+    body = render(message, picture_url=message.picture_url, buttons=link_buttons(message.actions))
     return {".slack.json": json.dumps(body, ensure_ascii=False, indent=2).encode()}
 
 
@@ -118,9 +124,17 @@ class Hook:
         return ""
 
     async def send(self, delivery: Delivery) -> Receipt:
-        body = render(compose(delivery.events, self._now()))
+        message = compose(delivery.events, self._now())
+        below = link_buttons(message.actions)
         delivery.require_lease()
-        return Receipt(await self._door.post(body))
+        try:
+            return Receipt(await self._door.post(render(message, picture_url=message.picture_url, buttons=below)))
+        except DeliveryError as error:
+            if not message.picture_url or not error.permanent:  # Slack refuses blocks whose picture it cannot fetch
+                raise
+            log.info("%s: refused with the picture from ALERTD_PUBLIC_URL (%s); sent without it", self.name, error)
+        delivery.require_lease()
+        return Receipt(await self._door.post(render(message, buttons=below)))
 
     async def look(self) -> str:
         """Whether the webhook's host has an address; a webhook cannot be tried without posting."""
@@ -128,7 +142,7 @@ class Hook:
         return f"a webhook at {host}; to try it: alertd test-notify {self.name}"
 
     async def close(self) -> None:
-        self._door.close()
+        """Nothing is kept open between two messages."""
 
 
 class Slack:
@@ -144,11 +158,13 @@ class Slack:
         self._bot = SlackBot(name, token, options.api_url, options)
         self._charts = Charts(self._bot)
         self._search = Search(self._bot)
-        self._seal = Seal.of(token) if options.app_token else None
-        self._ears: SlackInteractions | None = None
+        self._signer = ButtonSigner.of(token) if options.app_token else None
+        self._interactions: SlackInteractions | None = None
         if options.app_token is not None:
             spoken = options.app_token.get_secret_value()
-            self._ears = SlackInteractions(self._bot, spoken, options, users=options.users, seal=Seal.of(token))
+            self._interactions = SlackInteractions(
+                self._bot, spoken, options, users=options.users, signer=ButtonSigner.of(token)
+            )
 
     def address(self, event: Event) -> str:
         """The budget's own channel, else the notifier's filled from the labels, else its default; "" for none."""
@@ -173,19 +189,19 @@ class Slack:
             said = f"posted to {channel} at {answer.get('ts', '?')}"
         memory = {**delivery.memory, channel: there}
         if follows:
-            memory |= {PLACE: there, SHOWN: "", SHOWN_AT: "", _OWED: await self._told_below(there, delivery)}
+            memory |= {PLACE: there, SHOWN: "", SHOWN_AT: "", _OWED: await self._begin_thread(there, delivery)}
         elif _is_close(delivery.events[-1]):
             memory |= await self._closed(delivery.events[-1], memory)
         return Receipt(said, memory)
 
     async def refresh(self, event: Event, memory: Mapping[str, str]) -> Mapping[str, str]:
-        """Show how `event` stands in the conversation's message. Where someone deleted it, there is none any more."""
+        """Update the live message with `event`. If somebody deleted it, it is not posted again."""
         place, after = memory.get(PLACE, ""), dict(memory)
         if not place:
             return after
         if after.get(_OWED):
             owed = tuple(Event.from_json(one) for one in json.loads(after[_OWED]))
-            after[_OWED] = await self._told_below(place, Delivery(owed[0].id, self.name, "", owed))
+            after[_OWED] = await self._begin_thread(place, Delivery(owed[0].id, self.name, "", owed))
         after |= await self._charts.drawn(event, memory, self._now())
         try:
             await self._show(place, event, after)
@@ -197,9 +213,9 @@ class Slack:
         return after
 
     async def listen(self, take: Callable[[Press], Awaitable[str]]) -> None:
-        """Hand on what is pressed, for ever; at once nothing more where there is no app token."""
-        if self._ears is not None:
-            await self._ears.listen(take)
+        """Pass interactions to `take` until cancelled; returns at once without an app token."""
+        if self._interactions is not None:
+            await self._interactions.listen(take)
 
     async def look(self) -> str:
         """Who the token is, in which workspace, and what its scopes lack. Posts nothing."""
@@ -211,13 +227,11 @@ class Slack:
         without = [f"without {scope} it cannot {use}" for scope, use in _USEFUL_SCOPES.items() if scope not in scopes]
         channel = self._options.channel or self._options.default_channel
         who = f"{answer.get('user', 'the app')} in {answer.get('team', 'a workspace')}, posts to {channel}"
-        hears = [await self._ears.look()] if self._ears is not None else []
-        return "; ".join([who, *hears, *without])
+        listening = [await self._interactions.look()] if self._interactions is not None else []
+        return "; ".join([who, *listening, *without])
 
     async def close(self) -> None:
-        self._bot.close()
-        if self._ears is not None:
-            self._ears.close()
+        """Nothing is kept open between two messages; the buttons' connection ends with `listen`."""
 
     async def _post(self, channel: str, thread: str, delivery: Delivery, *, loud: bool | None = None) -> dict[str, Any]:
         body = self._body(delivery.events)
@@ -233,18 +247,19 @@ class Slack:
             return await self._bot.ask("chat.postMessage", channel=channel, unfurl_links=False, **body)
 
     def _body(self, events: Sequence[Event], picture: str = "") -> dict[str, Any]:
-        below = buttons(events, self._seal) if self._seal is not None else []
-        return render(compose(events, self._now()), picture=picture, buttons=below)
+        message = compose(events, self._now())
+        below = buttons(events, self._signer) if self._signer is not None else link_buttons(message.actions)
+        return render(message, picture=picture, buttons=below)
 
-    async def _told_below(self, place: str, delivery: Delivery) -> str:
-        """Begin the thread with what the message was posted for, as the message itself will move on.
+    async def _begin_thread(self, place: str, delivery: Delivery) -> str:
+        """Begin the thread with the alert, because the message itself will change later.
 
-        "" when that is done; else the events, to be told there with the next refresh: people have read them above.
+        "" on success; otherwise the events, which the next refresh posts there.
         """
         channel, _, thread = place.partition("/")
         try:
-            told = delivery.uncertain and await self._search.found(channel, thread, delivery.key, but=thread)
-            if not told:
+            found = delivery.uncertain and await self._search.found(channel, thread, delivery.key, but=thread)
+            if not found:
                 await self._post(channel, thread, delivery, loud=False)
         except DeliveryError as error:
             log.info("%s: the thread of a message waits: %s", self.name, error)
@@ -252,7 +267,7 @@ class Slack:
         return ""
 
     async def _closed(self, event: Event, memory: Mapping[str, str]) -> Mapping[str, str]:
-        """Leave the message as its period ended; where that fails, the thread says it all the same."""
+        """Show the final state of the period; if that fails, the thread still shows it."""
         try:
             return await self.refresh(event, memory)
         except DeliveryError as error:
@@ -271,9 +286,9 @@ class Slack:
 
 
 def _is_followed(delivery: Delivery) -> bool:
-    """Whether a delivery begins the message of a budget, scope and period; a group of budgets is none's."""
+    """Whether a delivery begins the live message of a budget, scope and period; a group of budgets does not."""
     return all(event.budget and conversation(event) == delivery.conversation for event in delivery.events)
 
 
 def _is_close(event: Event) -> bool:
-    return event.kind == "summary" and event.details.get("summary") == "period_closed"
+    return event.summary == "period_closed"

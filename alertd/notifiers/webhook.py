@@ -1,4 +1,7 @@
-"""Events as signed JSON for machines: one post an event, the same Idempotency-Key on every try. It words nothing."""
+"""Events as signed JSON for machines: one post per event, the same Idempotency-Key on every try.
+
+It contains no prose.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,15 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field
 
+from alertd.clients.redaction import in_address
+from alertd.clients.webhook import Poster, find_host, signed_headers
 from alertd.core.events import Event
-from alertd.options import NotifierOptions, Secret, SecretAddress, revealed
+from alertd.plugin_options import NotifierOptions, SecretAddress, SigningSecret, revealed
 from alertd.ports import Delivery, Receipt
-from alertd.wire.posting import Poster, find_host
-from alertd.wire.secrecy import in_address
-from alertd.wire.signing import signature
 
 _JSON: Final = "application/json; charset=utf-8"
 
@@ -24,8 +26,13 @@ class Options(NotifierOptions):
     """Where events are posted, and the secret that signs them."""
 
     url: SecretAddress = Field(description="Where events are posted; its path and query are kept out of logs")
-    secret: Secret | None = Field(
-        None, description="Signs every post: X-Alertd-Signature: t=<unix>,v1=<hex HMAC-SHA256 of t.body>"
+    secret: SigningSecret | None = Field(
+        None,
+        description="Signs every post by Standard Webhooks 1.0: whsec_ and base64, or a text of at least 16 characters",
+        examples=["whsec_..."],
+    )
+    format: Literal["plain", "cloudevents"] = Field(
+        "plain", description="cloudevents: with the ce-* headers of CloudEvents 1.0 (binary mode); the body is the same"
     )
 
 
@@ -56,6 +63,7 @@ class Webhook:
         self._url = options.url.get_secret_value()
         self._secret = revealed(options.secret)
         self._proxied = options.proxy is not None
+        self._is_cloud_event = options.format == "cloudevents"
         self._poster = Poster(name, options, (self._secret, *in_address(self._url)))
 
     def address(self, event: Event) -> str:
@@ -77,8 +85,21 @@ class Webhook:
     async def _post(self, event: Event, delivery: Delivery) -> str:
         body = render(event)
         headers = {"Content-Type": _JSON, "User-Agent": "alertd", "Idempotency-Key": event.id}
-        if self._secret:
-            headers["X-Alertd-Signature"] = signature(self._secret, int(self._now().timestamp()), body)
+        headers |= signed_headers(self._secret, event.id, int(self._now().timestamp()), body)
+        if self._is_cloud_event:
+            headers |= _cloud_event(event)
         delivery.require_lease()
         answer = await self._poster.post(self._url, body, headers)
         return str(answer.status)
+
+
+def _cloud_event(event: Event) -> dict[str, str]:
+    """The attributes of CloudEvents 1.0 in binary mode; a budget's name is ASCII."""
+    return {
+        "ce-specversion": "1.0",
+        "ce-id": event.id,
+        "ce-source": "/alertd",
+        "ce-type": f"alertd.{event.kind}",
+        "ce-subject": event.budget or "alertd",
+        "ce-time": event.at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+    }

@@ -1,23 +1,25 @@
-"""The openings of the house: what a source, a notifier, a revoker, a store and a clock promise."""
+"""The protocols that sources, notifiers, revokers, stores and clocks implement."""
 
 from __future__ import annotations
 
 from alertd.core.actions.state_machine import Step
-from alertd.core.evaluation.state import Press
+from alertd.core.evaluation.interactions import Press
 from alertd.core.usage import SeriesRow, UsageRow
 from alertd.ports.clock import Clock
 from alertd.ports.notifiers import Delivery, DeliveryError, Notifier, Receipt, ReceivesInteractions, ShowsLiveMessages
-from alertd.ports.revokers import Done, Lever, Observed, Revoker, RevokerError, Target
-from alertd.ports.sources import Look, Ranked, Reading, Source, SourceError, role_of
+from alertd.ports.revokers import Done, Observed, Operation, Revoker, RevokerError, Target
+from alertd.ports.sources import Look, NotTakenError, Pushed, Ranked, Reading, Source, SourceError, Taken, role_of
 from alertd.ports.store import (
     IMPORTED,
     AlertRow,
     NewMessage,
     OutboxRow,
+    SentMessage,
     SourceRow,
     Store,
     StoreDamagedError,
     StoreError,
+    UsageBehindError,
 )
 
 __all__ = [
@@ -27,19 +29,22 @@ __all__ = [
     "Delivery",
     "DeliveryError",
     "Done",
-    "Lever",
     "Look",
     "NewMessage",
+    "NotTakenError",
     "Notifier",
     "Observed",
+    "Operation",
     "OutboxRow",
     "Press",
+    "Pushed",
     "Ranked",
     "Reading",
     "Receipt",
     "ReceivesInteractions",
     "Revoker",
     "RevokerError",
+    "SentMessage",
     "SeriesRow",
     "ShowsLiveMessages",
     "Source",
@@ -49,7 +54,9 @@ __all__ = [
     "Store",
     "StoreDamagedError",
     "StoreError",
+    "Taken",
     "Target",
+    "UsageBehindError",
     "UsageRow",
     "role_of",
 ]

@@ -1,4 +1,4 @@
-"""What a clock promises."""
+"""The protocol of a clock."""
 
 from __future__ import annotations
 

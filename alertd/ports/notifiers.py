@@ -1,4 +1,4 @@
-"""What a notifier promises: a message leaves, or why not; some keep it up to date, some hear answers. No code."""
+"""The protocol of a notifier: send a message or raise DeliveryError; some also update messages or receive answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
-from alertd.core.evaluation.state import Press
+from alertd.core.evaluation.interactions import Press
 from alertd.core.events import Event
 
 
@@ -31,21 +31,21 @@ class Delivery:
     is_leased: Callable[[], bool] = field(default=lambda: True, repr=False, compare=False)
 
     def require_lease(self) -> None:
-        """To be called right before a post is made: DeliveryError where the message is another replica's by now."""
+        """Call right before posting. DeliveryError if another replica has taken over the message."""
         if not self.is_leased():
             raise DeliveryError(f"{self.notifier}: not posted: the lease ran out, another replica may have taken over")
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the receiver said, in words, and what to remember for the conversation's next delivery."""
+    """The receiver's answer as text, and values to remember for the conversation's next delivery."""
 
     said: str
     memory: Mapping[str, str] = field(default_factory=dict)
 
 
 class DeliveryError(Exception):
-    """A message that was not taken: what happened, and what the outbox should do next. Holds no secret.
+    """A message that was not accepted: what happened, and what the outbox should do next. Holds no secret.
 
     `permanent`: trying again cannot help. `uncertain`: it may have arrived all the same.
     """
@@ -98,7 +98,7 @@ class ShowsLiveMessages(Protocol):
 class ReceivesInteractions(Protocol):
     """A notifier under whose messages people press buttons.
 
-    `listen` hands on what was pressed by whoever may, tells that person what came of it, and ends only by being
+    `listen` passes on the interactions of permitted people, answers each with the result, and ends only by being
     cancelled: an outage is waited out.
     """
 

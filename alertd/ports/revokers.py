@@ -1,4 +1,4 @@
-"""What a revoker promises: a key is stopped, read back and started again. No code."""
+"""The protocol of a revoker: stop a key, read it back, start it again."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
-class Lever:
-    """What a revoker does to a key, in words and by how hard it is: warn, throttle, disable or delete.
+class Operation:
+    """What a revoker does to a key, in words and by how hard it is: warn, throttle, cheaper, disable or delete.
 
     `repeats`: the same request under the same idempotency key is carried out once, however often it arrives.
     `exact`: after a restore the values that were kept can be read back one by one.
@@ -68,7 +68,7 @@ class Done:
 
 
 class RevokerError(Exception):
-    """A provider that did not do as asked: what happened, and what may follow. Holds no secret.
+    """A provider refused or failed: what happened, and whether a retry can help. Holds no secret.
 
     `permanent`: trying again cannot help. `uncertain`: it may have been carried out all the same.
     """
@@ -96,11 +96,11 @@ class Revoker(Protocol):
     """
 
     name: str
-    lever: Lever
+    operation: Operation
     lacks: str
 
     async def find(self, target: str) -> Target:
-        """The one target of a name or id as usage has it; an error where there is none, or more than one."""
+        """The target of a name or id in the usage; an error unless exactly one matches."""
         ...
 
     async def read(self, target: Target) -> Observed: ...

@@ -1,13 +1,15 @@
-"""What a source promises: usage or cost, step by step behind a cursor. No code."""
+"""The protocol of a source: read usage or cost step by step, with a cursor."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from alertd.core.counting.counters import CounterSamples
+from alertd.core.counting.samples import CounterSamples
+from alertd.core.counting.streams import StreamPoint
 from alertd.core.money import Money
 from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.usage import BilledCost, Committed, Usage
@@ -26,14 +28,16 @@ class Reading:
     #: Data is complete up to here (the source's watermark).
     until: datetime
     samples: Sequence[CounterSamples] = ()
-    #: Per target, the instants of its successful scrapes in this reading: how a birth is told from a first sight.
+    #: Per target, the instants of its successful scrapes in this reading: to distinguish a new series from a first
+    #: sight.
     scrapes: Mapping[str, Sequence[float]] = field(default_factory=dict)
     #: Targets taken to have begun with their first sample: others of their kind came and went.
     newborn: frozenset[str] = frozenset()
     records: Sequence[Usage | BilledCost] = ()
     window: tuple[datetime, datetime] | None = None
     warnings: tuple[str, ...] = ()
-    #: So many counters of this source are followed; new ones beyond are left out, which makes the reading partial.
+    #: The number of counters followed for this source; new ones beyond the limit are left out, which makes the
+    #: reading partial.
     most_counters: int | None = None
     #: The clock was set back since the last reading: what is known of counters is of a time to come.
     set_back: bool = False
@@ -47,6 +51,8 @@ class Reading:
     complete_from: datetime | None = None
     #: What its figures take for granted: said, and no reason to hold an action back.
     assumed: tuple[str, ...] = ()
+    #: Data points that were sent to a source; an empty reading of such a source has an empty tuple, others None.
+    points: Sequence[StreamPoint] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,23 @@ class Look:
     problems: tuple[str, ...] = ()
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a request's data points, once they are durable: how many were refused, and why."""
+
+    refused: int = 0
+    reason: str = ""
+
+
+class NotTakenError(Exception):
+    """A request's data points were not stored: why, and when (in seconds) the sender may try again."""
+
+    def __init__(self, message: str, *, retry_after: int = 1, is_full: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.is_full = is_full
 
 
 class SourceError(Exception):
@@ -90,6 +113,32 @@ class Source(Protocol):
     async def look(self, now: datetime) -> Look: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Pushed(Protocol):
+    """A source to which usage is sent: a request is answered once a reading with its points is durable.
+
+    `path` is where the daemon's HTTP server takes requests; with `listen` a server of its own does, at that address.
+    """
+
+    path: str
+    listen: str
+    most_bytes: int
+    #: Set when points wait to be read.
+    arrived: asyncio.Event
+
+    def sender(self, token: str | None, *, loopback: bool) -> str | None:
+        """The sender whose token this is, "" where senders have no names; None for an unknown one."""
+        ...
+
+    async def take(self, body: bytes, now: datetime, *, is_json: bool, sender: str) -> Taken:
+        """Decode a request and wait until it is durable. NotTakenError; ValueError for one that is malformed."""
+        ...
+
+    def refuse(self) -> None:
+        """Answer all who wait that nothing was stored: the database failed."""
+        ...
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""What a store promises: every method is one transaction, and who came second is told so. No code."""
+"""The protocol of a store: every method is one transaction, and the loser of a race gets an error. No code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from alertd.core.actions.state_machine import Step
-from alertd.core.counting.counters import CounterState, Increment
+from alertd.core.counting.samples import CounterState, Increment
 from alertd.core.delivery import is_critical
 from alertd.core.events import Event
 from alertd.core.usage import SeriesRow, UsageRow
@@ -24,6 +24,10 @@ class StoreError(Exception):
 
     Nothing of that call was written or, where a connection broke at its very end, all of it.
     """
+
+
+class UsageBehindError(StoreError):
+    """What changed after the reader's revision is not to be had change by change any more: read from the beginning."""
 
 
 class StoreDamagedError(StoreError):
@@ -68,8 +72,8 @@ class OutboxRow:
 class NewMessage:
     """A message to be written in the transaction that records its alerts.
 
-    One that is held back until `not_before` (quiet hours) holds nothing up: what is told in its conversation meanwhile
-    goes first.
+    One that is held back until `not_before` (quiet hours) holds nothing up: what is announced in its conversation
+    meanwhile goes first.
     """
 
     key: str
@@ -81,7 +85,7 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """An alert that was announced: its key, when, and the event as it was said."""
+    """An announced alert: its key, its time, and the event as announced."""
 
     key: str
     at: datetime
@@ -89,8 +93,25 @@ class AlertRow:
     state: str = "firing"
 
 
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """What became of one message to one notifier: `state` is waiting, delivered or given up; `alerts` are event ids.
+
+    `reason` is the receiver's answer, or why the last try failed; `next_try` is set while it waits.
+    """
+
+    notifier: str
+    alerts: tuple[str, ...]
+    created: datetime
+    state: str
+    attempts: int
+    done_at: datetime | None = None
+    next_try: datetime | None = None
+    reason: str = ""
+
+
 class Store(Protocol):
-    """The durable state. Every method is one transaction; compare-and-set is told by its answer, never by luck."""
+    """The durable state. Every method is one transaction; the result says whether compare-and-set succeeded."""
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...
@@ -98,14 +119,18 @@ class Store(Protocol):
     # collect
     async def source(self, name: str) -> SourceRow: ...
     async def sources(self) -> list[SourceRow]: ...
-    async def counter_states(self, source: str) -> dict[str, CounterState]: ...
+    async def counter_states(self, source: str) -> Mapping[str, CounterState]: ...
     async def commit_counters(
         self,
         row: SourceRow,
         increments: Sequence[Increment],
         states: Mapping[str, CounterState],
+        forgotten: Sequence[str] = (),
     ) -> bool:
-        """Write the cursor and the usage it produced; False where another replica moved the cursor meanwhile."""
+        """Write the cursor and the usage it produced; False where another replica moved the cursor meanwhile.
+
+        The states of series that are `forgotten` are deleted.
+        """
         ...
 
     async def commit_records(self, row: SourceRow, reading: Reading) -> bool: ...
@@ -113,17 +138,17 @@ class Store(Protocol):
         """Record what the last try said (last_ok, failing_since, error, degraded); the cursor is left alone."""
         ...
 
-    # judge
+    # evaluate
     async def series(self, after: int = 0) -> list[SeriesRow]: ...
     async def usage(
         self, since: datetime, after: int = 0, narrow_since: datetime | None = None
-    ) -> tuple[list[UsageRow], int]:
+    ) -> tuple[Sequence[UsageRow], int]:
         """The buckets that end after `since` and changed after revision `after`, and the revision to go on from.
 
         With `narrow_since`, and from the beginning, buckets of at most an hour only if they start then or later.
 
-        A row takes the place of what the reader holds of the same series, start and width. A roll-up shows as the wider
-        bucket with its sum and the narrower ones at 0, all in one answer; those zeros go away a day later.
+        A row takes the place of what the reader holds of the same series, start and width. Raises UsageBehindError
+        where a change after the revision was compacted, or is one of what was: then it is read from the beginning.
         """
         ...
 
@@ -144,7 +169,7 @@ class Store(Protocol):
         self,
         alerts: Sequence[AlertRow],
         messages: Sequence[NewMessage],
-        notes: Mapping[str, tuple[Any, int]],
+        notes: Mapping[str, tuple[object, int]],
         steps: Sequence[Step] = (),
     ) -> bool:
         """Alerts, their messages, the changed notes and the audit's steps, or nothing: False where one was taken.
@@ -155,12 +180,14 @@ class Store(Protocol):
         """
         ...
 
-    async def record_evaluation(self, at: datetime, records: Mapping[str, str], budgets: Collection[str]) -> None:
-        """Replace what was recorded of these budgets, by name; what was recorded of others than `budgets` goes."""
+    async def record_evaluation(
+        self, at: datetime, records: Mapping[str, tuple[str, str]], names: Collection[str]
+    ) -> None:
+        """Replace what was recorded of these statuses: by name, the budget and the record; others than `names` go."""
         ...
 
     async def evaluation(self, budget: str | None = None) -> dict[str, tuple[str, datetime]]:
-        """What was recorded of a budget, or of all, when it was evaluated last, and when that was."""
+        """What was recorded of the statuses of a budget, or of all, by name, and when each was recorded last."""
         ...
 
     async def audit(self, acts: Collection[str] | None = None) -> list[Step]:
@@ -199,6 +226,10 @@ class Store(Protocol):
         """Per notifier, how many messages wait and since when the oldest."""
         ...
 
+    async def messages(self, begin: datetime, end: datetime) -> list[SentMessage]:
+        """What became of the messages that were written from `begin` to `end`, both included, the oldest first."""
+        ...
+
     async def conversations(self, notifier: str) -> dict[str, dict[str, str]]:
         """What a notifier remembers of each of its conversations."""
         ...
@@ -206,7 +237,7 @@ class Store(Protocol):
     async def remember(
         self, notifier: str, conversation: str, before: Mapping[str, str], after: Mapping[str, str], at: datetime
     ) -> bool:
-        """Put `after` in the place of `before`, as `conversations` gave it; False where it has changed meanwhile."""
+        """Replace `before`, as `conversations` gave it, with `after`; False if it changed meanwhile."""
         ...
 
     # upkeep
@@ -231,13 +262,14 @@ class Store(Protocol):
     async def forget(self, before: datetime) -> int:
         """Delete usage that ends by `before`, some at a time, then the series that have none; 0 once there is no more.
 
-        A series that is used again is a new one. Whoever holds what was deleted keeps it until it reads afresh.
+        A series that is used again is a new one. A process that holds deleted data in memory keeps them until
+        it reads again.
         """
         ...
 
-    async def roll_up(self, before: datetime, width: int) -> int:
-        """Merge usage before `before` into buckets of `width` seconds, some at a time; 0 once there is no more.
+    async def compact(self, before: datetime) -> int:
+        """Compact usage before `before` into buckets of at least a quarter of an hour, some at a time; 0 at the end.
 
-        Sums do not change. What was rolled up can be corrected by whole buckets of `width` only.
+        Sums do not change. What was compacted can be corrected by whole quarters of an hour only.
         """
         ...

@@ -13,19 +13,22 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field
 
-from alertd.options import RevokerOptions, Secret, revealed
-from alertd.ports import Done, Lever, Observed, Target
-from alertd.wire.acs3 import Call, Credentials, canonical_query, signed_headers
-from alertd.wire.fields import Fields
-from alertd.wire.levers import MOST_PAGES, Levers, Told, one_of_name
+from alertd.clients.admin_api import MOST_PAGES, AdminAnswer, AdminApi, one_of_name
+from alertd.clients.cloud_credentials import Call, Credentials, canonical_query, signed_headers
+from alertd.clients.http_response import shown_code
+from alertd.clients.json_fields import Fields
+from alertd.plugin_options import RevokerOptions, Secret, revealed
+from alertd.ports import Done, Observed, Operation, Target
 
 _VERSION: Final = "2026-02-10"
 _PATH: Final = "/modelstudio/apikeys"
-_LEVERS: Final = {
-    "disable": Lever("disable this Model Studio key", "enable this Model Studio key"),
-    "delete": Lever("delete this Model Studio key", "", grade="delete", reversible=False),
+_OPERATIONS: Final = {
+    "disable": Operation("disable this Model Studio key", "enable this Model Studio key"),
+    "delete": Operation("delete this Model Studio key", "", grade="delete", reversible=False),
 }
 _SUCCESS: Final = frozenset({"", "200", "ok", "success"})
+#: Where it connects to, for docs/outbound-hosts.md.
+OUTBOUND: Final = "modelstudio.REGION.aliyuncs.com:443"
 
 
 class Options(RevokerOptions):
@@ -33,13 +36,13 @@ class Options(RevokerOptions):
 
     access_key_id: str = Field("", description="The AccessKey ID of the RAM user that acts; TOKEN is its secret")
     security_token: Secret | None = Field(None, description="The token of temporary credentials (STS)")
-    lever: Literal["disable", "delete"] = Field("disable", description="disable can be undone, delete cannot")
+    operation: Literal["disable", "delete"] = Field("disable", description="disable can be undone, delete cannot")
     region: str = Field("ap-southeast-1", description="The region of Model Studio")
     url: str = Field("", description="Another endpoint than the region's")
 
 
 def build(name: str, options: Options) -> Alibaba:
-    """The revoker; contacts nobody yet."""
+    """Build the revoker; it makes no request yet."""
     return Alibaba(name, options)
 
 
@@ -48,18 +51,18 @@ class Alibaba:
 
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
-        self.lever = _LEVERS[options.lever]
+        self.operation = _OPERATIONS[options.operation]
         complete = options.token and options.access_key_id
         self.lacks = "" if complete else "it has no credential of its own: set ACCESS_KEY_ID and TOKEN"
         self._options = options
         self._base = (options.url or f"https://modelstudio.{options.region}.aliyuncs.com").rstrip("/")
-        self._levers = Levers(name, options)
+        self._api = AdminApi(name, options)
 
     async def find(self, target: str) -> Target:
         """The key of an id or of a description that only one key has."""
         rows = await self._rows({})
         known = [_target(row) for row in rows]
-        return one_of_name(self._levers, self._options, target, known)
+        return one_of_name(self._api, self._options, target, known)
 
     async def read(self, target: Target) -> Observed:
         """Whether it is disabled, and whose it is."""
@@ -68,12 +71,12 @@ class Alibaba:
         if row is None:
             return Observed(acted=True, present=False, said="there is no such key any more")
         disabled = row.flag("disabled") is True
-        acted = disabled and self._options.lever == "disable"
+        acted = disabled and self._options.operation == "disable"
         return Observed(acted, {"disabled": disabled}, "disabled" if disabled else "enabled")
 
     async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Disable or delete it; a key that is gone is done."""
-        if self._options.lever == "delete":
+        if self._options.operation == "delete":
             return (await self._ask("DELETE", "DeleteApiKey", f"/{quote(target.id, safe='')}")).done()
         return (await self._ask("PUT", "DisableApiKey", f"/{quote(target.id, safe='')}/disable")).done()
 
@@ -86,28 +89,28 @@ class Alibaba:
         return f"{len(await self._rows({}))} keys; nothing was changed"
 
     async def close(self) -> None:
-        """Let the connections go."""
-        await self._levers.close()
+        """Close the connections."""
+        await self._api.close()
 
     async def _rows(self, query: dict[str, str]) -> list[Fields]:
         found: list[Fields] = []
         following, asked = "", {""}
         for _ in range(MOST_PAGES):
             page = {**query, "maxResults": "100", **({"nextToken": following} if following else {})}
-            told = await self._ask("GET", "ListApiKeys", "", page)
-            if not told.found:
-                raise self._levers.refused("this account or region has no interface for keys; stop them in the console")
-            found += told.fields.items("apiKeys", required=False)
-            following = told.fields.text("nextToken")
+            answer = await self._ask("GET", "ListApiKeys", "", page)
+            if not answer.found:
+                raise self._api.refused("this account or region has no interface for keys; stop them in the console")
+            found += answer.fields.items("apiKeys", required=False)
+            following = answer.fields.text("nextToken")
             if not following:
                 return found
             if following in asked:
-                raise self._levers.refused("its pages go in a circle: the list of keys cannot be relied upon")
+                raise self._api.refused("its pages go in a circle: the list of keys cannot be relied upon")
             asked.add(following)
-        raise self._levers.refused(f"more than {MOST_PAGES} pages of keys")
+        raise self._api.refused(f"more than {MOST_PAGES} pages of keys")
 
-    async def _ask(self, method: str, action: str, path: str, query: dict[str, str] | None = None) -> Told:
-        """A signed request; what says success false at status 200 is refused like a status."""
+    async def _ask(self, method: str, action: str, path: str, query: dict[str, str] | None = None) -> AdminAnswer:
+        """Send a signed request. RevokerError also for status 200 with `success: false`."""
         pairs = sorted((query or {}).items())
         call = Call(method, urlsplit(self._base).netloc, f"{_PATH}{path}", action, _VERSION, datetime.now(UTC),
                     token_hex(16), pairs)  # fmt: skip
@@ -116,12 +119,12 @@ class Alibaba:
         headers = signed_headers(call, Credentials(self._options.access_key_id, secret, token))
         written = canonical_query(pairs)
         url = f"{self._base}{_PATH}{path}{'?' + written if written else ''}"
-        told = await self._levers.ask(method, url, headers=headers)
-        code = told.fields.text("code")
-        if told.found and (told.fields.flag("success") is False or code.lower() not in _SUCCESS):
+        answer = await self._api.ask(method, url, headers=headers)
+        code = answer.fields.text("code")
+        if answer.found and (answer.fields.flag("success") is False or code.lower() not in _SUCCESS):
             throttled = code.startswith("Throttling")
-            raise self._levers.refused(f"{code}: {told.fields.text('message')}", permanent=not throttled)
-        return Told(told.fields, told.fields.text("requestId") or told.request, told.found)
+            raise self._api.refused(shown_code(code), permanent=not throttled)
+        return AdminAnswer(answer.fields, answer.fields.text("requestId") or answer.request, answer.found)
 
 
 def _target(row: Fields) -> Target:

@@ -11,17 +11,17 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from alertd.core.messages.figures import plural
-from alertd.options import RevokerOptions, revealed
-from alertd.ports import Done, Lever, Observed, Target
-from alertd.wire.fields import Fields
-from alertd.wire.levers import Levers, one_of_name
+from alertd.clients.admin_api import AdminApi, one_of_name
+from alertd.clients.json_fields import Fields
+from alertd.core.messages.format import plural
+from alertd.plugin_options import RevokerOptions, revealed
+from alertd.ports import Done, Observed, Operation, Target
 
 _VERSION: Final = "2023-06-01"
-#: The lever's status, and what undoes it.
-_LEVERS: Final = {
-    "disable": Lever("disable this Anthropic key", "enable this Anthropic key"),
-    "archive": Lever("archive this Anthropic key", "", grade="delete", reversible=False),
+#: The operation's status, and what undoes it.
+_OPERATIONS: Final = {
+    "disable": Operation("disable this Anthropic key", "enable this Anthropic key"),
+    "archive": Operation("archive this Anthropic key", "", grade="delete", reversible=False),
 }
 _STATUS: Final = {"disable": "inactive", "archive": "archived"}
 #: A key of one of these statuses no longer works.
@@ -31,12 +31,12 @@ _STOPPED: Final = {"disable": {"inactive", "archived", "expired"}, "archive": {"
 class Options(RevokerOptions):
     """Anthropic. TOKEN is an admin key (sk-ant-admin...) of its own, not the one that reads usage."""
 
-    lever: Literal["disable", "archive"] = Field("disable", description="disable can be undone, archive cannot")
+    operation: Literal["disable", "archive"] = Field("disable", description="disable can be undone, archive cannot")
     url: str = Field("https://api.anthropic.com", description="Where the API is")
 
 
 def build(name: str, options: Options) -> Anthropic:
-    """The revoker; contacts nobody yet."""
+    """Build the revoker; it makes no request yet."""
     return Anthropic(name, options)
 
 
@@ -45,29 +45,29 @@ class Anthropic:
 
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
-        self.lever = _LEVERS[options.lever]
+        self.operation = _OPERATIONS[options.operation]
         self.lacks = options.lacks_token()
         self._options = options
         self._keys = f"{options.url.rstrip('/')}/v1/organizations/api_keys"
         key = revealed(options.token)
-        self._levers = Levers(name, options, headers={"x-api-key": key, "anthropic-version": _VERSION})
+        self._api = AdminApi(name, options, headers={"x-api-key": key, "anthropic-version": _VERSION})
 
     async def find(self, target: str) -> Target:
         """The key of an id or of a name that only one key has."""
-        return one_of_name(self._levers, self._options, target, await self._all())
+        return one_of_name(self._api, self._options, target, await self._all())
 
     async def read(self, target: Target) -> Observed:
         """Its status; gone where the organization has no such key."""
-        told = await self._levers.ask("GET", self._url(target))
-        if not told.found:
-            return Observed(acted=True, present=False, said="there is no such key any more", request=told.request)
-        status = told.fields.text("status")
-        stopped = status in _STOPPED[self._options.lever]
-        return Observed(acted=stopped, values={"status": status}, said=f"status {status}", request=told.request)
+        answer = await self._api.ask("GET", self._url(target))
+        if not answer.found:
+            return Observed(acted=True, present=False, said="there is no such key any more", request=answer.request)
+        status = answer.fields.text("status")
+        stopped = status in _STOPPED[self._options.operation]
+        return Observed(acted=stopped, values={"status": status}, said=f"status {status}", request=answer.request)
 
     async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Write the status that stops it."""
-        return await self._write(target, _STATUS[self._options.lever])
+        return await self._write(target, _STATUS[self._options.operation])
 
     async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Write back the status that it had."""
@@ -78,15 +78,15 @@ class Anthropic:
         return f"{plural(len(await self._all()), 'key')}; nothing was changed"
 
     async def close(self) -> None:
-        """Let the connections go."""
-        await self._levers.close()
+        """Close the connections."""
+        await self._api.close()
 
     async def _write(self, target: Target, status: str) -> Done:
-        told = await self._levers.ask("POST", self._url(target), data={"status": status})
-        return told.done(f"status {told.fields.text('status')}")
+        answer = await self._api.ask("POST", self._url(target), data={"status": status})
+        return answer.done(f"status {answer.fields.text('status')}")
 
     async def _all(self) -> list[Target]:
-        return [_target(row) for row in await self._levers.rows(self._keys, 1000, "after_id")]
+        return [_target(row) for row in await self._api.rows(self._keys, 1000, "after_id")]
 
     def _url(self, target: Target) -> str:
         return f"{self._keys}/{quote(target.id, safe='')}"

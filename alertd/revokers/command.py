@@ -1,4 +1,4 @@
-"""A command of one's own: a fixed list of arguments, JSON on standard input, no shell, no secret of alertd's.
+"""The user's own command: a fixed list of arguments, JSON on standard input, no shell, no secret of alertd.
 
 It gets what a hook gets (do, action, target, name, id, reason, before) as one JSON object. Status 0 is done, 75 asks to
 try again later, anything else is a refusal. With READS it is also run for the state and prints {"acted": true | false,
@@ -12,15 +12,15 @@ import contextlib
 import json
 import os
 import signal
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
-from alertd.core.messages.spans import clean
-from alertd.options import RevokerOptions, TextList
-from alertd.ports import Done, Lever, Observed, RevokerError, Target
-from alertd.wire.fields import Fields
-from alertd.wire.levers import observed_of
+from alertd.clients.admin_api import observed_of
+from alertd.clients.json_fields import Fields
+from alertd.core.messages.rich_text import clean
+from alertd.plugin_options import RevokerOptions, TextList
+from alertd.ports import Done, Observed, Operation, RevokerError, Target
 
 _KEPT: Final = 1 << 16
 _CHUNK: Final = 1 << 14
@@ -30,20 +30,22 @@ _LAST_WORDS: Final = 1.0
 _LATER: Final = 75
 #: All that a command gets of the environment.
 _ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "TZ")
+#: Where it connects to, for docs/outbound-hosts.md.
+OUTBOUND: Final = "none: it starts a program"
 
 
 class Options(RevokerOptions):
     """What is run."""
 
     command: TextList = Field(min_length=1, description='The program and its arguments, ["/usr/local/bin/stop"]')
-    what: str = Field("run a command to stop it", description="What it does, as people are told")
+    what: str = Field("run a command to stop it", description="What it does, as messages describe it")
     grade: Literal["warn", "throttle", "disable", "delete"] = Field("disable", description="How hard it is")
     reversible: bool = Field(default=False, description="Whether it can undo what it did, by do=restore")
-    reads: bool = Field(default=False, description="Whether it tells the state, by do=read")
+    reads: bool = Field(default=False, description="Whether it reports the state, for do=read")
 
 
 def build(name: str, options: Options) -> Command:
-    """The revoker; runs nothing yet."""
+    """Build the revoker; it runs nothing yet."""
     return Command(name, options)
 
 
@@ -52,7 +54,7 @@ class Command:
 
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
-        self.lever = Lever(
+        self.operation = Operation(
             options.what, f"undo: {options.what}", options.grade, options.reversible, repeats=False, exact=False
         )
         self.lacks = ""
@@ -63,7 +65,7 @@ class Command:
         return Target(self._options.targets.get(target, target), target)
 
     async def read(self, target: Target) -> Observed:
-        """What the command says of the state; unknown where it is not asked."""
+        """The state that the command reports; unknown if READS is off."""
         if not self._options.reads:
             return Observed(acted=None, said="the command is not asked for the state")
         said = _object(await self._run("read", target, {}, f"read-{target.id}", ""))
@@ -78,13 +80,13 @@ class Command:
         return Done(clean(await self._run("restore", target, dict(before.values), key, reason), _SAID) or "status 0")
 
     async def look(self) -> str:
-        """What would be run; nothing is."""
+        """The command that would be run; nothing is run."""
         return f"runs {self._options.command[0]}; nothing was run"
 
     async def close(self) -> None:
-        """There is nothing to let go."""
+        """Does nothing: there is no connection."""
 
-    async def _run(self, what: str, target: Target, before: dict[str, Any], key: str, reason: str) -> str:
+    async def _run(self, what: str, target: Target, before: dict[str, object], key: str, reason: str) -> str:
         asked = {"version": 1, "do": what, "action": self.name, "target": target.id, "name": target.name, "id": key,
                  "reason": reason, "before": before}  # fmt: skip
         given = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
@@ -115,7 +117,7 @@ class Command:
 
 
 async def _talk(process: asyncio.subprocess.Process, asked: bytes) -> tuple[bytes, bytes]:
-    """Give it the question, and read what it prints to its end."""
+    """Write the request to its input, and read its output and errors to the end."""
     assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018 - opened as pipes
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read what it is asked
         process.stdin.write(asked)
@@ -126,7 +128,7 @@ async def _talk(process: asyncio.subprocess.Process, asked: bytes) -> tuple[byte
 
 
 async def _bounded(stream: asyncio.StreamReader) -> bytes:
-    """The beginning of a stream; the rest is read and forgotten, so that a talker can end."""
+    """The beginning of a stream; the rest is read and dropped, so that the command does not block."""
     kept = bytearray()
     while chunk := await stream.read(_CHUNK):
         kept += chunk[: _KEPT - len(kept)]
@@ -134,7 +136,7 @@ async def _bounded(stream: asyncio.StreamReader) -> bytes:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill it with all that it started: what did not end in time must not go on behind our back."""
+    """Kill the command and every process that it started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(TimeoutError):  # what left the session, and still holds the pipe, is not waited for
@@ -143,7 +145,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-def _object(text: str) -> dict[str, Any]:
+def _object(text: str) -> dict[str, object]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

@@ -12,17 +12,21 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
-from alertd.core.messages.figures import plural
-from alertd.options import RevokerOptions, TextList, revealed
-from alertd.ports import Done, Lever, Observed, Target
-from alertd.wire.fields import Fields
-from alertd.wire.levers import Levers, Told, one_of_name
+from alertd.clients.admin_api import AdminAnswer, AdminApi, one_of_name
+from alertd.clients.json_fields import Fields
+from alertd.core.messages.format import plural
+from alertd.plugin_options import RevokerOptions, TextList, revealed
+from alertd.ports import Done, Observed, Operation, Target
 
-_LEVERS: Final = {
-    "spend_limit": Lever("put a spend limit on this OpenAI project", "give this OpenAI project its spend limit back"),
-    "rate_limits": Lever("slow this OpenAI project down", "give it its rate limits back", grade="throttle"),
-    "model_permissions": Lever("allow this OpenAI project fewer models", "give it its models back", grade="throttle"),
-    "delete": Lever("delete this OpenAI key", "", grade="delete", reversible=False),
+_OPERATIONS: Final = {
+    "spend_limit": Operation(
+        "put a spend limit on this OpenAI project", "give this OpenAI project its spend limit back"
+    ),
+    "rate_limits": Operation("slow this OpenAI project down", "give it its rate limits back", grade="throttle"),
+    "model_permissions": Operation(
+        "allow this OpenAI project fewer models", "give it its models back", grade="throttle"
+    ),
+    "delete": Operation("delete this OpenAI key", "", grade="delete", reversible=False),
 }
 _RATES: Final = ("max_requests_per_1_minute", "max_tokens_per_1_minute")
 
@@ -30,7 +34,7 @@ _RATES: Final = ("max_requests_per_1_minute", "max_tokens_per_1_minute")
 class Options(RevokerOptions):
     """OpenAI. TOKEN is an admin key of its own. LABEL is project, or key for a delete, where nothing is said."""
 
-    lever: Literal["spend_limit", "rate_limits", "model_permissions", "delete"] = Field(
+    operation: Literal["spend_limit", "rate_limits", "model_permissions", "delete"] = Field(
         "spend_limit", description="The first three are a project's and can be undone; delete is a key's and cannot"
     )
     spend_limit: Decimal = Field(Decimal("0.01"), ge=Decimal("0.01"), description="For spend_limit: USD a month")
@@ -40,20 +44,20 @@ class Options(RevokerOptions):
 
     @model_validator(mode="before")
     @classmethod
-    def _labelled(cls, values: Any) -> Any:
+    def _labelled(cls, values: object) -> object:
         if isinstance(values, dict) and "label" not in values:
-            return {**values, "label": "key" if values.get("lever") == "delete" else "project"}
+            return {**values, "label": "key" if values.get("operation") == "delete" else "project"}
         return values
 
     @model_validator(mode="after")
     def _complete(self) -> Options:
-        if self.lever == "model_permissions" and not self.models:
+        if self.operation == "model_permissions" and not self.models:
             raise ValueError("name the models that stay allowed by `models`")
         return self
 
 
 def build(name: str, options: Options) -> OpenAI:
-    """The revoker; contacts nobody yet."""
+    """Build the revoker; it makes no request yet."""
     return OpenAI(name, options)
 
 
@@ -62,87 +66,91 @@ class OpenAI:
 
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
-        self.lever = _LEVERS[options.lever]
+        self.operation = _OPERATIONS[options.operation]
         self.lacks = options.lacks_token()
         self._options = options
         self._projects = f"{options.url.rstrip('/')}/organization/projects"
-        self._levers = Levers(name, options, bearer=revealed(options.token))
+        self._api = AdminApi(name, options, bearer=revealed(options.token))
 
     async def find(self, target: str) -> Target:
         """The project, or for a delete the key (as project/key), of an id or of a name that only one has."""
         projects = [Target(row.text("id"), row.text("name")) for row in await self._every(self._projects)]
-        if self._options.lever != "delete":
-            return one_of_name(self._levers, self._options, target, projects)
+        if self._options.operation != "delete":
+            return one_of_name(self._api, self._options, target, projects)
         keys = [key for project in projects for key in await self._keys(project)]
-        return one_of_name(self._levers, self._options, target, keys)
+        return one_of_name(self._api, self._options, target, keys)
 
     async def read(self, target: Target) -> Observed:
-        """What the lever changes, as it is."""
-        told = await self._levers.ask("GET", self._one(target))
-        request = told.request
-        if self._options.lever == "delete":
-            if not told.found:
+        """The present value of what the operation changes."""
+        answer = await self._api.ask("GET", self._one(target))
+        request = answer.request
+        if self._options.operation == "delete":
+            if not answer.found:
                 return Observed(acted=True, present=False, said="there is no such key any more", request=request)
             return Observed(acted=False, said="the key is there", request=request)
-        if self._options.lever == "rate_limits":
+        if self._options.operation == "rate_limits":
             return await self._rates(target)
         values: dict[str, Any] = {}
-        if self._options.lever == "spend_limit":
-            cents = told.fields.whole("threshold_amount") if told.found and "threshold_amount" in told.fields else None
-            values = {"cents": cents, "interval": told.fields.text("interval") or "month"}
+        if self._options.operation == "spend_limit":
+            cents = (
+                answer.fields.whole("threshold_amount")
+                if answer.found and "threshold_amount" in answer.fields
+                else None
+            )
+            values = {"cents": cents, "interval": answer.fields.text("interval") or "month"}
             acted = cents is not None and cents <= self._cents
             return Observed(acted, values, f"limit {'none' if cents is None else f'{cents} cents'}", request=request)
-        values = {"mode": told.fields.text("mode"), "models": list(told.fields.texts("model_ids"))}
+        values = {"mode": answer.fields.text("mode"), "models": list(answer.fields.texts("model_ids"))}
         same = values["mode"] == "allow_list" and set(values["models"]) == set(self._options.models)
         return Observed(same, values, f"{values['mode'] or 'no list'}: {len(values['models'])} models", request=request)
 
     async def act(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Write the lower limit, or delete the key; a key that is gone is done."""
         url = self._one(target)
-        if self._options.lever == "delete":
-            return (await self._levers.ask("DELETE", url)).done()
-        if self._options.lever == "spend_limit":
-            return self._put(await self._levers.ask("POST", url, data=_limit(self._cents, "month")))
-        if self._options.lever == "model_permissions":
+        if self._options.operation == "delete":
+            return (await self._api.ask("DELETE", url)).done()
+        if self._options.operation == "spend_limit":
+            return self._put(await self._api.ask("POST", url, data=_limit(self._cents, "month")))
+        if self._options.operation == "model_permissions":
             allowed = {"mode": "allow_list", "model_ids": list(self._options.models)}
-            return self._put(await self._levers.ask("POST", url, data=allowed))
-        told = None
+            return self._put(await self._api.ask("POST", url, data=allowed))
+        answer = None
         for one, limit in (await self._rates(target)).values.items():
             if limit.get(_RATES[0], 0) > self._options.requests_per_minute:
                 body = {_RATES[0]: self._options.requests_per_minute}
-                told = await self._levers.ask("POST", f"{url}/{quote(one, safe='')}", data=body)
-                self._put(told)
-        return Done("slowed down", told.request if told else "")
+                answer = await self._api.ask("POST", f"{url}/{quote(one, safe='')}", data=body)
+                self._put(answer)
+        return Done("slowed down", answer.request if answer else "")
 
     async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Write back what it had; where it had no limit or list, take ours away."""
         url = self._one(target)
         had = before.values
-        if self._options.lever == "rate_limits":
+        if self._options.operation == "rate_limits":
             now = (await self._rates(target)).values
             changed = {one: limit for one, limit in had.items() if now.get(one) != limit}
             for one, limit in changed.items():
-                await self._levers.ask("POST", f"{url}/{quote(one, safe='')}", data=limit)
+                await self._api.ask("POST", f"{url}/{quote(one, safe='')}", data=limit)
             return Done("as before")
-        none = had["cents"] is None if self._options.lever == "spend_limit" else not had["mode"]
+        none = had["cents"] is None if self._options.operation == "spend_limit" else not had["mode"]
         if none:
-            return (await self._levers.ask("DELETE", url)).done()
-        if self._options.lever == "spend_limit":
-            return (await self._levers.ask("POST", url, data=_limit(had["cents"], had["interval"]))).done()
-        return (await self._levers.ask("POST", url, data={"mode": had["mode"], "model_ids": had["models"]})).done()
+            return (await self._api.ask("DELETE", url)).done()
+        if self._options.operation == "spend_limit":
+            return (await self._api.ask("POST", url, data=_limit(had["cents"], had["interval"]))).done()
+        return (await self._api.ask("POST", url, data={"mode": had["mode"], "model_ids": had["models"]})).done()
 
     async def look(self) -> str:
         """How many projects its credential sees."""
         return f"{plural(len(await self._every(self._projects)), 'project')}; nothing was changed"
 
     async def close(self) -> None:
-        """Let the connections go."""
-        await self._levers.close()
+        """Close the connections."""
+        await self._api.close()
 
-    def _put(self, told: Told) -> Done:
-        if not told.found:
-            raise self._levers.refused("there is no such project any more")
-        return Done("taken", told.request)
+    def _put(self, answer: AdminAnswer) -> Done:
+        if not answer.found:
+            raise self._api.refused("there is no such project any more")
+        return Done("taken", answer.request)
 
     @property
     def _cents(self) -> int:
@@ -163,13 +171,13 @@ class OpenAI:
         return [_key_of(project, row) for row in await self._every(url)]
 
     async def _every(self, url: str) -> list[Fields]:
-        return await self._levers.rows(url, 100, "after")
+        return await self._api.rows(url, 100, "after")
 
     def _one(self, target: Target) -> str:
-        if self._options.lever == "delete":
+        if self._options.operation == "delete":
             project, _, key = target.id.partition("/")
             return f"{self._projects}/{quote(project, safe='')}/api_keys/{quote(key, safe='')}"
-        return f"{self._projects}/{quote(target.id, safe='')}/{self._options.lever}"
+        return f"{self._projects}/{quote(target.id, safe='')}/{self._options.operation}"
 
 
 def _key_of(project: Target, row: Fields) -> Target:
@@ -183,5 +191,5 @@ def _key_of(project: Target, row: Fields) -> Target:
     )  # fmt: skip
 
 
-def _limit(cents: int, interval: str) -> dict[str, Any]:
+def _limit(cents: int, interval: str) -> dict[str, object]:
     return {"threshold_amount": cents, "currency": "USD", "interval": interval}

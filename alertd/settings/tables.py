@@ -1,4 +1,4 @@
-"""A budget's table, a CSV from a spreadsheet: what one team or key has of its own. No bad cell goes unnamed."""
+"""Read a budget's table, a CSV file with the settings of single teams or keys. Every invalid cell is reported."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from alertd.clients.local_files import read_text
 from alertd.core.budgets import Amount, Override
-from alertd.core.faults import Fault, one_of
-from alertd.settings.readers import read_names, read_notify, read_thresholds
-from alertd.wire.bounded import read_text
+from alertd.core.config_errors import Fault, one_of
+from alertd.settings.parsers import read_names, read_notify, read_thresholds
 
 Table = Mapping[tuple[str, ...], Override]
 
@@ -41,7 +41,9 @@ def read_table(
         faults = _header_faults(header, f"{file}:1", per)
         return ({}, faults) if faults else _rows(file, header, rows, per, _readers(unit, known))
     except csv.Error as error:
-        return {}, [Fault(f"{file}:{rows.line_num}", f"no CSV ({error})", "put cells with commas in double quotes")]
+        return {}, [
+            Fault(f"{file}:{rows.line_num}", f"not valid CSV ({error})", "put cells with commas in double quotes")
+        ]
 
 
 _OWN: Final = ("amount", "channel", "owner", "notify", "thresholds", "actions")
@@ -123,8 +125,8 @@ def _known_notify(text: str, notifiers: Collection[str]) -> Mapping[str, tuple[s
     return by_severity
 
 
-def _known_names(names: tuple[str, ...], room: str, known: Collection[str]) -> tuple[str, ...]:
+def _known_names(names: tuple[str, ...], group: str, known: Collection[str]) -> tuple[str, ...]:
     for name in names:
         if name not in known:
-            raise ValueError(f"no {name!r} in {room}; {one_of(name, known)}")
+            raise ValueError(f"no {name!r} in {group}; {one_of(name, known)}")
     return names

@@ -1,20 +1,20 @@
-"""Who may read the page and the API: the length of the token, the file of tokens and users, and the proxy's header."""
+"""Check who may use the page and the API: the length of the token, the file of tokens and users, the proxy's header."""
 
 from __future__ import annotations
 
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from alertd.clients.local_files import read_text
 from alertd.core.addresses import is_loopback
-from alertd.core.faults import Fault, shortened
-from alertd.settings.document import HttpOptions, written
-from alertd.settings.layers import KeyPath, Leaf
-from alertd.settings.values import Http
+from alertd.core.config_errors import Fault, shortened
+from alertd.settings.schema import HttpOptions, written
+from alertd.settings.values import HttpSettings, KeyPath, Leaf
 from alertd.web.identity import LEAST_TOKEN_LENGTH, ROLES, Person
-from alertd.wire.bounded import read_text
 
 _MOST_BYTES: Final = 1 << 20
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
@@ -23,8 +23,8 @@ _ROLES: Final = f"write {', '.join(ROLES[:-1])} or {ROLES[-1]}"
 _HASH_REMEDY: Final = 'write the SHA-256 of the token in hex: printf %s "$TOKEN" | sha256sum'
 
 
-def read_http(options: HttpOptions, leaves: Mapping[KeyPath, Leaf], faults: list[Fault]) -> Http:
-    """The section as a value; what is wrong with it is added to `faults`, which never hold a token."""
+def read_http(options: HttpOptions, leaves: Mapping[KeyPath, Leaf], faults: list[Fault]) -> HttpSettings:
+    """The section as a value. Its faults are added to `faults`, which never contain a token."""
     host, port = options.listen
     place = leaves.get(("http", "token")) or leaves.get(("http", "token_file"))
     token = options.token.get_secret_value() if options.token is not None else ""
@@ -32,7 +32,8 @@ def read_http(options: HttpOptions, leaves: Mapping[KeyPath, Leaf], faults: list
         faults.append(
             Fault(
                 place.place if place else written(("http", "token")),
-                f"off loopback a token has at least {LEAST_TOKEN_LENGTH} characters, this one has {len(token)}",
+                f"on any address but loopback a token needs at least {LEAST_TOKEN_LENGTH} characters, this one has "
+                f"{len(token)}",
                 "make one: openssl rand -base64 24",
             )
         )
@@ -46,9 +47,18 @@ def read_http(options: HttpOptions, leaves: Mapping[KeyPath, Leaf], faults: list
                 f"write {written(('http', lacks))}={example}",
             )
         )
+    if options.mcp != "off" and find_spec("mcp") is None:
+        faults.append(Fault(leaves[("http", "mcp")].place, "the MCP SDK is not installed", "pip install 'alertd[mcp]'"))
     people = tuple(_read_people(options.tokens_file, leaves, faults)) if options.tokens_file else ()
-    return Http(
-        host, port, options.token, options.open_metrics, people, options.user_header, tuple(options.trusted_proxies)
+    return HttpSettings(
+        host,
+        port,
+        options.token,
+        options.open_metrics,
+        people,
+        options.user_header,
+        tuple(options.trusted_proxies),
+        options.mcp,
     )
 
 
@@ -57,7 +67,9 @@ def _read_people(file: Path, leaves: Mapping[KeyPath, Leaf], faults: list[Fault]
         held = tomllib.loads(read_text(file, _MOST_BYTES))
     except tomllib.TOMLDecodeError as error:
         where = re.search(r"\(at .*\)", str(error))
-        faults.append(Fault(shortened(str(file)), f"no TOML {where[0] if where else ''}".rstrip(), "see TOKENS_FILE"))
+        faults.append(
+            Fault(shortened(str(file)), f"not valid TOML {where[0] if where else ''}".rstrip(), "see TOKENS_FILE")
+        )
         return
     except ValueError as error:
         problem, _, remedy = str(error).partition("; ")
@@ -74,7 +86,7 @@ def _read_people(file: Path, leaves: Mapping[KeyPath, Leaf], faults: list[Fault]
 
 
 def _read_person(place: str, section: str, name: str, entry: object, faults: list[Fault]) -> Iterator[Person]:
-    keys = ("role", "hash") if section == "tokens" else ("role",)
+    keys = ("role", "hash", "labels", "agent") if section == "tokens" else ("role", "labels")
     if not isinstance(entry, dict):
         faults.append(Fault(place, "no section", f"write [{section}.NAME] and its keys below: {', '.join(keys)}"))
         return
@@ -82,10 +94,17 @@ def _read_person(place: str, section: str, name: str, entry: object, faults: lis
     faults += [Fault(f"{place}.{shortened(key)}", "no such key", f"there are: {', '.join(keys)}") for key in unknown]
     if unknown:
         return
-    role, digest = entry.get("role"), entry.get("hash", "")
+    role, digest, labels = entry.get("role"), entry.get("hash", ""), entry.get("labels", {})
+    agent = entry.get("agent", False)
     if role not in ROLES:
         faults.append(Fault(f"{place}.role", "none of its values" if "role" in entry else "required", _ROLES))
     elif section == "tokens" and not (isinstance(digest, str) and _HASH.fullmatch(digest.lower())):
         faults.append(Fault(f"{place}.hash", "no SHA-256" if digest else "required", _HASH_REMEDY))
+    elif not (isinstance(labels, dict) and all(isinstance(value, str) and value for value in labels.values())):
+        faults.append(Fault(f"{place}.labels", "no map of labels", 'write labels = {team = "research"}'))
+    elif labels and role != "editor":
+        faults.append(Fault(f"{place}.labels", "are for the role editor", "leave them out"))
+    elif not isinstance(agent, bool):
+        faults.append(Fault(f"{place}.agent", "neither true nor false", "write agent = true for a program's token"))
     else:
-        yield Person(name, str(role), str(digest).lower())
+        yield Person(name, str(role), str(digest).lower(), tuple(sorted(labels.items())), agent)

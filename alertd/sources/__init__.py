@@ -1,1 +1,1 @@
-"""Where usage and cost are read: one file a kind, its name is the kind."""
+"""Where alertd reads usage and cost: one file a kind, its name is the kind."""

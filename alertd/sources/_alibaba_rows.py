@@ -1,4 +1,4 @@
-"""Rows of an Alibaba bill, of the API or a CSV file, as tokens and money. One that fits no model keeps its money.
+"""Rows of an Alibaba bill (API or CSV file) as tokens and money; a row without a known model keeps its money.
 
 Source: DescribeInstanceBill (2017-12-14) and "detailed file format" of Alibaba's user center; Instance IDs as in
 billing for model services, 2025-04-03.
@@ -13,14 +13,14 @@ from datetime import datetime, timedelta, tzinfo
 from fnmatch import fnmatch
 from typing import Final
 
-from alertd.core.billing.backlog import midnight, next_midnight, next_month
-from alertd.core.formats.faults import named
-from alertd.core.pricing.instanceid import instance_line, tokens_per
+from alertd.clients.billing_api import attributed
+from alertd.clients.json_fields import Fields
+from alertd.core.billing.read_plan import midnight, next_midnight, next_month
+from alertd.core.formats.group_records import instance_line, tokens_per
+from alertd.core.formats.table import named
 from alertd.core.usage import TOKEN_METERS, BilledCost, Usage
-from alertd.options import SourceOptions
+from alertd.plugin_options import SourceOptions
 from alertd.ports import SourceError
-from alertd.wire.billing import attributed
-from alertd.wire.fields import Fields
 
 PROVIDER: Final = "alibaba"
 #: What the money of a row is for, where it is not the use of a model: these count no tokens.
@@ -47,8 +47,8 @@ _MONEY: Final = re.compile(r"[\s¥￥$€]")
 
 
 @dataclass(slots=True)
-class Reader:
-    """Turns rows into records: which are wanted, in which zone their days are, and what was noticed."""
+class BillRowReader:
+    """Turns rows into records by the options of the source."""
 
     source: str
     options: SourceOptions
@@ -76,7 +76,7 @@ class Reader:
         yield BilledCost(PROVIDER, start, end, cost, known, model, self.source, final=end <= self.final_before)
 
     def window(self, row: Fields) -> tuple[datetime, datetime]:
-        """When a row of a file was used: its day in the bill's zone, or its month where it tells no day."""
+        """When a row of a file was used: its day in the bill's zone, or its month if it has no day."""
         for name in ("UsageStartTime", "BillingDate"):
             if row.text(name):
                 at = row.instant(name, self.zone) if len(row.text(name)) > 10 else midnight(row.day(name), self.zone)  # noqa: PLR2004 - 2026-11-19
@@ -84,7 +84,7 @@ class Reader:
                 return day, next_midnight(day, self.zone)
         cycle = row.text("BillingCycle").replace("-", "")
         if not re.fullmatch(r"\d{6}", cycle):
-            raise SourceError(f"{row.place} tells no day and no month")
+            raise SourceError(f"{row.place} has no day and no month")
         first = Fields({"day": f"{cycle}01"}, row.place).day("day")
         return midnight(first, self.zone), midnight(next_month(first), self.zone)
 
@@ -100,7 +100,7 @@ class Reader:
 
 
 def columns(header: Sequence[str], own: Mapping[str, str], place: str) -> dict[int, str]:
-    """Which column holds which field. SourceError, with the headers there are, where the needed ones are missing."""
+    """The column of each field. SourceError that lists the headers if a required one is missing."""
     known = {_plain(alias): name for name, aliases in _ALIASES.items() for alias in (name, *aliases)}
     known |= {_plain(alias): name for alias, name in own.items()}
     found = {index: known[_plain(name)] for index, name in enumerate(header) if _plain(name) in known}
@@ -126,7 +126,7 @@ def row_of(cells: Sequence[str], at: Mapping[int, str], place: str) -> Fields:
 
 
 def final_before(now: datetime, zone: tzinfo) -> datetime:
-    """The border before which bills do not change any more: a month is final at noon on the 3rd of the next."""
+    """The instant before which bills are final: a month is final at noon on the 3rd of the next."""
     local = (now - timedelta(days=2, hours=12)).astimezone(zone)
     return midnight(local.date().replace(day=1), zone)
 

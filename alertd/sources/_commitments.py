@@ -1,6 +1,6 @@
-"""What is configured as certain to be charged (ALERTD_COMMITMENTS), as a source like a bill.
+"""The configured commitments (ALERTD_COMMITMENTS) as a source, like a bill.
 
-What was charged so far goes into the ledger hour by hour, what is ahead is told as commitments. It asks nobody.
+Past charges go into the ledger hour by hour; future ones are reported as commitments. No request is made.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Final
 
 from alertd.core.billing.commitments import charged_between
-from alertd.core.messages.figures import plural
+from alertd.core.messages.format import plural
 from alertd.core.money import Money
 from alertd.core.usage import BilledCost, Committed
 from alertd.ports import Look, Reading
@@ -52,12 +52,12 @@ class Commitments:
         )
 
     async def look(self, now: datetime) -> Look:
-        """How many there are, and what each is charged."""
+        """The number of commitments and the charge of each, as text."""
         each = (f"{one.name} {one.cost.amount:,.2f} {one.cost.currency} a {one.per}" for one in self._committed)
         return Look(f"{plural(len(self._committed), 'commitment')}: {', '.join(each)}", now)
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Does nothing: there is no connection."""
 
     def _charges(self, start: datetime, end: datetime, now: datetime) -> Iterator[BilledCost]:
         for one in self._committed:

@@ -1,4 +1,4 @@
-"""What the two kinds that read counters have in common: their options, and which counters these mean."""
+"""Shared by `prometheus` and `scrape`: the options for counters, and the counters that they select."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from alertd.clients.http import Access
+from alertd.core.config_errors import one_of
 from alertd.core.counting.attribution import Attributor, Terms
 from alertd.core.counting.presets import PRESETS
 from alertd.core.counting.rules import ANY, PLACES, Preset, Rule
-from alertd.core.faults import one_of
 from alertd.core.usage import COST_METER, METERS
-from alertd.options import Duration, Secret, SourceOptions, TextList, revealed
-from alertd.wire.http import Access
+from alertd.plugin_options import Duration, Secret, SourceOptions, TextList, revealed
 
 _CODE: Final = re.compile(r"[A-Z]{3}", re.ASCII)
 _NANOS: Final = Decimal(10) ** 9
@@ -43,7 +43,7 @@ _ALIASES: Final = {
 
 
 class CounterOptions(SourceOptions):
-    """Where counters are read, as whom, and what they are called."""
+    """Options of a source of counters: address, credentials, names of metrics."""
 
     url: str = Field(description="The address, http://host:port, with the path prefix if there is one")
     token: Secret | None = Field(None, description="A bearer token")
@@ -62,13 +62,13 @@ class CounterOptions(SourceOptions):
     kind_of_metric: Literal["counter", "histogram_sum", "gauge_per_period"] = Field(
         "counter", description="What the values are; histogram_sum adds _sum to the names"
     )
-    period: Duration | None = Field(None, description="For gauge_per_period: how long a period each value stands for")
+    period: Duration | None = Field(None, description="For gauge_per_period: the length of the period of each value")
     meter: str = Field(
         "",
         description="Without a type label: what the counters count, such as input or output; cost is money",
     )
     type_label: str = Field(
-        "", description="The label that tells what a series counts; __name__ where it is the metric's name"
+        "", description="The label that says what a series counts; __name__ if the metric's name does"
     )
     type_map: dict[str, str] = Field(
         default_factory=dict,
@@ -123,7 +123,7 @@ class CounterOptions(SourceOptions):
             raise ValueError("name the counters by `preset`, or by `metric` with `meter` or `type_map`")
         if not self.preset and not (self.meter or (self.type_label and self.type_map)):
             raise ValueError("say what they count: `meter`, or `type_label` with `type_map`")
-        if fault := self._needless():
+        if fault := self._without_effect():
             raise ValueError(fault)
         if "<" in self.meter:
             raise ValueError("`meter` is one meter; write what includes it in `type_map`, as cached=cached_input<input")
@@ -137,12 +137,12 @@ class CounterOptions(SourceOptions):
             if "<" in meaning and COST_METER in meaning.split("<"):
                 raise ValueError(f"{meaning!r}: money is within no meter, and no meter within money")
         if self.kind_of_metric == "gauge_per_period" and self.period is None:
-            raise ValueError("gauge_per_period wants `period`: how long each value stands for, such as 5m")
+            raise ValueError("gauge_per_period needs `period`: the length of the period of each value, such as 5m")
         return self
 
     @model_validator(mode="after")
     def _counts_money_where_there_are_no_tokens(self) -> Self:
-        """Money of an exporter is the cost only where it has no token counters, and where the operator says so."""
+        """Refuse ROLE=authoritative for the money of an exporter that counts tokens, too."""
         if self.money_is_cost():
             for name, preset in PRESETS.items():
                 if known := sorted(self._asks_for(preset.money())):
@@ -154,15 +154,15 @@ class CounterOptions(SourceOptions):
 
     @model_validator(mode="after")
     def _hashes_what_it_keeps(self) -> Self:
-        """A label that is misspelt would be kept as it is: that is no place for silence."""
+        """Check that every name in HASH_LABELS is a label of this source."""
         kept = {*PLACES, *self.scope_labels, *self.labels, *self.counters().labels}
         for name in self.hash_labels:
             if name not in kept:
                 raise ValueError(f"hash_labels names {name!r}, which is no label of this source; {one_of(name, kept)}")
         return self
 
-    def _needless(self) -> str:
-        """What is written and would have no effect, with what to write; nothing where all has."""
+    def _without_effect(self) -> str:
+        """An option without effect, with its remedy; "" if every option has one."""
         if self.type_map and not (self.type_label or (self.preset and _type_labels(PRESETS[self.preset]))):
             return "`type_map` maps the values of a label: name it in `type_label`; __name__ is the metric's own name"
         if not self.preset:
@@ -173,7 +173,7 @@ class CounterOptions(SourceOptions):
             return "`type_label` has no effect without `type_map`"
         if self.metric and not _type_labels(PRESETS[self.preset]):
             return (
-                f"{self.preset} has a metric for each meter, so `metric` does not tell which one these are; write"
+                f"{self.preset} has a metric for each meter, so `metric` alone does not say which meter this is; write"
                 f" TYPE_LABEL=__name__ and TYPE_MAP={self.metric[0]}=input"
             )
         return ""
@@ -182,7 +182,7 @@ class CounterOptions(SourceOptions):
         return bool(self.preset or self.metric or (self._by_name() and self.type_map))
 
     def _by_name(self) -> bool:
-        """Whether the metrics' own names tell what they count."""
+        """Whether the metrics' names say what they count."""
         return self.type_label == "__name__"
 
     def _names(self) -> tuple[str, ...]:
@@ -193,11 +193,11 @@ class CounterOptions(SourceOptions):
         return name if name.endswith(suffix) else name + suffix
 
     def _asks_for(self, metrics: Collection[str]) -> set[str]:
-        """Which of these metrics are read."""
+        """Those of the metrics that are read."""
         return set(metrics).intersection(self.counters().metrics())
 
     def counts_money_only(self) -> bool:
-        """Whether no counter of usage is read."""
+        """Whether only counters of money are read."""
         return all(rule.meter == COST_METER for rule in self.counters().rules)
 
     def money_is_cost(self) -> bool:
@@ -205,7 +205,7 @@ class CounterOptions(SourceOptions):
         return self.role == "authoritative" and self.counts_money_only()
 
     def scales(self) -> tuple[Decimal, Decimal]:
-        """What one unit of a counter is worth, of usage and of money (in nanos): `scale` is that of usage beside it."""
+        """The factors from a counter's unit to usage and to nanos of money."""
         return self.scale, _NANOS * (self.scale if self.counts_money_only() else 1)
 
     def counters(self) -> Preset:
@@ -219,6 +219,7 @@ class CounterOptions(SourceOptions):
             providers=(*self.provider_label, *preset.providers),
             labels=preset.labels,
             delay=preset.delay,
+            optional=preset.optional,
         )
 
     def attributor(self) -> Attributor:
@@ -242,7 +243,7 @@ class CounterOptions(SourceOptions):
         return {name: place for rule in rules for place, name in enumerate(rule.metrics)}
 
     def access(self) -> Access:
-        """How the server is reached."""
+        """The access to the server: proxy, TLS, credentials."""
         return Access(
             proxy=self.proxy,
             ca_file=self.ca_file,
@@ -256,7 +257,7 @@ class CounterOptions(SourceOptions):
         )
 
     def seconds_per_value(self) -> float:
-        """The period that each value stands for; 0 for running totals."""
+        """The period of each value; 0 for running totals."""
         gauge = self.kind_of_metric == "gauge_per_period"
         return self.period.total_seconds() if gauge and self.period else 0.0
 

@@ -1,4 +1,4 @@
-"""Where a Prometheus was read up to: the cursor as a value, and how far one window moves it."""
+"""The cursor of a Prometheus source: the time that was read up to, and how a window moves it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from alertd.ports import SourceError
 
 #: Why nothing is read after what another kind of source left: it would count what that one has counted.
 ANOTHER_KIND: Final = "it goes on where another kind of source has left off; give it a name of its own"
-#: A window begins so many scrapes earlier than it must, so that a birth has a scrape before it; and a little more.
+#: The number of scrapes by which a window begins earlier, so that a new series has a scrape before it; and a little
+#: more.
 _OVERLAP_SCRAPES: Final = 2
 _OVERLAP_SECONDS: Final = 30.0
 #: Until the pace of scrapes is known, and at most.
@@ -28,11 +29,12 @@ _LATEST: Final = 86400.0
 _MOST_TARGETS: Final = 500
 
 
-class Place(msgspec.Struct, frozen=True, omit_defaults=True):
+class ReadPosition(msgspec.Struct, frozen=True, omit_defaults=True):
     """The cursor, in Unix seconds: everything up to `at` was read, the newest scrape in it was at `seen`.
 
     Targets are scraped every `step` seconds, and were last at `scraped`. Since `held`, answers are partial.
-    `begun` once a whole answer held anything. `came` are the targets that were seen coming.
+    `begun` once a whole answer held anything. `came` are the targets that were seen coming,
+    `copies` those that are others under another name.
     """
 
     at: float
@@ -42,16 +44,17 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     came: dict[str, Life] = {}
     held: float = 0.0
     begun: bool = False
+    copies: dict[str, str] = {}
 
     @classmethod
     def read(cls, cursor: str | None, since: datetime) -> Self:
-        """The place that a cursor names; the period's beginning where there is none. SourceError for another's."""
+        """The position in a cursor; the period's beginning without a cursor. SourceError for another's."""
         try:
             return cls(since.timestamp()) if cursor is None else msgspec.json.decode(cursor, type=cls)
         except msgspec.MsgspecError as error:
             raise SourceError(ANOTHER_KIND, permanent=True) from error
 
-    def not_after(self, now: float) -> Place:
+    def not_after(self, now: float) -> ReadPosition:
         """The same where the clock was not set back; else from now on: what was read before is not counted again."""
         return self if self.at <= now else msgspec.structs.replace(self, at=now, seen=min(self.seen, now), held=0.0)
 
@@ -68,7 +71,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
         seen = min(self.at, self.seen or self.at)
         return max(seen, self.at - _LATEST) - self.overlap(delay)
 
-    def skipped(self, stop: float) -> Place:
+    def skipped(self, stop: float) -> ReadPosition:
         """After a window in which nothing was yet."""
         return msgspec.structs.replace(self, at=stop)
 
@@ -77,7 +80,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
         return target in self.came or target not in self.scraped
 
     def seen_coming(self, lives: Mapping[str, Life], begin: float) -> tuple[dict[str, Life], set[str]]:
-        """All targets that were seen coming, and those that came in the window from `begin` on."""
+        """All targets that appeared after the first read, and those that appeared in the window from `begin` on."""
         fresh = {
             target
             for target, life in lives.items()
@@ -99,7 +102,8 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
         now: float,
         delay: float,
         came: Mapping[str, Life] | None = None,
-    ) -> Place:
+        copies: Mapping[str, str] | None = None,
+    ) -> ReadPosition:
         """After a window up to `stop`. A partial one holds the cursor, for an hour at most."""
         held = (self.held or now) if partial else 0.0
         waits = partial and now - held < _PATIENCE
@@ -108,7 +112,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
         if len(scraped) > _MOST_TARGETS:
             newest = sorted(scraped.items(), key=lambda item: -item[1])
             scraped = dict(newest[:_MOST_TARGETS])
-        return Place(
+        return ReadPosition(
             at=self.at if waits else stop,
             seen=max(self.seen, self._seen(stop - delay, targets)),
             step=min(targets.step() or self.step, _SLOWEST_STEP),
@@ -116,6 +120,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
             came=self.came if waits else {one: life for one, life in (came or {}).items() if one in scraped},
             held=held,
             begun=self.begun or not waits,
+            copies=dict(copies or {}),
         )
 
     def with_last(self, targets: Targets) -> dict[str, tuple[float, ...]]:

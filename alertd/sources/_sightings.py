@@ -1,4 +1,4 @@
-"""What counters that were found say of themselves: one spelling each, their labels, and what to announce of them."""
+"""Describe the counters that were found: one spelling for each, their labels, and remarks about them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from datetime import datetime
 from math import inf
 from typing import Final
 
-from alertd.core.counting.counters import CounterSamples
 from alertd.core.counting.rules import TOKEN_WORDS
-from alertd.core.messages.figures import plural
-from alertd.core.messages.spans import clean
+from alertd.core.counting.samples import CounterSamples
+from alertd.core.messages.format import plural
+from alertd.core.messages.rich_text import clean
 from alertd.core.usage import COST_METER, Line
 from alertd.ports import Look
 from alertd.sources._counting import CounterOptions
@@ -57,7 +57,7 @@ def one_spelling(found: Iterable[tuple[str, CounterSamples]], spellings: Mapping
 
 
 def unknown_types(found: Mapping[str, bool]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is said of series that no rule takes, each with whether it counts: what makes figures doubtful, what not.
+    """Remarks about series that match no rule: those that make the figures doubtful, and those that do not.
 
     Tokens that by their name may be among the input already, at another price, could make a figure too high. All
     others make it a lower bound, upon which an action may be taken.
@@ -79,7 +79,7 @@ def _listed(names: Collection[str]) -> str:
 
 
 def like_tokens(names: Iterable[str]) -> str:
-    """What is said of metrics whose names look like counters of tokens; nothing where none does."""
+    """A remark about metrics whose names look like token counters; "" without any."""
     found = sorted({name for name in names if any(word in name for word in TOKEN_WORDS)})
     named = ", ".join(clean(name, _NAME_LENGTH) for name in found[:_SIMILAR])
     return f"; these look like token counters: {named}" if found else ""

@@ -1,22 +1,35 @@
-"""What one window of time holds: the counters, their meaning, their targets. It decides nothing about the cursor."""
+"""Read the counters and targets of one window of time."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from math import inf
 from operator import itemgetter
 from typing import Final
 
+import numpy as np
+
+from alertd.clients.prometheus import Prometheus, Raw, RawSeries
 from alertd.core.counting.attribution import Attributor, fingerprint
-from alertd.core.counting.copies import ReplicaLabels
-from alertd.core.counting.counters import CounterSamples
+from alertd.core.counting.columns import Floats, Ints, SampleColumns, Samples, SeriesTable
+from alertd.core.counting.exporters import may_be_one
 from alertd.core.counting.matchers import Matcher, any_of, selector
-from alertd.core.counting.scrapes import Life, Starts, Targets, scraped_with, seconds, target_of, targets_of
-from alertd.sources._series import Counter, counts_on, created_name, inside, is_ahead, labels_in, named_series
-from alertd.wire.promql import Prometheus, Raw, RawSeries
+from alertd.core.counting.samples import CounterSamples
+from alertd.core.counting.scrapes import Life, Starts, scraped_with, seconds, target_of, targets_of
+from alertd.sources._series import (
+    Copies,
+    Counter,
+    Window,
+    are_inside,
+    counts_on,
+    created_name,
+    inside,
+    is_ahead,
+    labels_in,
+    named_series,
+)
 
 _ABOUT: Final = 600.0
 _TARGET_LABELS: Final = frozenset({"job", "instance", "namespace", "cluster"})
@@ -24,30 +37,6 @@ _STATES: Final = any_of("__name__", ("up", "process_start_time_seconds"))
 #: How far back a counter is looked for that nobody has used lately.
 _IDLE: Final = (3600.0, 86400.0)
 _MOST_UNKNOWN: Final = 20
-
-
-@dataclass(slots=True)
-class Window:
-    """The counters of one window by fingerprint, those seen for the first time among them, and what is known of both.
-
-    `created` is when counters began, sample by sample, where their exporter says so. `copies`: so many series came
-    more than once. `astray`: so many had samples from outside of the window, which are left out.
-    """
-
-    counters: dict[str, tuple[Counter, Sequence[tuple[float, str]]]] = field(default_factory=dict)
-    fresh: set[str] = field(default_factory=set)
-    targets: Targets = field(default_factory=Targets)
-    created: dict[str, Starts] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    #: Targets that had counters and that their Prometheus could not scrape at last.
-    down: set[str] = field(default_factory=set)
-    copies: int = 0
-    astray: int = 0
-    size: int = 0
-
-    def is_empty(self) -> bool:
-        """Neither a counter nor a scrape of a target that could have one."""
-        return not (self.counters or any(self.targets.scrapes.values()))
 
 
 class Windows:
@@ -65,14 +54,25 @@ class Windows:
     ) -> None:
         self._server, self._conditions, self._attributor = server, conditions, attributor
         self._scales, self._period = scales, period
-        self._replicas = ReplicaLabels(replica_labels, attributor.names())
-        self._held: set[bytes] = set()
-        self._known: dict[bytes, Counter] = {}
+        self.copies = Copies(replica_labels, attributor.names())
+        #: What is known of the series, by place; and their places, by their labels as they come.
+        self._counters: list[Counter] = []
+        self._places: dict[bytes, int] = {}
+        self._by_name: dict[str, int] = {}
+        self._table = SeriesTable()
+        #: Whether several series are known under one name: copies.
+        self._has_copies = False
+        #: The metrics of the counters that are known.
+        self.metrics: set[str] = set()
         #: The last known process start and the last `_created` of the counters that have one.
         self._born: dict[str, tuple[float, float]] = {}
+        #: The same by place, and of how many.
+        self._born_columns: tuple[tuple[int, int], Floats, Floats] | None = None
+        self._births = 0
         self._starts_by_created_only = self._asks_again = False
         #: The last window's counters, and the last known start of every target's process.
         self._present: set[str] = set()
+        self._last: tuple[SeriesTable, Ints] | None = None
         self._processes: dict[str, float] = {}
         self._texts: dict[str, str] = {}
         #: Targets that have had counters.
@@ -80,13 +80,15 @@ class Windows:
         #: Series of known metrics that no rule takes, and whether they count.
         self.unknown: dict[str, bool] = {}
 
-    def replicas(self) -> tuple[str, ...]:
-        """The labels found that only distinguish copies."""
-        return tuple(sorted(self._replicas.seen))
+    def remember(self, counted: Collection[str], same: Mapping[str, str]) -> None:
+        """Remember, once, which targets earlier readings counted, and which targets are the same under another name."""
+        if not self._places:
+            self._counted |= set(counted)
+            self.copies.exporters.same.update(same)
 
     def ever(self) -> bool:
-        """Whether any counter was seen so far."""
-        return bool(self._known)
+        """Whether any counter has been seen."""
+        return bool(self._places)
 
     async def raw(self, begin: float, end: float) -> Window:
         """The raw samples in (begin, end], with the scrapes and starts of their targets.
@@ -95,14 +97,20 @@ class Windows:
         """
         answer = await self._server.samples(selector(self._conditions), begin, end)
         window, said = self._sorted(answer, begin, end), answer.warnings
-        self._hold_back(window)
+        targets = window.names_of_targets()
+        states, warnings = await self._states(targets, begin, end)
+        if self.copies.find_shared(window, targets, states, self._counted):
+            self.forget()
+            window = self._sorted(answer, begin, end)
         del answer  # tens of megabytes
-        states, warnings = await self._states(window, begin, end)
+        self.copies.hold_back(window, self._counted)
         window.warnings = tuple(dict.fromkeys((*said, *warnings)))
         window.targets = targets_of(
             ((labels_in(bytes(series.metric)), inside(series.values, begin, end)) for series in states),
             lambda: ((counter.target, points) for counter, points in window.counters.values()),
+            window.names_of_targets(),
         )
+        self._counted |= targets - self.copies.exporters.held_back(self._counted)
         window.down = {target_of(labels_in(bytes(one.metric))) for one in states if _is_down(one)} & self._counted
         if window.fresh or self._starts_by_created_only or self._asks_again or self._begins_anew(window):
             window.created = await self._created(window, begin, end)
@@ -110,21 +118,42 @@ class Windows:
         return window
 
     def forget(self) -> None:
-        """Take every counter for a new one at the next look."""
-        self._known.clear()
+        """Forget the known counters: the next window treats each as new."""
+        self._places.clear()
+        self._by_name.clear()
+        self._counters, self._table, self._has_copies = [], SeriesTable(), False
+        self.metrics.clear()
 
     def _begins_anew(self, window: Window) -> bool:
         """Whether a counter is back that the last window did not have, or a process is another one than before."""
         latest = {target: starts.seen[-1][1] for target, starts in window.targets.starts.items() if starts.seen}
         anew = any(abs(start - self._processes.get(target, start)) > 1 for target, start in latest.items())
-        anew |= not window.counters.keys() <= self._present
         self._processes.update(latest)
-        self._present = set(window.counters)
-        return anew
+        late = self._goes_on_anew(window)
+        if window.samples is not None:
+            last, self._last = self._last, (self._table, window.samples.places)
+            if last is not None and last[0] is self._table and np.array_equal(last[1], window.samples.places):
+                return anew or late
+        else:
+            self._last = None
+        back = late or not window.counters.keys() <= self._present
+        if back or len(window.counters) < len(self._present):
+            self._present = set(window.counters)
+        return anew or back
+
+    def _goes_on_anew(self, window: Window) -> bool:
+        """Whether a counter is on the page of a process whose `_created` was not asked for: it came late."""
+        starts = {target: one for target, one in window.targets.starts.items() if len(one.seen) > 1}
+        for name, (counter, points) in window.counters.items() if starts else ():
+            one, born = starts.get(counter.target), self._born.get(name)
+            if one is not None and born is not None and points and abs(_process_at(one, points[-1][0]) - born[0]) > 1:
+                return True
+        return False
 
     async def reaches(self, window: Window, at: float) -> bool:
         """Whether the targets of this window's counters were scraped about `at`: what was not there then, was not."""
-        states, _ = await self._states(window, at - _ABOUT, at + _ABOUT)
+        targets = window.names_of_targets()
+        states, _ = await self._states(targets, at - _ABOUT, at + _ABOUT)
         return any(series.values for series in states)
 
     async def newest(self, at: float) -> Window:
@@ -138,24 +167,58 @@ class Windows:
         window.warnings = answer.warnings
         return window
 
-    def samples(self, window: Window, *, familiar_only: bool = False) -> Iterator[CounterSamples]:
-        """The window's counters for counting; with `familiar_only` without those that no earlier window had."""
+    def samples(self, window: Window, *, familiar_only: bool = False) -> Sequence[CounterSamples]:
+        """The window's counters; with `familiar_only` without those that no earlier window had."""
+        if window.samples is None or (familiar_only and window.fresh):
+            return list(self._one_by_one(window, familiar_only=familiar_only))
+        table, places, processes = self._table, window.samples.places, window.targets.starts
+        started = np.full(len(table.targets), np.nan)
+        several = np.zeros(len(table.targets), np.bool_)
+        for number, target in enumerate(table.targets):
+            if (starts := processes.get(target)) is not None and starts.seen:
+                started[number], several[number] = starts.seen[0][1], len(starts.seen) > 1
+        target_of = table.target_of[places]
+        created = started[target_of]
+        if self._born:
+            process, own = (column[places] for column in self._born_by_place())
+            same = np.isnan(created) | (np.abs(created - process) <= 1)
+            created = np.where(~np.isnan(own) & same, own, created)
+        restarted = several[target_of]
+        if window.created:
+            restarted |= np.isin(places, [self._by_name[name] for name in window.created])
+        parts = {}
+        for row in np.flatnonzero(restarted).tolist():
+            found = self._series(window, int(places[row]), row)
+            if len(found) == 1:
+                created[row] = np.nan if found[0].created is None else found[0].created
+            else:
+                parts[row] = found
+        return SampleColumns(table, window.samples, created, parts)
+
+    def _series(self, window: Window, place: int, row: int) -> Sequence[CounterSamples]:
+        """One series of a window, in parts where it restarted."""
+        known, points = self._table.series[place], window.samples.points[row] if window.samples is not None else ()
+        starts, own = window.targets.starts.get(known.target), window.created.get(known.fingerprint)
+        parts = self._parts(known.fingerprint, points, own, starts)
+        return [known._replace(points=part, created=began) for began, part in parts]
+
+    def _born_by_place(self) -> tuple[Floats, Floats]:
+        """The last known process start and `_created` of each series, NaN of those that have none."""
+        kept = self._born_columns
+        if kept is None or kept[0] != (len(self._table), self._births):
+            none = (np.nan, np.nan)
+            found = np.array([self._born.get(one.fingerprint, none) for one in self._counters], np.float64)
+            self._born_columns = kept = (len(self._table), self._births), *found.reshape(-1, 2).T
+        return kept[1], kept[2]
+
+    def _one_by_one(self, window: Window, *, familiar_only: bool) -> Iterator[CounterSamples]:
         fresh, processes, created = window.fresh, window.targets.starts, window.created
-        born, period = self._born, self._period
+        period = self._period
         for name, (counter, points) in window.counters.items():
             found = counter.found
             if found is None or not points or (familiar_only and name in fresh):
                 continue
             starts, own = processes.get(counter.target), created.get(name)
-            if own is None and name not in born:
-                # One process, or none known, as nearly all have. By place: 100,000 of these are made in a poll.
-                seen = starts.seen if starts is not None else ()
-                if len(seen) < 2:  # noqa: PLR2004 - it has not begun anew
-                    one = seen[0][1] if seen else None
-                    yield CounterSamples(
-                        name, found.line, found.labels, points, counter.target, one, found.within, counter.scale, period
-                    )
-                    continue
             for began, part in self._parts(name, points, own, starts):
                 yield CounterSamples(
                     name, found.line, found.labels, part, counter.target, began, found.within, counter.scale, period
@@ -168,6 +231,9 @@ class Windows:
             for target, instants in window.targets.scrapes.items()
             if instants and of(target)
         }
+        if window.samples is not None and found:
+            self._add_values(found, window.samples)
+            return found
         for counter, points in window.counters.values() if found else ():
             life = found.get(counter.target)
             if life is not None and points and counter.found is not None:
@@ -177,13 +243,30 @@ class Windows:
                 )
         return found
 
+    def _add_values(self, found: dict[str, Life], samples: Samples) -> None:
+        """Add to the targets' lives how much their counters hold."""
+        names = self._table.targets
+        asked = np.fromiter((name in found for name in names), np.bool_, len(names))
+        targets = self._table.target_of[samples.places]
+        rows = np.flatnonzero(asked[targets])
+        began, largest = np.zeros(len(names)), np.zeros(len(names))
+        points = [samples.points[row] for row in rows.tolist()]
+        firsts, lasts = (_numbers([one[place][1] for one in points]) for place in (0, -1))
+        np.maximum.at(began, targets[rows], firsts)
+        np.maximum.at(largest, targets[rows], np.maximum(firsts, lasts))
+        for number, name in enumerate(names):
+            if name in found:
+                one = found[name]
+                first, most = max(one.began, float(began[number])), max(one.largest, float(largest[number]))
+                found[name] = one._replace(began=first, largest=most)
+
     def _parts(
         self, name: str, points: Sequence[tuple[float, str]], own: Starts | None, starts: Starts | None
     ) -> Sequence[tuple[float | None, Sequence[tuple[float, str]]]]:
-        """The points, cut where their counter began anew, each part with the start that its own scrapes told."""
-        process = starts.seen[-1][1] if starts is not None and starts.seen else 0.0
+        """The points, split where their counter restarted, each part with the start that its own scrapes reported."""
         if own is not None and own.seen:
-            self._born[name] = process, own.seen[-1][1]
+            self._born[name] = _process_at(starts, points[-1][0]), own.seen[-1][1]
+            self._births += 1
             # What was scraped before the first `_created`, and before what that says, goes by the process.
             place = bisect_left(points, min(own.seen[0]), key=itemgetter(0))
             return [*((starts or Starts()).split(points[:place]) if place else ()), *own.split(points[place:])]
@@ -196,71 +279,115 @@ class Windows:
 
     def _sorted(self, answer: Raw, begin: float, end: float) -> Window:
         window = Window(size=answer.size)
-        for series in answer.series:
-            labels = bytes(series.metric)
-            counter = self._known.get(labels)
-            if counter is None:
-                counter = self._known[labels] = self._meaning(labels)
-                window.fresh.add(counter.fingerprint)
-            if counter.found is None:
-                if counter.unknown:
-                    self.unknown[counter.unknown] |= counts_on(series)
-                continue
-            given = series.values or ([series.value] if series.value is not None else [])
-            points = inside(given, begin, end)
-            window.astray += points is not given
-            other = window.counters.get(counter.fingerprint)
-            if other is not None:
-                window.copies += 1
-            if other is None or is_ahead((counter.text, points), (other[0].text, other[1])):
-                window.counters[counter.fingerprint] = counter, points
-        if self._replicas.decide(lambda: (named_series(one) for one in answer.series)):
-            self._known.clear()
+        places = self._placed(answer.series, window)
+        samples = None if self._has_copies else self._in_columns(answer.series, places, begin, end)
+        if samples is not None:
+            window.hold(self._table, samples, self._counters)
+        else:
+            self._one_of_each(window, answer.series, places, (begin, end))
+        if self.copies.replicas.decide(lambda: (named_series(one) for one in answer.series)):
+            self.forget()
             return self._sorted(answer, begin, end)
-        if len(self._known) > 2 * len(answer.series) + 1000:
-            self._known = {counter.text: counter for counter, _ in window.counters.values()}
-            self._texts = {text: text for one in self._known.values() for text in (one.metric, one.target)}
+        if len(self._places) > 2 * len(answer.series) + 1000:
+            window.leave_columns()
+            kept = list(window.each())
+            self.forget()
+            for counter in kept:
+                self._learn(counter)
+            self._texts = {text: text for one in kept for text in (one.metric, one.target)}
         return window
 
-    def _hold_back(self, window: Window) -> None:
-        """Leave out the new series that may be copies of others: what they count would count twice."""
-        texts = (
-            {counter.text: name for name, (counter, _) in window.counters.items()} if self._replicas.undecided else {}
+    def _placed(self, given: Sequence[RawSeries], window: Window) -> Ints:
+        """The places of series; new ones are learnt."""
+        known = self._places
+        places = np.fromiter((known.get(bytes(one.metric), -1) for one in given), np.int64, len(given))
+        for row in np.flatnonzero(places < 0).tolist():
+            labels = bytes(given[row].metric)
+            place = known.get(labels)  # the same one may come twice
+            if place is None:
+                counter = self._meaning(labels)
+                place = self._learn(counter)
+                window.fresh.add(counter.fingerprint)
+            places[row] = place
+        feeds_none = self._table.feeds[places] < 0
+        for row in np.flatnonzero(feeds_none).tolist():
+            if unknown := self._counters[places[row]].unknown:
+                self.unknown[unknown] |= counts_on(given[row])
+        return places
+
+    def _learn(self, counter: Counter) -> int:
+        """The place of a new series."""
+        found, name = counter.found, counter.fingerprint
+        self._counters.append(counter)
+        place = self._places[counter.text] = self._table.add(
+            None
+            if found is None
+            else CounterSamples(
+                name, found.line, found.labels, (), counter.target, None, found.within, counter.scale, self._period
+            )
         )
-        held: set[bytes] = set()
-        for group in self._replicas.undecided:
-            new = [text for text in sorted(group) if text in self._held or texts.get(text) in window.fresh]
-            held.update(new if len(new) < len(group) else new[1:])
-        for text in held:
-            if (name := texts.get(text)) is not None:
-                del window.counters[name]
-                window.fresh.discard(name)
-        self._held = held
+        if found is not None:
+            self.metrics.add(counter.metric)
+            self._has_copies |= self._by_name.setdefault(name, place) != place
+        return place
+
+    def _in_columns(self, given: Sequence[RawSeries], places: Ints, begin: float, end: float) -> Samples | None:
+        """The samples of these series; None where one has none, comes twice, or is of another time."""
+        rows = np.flatnonzero(self._table.feeds[places] >= 0)
+        series = given if len(rows) == len(given) else [given[row] for row in rows.tolist()]
+        samples = Samples.of(places[rows], [one.values for one in series])
+        if not samples.lengths.all() or (len(rows) and np.bincount(samples.places).max() > 1):
+            return None
+        return samples if not len(samples.at) or are_inside(samples.at, begin, end) else None
+
+    def _one_of_each(
+        self, window: Window, given: Sequence[RawSeries], places: Ints, asked: tuple[float, float]
+    ) -> None:
+        """Put the series into a window, of copies the one to keep."""
+        counters = window.counters
+        for series, place in zip(given, places.tolist(), strict=True):
+            counter = self._counters[place]
+            if counter.found is None:
+                continue
+            own = series.values or ([series.value] if series.value is not None else [])
+            points = inside(own, *asked)
+            window.astray += points is not own
+            other = counters.get(counter.fingerprint)
+            if other is not None:
+                window.copies += 1
+                if counter.alias != other[0].alias and not may_be_one(points, other[1]):
+                    window.mismatches.append((counter if counter.alias else other[0], points))
+            if other is None or is_ahead((counter.text, points), (other[0].text, other[1])):
+                counters[counter.fingerprint] = counter, points
 
     def _meaning(self, text: bytes) -> Counter:
         labels = labels_in(text)
+        alias = target_of(labels)
+        if (kept := self.copies.exporters.same.get(alias)) is not None:
+            labels["job"], _, labels["instance"] = kept.partition(" ")
         metric = self._same(labels.get("__name__", ""))
         found = self._attributor.of(metric, labels)
         if found is not None:
-            self._replicas.see(labels)
+            self.copies.replicas.see(labels)
         unknown = "" if found is not None else self._attributor.unknown_type(metric, labels) or ""
         if unknown and (unknown in self.unknown or len(self.unknown) < _MOST_UNKNOWN):
             self.unknown.setdefault(unknown, False)
         else:
             unknown = ""
         scale = self._scales[found is not None and found.is_money]
-        name = fingerprint(metric, labels, self._replicas.names)
-        return Counter(text, name, metric, self._same(target_of(labels)), found, unknown, scale)
+        name = fingerprint(metric, labels, self.copies.replicas.names)
+        target = self._same(target_of(labels))
+        return Counter(text, name, metric, target, found, unknown, scale, "" if alias == target else alias)
 
     def _same(self, text: str) -> str:
         """One text for the many series of a target or a metric."""
         return self._texts.setdefault(text, text)
 
-    async def _states(self, window: Window, begin: float, end: float) -> tuple[Sequence[RawSeries], tuple[str, ...]]:
+    async def _states(
+        self, targets: Collection[str], begin: float, end: float
+    ) -> tuple[Sequence[RawSeries], tuple[str, ...]]:
         """`up` and the process starts of the counters' targets; of those configured where there is no counter yet."""
-        targets = {counter.target for counter, _ in window.counters.values()}
-        self._counted |= targets
-        jobs = {target.partition(" ")[0] for target in targets if target}
+        jobs = {target.partition(" ")[0] for target in (*targets, *self.copies.exporters.same) if target}
         asked = (any_of("job", jobs),) if jobs else tuple(m for m in self._conditions if m.label in _TARGET_LABELS)
         if not asked:
             return (), ()
@@ -270,7 +397,7 @@ class Windows:
     async def _created(self, window: Window, begin: float, end: float) -> dict[str, Starts]:
         """When counters began, by the `_created` that OpenMetrics exporters write beside every sample."""
         metrics: dict[str, set[str]] = {}
-        for counter, _ in window.counters.values():
+        for counter in window.each():
             metrics.setdefault(created_name(counter.metric), set()).add(counter.metric)
         conditions = (any_of("__name__", metrics), *(m for m in self._conditions if m.label != "__name__"))
         copies: dict[str, list[Sequence[tuple[float, str]]]] = {}
@@ -279,7 +406,7 @@ class Windows:
         for series in answer.series:
             labels = labels_in(bytes(series.metric))
             for metric in metrics.get(labels.get("__name__", ""), ()):
-                name = fingerprint(metric, labels, self._replicas.names)
+                name = fingerprint(metric, labels, self.copies.replicas.names)
                 if name in window.counters:
                     copies.setdefault(name, []).append(inside(series.values, begin, end))
         found: dict[str, Starts] = {}
@@ -293,6 +420,22 @@ class Windows:
         return found
 
 
+def _numbers(texts: Sequence[str]) -> Floats:
+    """As `seconds`, of many."""
+    try:
+        found = np.fromiter(map(float, texts), np.float64, len(texts))
+    except ValueError:
+        return np.array([seconds(text) for text in texts])
+    return np.where(np.isfinite(found), found, 0.0)
+
+
 def _is_down(series: RawSeries) -> bool:
     """Whether these are samples of `up`, and the last one says that the target was not scraped."""
     return b'"up"' in bytes(series.metric) and bool(series.values) and series.values[-1][1] == "0"
+
+
+def _process_at(starts: Starts | None, at: float) -> float:
+    """The start of the process that answered at an instant; 0 where it is not known."""
+    seen = starts.seen if starts is not None else ()
+    known = [start for instant, start in seen if instant <= at] or [start for _, start in seen[:1]]
+    return known[-1] if known else 0.0

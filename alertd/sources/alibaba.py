@@ -19,21 +19,18 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
 
-from alertd.core.billing.backlog import Come, Stretch, floored, midnight, next_midnight, stretches
+from alertd.clients.billing_api import Billing, Pace, Pages, Record, attributed, read_windows, totals
+from alertd.clients.cloud_credentials import Call, Credentials, canonical_query, signed_headers
+from alertd.clients.file_import import Distinct, EqualRows, FileImport, by_files, look_at_files, reading
+from alertd.clients.http_response import HttpProblem, shown_code
+from alertd.clients.json_fields import Fields, every_page
+from alertd.core.billing.read_plan import Come, ReadWindow, floored, midnight, next_midnight, plan_windows
 from alertd.core.money import Money
-from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.usage import BilledCost
-from alertd.options import Secret, SourceOptions, TextList, TextMap, ZoneName, revealed
+from alertd.plugin_options import Secret, SourceOptions, TextList, TextMap, ZoneName, revealed
 from alertd.ports import Look, Reading, SourceError
-from alertd.sources._alibaba_rows import PROVIDER, Reader, columns, final_before, row_of
-from alertd.wire.acs3 import Call, Credentials, canonical_query, signed_headers
-from alertd.wire.answers import HttpProblem
-from alertd.wire.billing import Billing, Pace, Pages, Record, attributed, by_stretches
-from alertd.wire.fields import Fields
-from alertd.wire.files import reading
-from alertd.wire.imports import Distinct, EqualRows, Imported, by_files, look_at_files
-from alertd.wire.paging import every_page
-from alertd.wire.reports import totals
+from alertd.sources._alibaba_rows import PROVIDER, BillRowReader, columns, final_before, row_of
+from alertd.sources._timed_source import TimedSource
 
 #: Bills of instances are up to two days late; the trend says nothing of its own delay.
 PACE: Final = Pace(timedelta(hours=6), timedelta(hours=48), timedelta(hours=24))
@@ -45,6 +42,30 @@ _PAGE: Final = 300
 _REST: Final = "DIMENSION_GROUP_OTHERS_VALUE"
 _GROUPS: Final = {"key": "API_KEY_ID", "workspace": "WORKSPACE_ID", "model": "BASE_MODEL"}
 _SUCCESS: Final = frozenset({"", "200", "OK", "SUCCESS"})
+#: Where it connects to, for docs/outbound-hosts.md.
+OUTBOUND: Final = (
+    "business.aliyuncs.com, business.ap-southeast-1.aliyuncs.com or modelstudio.REGION.aliyuncs.com "
+    "(by `SITE` and `READ`) :443"
+)
+#: The section of docs/sources.md about this kind; `make docs` puts it there.
+GUIDE: Final = """\
+Alibaba Cloud Model Studio
+
+Reads one of three cuts of the same money: `bill` (DescribeInstanceBill by day: tokens and money by model, workspace,
+channel), `trend` (GetBillingTrend: money by API key, workspace or model), `file` (a bill's CSV, headers in English,
+Chinese or as `HEADERS` says). A second cut is a second source with `ROLE=check`.
+Least privilege: a RAM user with `bssapi:DescribeInstanceBill` (and `bssapi:QueryAccountBalance` for `BALANCE=true`,
+which reads what is left of the account), or the right to read Model Studio's billing. Delay: 24 to 48 h; every day is
+read again until its month is final, at noon on the 3rd of the next, China time. Cannot see: keys in the bill; more
+than 20 groups in the trend (the rest is nobody's); rows that fit no model keep their money.
+```sh
+ALERTD_SOURCES__ALI__KIND=alibaba
+ALERTD_SOURCES__ALI__ACCESS_KEY_ID=LTAI5t...
+ALERTD_SOURCES__ALI__ACCESS_KEY_SECRET_FILE=/run/secrets/alibaba
+ALERTD_SOURCES__ALI__SITE=international
+ALERTD_SOURCES__ALI__READ=bill
+```
+"""
 
 
 class Options(SourceOptions):
@@ -91,25 +112,22 @@ class Options(SourceOptions):
 
 
 def build(name: str, options: Options) -> Alibaba:
-    """The source; contacts nobody yet."""
+    """Build the source; it makes no request yet."""
     return Alibaba(name, options)
 
 
-class Alibaba:
+class Alibaba(TimedSource):
     """One account's Model Studio costs, in one of three cuts."""
 
     def __init__(self, name: str, options: Options) -> None:
-        pace = PACE.set_by(options)
-        self.name = name
-        self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = SourceRole(options.role, "bill")
+        super().__init__(name, options, PACE, "bill")
         self._options = options
         self._zone = ZoneInfo(options.timezone)
         known = self._credentials()
         self._billing = Billing(name, options, hidden=[known.secret, known.security_token])
 
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
-        """Every day that is not final yet, each replaced as a whole; files when they change."""
+        """Read every day that is not final, each replaced as a whole; files when they change."""
         if self._options.read == "file":
             files = by_files(self._options.path, lambda paths: self._import(paths, now), cursor=cursor, since=since,
                              zone=self._zone, noticed=self._billing.once)  # fmt: skip
@@ -119,13 +137,13 @@ class Alibaba:
         pages = self._bill_pages if self._options.read == "bill" else self._trend_pages
         plan = self._plan(cursor, since, now)
         balance = await self._known_balance(now) if self._options.balance else None
-        async for step in by_stretches(
-            plan, lambda stretch: pages(stretch, now), cursor=cursor, now=now, delay=self.delay
+        async for step in read_windows(
+            plan, lambda window: pages(window, now), cursor=cursor, now=now, delay=self.delay
         ):
             yield replace(step, balance=balance)
 
     async def look(self, now: datetime) -> Look:
-        """What the last days hold, by one reading of them."""
+        """Read the last days once and describe them."""
         if self._options.read == "file":
             return await look_at_files(self._options.path, lambda paths: self._import(paths, now), now)
         start = floored(now - timedelta(days=4), self._zone)
@@ -145,19 +163,19 @@ class Alibaba:
         return Look(said, latest, labels=labels, remarks=remarks)
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         await self._billing.close()
 
-    def _plan(self, cursor: str | None, since: datetime, now: datetime) -> tuple[Stretch, ...]:
+    def _plan(self, cursor: str | None, since: datetime, now: datetime) -> tuple[ReadWindow, ...]:
         come = Come.of(cursor)
         back = max(timedelta(0), come.read - final_before(now, self._zone)) if come else timedelta(0)
         days = 1 if self._options.read == "bill" else 31
-        return stretches(cursor, since, now, zone=self._zone, reach_back=back, days=days)
+        return plan_windows(cursor, since, now, zone=self._zone, reach_back=back, days=days)
 
-    async def _bill_pages(self, stretch: Stretch, now: datetime) -> Pages:
+    async def _bill_pages(self, window: ReadWindow, now: datetime) -> Pages:
         """One day of the instance bill. Rows of the same kind add up, so each has a key of its own."""
         reader = self._reader(now)
-        day = stretch.start.astimezone(self._zone).date()
+        day = window.start.astimezone(self._zone).date()
         numbers = count()
         total = arrived = 0
 
@@ -170,29 +188,29 @@ class Alibaba:
         async for page in every_page(ask, lambda page: page.text("NextToken"), self.name):
             rows = page.items("Items", required=page.text("TotalCount") != "0")
             total, arrived = max(total, page.whole("TotalCount")), arrived + len(rows)
-            yield {next(numbers): record for row in rows for record in reader.records(row, stretch.start, stretch.end)}
-        self._tell(reader)
+            yield {next(numbers): record for row in rows for record in reader.records(row, window.start, window.end)}
+        self._log_remarks(reader)
         if arrived < total:
             raise SourceError(f"{self.name}: {arrived} of {total} lines of {day} arrived; a page is missing")
 
-    async def _trend_pages(self, stretch: Stretch, now: datetime) -> Pages:
-        """Days of the billing trend in one cut; what its groups leave of a day's total is nobody's."""
-        last = (min(stretch.end, next_midnight(now, self._zone)) - timedelta(hours=1)).astimezone(self._zone).date()
-        begin = stretch.start.astimezone(self._zone).date()
+    async def _trend_pages(self, window: ReadWindow, now: datetime) -> Pages:
+        """The days of the billing trend by group; the rest of a day's total has no label."""
+        last = (min(window.end, next_midnight(now, self._zone)) - timedelta(hours=1)).astimezone(self._zone).date()
+        begin = window.start.astimezone(self._zone).date()
         query = {"granularity": "DAY", "timePeriod": _compact({"start": str(begin), "end": str(last)}),
                  "groupBy": _compact([{"code": _GROUPS[self._options.group_by]}]), "topNum": "20"}  # fmt: skip
         answer = await self._ask("GET", "/modelstudio/billing/trend", "GetBillingTrend", query, now)
         found: dict[Any, Record] = {}
         for period in answer.child("data").items("resultByTime"):
             start = midnight(period.day("period"), self._zone)
-            if stretch.start <= start < stretch.end:
+            if window.start <= start < window.end:
                 for who, money in self._groups(period):
-                    window = (start, next_midnight(start, self._zone))
-                    found[start, who] = self._trend_record(window, who, money, now)
+                    day = (start, next_midnight(start, self._zone))
+                    found[start, who] = self._trend_record(day, who, money, now)
         yield found
 
     async def _known_balance(self, now: datetime) -> Money | None:
-        """The balance; one that cannot be read is said, and never keeps the bill from being read."""
+        """The balance; None, with a logged warning, if it cannot be read."""
         try:
             return await self._balance(now)
         except SourceError as error:
@@ -247,22 +265,23 @@ class Alibaba:
         failed = [answer.flag(name) is False for name in ("Success", "success")]
         code = answer.text("Code") or answer.text("code")
         if any(failed) or code.upper() not in _SUCCESS:
-            said = answer.text("Message") or answer.text("message")
-            raise SourceError(f"{self.name}: {action} failed: {code} {said}".rstrip())
+            raise SourceError(f"{self.name}: {action} failed: {shown_code(code)}")
         return answer
 
     def _credentials(self) -> Credentials:
         known = self._options
         return Credentials(known.access_key_id, revealed(known.access_key_secret), revealed(known.security_token))
 
-    def _reader(self, now: datetime) -> Reader:
-        return Reader(self.name, self._options, self._options.products, self._zone, final_before(now, self._zone))
+    def _reader(self, now: datetime) -> BillRowReader:
+        return BillRowReader(
+            self.name, self._options, self._options.products, self._zone, final_before(now, self._zone)
+        )
 
-    def _tell(self, reader: Reader) -> None:
+    def _log_remarks(self, reader: BillRowReader) -> None:
         if reader.left_out:
             self._billing.once(f"other products of the bill are left out: {', '.join(sorted(reader.left_out))}")
 
-    def _import(self, paths: Sequence[Path], now: datetime) -> Imported:
+    def _import(self, paths: Sequence[Path], now: datetime) -> FileImport:
         reader = self._reader(now)
         distinct = Distinct(self._options.equal_rows)
         records: list[Record] = []
@@ -274,9 +293,9 @@ class Alibaba:
                     if distinct.is_new(cells):
                         row = row_of(cells, at, f"{file.name} line {number}")
                         records.extend(reader.records(row, *reader.window(row)))
-        self._tell(reader)
-        return Imported(records, distinct.notes(), distinct.questions())
+        self._log_remarks(reader)
+        return FileImport(records, distinct.notes(), distinct.questions())
 
 
-def _compact(value: Any) -> str:
+def _compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))

@@ -6,29 +6,29 @@ Source: Anthropic's API reference of the admin reports, 2026; SDK 2.12 for the a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from pydantic import Field
 
-from alertd.core.billing.backlog import Stretch, stretches
-from alertd.core.pricing.source_roles import CHARGE, INFERENCE, SourceRole
+from alertd.clients.billing_api import (
+    Billing,
+    Names,
+    Pages,
+    Record,
+    attributed,
+    named,
+)
+from alertd.clients.json_fields import Fields
+from alertd.core.billing.read_plan import ReadWindow
+from alertd.core.pricing.source_roles import CHARGE, INFERENCE
 from alertd.core.usage import BilledCost, Labels, Line, Usage
-from alertd.options import Secret, SourceOptions
-from alertd.ports import Look, Reading
-from alertd.wire.billing import Billing, Pace, Pages, Query, Record, attributed, by_stretches
-from alertd.wire.fields import Fields
-from alertd.wire.names import Names
-from alertd.wire.paging import every_page
-from alertd.wire.reports import look_at_reports, named, next_page
+from alertd.plugin_options import Secret, SourceOptions
+from alertd.sources._timed_source import SETTLING, ReportSource
 
 PROVIDER: Final = "anthropic"
-PACE: Final = Pace(timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=2))
-_SETTLING: Final = timedelta(days=2)
-#: 7 days of hours are one page of the usage report.
-_DAYS: Final = 7
 _CENT: Final = Decimal("0.01")
 _VERSION: Final = "2023-06-01"
 _BETA: Final = "analytics-usage-cost-2026-08-24"
@@ -36,6 +36,23 @@ _GROUPS: Final = ["api_key_id", "workspace_id", "model", "service_tier", "contex
 #: What has a price of its own by tokens; everything else in a cost report is counted beside it.
 _TOKENS: Final = frozenset({"", "tokens"})
 _USUAL: Final = frozenset({"", "standard", "global", "not_available"})
+#: The section of docs/sources.md about this kind; `make docs` puts it there.
+GUIDE: Final = """\
+Anthropic
+
+Reads: the usage report by the hour (key, workspace, model, tier, context, region) and the cost report by the day;
+with `ANALYTICS` money per key from the beta in place of the cost report. Amounts are cents and become dollars.
+Least privilege: an admin key; for the analytics alone `read:analytics`. Delay: about 5 minutes; two days are read
+again.
+Cannot see: the priority tier's money in the cost report (its tokens are there), accounts without an organization.
+```sh
+ALERTD_SOURCES__CLAUDE__KIND=anthropic
+ALERTD_SOURCES__CLAUDE__ADMIN_KEY_FILE=/run/secrets/anthropic-admin
+ALERTD_SOURCES__CLAUDE__COSTS=true
+ALERTD_SOURCES__CLAUDE__ANALYTICS=false
+ALERTD_SOURCES__CLAUDE__INTERVAL=5m
+```
+"""
 
 
 class Options(SourceOptions):
@@ -48,78 +65,40 @@ class Options(SourceOptions):
 
 
 def build(name: str, options: Options) -> Anthropic:
-    """The source; contacts nobody yet."""
+    """Build the source; it makes no request yet."""
     return Anthropic(name, options)
 
 
-class Anthropic:
+class Anthropic(ReportSource):
     """One organization's usage and costs."""
 
+    about = ("workspace", "key")
+
     def __init__(self, name: str, options: Options) -> None:
-        pace = PACE.set_by(options)
-        self.name = name
-        self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = SourceRole(options.role, "usage")
-        self._options = options
-        self._url = f"{options.url.rstrip('/')}/v1/organizations"
         headers = {"x-api-key": options.admin_key.get_secret_value(), "anthropic-version": _VERSION}
-        self._billing = Billing(name, options, headers=headers)
-        self._keys = Names("keys", lambda: named(self._billing, f"{self._url}/api_keys", "after_id"), self._billing)
-        self._workspaces = Names(
-            "workspaces", lambda: named(self._billing, f"{self._url}/workspaces", "after_id"), self._billing
-        )
+        billing = Billing(name, options, headers=headers)
+        self._url = url = f"{options.url.rstrip('/')}/v1/organizations"
+        self._keys = Names("keys", lambda: named(billing, f"{url}/api_keys", "after_id"), billing)
+        self._workspaces = Names("workspaces", lambda: named(billing, f"{url}/workspaces", "after_id"), billing)
+        super().__init__(name, options, billing, {"api_key_id": self._keys, "workspace_id": self._workspaces})
+        self._options = options
 
-    async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
-        """Usage and costs of the same days together, the last days again each time."""
-        plan = stretches(cursor, since, now, reach_back=_SETTLING, days=_DAYS)
-        async for step in by_stretches(
-            plan, lambda stretch: self._pages(stretch, now), cursor=cursor, now=now, delay=self.delay
-        ):
-            yield step
-
-    async def look(self, now: datetime) -> Look:
-        """What the last day holds: tokens, dollars, workspaces and keys."""
-        plan = stretches(None, now - timedelta(days=1), now, days=_DAYS)
-        return await look_at_reports(self._pages(plan[-1], now), now, ("workspace", "key"))
-
-    async def close(self) -> None:
-        """Let the connections go."""
-        await self._billing.close()
-
-    async def _pages(self, stretch: Stretch, now: datetime) -> Pages:
-        span = {"starting_at": f"{stretch.start:%Y-%m-%dT%H:%M:%SZ}", "ending_at": f"{stretch.end:%Y-%m-%dT%H:%M:%SZ}"}
+    async def pages(self, window: ReadWindow, now: datetime) -> Pages:
+        """The usage by the hour, then the money: by key from the analytics, else the cost report by the day."""
+        span = {"starting_at": f"{window.start:%Y-%m-%dT%H:%M:%SZ}", "ending_at": f"{window.end:%Y-%m-%dT%H:%M:%SZ}"}
         hours = {**span, "bucket_width": "1h", "limit": "168", "group_by[]": _GROUPS}
-        async for rows in self._rows("usage_report/messages", hours):
+        async for rows in self.rows(f"{self._url}/usage_report/messages", hours):
             yield {key: usage for bucket, row in rows for key, usage in self._usage(bucket, row)}
         if self._options.analytics:
             async for page in self._analytics(span, now):
                 yield page
         elif self._options.costs:
             days = {**span, "bucket_width": "1d", "limit": "31", "group_by[]": ["workspace_id", "description"]}
-            async for rows in self._rows("cost_report", days):
-                yield dict(self._cost(bucket, row, now - _SETTLING) for bucket, row in rows)
+            async for rows in self.rows(f"{self._url}/cost_report", days):
+                yield dict(self._cost(bucket, row, now - SETTLING) for bucket, row in rows)
 
-    async def _rows(self, path: str, query: Query) -> AsyncIterator[list[tuple[Fields, Fields]]]:
-        """Every (bucket, result) page by page, once the names in it are known."""
-        async for page in self._every(path, query):
-            rows = [(bucket, row) for bucket in page.items("data") for row in bucket.items("results")]
-            await self._learn([row for _, row in rows])
-            yield rows
-
-    async def _every(self, path: str, query: Query, headers: Mapping[str, str] | None = None) -> AsyncIterator[Fields]:
-        async def ask(page: str) -> Fields:
-            whole = {**query, **({"page": page} if page else {})}
-            return await self._billing.get(f"{self._url}/{path}", whole, headers=headers)
-
-        async for page in every_page(ask, next_page, self.name):
-            yield page
-
-    async def _learn(self, rows: Sequence[Fields]) -> None:
-        await self._keys.learn({row.text("api_key_id") for row in rows})
-        await self._workspaces.learn({row.text("workspace_id") for row in rows})
-
-    def _usage(self, bucket: Fields, row: Fields) -> Iterator[tuple[Any, Usage]]:
-        """The four disjoint counts of input and the output, each with what its price depends on."""
+    def _usage(self, bucket: Fields, row: Fields) -> Iterator[tuple[object, Usage]]:
+        """The output and the four disjoint counts of input, each with its price modifiers."""
         written = row.child("cache_creation")
         counts = (
             ("input", "", row.whole("uncached_input_tokens")),
@@ -143,7 +122,7 @@ class Anthropic:
         modifiers = tuple(sorted((name, value) for name, value in refined.items() if value not in _USUAL))
         return Line(PROVIDER, row.text("model"), f"batch_{meter}" if batch else meter, modifiers, self._options.account)
 
-    def _cost(self, bucket: Fields, row: Fields, settled: datetime) -> tuple[Any, BilledCost]:
+    def _cost(self, bucket: Fields, row: Fields, settled: datetime) -> tuple[object, BilledCost]:
         start, end = bucket.instant("starting_at"), bucket.instant("ending_at")
         record = self._billed(row, row, (start, end), row.text("description"), settled)
         return ("cost", start, row.text("workspace_id"), row.text("description"), row.text("currency")), record
@@ -152,12 +131,12 @@ class Anthropic:
         """Money per key, as far as it was refreshed; amounts after discounts, before credits."""
         query = {**span, "time_bucket_width": "1d", "limit": "1000",
                  "group_by[]": ["api_key_id", "workspace_id", "model", "cost_type"]}  # fmt: skip
-        async for page in self._every("analytics/cost", query, {"anthropic-beta": _BETA}):
+        async for page in self.every(f"{self._url}/analytics/cost", query, {"anthropic-beta": _BETA}):
             rows = page.items("data")
             groups = [row.child("group") for row in rows]
             refreshed = page.instant("data_refreshed_at") if "data_refreshed_at" in page else now
-            await self._learn(groups)
-            settled = min(refreshed, now - _SETTLING)
+            await self.learn(groups)
+            settled = min(refreshed, now - SETTLING)
             found: dict[Any, Record] = {}
             for row, group in zip(rows, groups, strict=True):
                 window = row.instant("starting_at"), row.instant("ending_at")
@@ -176,7 +155,7 @@ class Anthropic:
         return BilledCost(PROVIDER, *window, cost, known, who.text("model"), self.name, final=final)
 
     def _labels(self, row: Fields) -> Labels:
-        """Whose it is. The default workspace has no id, and use in the console no key."""
+        """The labels of a row. The default workspace has no id, and use in the console has no key."""
         workspace, key = row.text("workspace_id"), row.text("api_key_id")
         named = self._workspaces.of(workspace) if workspace else "default"
         found = {"workspace": named, "workspace_id": workspace, "key": self._keys.of(key), "key_id": key}

@@ -15,16 +15,16 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
-from alertd.core.billing.backlog import Stretch, midnight, stretches
-from alertd.core.pricing.source_roles import CHARGE, SourceRole
+from alertd.clients.billing_api import Billing, Pace, Pages, Record, ago, attributed, read_windows
+from alertd.clients.file_import import by_files, look_at_files
+from alertd.clients.json_fields import Fields, every_page
+from alertd.clients.usage_files import Defaults, FileOptions, own_files
+from alertd.core.billing.read_plan import ReadWindow, midnight, plan_windows
+from alertd.core.pricing.source_roles import CHARGE
 from alertd.core.usage import BilledCost
-from alertd.options import Secret, revealed
+from alertd.plugin_options import Secret, revealed
 from alertd.ports import Look, Reading, SourceError
-from alertd.wire.billing import Billing, Pace, Pages, Record, ago, attributed, by_stretches
-from alertd.wire.fields import Fields
-from alertd.wire.imports import by_files, look_at_files
-from alertd.wire.ownfiles import Defaults, FileOptions, own_files
-from alertd.wire.paging import every_page
+from alertd.sources._timed_source import TimedSource
 
 PROVIDER: Final = "anyscale"
 #: How late a day's usage is, nobody says [not promised].
@@ -47,6 +47,24 @@ _LABELS: Final = {
     "instance_type": ("instance_type",),
 }
 _JSON: Final = {"Content-Type": "application/json"}
+#: The section of docs/sources.md about this kind; `make docs` puts it there.
+GUIDE: Final = """\
+Anyscale
+
+Reads: dollars of compute a day, by the paths of Anyscale's own command line (no promised interface), or a CSV of
+tokens or costs (`READ=file`, columns as for `csv`). `GROUP_BY=service` cuts the days by service, job and workspace
+(also `project`, `user`, ...), so that a model served by vLLM has its compute. Its tokens come from vLLM's counters by
+kind `prometheus`, preset `vllm_ray`; they cost nothing beside it ([rating](rating.md)).
+Least privilege: the token of a user who may see the organization's usage. Delay: taken as a day; three days are read
+again. Cannot see: tokens, models, keys.
+```sh
+ALERTD_SOURCES__RAY__KIND=anyscale
+ALERTD_SOURCES__RAY__CLI_TOKEN_FILE=/run/secrets/anyscale
+ALERTD_SOURCES__RAY__READ=usage
+ALERTD_SOURCES__RAY__DELAY=24h
+ALERTD_SOURCES__RAY__LABELS=team=platform
+```
+"""
 
 
 class Options(FileOptions):
@@ -75,31 +93,28 @@ class Options(FileOptions):
 
 
 def build(name: str, options: Options) -> Anyscale:
-    """The source; contacts nobody yet."""
+    """Build the source; it makes no request yet."""
     return Anyscale(name, options)
 
 
-class Anyscale:
+class Anyscale(TimedSource):
     """One organization's compute, or a file of its tokens."""
 
     def __init__(self, name: str, options: Options) -> None:
-        pace = PACE.set_by(options)
-        self.name = name
-        self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = SourceRole(options.role, "bill")
+        super().__init__(name, options, PACE, "bill")
         self._options = options
         token = revealed(options.cli_token)
         headers = {"Cookie": f"cli_token={token}"} if token else {}
         self._billing = Billing(name, options, headers=headers, hidden=[token])
-        self._import = own_files(Defaults(name, options, PROVIDER))
+        self._import = own_files(Defaults(name, options, PROVIDER), options.equal_rows)
 
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
         """Days of dollars, the last ones again each time; files when they change."""
         steps = (
             by_files(self._options.path, self._import, cursor=cursor, since=since, noticed=self._billing.once)
             if self._options.read == "file"
-            else by_stretches(
-                stretches(cursor, since, now, reach_back=_SETTLING),
+            else read_windows(
+                plan_windows(cursor, since, now, reach_back=_SETTLING),
                 self._cut_pages if self._options.group_by else self._pages, cursor=cursor, now=now, delay=self.delay,
             )
         )  # fmt: skip
@@ -118,18 +133,18 @@ class Anyscale:
         return Look(f"{total:.2f} USD of compute in {len(days)} of the last 7 days{age}", latest)
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         await self._billing.close()
 
     async def _usage(self, start: datetime, end: datetime) -> Fields:
         url = f"{self._options.url.rstrip('/')}/api/v2/aggregated_instance_usage/"
         return await self._billing.get(url, {"start_date": f"{start:%Y-%m-%d}", "end_date": f"{end:%Y-%m-%d}"})
 
-    async def _cut_pages(self, stretch: Stretch) -> Pages:
+    async def _cut_pages(self, window: ReadWindow) -> Pages:
         """Days of what each service, project or user costs; rows of one day and name add up."""
         wanted = self._options.group_by
         url = f"{self._options.url.rstrip('/')}/api/v2/aggregated_instance_usage/{_CUTS.get(wanted, wanted)}"
-        query = {"start_date": f"{stretch.start:%Y-%m-%d}", "end_date": f"{stretch.end - timedelta(days=1):%Y-%m-%d}",
+        query = {"start_date": f"{window.start:%Y-%m-%d}", "end_date": f"{window.end - timedelta(days=1):%Y-%m-%d}",
                  "group_by_date": True, "asc": True}  # fmt: skip
         if self._options.name_contains:
             query["name_contains"] = self._options.name_contains
@@ -152,8 +167,8 @@ class Anyscale:
             PROVIDER, day, day + timedelta(days=1), row.money("dollar_value", "USD"), labels, "", self.name
         )
 
-    async def _pages(self, stretch: Stretch) -> Pages:
-        answer = await self._usage(stretch.start, stretch.end - timedelta(days=1))
+    async def _pages(self, window: ReadWindow) -> Pages:
+        answer = await self._usage(window.start, window.end - timedelta(days=1))
         if answer.child("metadata").text("next_paging_token"):
             raise SourceError(f"{self.name}: the usage comes in pages, which this path is not known to do")
         self._billing.expect(answer, (*_LISTS, "metadata"))
@@ -170,6 +185,6 @@ class Anyscale:
 
 
 def _rows(answer: Fields) -> list[Fields]:
-    """The days, under either name that they are known to come by."""
+    """The list of days, which has one of two names."""
     name = next((name for name in _LISTS if name in answer), _LISTS[0])
     return answer.items(name)

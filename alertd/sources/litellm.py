@@ -10,19 +10,20 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from pydantic import Field
 
-from alertd.core.billing.backlog import Stretch, midnight, stretches
+from alertd.clients.billing_api import Billing, Pace, Pages, attributed, read_windows
+from alertd.clients.json_fields import Fields
+from alertd.core.billing.read_plan import ReadWindow, midnight, plan_windows
 from alertd.core.money import Money
-from alertd.core.pricing.model_names import provider_id
-from alertd.core.pricing.source_roles import CHARGE, ESTIMATE, SourceRole
+from alertd.core.pricing.source_roles import CHARGE, ESTIMATE
+from alertd.core.spellings import provider_id
 from alertd.core.usage import BilledCost, Line, Usage
-from alertd.options import Secret, SourceOptions
+from alertd.plugin_options import Secret, SourceOptions
 from alertd.ports import Look, Reading, SourceError
-from alertd.wire.billing import Billing, Pace, Pages, attributed, by_stretches
-from alertd.wire.fields import Fields
+from alertd.sources._timed_source import TimedSource
 
 PACE: Final = Pace(timedelta(minutes=1), timedelta(minutes=2), timedelta(minutes=30))
 _DAY: Final = timedelta(days=1)
@@ -31,6 +32,23 @@ _SETTLING: Final = timedelta(hours=1)
 _PAGE: Final = 1000
 _MOST_PAGES: Final = 1000
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+#: The section of docs/sources.md about this kind; `make docs` puts it there.
+GUIDE: Final = """\
+LiteLLM
+
+Reads: the daily activity by model and key; a day that is split over pages is put together. Its own spend is kept as an
+estimate and never counts. Read either this or its counters (`prometheus`, preset `litellm`), not both.
+Least privilege: a virtual key of a `proxy_admin_viewer`. Delay: about a minute. Cannot see: other users' traffic with
+a key that is no admin's (the proxy does not say so: `alertd check` warns where only one key shows), the provider of a
+model whose name does not show it, if you use several (`PROVIDER`).
+```sh
+ALERTD_SOURCES__GATEWAY__KIND=litellm
+ALERTD_SOURCES__GATEWAY__URL=http://litellm:4000
+ALERTD_SOURCES__GATEWAY__API_KEY_FILE=/run/secrets/litellm
+ALERTD_SOURCES__GATEWAY__INTERVAL=1m
+ALERTD_SOURCES__GATEWAY__ROLE=auto
+```
+"""
 
 
 class Options(SourceOptions):
@@ -38,11 +56,11 @@ class Options(SourceOptions):
 
     api_key: Secret = Field(description="The master key, or a virtual key of a proxy admin; others see only themselves")
     url: str = Field(description="Where the proxy is, http://litellm:4000, with its root path if it has one")
-    provider: str = Field("", description="The provider of models whose name does not tell theirs")
+    provider: str = Field("", description="The provider of models whose name does not show it")
 
 
 class Who(NamedTuple):
-    """What counts are of: a model used with a key on a day. The key is "" where it is not told."""
+    """The subject of a count: a model, used with a key, on a day. The key is "" if it is not reported."""
 
     day: date
     provider: str
@@ -53,30 +71,27 @@ class Who(NamedTuple):
 
 
 def build(name: str, options: Options) -> LiteLLM:
-    """The source; contacts nobody yet."""
+    """Build the source; it makes no request yet."""
     return LiteLLM(name, options)
 
 
-class LiteLLM:
-    """What went through one proxy."""
+class LiteLLM(TimedSource):
+    """A source of one proxy's daily activity."""
 
     def __init__(self, name: str, options: Options) -> None:
-        pace = PACE.set_by(options)
-        self.name = name
-        self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = SourceRole(options.role, "usage")
+        super().__init__(name, options, PACE, "usage")
         self._options = options
         self._billing = Billing(name, options, bearer=options.api_key.get_secret_value())
 
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
-        """Days in stretches of a week; today, and yesterday just after midnight, again each time."""
-        plan = stretches(cursor, since, now, reach_back=_SETTLING, days=7)
-        async for step in by_stretches(plan, self._pages, cursor=cursor, now=now, delay=self.delay):
+        """Days in windows of a week; today, and yesterday just after midnight, again each time."""
+        plan = plan_windows(cursor, since, now, reach_back=_SETTLING, days=7)
+        async for step in read_windows(plan, self._pages, cursor=cursor, now=now, delay=self.delay):
             yield step
 
     async def look(self, now: datetime) -> Look:
-        """What the last two days hold, and whether they look like all of it."""
-        plan = stretches(None, now - _DAY, now, days=7)
+        """Describe the last two days, and whether they look complete."""
+        plan = plan_windows(None, now - _DAY, now, days=7)
         counts: dict[Who, Counter[str]] = {}
         async for page in self._activity(plan[-1]):
             _add(counts, page, self._options.provider)
@@ -91,23 +106,23 @@ class LiteLLM:
         return Look(f"{tokens:,} tokens since yesterday", latest, labels=labels, remarks=remarks)
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         await self._billing.close()
 
-    async def _pages(self, stretch: Stretch) -> Pages:
+    async def _pages(self, window: ReadWindow) -> Pages:
         """The counts so far, growing page by page: the last yield holds all of them."""
         counts: dict[Who, Counter[str]] = {}
         spend: dict[Who, Decimal] = {}
-        async for page in self._activity(stretch):
+        async for page in self._activity(window):
             _add(counts, page, self._options.provider, spend)
             yield {key: record for who, count in counts.items() for key, record in self._usage(who, count)}
         yield {("spend", who): self._estimate(who, amount) for who, amount in spend.items() if amount}
 
-    async def _activity(self, stretch: Stretch) -> AsyncIterator[Fields]:
-        """Every page of the proxy's activity; the end is where it says that there is no more."""
-        last = (stretch.end - _DAY).date()
+    async def _activity(self, window: ReadWindow) -> AsyncIterator[Fields]:
+        """Every page of the proxy's activity, until it reports the last."""
+        last = (window.end - _DAY).date()
         for number in range(1, _MOST_PAGES):
-            query = {"start_date": str(stretch.start.date()), "end_date": str(last), "page": str(number),
+            query = {"start_date": str(window.start.date()), "end_date": str(last), "page": str(number),
                      "page_size": str(_PAGE)}  # fmt: skip
             page = await self._billing.get(f"{self._options.url.rstrip('/')}/user/daily/activity", query)
             yield page
@@ -120,7 +135,7 @@ class LiteLLM:
                 raise SourceError(f"{self.name}: page {number} of the activity is empty and says that there is more")
         raise SourceError(f"{self.name}: more than {_MOST_PAGES} pages of activity")
 
-    def _usage(self, who: Who, count: Counter[str]) -> Iterator[tuple[Any, Usage]]:
+    def _usage(self, who: Who, count: Counter[str]) -> Iterator[tuple[object, Usage]]:
         """Disjoint meters. Where more is cached than was prompted, the proxy counted it beside the prompt."""
         prompt, output, read, written = (count[name] for name in _COUNTS)
         if read + written > prompt:
@@ -145,7 +160,7 @@ class LiteLLM:
 
 
 def _add(counts: dict[Who, Counter[str]], page: Fields, provider: str, spend: dict[Who, Decimal] | None = None) -> None:
-    """Add a page's counts by model and key, and what no key is told of by model alone."""
+    """Add a page's counts by model and key; counts without a key by model alone."""
     for result in page.items("results"):
         parts = result.child("breakdown")
         providers = list(parts.children("providers"))
@@ -159,25 +174,25 @@ def _add(counts: dict[Who, Counter[str]], page: Fields, provider: str, spend: di
 
 
 class _Metrics:
-    """The counts of one entry, less what was given to keys."""
+    """The counts of an entry minus those of its keys."""
 
     spend: Decimal
 
     def __init__(self, found: Fields, less: tuple[_Metrics, ...] = ()) -> None:
         self._counts = {name: found.whole(name) - sum(one(name) for one in less) for name in _COUNTS}
-        told = sum((one.spend for one in less), Decimal(0))
-        self.spend = (found.number("spend") if "spend" in found else Decimal(0)) - told
+        reported = sum((one.spend for one in less), Decimal(0))
+        self.spend = (found.number("spend") if "spend" in found else Decimal(0)) - reported
 
     def __call__(self, name: str) -> int:
         return max(0, self._counts[name])
 
 
 def _whose(who: Who, entry: Fields) -> Iterator[tuple[Who, _Metrics]]:
-    """A model's counts by key where the proxy tells them; the rest, of keys beyond its limit, is nobody's."""
-    told: list[_Metrics] = []
+    """A model's counts by key if the proxy reports them; the rest, of keys beyond its limit, has no key."""
+    by_key: list[_Metrics] = []
     for key, part in entry.children("api_key_breakdown").items():
         about = part.child("metadata")
         metrics = _Metrics(part.child("metrics"))
-        told.append(metrics)
+        by_key.append(metrics)
         yield who._replace(key=key, alias=about.text("key_alias"), team=about.text("team_id")), metrics
-    yield who, _Metrics(entry.child("metrics"), tuple(told))
+    yield who, _Metrics(entry.child("metrics"), tuple(by_key))

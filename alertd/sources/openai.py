@@ -7,44 +7,61 @@ Source: OpenAI's OpenAPI file of 2026-08; buckets are UTC.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
-from datetime import datetime, timedelta
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Final
 
 from pydantic import Field, field_validator
 
-from alertd.core.billing.backlog import Stretch, stretches
-from alertd.core.pricing.source_roles import CHARGE, INFERENCE, SourceRole
+from alertd.clients.billing_api import (
+    Billing,
+    Names,
+    Pages,
+    attributed,
+    named,
+)
+from alertd.clients.json_fields import Fields
+from alertd.core.billing.read_plan import ReadWindow
+from alertd.core.pricing.source_roles import CHARGE, INFERENCE
 from alertd.core.usage import BilledCost, Labels, Line, Usage
-from alertd.options import Secret, SourceOptions, TextList
-from alertd.ports import Look, Reading, SourceError
-from alertd.wire.billing import Billing, Pace, Pages, Query, attributed, by_stretches
-from alertd.wire.fields import Fields
-from alertd.wire.names import Names
-from alertd.wire.paging import every_page
-from alertd.wire.reports import look_at_reports, named, next_page
+from alertd.plugin_options import Secret, SourceOptions, TextList
+from alertd.ports import SourceError
+from alertd.sources._timed_source import SETTLING, ReportSource
 
 PROVIDER: Final = "openai"
 #: What tokens may be besides text, where a model has prices of its own for them.
 _MODALITIES: Final = ("audio", "image")
-PACE: Final = Pace(timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=2))
-#: Costs settle within about a day [not promised]; so much is read again every time.
-_SETTLING: Final = timedelta(days=2)
-#: 7 days of hours are one page of usage; costs fit as well.
-_DAYS: Final = 7
 _KINDS: Final = ("completions", "embeddings")
 _GROUPS: Final = {
     "completions": ["project_id", "api_key_id", "model", "batch", "service_tier"],
     "embeddings": ["project_id", "api_key_id", "model"],
 }
 _COUNTED: Final = frozenset({"tokens", "1000_tokens"})
-#: Lines of the costs that are not among the tokens of the usage, where no unit tells.
+#: Cost lines that are not token usage, for lines without a unit.
 _TOOLS: Final = re.compile(
     r"web.?search(?!-preview)|file.?search|code.?interpreter|image|sora|video|speech|tts|whisper|transcri|vector|storage"
     r"|session|container|moderation",
     re.IGNORECASE,
 )
 _TRAINING: Final = re.compile(r"fine.?tun|training", re.IGNORECASE)
+#: The section of docs/sources.md about this kind; `make docs` puts it there.
+GUIDE: Final = """\
+OpenAI
+
+Reads: usage by the hour (project, key, model, batch, tier) and costs by the day (project, line). Cached and written
+tokens are taken out of the input that includes them. Lines of the costs that are no tokens (web search, images,
+training, ...) count beside the tokens.
+Least privilege: an admin key with `api.usage.read`; for names instead of ids `api.management.read`. Delay: minutes;
+costs about a day, two days are read again. Audio and image tokens are lines of their own (`modality`), at their own
+price where the model has one. Cannot see: use of other organizations.
+```sh
+ALERTD_SOURCES__OPENAI__KIND=openai
+ALERTD_SOURCES__OPENAI__ADMIN_KEY_FILE=/run/secrets/openai-admin
+ALERTD_SOURCES__OPENAI__COSTS=true
+ALERTD_SOURCES__OPENAI__INTERVAL=5m
+ALERTD_SOURCES__OPENAI__LABELS=env=production
+```
+"""
 
 
 class Options(SourceOptions):
@@ -65,68 +82,43 @@ class Options(SourceOptions):
 
 
 def build(name: str, options: Options) -> OpenAI:
-    """The source; contacts nobody yet."""
+    """Build the source; it makes no request yet."""
     return OpenAI(name, options)
 
 
-class OpenAI:
+class OpenAI(ReportSource):
     """One organization's usage and costs."""
 
+    about = ("project", "key")
+
     def __init__(self, name: str, options: Options) -> None:
-        pace = PACE.set_by(options)
-        self.name = name
-        self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = SourceRole(options.role, "usage")
+        headers = {"OpenAI-Organization": options.organization} if options.organization else {}
+        billing = Billing(name, options, bearer=options.admin_key.get_secret_value(), headers=headers)
+        self._projects = Names("projects", self._list_projects, billing)
+        self._keys = Names("keys", self._list_keys, billing)
+        super().__init__(name, options, billing, {"project_id": self._projects, "api_key_id": self._keys})
         self._options = options
         self._url = f"{options.url.rstrip('/')}/organization"
-        headers = {"OpenAI-Organization": options.organization} if options.organization else {}
-        self._billing = Billing(name, options, bearer=options.admin_key.get_secret_value(), headers=headers)
-        self._projects = Names("projects", self._list_projects, self._billing)
-        self._keys = Names("keys", self._list_keys, self._billing)
         self._seen_projects: set[str] = set()
 
-    async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
-        """Usage and costs of the same days together, the last days again each time."""
-        plan = stretches(cursor, since, now, reach_back=_SETTLING, days=_DAYS)
-        async for step in by_stretches(
-            plan, lambda stretch: self._pages(stretch, now), cursor=cursor, now=now, delay=self.delay
-        ):
-            yield step
-
-    async def look(self, now: datetime) -> Look:
-        """What the last day holds: tokens, dollars, projects and keys."""
-        plan = stretches(None, now - timedelta(days=1), now, days=_DAYS)
-        return await look_at_reports(self._pages(plan[-1], now), now, ("project", "key"))
-
-    async def close(self) -> None:
-        """Let the connections go."""
-        await self._billing.close()
-
-    async def _pages(self, stretch: Stretch, now: datetime) -> Pages:
-        span = {"start_time": str(int(stretch.start.timestamp())), "end_time": str(int(stretch.end.timestamp()))}
+    async def pages(self, window: ReadWindow, now: datetime) -> Pages:
+        """The usage of every kind by the hour, then the costs by the day."""
+        span = {"start_time": str(int(window.start.timestamp())), "end_time": str(int(window.end.timestamp()))}
         for kind in self._options.kinds:
             query = {**span, "bucket_width": "1h", "limit": "168", "group_by[]": _GROUPS[kind]}
-            async for page in self._buckets(f"{self._url}/usage/{kind}", query):
+            async for page in self.rows(f"{self._url}/usage/{kind}", query):
                 yield {key: usage for row in page for key, usage in self._usage(kind, *row)}
         if self._options.costs:
             query = {**span, "bucket_width": "1d", "limit": "31", "group_by[]": ["project_id", "line_item"]}
-            async for page in self._buckets(f"{self._url}/costs", query):
+            async for page in self.rows(f"{self._url}/costs", query):
                 yield dict(self._cost(*row, now) for row in page)
 
-    async def _buckets(self, url: str, query: Query) -> AsyncIterator[list[tuple[Fields, Fields]]]:
-        """Every (bucket, result) page by page, once the names in it are known."""
+    async def learn(self, rows: list[Fields]) -> None:
+        """The keys of a project are listed by project."""
+        self._seen_projects |= {row.text("project_id") for row in rows} - {""}
+        await super().learn(rows)
 
-        async def ask(page: str) -> Fields:
-            return await self._billing.get(url, {**query, **({"page": page} if page else {})})
-
-        async for page in every_page(ask, next_page, self.name):
-            rows = [(bucket, row) for bucket in page.items("data") for row in bucket.items("results")]
-            self._seen_projects |= {row.text("project_id") for _, row in rows} - {""}
-            await self._projects.learn({row.text("project_id") for _, row in rows})
-            await self._keys.learn({row.text("api_key_id") for _, row in rows})
-            yield rows
-
-    def _usage(self, kind: str, bucket: Fields, row: Fields) -> Iterator[tuple[Any, Usage]]:
+    def _usage(self, kind: str, bucket: Fields, row: Fields) -> Iterator[tuple[object, Usage]]:
         """Disjoint meters of one result: cached and written tokens are taken out of the input that includes them."""
         whole, cached, written = (
             row.whole(f"input_{name}") for name in ("tokens", "cached_tokens", "cache_write_tokens")
@@ -165,7 +157,7 @@ class OpenAI:
                 )
                 yield key, Usage(line, start, end, quantity, labels, self.name)
 
-    def _cost(self, bucket: Fields, row: Fields, now: datetime) -> tuple[Any, BilledCost]:
+    def _cost(self, bucket: Fields, row: Fields, now: datetime) -> tuple[object, BilledCost]:
         amount, item = row.child("amount"), row.text("line_item")
         model, comma, rest = item.partition(", ")
         charge = _charge(item, row.text("quantity_unit"))
@@ -174,7 +166,7 @@ class OpenAI:
         cost = amount.money("value", amount.text("currency") or "USD")
         record = BilledCost(
             PROVIDER, start, end, cost, attributed(self._options, labels), model if comma else "", self.name,
-            final=end <= now - _SETTLING,
+            final=end <= now - SETTLING,
         )  # fmt: skip
         return ("costs", start, item, row.text("project_id"), cost.currency), record
 
@@ -184,13 +176,13 @@ class OpenAI:
         return attributed(self._options, found)
 
     async def _list_projects(self) -> Mapping[str, str]:
-        return await named(self._billing, f"{self._url}/projects", "after")
+        return await named(self.billing, f"{self._url}/projects", "after")
 
     async def _list_keys(self) -> Mapping[str, str]:
         """The keys of every project seen in the usage."""
         found: dict[str, str] = {}
         for project in sorted(self._seen_projects):
-            found |= await named(self._billing, f"{self._url}/projects/{project}/api_keys", "after")
+            found |= await named(self.billing, f"{self._url}/projects/{project}/api_keys", "after")
         return found
 
 
@@ -214,7 +206,7 @@ def _of_modality(row: Fields, of: str) -> dict[str, int]:
 
 
 def _by_modality(meter: str, whole: int, parts: Mapping[str, int]) -> dict[tuple[str, str], int]:
-    """A meter's tokens by what they are: each part at most what is left of the whole, the rest is text ("")."""
+    """A meter's tokens by modality: each part is at most what is left of the total; the rest is text ("")."""
     found: dict[tuple[str, str], int] = {}
     for modality, count in parts.items():
         found[meter, modality] = max(0, min(count, whole))

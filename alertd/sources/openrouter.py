@@ -1,6 +1,6 @@
 """OpenRouter: dollars and tokens of finished days (activity, by key and model), today's dollars by key (keys).
 
-Finished days are known for 30 days. Until a day's activity is there, what the keys said of it last stands for it.
+Finished days are known for 30 days. Until the activity of a day is available, the keys' last figures are used for it.
 Source: OpenRouter's API reference and its SDK 1.3; days are UTC, credits are dollars.
 """
 
@@ -15,26 +15,43 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from alertd.core.billing.backlog import floored, midnight
-from alertd.core.messages.figures import plural
+from alertd.clients.billing_api import Billing, Pace, Record, attributed
+from alertd.clients.json_fields import Fields
+from alertd.core.billing.read_plan import floored, midnight
+from alertd.core.messages.format import plural
 from alertd.core.money import Money
-from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.usage import BilledCost, Line, Usage
-from alertd.options import Secret, SourceOptions
+from alertd.plugin_options import Secret, SourceOptions
 from alertd.ports import Look, Reading, SourceError
-from alertd.wire.billing import Billing, Pace, Record, attributed
-from alertd.wire.fields import Fields
+from alertd.sources._timed_source import TimedSource
 
 PROVIDER: Final = "openrouter"
 PACE: Final = Pace(timedelta(minutes=5), timedelta(minutes=2), timedelta(hours=1))
 _DAY: Final = timedelta(days=1)
 _REMEMBERED: Final = timedelta(days=30)
-#: Finished days are read again for so long.
+#: Finished days are read again for this time.
 _SETTLING: Final = timedelta(days=2)
-#: A day whose activity is not there so long after its end had none.
+#: A day without activity this long after its end had none.
 _LATE: Final = timedelta(hours=6)
 _PAGE: Final = 100
 _MOST_PAGES: Final = 1000
+#: The section of docs/sources.md about this kind; `make docs` puts it there.
+GUIDE: Final = """\
+OpenRouter
+
+Reads: today's dollars by key, finished days by key and model with their tokens. The spend of deleted keys has no key
+label. Until the activity of a day is available, alertd uses the keys' last figures for that day. `alertd check` shows
+the remaining credit.
+Least privilege: a management key (it runs no model). Delay: a minute; two days are read again. Cannot see: today's
+models, days more than 30 back, use of your own keys unless `BYOK` is set.
+```sh
+ALERTD_SOURCES__ROUTER__KIND=openrouter
+ALERTD_SOURCES__ROUTER__MANAGEMENT_KEY_FILE=/run/secrets/openrouter
+ALERTD_SOURCES__ROUTER__BYOK=false
+ALERTD_SOURCES__ROUTER__INTERVAL=5m
+ALERTD_SOURCES__ROUTER__WORKSPACE_ID=
+```
+"""
 
 
 class Options(SourceOptions):
@@ -47,15 +64,15 @@ class Options(SourceOptions):
 
 
 @dataclass(slots=True)
-class State:
+class KeyHistory:
     """What a cursor remembers: the last day whose activity was read, and by day what the keys had spent at the end."""
 
     read: date | None = None
     days: dict[date, dict[str, Decimal]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cursor: str | None) -> State:
-        """What a cursor says; nothing where another release wrote it."""
+    def of(cls, cursor: str | None) -> KeyHistory:
+        """The state in a cursor; an empty one if another release wrote it."""
         try:
             known: dict[str, Any] = json.loads(cursor or "{}")
             days = {
@@ -73,25 +90,22 @@ class State:
 
 
 def build(name: str, options: Options) -> OpenRouter:
-    """The source; contacts nobody yet."""
+    """Build the source; it makes no request yet."""
     return OpenRouter(name, options)
 
 
-class OpenRouter:
+class OpenRouter(TimedSource):
     """One account's keys."""
 
     def __init__(self, name: str, options: Options) -> None:
-        pace = PACE.set_by(options)
-        self.name = name
-        self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = SourceRole(options.role, "bill")
+        super().__init__(name, options, PACE, "bill")
         self._options = options
         self._url = options.url.rstrip("/")
         self._billing = Billing(name, options, bearer=options.management_key.get_secret_value())
 
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
         """Today by keys each time; finished days by activity until the last one is there."""
-        state, today = State.of(cursor), now.astimezone(UTC).date()
+        state, today = KeyHistory.of(cursor), now.astimezone(UTC).date()
         keys = await self._keys()
         state.days[today] = {row.text("hash"): self._spent(row, "usage_daily") for row in keys}
         names = {row.text("hash"): row.text("name") or row.text("label") for row in keys}
@@ -120,12 +134,12 @@ class OpenRouter:
         )
 
     async def _left(self) -> Decimal:
-        """What is left of the credit, in dollars."""
+        """The remaining credit, in dollars."""
         credit = (await self._billing.get(f"{self._url}/credits")).child("data")
         return credit.number("total_credits") - credit.number("total_usage")
 
     async def look(self, now: datetime) -> Look:
-        """What is left, what the keys spent this month, and what a control of the total says."""
+        """The credit that is left, the spend of the keys this month, and a check of the total."""
         keys = await self._keys()
         left = await self._left()
         month = sum((self._spent(row, "usage_monthly") for row in keys), Decimal(0))
@@ -148,7 +162,7 @@ class OpenRouter:
         return f", which lasts about {days:.0f} days at this week's pace"
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         await self._billing.close()
 
     async def _keys(self) -> list[Fields]:
@@ -175,23 +189,23 @@ class OpenRouter:
     async def _activity(
         self, names: Mapping[str, str], account: Sequence[Fields]
     ) -> dict[tuple[date, str], list[Record]]:
-        """Records of finished days by day and key; what no key of today accounts for (deleted ones) is nobody's."""
+        """Records of finished days by day and key; spend of deleted keys has no key."""
         found: dict[tuple[date, str], list[Record]] = {}
-        told: dict[tuple[date, str, str], dict[str, Decimal]] = {}
+        known: dict[tuple[date, str, str], dict[str, Decimal]] = {}
         for key, name in names.items():
             for row in await self._rows({"api_key_hash": key}):
                 counts = self._counts(row)
                 line = (row.day("date"), row.text("model"), row.text("provider_name"))
-                told[line] = _sum(told.get(line, {}), counts)
+                known[line] = _sum(known.get(line, {}), counts)
                 found.setdefault((line[0], key), []).extend(self._records(line, counts, name))
         whole: dict[tuple[date, str, str], dict[str, Decimal]] = {}
         for row in account:
             line = (row.day("date"), row.text("model"), row.text("provider_name"))
             whole[line] = _sum(whole.get(line, {}), self._counts(row))
         for line, counts in whole.items():
-            if told.get(line, counts)[""] > counts[""]:
+            if known.get(line, counts)[""] > counts[""]:
                 raise SourceError(f"{self.name}: its keys spent more on {line[1]} than the account on {line[0]}")
-            rest = {what: max(Decimal(0), n - told.get(line, {}).get(what, Decimal(0))) for what, n in counts.items()}
+            rest = {what: max(Decimal(0), n - known.get(line, {}).get(what, Decimal(0))) for what, n in counts.items()}
             found.setdefault((line[0], ""), []).extend(self._records(line, rest, ""))
         return found
 
@@ -222,9 +236,13 @@ class OpenRouter:
                 yield BilledCost(PROVIDER, *window, Money(count, "USD"), labels, model, self.name, final=True)
 
     def _by_keys(
-        self, state: State, found: Mapping[tuple[date, str], list[Record]], names: Mapping[str, str], start: datetime
+        self,
+        state: KeyHistory,
+        found: Mapping[tuple[date, str], list[Record]],
+        names: Mapping[str, str],
+        start: datetime,
     ) -> Iterator[BilledCost]:
-        """What the keys said of a day beyond what its activity holds: all of today, and what is not finished yet."""
+        """A day's spend by key beyond its activity: all of today, and days that are not finished."""
         for day, said in state.days.items():
             window = midnight(day, UTC), midnight(day + _DAY, UTC)
             for key, amount in said.items() if window[0] >= start else ():

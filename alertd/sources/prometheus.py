@@ -1,7 +1,7 @@
 """Exact totals from a Prometheus by raw samples since a stored cursor; nothing is extrapolated, nothing averaged.
 
     cursor -> windows of raw samples (a first start: from the period's beginning) -> the counters of the preset
-           -> births told by `up`, by the process start, by `_created` -> one Reading a window, with the new cursor
+           -> new series found by `up`, by the process start, by `_created` -> one Reading a window, with the new cursor
 
 `increase()` is not used: it extrapolates, and it loses the first value of every series that is born in the window.
 """
@@ -10,29 +10,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pydantic import Field, field_validator
 
-from alertd.core.counting.counters import CounterSamples
+from alertd.clients.http import MEGABYTE, Http
+from alertd.clients.http_response import HttpProblem
+from alertd.clients.prometheus import Prometheus as Server
+from alertd.clients.prometheus import is_too_much
+from alertd.clients.prometheus_discovery import Discovery
+from alertd.core.counting.first_sights import CAME
 from alertd.core.counting.matchers import Matcher, any_of, parse_matchers, parse_selector
+from alertd.core.counting.samples import CounterSamples
 from alertd.core.counting.scrapes import short_lived
-from alertd.core.messages.figures import plural
+from alertd.core.messages.format import plural
 from alertd.core.pricing.source_roles import SourceRole
-from alertd.options import TextList
+from alertd.plugin_options import TextList
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions
-from alertd.sources._place import Place
+from alertd.sources._place import ReadPosition
+from alertd.sources._series import Window
 from alertd.sources._sightings import like_tokens, one_spelling, seen, unknown_types
-from alertd.sources._windows import Window, Windows
-from alertd.wire.answers import HttpProblem
-from alertd.wire.discovery import Discovery
-from alertd.wire.http import MEGABYTE, Http
-from alertd.wire.promql import Prometheus as Server
-from alertd.wire.promql import is_too_much
+from alertd.sources._windows import Windows
 
 log = logging.getLogger(__name__)
 
@@ -81,20 +83,20 @@ class Options(CounterOptions):
         return {metric for metric in metrics if named and all(one.admits(metric) for one in named)}
 
     def conditions(self) -> tuple[Matcher, ...]:
-        """What the series of the counters match."""
+        """The PromQL matchers of the counters' series."""
         named = parse_selector(self.query) if self.query else (any_of("__name__", self.counters().metrics()),)
         return (*named, *parse_matchers(self.matchers))
 
 
 def build(name: str, options: Options) -> Prometheus:
-    """The source; nothing is contacted."""
-    return Prometheus(name, options)
+    """Build the source; it makes no request yet."""
+    return Prometheus(name, options, Http(options.access()))
 
 
 class Prometheus:
     """One Prometheus. It keeps no total: the cursor and the ledger do."""
 
-    def __init__(self, name: str, options: Options) -> None:
+    def __init__(self, name: str, options: Options, http: Http) -> None:
         preset = options.counters()
         self.name = name
         self.standing = SourceRole(options.role)
@@ -103,7 +105,7 @@ class Prometheus:
         self.stale_after = options.stale_after or max(5 * self.interval, timedelta(minutes=10)) + self.delay
         self._options = options
         self._spellings = options.spellings()
-        self._server = Server(Http(options.access()), options.url)
+        self._server = Server(http, options.url)
         self._windows = Windows(
             self._server,
             options.conditions(),
@@ -114,13 +116,14 @@ class Prometheus:
         )
         self._chunk, self._most = _CHUNK, _LONGEST
         self._nothing = False
-        self._copies_told = False
+        self._copies_logged = False
 
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
         """The windows from the cursor to now. A window that is too much is halved; a partial one holds the cursor."""
         end, delay = now.timestamp(), self.delay.total_seconds()
-        place = Place.read(cursor, since).not_after(end)
+        place = ReadPosition.read(cursor, since).not_after(end)
         self._most = _LONGEST
+        self._windows.remember(place.scraped, place.copies)
         if self._nothing and not place.begun:
             await self._probe(end)
         backfill = end - place.at > _CHUNK
@@ -138,12 +141,20 @@ class Prometheus:
             before = place
             lives = self._windows.lives(window, before.watches)
             came, fresh = place.seen_coming(lives, place.begin(delay))
-            place = place.moved(stop, window.targets, partial=bool(window.warnings), now=end, delay=delay, came=came)
+            place = place.moved(
+                stop,
+                window.targets,
+                partial=bool(window.warnings),
+                now=end,
+                delay=delay,
+                came=came,
+                copies=self._windows.copies.exporters.same,
+            )
             newborn = short_lived(came, fresh, place.step) if fresh else frozenset()
             progress = (place.at - since.timestamp()) / (end - since.timestamp()) if backfill else None
             begins = place.begun and not before.begun
             complete_from = await self._complete_from(window, since) if begins else None
-            if stop >= end and (window.down or not window.counters):
+            if stop >= end and (window.down or not len(window)):
                 window.warnings = (*window.warnings, *await self._down(end, window.down))
             yield replace(self._reading(window, before, place, complete_from, progress), newborn=newborn)
             if place.at == before.at:
@@ -172,15 +183,20 @@ class Prometheus:
         return await asyncio.to_thread(Discovery(options.url, options.access()).names, end - _NAMES_SPAN, end)
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         await self._server.close()
 
     def _reading(
-        self, window: Window, before: Place, place: Place, complete_from: datetime | None, progress: float | None
+        self,
+        window: Window,
+        before: ReadPosition,
+        place: ReadPosition,
+        complete_from: datetime | None,
+        progress: float | None,
     ) -> Reading:
         held = place.at == before.at
-        if window.copies and not self._copies_told:
-            self._copies_told = True
+        if window.copies and not self._copies_logged:
+            self._copies_logged = True
             log.warning("%s: %s", self.name, self._copies(window))
         samples = self._samples(window, familiar_only=held)
         doubts, assumed = unknown_types(self._windows.unknown)
@@ -200,9 +216,11 @@ class Prometheus:
             complete_from=complete_from,
         )
 
-    def _samples(self, window: Window, *, familiar_only: bool = False) -> list[CounterSamples]:
+    def _samples(self, window: Window, *, familiar_only: bool = False) -> Sequence[CounterSamples]:
         """The window's counters, those of several spellings under the best one."""
         found = self._windows.samples(window, familiar_only=familiar_only)
+        if len({self._spellings.get(metric, 0) for metric in self._windows.metrics}) < 2:  # noqa: PLR2004 - the rule
+            return found
         return one_spelling(((window.counters[one.fingerprint][0].metric, one) for one in found), self._spellings)
 
     async def _complete_from(self, window: Window, since: datetime) -> datetime:
@@ -210,25 +228,27 @@ class Prometheus:
         begin, oldest, step = since.timestamp(), window.targets.oldest(), window.targets.step() or 0.0
         if oldest is None or oldest <= begin + 2 * step or await self._windows.reaches(window, begin):
             return since
-        known = [series.created for series in self._windows.samples(window) if series.created is not None]
+        samples = self._windows.samples(window)
+        known = [series.created for series in samples if series.created is not None]
         starts = known if min(known, default=0.0) >= begin else []
-        return datetime.fromtimestamp(min([oldest, *starts]), UTC)
+        came = window.pushed_until(oldest + CAME)
+        return datetime.fromtimestamp(max(min([oldest, *starts]), came), UTC)
 
     def _halve(self, width: float, problem: HttpProblem) -> None:
-        """Ask for half as much next; raises what cannot be helped so."""
+        """Halve the next window; raises `problem` if a shorter window cannot help."""
         if not is_too_much(problem) or width / 2 < _SHORTEST:
             raise problem
         self._chunk = self._most = width / 2
 
     async def _probe(self, end: float) -> None:
-        """After a back-fill that found nothing: whether there is something by now, at the cost of one question."""
+        """After a back-fill without data, check with one query whether there are data now."""
         window = await self._windows.raw(end - _PROBED, end)
         self._windows.forget()
         if window.is_empty():
             raise SourceError(self._absent())
 
     async def _down(self, at: float, targets: Collection[str] = ()) -> tuple[str, ...]:
-        """What is said of targets that this Prometheus cannot scrape, of these where they are known; else nothing."""
+        """At most one sentence about targets that this Prometheus cannot scrape (of `targets`, if given)."""
         named = {target.partition(" ")[2] for target in targets}
         try:
             found = await self._server.down(at)
@@ -249,11 +269,14 @@ class Prometheus:
         return Look(summary="no token counters yet", problems=(self._absent() + similar, *down))
 
     def _copies(self, window: Window) -> str:
-        names = " or ".join(self._windows.replicas())
+        names = " or ".join(self._windows.copies.labels())
         return f"{window.copies} series come in copies that differ in {names} only; one each is counted"
 
     def _unnamed(self, window: Window) -> tuple[str, ...]:
-        never = not window.counters and not self._windows.ever()
+        tokens = any(one.found is not None and not one.found.is_money for one in window.each())
+        if len(window) and not tokens and not self._options.counts_money_only():
+            return (f"there are only money counters, which are compared with tokens, and {self._absent()}",)
+        never = not len(window) and not self._windows.ever()
         return (f"its targets are up, but there is {self._absent()}",) if never else ()
 
     def _absent(self) -> str:
@@ -265,9 +288,9 @@ class Prometheus:
 def _astray(window: Window) -> tuple[str, ...]:
     if not window.astray:
         return ()
-    told = plural(window.astray, "series", "series")
+    astray = plural(window.astray, "series", "series")
     said = (
-        f"{told} answered with samples from outside of the time that was asked for; these are not counted."
+        f"{astray} had samples outside the requested time; these are not counted."
         " Compare the clocks of the exporter, of Prometheus and of this machine"
     )
     return (said,)

@@ -18,19 +18,17 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
 
-from alertd.core.billing.backlog import midnight, month_of, months
-from alertd.core.billing.monthtodate import Key, Month, remembered, to_remember
+from alertd.clients.billing_api import Billing, Pace, ago, attributed
+from alertd.clients.json_fields import Fields
+from alertd.core.billing.read_plan import Key, Month, midnight, month_of, months, remembered, to_remember
 from alertd.core.counting.buckets import nanos
-from alertd.core.messages.figures import plural
-from alertd.core.money import Money
-from alertd.core.pricing.allocate import allocate
-from alertd.core.pricing.amounts import from_nanos, from_units_and_nanos
-from alertd.core.pricing.source_roles import SourceRole
+from alertd.core.messages.format import plural
+from alertd.core.money import Money, from_nanos, from_units_and_nanos
+from alertd.core.pricing.allocation import allocate
 from alertd.core.usage import BilledCost
-from alertd.options import Secret, SourceOptions, TextList, ZoneName
+from alertd.plugin_options import Secret, SourceOptions, TextList, ZoneName
 from alertd.ports import Look, Reading, SourceError
-from alertd.wire.billing import Billing, Pace, ago, attributed
-from alertd.wire.fields import Fields
+from alertd.sources._timed_source import TimedSource
 
 PROVIDER: Final = "scaleway"
 #: Bills are refreshed some times a day [not promised].
@@ -43,6 +41,25 @@ _KNOWN: Final = (
     "value", "product_name", "resource_name", "sku", "project_id", "project_name", "organization_name",
     "category_name", "unit", "billed_quantity", "consumer_id",
 )  # fmt: skip
+#: The section of docs/sources.md about this kind; `make docs` puts it there.
+GUIDE: Final = """\
+Scaleway
+
+Reads: Billing v2beta1, the month to date by project and product, untaxed. The bill has no days and no keys: what grew
+between two looks is given to the time between them, by time; the first look's figure to all days of the month so far.
+The month's total is always exact, its days are as exact as the bill is often refreshed. Tokens as they happen come
+from Cockpit, by kind `prometheus`, preset `scaleway`.
+Least privilege: an IAM application with `BillingReadOnly`. Delay: some refreshes a day; the last month is read until
+the 5th (`SETTLE`). Cannot see: keys, models other than by the line's text, and to which product a discount belongs:
+discounts count where `PRODUCTS` leaves nothing else of the bill out.
+```sh
+ALERTD_SOURCES__SCW__KIND=scaleway
+ALERTD_SOURCES__SCW__SECRET_KEY_FILE=/run/secrets/scaleway
+ALERTD_SOURCES__SCW__ORGANIZATION_ID=105bdce1-64c0-48ab-899d-868455867ecf
+ALERTD_SOURCES__SCW__PRODUCTS=*generative*apis*
+ALERTD_SOURCES__SCW__TIMEZONE=UTC
+```
+"""
 
 
 class Options(SourceOptions):
@@ -71,8 +88,8 @@ class Options(SourceOptions):
         return self
 
 
-class Entry(NamedTuple):
-    """What a line of the bill is for; the same from one refresh to the next."""
+class BillRow(NamedTuple):
+    """The key of a line of the bill, stable between refreshes."""
 
     currency: str
     project: str
@@ -84,7 +101,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class MonthBill:
     """One scope's month to date, as of `at`; discounts have no product and are below zero."""
 
     at: datetime | None
@@ -93,18 +110,15 @@ class Bill:
 
 
 def build(name: str, options: Options) -> Scaleway:
-    """The source; contacts nobody yet."""
+    """Build the source; it makes no request yet."""
     return Scaleway(name, options)
 
 
-class Scaleway:
+class Scaleway(TimedSource):
     """The bill of an organization, or of some of its projects."""
 
     def __init__(self, name: str, options: Options) -> None:
-        pace = PACE.set_by(options)
-        self.name = name
-        self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = SourceRole(options.role, "bill")
+        super().__init__(name, options, PACE, "bill")
         self._options = options
         self._zone = ZoneInfo(options.timezone)
         self._billing = Billing(name, options, headers={"X-Auth-Token": options.secret_key.get_secret_value()})
@@ -128,10 +142,10 @@ class Scaleway:
             )
 
     async def look(self, now: datetime) -> Look:
-        """What this month's bill holds, what of it would be collected, and how old it is."""
+        """Describe this month's bill: its total, the part that is collected, and its age."""
         bills = [await self._bill(scope, month_of(now, self._zone)) for scope in self._scopes()]
         refreshed = [bill.at for bill in bills if bill.at is not None]
-        lines = {Entry(*key): amount for bill in bills for key, amount in bill.lines.items()}
+        lines = {BillRow(*key): amount for bill in bills for key, amount in bill.lines.items()}
         left = {name: amount for bill in bills for name, amount in bill.left_out.items()}
         latest = min(refreshed, default=None)
         age = f", refreshed {ago(latest, now)} ago" if latest else ""
@@ -143,26 +157,26 @@ class Scaleway:
         return Look(summary, latest, tuple(problems), labels)
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         await self._billing.close()
 
     def _scopes(self) -> list[str]:
-        """Each a query of its own: the API takes one organization or one project at a time."""
+        """The organization or its projects, one query each, because the API takes one at a time."""
         return self._options.project_ids or [""]
 
     async def _refresh(self, month: Month, now: datetime) -> datetime:
-        """Take in the month's bill as it is told now; up to when it is known."""
+        """Add the month's bill in its present state; returns up to when it is known."""
         start, end = month.window(self._zone)
         bills = {scope: await self._bill(scope, month.first) for scope in self._scopes()}
         for scope, bill in bills.items():
             if not bill.lines and month.total(scope) > 0:
                 raise SourceError(f"{self.name}: the bill of {month.first:%Y-%m} holds nothing any more")
             at = bill.at or max(start, min(end, now - self.delay))
-            if not month.tell(scope, at, bill.lines, self._zone):
+            if not month.update(scope, at, bill.lines, self._zone):
                 self._billing.once(f"an answer of {at:%Y-%m-%d %H:%M} is older than the one before and is left out")
-        return max(start, min(end, *(month.told.get(scope, start) for scope in bills)))
+        return max(start, min(end, *(month.updated.get(scope, start) for scope in bills)))
 
-    async def _bill(self, scope: str, month: date) -> Bill:
+    async def _bill(self, scope: str, month: date) -> MonthBill:
         """All pages of one scope's month, or SourceError: never a part of them."""
         pages: list[Fields] = []
         read: list[Fields] = []
@@ -182,8 +196,8 @@ class Scaleway:
                  "order_by": "category_name_asc"}  # fmt: skip
         return await self._billing.get(f"{self._options.url.rstrip('/')}/billing/v2beta1/consumptions", query)
 
-    def _sorted_out(self, scope: str, first: Fields, rows: Sequence[Fields]) -> Bill:
-        """The lines that are wanted, by what they are for, and the sums of those that are not."""
+    def _sorted_out(self, scope: str, first: Fields, rows: Sequence[Fields]) -> MonthBill:
+        """The selected lines by key, and the sums of the others."""
         lines: dict[Key, int] = {}
         left: dict[str, Decimal] = {}
         for row in rows:
@@ -198,7 +212,7 @@ class Scaleway:
             self._billing.once(f"left out of the bill: {', '.join(sorted(left))}; `products` says what is taken")
         lines = self._discounted(scope, first, lines, alone=not left)
         at = first.instant("updated_at") if "updated_at" in first else None
-        return Bill(at, lines, left)
+        return MonthBill(at, lines, left)
 
     def _discounted(self, scope: str, first: Fields, lines: dict[Key, int], *, alone: bool) -> dict[Key, int]:
         """The lines less what the bill takes off as a whole (free tier, vouchers), if it can only be for these.
@@ -214,33 +228,33 @@ class Scaleway:
         if not off:
             return lines
         if not any(amount > 0 for amount in lines.values()):
-            return lines | {Entry("EUR", "", scope, "", "discount", "", ""): -nanos(Money(off, "EUR"))}
+            return lines | {BillRow("EUR", "", scope, "", "discount", "", ""): -nanos(Money(off, "EUR"))}
         projects: dict[str, list[Key]] = {}
         for key in lines:
-            entry = Entry(*key)
+            entry = BillRow(*key)
             projects.setdefault(entry.project_id or entry.project, []).append(key)
         sums = [sum(max(lines[key], 0) for key in keys) for keys in projects.values()]
         net = dict(lines)
         for keys, share in zip(projects.values(), allocate(off, sums, _CENT), strict=True):
             parts = allocate(share, [max(lines[key], 0) for key in keys])
             for key, part in zip(keys, parts, strict=True):
-                net[key] -= nanos(Money(part, Entry(*key).currency))
+                net[key] -= nanos(Money(part, BillRow(*key).currency))
         return net
 
-    def _wanted(self, entry: Entry) -> bool:
+    def _wanted(self, entry: BillRow) -> bool:
         names = [name.lower() for name in (entry.category, entry.product, entry.resource, entry.sku)]
         return any(fnmatch(name, pattern.lower()) for pattern in self._options.products for name in names)
 
     def _records(self, month: Month, *, final: bool) -> Iterator[BilledCost]:
         for _, key, start, end, amount in month.by_day(self._zone):
-            entry = Entry(*key)
+            entry = BillRow(*key)
             labels, model = self._labels(entry)
             yield BilledCost(
                 PROVIDER, start, end, from_nanos(amount, entry.currency), labels, model, self.name, final=final
             )
 
-    def _labels(self, entry: Entry) -> tuple[Mapping[str, str], str]:
-        """What an entry can be attributed by, and its model."""
+    def _labels(self, entry: BillRow) -> tuple[Mapping[str, str], str]:
+        """The labels and the model of an entry."""
         found = _RESOURCE.match(entry.resource)
         model = found["model"] if found else entry.resource
         labels = {"project": entry.project or entry.project_id, "project_id": entry.project_id,
@@ -250,10 +264,10 @@ class Scaleway:
         return attributed(self._options, labels), model
 
 
-def _entry(row: Fields) -> Entry:
+def _entry(row: Fields) -> BillRow:
     currency = row.child("value").text("currency_code") or "EUR"
     named = ("project_name", "project_id", "category_name", "product_name", "resource_name", "sku")
-    return Entry(currency.upper(), *(row.text(name) for name in named))
+    return BillRow(currency.upper(), *(row.text(name) for name in named))
 
 
 def _value(row: Fields) -> Money:
@@ -268,7 +282,7 @@ def _value(row: Fields) -> Money:
 
 
 def _unchanged(name: str, pages: Sequence[Fields], read: Sequence[Fields]) -> None:
-    """Pages that are not of one and the same bill, or do not hold all of it, are none."""
+    """SourceError if the pages belong to different bills or are incomplete."""
     wanted = {page.whole("total_count") for page in pages}
     if len({page.text("updated_at") for page in pages}) > 1 or len(wanted) > 1:
         raise SourceError(f"{name}: the bill was refreshed while its pages were read; it is read again")

@@ -1,6 +1,6 @@
-"""Counters read straight from a /metrics page, for users without a Prometheus. It remembers nothing but its cursor.
+"""Reads counters from a /metrics page, for users without a Prometheus. Its only state is the cursor.
 
-GET page -> the lines of the preset's metrics -> samples of this instant, births told by `_created`, by the
+GET page -> the lines of the preset's metrics -> samples of this instant, new series found by `_created`, by the
 process start, or by the page that was read before
 """
 
@@ -15,18 +15,18 @@ from typing import Final
 import httpx
 import msgspec
 
+from alertd.clients.exposition import Page, Sample, names_on, read_page
+from alertd.clients.http import Http
+from alertd.clients.http_response import Answer
 from alertd.core.counting.attribution import Attribution, fingerprint
-from alertd.core.counting.counters import CounterSamples
-from alertd.core.messages.figures import plural
+from alertd.core.counting.samples import CounterSamples
+from alertd.core.messages.format import plural
 from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.usage import COST_METER
 from alertd.ports import Look, Reading, SourceError
 from alertd.sources._counting import CounterOptions
 from alertd.sources._place import ANOTHER_KIND
 from alertd.sources._sightings import like_tokens, one_spelling, seen, unknown_types
-from alertd.wire.answers import Answer
-from alertd.wire.exposition import Page, Sample, names_on, read_page
-from alertd.wire.http import Http
 
 _ACCEPT: Final = "application/openmetrics-text;version=1.0.0;q=0.9,text/plain;version=0.0.4;q=0.5"
 _START: Final = "process_start_time_seconds"
@@ -46,20 +46,20 @@ class Options(CounterOptions):
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """When the page was last read, in Unix seconds."""
+    """The cursor: when the page was last read, in Unix seconds."""
 
     at: float
 
 
 def build(name: str, options: Options) -> Scrape:
-    """The source; nothing is contacted."""
-    return Scrape(name, options)
+    """Build the source; it makes no request yet."""
+    return Scrape(name, options, Http(options.access()))
 
 
 class Scrape:
     """One page of metrics. Every successful read is a scrape of its target."""
 
-    def __init__(self, name: str, options: Options) -> None:
+    def __init__(self, name: str, options: Options, http: Http) -> None:
         self.name = name
         self.standing = SourceRole(options.role)
         self.interval = options.interval or timedelta(seconds=60)
@@ -74,10 +74,10 @@ class Scrape:
         #: What series of known metrics that no rule takes held last, and whether they count.
         self._unknown: dict[str, tuple[float, bool]] = {}
         self._stamps: dict[str, tuple[float, float]] = {}
-        self._http = Http(options.access())
+        self._http = http
 
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
-        """One reading: the page as it stands. What it counted before the first one is known only by its starts."""
+        """One reading: the current page. What was counted before the first page is known only from process starts."""
         before, at = _before(cursor), now.timestamp()
         page = await asyncio.to_thread(parsed, await self._page(), self._metrics)
         set_back = before is not None and before > at
@@ -180,10 +180,10 @@ class Scrape:
     def _stamp(self, name: str, sample: Sample, at: float, now: float, astray: set[str]) -> float:
         """When a sample with a timestamp was true: its own time where that can be, else now."""
         last, last_value = self._stamps.get(name, (at, sample.value))
-        stands = sample.value != last_value if at == last else at < last and sample.value > last_value
+        is_newer = sample.value != last_value if at == last else at < last and sample.value > last_value
         if name in self._stamps or len(self._stamps) < self._most:
             self._stamps[name] = at, sample.value
-        if stands or not now - _BEHIND <= at <= now + _AHEAD:
+        if is_newer or not now - _BEHIND <= at <= now + _AHEAD:
             astray.add(sample.name)
             return now
         return min(at, now)
@@ -213,12 +213,12 @@ def _before(cursor: str | None) -> float | None:
 
 
 def parsed(answer: Answer, metrics: Iterable[str]) -> Page:
-    """The samples of these metrics, their `_created` and the process start. SourceError for a page that is none."""
+    """The samples of these metrics, their `_created` and the process start. SourceError if it is no metrics page."""
     names = {*metrics, _START}
     names |= {f"{_stem(metric)}_created" for metric in metrics}
     page = read_page(answer.body, names, openmetrics="openmetrics" in answer.headers.get("content-type", ""))
     if not page.is_whole or (page.bad and not page.samples):
-        where = f": line {page.bad[0]} is none" if page.bad else ": its end mark is missing"
+        where = f": line {page.bad[0]} is invalid" if page.bad else ": its end mark is missing"
         raise SourceError(f"{answer.place}: the page is cut short or no page of metrics{where}")
     if not page.has_metrics:
         raise SourceError(f"{answer.place}: there is not one metric on the page; is the address right?")
@@ -226,12 +226,16 @@ def parsed(answer: Answer, metrics: Iterable[str]) -> Page:
 
 
 def _began(value: float, now: float) -> float | None:
-    """A start as the page has it, None where it cannot be one: of another unit, or of a time to come."""
-    return value if isfinite(value) and 0 < value <= now + _AHEAD else None
+    """A start as the page has it, None where it cannot be one: of another unit.
+
+    One of a time to come is a start all the same where this machine's clock is behind: to take it up only once the
+    clock has come so far would count that process a second time.
+    """
+    return value if isfinite(value) and 0 < value <= now + _BEHIND else None
 
 
 def _complete_from(samples: list[CounterSamples], since: datetime, now: datetime) -> datetime:
-    """The oldest start of the counters where all of them began in the period; else now."""
+    """The oldest start of the counters if all of them started in the period; otherwise now."""
     known = [series.created for series in samples if series.created is not None]
     if not known or len(known) < len(samples) or min(known) < since.timestamp():
         return now

@@ -14,20 +14,26 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
 
-from alertd.core.billing.backlog import floored, midnight, month_of, months, next_month
-from alertd.core.billing.lives import Life, from_json, looked, to_json
-from alertd.core.messages.figures import plural
-from alertd.core.money import Money
-from alertd.core.pricing.amounts import from_cents
-from alertd.core.pricing.source_roles import CHARGE, INFERENCE, SourceRole
+from alertd.clients.billing_api import Billing, Pace, ago, attributed
+from alertd.clients.json_fields import Fields, every_page
+from alertd.core.billing.endpoint_runs import EndpointRun, from_json, observe, to_json
+from alertd.core.billing.read_plan import floored, midnight, month_of, months, next_month
+from alertd.core.messages.format import plural
+from alertd.core.money import Money, from_cents
+from alertd.core.pricing.source_roles import CHARGE, INFERENCE
 from alertd.core.usage import BilledCost, Committed
-from alertd.options import Secret, SourceOptions, TextList
+from alertd.plugin_options import Secret, SourceOptions, TextList
 from alertd.ports import Look, Reading, SourceError
-from alertd.sources._together_endpoints import endpoints_v1, endpoints_v2
-from alertd.sources._together_jobs import Estimate, Job, ended_jobs, running_jobs, running_prices
-from alertd.wire.billing import Billing, Pace, ago, attributed
-from alertd.wire.fields import Fields
-from alertd.wire.paging import every_page
+from alertd.sources._timed_source import TimedSource
+from alertd.sources._together import (
+    Estimate,
+    FineTuningJob,
+    ended_jobs,
+    endpoints_v1,
+    endpoints_v2,
+    running_jobs,
+    running_prices,
+)
 
 PROVIDER: Final = "together"
 PACE: Final = Pace(timedelta(minutes=5), timedelta(hours=1), timedelta(hours=3))
@@ -36,6 +42,26 @@ _DAY: Final = timedelta(days=1)
 _SETTLED: Final = timedelta(days=3)
 _PARTS: Final = frozenset({"bill", "jobs", "endpoints"})
 _CHARGES: Final = (("fine", "training"), ("training", "training"), ("dedicated", "endpoint"), ("endpoint", "endpoint"))
+#: The section of docs/sources.md about this kind; `make docs` puts it there.
+GUIDE: Final = """\
+Together AI
+
+Reads: the organization's bill where Together has switched that interface on; else fine-tuning jobs and dedicated
+endpoints, of both interfaces. A job is booked when it is done, one that ended early by its completed steps (if no
+event reports steps, the current epoch counts as done), never twice where Together reduced its price itself. An
+endpoint costs every begun minute of its replicas.
+Least privilege: any API key; there are no narrower ones. Delay: minutes; the bill up to an hour, earlier months a day.
+Cannot see: inference without the bill's interface (count it at a gateway); what an endpoint cost before alertd first
+looked, and the minute it stopped between two looks (taken until the second); how many replicas an endpoint of the
+first interface runs (`ENDPOINT_REPLICAS` says min or max).
+```sh
+ALERTD_SOURCES__TOGETHER__KIND=together
+ALERTD_SOURCES__TOGETHER__API_KEY_FILE=/run/secrets/together
+ALERTD_SOURCES__TOGETHER__PARTS=bill,jobs,endpoints
+ALERTD_SOURCES__TOGETHER__BOOKED=completed
+ALERTD_SOURCES__TOGETHER__ENDPOINT_REPLICAS=min
+```
+"""
 
 
 class Options(SourceOptions):
@@ -51,7 +77,8 @@ class Options(SourceOptions):
         "completed", description="On which day a fine-tuning job's cost is booked"
     )
     endpoint_replicas: Literal["min", "max"] = Field(
-        "min", description="How many replicas an endpoint of the first interface is taken to run: it tells only a range"
+        "min",
+        description="How many replicas an endpoint of the first interface is taken to run: it reports only a range",
     )
     url: str = Field("https://api.together.ai", description="Where the API is")
 
@@ -64,21 +91,21 @@ class Options(SourceOptions):
 
 
 @dataclass(slots=True)
-class State:
+class JobsCursor:
     """What a cursor remembers: since when, whether there was a bill, the jobs booked, the lives seen and when."""
 
     begun: datetime
     billed: bool = False
     #: The months before this one are not read again.
     settled: date | None = None
-    jobs: dict[str, Job] = field(default_factory=dict)
-    lives: dict[str, Life] = field(default_factory=dict)
+    jobs: dict[str, FineTuningJob] = field(default_factory=dict)
+    lives: dict[str, EndpointRun] = field(default_factory=dict)
     looked: datetime | None = None
     #: What jobs on their way were to cost, in billionths of a dollar, by id.
     prices: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cursor: str | None, since: datetime) -> State:
+    def of(cls, cursor: str | None, since: datetime) -> JobsCursor:
         """What a cursor says, a new state where it says nothing or another release wrote it."""
         try:
             known: dict[str, Any] = json.loads(cursor or "{}")
@@ -87,7 +114,7 @@ class State:
                 min(begun, since),
                 known["billed"],
                 date.fromisoformat(known["settled"]) if known["settled"] and begun <= since else None,
-                {key: Job.from_json(*job) for key, job in known["jobs"].items()},
+                {key: FineTuningJob.from_json(*job) for key, job in known["jobs"].items()},
                 from_json(known["lives"]),
                 datetime.fromisoformat(known["looked"]) if known["looked"] else None,
                 {str(key): int(price) for key, price in known["prices"].items()},
@@ -110,18 +137,15 @@ class State:
 
 
 def build(name: str, options: Options) -> Together:
-    """The source; contacts nobody yet."""
+    """Build the source; it makes no request yet."""
     return Together(name, options)
 
 
-class Together:
+class Together(TimedSource):
     """One organization's costs."""
 
     def __init__(self, name: str, options: Options) -> None:
-        pace = PACE.set_by(options)
-        self.name = name
-        self.interval, self.delay, self.stale_after = pace.interval, pace.delay, pace.stale_after
-        self.standing = SourceRole(options.role, "bill")
+        super().__init__(name, options, PACE, "bill")
         self._options = options
         self._url = options.url.rstrip("/").removesuffix("/v1")
         self._billing = Billing(name, options, bearer=options.api_key.get_secret_value())
@@ -129,7 +153,7 @@ class Together:
     async def read(self, cursor: str | None, since: datetime, now: datetime) -> AsyncIterator[Reading]:
         """The bill month by month where there is one; else everything since, of jobs and endpoints, in one reading."""
         start = floored(since, UTC)
-        state = State.of(cursor, start)
+        state = JobsCursor.of(cursor, start)
         rows = await self._jobs() if "jobs" in self._options.parts else []
         await self._look_at_endpoints(state, now)
         state.prices = running_prices(rows, state.prices)
@@ -163,7 +187,7 @@ class Together:
     async def look(self, now: datetime) -> Look:
         """What the key can see: jobs, endpoints that run and what they cost an hour, whether there is a bill."""
         rows = await self._jobs()
-        state = State(now)
+        state = JobsCursor(now)
         await self._look_at_endpoints(state, now)
         bill = await self._has_bill(state, now)
         newest = max((row.instant("updated_at") for row in rows), default=None)
@@ -175,7 +199,7 @@ class Together:
         ]
         return Look("; ".join(parts), newest, (), {"job": sorted(row.text("id") for row in rows)})
 
-    async def estimate(self, job: Mapping[str, Any]) -> Estimate:
+    async def estimate(self, job: Mapping[str, object]) -> Estimate:
         """What Together says that a job will cost which is not created yet; the job as for its creation."""
         content = json.dumps(job).encode()
         headers = {"Content-Type": "application/json"}
@@ -183,26 +207,26 @@ class Together:
         return Estimate.of(await self._billing.send("POST", url, headers=headers, content=content))
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         await self._billing.close()
 
     async def _jobs(self) -> list[Fields]:
         return (await self._billing.get(f"{self._url}/v1/fine-tunes")).items("data")
 
-    async def _look_at_endpoints(self, state: State, now: datetime) -> None:
+    async def _look_at_endpoints(self, state: JobsCursor, now: datetime) -> None:
         if "endpoints" not in self._options.parts:
             return
         seen = [
             *await endpoints_v1(self._billing, self._url, self._options.endpoint_replicas),
             *await endpoints_v2(self._billing, self._url),
         ]
-        state.lives = looked(state.lives, seen, state.looked, now)
+        state.lives = observe(state.lives, seen, state.looked, now)
         state.looked = now
 
-    def _running(self, state: State) -> Iterator[Any]:
+    def _running(self, state: JobsCursor) -> Iterator[Any]:
         return (life.running for life in state.lives.values() if life.running)
 
-    def _endpoints_ahead(self, state: State) -> Iterator[Committed]:
+    def _endpoints_ahead(self, state: JobsCursor) -> Iterator[Committed]:
         """What endpoints cost if nobody stops them; their past part is among the records."""
         for life in state.lives.values():
             going = life.running
@@ -215,7 +239,7 @@ class Together:
                 PROVIDER, going.run.started, None, cost, labels, life.model, counted=True, name=name, per="minute"
             )
 
-    def _records(self, state: State, start: datetime, now: datetime) -> Iterator[BilledCost]:
+    def _records(self, state: JobsCursor, start: datetime, now: datetime) -> Iterator[BilledCost]:
         for job in state.jobs.values():
             yield job.record(self.name, attributed(self._options, job.labels))
         for life in state.lives.values():
@@ -226,7 +250,7 @@ class Together:
                     yield BilledCost(PROVIDER, day, day + _DAY, from_cents(cents), labels, life.model, self.name)
                 day += _DAY
 
-    async def _has_bill(self, state: State, now: datetime) -> bool:
+    async def _has_bill(self, state: JobsCursor, now: datetime) -> bool:
         if "bill" not in self._options.parts:
             return False
         found = await self._billing.find(f"{self._url}/v1/billing/usage", self._query(month_of(now, UTC), now, ""))
@@ -237,7 +261,7 @@ class Together:
         return found is not None
 
     async def _bills(
-        self, state: State, since: datetime, now: datetime, commitments: tuple[Committed, ...]
+        self, state: JobsCursor, since: datetime, now: datetime, commitments: tuple[Committed, ...]
     ) -> AsyncIterator[Reading]:
         """The months from the first that has not settled, each whole: they take the place of jobs and endpoints."""
         first = month_of(since, UTC) if state.settled is None else min(state.settled, month_of(now - _SETTLED, UTC))

@@ -1,1 +1,1 @@
-"""The durable state: one port, `alertd.ports.Store`, over SQLite, PostgreSQL and memory."""
+"""The database behind one port, `alertd.ports.Store`: SQLite or PostgreSQL."""

@@ -1,4 +1,4 @@
-"""What was evaluated, in SQL: alerts, their messages and the evaluation's notes are written together or not at all."""
+"""The results of an evaluation in SQL: alerts, messages and state are written in one transaction."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from alertd.core.counting.buckets import instant, micros
 from alertd.core.events import Event
 from alertd.ports import AlertRow, NewMessage, Step
 from alertd.stores.outbox import insert
-from alertd.stores.transaction import Transaction
+from alertd.stores.transaction import Transaction, Upsert
 
-#: So many acts are asked for in one statement: both databases take that many values.
+#: The most actions in one statement: both databases accept this many values.
 _AT_ONCE: Final = 500
+_EVALUATION: Final = Upsert(
+    "evaluation",
+    (("name", "text"), ("budget", "text"), ("at", "bigint"), ("record", "text")),
+    "ON CONFLICT (name) DO UPDATE SET budget = excluded.budget, at = excluded.at, record = excluded.record",
+)
 
 
-class Taken(Exception):  # noqa: N818  no fault: it undoes the transaction of a writer that came second
-    """A key or a revision that another replica took first."""
+class WrittenFirst(Exception):  # noqa: N818  no fault: it undoes the transaction of a writer that came second
+    """Another replica wrote this key or revision first."""
 
 
 def alerts(tx: Transaction, since: datetime) -> list[AlertRow]:
@@ -30,7 +35,7 @@ def alerts(tx: Transaction, since: datetime) -> list[AlertRow]:
             for key, at, event, state in rows]  # fmt: skip
 
 
-def told(tx: Transaction) -> dict[str, datetime]:
+def announced_keys(tx: Transaction) -> dict[str, datetime]:
     """The key of every alert that was ever announced, and when: the events, which are long, stay where they are."""
     return {key: instant(at) for key, at in tx.rows("SELECT alert_key, at FROM alert")}
 
@@ -45,10 +50,10 @@ def commit_decisions(
     tx: Transaction,
     new_alerts: Sequence[AlertRow],
     messages: Sequence[NewMessage],
-    changed: Mapping[str, tuple[Any, int]],
+    changed: Mapping[str, tuple[object, int]],
     steps: Sequence[Step] = (),
 ) -> None:
-    """Write all of it, or raise Taken: a key of an alert or message, a note's revision, a step's number was another's.
+    """Write everything, or raise Taken if another replica wrote a key, a revision or a step first.
 
     Two writers take turns, so that messages of one conversation become visible in the order of their ids.
     """
@@ -58,13 +63,13 @@ def commit_decisions(
             "INSERT INTO alert (alert_key, at, event, state) VALUES (?, ?, ?, ?) ON CONFLICT (alert_key) DO NOTHING",
             alert.key, micros(alert.at), _text(alert.event.to_json()), alert.state,
         ):  # fmt: skip
-            raise Taken
+            raise WrittenFirst
     for message in messages:
         if not insert(tx, message, message.events[0].at):
-            raise Taken
+            raise WrittenFirst
     for name, (value, revision) in changed.items():
         if not _write_note(tx, name, value, revision):
-            raise Taken
+            raise WrittenFirst
     for step in steps:
         if not tx.run(
             "INSERT INTO audit (act, number, at, what, state, who, reason, request, evidence)"
@@ -72,25 +77,23 @@ def commit_decisions(
             step.act, step.number, micros(step.at), step.what, step.state, step.by, step.reason, step.request,
             _text(dict(step.evidence)),
         ):  # fmt: skip
-            raise Taken
+            raise WrittenFirst
 
 
-def record_evaluation(tx: Transaction, at: datetime, records: Mapping[str, str], budgets: Collection[str]) -> None:
-    """Replace the records of these budgets, and take away those of budgets that are not known any more."""
-    known = {name for (name,) in tx.rows("SELECT budget FROM evaluation")}
-    for name in known - {*budgets}:
-        tx.run("DELETE FROM evaluation WHERE budget = ?", name)
-    for name, record in records.items():
-        tx.run(
-            "INSERT INTO evaluation (budget, at, record) VALUES (?, ?, ?)"
-            " ON CONFLICT (budget) DO UPDATE SET at = excluded.at, record = excluded.record",
-            name, micros(at), record,
-        )  # fmt: skip
+def record_evaluation(
+    tx: Transaction, at: datetime, records: Mapping[str, tuple[str, str]], names: Collection[str]
+) -> None:
+    """Replace these records, and take away those of statuses that are not among `names` any more."""
+    known = {name for (name,) in tx.rows("SELECT name FROM evaluation")}
+    for name in known.difference(names):
+        tx.run("DELETE FROM evaluation WHERE name = ?", name)
+    moment = micros(at)
+    tx.upsert(_EVALUATION, [(name, budget, moment, text) for name, (budget, text) in sorted(records.items())])
 
 
 def evaluation(tx: Transaction, budget: str | None) -> dict[str, tuple[str, datetime]]:
-    """The records of a budget, or of all, and when they were written."""
-    columns = "SELECT budget, record, at FROM evaluation"
+    """The records of a budget, or of all, by status name, and when they were written."""
+    columns = "SELECT name, record, at FROM evaluation"
     rows = tx.rows(columns) if budget is None else tx.rows(f"{columns} WHERE budget = ?", budget)
     return {name: (record, instant(at)) for name, record, at in rows}
 
@@ -112,7 +115,7 @@ def _steps(tx: Transaction, acts: Sequence[str] = ()) -> list[tuple[Any, ...]]:
     return tx.rows(f"SELECT {columns} FROM audit {only}", *acts)  # noqa: S608  its own names, and places
 
 
-def _write_note(tx: Transaction, name: str, value: Any, revision: int) -> bool:
+def _write_note(tx: Transaction, name: str, value: object, revision: int) -> bool:
     if value is None:
         gone = tx.run("DELETE FROM note WHERE name = ? AND revision = ?", name, revision) == 1
         return gone or (revision == 0 and not tx.rows("SELECT 1 FROM note WHERE name = ?", name))
@@ -127,5 +130,5 @@ def _write_note(tx: Transaction, name: str, value: Any, revision: int) -> bool:
     ) == 1  # fmt: skip
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return msgspec.json.encode(value).decode()

@@ -4,102 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
+from alertd.core.counting.buckets import Bucket, instant, micros, record_buckets, replaced
+from alertd.core.counting.samples import CounterState, Increment
+from alertd.ports import Reading, SourceRow, UsageBehindError, UsageRow
+from alertd.stores import counter_blocks, usage_blocks
+from alertd.stores.series import SeriesIds, SeriesNumbers, current, digest_of, identify
+from alertd.stores.transaction import Transaction
+from alertd.stores.usage_blocks import NARROW, closed, take_turn
 
-from alertd.core.counting.buckets import Bucket, Identity, counted_identity, instant, micros, record_buckets, replaced
-from alertd.core.counting.counters import CounterState, Increment
-from alertd.core.counting.falls import Fall
-from alertd.ports import Reading, SourceRow, UsageRow
-from alertd.stores.rollup import ADD, SET, closed, take_turn
-from alertd.stores.series import SeriesIds, SeriesObjects, current, digest_of, identify, known_digests
-from alertd.stores.transaction import Transaction, Upsert
+if TYPE_CHECKING:
+    from alertd.core.counting.columns import Increments
 
 _SOURCE: Final = (
     "name, revision, cursor_text, until_at, complete_from, last_ok, failing_since, error, degraded, assumed, assumed_at"
 )
-_COUNTER: Final = Upsert(
-    "counter",
-    (
-        ("source", "text"),
-        ("fingerprint", "text"),
-        ("at", "double precision"),
-        ("value", "bigint"),
-        ("created", "double precision"),
-        ("owed", "bigint"),
-        ("fall", "text"),
-        ("kin", "text"),
-        ("heir", "text"),
-    ),
-    "ON CONFLICT (source, fingerprint) DO UPDATE SET"
-    " at = excluded.at, value = excluded.value, created = excluded.created, owed = excluded.owed, fall = excluded.fall,"
-    " kin = excluded.kin, heir = excluded.heir",
-)
 _DAY: Final = 86400
+#: After every bucket.
+_NEVER: Final = 1 << 62
 
 
 def sources(tx: Transaction, name: str | None = None) -> list[SourceRow]:
-    """Every source that was ever written, by name; or the one asked for."""
+    """The stored state of all sources by name, or of one."""
     if name is None:
         return [_source(row) for row in tx.rows(f"SELECT {_SOURCE} FROM source ORDER BY name")]  # noqa: S608  constant
     return [_source(row) for row in tx.rows(f"SELECT {_SOURCE} FROM source WHERE name = ?", name)]  # noqa: S608  constant
 
 
-def counter_states(tx: Transaction, source: str) -> dict[str, CounterState]:
-    """Where each raw series of a source stands."""
-    rows = tx.rows(
-        "SELECT fingerprint, at, value, created, owed, fall, kin, heir FROM counter WHERE source = ?", source
-    )
-    return {
-        name: CounterState(at, value, created, owed, _fall(fall), *kin)
-        for name, at, value, created, owed, fall, *kin in rows
-    }
-
-
 def commit_counters(
     tx: Transaction,
-    before: tuple[SeriesIds, SeriesObjects],
+    before: tuple[SeriesIds, SeriesNumbers],
     row: SourceRow,
     increments: Sequence[Increment],
     states: Mapping[str, CounterState],
+    *,
+    forgotten: Sequence[str] = (),
 ) -> SeriesIds | None:
     """Add the increments, keep the states and move the cursor; None where the cursor was moved meanwhile.
+
+    The states of series that are `forgotten` are deleted.
 
     Answers with the ids of series that are known now, to be remembered once this is committed.
     """
     if not _move(tx, row):
         return None
     revision = take_turn(tx)
-    known, objects = current(tx, before[0]), before[1]
-    ids, unknown = known_digests(objects, known, row.name, increments)
-    found = identify(tx, known, unknown.keys(), lambda d: _identity(row, increments[unknown[d][0]]))
-    for digest, places in unknown.items():
-        for place in places:
-            ids[place] = found.ids[digest]
-    sums: dict[tuple[int, int, int], int] = {}
-    for number, (_, _, start, width, quantity) in zip(ids, increments, strict=True):
-        bucket = start, number, width
-        sums[bucket] = sums.get(bucket, 0) + quantity
-    tx.upsert(ADD, sorted([(start, number, width, n, revision) for (start, number, width), n in sums.items()]))
-    rows = [
-        (row.name, name, at, value, created, owed, _text(fall), kin, heir)
-        for name, (at, value, created, owed, fall, kin, heir) in sorted(states.items())
-    ]
-    tx.upsert(_COUNTER, rows)
+    known, numbers = current(tx, before[0]), before[1]
+    try:
+        added: Increments = import_module("alertd.core.counting.columns").Increments.of(increments)
+    except OverflowError:
+        raise usage_blocks.too_large(tx, row.name) from None
+    of_numbers, found = numbers.ids(tx, known, row.name, added)
+    rows = usage_blocks.columns(of_numbers[added.numbers], added.starts, added.widths, added.quantities)
+    usage_blocks.write(tx, row.name, rows, revision, add=True)
+    counter_blocks.put(tx, row.name, states, forgotten)
     return found
-
-
-def _text(fall: Fall | None) -> str:
-    return "" if fall is None else msgspec.json.encode(fall).decode()
-
-
-def _fall(text: str) -> Fall | None:
-    return msgspec.json.decode(text, type=Fall) if text else None
-
-
-def _identity(row: SourceRow, one: Increment) -> Identity:
-    return counted_identity(row.name, one.line, one.labels)
 
 
 def commit_records(tx: Transaction, known: SeriesIds, row: SourceRow, reading: Reading) -> SeriesIds | None:
@@ -117,12 +78,16 @@ def commit_records(tx: Transaction, known: SeriesIds, row: SourceRow, reading: R
     read = {Bucket(ids[digest], start, width): n for (digest, _, start, width), n in digests.items()}
     window = None if reading.window is None else _seconds(*reading.window)
     changes = replaced(_held(tx, row.name, read, window), read, window, closed(tx), partial=bool(reading.warnings))
-    tx.upsert(SET, sorted((b.start, b.series, b.width, n, revision) for b, n in changes.items()))
+    try:
+        rows = usage_blocks.rows_to_columns([(*bucket, n) for bucket, n in changes.items()])
+    except OverflowError:
+        raise usage_blocks.too_large(tx, row.name) from None
+    usage_blocks.write(tx, row.name, rows, revision, add=False)
     return found
 
 
 def source_health(tx: Transaction, row: SourceRow) -> None:
-    """Record what the last try said; cursor and revision stay."""
+    """Record the outcome of the last read; cursor and revision stay."""
     tx.run("INSERT INTO source (name) VALUES (?) ON CONFLICT (name) DO NOTHING", row.name)
     tx.run(
         "UPDATE source SET last_ok = ?, failing_since = ?, error = ?, degraded = ? WHERE name = ?",
@@ -130,36 +95,48 @@ def source_health(tx: Transaction, row: SourceRow) -> None:
     )  # fmt: skip
 
 
-def usage(tx: Transaction, since: datetime, after: int, narrow_since: datetime) -> tuple[list[UsageRow], int]:
+def usage(tx: Transaction, since: datetime, after: int, narrow_since: datetime) -> tuple[Sequence[UsageRow], int]:
     """The buckets that reach beyond `since` and changed after a revision, and the revision to go on from.
 
     From the beginning those of at most an hour only where they reach beyond `since` and start from `narrow_since` on.
+    Raises UsageBehindError where some of what changed after the revision is compacted by now.
     """
     start, narrow = micros(since) // 1_000_000, micros(narrow_since) // 1_000_000
     revision = tx.rows("SELECT number FROM turn WHERE name = 'ledger'")[0][0]
     if after:
+        if after < usage_blocks.compacted(tx):
+            raise UsageBehindError(f"{tx.place}: usage was compacted since revision {after}")
         rows = tx.rows(
             "SELECT series, start, width, quantity FROM usage WHERE revision > ? AND start + width > ?", after, start
         )
+        blocks = usage_blocks.changed_blocks(tx, after)
     else:
         fine = start - _DAY if narrow <= start else narrow
         rows = tx.rows(
             "SELECT series, start, width, quantity FROM usage WHERE start > ? AND start + width > ?"
-            " AND (width > 3600 OR start >= ?)"
             " UNION ALL SELECT series, start, width, quantity FROM usage"
             " WHERE width > 86400 AND start <= ? AND start + width > ?",
-            start - _DAY, start, fine, start - _DAY, start,
+            start - _DAY, start, start - _DAY, start,
         )  # fmt: skip
-    return list(map(UsageRow._make, rows)), revision
+        blocks = [
+            type(held)(*(column[held.starts >= fine] for column in held))
+            for _, held in usage_blocks.blocks(tx, max(start - NARROW, fine), _NEVER)
+        ]
+    found = list(map(UsageRow._make, rows))
+    return (usage_blocks.rows_of(found, blocks, start) if blocks else found), revision
 
 
 def usage_within(tx: Transaction, begin: int, end: int) -> list[UsageRow]:
     """What each series used in buckets of at most an hour that start in [begin, end), as one row of that width."""
-    rows = tx.rows(
-        "SELECT series, SUM(quantity) FROM usage WHERE start >= ? AND start < ? AND width <= 3600 GROUP BY series",
-        begin, end,
-    )  # fmt: skip
-    return [UsageRow(series, begin, end - begin, int(quantity)) for series, quantity in rows]
+    np: Any = import_module("numpy")  # most commands need none, and it takes longer to load than they take
+    ids = np.array([n for (n,) in tx.rows("SELECT id FROM series ORDER BY id")], np.int64)
+    sums = np.zeros(len(ids), np.int64)
+    for _, held in usage_blocks.blocks(tx, begin, end):
+        kept = (held.starts >= begin) & (held.starts < end)
+        np.add.at(sums, np.searchsorted(ids, held.series[kept]), held.quantities[kept])
+    used = np.flatnonzero(sums)
+    found = zip(ids[used].tolist(), sums[used].tolist(), strict=True)
+    return [UsageRow(series, begin, end - begin, quantity) for series, quantity in found]
 
 
 def _move(tx: Transaction, row: SourceRow) -> bool:
@@ -177,11 +154,15 @@ def _held(tx: Transaction, source: str, read: Iterable[Bucket], window: tuple[in
     edges = [*window] if window else []
     if not starts and not edges:
         return {}
+    first, last = min(*starts, *edges), max(*starts, *edges)
     rows = tx.rows(
         "SELECT series, start, width, quantity FROM usage WHERE start >= ? AND start <= ?"
         " AND series IN (SELECT id FROM series WHERE source = ?)",
-        min(*starts, *edges), max(*starts, *edges), source,
+        first, last, source,
     )  # fmt: skip
+    for _, held in usage_blocks.blocks(tx, first, last + 1, source):
+        kept = (held.starts >= first) & (held.starts <= last)
+        rows += zip(*(column[kept].tolist() for column in held), strict=True)
     return {Bucket(series, start, width): quantity for series, start, width, quantity in rows}
 
 

@@ -27,7 +27,7 @@ class Migration:
 _FIRST: Final = (
     # Writers of one kind take turns by locking one row: what a reader sees in order was committed in order.
     "CREATE TABLE turn (name $text PRIMARY KEY, number $integer NOT NULL) $clustered",
-    "INSERT INTO turn VALUES ('ledger', 0), ('decisions', 0), ('probe', 0)",
+    "INSERT INTO turn VALUES ('ledger', 0), ('closed', 0), ('compacted', 0), ('decisions', 0), ('probe', 0)",
     """CREATE TABLE source (
         name $text PRIMARY KEY, revision $integer NOT NULL DEFAULT 0, cursor_text $text,
         until_at $integer, complete_from $integer, last_ok $integer, failing_since $integer,
@@ -44,19 +44,21 @@ _FIRST: Final = (
     "CREATE INDEX usage_revision ON usage (revision)",
     # A day has 86,400 seconds: the few wider buckets are found apart when a period is read.
     "CREATE INDEX usage_wide ON usage (start) WHERE width > 86400",
-    """CREATE TABLE rolled (
-        width $integer PRIMARY KEY, closed $integer NOT NULL, merged $integer NOT NULL, marked $integer NOT NULL,
-        marked_at $integer NOT NULL, sweepable $integer NOT NULL, swept $integer NOT NULL) $clustered""",
-    """CREATE TABLE counter (
-        source $text NOT NULL, fingerprint $text NOT NULL, at $real NOT NULL, value $integer NOT NULL, created $real,
-        owed $integer NOT NULL DEFAULT 0, fall $text NOT NULL DEFAULT '',
-        kin $text NOT NULL DEFAULT '', heir $text NOT NULL DEFAULT '',
-        PRIMARY KEY (source, fingerprint)) $clustered""",
+    # Buckets of at most an hour as compressed columns: those of a source that start within some minutes.
+    """CREATE TABLE usage_block (
+        source $text NOT NULL, slot $integer NOT NULL, buckets $bytes NOT NULL, revision $integer NOT NULL,
+        PRIMARY KEY (slot, source)) $plain""",
+    "CREATE INDEX usage_block_revision ON usage_block (revision)",
+    # The states of a source's raw series, divided by their fingerprints.
+    """CREATE TABLE counter_block (
+        source $text NOT NULL, part $integer NOT NULL, states $bytes NOT NULL, PRIMARY KEY (source, part)) $plain""",
     """CREATE TABLE alert (
         alert_key $text PRIMARY KEY, at $integer NOT NULL, event $text NOT NULL, state $text NOT NULL) $plain""",
     "CREATE INDEX alert_at ON alert (at)",
-    # What each budget's last evaluation saw, computed and decided: for commands that do not evaluate anew.
-    "CREATE TABLE evaluation (budget $text PRIMARY KEY, at $integer NOT NULL, record $text NOT NULL) $clustered",
+    # What the last evaluation of each status saw, computed and decided: for commands that do not evaluate anew.
+    """CREATE TABLE evaluation (
+        name $text PRIMARY KEY, budget $text NOT NULL, at $integer NOT NULL, record $text NOT NULL) $plain""",
+    "CREATE INDEX evaluation_budget ON evaluation (budget)",
     "CREATE TABLE note (name $text PRIMARY KEY, value $text NOT NULL, revision $integer NOT NULL) $clustered",
     """CREATE TABLE outbox (
         id $identity, message_key $text NOT NULL, notifier $text NOT NULL, conversation $text NOT NULL,
@@ -79,7 +81,7 @@ _AUDIT: Final = (
         id $identity, act $text NOT NULL, number $integer NOT NULL, at $integer NOT NULL, what $text NOT NULL,
         state $text NOT NULL, who $text NOT NULL, reason $text NOT NULL, request $text NOT NULL,
         evidence $text NOT NULL, UNIQUE (act, number)) $plain""",
-    # What was done to keys is only ever added to, whoever writes SQL.
+    # The audit of actions only grows, whatever SQL is run.
     "$audit_unchanged",
     "$audit_kept",
 )

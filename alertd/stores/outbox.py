@@ -1,4 +1,4 @@
-"""The outbox in SQL: messages leave under a lease, in the order of their conversation, what is critical first.
+"""The outbox in SQL: messages are leased for sending, in the order of their conversation, critical ones first.
 
 A fence refuses a process that records too late.
 """
@@ -14,10 +14,10 @@ import msgspec
 from alertd.core.counting.buckets import instant, micros
 from alertd.core.delivery import OVERTAKE, is_critical
 from alertd.core.events import Event
-from alertd.ports import Delivery, NewMessage, OutboxRow, Receipt
+from alertd.ports import Delivery, NewMessage, OutboxRow, Receipt, SentMessage
 from alertd.stores.transaction import Transaction
 
-#: What the receiver took is kept so long, to answer "was this sent?"; the alert itself is kept for good.
+#: Delivered messages are kept for this time, to answer "was this sent?"; the alert itself is kept for good.
 KEEP_DELIVERED: Final = timedelta(days=35)
 #: What was given up, and what a conversation remembers, outlive a yearly budget.
 KEEP_REST: Final = timedelta(days=400)
@@ -39,7 +39,7 @@ def insert(tx: Transaction, message: NewMessage, at: datetime) -> bool:
 
 
 def release(tx: Transaction) -> int:
-    """Every lease ends now: its message is due and uncertain. The number of messages."""
+    """End every lease: the messages are due and uncertain. Returns how many."""
     return tx.run("UPDATE outbox SET lease_until = 0 WHERE state = 'leased' AND done_at IS NULL")
 
 
@@ -54,7 +54,7 @@ def claim(
 ) -> list[OutboxRow]:
     """Lease what is due for these notifiers: what is critical, then the oldest; `Store.claim` says who waits for whom.
 
-    A row whose lease ran out is due again and uncertain: whoever held it may have sent it. So is one whose lease or
+    A row whose lease ran out is due again and uncertain: the previous holder may have sent it. So is one whose lease or
     next try is further away than either can be: the clock was set back since.
     """
     if not notifiers:
@@ -82,15 +82,15 @@ def claim(
         f" first_tried = COALESCE(first_tried, ?) WHERE id IN ({', '.join('?' * len(due))})"
         " RETURNING id, fence, message_key, notifier, conversation, events, attempts, uncertain, created, lease_until,"
         " first_tried,"
-        " (SELECT memory FROM conversation AS told"
-        " WHERE told.notifier = outbox.notifier AND told.conversation = outbox.conversation)",
+        " (SELECT memory FROM conversation AS known"
+        " WHERE known.notifier = outbox.notifier AND known.conversation = outbox.conversation)",
         at, *_lengths(lease), at, *(number for (number,) in due),
     )  # fmt: skip
     return sorted((_row(found) for found in claimed), key=lambda row: (not row.is_critical, row.id))
 
 
 def renew(tx: Transaction, row: OutboxRow, now: datetime, lease: timedelta) -> datetime | None:
-    """Hold a claimed row for longer; until when, or None where it is another's, or done."""
+    """Extend the lease of a row; its new end, or None if another holds the row or it is done."""
     found = tx.rows(
         f"UPDATE outbox SET lease_until = {_LEASE} WHERE id = ? AND fence = ? AND done_at IS NULL"  # noqa: S608  a constant
         " RETURNING lease_until",
@@ -100,7 +100,7 @@ def renew(tx: Transaction, row: OutboxRow, now: datetime, lease: timedelta) -> d
 
 
 def delivered(tx: Transaction, row: OutboxRow, at: datetime, receipt: Receipt) -> bool:
-    """The receiver took it; what it said to remember is kept for the conversation."""
+    """Mark a message as delivered, and store what the receiver wants remembered for the conversation."""
     if not _finish(tx, row, at, "delivered", receipt.said):
         return False
     if receipt.memory:
@@ -123,7 +123,7 @@ def retry_later(tx: Transaction, row: OutboxRow, at: datetime, reason: str, *, u
 
 
 def give_up(tx: Transaction, row: OutboxRow, at: datetime, reason: str, fallback: NewMessage | None) -> bool:
-    """Nothing more will be tried; the fallback's message is written in the same transaction."""
+    """Mark a message as given up, and write the fallback's message in the same transaction."""
     if not _finish(tx, row, at, "given up", reason):
         return False
     if fallback is not None:
@@ -132,13 +132,34 @@ def give_up(tx: Transaction, row: OutboxRow, at: datetime, reason: str, fallback
 
 
 def depth(tx: Transaction) -> dict[str, tuple[int, datetime | None]]:
-    """Per notifier, how many messages wait, and since when the oldest."""
+    """The number of waiting messages and when the oldest was created, by notifier."""
     rows = tx.rows("SELECT notifier, count(*), min(created) FROM outbox WHERE done_at IS NULL GROUP BY notifier")
     return {notifier: (count, instant(oldest)) for notifier, count, oldest in rows}
 
 
+class _EventId(msgspec.Struct):
+    id: str
+
+
+def messages(tx: Transaction, begin: datetime, end: datetime) -> list[SentMessage]:
+    """The results of messages that were written in an interval, the oldest first."""
+    rows = tx.rows(
+        "SELECT notifier, events, created, state, attempts, done_at, not_before, reason FROM outbox"
+        " WHERE created BETWEEN ? AND ? ORDER BY id",
+        micros(begin), micros(end),
+    )  # fmt: skip
+    found = []
+    for notifier, events, created, state, attempts, done, later, reason in rows:
+        alerts = tuple(one.id for one in msgspec.json.decode(events, type=list[_EventId]))
+        ended = None if done is None else instant(done)
+        again = instant(later) if ended is None and later else None
+        words = "waiting" if state == "leased" else state
+        found.append(SentMessage(notifier, alerts, instant(created), words, attempts, ended, again, reason))
+    return found
+
+
 def conversations(tx: Transaction, notifier: str) -> dict[str, dict[str, str]]:
-    """What is remembered of each conversation of one notifier."""
+    """The stored values of each conversation of one notifier."""
     rows = tx.rows("SELECT conversation, memory FROM conversation WHERE notifier = ?", notifier)
     return {conversation: msgspec.json.decode(memory) for conversation, memory in rows}
 
@@ -152,7 +173,7 @@ def remember(
     after: Mapping[str, str],
     at: datetime,
 ) -> bool:
-    """Remember something else; False where what was remembered is not `before` any more."""
+    """Replace a conversation's values; False if they are no longer `before`."""
     old, new = (msgspec.json.encode(dict(memory)).decode() for memory in (before, after))
     return tx.run(
         "UPDATE conversation SET memory = ?, at = ? WHERE notifier = ? AND conversation = ? AND memory = ?",
@@ -161,7 +182,7 @@ def remember(
 
 
 def prune(tx: Transaction, now: datetime) -> int:
-    """Forget what was delivered long ago, and sessions that are over; how many rows went. Alerts and usage stay."""
+    """Delete old delivered messages and expired sessions; the number of rows. Alerts and usage stay."""
     gone = tx.run("DELETE FROM outbox WHERE state = 'delivered' AND done_at < ?", micros(now - KEEP_DELIVERED))
     gone += tx.run("DELETE FROM outbox WHERE done_at < ?", micros(now - KEEP_REST))
     gone += tx.run("DELETE FROM ended_session WHERE until < ?", micros(now))
@@ -188,7 +209,7 @@ def _finish(tx: Transaction, row: OutboxRow, at: datetime, state: str, reason: s
 
 def _row(found: tuple[Any, ...]) -> OutboxRow:
     number, fence, key, notifier, conversation, events, attempts, uncertain, created, lease, tried, memory = found
-    told = tuple(Event.from_json(event) for event in msgspec.json.decode(events))
+    decoded = tuple(Event.from_json(event) for event in msgspec.json.decode(events))
     remembered = {} if memory is None else msgspec.json.decode(memory)
-    delivery = Delivery(key, notifier, conversation, told, attempts, bool(uncertain), remembered)
+    delivery = Delivery(key, notifier, conversation, decoded, attempts, bool(uncertain), remembered)
     return OutboxRow(number, fence, delivery, instant(created), instant(lease), instant(tried))

@@ -1,6 +1,6 @@
-"""Old usage deleted, some rows a call, and then the series that have none left: their labels may name people.
+"""Delete old usage, some rows per call, then series without usage, because their labels may name people.
 
-A series is looked for outside of any write, a day of usage at a time; what was used meanwhile is spared.
+Series without usage are searched outside of write transactions, one day at a time; usage that comes meanwhile stays.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from alertd.core.counting.buckets import micros
-from alertd.stores.rollup import ROWS_A_CALL, take_turn
 from alertd.stores.transaction import Transaction
+from alertd.stores.usage_blocks import NARROW, ROWS_A_CALL, SLOT, blocks, changed_blocks, compacted, take_turn
 
 _DAY: Final = 86_400
-#: So many series are deleted in one statement: both databases take that many values.
+#: The most series deleted in one statement: both databases accept this many values.
 _AT_ONCE: Final = 500
 
 
@@ -27,7 +27,7 @@ class Inventory(NamedTuple):
     last: int
 
     def days(self) -> Iterator[tuple[int, int]]:
-        """The stretches to look through, the newest first: most series are found in them."""
+        """The time ranges to search, the newest first: most series are found there."""
         end = self.last + 1
         while end > self.first:
             yield end - _DAY, end
@@ -35,35 +35,39 @@ class Inventory(NamedTuple):
 
 
 def delete_usage(tx: Transaction, before: datetime) -> int:
-    """Delete up to `ROWS_A_CALL` buckets that end by `before`, the oldest first; how many went."""
+    """Delete up to `ROWS_A_CALL` buckets that end by `before`, the oldest first, then whole blocks; how many went."""
     take_turn(tx)
     border = micros(before) // 1_000_000
-    return tx.run(
+    gone = tx.run(
         "DELETE FROM usage WHERE (start, series, width) IN (SELECT start, series, width FROM usage"
         " WHERE start < ? AND start + width <= ? ORDER BY start, series, width LIMIT ?)",
         border, border, ROWS_A_CALL,
     )  # fmt: skip
+    return gone or tx.run("DELETE FROM usage_block WHERE slot <= ?", border - SLOT - NARROW)
 
 
 def inventory(tx: Transaction) -> Inventory:
-    """What there is to look through, in one snapshot."""
+    """All series, the revision and the time range of the usage, from one snapshot."""
     series = frozenset(number for (number,) in tx.rows("SELECT id FROM series"))
     revision = tx.rows("SELECT number FROM turn WHERE name = 'ledger'")[0][0]
-    first, last = tx.rows("SELECT coalesce(min(start), 0), coalesce(max(start), -1) FROM usage")[0]
-    return Inventory(series, revision, first, last)
+    starts = tx.rows("SELECT min(start), max(start) FROM usage UNION ALL SELECT min(slot), max(slot) FROM usage_block")
+    known = [start for row in starts for start in row if start is not None]
+    return Inventory(series, revision, min(known, default=0), max(known, default=-1))
 
 
 def used(tx: Transaction, start: int, end: int) -> set[int]:
     """The series with buckets that start in [start, end)."""
-    return {
-        number for (number,) in tx.rows("SELECT DISTINCT series FROM usage WHERE start >= ? AND start < ?", start, end)
-    }
+    rows = tx.rows("SELECT DISTINCT series FROM usage WHERE start >= ? AND start < ?", start, end)
+    return {number for (number,) in rows}.union(*(held.series.tolist() for _, held in blocks(tx, start, end)))
 
 
 def delete_series(tx: Transaction, unused: frozenset[int], revision: int) -> int:
-    """Delete series that had no usage at a revision and have had none since; how many went."""
+    """Delete series without usage at a revision and since; the number deleted."""
     take_turn(tx)
+    if compacted(tx) > revision:
+        return 0  # some of what came since is compacted: left to the next round
     since = {number for (number,) in tx.rows("SELECT DISTINCT series FROM usage WHERE revision > ?", revision)}
+    since.update(number for held in changed_blocks(tx, revision) for number in held.series.tolist())
     gone = sorted(unused - since)
     for place in range(0, len(gone), _AT_ONCE):
         part = gone[place : place + _AT_ONCE]

@@ -1,9 +1,9 @@
-"""A damaged SQLite file: set aside, never deleted, and a new one made of what can still be read of the old.
+"""Recovery of a damaged SQLite file: it is set aside, and a new file is made of what can still be read.
 
     sound? -> each table, from both its ends up to the damage -> new file -> old one renamed -> new one in its place
 
-The ledger is taken over whole or not at all: one with a hole would be a smaller figure. What was told and done is taken
-over row by row; where a row of it is lost, a note for the evaluation says that it cannot know what it announced.
+The ledger is taken over whole or not at all: one with a hole would be a smaller figure. What was announced and done is
+taken over row by row; where a row of it is lost, a note for the evaluation says that it cannot know what it announced.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from alertd.core.evaluation.state import DAMAGE, RESTORED
-from alertd.core.evaluation.system_alerts import damage
+from alertd.core.evaluation.state import DAMAGE, RESTORED, Damage
+from alertd.core.ledger.sealed import is_whole
 from alertd.ports import StoreError
 from alertd.stores.sqlite import SchemaTable, copy_place, make, model_of_schema
 
@@ -28,20 +28,20 @@ _CHECKED: Final = 4 << 30
 _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _MAGIC: Final = b"SQLite format 3\x00"
 #: What counts only as a whole, and what is worth every row of it.
-_LEDGER: Final = ("turn", "rolled", "source", "series", "counter", "usage")
+_LEDGER: Final = ("turn", "source", "series", "counter_block", "usage", "usage_block")
 _DECISIONS: Final = ("alert", "note", "outbox", "conversation")
 #: Written by the migrations themselves.
 _BORN_FILLED: Final = "turn"
-#: Columns that hold JSON: a row whose text is none is lost.
+#: Columns that hold JSON: a row with invalid JSON is lost.
 _JSON: Final = {"alert": "event", "note": "value", "outbox": "events", "conversation": "memory", "series": "labels"}
-_TYPES: Final[Mapping[str, type]] = {"INTEGER": int, "REAL": float, "TEXT": str}
+_TYPES: Final[Mapping[str, type]] = {"INTEGER": int, "REAL": float, "TEXT": str, "BLOB": bytes}
 
 Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Salvaged:
-    """What became of a damaged file: why it was one, where it lies now, the rows kept by table, which tables lost some.
+    """The result: the fault, where the damaged file lies now, rows kept by table, tables that lost rows.
 
     `ledger`: usage and cursors were kept; without, the sources are read again.
     """
@@ -52,18 +52,18 @@ class Salvaged:
     lost: tuple[str, ...]
     ledger: bool
 
-    def told(self) -> str:
-        """One sentence for a log."""
+    def report(self) -> str:
+        """The result as one sentence for the log."""
         lost = f"parts of {', '.join(self.lost)} are lost" if self.lost else "nothing is lost"
         again = "" if self.ledger else "; usage is read again from the sources"
         return f"the database was damaged ({self.fault}) and was made anew: {lost}{again}. The old file is {self.aside}"
 
 
-def fault_of(path: Path, *, foreign: bool = False) -> str:
-    """What is wrong with a file that should be a database; "" where it is sound, or not there, or not to be had.
+def fault_of(path: Path, *, foreign: bool = False, whole: bool = False) -> str:
+    """The fault of a database file; "" if it is sound, missing, or locked by others.
 
     Raises StoreError where the file is no SQLite database at all, for it may be somebody else's: unless `foreign`
-    says that it is not.
+    says that it is not. A file of more than 4 GiB is read as a whole only for `whole`.
     """
     if not path.is_file():
         return ""
@@ -80,8 +80,11 @@ def fault_of(path: Path, *, foreign: bool = False) -> str:
         )
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as found:
-            check = "PRAGMA quick_check(1)" if path.stat().st_size < _CHECKED else "SELECT count(*) FROM sqlite_master"
+            complete = whole or path.stat().st_size < _CHECKED
+            check = "PRAGMA quick_check(1)" if complete else "SELECT count(*) FROM sqlite_master"
             said = found.execute(check).fetchone()[0]
+            if said == "ok":
+                said = _damaged_block(found) or said
     except sqlite3.Error as error:
         return str(error) if _is_damage(error) else ""
     return said if isinstance(said, str) and said != "ok" else ""
@@ -90,7 +93,7 @@ def fault_of(path: Path, *, foreign: bool = False) -> str:
 def recover(path: Path, fault: str, now: datetime) -> Salvaged:
     """Make a new database of what can be read of a damaged one, which is set aside. Nobody else may use it meanwhile.
 
-    Killed at any moment it is gone on with, or begun anew, by the next call of `finish` and `recover`.
+    If it is killed, the next call of `finish` and `recover` completes or repeats it.
     """
     new, aside = copy_place(path), path.with_name(f"{path.name}.corrupt-{now:%Y%m%dT%H%M%SZ}")
     if aside.exists():
@@ -112,7 +115,7 @@ def recover(path: Path, fault: str, now: datetime) -> Salvaged:
 
 
 def finish(path: Path) -> None:
-    """Put a recovered database in its place where the one who made it was killed before that."""
+    """Complete a recovery that was killed before the new database was in place."""
     new = copy_place(path)
     if new.exists() and not path.exists():
         for ending in ("-wal", "-shm"):
@@ -121,19 +124,19 @@ def finish(path: Path) -> None:
 
 
 def put_back(path: Path, now: datetime) -> bool:
-    """Whether the copy of a removed database was put in its place; its next user is told of it."""
+    """Whether the copy of a removed database was put in its place; the next user of it is notified."""
     if path.exists() or not copy_place(path).exists():
         return False
     finish(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as target:
-        _note(target, DAMAGE.put(damage(now, "its file was removed", "", (), ledger=True)))
+        _note(target, DAMAGE.put(Damage.of(now, "its file was removed", "", (), ledger=True)))
     return True
 
 
 def mark_replaced(path: Path, now: datetime) -> None:
-    """Let the next user of a database that took the place of another say so; one without tables cannot hold that."""
+    """Mark a database that replaced another, so that its next user announces it. A file without tables has no mark."""
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, isolation_level=None)) as target:
-        _note(target, DAMAGE.put(damage(now, "by another one while alertd was using it", "", (), replaced=True)))
+        _note(target, DAMAGE.put(Damage.of(now, "by another one while alertd was using it", "", (), replaced=True)))
 
 
 def _remove(file: Path) -> None:
@@ -153,7 +156,7 @@ def _salvage(path: Path, target: sqlite3.Connection, fault: str, aside: Path, no
         target.execute("ROLLBACK TO ledger")
     target.execute("RELEASE ledger")
     lost = tuple(name for name in tables if not read[name].whole)
-    _note(target, DAMAGE.put(damage(now, fault, str(aside), lost, ledger=whole)))
+    _note(target, DAMAGE.put(Damage.of(now, fault, str(aside), lost, ledger=whole)))
     if not whole or any(name in lost for name in _DECISIONS):
         _note(target, RESTORED.put(now))
     target.execute("COMMIT")
@@ -188,11 +191,12 @@ class _Read:
 
     def _sound(self, row: Row) -> bool:
         typed = all(value is None or isinstance(value, kind) for value, kind in zip(row, self._types, strict=True))
-        return typed and all(_is_json(row[place]) for place in self._json)
+        whole = all(is_whole(value) for value in row if isinstance(value, bytes))
+        return typed and whole and all(_is_json(row[place]) for place in self._json)
 
 
 def _write(target: sqlite3.Connection, read: _Read, *, from_both_ends: bool = False) -> int:
-    """Copy a table, the second time from its end where the first broke off; how many rows there are now."""
+    """Copy a table from its start, and from its end if that fails; the number of rows copied."""
     table = read.table
     names, places = ", ".join(name for name, _ in table.columns), ", ".join("?" * len(table.columns))
     verb = "REPLACE" if table.name == _BORN_FILLED else "IGNORE"
@@ -213,6 +217,21 @@ def _note(target: sqlite3.Connection, changes: Mapping[str, object]) -> None:
     for name, value in changes.items():
         text = msgspec.json.encode(value).decode()
         target.execute("INSERT OR REPLACE INTO note (name, value, revision) VALUES (?, ?, 1)", (name, text))
+
+
+def _damaged_block(found: sqlite3.Connection) -> str:
+    """Which block is not as it was written: its source and, of usage, time; "" where all are."""
+    tables = {name for (name,) in found.execute("SELECT name FROM sqlite_master")}
+    if not {"usage_block", "counter_block"} <= tables:
+        return ""
+    for source, block in found.execute("SELECT source, states FROM counter_block"):
+        if not is_whole(block):
+            return f"the counters of {source} are not as they were written"
+    for source, slot, block in found.execute("SELECT source, slot, buckets FROM usage_block"):
+        if not is_whole(block):
+            when = datetime.fromtimestamp(slot, UTC)
+            return f"the usage of {source} from {when:%Y-%m-%d %H:%M} UTC on is not as it was written"
+    return ""
 
 
 def _is_json(text: Any) -> bool:

@@ -1,20 +1,24 @@
-"""The series of the ledger in SQL: what usage is attributed by, written once and known by a short number."""
+"""The series of the ledger in SQL: the labels of usage, stored once under a number."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import lru_cache, partial
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import msgspec
 
 from alertd.core.counting.buckets import Identity, counted_identity
-from alertd.core.counting.counters import Increment
 from alertd.core.usage import Labels, Line
 from alertd.ports import SeriesRow
 from alertd.stores.transaction import Transaction, Upsert
+
+if TYPE_CHECKING:
+    from alertd.core.counting.columns import Increments, LedgerSeries
 
 
 class SeriesIds(NamedTuple):
@@ -24,8 +28,6 @@ class SeriesIds(NamedTuple):
     ids: Mapping[str, int] = {}
 
 
-#: Sets of labels that are known by identity; a source that makes new ones in every reading fills it for nothing.
-_MOST_OBJECTS: Final = 200_000
 _COLUMNS: Final = ("digest", "source", "provider", "model", "meter", "modifiers", "account", "labels", "billed")
 _INSERT: Final = Upsert("series", tuple((name, "text") for name in _COLUMNS), "ON CONFLICT (digest) DO NOTHING")
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
@@ -34,66 +36,38 @@ _LABELS: Final = msgspec.json.Decoder(dict[str, str])
 
 
 def digest_of(source: str, line: Line, labels: Labels | tuple[tuple[str, str], ...], billed: str = "") -> str:
-    """What a series is found by: the same for the same labels in any order."""
+    """The digest that identifies a series; the order of labels does not matter."""
     named = labels if type(labels) is dict else dict(labels)
     return blake2b(_encode((source, line, named, billed)), digest_size=16).hexdigest()
 
 
-class SeriesObjects:
-    """Ids by the very objects that a source hands out for a series in every reading: a digest costs more than a row.
-
-    It holds what it knows, so that no other object can have the same identity.
-    """
+class SeriesNumbers:
+    """The ids of the ledger series that a source's table numbers: a digest of each is slow, and made once."""
 
     def __init__(self) -> None:
-        self._epoch = 0
-        self._lines: dict[int, Line] = {}
-        self._known: dict[int, tuple[Labels, str, dict[int, int]]] = {}
+        self._known: WeakKeyDictionary[LedgerSeries, tuple[int, str, Any]] = WeakKeyDictionary()
 
-    def turn_to(self, epoch: int) -> None:
-        """Forget what was known before series were deleted, or where it has become too much."""
-        if epoch != self._epoch or len(self._known) > _MOST_OBJECTS:
-            self._epoch = epoch
-            self._known.clear()
-            self._lines.clear()
-
-    def ids_of(self, source: str, increments: Sequence[Increment]) -> list[int]:
-        """The ids of increments' series; 0 where the objects are not known."""
-        lines, known = self._lines, self._known
-        none: tuple[Labels, str, dict[int, int]] = {}, "", {}
-        ids: list[int] = []
-        for line, labels, _, _, _ in increments:
-            of, whose, numbers = known.get(id(labels), none)
-            familiar = of is labels and whose == source and lines.get(id(line)) is line
-            ids.append(numbers.get(id(line), 0) if familiar else 0)
-        return ids
-
-    def keep(self, source: str, line: Line, labels: Labels, number: int) -> None:
-        """Know a series, and forget what another source hands out as the same objects."""
-        if self._lines.setdefault(id(line), line) is not line:
-            return
-        found = self._known.get(id(labels))
-        if found is None or found[1] != source:
-            found = self._known[id(labels)] = labels, source, {}
-        found[2][id(line)] = number
-
-
-def known_digests(
-    objects: SeriesObjects, known: SeriesIds, source: str, increments: Sequence[Increment]
-) -> tuple[list[int], dict[str, list[int]]]:
-    """The ids of increments' series, 0 where one is not committed; the digests of these, with their places."""
-    unknown: dict[str, list[int]] = {}
-    objects.turn_to(known.epoch)
-    ids = objects.ids_of(source, increments)
-    for place in [place for place, number in enumerate(ids) if not number]:
-        line, labels = increments[place].line, increments[place].labels
-        digest = digest_of(*counted_identity(source, line, labels))
-        number = ids[place] = known.ids.get(digest, 0)
-        if number:
-            objects.keep(source, line, labels, number)
-        else:
-            unknown.setdefault(digest, []).append(place)
-    return ids, unknown
+    def ids(self, tx: Transaction, known: SeriesIds, source: str, given: Increments) -> tuple[Any, SeriesIds]:
+        """The ids by number, 0 of those that no increment names; and all that are known, as `identify` says."""
+        np = import_module("numpy")
+        table = given.series
+        epoch, whose, ids = self._known.get(table, (known.epoch, source, None))
+        grown = np.zeros(len(table.known), np.int64)
+        if ids is not None and (epoch, whose) == (known.epoch, source):
+            grown[: len(ids)] = ids
+        missing = np.unique(given.numbers[grown[given.numbers] == 0]).tolist()
+        named = {number: counted_identity(source, *table.known[number]) for number in missing}
+        digests = {number: digest_of(*one) for number, one in named.items()}
+        identities = {digests[number]: one for number, one in named.items()}
+        found = identify(tx, known, identities.keys(), identities.__getitem__)
+        fresh = {number for number, digest in digests.items() if digest not in known.ids}
+        for number, digest in digests.items():
+            grown[number] = found.ids[digest]
+        # Only what was committed before is remembered: what this transaction writes may be undone.
+        kept = grown.copy()
+        kept[list(fresh)] = 0
+        self._known[table] = known.epoch, source, kept
+        return grown, found
 
 
 def series(tx: Transaction, after: int) -> list[SeriesRow]:
@@ -132,7 +106,7 @@ def _labels(shared: dict[str, str], text: str) -> Labels:
 
 
 def current(tx: Transaction, known: SeriesIds) -> SeriesIds:
-    """What is still so of what was known: nothing, where series were deleted since."""
+    """The known ids, empty if series were deleted since they were read."""
     epochs = tx.rows("SELECT number FROM turn WHERE name = 'series'")
     epoch = epochs[0][0] if epochs else 0
     return known if epoch == known.epoch else SeriesIds(epoch)
@@ -160,7 +134,7 @@ def identify(
 
 
 def newer(one: SeriesIds, other: SeriesIds) -> SeriesIds:
-    """What two transactions learnt: of the later epoch, the one that knows more (ids appear in order)."""
+    """The newer of two states of knowledge: the later epoch, then the higher id."""
     return max(one, other, key=lambda known: (known.epoch, len(known.ids)))
 
 

@@ -8,20 +8,21 @@ from functools import partial
 from typing import Any
 
 from alertd.core.counting.buckets import micros
-from alertd.core.counting.counters import CounterState, Increment
+from alertd.core.counting.samples import CounterState, Increment
 from alertd.ports import (
     AlertRow,
     NewMessage,
     OutboxRow,
     Reading,
     Receipt,
+    SentMessage,
     SeriesRow,
     SourceRow,
     Step,
     UsageRow,
 )
-from alertd.stores import decisions, ledger, outbox, retention, rollup, series
-from alertd.stores.series import SeriesIds, SeriesObjects, newer
+from alertd.stores import counter_blocks, decisions, ledger, outbox, retention, series, usage_blocks
+from alertd.stores.series import SeriesIds, SeriesNumbers, newer
 from alertd.stores.transaction import Database, Transaction
 
 
@@ -31,13 +32,13 @@ class SqlStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._series = SeriesIds()
-        self._objects = SeriesObjects()
+        self._numbers = SeriesNumbers()
         #: Whether usage was deleted since series without any were looked for.
         self._deleted = False
 
     @property
     def database(self) -> Database:
-        """What it runs on, for who moves or copies it as a whole."""
+        """The database itself, for moving or copying all of it."""
         return self._database
 
     async def open(self) -> None:
@@ -59,15 +60,21 @@ class SqlStore:
     async def sources(self) -> list[SourceRow]:
         return await self._database.read(ledger.sources)
 
-    async def counter_states(self, source: str) -> dict[str, CounterState]:
-        return await self._database.read(lambda tx: ledger.counter_states(tx, source))
+    async def counter_states(self, source: str) -> Mapping[str, CounterState]:
+        return await self._database.read(lambda tx: counter_blocks.counter_states(tx, source))
 
     async def commit_counters(
-        self, row: SourceRow, increments: Sequence[Increment], states: Mapping[str, CounterState]
+        self,
+        row: SourceRow,
+        increments: Sequence[Increment],
+        states: Mapping[str, CounterState],
+        forgotten: Sequence[str] = (),
     ) -> bool:
-        known = self._series, self._objects
+        known = self._series, self._numbers
         return self._remember(
-            await self._database.write(lambda tx: ledger.commit_counters(tx, known, row, increments, states))
+            await self._database.write(
+                lambda tx: ledger.commit_counters(tx, known, row, increments, states, forgotten=forgotten)
+            )
         )
 
     async def commit_records(self, row: SourceRow, reading: Reading) -> bool:
@@ -82,7 +89,7 @@ class SqlStore:
 
     async def usage(
         self, since: datetime, after: int = 0, narrow_since: datetime | None = None
-    ) -> tuple[list[UsageRow], int]:
+    ) -> tuple[Sequence[UsageRow], int]:
         return await self._database.read(lambda tx: ledger.usage(tx, since, after, narrow_since or since))
 
     async def usage_within(self, begin: int, end: int) -> list[UsageRow]:
@@ -92,7 +99,7 @@ class SqlStore:
         return await self._database.read(lambda tx: decisions.alerts(tx, since))
 
     async def announced_keys(self) -> dict[str, datetime]:
-        return await self._database.read(decisions.told)
+        return await self._database.read(decisions.announced_keys)
 
     async def memory(self) -> dict[str, tuple[Any, int]]:
         return await self._database.read(decisions.notes)
@@ -101,17 +108,19 @@ class SqlStore:
         self,
         alerts: Sequence[AlertRow],
         messages: Sequence[NewMessage],
-        notes: Mapping[str, tuple[Any, int]],
+        notes: Mapping[str, tuple[object, int]],
         steps: Sequence[Step] = (),
     ) -> bool:
         try:
             await self._database.write(lambda tx: decisions.commit_decisions(tx, alerts, messages, notes, steps))
-        except decisions.Taken:
+        except decisions.WrittenFirst:
             return False
         return True
 
-    async def record_evaluation(self, at: datetime, records: Mapping[str, str], budgets: Collection[str]) -> None:
-        await self._database.write(lambda tx: decisions.record_evaluation(tx, at, records, budgets))
+    async def record_evaluation(
+        self, at: datetime, records: Mapping[str, tuple[str, str]], names: Collection[str]
+    ) -> None:
+        await self._database.write(lambda tx: decisions.record_evaluation(tx, at, records, names))
 
     async def evaluation(self, budget: str | None = None) -> dict[str, tuple[str, datetime]]:
         return await self._database.read(lambda tx: decisions.evaluation(tx, budget))
@@ -143,6 +152,9 @@ class SqlStore:
     async def outbox_depth(self) -> dict[str, tuple[int, datetime | None]]:
         return await self._database.read(outbox.depth)
 
+    async def messages(self, begin: datetime, end: datetime) -> list[SentMessage]:
+        return await self._database.read(lambda tx: outbox.messages(tx, begin, end))
+
     async def conversations(self, notifier: str) -> dict[str, dict[str, str]]:
         return await self._database.read(lambda tx: outbox.conversations(tx, notifier))
 
@@ -167,8 +179,8 @@ class SqlStore:
     async def prune(self, now: datetime) -> int:
         return await self._database.write(lambda tx: outbox.prune(tx, now))
 
-    async def roll_up(self, before: datetime, width: int) -> int:
-        return await self._database.write(lambda tx: rollup.roll_up(tx, before, width))
+    async def compact(self, before: datetime) -> int:
+        return await self._database.write(lambda tx: usage_blocks.compact(tx, before))
 
     async def forget(self, before: datetime) -> int:
         gone = await self._database.write(lambda tx: retention.delete_usage(tx, before))

@@ -1,4 +1,4 @@
-"""The store in one SQLite file, for one daemon on one machine. Writers queue here, never in the database."""
+"""The store in one SQLite file, for one daemon. Writes queue in this process, not in SQLite."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +16,13 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
 from alertd.ports import Store, StoreDamagedError, StoreError
-from alertd.stores.jobs import Job, started
 from alertd.stores.migrations import migrate
 from alertd.stores.sql import SqlStore
-from alertd.stores.transaction import Answer, Upsert, Work
+from alertd.stores.transaction import Answer, Job, Upsert, Work, started
 from alertd.stores.urls import read_url
 
 _BUSY_SECONDS: Final = 10.0
+_AGAIN_SECONDS: Final = 0.02
 #: FULL: a commit is on the platter before it is reported. With NORMAL a power cut may forget the last transactions: a
 #: claim (the message goes out again and nobody knows that it may have) or that a key was turned off (done twice).
 #: Work that waits at the same time shares a commit, so what that costs is one fsync a group.
@@ -36,6 +37,7 @@ _WORDS: Final = {
     "integer": "INTEGER",
     "real": "REAL",
     "text": "TEXT",
+    "bytes": "BLOB",
     "identity": "INTEGER PRIMARY KEY AUTOINCREMENT",
     # STRICT: a sum beyond 64 bits is an error and not, as SQLite would have it, a float.
     "plain": "STRICT",
@@ -77,7 +79,7 @@ class SqliteDatabase:
         self._path = path
         self._waiting: deque[Job[Any]] = deque()
         self._threads = [ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{what}") for what in ("write", "read")]
-        self._connections: list[_Connection] = []
+        self._connections: list[_SqliteConnection] = []
         self._sign: IO[str] | None = None
 
     async def open(self) -> None:
@@ -106,7 +108,7 @@ class SqliteDatabase:
         return isinstance(await self._lock(), BlockingIOError)
 
     async def _lock(self) -> OSError | None:
-        """Hold the file beside the database that says that a daemon is at work; why that was not possible."""
+        """Lock the file that marks a running daemon; the error if that failed, else None."""
         try:
             sign = str(self._path.with_name(f"{self._path.name}-run"))
             self._sign = self._sign or os.fdopen(_private(sign, os.O_CREAT | os.O_RDWR), "w")
@@ -125,13 +127,13 @@ class SqliteDatabase:
         return await asyncio.get_running_loop().run_in_executor(self._threads[1], self._connections[1].read, work)
 
     def _commit_waiting(self) -> None:
-        """Commit whatever waits in one transaction; the calls that come after it for the same work find none left."""
+        """Commit all waiting work in one transaction."""
         group = started(self._waiting)
         if group:
             self._connections[0].commit(group)
 
 
-class _Connection:
+class _SqliteConnection:
     """A connection and the transaction that is open on it, with SQLite's errors in our words."""
 
     skip_locked = ""
@@ -155,7 +157,7 @@ class _Connection:
     def upsert(self, into: Upsert, rows: Sequence[tuple[Any, ...]]) -> None:
         self._db.executemany(_statement(into), rows)
 
-    def commit(self, jobs: Sequence[Job[Any]]) -> None:
+    def commit(self, jobs: Sequence[Job[object]]) -> None:
         failure: StoreError | None = self._check_file()
         try:
             if failure is None:
@@ -165,10 +167,14 @@ class _Connection:
                 self._db.execute("COMMIT")
         except sqlite3.Error as error:
             failure = _explained(self.place, error)
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            self.undo()
         for job in jobs:
-            job.tell(failure)
+            job.finish(failure)
+
+    def undo(self) -> None:
+        """Roll back the open transaction, if there is one."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
 
     def _check_file(self) -> StoreDamagedError | None:
         """An error where the path no longer leads to the open file; what a removed one held is copied beside it."""
@@ -183,7 +189,7 @@ class _Connection:
             self._lost = StoreDamagedError(f"{self.place}: the file was {what} while alertd was using it")
         return self._lost
 
-    def _attempt(self, job: Job[Any]) -> None:
+    def _attempt(self, job: Job[object]) -> None:
         self._db.execute("SAVEPOINT job")
         with job:
             job.answer = job.work(self)
@@ -207,7 +213,7 @@ class _Connection:
 
 
 def copy_place(path: Path) -> Path:
-    """Where a database is made anew before it takes the place of the one at `path`."""
+    """The path at which a replacement of the database at `path` is built."""
     return path.with_name(f"{path.name}.recovered")
 
 
@@ -239,9 +245,9 @@ class SchemaTable(NamedTuple):
     numbered: bool
 
 
-def in_memory() -> _Connection:
-    """An open connection to a new database that is gone when it is closed."""
-    connection = _Connection(Path(":memory:"))
+def in_memory() -> _SqliteConnection:
+    """A connection to a new in-memory database."""
+    connection = _SqliteConnection(Path(":memory:"))
     migrate(connection, _WORDS)
     return connection
 
@@ -259,37 +265,57 @@ def model_of_schema() -> list[SchemaTable]:
         connection.close()
 
 
-def _described(connection: _Connection, name: str, sql: str) -> SchemaTable:
+def _described(connection: _SqliteConnection, name: str, sql: str) -> SchemaTable:
     columns = connection.rows("SELECT name, type, pk FROM pragma_table_info(?) ORDER BY cid", name)
     key = sorted((place, column) for column, _, place in columns if place)
     typed = tuple((column, kind) for column, kind, _ in columns)
     return SchemaTable(name, typed, tuple(column for _, column in key), "AUTOINCREMENT" in sql)
 
 
-def _writer(path: Path) -> _Connection:
-    connection = _opened(path)
+def _writer(path: Path) -> _SqliteConnection:
+    """A connection that writes, on the newest schema; it waits for others that open the same new file meanwhile.
+
+    The first switch to a write-ahead log needs the file alone, and SQLite asks no busy handler there (it would wait for
+    itself): "database is locked" comes at once. So it is tried again, as long as the busy handler waits elsewhere.
+    """
+    connection, until = _opened(path), time.monotonic() + _BUSY_SECONDS
     try:
-        for pragma in _PRAGMAS:
-            connection.run(pragma)
-        connection.run("BEGIN IMMEDIATE")
-        migrate(connection, _WORDS)
-        connection.run("COMMIT")
+        while True:
+            try:
+                _prepare(connection)
+            except sqlite3.OperationalError as error:
+                if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > until:
+                    raise
+                time.sleep(_AGAIN_SECONDS)
+            else:
+                return connection
     except sqlite3.Error as error:
         connection.close()
         raise _explained(connection.place, error) from error
     except StoreError:
         connection.close()
         raise
-    return connection
 
 
-def _reader(path: Path) -> _Connection:
+def _prepare(connection: _SqliteConnection) -> None:
+    for pragma in _PRAGMAS:
+        connection.run(pragma)
+    connection.run("BEGIN IMMEDIATE")
+    try:
+        migrate(connection, _WORDS)
+        connection.run("COMMIT")
+    except BaseException:
+        connection.undo()
+        raise
+
+
+def _reader(path: Path) -> _SqliteConnection:
     connection = _opened(path)
     connection.run("PRAGMA query_only = ON")
     return connection
 
 
-def _opened(path: Path) -> _Connection:
+def _opened(path: Path) -> _SqliteConnection:
     if not path.parent.is_dir():
         raise StoreError(f"{path}: there is no directory {path.parent}; create it, writable by alertd's user")
     if path.exists() and not path.is_file():
@@ -297,7 +323,7 @@ def _opened(path: Path) -> _Connection:
     try:
         if not path.exists():  # SQLite gives its -wal and -shm the permissions of the file
             os.close(_private(str(path), os.O_CREAT | os.O_RDWR))
-        return _Connection(path)
+        return _SqliteConnection(path)
     except OSError as error:
         raise StoreError(f"{path}: it cannot be created: {error.strerror}") from error
     except sqlite3.Error as error:
@@ -305,7 +331,7 @@ def _opened(path: Path) -> _Connection:
 
 
 def _private(path: str, flags: int) -> int:
-    """Open a file that only its owner reads: users' names and what they spend are in it."""
+    """Open a file with mode 0600: it holds users' names and their spend."""
     return os.open(path, flags, 0o600)
 
 

@@ -1,7 +1,7 @@
-"""What a database URL means, and the place that may be shown of it. No error repeats any of it: it holds a password.
+"""Parse database URLs, and show them without the password. No error quotes a URL.
 
-Read by PostgreSQL's own rules (libpq), but strictly: what an unquoted @, / or % in a password makes of a URL is refused
-with the remedy before anything of it is taken for a host and shown.
+Read by PostgreSQL's own rules (libpq), but strictly: a URL with an unquoted @, / or % in its password is refused
+with the remedy, before a part of the password could be shown as a host.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
-from alertd.core.faults import nearest
+from alertd.core.config_errors import nearest
 
 SQLITE: Final = "sqlite:///"
 _POSTGRES: Final = re.compile(r"postgres(?:ql)?://")
@@ -137,16 +137,16 @@ def _postgres(url: str) -> DatabaseUrl:
 
 
 def _host(text: str) -> tuple[str, str]:
-    """A host's name and its port, "" where it has none."""
+    """A host's name and its port ("" without one)."""
     found = _HOST.fullmatch(text)
     if found is None:
         raise ValueError(
-            "what stands in the host's place is no name or address; an IPv6 address stands in brackets: [::1]:5432;"
+            "the host is not a name or an address; write an IPv6 address in brackets: [::1]:5432;"
             " and quote signs in the password: @ / : as %40, %2F, %3A"
         )
     port = found[2] or ""
     if port and not (re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) <= _HIGHEST_PORT):
-        raise ValueError(f"what stands in the port's place is no number from 1 to 65535; {_QUOTE}")
+        raise ValueError(f"the port is not a number from 1 to 65535; {_QUOTE}")
     return unquote(found[1]), port
 
 
@@ -160,7 +160,7 @@ def _options(query: str) -> dict[str, str]:
         if name not in _OPTIONS:
             meant = nearest(name, _OPTIONS)
             remedy = f"did you mean {meant}?" if meant else "leave it out, or quote ? and & in the password: %3F, %26"
-            raise ValueError(f"option {number} after the ? is none that PostgreSQL knows; {remedy}")
+            raise ValueError(f"option {number} after the ? is unknown to PostgreSQL; {remedy}")
         found[name] = unquote(value)
     return found
 
@@ -171,3 +171,51 @@ def _is_utf8(text: str) -> bool:
     except UnicodeError:
         return False
     return True
+
+
+_MOUNTS: Final = Path("/proc/self/mountinfo")
+#: What Docker and Podman leave in a container. Others leave nothing: theirs is known by a root that is an overlay.
+_MARKS: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))
+#: File systems that are gone when the last process has ended.
+_FLEETING: Final = frozenset({"tmpfs", "ramfs"})
+
+
+class Mount(NamedTuple):
+    """Where a file system is mounted, and of which type it is."""
+
+    point: Path
+    kind: str
+
+
+def unmounted(url: str) -> Path | None:
+    """The folder of a SQLite database that is gone with this container; None where it stays, or nothing is known."""
+    if (file := read_url(url).file) is None:
+        return None
+    try:
+        mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None
+    folder = file.resolve().parent
+    marked = any(mark.exists() for mark in _MARKS)
+    return folder if is_lost(folder, mounts, marked=marked) else None
+
+
+def is_lost(folder: Path, mounts: str, *, marked: bool) -> bool:
+    """Whether the folder goes with its container. `mounts`: as in /proc/self/mountinfo; `marked`: it is a container.
+
+    A volume may lie on the same device as the root (Docker on btrfs, a bound folder), so that devices tell nothing.
+    """
+    found = [_mount(line) for line in mounts.splitlines()]
+    root = next((mount for mount in reversed(found) if mount.point == Path("/")), None)
+    if root is None or not (marked or root.kind == "overlay"):
+        return False
+    above = [mount for mount in reversed(found) if folder.is_relative_to(mount.point)]
+    own = max(above, key=lambda mount: len(mount.point.parts))  # of equals the last, which hides those before it
+    return own.point == Path("/") or own.kind in _FLEETING
+
+
+def _mount(line: str) -> Mount:
+    """Parse a line of mountinfo; " - " ends a list of any length before the type."""
+    before, _, after = line.partition(" - ")
+    point = before.split(" ")[4].replace(r"\040", " ").replace(r"\011", "\t").replace(r"\134", "\\")
+    return Mount(Path(point), after.split(" ")[0])

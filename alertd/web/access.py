@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
@@ -17,21 +17,28 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alertd.core.addresses import is_loopback
+from alertd.core.charts.picture_link import PICTURES
+from alertd.operations.values import LOCAL
 from alertd.ports import StoreError
 from alertd.web.identity import SESSION, Identities, Person, role_needed
+from alertd.web.problems import problem
 
 _log = logging.getLogger(__name__)
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 METRICS: Final = "/metrics"
+#: The style sheet and the script, which hold nothing of anybody's.
+ASSETS: Final = "/assets/"
 LOGIN: Final = "/login"
 LOGOUT: Final = "/logout"
-#: A form with a token is small, and nothing else has a body.
-_MOST_BYTES: Final = 4096
+MCP: Final = "/mcp"
+#: A form or a JSON body is small; a call of an agent may be larger.
+MOST_BODY_BYTES: Final = 4096
+_MOST_MCP_BYTES: Final = 65_536
 _MOST_HEADER_BYTES: Final = 16 * 1024
 _COOKIE: Final = "alertd"
 _MINUTE: Final = timedelta(minutes=1)
@@ -51,12 +58,11 @@ def security_headers(policy: str) -> dict[str, str]:
         "cross-origin-opener-policy": "same-origin",
         "cross-origin-resource-policy": "same-origin",
         "permissions-policy": "camera=(), geolocation=(), microphone=()",
-        "cache-control": "no-store",
     }
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class AccessRules:
     """The rule: who asks has to say who they are where a token, TOKENS_FILE or USER_HEADER is set, and off loopback.
 
     Without these, on loopback, the Host header must be a loopback name or the public one: a page of another site that
@@ -73,7 +79,7 @@ class Access:
         return self.identities.any or not self.loopback
 
     def is_open(self, path: str) -> bool:
-        return path in PROBES or (path == METRICS and self.open_metrics)
+        return path in PROBES or path.startswith((ASSETS, PICTURES)) or (path == METRICS and self.open_metrics)
 
     def host_is_known(self, host: str) -> bool:
         name = host_name(host)
@@ -83,7 +89,7 @@ class Access:
         """Whose request it is: by the proxy's header, else a bearer token, else a session."""
         identities, headers = self.identities, request.headers
         user = identities.by_proxy(
-            _address(request), headers.getlist(identities.user_header) if identities.user_header else ()
+            address_of(request), headers.getlist(identities.user_header) if identities.user_header else ()
         )
         if user is not None:
             return user
@@ -91,6 +97,32 @@ class Access:
         if scheme.lower() == "bearer":
             return identities.by_token(given.strip())
         return await identities.by_session(request.cookies.get(_COOKIE, ""))
+
+    def local_person(self, request: Request) -> Person | None:
+        """Who may come in without a token, on loopback: everybody on this machine may do all.
+
+        By the public name, which a proxy passes on, people may look; None by any other name.
+        """
+        host = host_name(request.headers.get("host", ""))
+        if host is None or not self.host_is_known(request.headers.get("host", "")):
+            return None
+        return Person(LOCAL, "editor" if is_loopback(host) else "viewer")
+
+    def is_own(self, request: Request, *, bearer: bool = True) -> bool:
+        """Whether a change was asked for by this server's own page, or by a program, not by a page of another site.
+
+        A bearer token is never sent by a browser on its own. Else the browser says from where the request comes
+        (Fetch Metadata, or Origin); a program that says neither has to send JSON, which no form of a page can.
+        """
+        headers = request.headers
+        if bearer and headers.get("authorization", "").lower().startswith("bearer "):
+            return True
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        if site is not None:
+            return site in ("same-origin", "none")
+        if origin is not None:
+            return urlsplit(origin).netloc in {headers.get("host", ""), urlsplit(self.public_url).netloc} - {""}
+        return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 class _FailedSignIns:
@@ -124,10 +156,24 @@ class _FailedSignIns:
 
 
 class Gate:
-    """The ASGI layer that holds every request to Access, and every answer to the security headers."""
+    """The ASGI layer that holds every request to the access rules, and every answer to the security headers."""
 
-    def __init__(self, app: ASGIApp, access: Access, policy: str, form: Callable[[Request, str], Response]) -> None:
-        """`form(request, fault)` is the page on which a person signs in."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        access: AccessRules,
+        policy: str,
+        form: Callable[[Request, str], Response],
+        roles_to_write: Callable[[str], Mapping[str, str]],
+        is_read: Callable[[str], bool],
+    ) -> None:
+        """`form(request, fault)` is the page on which a person signs in.
+
+        `roles_to_write(path)` gives the methods that change something there, and the role that each takes;
+        `is_read(path)` says whether there is something to look at, too.
+        """
+        self._roles_to_write, self._is_read = roles_to_write, is_read
         self._app = app
         self._access = access
         self._headers = security_headers(policy)
@@ -140,7 +186,11 @@ class Gate:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self._headers)
+                headers = MutableHeaders(scope=message)
+                kept = headers.get("cache-control", "no-store")
+                headers.update({**self._headers, "cache-control": kept})
+                if scope["path"].startswith(PICTURES):  # chats show them on their own pages
+                    headers["cross-origin-resource-policy"] = "cross-origin"
             await send(message)
 
         request = Request(scope, receive)
@@ -152,36 +202,48 @@ class Gate:
     async def _refusal(self, request: Request) -> Response | None:
         path, access = request.scope["path"], self._access
         methods = ("POST",) if path in (LOGIN, LOGOUT) else ("GET", "HEAD")
-        if request.method not in methods:
-            return _fault(405, f"{request.method} is not for {path[:100]}", {"allow": ", ".join(methods)})
+        roles = self._roles_to_write(path)
+        writes = roles.get(request.method)
+        if request.method not in methods and writes is None:
+            allowed = (*methods, *roles) if not roles or self._is_read(path) else roles
+            return problem(405, f"{request.method} is not for {path[:100]}", {"allow": ", ".join(allowed)})
         malformed = _malformed(request)
         if malformed or access.is_open(path) or path == LOGIN:
             return malformed
-        if access.guarded:
-            person = await access.person(request)
-            if person is None:
-                return self._unauthorized(request)
-            needed = role_needed(path)
-            return None if person.may(needed) else _fault(403, f"this takes the role {needed}, not {person.role}")
-        if not access.host_is_known(request.headers.get("host", "")):
-            return _fault(421, "this Host is not served here; set ALERTD_PUBLIC_URL to the name that people use")
+        return await self._refusal_of_person(request, writes)
+
+    async def _refusal_of_person(self, request: Request, writes: str | None) -> Response | None:
+        """Why the caller may not; else the person is remembered with the request. `writes`: the role of a change."""
+        path, access = request.scope["path"], self._access
+        person = await access.person(request) if access.guarded else access.local_person(request)
+        if person is None and access.guarded:
+            return self._unauthorized(request)
+        if person is None:
+            return problem(421, "this Host is not served here; set ALERTD_PUBLIC_URL to the name that people use")
+        needed = writes or role_needed(path)
+        if not person.may(needed):
+            return problem(403, f"this takes the role {needed}, not {person.role}")
+        if writes is not None and not access.is_own(request):
+            return problem(403, "this request was sent by another site")
+        request.scope.setdefault("state", {})["person"] = person
         return None
 
     def _unauthorized(self, request: Request) -> Response:
         if "authorization" in request.headers:
-            self._failures.note(_address(request), self._access.identities.clock.now())
+            self._failures.note(address_of(request), self._access.identities.clock.now())
         if _wants_page(request):
             fault = "" if self._access.identities.takes_tokens else "no token is set: ALERTD_HTTP__TOKEN_FILE"
             response = self._form(request, fault)
         else:
-            response = _fault(401, "a token is needed: Authorization: Bearer ... (ALERTD_HTTP__TOKEN_FILE)")
+            response = problem(401, "a token is needed: Authorization: Bearer ... (ALERTD_HTTP__TOKEN_FILE)")
         response.status_code = 401
         response.headers["www-authenticate"] = "Bearer"
         return response
 
     async def _sign(self, request: Request) -> Response:
-        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return _fault(403, "this form was sent by another site")
+        says = "sec-fetch-site" in request.headers or "origin" in request.headers
+        if says and not self._access.is_own(request, bearer=False):
+            return problem(403, "this form was sent by another site")
         identities = self._access.identities
         if request.scope["path"] == LOGOUT:
             response: Response = RedirectResponse("/", 303)
@@ -189,21 +251,23 @@ class Gate:
                 await identities.end_session(request.cookies.get(_COOKIE, ""))
             except StoreError as error:
                 _log.warning("a session was ended on this replica only: %s", error)
-                response = _fault(503, "signed out here, but the database is away: other replicas do not know yet")
-            response.delete_cookie(_COOKIE, path="/", httponly=True, samesite="strict")
+                response = problem(503, "signed out here, but the database is away: other replicas do not know yet")
+            response.delete_cookie(_COOKIE, path="/", httponly=True, samesite="lax")
             return response
-        address = _address(request)
+        address = address_of(request)
         wait = self._failures.seconds_to_wait(address, identities.clock.now())
         if wait:
-            return _fault(429, f"too many wrong tokens; try again in {wait} s", {"retry-after": str(wait)})
+            return problem(429, f"too many wrong tokens; try again in {wait} s", {"retry-after": str(wait)})
         form = await _form_of(request)
         if form is None:
-            return _fault(413, f"a body is at most {_MOST_BYTES} bytes")
+            return problem(413, f"a body is at most {MOST_BODY_BYTES} bytes")
         person = identities.by_token(form.get("token", "").strip())
-        if person is None:
-            self._failures.add(address, identities.clock.now())
-            response = self._form(request, "That is not the token.")
-            response.status_code = 401
+        if person is None or person.agent:
+            if person is None:
+                self._failures.add(address, identities.clock.now())
+            agents = "This token is an agent's: it works over the API and MCP, not here."
+            response = self._form(request, "That is not the token." if person is None else agents)
+            response.status_code = 401 if person is None else 403
             return response
         response = RedirectResponse(own_path(request.query_params.get("next", "")), 303)
         response.set_cookie(
@@ -212,14 +276,14 @@ class Gate:
             max_age=int(SESSION.total_seconds()),
             path="/",
             httponly=True,
-            samesite="strict",
+            samesite="lax",
             secure=urlsplit(self._access.public_url).scheme == "https" or request.scope["scheme"] == "https",
         )
         return response
 
 
 def host_name(host: str) -> str | None:
-    """The name or address in a Host header; None where it is none."""
+    """The name or address in a Host header; None if it is invalid."""
     if not re.fullmatch(r"[A-Za-z0-9._-]+(:[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{0,5})?", host):
         return None
     return host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0].lower()
@@ -230,8 +294,15 @@ def own_path(path: str) -> str:
     return quote(path, safe="/?&=%:@,;+$!*'()~") if _OWN_PATH.match(path) else "/"
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
+    """The address that a request comes from; "" where it is not known."""
     return request.client.host if request.client else ""
+
+
+def person_of(request: Request) -> Person:
+    """Whose request it is, as the gate found out."""
+    found: Person = request.scope["state"]["person"]
+    return found
 
 
 def _wants_page(request: Request) -> bool:
@@ -239,14 +310,15 @@ def _wants_page(request: Request) -> bool:
 
 
 def _malformed(request: Request) -> Response | None:
-    """A refusal of what no honest client sends: a Host that is none, or more than anybody needs."""
+    """Refuse malformed requests: an invalid Host, or oversized headers or body."""
     if host_name(request.headers.get("host", "")) is None:
-        return _fault(400, "the Host header is no name or address")
+        return problem(400, "the Host header is no name or address")
     if sum(len(name) + len(value) for name, value in request.headers.raw) > _MOST_HEADER_BYTES:
-        return _fault(431, f"headers are at most {_MOST_HEADER_BYTES} bytes")
+        return problem(431, f"headers are at most {_MOST_HEADER_BYTES} bytes")
     length = request.headers.get("content-length", "0")
-    if not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > _MOST_BYTES:
-        return _fault(413, f"a body is at most {_MOST_BYTES} bytes")
+    most = _MOST_MCP_BYTES if request.scope["path"] == MCP else MOST_BODY_BYTES
+    if not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > most:
+        return problem(413, f"a body is at most {most} bytes")
     return None
 
 
@@ -255,10 +327,6 @@ async def _form_of(request: Request) -> dict[str, str] | None:
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _MOST_BYTES:
+        if len(body) > MOST_BODY_BYTES:
             return None
     return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
-
-
-def _fault(status: int, said: str, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse({"error": said}, status, headers)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from alertd.core.actions.guards import PAUSED
 from alertd.core.actions.policy import ActionPolicy
-from alertd.core.actions.state_machine import Act, acts
+from alertd.core.actions.state_machine import PAUSED, Act, acts
 from alertd.core.budgets import scope_text
 from alertd.core.evaluation.state import State
 from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import Event
-from alertd.options import shown
+from alertd.plugin_options import shown
 from alertd.ports import Step
 from alertd.web.answers import decimal_text, instant_text
 
@@ -39,7 +38,7 @@ def event_of_act(act: Act) -> Event:
 
 
 def is_about(act: Act, position: BudgetStatus) -> bool:
-    """Whether an act came of this budget and scope, in whatever period."""
+    """Whether an action belongs to this budget and scope, in any period."""
     event = event_of_act(act)
     return (event.budget, scope_text(event.scope)) == (position.budget.name, scope_text(position.scope))
 

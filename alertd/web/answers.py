@@ -1,21 +1,32 @@
-"""The JSON of budgets and alerts: money as decimal strings, the unknown as null with its state, never 0."""
+"""What the API says of statuses, alerts and history, as JSON values; and an evaluation as its record."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from alertd.core.budgets import Actual, Forecast, Threshold
-from alertd.core.evaluation.event_builder import event_of, handle_of, zone_name
-from alertd.core.evaluation.state import EPISODES, FIRING, LIFECYCLES, RESOLVED, AlertLifecycle, State, episode_key
-from alertd.core.evaluation.status import STATUSES
-from alertd.core.evaluation.thresholds import is_crossed, thresholds_of
-from alertd.core.evaluation.values import BudgetStatus
+from alertd.core.budgets import Actual, Forecast, Novel, Threshold
+from alertd.core.evaluation.event_builder import committed_money, event_of, handle_of, zone_name
+from alertd.core.evaluation.explain import after_decisions, explain_notes, explain_thresholds
+from alertd.core.evaluation.state import (
+    EPISODES,
+    FIRING,
+    LIFECYCLES,
+    RESOLVED,
+    AlertLifecycle,
+    State,
+    StatusRecord,
+    episode_key,
+)
+from alertd.core.evaluation.thresholds import STATUSES, is_crossed, thresholds_of
+from alertd.core.evaluation.values import BudgetStatus, Decisions, Facts
 from alertd.core.events import Contributor, Event
 from alertd.ports import AlertRow
-from alertd.web.view import Records
+from alertd.web.labels import event_for
+from alertd.web.view import StoreReader
 
 #: How far back alerts are given where nobody asks.
 RECENT: Final = timedelta(days=35)
@@ -33,18 +44,20 @@ def budget_json(position: BudgetStatus, notes: State, now: datetime) -> dict[str
         "period": {
             "start": instant_text(position.period.start),
             "end": instant_text(position.period.end),
-            "kind": position.budget.period.kind,
+            "kind": str(position.budget.period),
             "zone": zone_name(position.period),
         },
         "status": position.status,
         "flags": list(position.flags),
         "amount": decimal_text(position.amount.value),
         "currency": position.amount.unit,
+        "carried_over": decimal_text(position.carried) if position.carried else None,
         "spent": decimal_text(position.spent) if seen else None,
         "spent_at_least": decimal_text(position.spent) if seen else None,
         "projected": _projected(event) if known else None,
         "probability_over": event.probability_over if known else None,
         "exhausted_at": _exhausted(event) if known else None,
+        "frees_at": instant_text(position.frees_at),
         "pace_per_day": decimal_text(event.pace),
         "allowed_per_day": decimal_text(_short(event.pace_allowed)) if known else None,
         "data_until": instant_text(position.data_until),
@@ -55,11 +68,14 @@ def budget_json(position: BudgetStatus, notes: State, now: datetime) -> dict[str
         "stale_sources": list(position.stale_sources),
         "failed": position.failed or None,
         "matched": position.matched,
+        "others": position.others,
+        "parent": {"budget": position.parent[0], "scope": dict(position.parent[1])} if position.parent else None,
+        "children": _children(position),
         "thresholds": [
             {
                 "threshold": str(threshold),
                 "reached_at": _reached_at(threshold, position),
-                "stands": standing(position, threshold, notes, now),
+                "firing": is_firing(position, threshold, notes, now),
             }
             for threshold in thresholds_of(position)
         ],
@@ -67,10 +83,42 @@ def budget_json(position: BudgetStatus, notes: State, now: datetime) -> dict[str
         "contributor_count": position.contributor_count,
         "unpriced": event.contract()["unpriced"],
         "assumed_prices": list(position.assumed),
+        "credit": _credit(event),
         "certain": _certain(position),
         "commitments": _commitments(position),
         "owner": event.owner,
         "runbook_url": position.budget.runbook_url,
+    }
+
+
+def _credit(event: Event) -> dict[str, Any] | None:
+    """What is left of a prepaid credit, when it is used up, and who says so: a source, else what was paid and spent."""
+    found = event.credit
+    if found is None:
+        return None
+    return {
+        "left": decimal_text(found.left),
+        "ends": {
+            "low": instant_text(found.low),
+            "likely": instant_text(found.likely),
+            "high": instant_text(found.high),
+        },
+        "source": found.by or None,
+        "ledger": decimal_text(found.ledger),
+    }
+
+
+def _children(position: BudgetStatus) -> dict[str, Any] | None:
+    """What the scopes right below it come to; `rest` is its spend that none of them covers."""
+    found = position.children
+    if found is None:
+        return None
+    return {
+        "count": len(found.scopes),
+        "amount": decimal_text(found.amount),
+        "spent": decimal_text(found.spent),
+        "rest": decimal_text(found.rest),
+        "overlapping": found.overlapping,
     }
 
 
@@ -105,10 +153,10 @@ def _commitments(position: BudgetStatus) -> list[dict[str, Any]]:
     ]
 
 
-def standing(position: BudgetStatus, threshold: Threshold, notes: State, now: datetime) -> bool | None:
-    """Whether a threshold stands; None where that is unknown or not evaluated yet.
+def is_firing(position: BudgetStatus, threshold: Threshold, notes: State, now: datetime) -> bool | None:
+    """Whether a threshold fires; None if that is unknown or not evaluated yet.
 
-    An episode stands until it was clearly over for a while: what evaluation remembers knows. Where it never began, the
+    An episode lasts until hysteresis ends it, as the state of the evaluation knows. Where it never began, the
     figures of the moment tell.
     """
     known = position.status != "unknown"
@@ -119,6 +167,8 @@ def standing(position: BudgetStatus, threshold: Threshold, notes: State, now: da
     episode = EPISODES.get(notes, episode_key(position.name, threshold))
     if episode is not None:
         return episode.open
+    if isinstance(threshold, Novel):
+        return any(one.label == threshold.label for one in position.novel)
     if threshold.basis not in ("forecast", "burn_rate"):
         return None
     return bool(is_crossed(position, threshold, now))
@@ -126,16 +176,17 @@ def standing(position: BudgetStatus, threshold: Threshold, notes: State, now: da
 
 def worst_first(positions: Iterable[BudgetStatus]) -> list[BudgetStatus]:
     """Over, at risk, unknown, then the rest; within each those nearest their limit by what is likely spent in all."""
-    return sorted(positions, key=lambda p: (STATES.index(p.status), -_pressure(p), p.name))
+    return sorted(positions, key=lambda p: (badness(p), p.name))
 
 
-def _pressure(position: BudgetStatus) -> float:
+def badness(position: BudgetStatus) -> tuple[int, float]:
+    """What orders statuses, the worst lowest: the status, then how little is left by what is likely spent in all."""
     amount = float(position.amount.value) or 1e-9
     likely = float(position.spent) if position.projection is None else position.projection.quantile(0.5)
-    return max(float(position.spent), likely) / amount
+    return STATES.index(position.status), -max(float(position.spent), likely) / amount
 
 
-async def load_state(records: Records) -> State:
+async def load_state(records: StoreReader) -> State:
     """What evaluation remembers. Raises StoreError."""
     return State.of(await records.memory())
 
@@ -146,23 +197,23 @@ def lifecycle_of(row: AlertRow, state: State) -> AlertLifecycle | None:
 
 
 def alert_state(row: AlertRow, notes: State) -> str:
-    """The state of its life; `told` for what never had one, `dry_run` where it was never sent."""
+    """The state of its lifecycle; `announced` without one, `dry_run` if it was never sent."""
     life = lifecycle_of(row, notes)
     if row.state != FIRING:
         return row.state
     if life is not None:
         return life.state
     acted_on = row.event.severity != "info" and row.event.kind in ("threshold", "source_stale")
-    return RESOLVED if acted_on else "told"
+    return RESOLVED if acted_on else "announced"
 
 
 def alerts_json(rows: Iterable[AlertRow], notes: State, limit: int) -> list[dict[str, Any]]:
-    """The newest alerts first, one for all keys that were told together."""
-    told: dict[str, list[AlertRow]] = {}
+    """The newest alerts first, one for all keys that were announced together."""
+    by_event: dict[str, list[AlertRow]] = {}
     for row in sorted(rows, key=lambda row: (row.at, row.key), reverse=True):
-        if row.event.id in told or len(told) < limit:
-            told.setdefault(row.event.id, []).append(row)
-    return [_alert(group, notes) for group in told.values()]
+        if row.event.id in by_event or len(by_event) < limit:
+            by_event.setdefault(row.event.id, []).append(row)
+    return [_alert(group, notes) for group in by_event.values()]
 
 
 def _alert(rows: Sequence[AlertRow], notes: State) -> dict[str, Any]:
@@ -223,3 +274,24 @@ def _contributor(item: Contributor) -> dict[str, Any]:
         "pace_before_per_day": decimal_text(item.pace_before),
         "volume_change": item.volume_change,
     }
+
+
+def record_evaluation(facts: Facts, decisions: Decisions, names: Collection[str] | None = None) -> list[StatusRecord]:
+    """The records of an evaluation, the worst first; of the statuses of these names only where they are given."""
+    after, now = after_decisions(facts, decisions), facts.context.now
+    found = []
+    for position in worst_first(one for one in decisions.statuses if names is None or one.name in names):
+        event = replace(event_for(position, now), daily=position.daily, committed=committed_money(position))
+        found.append(
+            StatusRecord(
+                name=position.name,
+                at=now,
+                rank=badness(position),
+                answer=budget_json(position, after.state, now),
+                event=event.to_json(),
+                price_version=facts.context.tariff.version,
+                thresholds=explain_thresholds(after, position),
+                notes=explain_notes(after, position),
+            )
+        )
+    return found

@@ -17,12 +17,13 @@ from alertd.core.actions.state_machine import STATES as ACT_STATES
 from alertd.core.evaluation.state import State
 from alertd.ports import StoreError
 from alertd.web.acts import actions_json, event_of_act, newest_first
+from alertd.web.allowance import Allowance
 from alertd.web.answers import RECENT, STATES, alerts_json, budget_json, instant_text, load_state, worst_first
 from alertd.web.metrics import registry_of
 from alertd.web.openapi import DOCUMENT
-from alertd.web.snapshot import Snapshot
+from alertd.web.problems import problem
 from alertd.web.sources import sources_json
-from alertd.web.view import View
+from alertd.web.view import Snapshot, View
 
 #: A database that takes longer for one row is not writable.
 _PATIENCE: Final = 3.0
@@ -38,6 +39,7 @@ class Api:
     """The endpoints of machines."""
 
     view: View
+    allowance: Allowance
 
     def routes(self) -> list[Route]:
         return [
@@ -48,6 +50,7 @@ class Api:
             Route("/api/v1/alerts", self.alerts),
             Route("/api/v1/actions", self.actions),
             Route("/api/v1/sources", self.sources),
+            Route("/api/v1/allowance/denials", self.denials),
             Route("/openapi.json", self.openapi),
         ]
 
@@ -98,17 +101,18 @@ class Api:
             book_version=view.book().version,
             refused=bool(view.faults()),
             dry_run=view.dry_run,
+            allowance=view.allowance,
         )
 
     async def budgets(self, request: Request) -> Response:
-        """Where every budget stands, the worst first; `?budget=` and `?status=` narrow it."""
+        """The status of every budget, the worst first; `?budget=` and `?status=` filter."""
         name, status = request.query_params.get("budget"), request.query_params.get("status")
         if status is not None and status not in STATES:
             return _refused(f"status: one of {', '.join(STATES)}")
         standings, now = self.view.standings(), self.view.clock.now()
         wanted = [
             position
-            for position in worst_first(standings.positions)
+            for position in worst_first(standings.statuses)
             if name in (None, position.budget.name) and status in (None, position.status)
         ]
         try:
@@ -161,6 +165,10 @@ class Api:
             return _no_database()
         return JSONResponse(sources_json(self.view.standings(), notes, self.view.clock.now()))
 
+    async def denials(self, request: Request) -> Response:
+        """To whom the allowance said no since the start, and why."""
+        return JSONResponse(self.allowance.denials())
+
     async def openapi(self, request: Request) -> Response:
         return JSONResponse(DOCUMENT)
 
@@ -184,8 +192,8 @@ def _count(text: str | None, most: int) -> int:
 
 
 def _no_database() -> Response:
-    return JSONResponse({"error": "the database does not answer; see the log"}, 503)
+    return problem(503, "the database does not answer; see the log")
 
 
 def _refused(said: str) -> Response:
-    return JSONResponse({"error": said}, 400)
+    return problem(400, said)

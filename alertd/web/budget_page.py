@@ -2,58 +2,132 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
+from urllib.parse import quote, urlencode
 
-from alertd.core.budgets import Actual, BurnRate, Forecast, Threshold, duration_text
-from alertd.core.charts.budget_chart import fan, spent_curve
+from alertd.core.addresses import budget_path
+from alertd.core.budgets import scope_text
 from alertd.core.charts.html import Markup, element, fragment
-from alertd.core.evaluation.state import State, silence_of, silences_of
-from alertd.core.evaluation.thresholds import thresholds_of
+from alertd.core.charts.period_chart import figures_of, lanes, period_chart
+from alertd.core.evaluation.breakdown import ScopeUsage
+from alertd.core.evaluation.state import FIRING, LIFECYCLES, State, silence_of, silences_of
 from alertd.core.evaluation.values import BudgetStatus
-from alertd.core.events import Contributor, Event
-from alertd.core.messages import evidence, freshness
-from alertd.core.messages.dates import clock_time, period_name, place
-from alertd.core.messages.figures import amount, chance, number
-from alertd.core.messages.spans import clean
-from alertd.core.messages.spans import name as safe_name
+from alertd.core.events import Event
+from alertd.core.messages import evidence
+from alertd.core.messages.format import (
+    age,
+    clock_time,
+    day,
+    estimated,
+    footer,
+    frees,
+    money,
+    period_name,
+    place,
+    rate,
+    soon_or_day,
+)
+from alertd.core.messages.rich_text import clean
 from alertd.ports import AlertRow
-from alertd.web.alert_list import alert_list
-from alertd.web.answers import standing
-from alertd.web.layout import grid
-from alertd.web.wording import badge, event_for, html, outlook, used
+from alertd.web.alert_pages import SEVERITIES, Deliveries, alert_entry
+from alertd.web.answers import alert_state
+from alertd.web.asks import alert_forms, budget_forms
+from alertd.web.budget_tables import changed_table, commitment_table, threshold_table
+from alertd.web.front_page import legend
+from alertd.web.labels import event_for, forecast, html, used
+from alertd.web.parts import Reader, bar, card, chance_of, is_lower_bound, pill, quantile, running_out, sure, tile
+from alertd.web.usage_section import bars, last_curve, past_periods, split_by, usage_section
 
-_STANDS: Final = {True: "stands", False: "does not stand", None: "not known"}
-_NARROW: Final = (360, 260)
+#: Alerts in the list on the page.
+_SHOWN: Final = 8
 
 
 def budget_page(
     position: BudgetStatus,
     notes: State,
     alerts: Sequence[AlertRow],
-    now: datetime,
+    reader: Reader,
+    *,
     acted: Markup | None = None,
+    asked: Markup | None = None,
+    sent: Deliveries | None = None,
+    usage: ScopeUsage | None = None,
+    by: str = "key",
+    parts: Markup | None = None,
 ) -> Markup:
-    """Everything that is known of one budget, scope and period; `acted` is its section of actions."""
+    """Everything that is known of one budget, scope and period.
+
+    `acted` is its section of actions, `asked` what waits for an answer, `sent` what became of its messages; `parts`
+    are below it; `usage` is split by `by`, and None where nothing was evaluated yet.
+    """
+    now = reader.now
     event = event_for(position, now)
+    past = usage.past() if usage is not None else []
+    split = split_by(usage, by) if usage is not None and position.period.whole_days else None
+    figures = figures_of(position, now, last_curve(position, past[0]) if past else ())
+    announced: dict[str, list[AlertRow]] = {}
+    for row in sorted(alerts, key=lambda row: (row.at, row.key), reverse=True):
+        announced.setdefault(row.event.id, []).append(row)
     return fragment(
-        element("h1", html(evidence.who(event, "plain"))),
-        element("p", badge(position.status), " ", _period(position, event, now)),
+        element(
+            "div", element("a", "Budgets", href="/"), " / ",
+            element("a", clean(position.budget.name, 60), href=budget_path(position.budget.name, ())), class_="crumbs",
+        ),
+        element("div", element("h1", html(evidence.who(event, "plain"))), pill(position.status),
+                element("div", _answers(announced, notes, reader), budget_forms(position, reader), class_="end btns"),
+                class_="head"),
+        _meta(position, event, now),
         _silence(position, notes, now),
-        _figures(position, event, now),
-        element("div", fan(position), class_="wide"),
-        element("div", fan(position, *_NARROW), class_="narrow"),
-        element("p", _legend(position), class_="quiet"),
-        _thresholds(position, notes, now),
-        _commitments(position, now),
-        _contributors(position),
-        _days(position),
-        acted,
-        element("h2", "Announced"),
-        alert_list(alerts, notes, now, empty="Nothing was announced for this budget in this period."),
-    )
+        asked,
+        budget_tiles(position, event, now),
+        card(period_name(event, now).capitalize() or "The period", period_chart(figures),
+             None if split is None else bars(position, split), _lanes(position, now),
+             element("p", _legend(position), class_="card-f"), end=legend(figures), identity="chart")
+        if position.period.whole_days else None,  # figures are known by day
+        element(
+            "div",
+            element("div", parts, None if split is None else usage_section(position, split, by),
+                    changed_table(position), threshold_table(position, notes, now), commitment_table(position, now)),
+            element("div", _alerts(position, list(announced.values()), notes, sent, reader), acted,
+                    past_periods(position, past),
+                    card("In words", _figures(position, event, now), identity="figures")),
+            class_="cols",
+        ),
+        _computed(position),
+    )  # fmt: skip
+
+
+def budget_tiles(position: BudgetStatus, event: Event, now: datetime) -> Markup:
+    """Five key figures in one card."""
+    unit, middle, chance = position.amount.unit, quantile(position, 0.5), chance_of(position)
+    low, high = quantile(position, 0.1), quantile(position, 0.9)
+    least = "≥ " if is_lower_bound(position) else ""
+    spent = f"{least}{money(position.spent, unit)}" if position.seen else "no data yet"
+    of = element("small", f" of {money(position.amount.value, unit)}")
+    end = day(position.period.end - timedelta(seconds=1), position.period.zone, weekday=False)
+    between = None
+    if evidence.is_too_early(event):
+        between = "too early for a range"
+    elif low is not None and high is not None:
+        between = f"{estimated(low, unit, position.spent)} to {estimated(high, unit, position.spent)}"
+    over = position.spent >= position.amount.value and position.seen
+    out = min(filter(None, (running_out(position), event.exhausted_at)), default=None)
+    allowed = None
+    if event.pace_allowed is not None and not over:
+        allowed = fragment("on track means ", element("b", rate(event.pace_allowed, unit)), " a day")
+    return element(
+        "dl",
+        tile("Spent", fragment(spent, of), drawn=bar(position)),
+        tile(f"Likely by {end}", "–" if middle is None else estimated(middle, unit, position.spent), between),
+        tile("Chance of going over", "already" if over else "–" if chance is None else sure(chance)),
+        tile("Runs out", "used up" if over else "–" if out is None or position.status in ("on_track", "no_forecast")
+             else soon_or_day(out, position.period.zone, now), frees(event, now) or None),
+        tile("Pace, last 7 days", "–" if position.pace is None
+             else fragment(rate(position.pace, unit), element("small", " a day")), allowed),
+        class_="tiles five",
+    )  # fmt: skip
 
 
 def _silence(position: BudgetStatus, notes: State, now: datetime) -> Markup | None:
@@ -61,150 +135,104 @@ def _silence(position: BudgetStatus, notes: State, now: datetime) -> Markup | No
     if found is None:
         return None
     until = clock_time(found.until, position.period.zone, now)
-    return element("p", clean(f"Silenced until {until} by {found.by}: {found.reason}"), class_="notice")
+    return element("p", clean(f"Silenced until {until} by {found.by}: {found.reason}"), class_="banner calm")
 
 
 def _legend(position: BudgetStatus) -> str:
     if position.status == "unknown":
         return "What was seen; nothing is projected while the data are too old."
-    return "Solid: spent. Shaded: where 50, 80 and 90 of 100 likely courses lie; dashed: the middle one."
+    if position.status == "runaway":
+        return "Solid: spent. Dashed: at the rate of the last minutes. Dotted: if it calms down, and its range."
+    return "Solid: spent. Dashed: the likely course, with the range that holds 80 of 100 courses. Hatched: not seen."
+
+
+def _meta(position: BudgetStatus, event: Event, now: datetime) -> Markup:
+    """Below the headline: of what, in which period, how much of it is left, whose it is, where to read more."""
+    owner = position.override.owner or position.budget.owner
+    scope = scope_text(position.scope)
+    runbook = position.budget.runbook_url
+    facts = [
+        element("span", clean(scope, 100)) if scope else None,
+        element("span", _period(position, event, now)),
+        element("span", "owner ", element("b", clean(owner, 60))) if owner else None,
+        element("a", "Runbook", href=runbook, rel="noreferrer noopener") if runbook else None,
+        element("a", "Configuration", href=f"/settings?q={quote(position.budget.name)}#configuration"),
+    ]
+    return element("div", facts, class_="meta")
 
 
 def _period(position: BudgetStatus, event: Event, now: datetime) -> str:
-    last = position.period.last_day
     name = period_name(event, now)
-    return f"{name[:1].upper()}{name[1:]} (to {last.day} {last:%b %Y}, {place(event.zone)})"
+    name = f"{name[:1].upper()}{name[1:]}"
+    if not position.period.whole_days:
+        return name
+    last = position.period.last_day
+    left = f", {age(position.period.end - now)} left" if now in position.period else ""
+    return f"{name} (to {last.day} {last:%b %Y}, {place(event.zone)}){left}"
+
+
+def _lanes(position: BudgetStatus, now: datetime) -> Markup | None:
+    return lanes([(clean(one.name, 40), one.until, one.stale) for one in position.late], position.period, now)
+
+
+def _answers(groups: Mapping[str, Sequence[AlertRow]], notes: State, reader: Reader) -> list[Markup]:
+    """Snooze and acknowledge the gravest open alert; the others are in the list."""
+    lives = {one: life for one, life in LIFECYCLES.items(notes) if one in groups and life.state == FIRING}
+    if not lives:
+        return []
+    first = min(lives, key=lambda one: (SEVERITIES.index(lives[one].severity), -lives[one].since.timestamp()))
+    return alert_forms(first, lives[first], groups[first][0].event, reader, raises=False)
+
+
+def _alerts(
+    position: BudgetStatus, groups: Sequence[Sequence[AlertRow]], notes: State, sent: Deliveries | None, reader: Reader
+) -> Markup:
+    """What was announced of it, the newest first, with what became of each."""
+    path = f"/alerts?{urlencode({'show': 'all', 'budget': position.budget.name})}"
+    if not groups:
+        shown: Markup = element("p", "Nothing was announced for this budget in this period.", class_="card-b quiet")
+    else:
+        shown = element(
+            "ol", [alert_entry(group, notes, sent, reader) for group in groups[:_SHOWN]], class_="line-list"
+        )
+    open_ones = sum(alert_state(group[0], notes) == FIRING for group in groups)
+    words = f"All {len(groups):,} alerts of this budget" if len(groups) > 1 else "All alerts of this budget"
+    return card("Alerts", shown, element("div", element("a", words, href=path), class_="card-f"), count=open_ones,
+                identity="alerts")  # fmt: skip
 
 
 def _figures(position: BudgetStatus, event: Event, now: datetime) -> Markup:
     """The same lines as a message has."""
     lines = [
         fragment("Used ", used(position)),
-        *outlook(position, event, now),
+        *forecast(position, event, now),
         html(evidence.committed(event, now)),
-        html(evidence.to_stay_inside(event)) if position.status != "unknown" else None,
+        html(evidence.credit(event, now)),
+        html(evidence.reconciled(event)),
+        html(evidence.on_track_line(event)) if position.status != "unknown" else None,
         html(evidence.changed(event)),
         html(evidence.to_do(event)),
-        html(freshness.footer(event, now)),
+        html(footer(event, now)),
     ]
-    return element("div", [element("p", line) for line in lines if line], class_="figures")
+    return element("div", [element("p", line) for line in lines if line], class_="card-b")
 
 
-def _thresholds(position: BudgetStatus, notes: State, now: datetime) -> Markup:
+def _computed(position: BudgetStatus) -> Markup:
+    """Each figure, what it is made of, and the command that reproduces it."""
+    projection = position.projection
+    name = f"alertd explain {position.budget.name}"
     rows = [
-        element(
-            "tr",
-            element("th", str(threshold), scope="row"),
-            element("td", _where(threshold, position)),
-            element("td", _STANDS[standing(position, threshold, notes, now)]),
-            element("td", _since(threshold, position)),
-        )
-        for threshold in thresholds_of(position)
+        ("Spent", "tokens × price from every source that counts, and what only a bill shows"),
+        ("Likely, chance", "–" if projection is None else f"{len(projection.totals):,} courses by {projection.method}"),
+        ("Pace", "the last seven whole days"),
+        ("Amount", f"{money(position.amount.value, position.amount.unit)}, from the configuration or raised by hand"),
     ]
-    return fragment(element("h2", "Thresholds"), grid("Thresholds", ("Threshold", "At", "Now", "Why"), rows))
-
-
-def _where(threshold: Threshold, position: BudgetStatus) -> str:
-    if not isinstance(threshold, Actual | Forecast):
-        return "–"
-    return amount(threshold.reached_at(position.amount), position.amount.unit)
-
-
-def _since(threshold: Threshold, position: BudgetStatus) -> str:
-    """Why it stands or not, in figures."""
-    known, unit = position.status != "unknown", position.amount.unit
-    if isinstance(threshold, Actual):
-        left = threshold.reached_at(position.amount) - position.spent
-        if known or left <= 0:
-            return f"{number(left, unit)} to go" if left > 0 else f"passed by {number(-left, unit)}"
-    if not known:
-        return "its data are too old" if position.data_until else "no data yet"
-    if isinstance(threshold, Forecast) and position.projection is not None:
-        level = threshold.reached_at(position.amount)
-        bound = position.projection.fires_below(threshold.probability)
-        likely = chance(position.projection.probability_over(float(level)))
-        return f"{likely} chance of exceeding it; told for amounts under {number(Decimal(repr(bound)), unit)}"
-    if isinstance(threshold, BurnRate):
-        burns = [position.burns[window] for window in threshold.windows if window in position.burns]
-        return (
-            ", ".join(f"{burn.factor:.1f}x over {duration_text(burn.window)}" for burn in burns)
-            or "no data in its windows"
-        )
-    return "not evaluated yet"
-
-
-def _commitments(position: BudgetStatus, now: datetime) -> Markup | None:
-    """What is certain to be charged, whatever is used, contract by contract."""
-    if position.certain is None or not position.certain.lines:
-        return None
-    unit, zone = position.amount.unit, position.period.zone
-    rows = [
-        element(
-            "tr",
-            element("th", html((safe_name(line.name or line.source),)), scope="row"),
-            element("td", f"{amount(line.cost, unit)} {f'a {line.per}' if line.per else 'once'}", class_="figure"),
-            element("td", number(line.charged, unit), class_="figure"),
-            element("td", number(line.ahead, unit), class_="figure"),
-            element("td", clock_time(line.until, zone, now) if line.until else "somebody stops it"),
-        )
-        for line in position.certain.lines
-    ]
-    columns = ("Contract", "Cost", "Charged", "To come", "Until")
-    return fragment(element("h2", "Certain if nobody stops it"), grid("Commitments", columns, rows))
-
-
-def _contributors(position: BudgetStatus) -> Markup | None:
-    if not position.contributors:
-        return None
-    unit, label = position.amount.unit, position.contributors[0].label
-    rows = [
-        element(
-            "tr",
-            element("th", html((safe_name(item.value),)) if item.value else f"no {label}", scope="row"),
-            element("td", number(item.spent, unit), class_="figure"),
-            element("td", _paces(item, unit), class_="figure"),
-            element("td", _why(item)),
-        )
-        for item in position.contributors
-    ]
-    more = position.contributor_count - len(position.contributors)
-    return fragment(
-        element("h2", "Who spends"),
-        grid("Who spends", (label, "Spent", "A day, before → now", "What changed"), rows),
-        element("p", f"and {more} more", class_="quiet") if more > 0 else None,
-    )
-
-
-def _paces(item: Contributor, unit: str) -> str:
-    if item.pace_now is None or item.pace_before is None:
-        return "–"
-    return f"{number(item.pace_before, unit)} → {number(item.pace_now, unit)}"
-
-
-def _why(item: Contributor) -> str:
-    """Price against volume, in a message's words."""
-    before, now = item.pace_before, item.pace_now
-    if before is None or now is None:
-        return "too new to compare"
-    if not before or not now:
-        return "new" if now else "stopped" if before else "quiet"
-    return evidence.price_or_volume(now / before, item.volume_change)
-
-
-def _days(position: BudgetStatus) -> Markup | None:
-    """The picture's curve as a table, for those who do not see it."""
-    if not position.daily:
-        return None
-    unit = position.amount.unit
-    sums = spent_curve(position)[1:]
-    rows = [
-        element("tr", element("th", text, scope="row"), element("td", number(spent, unit), class_="figure"),
-                element("td", number(Decimal(repr(total)), unit), class_="figure"))
-        for (text, spent), (_, total) in zip(position.daily, sums, strict=False)
-    ]  # fmt: skip
+    body = [element("tr", element("th", one, scope="row"), element("td", clean(said))) for one, said in rows]
+    commands = f"{name}   # every figure and threshold\nalertd usage export --by key   # the usage itself"
     return element(
         "details",
-        element("summary", "Spent by day"),
-        grid("Spent by day", ("Day", "Spent", "In all"), rows),
-        id="days",
-    )
+        element("summary", "How this is computed"),
+        element("table", element("tbody", body), class_="kv plain"),
+        element("pre", commands, tabindex=0),
+        id="computed", class_="card fold",
+    )  # fmt: skip

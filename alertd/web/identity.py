@@ -23,6 +23,7 @@ Network = IPv4Network | IPv6Network
 #: What somebody may, from least to most; each may what those before it may.
 ROLES: Final = ("allowance", "viewer", "responder", "editor")
 ALLOWANCE_PATH: Final = "/api/v1/allowance"
+ALLOWANCE_CHECK_PATH: Final = f"{ALLOWANCE_PATH}/check"
 #: No shorter token is taken from TOKENS_FILE, and no shorter ALERTD_HTTP__TOKEN off loopback.
 LEAST_TOKEN_LENGTH: Final = 24
 SESSION: Final = timedelta(hours=12)
@@ -38,6 +39,10 @@ class Person:
     name: str
     role: str
     sha256: str = field(default="", repr=False)
+    #: An editor with labels changes only budgets whose WHERE has them, and is a responder in all else.
+    labels: tuple[tuple[str, str], ...] = ()
+    #: The token of a program: it opens no session of the page, and answers nothing that waits for a person.
+    agent: bool = False
 
     def may(self, role: str) -> bool:
         """Whether this one may do what `role` may."""
@@ -46,7 +51,7 @@ class Person:
 
 def role_needed(path: str) -> str:
     """What a request to read a path takes."""
-    return "allowance" if path == ALLOWANCE_PATH else "viewer"
+    return "allowance" if path in (ALLOWANCE_PATH, ALLOWANCE_CHECK_PATH) else "viewer"
 
 
 class EndedSessions(Protocol):
@@ -137,8 +142,10 @@ class Identities:
         if match is None or int(match[1].partition("-")[0]) <= self.clock.now().timestamp():
             return None
         for person in (*([Person(_OWNER, "editor")] if self.token else []), *self.people):
-            if _text(person.name.encode()) == match[2] and hmac.compare_digest(
-                match[3], self._signature(person, match[1])
+            if (
+                not person.agent
+                and _text(person.name.encode()) == match[2]
+                and hmac.compare_digest(match[3], self._signature(person, match[1]))
             ):
                 return match[1], person
         return None

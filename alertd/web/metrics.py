@@ -22,9 +22,9 @@ from alertd.core.evaluation.event_builder import projected
 from alertd.core.evaluation.state import State
 from alertd.core.evaluation.thresholds import thresholds_of
 from alertd.core.evaluation.values import BudgetStatus, SourceView
-from alertd.web import workings
-from alertd.web.answers import standing, worst_first
-from alertd.web.snapshot import Snapshot
+from alertd.web import daemon_metrics
+from alertd.web.answers import is_firing, worst_first
+from alertd.web.view import Snapshot
 
 #: No more budget scopes than these have series of their own; those nearest their limit come first.
 MOST_SCOPES: Final = 2000
@@ -32,7 +32,7 @@ _SCOPE: Final = ("budget", "scope")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Figures(Collector):
+class _MetricsCollector(Collector):
     """Turns one snapshot into metric families."""
 
     snapshot: Snapshot
@@ -41,18 +41,19 @@ class _Figures(Collector):
         yield from _build(self.snapshot)
         yield from _budgets(self.snapshot)
         yield from _sources(self.snapshot)
-        yield from workings.loops(self.snapshot)
-        yield from workings.polls(self.snapshot)
-        yield from workings.deliveries(self.snapshot)
-        yield from workings.outbox(self.snapshot)
-        yield from workings.drift(self.snapshot)
-        yield from workings.actions(self.snapshot)
+        yield from daemon_metrics.loops(self.snapshot)
+        yield from daemon_metrics.polls(self.snapshot)
+        yield from daemon_metrics.deliveries(self.snapshot)
+        yield from daemon_metrics.outbox(self.snapshot)
+        yield from daemon_metrics.drift(self.snapshot)
+        yield from daemon_metrics.actions(self.snapshot)
+        yield from daemon_metrics.allowance(self.snapshot)
 
 
 def registry_of(snapshot: Snapshot) -> CollectorRegistry:
     """A registry of its own for one scrape: the snapshot's figures and the process's."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(snapshot))
+    registry.register(_MetricsCollector(snapshot))
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
@@ -95,14 +96,14 @@ _BUDGETS: Final = {
 
 def _budgets(snapshot: Snapshot) -> Iterator[Metric]:
     families = _Families(_BUDGETS)
-    told: set[tuple[str, str]] = set()
-    for position in worst_first(snapshot.standings.positions):
+    shown: set[tuple[str, str]] = set()
+    for position in worst_first(snapshot.standings.statuses):
         key = (position.budget.name, scope_text(position.scope))
-        if key not in told and len(told) < MOST_SCOPES:  # two series of the same labels would spoil the whole page
-            told.add(key)
+        if key not in shown and len(shown) < MOST_SCOPES:  # two series of the same labels would spoil the whole page
+            shown.add(key)
             _budget(families, key, position, snapshot)
     yield from families.found.values()
-    omitted = len(snapshot.standings.positions) - len(told)
+    omitted = len(snapshot.standings.statuses) - len(shown)
     yield GaugeMetricFamily("alertd_budget_scopes_omitted", "Budget scopes beyond the bound of this page.", omitted)
     if snapshot.standings.evaluated_at is not None:
         yield GaugeMetricFamily(
@@ -120,7 +121,7 @@ def _budget(families: _Families, key: tuple[str, str], position: BudgetStatus, s
     families.add("alertd_budget_last_data_timestamp_seconds", key, _timestamp(position.data_until))
     families.add("alertd_budget_unpriced_models", key, len({item.model for item in position.unpriced}))
     for threshold in thresholds_of(position):
-        stood = standing(position, threshold, snapshot.notes or State(), snapshot.now)
+        stood = is_firing(position, threshold, snapshot.notes or State(), snapshot.now)
         families.add("alertd_budget_threshold_state", (*key, str(threshold)), stood)
     if position.projection is None or not known:
         return

@@ -31,6 +31,16 @@ function tell(words) {
   if (live && live.textContent !== words) live.textContent = words;
 }
 
+const own = document.getElementById("own-zone");
+if (own) {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const link = new URL(own.href);
+  link.searchParams.set("zone", zone);
+  own.href = link;
+  own.textContent = `This browser: ${zone}`;
+  own.hidden = false;
+}
+
 if (document.getElementById("live")) {
   tell("refreshes by itself");
   setInterval(refresh, EVERY);

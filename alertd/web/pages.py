@@ -1,222 +1,456 @@
-"""The pages for people: read-only, whole without JavaScript, each drawn anew from the view."""
+"""The pages for people: each is drawn anew from the view, whole without JavaScript; its forms are in `writes`."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from alertd.core.budgets import scope_text
+from alertd.core.budgets import TOKENS, scope_text
 from alertd.core.charts.html import Content, Markup, element, fragment
+from alertd.core.evaluation.breakdown import PastPeriod, spent_by_model
 from alertd.core.evaluation.state import State
 from alertd.core.evaluation.values import BudgetStatus
-from alertd.core.messages.dates import age
-from alertd.core.messages.figures import plural
-from alertd.core.messages.spans import clean
+from alertd.core.messages.format import clock_time, day, place
+from alertd.core.messages.rich_text import clean
 from alertd.ports import AlertRow, StoreError
-from alertd.web.action_list import actions_page, budget_actions, shown_acts, unanswered
-from alertd.web.alert_list import alert_list
-from alertd.web.answers import RECENT, STATES, load_state, worst_first
+from alertd.web.access import own_path, person_of
+from alertd.web.action_pages import action_page, actions_page, audited, budget_actions
+from alertd.web.acts import is_about, newest_first
+from alertd.web.alert_pages import Deliveries, alert_page, alerts_page, deliveries, found_alert, wanted_alerts
+from alertd.web.answers import RECENT, load_state, worst_first
+from alertd.web.asks import asked_actions, count_open, needs_answer, open_alerts, waiting_actions
 from alertd.web.budget_page import budget_page
-from alertd.web.front import chosen, summary, table
-from alertd.web.layout import page
-from alertd.web.sources import dark_since
-from alertd.web.tables import prices_page, sources_page
-from alertd.web.view import BudgetStatuses, Lane, View
+from alertd.web.csv_answers import alert_row_of, budget_rows, csv_answer
+from alertd.web.front_index import Index, Query, Total
+from alertd.web.front_page import budget_table, changes, period_head, tiles, total_chart, tree_table
+from alertd.web.layout import ASSETS, DISPLAY, PageFrame, page
+from alertd.web.notices import empty, no_database, notices, undelivered
+from alertd.web.parts import Reader
+from alertd.web.prices_page import price_rows, prices_page
+from alertd.web.problems import problem
+from alertd.web.settings_page import InForce, settings_page
+from alertd.web.sources import no_data_since
+from alertd.web.sources_page import feeds_of, health_page, sources_page
+from alertd.web.view import View
 
-#: A message is tried again within minutes; one that is older than this does not get through.
-_WAITS_LONG: Final = timedelta(minutes=15)
+#: The cookie that holds how a browser wants the pages.
+_DISPLAY: Final = "alertd_display"
+_THEMES: Final = ("light", "dark")
+_ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,30}(/[A-Za-z0-9_+-]{1,30}){0,2}")
+_YEAR: Final = timedelta(days=365)
+#: A message is written a moment before its alert counts as announced.
+_BEFORE: Final = timedelta(minutes=1)
+#: What models cost is worked out for a page from at most so many series.
+_MOST_COSTED: Final = 20_000
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What the database says for one page: the notes, and what waits to be delivered; None where it does not answer."""
+
+    notes: State | None
+    waiting: Mapping[str, tuple[int, datetime | None]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Pages:
     """The endpoints of people. `guarded` says that one signs in, so that one can sign out."""
 
     view: View
     guarded: bool
+    _index: Index | None = None
 
     def routes(self) -> list[Route]:
         return [
-            Route("/", self.front),
-            Route("/budgets/{name}", self.budget),
-            Route("/alerts", self.alerts),
-            Route("/actions", self.actions),
+            Route("/", self._cached(self.front)),
+            Route("/budgets.csv", self.budgets_csv),
+            Route("/budgets/{name}/usage.csv", self.usage_csv),
+            Route("/budgets/{name}", self._cached(self.budget)),
+            Route("/alerts", self._cached(self.alerts)),
+            Route("/alerts.csv", self.alerts_csv),
+            Route("/alerts/{id}", self.alert),
+            Route("/actions", self._cached(self.actions)),
+            Route("/actions/{id}", self.action),
             Route("/sources", self.sources),
             Route("/prices", self.prices),
+            Route("/prices.csv", self.prices_csv),
+            Route("/settings", self.settings),
+            Route("/health", self.health),
+            Route(DISPLAY, self.display),
+            Route("/assets/{version}/{name}", self.asset),
         ]
 
-    def _page(self, title: str, here: str, *content: Content, status: int = 200) -> Response:
-        view, now = self.view, self.view.clock.now()
-        return page(
-            title,
-            notices(view, now),
-            *content,
-            _foot(view.standings(), view.version, now),
+    # --- what every page has ---
+
+    async def asset(self, request: Request) -> Response:
+        """The style sheet and the script; their addresses change with their content."""
+        found = ASSETS.get(request.scope["path"])
+        if found is None:
+            return Response("no such file", 404, media_type="text/plain")
+        content, kind = found
+        return Response(content, media_type=kind, headers={"cache-control": "public, max-age=31536000, immutable"})
+
+    def _cached(self, draw: Callable[[Request, Kept, Reader], Awaitable[Response]]) -> Any:
+        """A page that is drawn only where something has changed since the browser saw it."""
+
+        async def answered(request: Request) -> Response:
+            kept, reader = await self._kept(), self._reader(request)
+            tag = self._tag(request, kept, reader)
+            headers = {"etag": tag, "cache-control": "private, no-cache"}
+            if kept.notes is not None and tag in request.headers.get("if-none-match", ""):
+                return Response(None, 304, headers)
+            response = await draw(request, kept, reader)
+            if response.status_code == 200 and kept.notes is not None:  # noqa: PLR2004
+                response.headers.update(headers)
+            return response
+
+        return answered
+
+    def _tag(self, request: Request, kept: Kept, reader: Reader) -> str:
+        """What the page is drawn from: the evaluation, every record, what waits, who looks, at what address."""
+        view, notes = self.view, kept.notes or State()
+        drawn = (
+            view.version, view.standings().evaluated_at, sorted(notes.revisions.items()), sorted(kept.waiting.items()),
+            reader.person, reader.back, reader.theme, str(reader.zone), request.headers.get("host", ""), view.faults(),
+            [lane.last_error for lane in view.lanes()], [loop.stuck(view.started, reader.now) for loop in view.loops()],
+        )  # fmt: skip
+        return f'W/"{hashlib.sha256(repr(drawn).encode()).hexdigest()[:20]}"'
+
+    async def _kept(self) -> Kept:
+        try:
+            return Kept(await load_state(self.view.records), await self.view.records.outbox_depth())
+        except StoreError:
+            return Kept(None)
+
+    def _reader(self, request: Request) -> Reader:
+        query = request.scope["query_string"].decode("latin-1")
+        kept = "&".join(part for part in query.split("&") if part and not part.startswith("done="))
+        back = f"{request.scope['path']}?{kept}" if kept else str(request.scope["path"])
+        can = self.view.operations is not None
+        theme, zone = _display_of(request, self.view.zone)
+        return Reader(person_of(request), self.view.clock.now(), zone, back, can, theme)
+
+    async def display(self, request: Request) -> Response:
+        """Remember in a cookie of this browser in which colours and zone it wants the pages; then back to the page."""
+        theme, zone = _display_of(request, self.view.zone)
+        query = request.query_params
+        if (wanted := query.get("theme")) is not None:
+            theme = wanted if wanted in _THEMES else ""
+        chosen = _zone_of(query.get("zone", "")) or zone
+        response = RedirectResponse(own_path(query.get("back", "/")), 303)
+        response.set_cookie(
+            _DISPLAY, f"{theme}.{chosen}", max_age=int(_YEAR.total_seconds()), path="/", httponly=True, samesite="lax"
+        )
+        return response
+
+    def _page(
+        self, title: str, here: str, request: Request, kept: Kept, *content: Content, status: int = 200
+    ) -> Response:
+        view, reader = self.view, self._reader(request)
+        standings, notes = view.standings(), kept.notes
+        seen = max((one.until for one in standings.sources.values() if one.until is not None), default=None)
+        zone, at = reader.zone, standings.evaluated_at
+        today = day(reader.now, zone)
+        state = f"Data to {clock_time(seen, zone, reader.now)} · {today} · {place(str(zone))}" if seen else ""
+        from_data = f" from data to {clock_time(seen, zone, reader.now)}" if seen else ""
+        evaluated = "Not evaluated yet." if at is None else f"Evaluated {clock_time(at, zone, reader.now)}{from_data}."
+        frame = PageFrame(
             here=here,
-            signed_in=self.guarded,
-            status=status,
+            state=state,
+            foot=f"{evaluated} {today}. All times {zone}.",
+            theme=reader.theme,
+            zone=str(zone),
+            own_zone=str(view.zone),
+            back=reader.back,
+            version=view.version,
+            person=reader.person.name,
+            role=reader.person.role,
+            can_sign_out=self.guarded,
+            counts=self._counts(notes),
+            notices=fragment(
+                None if notes is not None else no_database(),
+                notices(view, reader.now),
+                undelivered(kept.waiting, view.lanes(), reader.now),
+            ),
+            done=request.query_params.get("done", ""),
+        )
+        return page(title, frame, *content, status=status)
+
+    def _counts(self, notes: State | None) -> Mapping[str, tuple[int, str, str]]:
+        standings, now = self.view.standings(), self.view.clock.now()
+        stale = sum(no_data_since(one, now) is not None for one in standings.sources.values())
+        found = {"/sources": (stale, "stale", "warm"), "/prices": (self._current().unpriced, "without a price", "warm")}
+        if notes is not None:
+            found["/alerts"] = (count_open(notes), "open", "hot")
+            found["/actions"] = (len(waiting_actions(notes)), "waiting", "hot")
+        return found
+
+    def refused(self, request: Request, status: int, said: str) -> Response:
+        """Why a form was refused, with the way back."""
+        host = request.headers.get("host", "\0")
+        back = own_path(request.headers.get("referer", "").partition(host)[2])
+        link = element("p", element("a", "Go back", href=back, class_="btn"))
+        content = element("h1", "Nothing was changed"), element("p", said), link
+        return self._page("Not done", "", request, Kept(State()), *content, status=status)
+
+    def _not_found(self, request: Request, kept: Kept, said: str) -> Response:
+        back = element("p", element("a", "All budgets", href="/", class_="btn"))
+        return self._page(
+            "Not found", "", request, kept, element("h1", "Not found"), element("p", said), back, status=404
         )
 
-    async def front(self, request: Request) -> Response:
-        """Every budget, the worst first."""
-        words = request.query_params.get("q", "").strip()[:100]
-        state = request.query_params.get("status")
-        state = state if state in STATES else None
-        positions = worst_first(self.view.standings().positions)
-        now = self.view.clock.now()
-        found = chosen(positions, state, words)
-        shown = await asyncio.to_thread(table, found, now) if found else _nothing(self.view, positions)
-        head = element("h1", "Budgets"), summary(positions, state=state, words=words)
-        return self._page("Budgets", "/", await self._kept(now), *head, shown)
+    # --- budgets ---
 
-    async def _kept(self, now: datetime) -> Markup:
-        """What the database has to say first: that it does not answer, that acts wait for a person, or messages."""
-        try:
-            notes, waiting = await load_state(self.view.records), await self.view.records.outbox_depth()
-        except StoreError:
-            return _no_database("these are the figures of the last round, and nothing new is told")
-        return fragment(unanswered(notes), undelivered(waiting, self.view.lanes(), now))
+    def _current(self) -> Index:
+        statuses = self.view.standings().statuses
+        if self._index is None or self._index.statuses is not statuses:
+            self._index = Index(statuses)
+        return self._index
 
-    async def budget(self, request: Request) -> Response:
+    async def front(self, request: Request, kept: Kept, reader: Reader) -> Response:
+        """Key figures, what needs an answer, the total, every budget, the worst first."""
+        index, query = self._current(), Query.of(request.query_params)
+        asks = None
+        if kept.notes is not None:
+            try:
+                rows = await self.view.records.alerts(reader.now - RECENT)
+                asks = needs_answer(open_alerts(rows, kept.notes), waiting_actions(kept.notes), reader)
+            except StoreError:
+                asks = no_database()
+        if not index.statuses:
+            return self._page("Budgets", "/", request, kept, element("h1", "Budgets"), asks, empty(self.view))
+
+        def drawn() -> Markup:
+            total = index.total
+            before = last_period(self.view, total)
+            chart, changed = total_chart(total, reader.now, before), changes(total)
+            beside = element("div", chart, changed, class_="cols") if chart and changed else fragment(chart, changed)
+            table = budget_table(index, query, reader)
+            tree = None if query.words or query.status else tree_table(index.statuses)
+            return fragment(tiles(index, total, reader.now, before), asks, beside, table, tree)
+
+        head = element("div", element("h1", "Budgets"), period_head(index.total, reader.now), class_="head")
+        return self._page("Budgets", "/", request, kept, head, await asyncio.to_thread(drawn))
+
+    async def budgets_csv(self, request: Request) -> Response:
+        """Every budget as a CSV file, the worst first; empty where it is not known."""
+        rows = await asyncio.to_thread(budget_rows, worst_first(self.view.standings().statuses))
+        return csv_answer("budgets.csv", rows)
+
+    async def budget(self, request: Request, kept: Kept, reader: Reader) -> Response:
         """One budget and scope; a budget of many scopes without `?scope=` lists them."""
         name, scope = request.path_params["name"], request.query_params.get("scope")
-        of_budget = [p for p in worst_first(self.view.standings().positions) if p.budget.name == name]
+        of_budget = [p for p in self.view.standings().statuses if p.budget.name == name]
         wanted = [p for p in of_budget if scope_text(p.scope) == (scope or "")]
-        now = self.view.clock.now()
+        title = clean(f"{name} {scope or ''}".strip(), 80)
         if wanted:
-            position = wanted[0]
-            shown = await self._one_budget(position, now)
-            return self._page(clean(f"{name} {scope or ''}", 80), "/", shown)
+            shown = await self._one_budget(request, wanted[0], kept, reader)
+            return self._page(title, "/", request, kept, shown)
         if of_budget and not scope:
-            shown = await asyncio.to_thread(table, of_budget, now)
-            return self._page(clean(name, 80), "/", element("h1", clean(name, 80)), shown)
+            index, query = Index(of_budget), Query.of(request.query_params)
+            path = request.scope["path"]
+            shown = await asyncio.to_thread(budget_table, index, query, reader, path=path)
+            return self._page(title, "/", request, kept, element("h1", title), shown)
         said = f"There is no budget {clean(name, 80)}{f' with the scope {clean(scope, 80)}' if scope else ''}."
-        back = element("p", element("a", "All budgets", href="/"))
-        return self._page("Not found", "/", element("h1", "Not found"), element("p", said), back, status=404)
+        return self._not_found(request, kept, said)
 
-    async def _one_budget(self, position: BudgetStatus, now: datetime) -> Markup:
-        try:
-            notes, rows = await load_state(self.view.records), await self.view.records.alerts(position.period.start)
-            steps = await self.view.records.audit(shown_acts(notes, position))
-        except StoreError:
-            return fragment(_no_database(), budget_page(position, State(), (), now))
+    async def _one_budget(self, request: Request, position: BudgetStatus, kept: Kept, reader: Reader) -> Markup:
+        rows: list[AlertRow] = []
+        if kept.notes is not None:
+            try:
+                rows = await self.view.records.alerts(position.period.start)
+            except StoreError:
+                return fragment(no_database(), budget_page(position, State(), (), reader))
         own = [row for row in rows if _is_about(row, position)]
-        acted = budget_actions(position, self.view.actions(), notes, steps, now)
-        return await asyncio.to_thread(budget_page, position, notes, own, now, acted)
-
-    async def alerts(self, request: Request) -> Response:
-        """What was announced in the last weeks, about anything."""
-        now = self.view.clock.now()
-        try:
-            rows, notes = await self.view.records.alerts(now - RECENT), await load_state(self.view.records)
-        except StoreError:
-            return self._page("Alerts", "/alerts", element("h1", "Alerts"), _no_database(), status=503)
-        shown = await asyncio.to_thread(
-            alert_list, rows, notes, now, empty="Nothing was announced in the last five weeks."
+        sent = await self._sent(min(row.at for row in own), reader.now) if own else {}
+        notes = kept.notes or State()
+        acted = budget_actions(position, self.view.actions(), notes, reader)
+        usage, by = self.view.usage(position), request.query_params.get("by", "key")
+        parts = tree_table(self.view.standings().statuses, (position.budget.name, position.scope))
+        waiting = [act for act in waiting_actions(notes) if is_about(act, position)]
+        asked = asked_actions(waiting, reader) if waiting else None
+        return await asyncio.to_thread(
+            budget_page,
+            position,
+            notes,
+            own,
+            reader,
+            acted=acted,
+            asked=asked,
+            sent=sent,
+            usage=usage,
+            by=by,
+            parts=parts,
         )
-        return self._page("Alerts", "/alerts", element("h1", "Alerts"), shown)
 
-    async def actions(self, request: Request) -> Response:
-        """What may be done to keys, and what was, with who, when and why."""
-        now = self.view.clock.now()
+    async def usage_csv(self, request: Request) -> Response:
+        """What one scope spent by day and label, as CSV: every value, every digit."""
+        name, query = request.path_params["name"], request.query_params
+        found = [one for one in self.view.standings().statuses if one.budget.name == name]
+        position = next((one for one in found if scope_text(one.scope) == query.get("scope", "")), None)
+        usage = None if position is None else self.view.usage(position)
+        if position is None or usage is None:
+            return problem(404, "there is no such budget or scope")
+        by = query.get("by", "key")[:60]
+        split = await asyncio.to_thread(usage.by, "key" if by == "day" else by)
+        rows = [
+            {"date": one.isoformat(), split.label: part.value, "spent": f"{part.daily[place]:.9g}",
+             "unit": position.amount.unit}
+            for part in split.parts for place, one in enumerate(split.days) if part.daily[place]
+        ]  # fmt: skip
+        return csv_answer("usage.csv", rows)
+
+    # --- alerts and actions ---
+
+    async def alerts(self, request: Request, kept: Kept, reader: Reader) -> Response:
+        """What was announced in the last weeks, about anything."""
+        head = element("h1", "Alerts")
+        if kept.notes is None:
+            return self._page("Alerts", "/alerts", request, kept, head, status=503)
+        try:
+            rows = await self.view.records.alerts(reader.now - RECENT)
+        except StoreError:
+            return self._page("Alerts", "/alerts", request, Kept(None), head, status=503)
+        found = wanted_alerts(rows, kept.notes, request.query_params)
+        sent = await self._sent(found.since, reader.now) if found.since else {}
+        shown = await asyncio.to_thread(alerts_page, found, kept.notes, sent, reader)
+        return self._page("Alerts", "/alerts", request, kept, shown)
+
+    async def _sent(self, begin: datetime, end: datetime) -> Deliveries:
+        """What became of the messages between two instants; nothing where the database does not answer."""
+        try:
+            return deliveries(await self.view.records.messages(begin - _BEFORE, end))
+        except StoreError:
+            return {}
+
+    async def alerts_csv(self, request: Request) -> Response:
+        """What the page of alerts lists, every one, with the same filters."""
         try:
             notes = await load_state(self.view.records)
-            steps = await self.view.records.audit(shown_acts(notes))
+            rows = await self.view.records.alerts(self.view.clock.now() - RECENT)
         except StoreError:
-            return self._page("Actions", "/actions", element("h1", "Actions"), _no_database(), status=503)
-        shown = await asyncio.to_thread(actions_page, self.view.actions(), notes, steps, now)
-        return self._page("Actions", "/actions", shown)
+            return problem(503, "the database does not answer")
+        found = wanted_alerts(rows, notes, {"show": "all", **request.query_params})
+        return csv_answer("alerts.csv", [alert_row_of(group, notes) for group in found.groups])
+
+    async def alert(self, request: Request) -> Response:
+        """One alert, by its id or handle: where the links in messages lead."""
+        wanted, kept, reader = request.path_params["id"], await self._kept(), self._reader(request)
+        if kept.notes is None:
+            return self._page("Alert", "/alerts", request, kept, element("h1", "Alert"), status=503)
+        try:
+            rows = found_alert(await self.view.records.alerts(reader.now - RECENT), wanted)
+            rows = rows or found_alert(await self.view.records.alerts(_NEVER), wanted)
+        except StoreError:
+            return self._page("Alert", "/alerts", request, Kept(None), element("h1", "Alert"), status=503)
+        if not rows:
+            return self._not_found(request, kept, f"There is no alert {clean(wanted, 40)}.")
+        sent = await self._sent(min(row.at for row in rows), reader.now)
+        return self._page("Alert", "/alerts", request, kept, alert_page(rows, kept.notes, sent, reader))
+
+    async def actions(self, request: Request, kept: Kept, reader: Reader) -> Response:
+        """What may be done to keys, and what was."""
+        if kept.notes is None:
+            return self._page("Actions", "/actions", request, kept, element("h1", "Actions"), status=503)
+        shown = await asyncio.to_thread(actions_page, self.view.actions(), kept.notes, reader)
+        return self._page("Actions", "/actions", request, kept, shown)
+
+    async def action(self, request: Request) -> Response:
+        """One action, by its id or handle, with who, when and on what evidence."""
+        wanted, kept, reader = request.path_params["id"], await self._kept(), self._reader(request)
+        if kept.notes is None:
+            return self._page("Action", "/actions", request, kept, element("h1", "Action"), status=503)
+        try:
+            steps = await self.view.records.audit(
+                [act.id for act in newest_first(kept.notes) if act.id.startswith(wanted)]
+            )
+        except StoreError:
+            return self._page("Action", "/actions", request, Kept(None), element("h1", "Action"), status=503)
+        act, own = audited(kept.notes, steps, wanted)
+        if act is None:
+            return self._not_found(request, kept, f"There is no action {clean(wanted, 40)}.")
+        policy = next((one for one in self.view.actions() if one.name == act.action), None)
+        position = next((one for one in self.view.standings().statuses if one.name == act.position), None)
+        return self._page("Action", "/actions", request, kept, action_page(act, policy, own, position, reader))
+
+    # --- what the figures rest on ---
 
     async def sources(self, request: Request) -> Response:
-        """Where usage is read, how old it is, how it compares with the bill; notifiers, and the daemon's loops."""
-        view = self.view
-        try:
-            notes = await load_state(view.records)
-        except StoreError:
-            notes = None
-        shown = sources_page(view.standings().sources, view.loops(), view.lanes(), notes, view.clock.now())
-        return self._page("Sources", "/sources", shown)
+        """Where usage is read, how old it is, how it compares with the bill; and notifiers."""
+        view, kept, reader = self.view, await self._kept(), self._reader(request)
+        standings, evaluated = view.standings(), view.evaluation()
+        facts = None if evaluated is None else evaluated[0]
+        feeds = await asyncio.to_thread(feeds_of, facts, standings.statuses)
+        shown = sources_page(standings.sources, feeds, kept.notes, reader)
+        return self._page("Sources", "/sources", request, kept, shown)
 
     async def prices(self, request: Request) -> Response:
         """What usage is priced by, and what has no price."""
-        view, now = self.view, self.view.clock.now()
-        shown = await asyncio.to_thread(prices_page, view.book(), list(view.lines()), view.standings().positions, now)
-        return self._page("Prices", "/prices", shown)
+        view, kept, now = self.view, await self._kept(), self.view.clock.now()
+        statuses, total = view.standings().statuses, self._current().total
+        unit = "USD" if total is None or total.unit == TOKENS else total.unit
+        evaluated = view.evaluation()
+        spent = None
+        if evaluated is not None and len(evaluated[0].ledger.series) <= _MOST_COSTED:
+            spent = await asyncio.to_thread(spent_by_model, evaluated[0], self.view.zone, unit)
+        shown = await asyncio.to_thread(prices_page, view.book(), list(view.lines()), statuses, now, (spent, unit))
+        return self._page("Prices", "/prices", request, kept, shown)
+
+    async def prices_csv(self, request: Request) -> Response:
+        """Every line in use with its price."""
+        view = self.view
+        rows = await asyncio.to_thread(price_rows, view.book(), list(view.lines()), view.clock.now())
+        return csv_answer("prices.csv", rows)
+
+    async def settings(self, request: Request) -> Response:
+        """What is in force, and who may do what."""
+        view, kept, reader = self.view, await self._kept(), self._reader(request)
+        words = request.query_params.get("q", "")[:100]
+        found = InForce(view.settings(), view.in_force(), view.people, view.lanes())
+        shown = settings_page(found, kept.notes, reader, words)
+        return self._page("Settings", "/settings", request, kept, shown)
+
+    async def health(self, request: Request) -> Response:
+        """The daemon's own loops."""
+        kept = await self._kept()
+        shown = health_page(self.view.loops(), self.view.clock.now())
+        return self._page("Health", "", request, kept, shown)
 
 
-def notices(view: View, now: datetime) -> Markup:
-    """What everybody must know before any figure."""
-    standings = view.standings()
-    said: list[Markup] = []
-    faults = [element("li", clean(fault)) for fault in view.faults()]
-    if faults:
-        said.append(
-            element("div", "The changed configuration is refused, the old one stays in force:", element("ul", faults),
-                    class_="notice over", role="alert")
-        )  # fmt: skip
-    for source in standings.sources.values():
-        dark = dark_since(source, now)
-        if dark is not None:
-            words = f"Cannot see spend from {source.name} for {age(now - dark)}: its budgets are unknown."
-            more = f" {clean(source.error)}" if source.error else ""
-            said.append(element("p", element("strong", words), more, class_="notice over", role="alert"))
-    stuck = [loop.name for loop in view.loops() if loop.stuck(view.started, now)]
-    if stuck:
-        words = f"alertd itself is stuck ({', '.join(stuck)}): figures are old and news may be missing. "
-        link = element("a", "See Sources", href="/sources")
-        said.append(element("p", element("strong", words), link, class_="notice over", role="alert"))
-    if any(position.unpriced for position in standings.positions):
-        words = "Some usage has no price and counts in no figure: "
-        said.append(element("p", words, element("a", "see Prices", href="/prices"), class_="notice risk"))
-    if view.dry_run:
-        said.append(element("p", "Dry run: everything is evaluated, nothing is sent or done.", class_="notice"))
-    return fragment(said)
+def _display_of(request: Request, zone: tzinfo) -> tuple[str, tzinfo]:
+    """The colours and the zone that this browser chose; else none, and that of the configuration."""
+    theme, _, name = request.cookies.get(_DISPLAY, "").partition(".")
+    return (theme if theme in _THEMES else ""), _zone_of(name) or zone
 
 
-def _nothing(view: View, positions: Sequence[BudgetStatus]) -> Markup:
-    if positions:
-        return element("p", "No budget fits. ", element("a", "Show all", href="/"), class_="quiet")
-    if view.standings().evaluated_at is None:
-        return element("p", "Nothing was evaluated yet: alertd is reading its sources for the first time. ",
-                       element("a", "How far they are", href="/sources"))  # fmt: skip
-    return element(
-        "p", "No budget is configured (ALERTD_BUDGETS__NAME__AMOUNT), or no usage was seen yet by what PER names."
-    )
-
-
-def _no_database(so: str = "what was announced cannot be shown") -> Markup:
-    return element("p", f"The database does not answer: {so}; see the log.", class_="notice over", role="alert")
-
-
-def undelivered(
-    waiting: Mapping[str, tuple[int, datetime | None]], lanes: Sequence[Lane], now: datetime
-) -> Markup | None:
-    """Notifiers that fail and whose oldest message waits for too long; what quiet hours hold back is no fault."""
-    errors = {lane.notifier: clean(lane.last_error) for lane in lanes if lane.last_error}
-    said = [
-        f"{plural(count, 'message')} for {name}, the first for {age(now - oldest)}: {errors[name]}"
-        for name, (count, oldest) in sorted(waiting.items())
-        if name in errors and oldest is not None and now - oldest > _WAITS_LONG
-    ]
-    if not said:
+def _zone_of(name: str) -> tzinfo | None:
+    """The zone with a name, None where there is none; UTC is the one that everything else has."""
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name) if _ZONE.fullmatch(name) else None
+    except (ZoneInfoNotFoundError, OSError):
         return None
-    link = element("a", "See Sources", href="/sources")
-    strong = element("strong", "Not delivered: ")
-    return element("p", strong, "; ".join(said), ". ", link, class_="notice over", role="alert")
 
 
-def _foot(standings: BudgetStatuses, version: str, now: datetime) -> Markup:
-    at = standings.evaluated_at
-    evaluated = "not evaluated yet" if at is None else f"evaluated {age(now - at)} ago"
-    stamp = element("time", f"{now:%d %b %Y %H:%M} UTC", datetime=now.isoformat(timespec="seconds"))
-    return element("footer", "As of ", stamp, f", {evaluated} · alertd {version}",
-                   element("span", id="live", role="status"))  # fmt: skip
+def last_period(view: View, total: Total | None) -> PastPeriod | None:
+    """What the total came to in the period before; None where there is none, or it is the sum of many scopes."""
+    if total is None or len(total.statuses) != 1 or not total.statuses[0].period.whole_days:
+        return None
+    usage = view.usage(total.statuses[0])
+    past = usage.past() if usage is not None else []
+    return past[0] if past and past[0].spent else None
 
 
 def _is_about(row: AlertRow, position: BudgetStatus) -> bool:

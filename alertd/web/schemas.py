@@ -7,7 +7,7 @@ from typing import Any, Final
 from alertd.core.actions.state_machine import STATES as ACT_STATES
 from alertd.core.billing.commitments import PERS
 from alertd.core.budgets import BASES, SEVERITIES
-from alertd.core.evaluation.status import FLAGS
+from alertd.core.evaluation.thresholds import FLAGS
 from alertd.core.events import KINDS
 from alertd.web.answers import STATES
 from alertd.web.sources import STATES as SOURCE_STATES
@@ -18,7 +18,7 @@ _PLAIN: Final = r"^-?[0-9]+(\.[0-9]+)?$"
 
 
 def ref(name: str) -> dict[str, Any]:
-    """A schema of that name, wherever it stands."""
+    """A reference to the schema of that name."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -54,8 +54,45 @@ _QUANTILES: Final = {
     "additionalProperties": _DECIMAL,
 }
 
-#: What a lever is, of a configured action and of an act alike.
-_LEVER: Final = {"what": _TEXT, "grade": _TEXT, "reversible": _BOOL, "label": _TEXT}
+#: What an operation is: the same fields for a configured action and for one carried out.
+_OPERATION: Final = {"what": _TEXT, "grade": _TEXT, "reversible": _BOOL, "label": _TEXT}
+
+#: The bodies of the requests that change something.
+_REASON: Final = {"type": "string", "description": "Stored in the audit; at most 500 characters."}
+_FOR: Final = {
+    "type": "string",
+    "pattern": "^[1-9][0-9]{0,3}[smhdw]$",
+    "description": "A duration: 30m, 4h, 1d; a year at most.",
+}
+BODIES: Final[dict[str, Any]] = {
+    "Reason": {"type": "object", "properties": {"reason": _REASON}},
+    "Snooze": {"type": "object", "required": ["for"], "properties": {"for": _FOR, "reason": _REASON}},
+    "NewSilence": {
+        "type": "object",
+        "required": ["where", "for", "reason"],
+        "properties": {
+            "where": {
+                "type": "object",
+                "minProperties": 1,
+                "description": "Every label, or `budget`, has to match one of its patterns.",
+                "propertyNames": {"pattern": "\\S"},
+                "additionalProperties": {"type": ["string", "array"], "items": _TEXT, "minItems": 1},
+            },
+            "for": _FOR,
+            "reason": {**_REASON, "pattern": "\\S"},
+        },
+    },
+    "Raise": {
+        "type": "object",
+        "required": ["amount"],
+        "properties": {
+            "amount": {"type": "string", "description": "600 (in the budget's unit), 600 USD or 8M tokens."},
+            "scope": ref("Scope"),
+            "periods": {"type": "integer", "minimum": 1, "maximum": 36, "description": "This one and those after it."},
+            "reason": _REASON,
+        },
+    },
+}
 
 SCHEMAS: Final[dict[str, Any]] = {
     "Decimal": {"type": "string", "pattern": _PLAIN, "description": "An exact decimal, in the currency beside it."},
@@ -69,7 +106,7 @@ SCHEMAS: Final[dict[str, Any]] = {
         "enum": list(STATES),
         "description": "The first that holds; unknown: what a silent source may have seen could reach a threshold.",
     },
-    "Threshold": _closed(threshold=_TEXT, reached_at=_or_null(_DECIMAL), stands=_or_null(_BOOL)),
+    "Threshold": _closed(threshold=_TEXT, reached_at=_or_null(_DECIMAL), firing=_or_null(_BOOL)),
     "Contributor": _closed(
         label=_TEXT,
         value=_TEXT,
@@ -86,12 +123,17 @@ SCHEMAS: Final[dict[str, Any]] = {
         status=ref("State"),
         flags=_list({"enum": list(FLAGS)}),
         amount=_DECIMAL,
+        carried_over=_or_null(_DECIMAL),
         currency=_TEXT,
         spent=_or_null(_DECIMAL),
         spent_at_least=_or_null(_DECIMAL),
         projected=_or_null(_QUANTILES),
         probability_over=_or_null({"type": "number", "minimum": 0, "maximum": 1}),
         exhausted_at=_or_null(_closed(low=_or_null(_INSTANT), likely=_INSTANT, high=_or_null(_INSTANT))),
+        frees_at=_or_null(_INSTANT),
+        others={"type": "integer", "minimum": 0},
+        parent=_or_null(_closed(budget=_TEXT, scope=ref("Scope"))),
+        children=_or_null(_closed(count=_COUNT, amount=_DECIMAL, spent=_DECIMAL, rest=_DECIMAL, overlapping=_BOOL)),
         pace_per_day=_or_null(_DECIMAL),
         allowed_per_day=_or_null(_DECIMAL),
         data_until=_or_null(_INSTANT),
@@ -105,6 +147,14 @@ SCHEMAS: Final[dict[str, Any]] = {
         contributor_count=_COUNT,
         unpriced=_list(ref("Unpriced")),
         assumed_prices=_list(_TEXT),
+        credit=_or_null(
+            _closed(
+                left=_DECIMAL,
+                ends=_closed(low=_or_null(_INSTANT), likely=_or_null(_INSTANT), high=_or_null(_INSTANT)),
+                source=_or_null(_TEXT),
+                ledger=_or_null(_DECIMAL),
+            )
+        ),
         certain=_or_null(
             _closed(
                 charged=_DECIMAL,
@@ -134,7 +184,7 @@ SCHEMAS: Final[dict[str, Any]] = {
         handle=_TEXT,
         keys=_list(_TEXT),
         at=_INSTANT,
-        state={"enum": ["firing", "acknowledged", "snoozed", "resolved", "told", "dry_run"]},
+        state={"enum": ["firing", "acknowledged", "snoozed", "resolved", "announced", "dry_run"]},
         history=_list(_closed(at=_INSTANT, what=_TEXT, state=_TEXT, by=_TEXT, reason=_TEXT)),
         event={"enum": list(KINDS)},
         severity={"enum": list(SEVERITIES)},
@@ -172,7 +222,7 @@ SCHEMAS: Final[dict[str, Any]] = {
         "description": "rehearsed: dry run; verified: done, and read back; drifted: somebody else changed it.",
     },
     "ConfiguredAction": _closed(
-        **_LEVER,
+        **_OPERATION,
         name=_TEXT,
         undo=_TEXT,
         mode={"enum": ["dry_run", "approve", "auto"]},
@@ -181,7 +231,7 @@ SCHEMAS: Final[dict[str, Any]] = {
         lacks=_TEXT,
     ),
     "Action": _closed(
-        **_LEVER,
+        **_OPERATION,
         id=_TEXT,
         handle=_TEXT,
         action=_TEXT,
@@ -204,6 +254,151 @@ SCHEMAS: Final[dict[str, Any]] = {
         reason=_TEXT,
         evidence=ref("Evidence"),
         audit=_list(ref("Step")),
+    ),
+    "Against": _closed(budget=_TEXT, scope=ref("Scope"), warning=_BOOL, reason=_TEXT, until=_INSTANT),
+    "Unasked": _closed(budget=_TEXT, labels=_list(_TEXT)),
+    "Allowance": {
+        **_closed(
+            allow=_BOOL,
+            warning=_BOOL,
+            reason=_TEXT,
+            budget=_or_null(_TEXT),
+            scope=ref("Scope"),
+            status=_or_null(ref("State")),
+            amount=_or_null(_DECIMAL),
+            spent=_or_null(_DECIMAL),
+            left=_or_null(_DECIMAL),
+            currency=_or_null(_TEXT),
+            probability_over=_or_null({"type": "number", "minimum": 0, "maximum": 1}),
+            until=_or_null(_INSTANT),
+            retry_after=_or_null({"type": "integer", "minimum": 1}),
+            data_until=_or_null(_INSTANT),
+            evaluated_at=_or_null(_INSTANT),
+            age_seconds=_or_null(_COUNT),
+            against=_list(ref("Against")),
+            unasked=_list(ref("Unasked")),
+        ),
+        "description": "Of the narrowest budget that says no, else of the one nearest its limit. warning: it would "
+        "be a no, but the budget only warns. unasked: budgets that the labels given do not decide.",
+    },
+    "Denials": _closed(
+        version={"const": 1},
+        since=_INSTANT,
+        denials=_list(
+            _closed(
+                budget=_TEXT,
+                scope=ref("Scope"),
+                warning=_BOOL,
+                count=_COUNT,
+                first=_INSTANT,
+                last=_INSTANT,
+                reason=_TEXT,
+            )
+        ),
+    ),
+    "NewBudget": {
+        "type": "object",
+        "required": ["settings"],
+        "properties": {
+            "settings": {
+                "type": "object",
+                "description": "The keys of a budget as text, as in the configuration: amount, where, per, notify.",
+                "additionalProperties": _TEXT,
+            },
+            "reason": _TEXT,
+        },
+    },
+    "StoredBudgets": _closed(
+        version={"const": 1},
+        budgets=_list(
+            _closed(
+                name=_TEXT,
+                settings={"type": "object", "additionalProperties": _TEXT},
+                by=_TEXT,
+                at=_INSTANT,
+                tag=_TEXT,
+            )
+        ),
+        configured=_list(_TEXT),
+    ),
+    "NewProposal": {
+        "type": "object",
+        "required": ["what", "fields", "reason"],
+        "properties": {
+            "what": {"enum": ["raise", "silence", "approve"]},
+            "fields": {
+                "type": "object",
+                "description": "raise: budget, scope, amount; silence: where, for (at most 24h); approve: action.",
+            },
+            "reason": _TEXT,
+        },
+    },
+    "Proposal": _closed(
+        id=_TEXT,
+        what={"enum": ["raise", "silence", "approve"]},
+        said=_TEXT,
+        reason=_TEXT,
+        by=_TEXT,
+        at=_INSTANT,
+        expires=_INSTANT,
+        state={"enum": ["waiting", "accepted", "refused", "expired"]},
+        answered_by=_TEXT,
+        answered_at=_or_null(_INSTANT),
+        outcome=_TEXT,
+    ),
+    "Proposals": _closed(version={"const": 1}, proposals=_list(ref("Proposal"))),
+    "Explanations": _closed(
+        version={"const": 1},
+        explanations=_list(
+            _closed(
+                budget=_TEXT,
+                scope=ref("Scope"),
+                evaluated_at=_INSTANT,
+                status=ref("State"),
+                flags=_list({"enum": list(FLAGS)}),
+                spent=_or_null(_DECIMAL),
+                amount=_DECIMAL,
+                currency=_TEXT,
+                thresholds=_list(
+                    _closed(
+                        threshold=_TEXT, fires=_BOOL, because=_TEXT, held=_list(_TEXT), announced=_or_null(_INSTANT)
+                    )
+                ),
+                notes=_list(_TEXT),
+            )
+        ),
+    ),
+    "WhatIf": _closed(
+        version={"const": 1},
+        amount=_DECIMAL,
+        currency=_TEXT,
+        scopes=_list(
+            _closed(
+                scope=ref("Scope"),
+                status=ref("State"),
+                spent=_DECIMAL,
+                probability_over=_or_null({"type": "number", "minimum": 0, "maximum": 1}),
+                exhausted_at=_or_null(_INSTANT),
+                fires_below=_or_null(_DECIMAL),
+            )
+        ),
+    ),
+    "Replay": _closed(
+        version={"const": 1},
+        budget=_TEXT,
+        days=_COUNT,
+        thresholds=_list(_TEXT),
+        alerts=_list(
+            _closed(
+                at=_INSTANT,
+                scope=ref("Scope"),
+                period=_TEXT,
+                threshold=_TEXT,
+                spent=_DECIMAL,
+                projected=_or_null(_DECIMAL),
+            )
+        ),
+        summary={"type": "object", "description": "periods, crossings, caught, missed, false, median_lead_days"},
     ),
     "Actions": _closed(
         version={"const": 1},
@@ -247,11 +442,27 @@ SCHEMAS: Final[dict[str, Any]] = {
         sources=_list(ref("Source")),
         compared_at=_or_null(_INSTANT),
         reconciled=_list(ref("Reconciled")),
-        alike=_list(_TEXT),
+        duplicate_sources=_list(_TEXT),
     ),
     "Budgets": _closed(version={"const": 1}, evaluated_at=_or_null(_INSTANT), budgets=_list(ref("Budget"))),
     "Alerts": _closed(version={"const": 1}, alerts=_list(ref("Alert"))),
-    "Error": {"type": "object", "required": ["error"], "properties": {"error": _TEXT}},
+    "Problem": {
+        "type": "object",
+        "description": "RFC 9457 problem details; `detail` says what is wrong and what to do.",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT},
+    },
+    "Outcome": _closed(
+        what=_TEXT,
+        on=_TEXT,
+        state=_TEXT,
+        said=_TEXT,
+        by=_TEXT,
+        at=_INSTANT,
+        until=_or_null(_INSTANT),
+        changed=_BOOL,
+    ),
+    **BODIES,
     "Probe": {
         "type": "object",
         "required": ["status"],

@@ -1,4 +1,4 @@
-"""Serves the application inside the daemon's own event loop: no signal handling and no access log of its own."""
+"""The HTTP server and its application: probes, metrics, JSON API and pages over one View."""
 
 from __future__ import annotations
 
@@ -6,18 +6,35 @@ import asyncio
 import contextlib
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import h11
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from alertd.web.access import PROBES
+from alertd.core.addresses import is_loopback
+from alertd.core.charts.picture_link import picture_key
+from alertd.web.access import MCP, PROBES, AccessRules, Gate
+from alertd.web.allowance import PATHS, Allowance
+from alertd.web.api import Api
+from alertd.web.identity import Identities, Network, Person
+from alertd.web.layout import POLICY, form
+from alertd.web.pages import Pages
+from alertd.web.pictures import Pictures
+from alertd.web.problems import unknown_path
+from alertd.web.questions import Questions
+from alertd.web.view import BudgetStatuses, View
+from alertd.web.writes import roles_to_write
+from alertd.web.writes import routes as write_routes
 
 #: A request line with all its headers is smaller than this.
 _MOST_HEADER_BYTES: Final = 16 * 1024
@@ -33,6 +50,8 @@ _KEEP_ALIVE_SECONDS: Final = 15
 _FIRST_BYTE_SECONDS: Final = 1.0
 _REQUEST_SECONDS: Final = 10.0
 
+#: Answered at once, however many other requests are under way.
+_NEVER_BUSY: Final = PROBES | PATHS
 _BUSY: Final = PlainTextResponse("busy; try again in a second", 503, {"retry-after": "1"})
 
 
@@ -41,7 +60,7 @@ class ListenError(Exception):
 
 
 class _QuietServer(Server):
-    """Leaves the signals to the daemon and tells when it takes requests."""
+    """Leaves the signals to the daemon and reports when it accepts requests."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -137,6 +156,16 @@ class _BoundedProtocol(H11Protocol):
             self._timeout = None
 
 
+class _Direct:
+    """Leads some paths to one application past everything further in: they are asked a thousand times a second."""
+
+    def __init__(self, app: ASGIApp, paths: Collection[str], answering: ASGIApp) -> None:
+        self._app, self._paths, self._answering = app, paths, answering
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._answering if scope["path"] in self._paths else self._app)(scope, receive, send)
+
+
 class WebServer:
     """One listening socket. `start` gives the address with the real port; `stop` ends within the seconds given."""
 
@@ -177,7 +206,7 @@ class WebServer:
         self._app = app
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._requests >= _MOST_REQUESTS and scope.get("path") not in PROBES:
+        if self._requests >= _MOST_REQUESTS and scope.get("path") not in _NEVER_BUSY:
             await _BUSY(scope, receive, send)
             return
         self._requests += 1
@@ -201,8 +230,58 @@ class WebServer:
     def _listen(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
-            return socket.create_server((self.host, self._port), family=family)
+            listening = socket.create_server((self.host, self._port), family=family)
         except OSError as error:
             place = f"ALERTD_HTTP__LISTEN={self.host}:{self._port}"
             reason = error.strerror or str(error)
             raise ListenError(f"{place}: {reason}; give another address, or port 0 for a free one") from error
+        # asyncio sets it only where the socket names its protocol. Without it the body of an answer waits for the
+        # acknowledgement of its headers, 40 ms on a connection that is kept open.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
+
+
+__all__ = ["BudgetStatuses", "ListenError", "Person", "View", "WebServer", "build", "is_loopback"]
+
+
+def _with_mcp(path: str) -> Mapping[str, str]:
+    """The changes, and the calls of agents, which only look by themselves: each tool asks as the caller."""
+    return {"POST": "viewer"} if path == MCP else roles_to_write(path)
+
+
+def build(
+    view: View,
+    *,
+    token: str | None,
+    open_metrics: bool,
+    loopback: bool,
+    people: Sequence[Person] = (),
+    user_header: str = "",
+    trusted_proxies: Sequence[Network] = (),
+    mcp: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """The application. `loopback` says that only this machine reaches it; elsewhere all but probes asks who it is."""
+    identities = Identities(view.clock, view.records, token or None, people, user_header, trusted_proxies)
+    access = AccessRules(identities, open_metrics, loopback, view.public_url)
+    allowance, pages = Allowance(view), Pages(view, guarded=access.guarded)
+    pictures = Pictures(picture_key(token) if token else b"")
+    reads = [*Api(view, allowance).routes(), *Questions(view).routes(), *pages.routes(), *pictures.routes()]
+    gate = Middleware(
+        Gate,
+        access=access,
+        policy=POLICY,
+        form=form,
+        roles_to_write=_with_mcp if mcp else roles_to_write,
+        is_read=lambda path: any(route.path_regex.match(path) for route in reads),
+    )
+    application = Starlette(
+        routes=[*mcp, *reads, *write_routes(view.operations, pages.refused)],
+        middleware=[
+            gate,
+            Middleware(_Direct, paths=PATHS, answering=allowance),
+            Middleware(GZipMiddleware, compresslevel=5),
+        ],
+        exception_handlers={404: unknown_path, 405: unknown_path},
+    )
+    application.router.redirect_slashes = False  # it would build an address from the Host header
+    return application

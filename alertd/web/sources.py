@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from alertd.core.evaluation.drift import comparisons
+from alertd.core.evaluation.coverage import comparisons
 from alertd.core.evaluation.state import COMPARISON, State
 from alertd.core.evaluation.values import SourceView
-from alertd.core.messages.dates import age
-from alertd.core.messages.spans import clean
+from alertd.core.messages.format import age
+from alertd.core.messages.rich_text import clean
 from alertd.web.answers import instant_text
 from alertd.web.view import BudgetStatuses
 
@@ -24,7 +24,7 @@ COLOURS: Final[Mapping[str, str]] = {
 def state_of_source(view: SourceView, now: datetime) -> tuple[str, str]:
     """One of the states, and the same in words."""
     if view.stale(now):
-        return "stale", f"blind: nothing newer than {age(view.stale_after)} allowed"
+        return "stale", f"stale: nothing newer than {age(view.stale_after)} allowed"
     if view.failing_since is not None:
         return "failing", f"failing for {age(now - view.failing_since)}"
     if view.until is None:
@@ -32,7 +32,7 @@ def state_of_source(view: SourceView, now: datetime) -> tuple[str, str]:
     return ("partial", "answers in part") if view.degraded else ("ok", "read")
 
 
-def dark_since(view: SourceView, now: datetime) -> datetime | None:
+def no_data_since(view: SourceView, now: datetime) -> datetime | None:
     """Since when nothing is seen from it, where that is longer than it may; also where nothing ever was."""
     if view.stale(now):
         return view.until
@@ -46,10 +46,10 @@ def compared_at(notes: State) -> datetime | None:
     return None if last is None else last.at
 
 
-def alikes(notes: State) -> list[str]:
+def duplicates(notes: State) -> list[str]:
     """Pairs of sources that look like one, in words."""
     last = COMPARISON.get(notes)
-    return [] if last is None else [clean(said) for said in last.alike]
+    return [] if last is None else [clean(said) for said in last.duplicate_sources]
 
 
 def sources_json(standings: BudgetStatuses, notes: State, now: datetime) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def sources_json(standings: BudgetStatuses, notes: State, now: datetime) -> dict
         "sources": [_source(view, now) for _, view in sorted(standings.sources.items())],
         "compared_at": instant_text(compared_at(notes)),
         "reconciled": list(comparisons(notes)),
-        "alike": alikes(notes),
+        "duplicate_sources": duplicates(notes),
     }
 
 

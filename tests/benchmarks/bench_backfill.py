@@ -26,8 +26,8 @@ from typing import Any
 import httpx
 
 from alertd import registry
-from alertd.app import SystemClock
 from alertd.core.counting.matchers import selector
+from alertd.daemon import SystemClock
 from alertd.loops.collect import Collect
 from alertd.sources.prometheus import Options, build
 from tests.system.backfilled import prometheus, promtool

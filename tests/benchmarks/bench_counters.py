@@ -13,10 +13,12 @@ from time import process_time
 
 import msgspec
 
-from alertd.core.counting.counters import count
+from alertd.clients.prometheus import Raw, RawSeries
+from alertd.commands.run import collect_seldom
+from alertd.core.counting.ordinary import count_columns
+from alertd.core.counting.state_columns import StateColumns
 from alertd.sources._windows import Windows
 from alertd.sources.prometheus import Options
-from alertd.wire.promql import Raw, RawSeries
 
 START = 1_795_000_000.0
 
@@ -71,7 +73,7 @@ def body(series: int, keys: int, poll: int) -> bytes:
 
 async def measure(series: int, keys: int) -> None:
     options = Options(url="http://prometheus:9090", preset="litellm", drop_labels=["end_user"])
-    answers, states = Answers(), {}
+    answers, states = Answers(), StateColumns()
     windows = Windows(answers, options.conditions(), options.attributor())
     for poll in range(3):
         text = body(series, keys, poll)
@@ -80,17 +82,20 @@ async def measure(series: int, keys: int) -> None:
         answers.states = targets(poll)
         decoded = process_time()
         window = await windows.raw(START, START + 120 * poll + 60)
-        samples = list(windows.samples(window))
+        samples = windows.samples(window)
         read = process_time()
-        counted = count(states, samples, window.targets.scrapes, first_read=poll == 0, period_start=START)
+        counted = count_columns(states, samples, window.targets.scrapes, first_read=poll == 0, period_start=START)
         print(
             f"poll {poll + 1}: {series:,} series, {keys:,} keys: decode {decoded - began:.2f} s,"
             f" labels {read - decoded:.2f} s, count {process_time() - read:.2f} s,"
             f" {len(counted.increments):,} increments"
         )
-        states |= counted.states
+        states.update(counted.states)
+        if counted.moved is not None:
+            states.move(counted.moved)
 
 
 if __name__ == "__main__":
+    collect_seldom()  # as the daemon does
     given = [int(text) for text in sys.argv[1:]]
     asyncio.run(measure(*(given or [100_000, 1_000])))

@@ -15,8 +15,8 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from alertd.core.formats.reading import read_table
-from alertd.wire.tables import open_table
+from alertd.clients.tables import open_table
+from alertd.core.formats.records import read_table
 
 MOST = 3.0
 FILES = Path(__file__).parents[1] / "layouts"

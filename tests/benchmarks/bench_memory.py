@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python tests/benchmarks/bench_memory.py [--budgets 1000] [--hours 24] [--speed 60]
 
-The whole `App` (scheduler, source, judge, outbox, page) in a process of its own on SQLite, by a clock that runs so many
+The whole daemon (scheduler, source, evaluation, outbox, page) in its own process on SQLite, by a clock that runs many
 times faster than the wall's. A page of counters, input and output of a key for every budget, is scraped once a second;
 the status page and the metrics are looked at meanwhile, and a webhook receives. `idle` is the same daemon with one
 budget and an empty page.
@@ -25,7 +25,7 @@ from typing import Any
 
 import httpx
 
-from alertd.app import App
+from alertd.daemon import Daemon
 from alertd.settings.load import load_settings
 from tests.servers.webhook import WebhookServer
 from tests.system.daemon import env_file, wait_for
@@ -83,20 +83,20 @@ def run(file: Path, told: Any) -> None:
 
     async def live() -> None:
         clock = FastClock()
-        app = App(load_settings({}, [file]), lambda: load_settings({}, [file]), clock)
-        running = asyncio.create_task(app.run())
-        while app._web is None or app.evaluation.evaluated_at is None:  # noqa: ASYNC110  the wiring tells nobody
+        daemon = Daemon(load_settings({}, [file]), lambda: load_settings({}, [file]), clock)
+        running = asyncio.create_task(daemon.run())
+        while daemon._web is None or daemon.evaluation.evaluated_at is None:  # noqa: ASYNC110  the wiring tells nobody
             await asyncio.sleep(0.05)
-        told.send(app._web._server.servers[0].sockets[0].getsockname()[1])
+        told.send(daemon._web._server.servers[0].sockets[0].getsockname()[1])
         clock.let_go(await asyncio.to_thread(told.recv))
         await asyncio.to_thread(told.recv)
-        app.stop()
+        daemon.stop()
         await running
 
     asyncio.run(live())
 
 
-class Daemon:
+class Process:
     """The process, its page and its size."""
 
     def __init__(self, file: Path) -> None:
@@ -142,7 +142,7 @@ def main(budgets: int, hours: float, speed: float) -> None:
             gateway = Gateway(keys)
             stack.callback(gateway.shutdown)
             url = f"http://127.0.0.1:{gateway.server_address[1]}"
-            daemon = Daemon(settings(folder, name, url, hook.url, scopes=keys > 0))
+            daemon = Process(settings(folder, name, url, hook.url, scopes=keys > 0))
             if not keys:
                 daemon.pipe.send(1.0)
                 daemon.look("/")
@@ -152,7 +152,7 @@ def main(budgets: int, hours: float, speed: float) -> None:
             daemon.stop()
 
 
-def day(daemon: Daemon, gateway: Gateway, hook: WebhookServer, budgets: int, *, hours: float, speed: float) -> None:
+def day(daemon: Process, gateway: Gateway, hook: WebhookServer, budgets: int, *, hours: float, speed: float) -> None:
     """The hours by the fast clock, a line for some of them."""
     wait_for("every budget", lambda: f'"key-{budgets - 1}"' in daemon.look("/api/v1/budgets"))
     daemon.pipe.send(speed)

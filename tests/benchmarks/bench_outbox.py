@@ -24,8 +24,8 @@ from typing import Any
 
 import pytest
 
-from alertd.app import SystemClock
 from alertd.core.events import Event
+from alertd.daemon import SystemClock
 from alertd.loops.deliver import Deliver
 from alertd.notifiers import webhook
 from alertd.ports import Delivery, DeliveryError, NewMessage, Notifier, Receipt, Store
@@ -93,7 +93,7 @@ def dead(name: str) -> Channel:
 
 
 async def a_second(store: Store, notifier: Notifier, count: int, deads: int) -> float:
-    """Messages delivered to the living receiver in a second, while others are dead."""
+    """Messages delivered to the live receiver in a second, while others are dead."""
     names = [f"dead{n}" for n in range(deads)]
     for name in (notifier.name, *names):
         assert await store.commit_decisions([], messages(count if name == notifier.name else 100, name), {})
@@ -133,7 +133,7 @@ def appends(count: int) -> float:
 
 
 def real_webhook(port: int) -> Notifier:
-    return webhook.build("webhook", webhook.Options(url=f"http://127.0.0.1:{port}/hook", secret="s"))
+    return webhook.build("webhook", webhook.Options(url=f"http://127.0.0.1:{port}/hook", secret="s" * 16))
 
 
 def measure(place: Callable[[], Place], port: int, count: int) -> None:

@@ -6,7 +6,7 @@ Four ways to project a month of money, all by the same method:
     sum           the daily cost of everything
     models apart  each model by itself, added up as if they knew nothing of each other
     keys apart    each key by itself (simulated teams only: the trace has no keys)
-    mix           the daily cost of everything, told at what each key (trace: everybody) pays for a unit of work now
+    live parts    the daily cost of those keys and models that were used in the last two weeks
 Lines that are drawn together (project_lines) answer what the sum does where prices are flat, and are left out here.
 The trace is priced with made-up prices that rise from model to model. The teams are made up whole, so that what came is
 known: keys with bursts, weekends, births and ends, and moves to models of another price.
@@ -33,12 +33,13 @@ from alertd.core.projection import (
     LEVELS,
     Question,
     Series,
-    at_todays_mix,
     project,
     project_many,
 )
 
 CUTS = (3, 7, 14, 21, 28)
+#: A key with a model that was not used for so long counts as ended.
+ENDED_DAYS = 14
 #: USD a million tokens of (input, cached input, output): made up, in the order of real ones.
 PRICES = {
     "mini": (0.25, 0.025, 2.0), "gpt-5.1": (1.25, 0.125, 10.0), "gpt-5.2": (1.75, 0.175, 14.0),
@@ -97,15 +98,16 @@ def team(number: int) -> Usage:
 
 def ways(usage: Usage, seen: int, period: tuple[dt.datetime, dt.datetime]) -> Iterator[tuple[str, tuple[float, ...]]]:
     """The nine quantiles of one month by each way, with the first `seen` days known."""
-    volume, cost = usage.volume[:, :, :seen], usage.cost[:, :, :seen]
+    cost = usage.cost[:, :, :seen]
     yield "sum", project(Series(usage.start, cost.sum((0, 1))), *period).quantiles
     yield "models apart", added_up(usage.start, cost.sum(0), period)
     if len(cost) > 1:
         yield "keys apart", added_up(usage.start, cost.sum(1), period)
-    told = at_todays_mix(volume.sum(1), cost.sum(1))
+    parts = cost.reshape(-1, cost.shape[2])
+    live = parts[parts[:, -ENDED_DAYS:].any(1)] if parts[:, -ENDED_DAYS:].any() else parts
     opens = (period[0] - usage.start) // DAY
-    paid = float(cost[:, :, opens:].sum() - told[opens:].sum())
-    yield "mix", project(Series(usage.start, told), *period, opening=paid).quantiles
+    paid = float(parts[:, opens:].sum() - live[:, opens:].sum())
+    yield "live parts", project(Series(usage.start, live.sum(0)), *period, opening=paid).quantiles
 
 
 def added_up(start: dt.datetime, parts: np.ndarray, period: tuple[dt.datetime, dt.datetime]) -> tuple[float, ...]:
@@ -127,7 +129,7 @@ def months(usage: Usage) -> Iterator[tuple[int, int, tuple[dt.datetime, dt.datet
 
 
 def scores(usages: list[Usage]) -> dict[str, np.ndarray]:
-    """By way: nMAE, WQL, coverage of the 80 % interval and its width; every usage counts the same."""
+    """By way, for each usage: nMAE, WQL, coverage of the 80% interval and its width."""
     by_usage = defaultdict(list)
     for usage in usages:
         figures = defaultdict(list)
@@ -142,7 +144,7 @@ def scores(usages: list[Usage]) -> dict[str, np.ndarray]:
                     figures[way].append((abs(q[4] - total), pinball, inside * mean_month, q[8] - q[0]))
         for way, rows in figures.items():
             by_usage[way].append(np.mean(rows, axis=0) / mean_month)
-    return {way: np.mean(rows, axis=0) for way, rows in by_usage.items()}
+    return {way: np.array(rows) for way, rows in by_usage.items()}
 
 
 def main() -> None:
@@ -159,9 +161,14 @@ def main() -> None:
     else:
         print(f"no trace: {file} is not there")
     for name, usages in tables.items():
-        print(f"{name:<26}{'nMAE':>8}{'WQL':>8}{'cov80':>8}{'w80':>8}")
-        for way, figures in scores(usages).items():
-            print(f"  {way:<24}" + "".join(f"{figure:8.3f}" for figure in figures))
+        print(f"{name:<26}{'nMAE':>8}{'WQL':>8}{'cov80':>8}{'w80':>8}  WQL above the sum's")
+        found = scores(usages)
+        for way, figures in found.items():
+            worse = figures[:, 1] - found["sum"][:, 1]
+            error = worse.std(ddof=1) / np.sqrt(worse.size) if worse.size > 1 else float("nan")
+            print(
+                f"  {way:<24}" + "".join(f"{x:8.3f}" for x in figures.mean(0)) + f"{worse.mean():+9.4f} +-{error:.4f}"
+            )
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice, product
 from time import process_time
 
-from alertd.core.pricing.bill import rate
+from alertd.clients.price_files import price_book
+from alertd.core.pricing.rating import rate
 from alertd.core.usage import Line, Usage
-from alertd.wire.pricebook import price_book
 
 MODELS = (
     ("openai", "gpt-4o"),

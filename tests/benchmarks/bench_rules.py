@@ -4,11 +4,11 @@
 
 N counters with a sample every `step` seconds from the month's beginning until now, in N/10 budgets of a key each.
 Prometheus (`prometheus` and `promtool` on PATH): blocks made by promtool, and one group with, for each budget, a
-recording rule (what `increase` over the month so far costs by a price per model), alerts at 80 % and 100 % of it, and
+recording rule (what `increase` over the month so far costs by a price per model), alerts at 80% and 100% of it, and
 one where `predict_linear` of the month sees it exceeded. With `--plain` the least that rules can do: tokens without a
 price, and `predict_linear` of the recorded sum. CPU is that of its process over some evaluations; wall clock is its own
 prometheus_rule_group_last_duration_seconds.
-alertd: the whole tick of bench_tick.py (fetch, decode, count, ledger, judge, commit) over as many counters with new
+alertd: the whole tick of bench_tick.py (fetch, decode, count, ledger, evaluate, commit) over as many counters with new
 samples in every tick, on a ledger with a bucket for each of those steps. It does more: its forecast is a distribution,
 it prices by day of use, keeps what it counted and tells once. CPU of its process; wall clock would be about the same.
 """
@@ -201,7 +201,9 @@ def main() -> None:
     found = by_alertd(args.series, budgets, args.step)
     judged = found["refresh"] + found["assess"] + found["commit"]
     tick = found["collect"] + judged
-    print(f"  alertd's whole tick {tick:8.3f} s CPU, of it {judged:.3f} s to read its ledger's changes and judge them")
+    print(
+        f"  alertd's whole tick {tick:8.3f} s CPU, of it {judged:.3f} s to read its ledger's changes and evaluate them"
+    )
     print(f"  {theirs['cpu'] / tick:.1f} times faster; the evaluation alone {theirs['cpu'] / judged:.1f} times")
 
 

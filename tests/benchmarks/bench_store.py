@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import NamedTuple
 
 import pytest
 
-from alertd.core.counting.counters import CounterState, Increment
+from alertd.core.counting.samples import CounterState, Increment
 from alertd.core.usage import Line
 from alertd.ports import Store
 from tests.databases import Place, postgres_server, schema
@@ -64,10 +65,15 @@ def increments(series: int, start: int, count: int = 1) -> list[Increment]:
     lines = [Line("openai", f"gpt-{number}", "input", (("tier", "standard"),)) for number in range(7)]
     labels = [{"team": f"team-{n % 100}", "key": f"sk-{n:08d}", "user": f"u{n % 1000}"} for n in range(series)]
     return [
-        Increment(lines[n % 7], labels[n], start + step * QUARTER, QUARTER, 1000 + n)
+        Increment(lines[n % 7], labels[n], start + step * QUARTER, QUARTER, used(n, start + step * QUARTER))
         for step in range(count)
         for n in range(series)
     ]
+
+
+def used(number: int, start: int) -> int:
+    """What a series used in a bucket: no two alike, so that nothing compresses that would not."""
+    return 100 + (number * 7919 + start // QUARTER * 104_729) % 9973
 
 
 def states(series: int, at: float) -> dict[str, CounterState]:
@@ -88,16 +94,25 @@ async def commits(store: Store, series: int) -> tuple[Took, Took]:
     return took[0], min(took[1:])
 
 
-async def a_month(store: Store, series: int, steps: int = 96) -> tuple[int, float]:
-    """Fill a month by the day, and read it back: the rows and the seconds of the reading."""
+async def a_month(store: Store, series: int, weight: Callable[[], int], steps: int = 96) -> tuple[int, float, int]:
+    """Fill a month by the day, compacted two days later, and read it back: rows, seconds, and how the file grew.
+
+    The growth is that of the last twenty days, as of a month: at first there are two days of rows, which stay.
+    """
+    total, early = 0, 0
     for day in range(QUARTERS_A_MONTH // steps):
         row = await store.source("filled")
-        assert await store.commit_counters(row, increments(series, AT + day * steps * QUARTER, steps), {})
+        made = increments(series, AT + day * steps * QUARTER, steps)
+        total += sum(one.quantity for one in made)
+        assert await store.commit_counters(row, made, {})
+        while await store.compact(MONTH + timedelta(days=day - 1)):
+            pass
+        early = weight() if day + 1 == DAYS // 3 else early
     began = perf_counter()
     rows, _ = await store.usage(MONTH)
     took = perf_counter() - began
-    assert sum(row.quantity for row in rows) == QUARTERS_A_MONTH * sum(1000 + n for n in range(series))
-    return len(rows), took
+    assert sum(row.quantity for row in rows) == total
+    return len(rows), took, (weight() - early) * 3 // 2
 
 
 def floor(series: int) -> Took:
@@ -138,15 +153,18 @@ def measure(place: Place, series: int, bare: Took) -> None:
 def weigh(place: Place, series: int) -> None:
     """What a month of quarter hours weighs, and how fast it is read back."""
 
-    async def run() -> tuple[int, float]:
-        async with place.open() as store:
-            return await a_month(store, series)
+    def weight() -> int:
+        file = Path(place.url.removeprefix("sqlite:///"))
+        return file.stat().st_size if place.kind == "sqlite" else 0
 
-    rows, took = asyncio.run(run())
+    async def run() -> tuple[int, float, int]:
+        async with place.open() as store:
+            return await a_month(store, series, weight)
+
+    rows, took, grown = asyncio.run(run())
     print(f"{'':9} a month of {series} series: {rows:,} rows read in {took:.2f} s: {rows / took:,.0f} rows/s")
     if place.kind == "sqlite":
-        size = Path(place.url.removeprefix("sqlite:///")).stat().st_size
-        print(f"{'':9} {size / series:,.0f} bytes a series and month of quarter hours, {size / rows:.0f} a row")
+        print(f"{'':9} {grown / series:,.0f} bytes more a series and month of quarter hours, {weight():,} bytes in all")
 
 
 async def a_period(store: Store, series: int) -> tuple[float, float]:
@@ -164,8 +182,8 @@ async def a_period(store: Store, series: int) -> tuple[float, float]:
     return listed - began, summed - listed
 
 
-async def rolled_up(store: Store, series: int) -> tuple[int, float, list[float]]:
-    """Rows merged, the seconds it took, and how long each poll's commit took meanwhile."""
+async def compacted(store: Store, series: int) -> tuple[int, float, list[float]]:
+    """Rows compacted, the seconds it took, and how long each poll's commit took meanwhile."""
     for step in range(12):
         row = await store.source("fine")
         rows = [one._replace(start=AT + step * FINE, width=FINE) for one in increments(series, AT)]
@@ -183,7 +201,7 @@ async def rolled_up(store: Store, series: int) -> tuple[int, float, list[float]]
 
     polls = asyncio.create_task(poll())
     began = perf_counter()
-    while more := await store.roll_up(MONTH + timedelta(hours=2), QUARTER):
+    while more := await store.compact(MONTH + timedelta(hours=2)):
         merged += more
     took = perf_counter() - began
     done.set()
@@ -192,16 +210,16 @@ async def rolled_up(store: Store, series: int) -> tuple[int, float, list[float]]
 
 
 def ask(place: Place, series: int) -> None:
-    """Time of a period's question, and what a roll-up costs others."""
+    """Time of a period's question, and what compaction costs others."""
 
     async def run() -> tuple[tuple[float, float], tuple[int, float, list[float]]]:
         async with place.open() as store:
-            return await a_period(store, series), await rolled_up(store, series)
+            return await a_period(store, series), await compacted(store, series)
 
     (listed, summed), (merged, took, waits) = asyncio.run(run())
     print(f"{'':9} a month of {series:,} series by the day: {listed:.2f} s by row, {summed:.2f} s as sums")
     print(
-        f"{'':9} rolled up {merged:,} rows in {took:.1f} s, {len(waits)} polls of 100 series committed meanwhile:"
+        f"{'':9} compacted {merged:,} rows in {took:.1f} s, {len(waits)} polls of 100 series committed meanwhile:"
         f" {sorted(waits)[len(waits) // 2]:.2f} s each, {max(waits):.2f} s at most"
     )
 

@@ -14,7 +14,7 @@ from alertd import registry
 from alertd.cli import main
 from alertd.core.actions.state_machine import Act
 from alertd.core.events import Event
-from alertd.loops.action_config import action_of
+from alertd.loops.executor import action_of
 from alertd.stores import sqlite
 
 
@@ -74,8 +74,8 @@ def test_what_was_raised_meanwhile_is_not_approved_and_the_answer_says_why(house
     [
         (["approve", "abc123", "--by", "mallory"], "mallory is not among its approvers"),
         (["approve", "abc123", "--by", " "], "nobody approved it by name"),
-        (["approve", "zzz", "--by", "ana"], "no act has this handle; there are: abc123 (awaiting, rag-indexer)"),
-        (["approve"], "no act has this handle"),
+        (["approve", "zzz", "--by", "ana"], "no action has this handle; there are: abc123 (awaiting, rag-indexer)"),
+        (["approve"], "no action has this handle"),
         (["restore", "abc123"], "an act that is awaiting cannot restore"),
         (["report", "--since", "soon"], "is no duration"),
     ],
@@ -104,7 +104,7 @@ def test_a_pause_is_seen_and_lifted(house, capsys):
     assert main(["actions", "pause", "--by", "ana", "--env-file", str(house)]) == 0
     capsys.readouterr()
     assert main(["actions", "--env-file", str(house)]) == 0
-    assert "by ana; go on: alertd actions pause --off" in capsys.readouterr().out
+    assert "by ana; to continue: alertd actions pause --off" in capsys.readouterr().out
     assert main(["actions", "pause", "--off", "--env-file", str(house)]) == 0
     capsys.readouterr()
     assert main(["actions", "--env-file", str(house)]) == 0
@@ -146,5 +146,5 @@ def test_what_turns_a_key_off_is_undone_by_hand_unless_the_configuration_says_ot
         options = plugin.Options.model_validate({"token": "t", **given})
         assert action_of("stop", options, plugin.build("stop", options), {}).terms.undone == expected
     plugin = registry.load("revokers", "litellm")
-    gentle = plugin.Options.model_validate({"url": "http://l", "token": "t", "lever": "budget", "max_budget": "2"})
+    gentle = plugin.Options.model_validate({"url": "http://l", "token": "t", "operation": "budget", "max_budget": "2"})
     assert action_of("stop", gentle, plugin.build("stop", gentle), {}).terms.undone == "auto"

@@ -11,7 +11,7 @@ import pytest
 
 from alertd import registry
 from alertd.cli import main
-from alertd.core.counting.counters import Increment
+from alertd.core.counting.samples import Increment
 from alertd.core.usage import Line
 from alertd.ports import SourceRow
 from tests.servers.billing import Asked, Reply, serving
@@ -66,7 +66,7 @@ def test_a_floor_in_a_currency_without_a_rate_is_warned_of_with_what_it_counts_a
         assert check(SOURCES__GATEWAY__URL=f"{server.url}/metrics", **changed) == 0
     said = capsys.readouterr().out
     assert ("warn budget all: THRESHOLDS" in said) is warned
-    assert ("the floor counts as 20 EUR: no rate from EUR to USD; set ALERTD_FX__EUR_USD" in said) is warned
+    assert ("the minimum spend counts as 20 EUR: no rate from EUR to USD; set ALERTD_FX__EUR_USD" in said) is warned
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,10 @@ def test_a_broken_configuration_names_the_key_and_the_remedy_and_reaches_nothing
         ({"SOURCES__GATEWAY__PRESET": "litellm"}, "these look like token counters: vllm:prompt_tokens_total"),
         ({"SOURCES__GATEWAY__URL": "http://127.0.0.1:9"}, "cannot be reached"),
         ({"DATABASE": "sqlite:///no/such/folder/alertd.db"}, "create it, writable by alertd's user"),
-        ({"NOTIFIERS__LOG__KIND": ""}, "nobody would be told; set ALERTD_NOTIFIERS__OPS__KIND"),
+        (
+            {"NOTIFIERS__LOG__KIND": ""},
+            "no notifier is configured, so nobody gets alerts; set ALERTD_NOTIFIERS__OPS__KIND",
+        ),
     ],
 )
 def test_what_cannot_be_reached_or_used_fails_and_says_why(
@@ -146,7 +149,7 @@ def test_what_nobody_has_is_a_warning_and_a_name_from_outside_is_text(capsys: py
     assert not {"\x1b", "\x07"} & set(said), "a label moves nobody's terminal"
     assert "warn budget all: PER: no usage has the label tema; there are: meter, model, " in said
     assert "did you mean team?" in said
-    assert "0 EUR and what has no price" in said
+    assert "0 EUR and unpriced usage" in said
 
 
 async def counted(path: str) -> None:

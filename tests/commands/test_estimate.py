@@ -96,7 +96,7 @@ def test_where_together_has_no_estimate_its_reason_is_said(here: Path, capsys) -
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--model", LLAMA], "nothing is to be trained on; give it"),
+        (["--model", LLAMA], "there are no training tokens; give it"),
         (["--model", LLAMA, "--source", "tunning"], "no source 'tunning' of kind together"),
         (["--model", LLAMA, "--source", "tuning"], "give the file's id"),
     ],
@@ -111,7 +111,7 @@ def test_a_part_of_an_epoch_is_refused_and_not_cut_off(capsys) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["estimate", "--model", LLAMA, "--tokens", "20M", "--epochs", "1.5"])
     assert ended.value.code == 2
-    assert "'1.5' is no whole number" in capsys.readouterr().err
+    assert "'1.5' is not a whole number" in capsys.readouterr().err
 
 
 def test_an_answer_that_is_no_estimate_is_a_fault_at_the_source(here: Path, capsys) -> None:

@@ -16,13 +16,12 @@ import pytest
 from alertd import registry
 from alertd.cli import command_names, main
 from alertd.core.budgets import Budget
-from alertd.core.counting.counters import Increment
-from alertd.core.evaluation.record import encode_records
-from alertd.core.evaluation.state import LIFECYCLES, AlertLifecycle
+from alertd.core.counting.samples import Increment
+from alertd.core.evaluation.state import LIFECYCLES, AlertLifecycle, encode_record
 from alertd.core.usage import Line
 from alertd.ports import SourceRow
-from alertd.web.recorded import record_evaluation
-from tests.world import World, budget
+from alertd.web.answers import record_evaluation
+from tests.scenario import Scenario, budget
 
 ENV = """
 ALERTD_DATABASE=sqlite:///alertd.db
@@ -68,7 +67,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_without_any_configuration_every_command_says_so(tmp_path: Path, capsys):
     (tmp_path / "alertd.env").unlink()
     for words in (["ack", "071856"], ["raise", "keys", "3"], ["status"], ["explain", "keys"], ["check"], ["silence"]):
-        assert "No configuration given; use --env-file FILE" in refused(capsys, *words)
+        assert "ALERTD_ENV_FILE: no configuration is given; use --env-file FILE" in refused(capsys, *words)
 
 
 def test_the_env_file_may_be_named_by_a_variable(tmp_path: Path, monkeypatch, capsys):
@@ -76,6 +75,8 @@ def test_the_env_file_may_be_named_by_a_variable(tmp_path: Path, monkeypatch, ca
     monkeypatch.setenv("ALERTD_ENV_FILE", "other.env")
     assert main(["ack"]) == 0
     assert capsys.readouterr().out == "No alert is open.\n"
+    monkeypatch.setenv("ALERTD_ENV_FILE", "nowhere.env")
+    assert refused(capsys, "ack").startswith("ALERTD_ENV_FILE=nowhere.env: nowhere.env cannot be read")
 
 
 def test_ack_alone_lists_the_open_alerts_with_their_handles_and_no_control_characters(capsys):
@@ -95,11 +96,11 @@ def test_ack_alone_lists_the_open_alerts_with_their_handles_and_no_control_chara
 
 
 def test_raise_refuses_what_would_not_raise_and_takes_the_same_amount_twice(capsys):
-    assert "has 100 USD already" in refused(capsys, "raise", "all", "100")
-    assert "has 100 USD already" in refused(capsys, "raise", "all", "80")
+    assert "already has 100 USD" in refused(capsys, "raise", "all", "100")
+    assert "already has 100 USD" in refused(capsys, "raise", "all", "80")
     assert main(["raise", "all", "120"]) == 0
     assert main(["raise", "all", "120"]) == 0
-    assert "has 120 USD already" in refused(capsys, "raise", "all", "110")
+    assert "already has 120 USD" in refused(capsys, "raise", "all", "110")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_no_help_waits_for_what_the_daemon_imports(command: str):
         "import sys; from alertd.cli import main\n"
         f"try: main(['{command}', '--help'])\n"
         "except SystemExit: pass\n"
-        "print(sorted({'alertd.app', 'slack_sdk', 'apscheduler', 'aiosmtplib'} & set(sys.modules)))"
+        "print(sorted({'numpy', 'alertd.daemon', 'slack_sdk', 'apscheduler', 'aiosmtplib'} & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
@@ -150,16 +151,14 @@ def test_what_opens_the_store_alone_does_not_import_the_daemon(command: str):
         "import sys; from alertd.cli import main\n"
         f"try: main(['{command}', '--help'])\n"
         "except SystemExit: pass\n"
-        "print(sorted({'numpy', 'httpx', 'pydantic', 'alertd.app', 'alertd.settings'} & set(sys.modules)))"
+        "print(sorted({'numpy', 'httpx', 'pydantic', 'alertd.daemon', 'alertd.settings'} & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
 
 
 #: What only the daemon needs: a command that reads or changes what it remembers does not wait for their import.
-HEAVY = frozenset(
-    {"numpy", "httpx", "genai_prices", "slack_sdk", "apscheduler", "alertd.app", "alertd.web.application"}
-)
+HEAVY = frozenset({"numpy", "httpx", "genai_prices", "slack_sdk", "apscheduler", "alertd.daemon", "alertd.web.server"})
 
 
 @pytest.mark.parametrize(
@@ -182,14 +181,14 @@ def test_a_command_that_reads_the_daemons_record_imports_no_plugin_and_nothing_h
 
 def evaluated(*budgets: Budget) -> None:
     """The record of an evaluation of just now, as the daemon leaves it."""
-    world = World(*budgets)
+    world = Scenario(*budgets)
     now = datetime.now(UTC)
-    records = [msgspec.structs.replace(one, at=now) for one in record_evaluation(world.facts(), world.judged())]
+    records = [msgspec.structs.replace(one, at=now) for one in record_evaluation(world.facts(), world.evaluate())]
 
     async def write() -> None:
         store = registry.store("sqlite:///alertd.db")
         await store.open()
-        texts = {one.answer["budget"]: encode_records([one]) for one in records}
+        texts = {one.name: (str(one.answer["budget"]), encode_record(one)) for one in records}
         await store.record_evaluation(now, texts, set(texts))
         await store.close()
 

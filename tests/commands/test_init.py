@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from alertd.cli import main
-from alertd.commands._finding import find
+from alertd.clients.local_files import quoted
+from alertd.commands._discovery import find
 from alertd.settings import load_settings
-from alertd.wire.envfile import quoted
 from tests.servers.billing import Asked, Reply, Server, serving
 from tests.servers.prometheus import Memory, prometheus
 
@@ -93,7 +93,7 @@ def test_a_person_is_asked_and_a_wrong_answer_is_asked_again(
         answers(monkeypatch, host, "lots", "300 EUR", "team", "https://hooks.slack.com/services/T0/B0/zzz")
         assert main(["init"]) == 0
     said = capsys.readouterr().out
-    assert "'lots' is no amount; write it as 500 USD or 5M tokens" in said
+    assert "'lots' is not an amount; write it as 500 USD or 5M tokens" in said
     assert "(team, key)" in said, "it offers the labels that it saw"
     assert "zzz" not in said
     found = load_settings({}, ["alertd.env"], need=("sources", "budgets", "notifiers"))
@@ -123,7 +123,7 @@ def test_only_its_owner_can_read_the_file_and_it_is_never_overwritten(capsys: py
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--budget", "much"], "'much' is no amount; write it as 500 USD or 5M tokens"),
+        (["--budget", "much"], "'much' is not an amount; write it as 500 USD or 5M tokens"),
         (["--notify", "slak"], "no 'slak' in notifiers"),
         (["--notify", "ana@"], "one of these is no e-mail address"),
         (["--url", "ftp://x"], "write it with http:// or https://"),
@@ -170,7 +170,7 @@ def test_a_label_that_no_counter_has_is_said(capsys: pytest.CaptureFixture[str])
     with page(LITELLM) as server:
         assert main(["init", "--yes", "--url", f"{server.url}/metrics", "--per", "tema"]) == 0
     said = capsys.readouterr().out
-    assert "No counter has the label tema, all usage would be nobody's; there are: " in said
+    assert "No counter has the label tema; there are: " in said
     assert "did you mean team?" in said
 
 
@@ -190,7 +190,7 @@ def test_a_second_gateway_on_the_same_page_is_named():
     with serving(lambda _: Reply(page, 200, {"Content-Type": "text/plain"})) as server:
         found = asyncio.run(find(f"{server.url}/metrics"))
     assert found.keys["ALERTD_SOURCES__GATEWAY__PRESET"] == "litellm"
-    assert found.tried == ("Counters of vllm are there, too: give them a source of their own, PRESET=vllm",)
+    assert found.tried == ("Counters of vllm are there too; to read them, add a source with PRESET=vllm",)
 
 
 def test_a_server_is_asked_a_few_questions_however_many_presets_there_are() -> None:

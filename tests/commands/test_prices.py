@@ -12,7 +12,7 @@ import pytest
 
 from alertd import registry
 from alertd.cli import main
-from alertd.core.counting.counters import Increment
+from alertd.core.counting.samples import Increment
 from alertd.core.usage import Line
 from alertd.ports import SourceRow
 from tests.prices.test_second_opinion import TABLE
@@ -119,7 +119,7 @@ def test_a_table_that_is_not_there_is_one_fault_at_its_variable(here: Path, caps
 
 def test_an_update_needs_an_address_and_a_file(here: Path, capsys) -> None:
     assert main(["prices", "update"]) == 1
-    assert "nothing says where prices are fetched from" in capsys.readouterr().err
+    assert "the download address is not set" in capsys.readouterr().err
     (here / "alertd.env").write_text(f"{ENV}\nALERTD_PRICES__UPDATE_URL=http://127.0.0.1:1/data.json\n")
     assert main(["prices", "update"]) == 1
     assert "set ALERTD_PRICES__LIST_FILE" in capsys.readouterr().err

@@ -15,24 +15,38 @@ import pytest
 
 from alertd import registry
 from alertd.cli import main
-from alertd.commands._configured import add_settings_arguments
-from alertd.commands._configured import settings_of as loaded
-from alertd.core.counting.counters import Increment
+from alertd.commands._settings_args import add_settings_arguments
+from alertd.commands._settings_args import settings_of as loaded
+from alertd.core.counting.samples import Increment
 from alertd.core.evaluation.keys import status_name
 from alertd.core.evaluation.state import RAISED, RaisedAmount, State
 from alertd.core.evaluation.values import Alert
-from alertd.core.events import with_command_options
+from alertd.core.events import (
+    ConfigurationRefused,
+    DatabaseReplaced,
+    Drift,
+    DuplicateSourcesFound,
+    Event,
+    ModelsPriced,
+    ModelsUnpriced,
+    NotEvaluated,
+    PricedModel,
+    PricesDiffer,
+    SecondDaemon,
+    with_command_options,
+)
 from alertd.core.messages import CODE, compose
-from alertd.core.pricing.fx import Rates
-from alertd.core.pricing.pricefile import read_price_file
-from alertd.core.pricing.prices import PriceBook
+from alertd.core.messages.samples import SAMPLES
+from alertd.core.pricing.exchange_rates import Rates
+from alertd.core.pricing.price_book import PriceBook
+from alertd.core.pricing.price_file import read_price_file
 from alertd.core.pricing.tariffs import exchange_of
 from alertd.core.usage import Line
-from alertd.loops.evaluate import Evaluate, Terms
+from alertd.loops.evaluate import Evaluate, EvaluationConfig
 from alertd.ports import SourceRow
 from alertd.settings import Settings, load_settings
 from tests.fakes import StoppedClock
-from tests.world import PRICES
+from tests.scenario import PRICES
 
 ODD = {
     "plain": "research",
@@ -104,17 +118,19 @@ def evaluated(settings: Settings, team: str, millions: float) -> list[Alert]:
         book = PriceBook((read_price_file("prices", PRICES),))
         configured = settings.sources["gateway"]
         source = registry.load("sources", configured.kind).build("gateway", configured.options)
-        terms = Terms(tuple(settings.budgets.values()), book, exchange_of(Rates()), {}, sources={"gateway": source})
-        judge = Evaluate(store, StoppedClock(now), terms, lambda: None)
+        terms = EvaluationConfig(
+            tuple(settings.budgets.values()), book, exchange_of(Rates()), {}, sources={"gateway": source}
+        )
+        evaluation = Evaluate(store, StoppedClock(now), terms, lambda: None)
         line, labels = Line("acme", "plain", "input"), {"team": team, "key": "rag"} if team else {"key": "rag"}
         minute = int(now.timestamp()) // 60 * 60
         found: list[Alert] = []
         for count, tokens in enumerate((1, int(millions * 1_000_000))):
             row = SourceRow("gateway", cursor=str(count), until=now, revision=count)
             assert await store.commit_counters(row, [Increment(line, labels, minute, 60, tokens)], {})
-            await judge.tick()
-            assert judge.latest is not None
-            found += judge.latest.alerts
+            await evaluation.tick()
+            assert evaluation.latest is not None
+            found += evaluation.latest.alerts
         await source.close()
         await store.close()
         return found
@@ -124,7 +140,7 @@ def evaluated(settings: Settings, team: str, millions: float) -> list[Alert]:
 
 def printed(alerts: list[Alert], options: str) -> list[str]:
     messages = [compose([with_command_options(alert.event, options)], datetime.now(UTC)) for alert in alerts]
-    spans = [span.text for message in messages for line in message.lines for span in line if span.style == CODE]
+    spans = [span.text for message in messages for line in message.body for span in line if span.style == CODE]
     return [text for text in spans if text.startswith("alertd ")]
 
 
@@ -174,3 +190,39 @@ def test_a_small_and_a_token_budget_is_raised_above_itself(amount: str, millions
     for _, found in raised(settings):
         (budget,) = settings.budgets.values()
         assert found.amount >= budget.amount.value * Decimal("1.2") * Decimal("0.999")
+
+
+NOW = datetime(2026, 11, 21, 7, 5, tzinfo=UTC)
+#: What no sample shows: everything else that an event can say.
+OTHERS = {
+    "source_stale": (
+        ConfigurationRefused(("ALERTD_X: unknown",)), DatabaseReplaced("torn", "/var/old.db"),
+        DatabaseReplaced(replaced=True), SecondDaemon(), NotEvaluated("KeyError"),
+    ),
+    "recovered": (ConfigurationRefused(), SecondDaemon(), NotEvaluated()),
+    "summary": (
+        Drift("openai", estimated=Decimal(4), billed=Decimal(5), drift=Decimal("-0.2"), first="a", last="b"),
+        Drift("openai", "report", Decimal(4), Decimal(5), Decimal("-0.2"), first="a", last="b", sources=("gateway",)),
+        DuplicateSourcesFound(("one", "other"), "one and other look alike"), PricesDiffer(("gpt-5",), ("1 or 2 USD",)),
+        ModelsPriced((PricedModel("openai", "gpt-5", {"USD": Decimal(4)}),)),
+    ),
+    "unpriced": (ModelsUnpriced(0.1, ("[[price]]",)),),
+}  # fmt: skip
+
+
+def test_every_command_that_any_message_prints_is_one_that_the_command_line_takes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    messages = [events for make in SAMPLES.values() for events in ([one] for one in make(NOW))]
+    messages += [list(make(NOW)) for make in SAMPLES.values()]
+    messages += [[Event("a", kind, "warning", NOW, details=one)] for kind, found in OTHERS.items() for one in found]
+    lines = [line for events in messages for line in compose(events, NOW).body]
+    commands = {span.text for line in lines for span in line if span.style == CODE and span.text.startswith("alertd ")}
+    assert {command.split()[1] for command in commands} == {
+        "ack", "actions", "check", "db", "prices", "raise", "reconcile", "status"
+    }  # fmt: skip
+    for command in sorted(commands):
+        with pytest.raises(SystemExit) as left:
+            typed(f"{command} --help")
+        assert left.value.code == 0, command
+    assert "usage: alertd" in capsys.readouterr().out

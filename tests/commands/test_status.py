@@ -17,12 +17,13 @@ from rich.console import Console
 
 from alertd import registry
 from alertd.commands import status
-from alertd.core.counting.counters import Increment
-from alertd.core.faults import SettingsError
+from alertd.core.config_errors import SettingsError
+from alertd.core.counting.samples import Increment
 from alertd.core.usage import Line
 from alertd.ports import SourceRow
-from alertd.web.recorded import record_evaluation
-from tests.web.house import NOW, SHOUT, november
+from alertd.web.answers import record_evaluation
+from tests.scenario import Scenario, budget
+from tests.web.dashboard_client import NOW, SHOUT, november
 
 Status = Callable[..., tuple[int, str, str]]
 
@@ -98,7 +99,7 @@ def test_a_database_that_cannot_be_opened_is_one_line_and_status_1(alertd_status
 def drawn(*, blind: bool = False, width: int = 170) -> str:
     world, _ = november(blind=blind)
     console = Console(file=io.StringIO(), width=width)
-    records = record_evaluation(world.facts(), world.judged())
+    records = record_evaluation(world.facts(), world.evaluate())
     status.show(records[:11], len(records), NOW, console)
     return console.file.getvalue()
 
@@ -106,7 +107,7 @@ def drawn(*, blind: bool = False, width: int = 170) -> str:
 def test_the_table_says_spent_low_likely_high_the_day_it_runs_out_and_the_datas_age():
     text = drawn()
     line = next(line for line in text.splitlines() if line.startswith("research"))
-    for said in ("at risk", "304.02 of 500.00 USD (61 %)", "Nov", "█", "min old"):
+    for said in ("at risk", "304.02 of 500.00 USD (61%)", "Nov", "█", "min old"):
         assert said in line
     assert re.search(r"\d+ \(\d+ to \d+\)", line), "the likely total, and its range"
     assert "–" not in text
@@ -115,14 +116,22 @@ def test_the_table_says_spent_low_likely_high_the_day_it_runs_out_and_the_datas_
     assert "more, all further from their limits" in text
 
 
-def test_on_a_narrow_terminal_the_last_days_make_room_for_the_figures():
-    assert "Last days" not in drawn(width=80)
-    assert "█" not in drawn(width=80)
-    for share in ("(59 %)", "(61 %)", "(175 %)"):
-        assert share in drawn(width=80), "a share is not torn apart"
-    assert re.search(r"\(\d+ to \d+\)", drawn(width=80)), "nor is a range"
-    assert all(f" {word} " in drawn(width=80) for word in ("349.89", "USD", "budget", "Nov"))
-    assert "Last days" in drawn(width=130)
+def test_on_80_columns_a_budget_is_one_line_with_its_figures_short():
+    lines = drawn(width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) == 2 + 11 + 1, "the heads, the rule, a line a budget, and what is left out"
+    (line,) = (one for one in lines if one.startswith("research"))
+    assert re.search(r"▲ at risk +61% +304/500 USD +568 +25 Nov +now", line)
+    (line,) = (one for one in lines if one.startswith("tokens"))
+    assert re.search(r"1\.19B/2B tok +2\.21B", line)
+    (line,) = (one for one in drawn(blind=True, width=80).splitlines() if one.startswith("research"))
+    assert re.search(r"≥61% +304/500 USD .* 42 min", line)
+    assert "Last days" in drawn(width=150)
+
+
+def test_the_names_of_budgets_are_printed_for_shells_without_a_database(alertd_status: Status, monkeypatch):
+    monkeypatch.setenv("ALERTD_DATABASE", "sqlite:////nowhere/alertd.db")
+    assert alertd_status("--names") == (0, "other\nresearch\n", "")
 
 
 def test_what_is_on_track_has_no_day_on_which_it_runs_out():
@@ -133,12 +142,12 @@ def test_what_is_on_track_has_no_day_on_which_it_runs_out():
 
 def test_names_from_outside_are_text_and_never_mark_up():
     world, _ = november()
-    decisions = world.judged()
-    (one,) = [p for p in decisions.positions if p.scope == (("team", SHOUT),)]
+    decisions = world.evaluate()
+    (one,) = [p for p in decisions.statuses if p.scope == (("team", SHOUT),)]
     console = Console(file=io.StringIO(), width=170)
     hostile = "[bold red]x[/bold red]"
     position = replace(one, scope=(("team", hostile),))
-    records = record_evaluation(world.facts(), replace(decisions, positions=(one, position)))
+    records = record_evaluation(world.facts(), replace(decisions, statuses=(one, position)))
     status.show(records, 2, NOW, console)
     assert SHOUT in console.file.getvalue()
     assert hostile in console.file.getvalue()
@@ -162,4 +171,26 @@ def test_a_budget_for_every_team_before_any_usage_is_not_called_unconfigured(ale
     monkeypatch.setenv("ALERTD_BUDGETS__OTHER__PER", "team")
     code, out, _ = alertd_status("other")
     assert (code, " ".join(out.split())) == (0, status.NOTHING)
-    assert "no usage was seen yet" in status.NOTHING
+    assert "no usage carries the labels" in status.NOTHING
+
+
+def test_the_tree_shows_budgets_below_their_parents_with_sums_that_fit():
+    thresholds = ["actual 100%"]
+    world = Scenario(
+        budget("company", "50 USD", thresholds=thresholds),
+        budget("teams", "40 USD", thresholds=thresholds, per=("team",), parent=("company",), where={"team": "*"}),
+        at=NOW,
+    )
+    world.tick()
+    for team, dollars in (("a", "10.004"), ("b", "9.004"), ("c", "0.004")):
+        world.spend(dollars, team=team)
+    world.spend("1.004")
+    console = Console(file=io.StringIO(), width=120)
+    console.print(status.tree(record_evaluation(world.facts(), world.evaluate()), 2))
+    rows = [" ".join(line.split()) for line in console.file.getvalue().splitlines() if "──" not in line]
+    assert rows[0] == "Budget Spent Of"
+    assert rows[1].startswith("company 20.02 50.00 USD")
+    assert rows[1].endswith("parts have 120.00 USD")
+    assert rows[2].startswith("team a (teams) 10.01 40.00 USD")
+    assert rows[3].startswith("team b (teams) 9.01 40.00 USD")
+    assert rows[4:] == ["1 more 0.00", "in no part 1.00"]

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from alertd.cli import main
-from alertd.core.formats.reading import read_table
-from alertd.wire.tables import open_table
+from alertd.clients.tables import open_table
+from alertd.core.formats.records import read_table
 
 Export = Callable[..., str]
 USAGE = """date,provider,model,input_tokens,output_tokens,team
@@ -63,7 +63,7 @@ def test_every_day_and_label_is_a_row_and_all_add_up(export: Export) -> None:
     ]
 
 
-def test_rows_are_told_apart_by_the_labels_that_are_asked_for(export: Export) -> None:
+def test_rows_are_distinguished_by_the_labels_that_are_asked_for(export: Export) -> None:
     found = rows(export("--period", "2026-10", "--by", "team"))
     assert {(row["date"], row["team"], row["cost"], row["currency"]) for row in found} == {
         ("2026-10-05", "search", "3.5", "USD"),

@@ -12,7 +12,7 @@ import pytest
 
 from alertd import registry
 from alertd.cli import main
-from alertd.core.counting.counters import Increment
+from alertd.core.counting.samples import Increment
 from alertd.core.usage import Line
 from alertd.ports import SourceRow
 

@@ -6,13 +6,14 @@ import asyncio
 import importlib
 import os
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from alertd.core.counting.counters import Increment
+from alertd.core.counting.samples import Increment
 from alertd.core.events import Event
 from alertd.core.usage import Line
 from alertd.ports import NewMessage, SourceRow, StoreError
@@ -46,6 +47,27 @@ async def test_replicas_that_start_together_make_the_schema_once(durable: Place)
     for number, store in enumerate(stores):
         assert await store.commit_counters(SourceRow("gateway", number), used(1), {})
         await store.close()
+
+
+async def test_a_new_file_that_another_one_is_writing_is_waited_for(tmp_path: Path) -> None:
+    """SQLite's own busy handler is not asked where a file is first given a write-ahead log."""
+    file = tmp_path / "alertd.db"
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        asyncio.get_running_loop().call_later(0.3, other.execute, "ROLLBACK")
+        store = sqlite.build(f"sqlite:///{file}")
+        await store.open()
+    await store.writable()
+    await store.close()
+
+
+@pytest.mark.chaos
+async def test_four_daemons_open_three_thousand_new_files_at_the_same_instant(tmp_path: Path) -> None:
+    for number in range(3000):
+        stores = [sqlite.build(f"sqlite:///{tmp_path}/{number}.db") for _ in range(4)]
+        await asyncio.gather(*(store.open() for store in stores))
+        await asyncio.gather(*(store.close() for store in stores))
+        (tmp_path / f"{number}.db").unlink()
 
 
 async def test_a_newer_schema_that_only_added_is_worked_on(durable: Place) -> None:

@@ -1,4 +1,4 @@
-"""What every notifier keeps to, run over the folder: a new file is picked up, and is asked for its place in STAGES."""
+"""What every notifier keeps to, run over the folder: a new file is tried with options made from its declaration."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import ssl
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,24 +19,18 @@ from pydantic import SecretStr, ValidationError
 
 from alertd.core.events import Contributor, Event
 from alertd.core.messages.samples import NOW, SAMPLES
-from alertd.options import NotifierOptions
+from alertd.plugin_options import NotifierOptions
 from alertd.ports import DeliveryError, Notifier
 from alertd.registry import kinds, load
+from tests.plugins import SECRET, addressed, options_at
 from tests.servers.deliveries import delivery, outcome, receipt, refusal, refusals, sample
-from tests.servers.hell import DEEDS, Hell, no_tls
+from tests.servers.hanging_server import DEEDS, HangingServer, no_tls
 from tests.servers.recording import RecordingServer, Reply
 
-SECRET: Final = "S3CR3T-do-not-show"
-
-#: How each kind that talks HTTP is pointed at a server: its base URL in, its options out. The secret is in all.
-STAGES: Final[Mapping[str, Callable[[str], dict[str, Any]]]] = {
+#: Kinds that cannot be pointed at a server by one `url`.
+OTHERWISE: Final[Mapping[str, Callable[[str], dict[str, Any]]]] = {
     "slack": lambda url: {"bot_token": SECRET, "channel": "#ops", "api_url": f"{url}/api/"},
     "slack by webhook": lambda url: {"webhook_url": f"{url}/services/{SECRET}"},
-    "webhook": lambda url: {"url": f"{url}/{SECRET}?key={SECRET}", "secret": SECRET},
-    "teams": lambda url: {"url": f"{url}/workflows/{SECRET}?sig={SECRET}"},
-    "discord": lambda url: {"url": f"{url}/api/webhooks/1/{SECRET}"},
-    "google_chat": lambda url: {"url": f"{url}/v1/spaces/A/messages?key={SECRET}&token={SECRET}"},
-    "pagerduty": lambda url: {"routing_key": SECRET, "url": url},
     "alertmanager": lambda url: {"urls": url, "token": SECRET},
 }
 #: Kinds that talk no HTTP, with options that build.
@@ -47,10 +42,15 @@ QUIET: Final[Mapping[str, dict[str, Any]]] = {
         "username": "alertd", "password": SECRET,
     },
 }  # fmt: skip
+#: How each kind that talks HTTP is pointed at a server: its base URL in, its options out. The secret is in all.
+STAGES: Final[Mapping[str, Callable[[str], dict[str, Any]]]] = {
+    **{kind: partial(options_at, "notifiers", kind) for kind in addressed("notifiers") if kind not in QUIET},
+    **OTHERWISE,
+}
 #: What becomes of a post that is answered so. Whatever a receiver answers is one of the two, by name.
 RETRIED: Final = "retried"
 GIVEN_UP: Final = "given up"
-VERDICTS: Final[Mapping[str, str]] = {
+OUTCOMES: Final[Mapping[str, str]] = {
     "300 Multiple Choices": GIVEN_UP,
     "301 Moved Permanently": GIVEN_UP,
     "302 Found": GIVEN_UP,
@@ -116,7 +116,7 @@ def all_options() -> list[tuple[str, dict[str, Any]]]:
     return [*pointed, *QUIET.items()]
 
 
-def test_every_kind_of_the_folder_has_its_place_in_these_tests() -> None:
+def test_every_kind_of_the_folder_is_tried() -> None:
     assert set(kinds("notifiers")) == {stage.partition(" ")[0] for stage in STAGES} | set(QUIET)
 
 
@@ -151,20 +151,20 @@ def test_an_option_that_does_not_exist_is_a_fault(stage: str, options: dict[str,
         load("notifiers", stage.partition(" ")[0]).Options(**options, chanel="#ops")
 
 
-def test_the_table_of_verdicts_names_every_status_that_there_is() -> None:
-    named = {int(name[:3]) for name in VERDICTS}
+def test_the_table_of_outcomes_names_every_status_that_there_is() -> None:
+    named = {int(name[:3]) for name in OUTCOMES}
     assert {int(status) for status in HTTPStatus if status >= HTTPStatus.MULTIPLE_CHOICES} <= named
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_status_is_retried_or_given_up_by_name(stage: str) -> None:
     with RecordingServer() as server:
-        server.faults.extend(Reply(int(name[:3]), f"no: {SECRET}") for name in VERDICTS)
-        errors = refusals(staged(stage, server.url), len(VERDICTS))
-    assert [name for name, error in zip(VERDICTS, errors, strict=True) if name[:3] not in str(error)] == []
+        server.faults.extend(Reply(int(name[:3]), f"no: {SECRET}") for name in OUTCOMES)
+        errors = refusals(staged(stage, server.url), len(OUTCOMES))
+    assert [name for name, error in zip(OUTCOMES, errors, strict=True) if name[:3] not in str(error)] == []
     assert [str(error) for error in errors if SECRET in str(error)] == []
-    verdicts = [GIVEN_UP if error.permanent else RETRIED for error in errors]
-    assert dict(zip(VERDICTS, verdicts, strict=True)) == VERDICTS
+    outcomes = [GIVEN_UP if error.permanent else RETRIED for error in errors]
+    assert dict(zip(OUTCOMES, outcomes, strict=True)) == OUTCOMES
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -180,9 +180,9 @@ def test_the_wait_that_a_receiver_asks_for_is_handed_on(stage: str) -> None:
 @pytest.mark.parametrize("deed", DEEDS)
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_receiver_from_hell_ends_as_a_retry_that_may_have_arrived(stage: str, deed: str) -> None:
-    with Hell(DEEDS[deed]) as hell:
-        error = refusal(staged(stage, hell.url, timeout="1s"))
-        assert hell.visits == 1
+    with HangingServer(DEEDS[deed]) as hanging:
+        error = refusal(staged(stage, hanging.url, timeout="1s"))
+        assert hanging.visits == 1
     assert (error.permanent, error.uncertain) == (False, True)
     assert SECRET not in str(error)
     assert SECRET not in repr(error)
@@ -267,7 +267,7 @@ def test_nothing_is_said_where_the_lease_has_run_out(
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_nobody_listening_is_a_retry_that_has_not_arrived(stage: str) -> None:
-    with Hell(no_tls) as gone:
+    with HangingServer(no_tls) as gone:
         url = gone.url
     error = refusal(staged(stage, url))
     assert (error.permanent, error.uncertain) == (False, False)
@@ -277,8 +277,8 @@ def test_nobody_listening_is_a_retry_that_has_not_arrived(stage: str) -> None:
 def test_a_certificate_that_nobody_vouches_for_gets_nothing(stage: str) -> None:
     authority = trustme.CA()
     trust = _server_trust(authority)
-    with Hell(DEEDS["hangs up"], trust) as hell:
-        error = refusal(staged(stage, hell.url))
+    with HangingServer(DEEDS["hangs up"], trust) as hanging:
+        error = refusal(staged(stage, hanging.url))
     assert (error.permanent, error.uncertain) == (False, False)
     assert "certificate" in str(error).lower()
 
@@ -329,7 +329,7 @@ def test_what_would_be_sent_can_be_written_to_files_without_sending(stage: str, 
 def test_the_console_takes_everything(capsys: pytest.CaptureFixture[str]) -> None:
     plugin = load("notifiers", "console")
     said = receipt(plugin.build("here", plugin.Options()), delivery())
-    assert "used 323.60 of 500.00 USD (65 %)" in capsys.readouterr().out
+    assert "Spent: $323.60 of $500 (65%)" in capsys.readouterr().out
     assert said.said == "printed"
 
 

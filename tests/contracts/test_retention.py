@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alertd.core.counting.counters import CounterState, Increment
+from alertd.core.counting.samples import CounterState, Increment
 from alertd.core.usage import Line, Usage
 from alertd.ports import Reading, Store
 from alertd.stores import retention
@@ -103,15 +103,15 @@ async def test_old_usage_that_is_read_again_is_deleted_again(place: Place) -> No
             assert (await held(store), await store.series()) == ({}, [])
 
 
-async def test_what_is_rolled_up_is_deleted_by_its_wide_buckets(place: Place) -> None:
+async def test_what_is_compacted_is_deleted_block_by_block(place: Place) -> None:
     async with place.open() as store:
         await count(store, *(used(300 + hour / 24, 1, user="ana") for hour in range(48)), used(1, 1, user="ana"))
-        while await store.roll_up(NOW - timedelta(days=2), 86_400):
+        while await store.compact(NOW - timedelta(days=2)):
             pass
         await forgotten(store)
         assert await held(store) == {"ana": 1}
         await count(store, used(0, 1, user="ana"))
-        while await store.roll_up(NOW + timedelta(days=1), 86_400):
+        while await store.compact(NOW + timedelta(days=1)):
             pass
         assert await held(store) == {"ana": 2}
 

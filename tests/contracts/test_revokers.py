@@ -15,12 +15,11 @@ from alertd import registry
 from alertd.core.actions.policy import ActionPolicy
 from alertd.core.actions.state_machine import Act, Step, acts, replayed
 from alertd.core.events import Event
-from alertd.loops.action_config import Action, ActionConfig
-from alertd.loops.execute import Actor
-from alertd.loops.executor import describe
+from alertd.loops.execute import ActionLoop
+from alertd.loops.executor import Action, ActionConfig, describe
 from alertd.ports import Revoker
-from alertd.stores.memory import MemoryStore
 from tests.fakes import StoppedClock
+from tests.memory_store import MemoryStore
 from tests.servers.billing import Reply
 from tests.servers.keys import NAME, PROVIDERS, LiteLLM, Provider
 
@@ -33,7 +32,7 @@ class Run:
     """One act that has begun, in the hands of the act loop, with a real revoker."""
 
     revoker: Revoker
-    actor: Actor
+    actor: ActionLoop
     store: MemoryStore
     clock: StoppedClock
 
@@ -70,11 +69,11 @@ async def run(kind: str, options: dict[str, Any]) -> AsyncIterator[Run]:
     plugin = registry.load("revokers", kind)
     revoker: Revoker = plugin.build("stop", plugin.Options.model_validate(options))
     store, clock = MemoryStore(), StoppedClock()
-    terms = ActionPolicy("stop", revoker.lever.what, reversible=revoker.lever.reversible, mode="auto")
-    actor = Actor(store, clock, ActionConfig({"stop": Action(terms, revoker)}), lambda: None)
+    terms = ActionPolicy("stop", revoker.operation.what, reversible=revoker.operation.reversible, mode="auto")
+    actor = ActionLoop(store, clock, ActionConfig({"stop": Action(terms, revoker)}), lambda: None)
     event = Event("e1", "action", "critical", clock.now(), reason="it ran away")
-    act = Act("a" * 24, "stop", NAME, "key", "research//2026-11-01", "burn_rate/1", "burn_rate", revoker.lever.what,
-              revoker.lever.reversible, revoker.lever.grade, event.to_json())  # fmt: skip
+    act = Act("a" * 24, "stop", NAME, "key", "research//2026-11-01", "burn_rate/1", "burn_rate", revoker.operation.what,
+              revoker.operation.reversible, revoker.operation.grade, event.to_json())  # fmt: skip
     steps = []
     for what in ("propose", "permit", "begin"):
         act, step = act.after(what, clock.now(), **({"lease_until": clock.now()} if what == "begin" else {}))
@@ -93,7 +92,7 @@ async def stopping(provider: Provider, **more: Any) -> AsyncIterator[Run]:
         options = {
             "url": server.url,
             "token": "acting-token",
-            "lever": provider.lever,
+            **({"operation": provider.operation} if provider.operation else {}),
             "timeout": "60s",
             "mode": "auto",
         }
@@ -126,7 +125,7 @@ async def test_whatever_happens_to_the_request_the_key_is_written_once_at_most_a
 ):
     provider = make()
     provider.troubles.extend([trouble] if trouble else [])
-    if trouble == "gone" and provider.kind == "openai" and provider.lever != "delete":
+    if trouble == "gone" and provider.kind == "openai" and provider.operation != "delete":
         state = "failed"  # a project is archived, never deleted: there is none where one was found is no success
     async with stopping(provider, timeout=patience(trouble)) as going:
         act = await going.rounds()
@@ -204,7 +203,7 @@ async def test_what_somebody_else_undid_after_a_restore_was_refused_is_said_to_b
 
 @pytest.mark.parametrize(
     "make",
-    [p for p in PROVIDERS if p.reversible and p.kind != "openai"],  # whose levers are a project's, which never goes
+    [p for p in PROVIDERS if p.reversible and p.kind != "openai"],  # whose operations are a project's, which never goes
     ids=lambda make: make.__name__,
 )
 async def test_a_key_that_somebody_else_deleted_is_said_and_not_restored(make):
@@ -234,11 +233,9 @@ async def test_a_key_that_nobody_knows_is_a_failure_that_says_so(make):
 @pytest.mark.parametrize("make", PROVIDERS, ids=lambda make: make.__name__)
 async def test_a_wrong_credential_acts_on_nothing_and_never_shows(make):
     provider = make()
-    async with (
-        stopping(provider, token="wrong-secret-token", access_key_id="WRONG")
-        if provider.kind == "alibaba"
-        else (stopping(provider, token="wrong-secret-token")) as going
-    ):
+    wrong = {"alibaba": {"access_key_id": "WRONG"}, "bedrock": {"access_key_id": "WRONG"}}
+    wrong["vertex"] = {"impersonate": "somebody@else.iam.gserviceaccount.com"}
+    async with stopping(provider, token="wrong-secret-token", **wrong.get(provider.kind, {})) as going:
         act = await going.rounds()
         steps = await going.sound()
     assert (act.state, provider.written) == ("failed", [])
@@ -251,7 +248,10 @@ def test_every_revoker_says_what_it_lacks_before_anything_is_asked(kind):
     given = {"url": "http://127.0.0.1:9"} if "url" in plugin.Options.model_fields else {"command": ["true"]}
     revoker: Revoker = plugin.build("stop", plugin.Options.model_validate(given))
     assert bool(revoker.lacks) == (kind != "command")
-    assert revoker.lever.reversible == bool(revoker.lever.undo and revoker.lever.grade != "delete") or kind == "command"
+    assert (
+        revoker.operation.reversible == bool(revoker.operation.undo and revoker.operation.grade != "delete")
+        or kind == "command"
+    )
 
 
 async def test_a_name_that_two_keys_have_stops_neither():
@@ -460,7 +460,7 @@ def is_list(asked: Any) -> bool:
     )
 
 
-#: Kinds whose keys come as rows of a list, with their levers that act on one of them.
+#: Kinds whose keys come as rows of a list, with the operations that act on one of them.
 LISTED = [
     make for make in PROVIDERS if make.kind in BY_NAME - {"litellm"} and (make.kind != "openai" or not make.stopped)
 ]

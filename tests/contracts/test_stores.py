@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from alertd.core.counting.counters import CounterState, Increment
+from alertd.core.counting.samples import CounterState, Increment
 from alertd.core.delivery import OVERTAKE
-from alertd.core.events import Contributor, Event, Unpriced
+from alertd.core.events import Contributor, Event, NotEvaluated, UnpricedUsage
 from alertd.core.money import Money
 from alertd.core.usage import BilledCost, Line, Usage, cost_line
 from alertd.ports import AlertRow, NewMessage, Reading, Receipt, SourceRow, Step, Store, StoreError, UsageRow
@@ -85,15 +85,15 @@ async def written(store: Store, *messages: NewMessage) -> None:
 # --- collect ---
 
 
-async def test_what_an_evaluation_came_to_is_kept_a_budget_each_until_the_budget_is_gone(place: Place) -> None:
+async def test_what_an_evaluation_came_to_is_kept_a_status_each_until_the_status_is_gone(place: Place) -> None:
     async with place.open() as store:
         later = NOON + timedelta(minutes=1)
-        await store.record_evaluation(NOON, {"a": '["ü"]', "b": "[]"}, {"a", "b"})
-        await store.record_evaluation(later, {"b": "[1]"}, {"a", "b"})
-        assert await store.evaluation() == {"a": ('["ü"]', NOON), "b": ("[1]", later)}
-        assert await store.evaluation("b") == {"b": ("[1]", later)}
-        await store.record_evaluation(later, {}, {"a"})
-        assert set(await store.evaluation()) == {"a"}
+        await store.record_evaluation(NOON, {"a/x": ("a", '["ü"]'), "b/x": ("b", "[]")}, {"a/x", "b/x"})
+        await store.record_evaluation(later, {"b/x": ("b", "[1]"), "b/y": ("b", "[2]")}, {"a/x", "b/x", "b/y"})
+        assert await store.evaluation("b") == {"b/x": ("[1]", later), "b/y": ("[2]", later)}
+        assert await store.evaluation() == {"a/x": ('["ü"]', NOON), **await store.evaluation("b")}
+        await store.record_evaluation(later, {}, {"a/x"})
+        assert set(await store.evaluation()) == {"a/x"}
 
 
 async def test_a_source_nobody_wrote_is_an_empty_row(place: Place) -> None:
@@ -386,7 +386,7 @@ async def test_a_reader_that_goes_on_from_revisions_has_what_a_new_reader_has(pl
         assert sorted(seen.values()) == sorted((await reader.usage(NOON))[0])
 
 
-# --- judge ---
+# --- evaluate ---
 
 
 async def test_alerts_messages_and_notes_are_written_together(place: Place) -> None:
@@ -461,7 +461,8 @@ async def test_an_event_comes_back_whole(place: Place) -> None:
         ("runaway", "late"), Decimal("1E+3"), currency="USD",
         spent=Decimal("805.000000001"), projected={"0.5": Decimal("900.10")}, probability_over=0.25,
         contributors=(Contributor("model", "gpt-5", Decimal("1.5"), Decimal(2)),), contributor_count=3,
-        unpriced=(Unpriced("acme", "new", "input", 2**62, "no price"),), details={"rows": [1, {"a": "b"}]},
+        unpriced=(UnpricedUsage("acme", "new", "input", 2**62, "no price"),),
+        details=NotEvaluated("a\u2028b 🙂", scopes=2),
     )  # fmt: skip
     async with place.open() as store:
         assert await store.commit_decisions(
@@ -603,6 +604,9 @@ async def test_what_is_given_up_is_said_by_the_fallback_once(place: Place) -> No
         assert await store.give_up(first, later, "404", message("m", "mail"))
         assert await store.give_up(second, later, "404", message("m2", "mail", "d"))  # mail says that already
         assert await store.outbox_depth() == {"mail": (2, NOON)}
+        became = {(one.notifier, one.state, one.attempts, one.reason) for one in await store.messages(NOON, later)}
+        assert became == {("ops", "given up", 1, "404"), ("mail", "waiting", 0, "")}
+        assert [one.created for one in await store.messages(later, later)] == [later]
         rows = await store.claim(later, LEASE, ["ops", "mail"], 9)
         assert sorted((row.delivery.notifier, row.delivery.key) for row in rows) == [("mail", "m"), ("mail", "m2")]
 

@@ -102,7 +102,7 @@ def test_every_scope_has_the_figures_of_its_own_buckets(made):
     month = MONTH.containing(NOW)
     for at in (NOW, month.start - timedelta(days=1)):
         period = MONTH.containing(at)
-        for position in survey_of(ledger).all_positions((budget, at) for budget in budgets):
+        for position in survey_of(ledger).all_statuses((budget, at) for budget in budgets):
             keys = {value for _, value in position.scope} or {"a and b": {"a", "b"}}.get(
                 position.budget.name, {"a", "b", "c"}
             )
@@ -142,8 +142,8 @@ def check_late(position, used, own):
 def test_who_spent_adds_up_to_what_was_spent_though_it_is_worked_out_later(made):
     ledger, _ = filled(made)
     budget = Budget("all", Amount(Decimal(100), "USD"), MONTH, thresholds=(BURN,))
-    (position,) = survey_of(ledger).positions(budget)
-    (eager,) = survey_of(ledger).positions(budget)
+    (position,) = survey_of(ledger).statuses(budget)
+    (eager,) = survey_of(ledger).statuses(budget)
     expected = eager.contributors, eager.daily, eager.pace, eager.top_contributor
     if ledger.series:
         ledger.apply([UsageRow(1, int(NOW.timestamp()) // 300 * 300, 300, 12_345)])

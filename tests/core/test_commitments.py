@@ -129,7 +129,16 @@ def test_an_amount_that_is_certain_to_be_passed_fires_its_forecast_without_any_h
     budget = Budget("endpoint", Amount(Decimal(100), "USD"), rule, thresholds=(threshold,))
     sure = certain(commitment("0.0542", "minute", DECEMBER), now=now, start=DECEMBER, end=JANUARY)
     position = BudgetStatus(
-        budget, (), rule.containing(now), budget.amount, Decimal("0.0542"), None, now, now, certain=sure
+        budget,
+        (),
+        rule.containing(now),
+        budget.amount,
+        Decimal("0.0542"),
+        None,
+        now,
+        now,
+        certain=sure,
+        name="endpoint",
     )
     assert is_crossed(position, threshold, now) is True
     assert is_crossed(replace(position, certain=None), threshold, now) is None

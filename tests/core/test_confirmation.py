@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from alertd.core.actions.confirmation import Increase, Readings, find_jumps, without_jumps
 from alertd.core.evaluation.values import SourceView
-from tests.world import World, budget
+from tests.scenario import Scenario, budget
 
 START = datetime(2026, 11, 15, 2, tzinfo=UTC)
 
@@ -83,46 +83,46 @@ def test_kept_as_json_they_come_back_bounded_and_with_the_largest(amounts: list[
 
 @pytest.mark.parametrize("first", [200, 199], ids=["the larger part first", "the smaller part first"])
 def test_a_jump_that_falls_into_two_buckets_is_still_one(first):
-    world = World(budget(thresholds=["actual 100%"]), at=START)
+    world = Scenario(budget(thresholds=["actual 100%"]), at=START)
     for minutes in range(0, 600, 30):
         world.spend(1, at=START - timedelta(minutes=700 - minutes))
     world.spend(first, at=START - timedelta(minutes=31))
     world.spend(399 - first, at=START - timedelta(minutes=26))
-    (position,) = world.judged().positions
+    (position,) = world.evaluate().statuses
     jumps = find_jumps(world.facts(), position, Readings({}, position.spent))
     assert [one.amount for one in jumps] == [Decimal(399)]
     assert without_jumps(position, jumps).spent == 20
 
 
 def test_the_only_reading_that_shows_spend_is_a_jump():
-    world = World(budget(thresholds=["actual 100%"]), at=START)
+    world = Scenario(budget(thresholds=["actual 100%"]), at=START)
     world.spend(200, at=START - timedelta(minutes=31))
-    (position,) = world.judged().positions
+    (position,) = world.evaluate().statuses
     assert [one.amount for one in find_jumps(world.facts(), position, Readings({}, position.spent))] == [Decimal(200)]
 
 
 def test_spend_of_more_than_two_days_ago_is_no_jump_any_more():
-    world = World(budget(thresholds=["actual 100%"]), at=START)
+    world = Scenario(budget(thresholds=["actual 100%"]), at=START)
     world.spend(200, at=START - timedelta(hours=49))
-    (position,) = world.judged().positions
+    (position,) = world.evaluate().statuses
     assert find_jumps(world.facts(), position, Readings({}, position.spent)) == ()
 
 
 def test_usage_that_comes_in_several_buckets_at_a_like_pace_is_no_jump():
-    world = World(budget(thresholds=["actual 100%"]), at=START)
+    world = Scenario(budget(thresholds=["actual 100%"]), at=START)
     world.spend(1, at=START - timedelta(minutes=700))
     for minutes in (31, 26, 21, 16):
         world.spend(100, at=START - timedelta(minutes=minutes))
-    (position,) = world.judged().positions
+    (position,) = world.evaluate().statuses
     assert find_jumps(world.facts(), position, Readings({}, position.spent)) == ()
 
 
 def test_a_jump_that_left_the_window_of_a_burn_rate_is_not_taken_off_it():
-    world = World(budget(thresholds=["burn_rate 2x over 1h"]), at=START)
+    world = Scenario(budget(thresholds=["burn_rate 2x over 1h"]), at=START)
     for minutes in (10, 20, 30, 40):
         world.spend(1, at=START - timedelta(minutes=minutes))
     world.tick()
-    (position,) = world.judged().positions
+    (position,) = world.evaluate().statuses
     window = timedelta(hours=1)
     old, new = (Increase(START - timedelta(minutes=m), 60, Decimal(2)) for m in (61, 59))
     assert without_jumps(position, (old,)).burns[window] == position.burns[window]

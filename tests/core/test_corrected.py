@@ -8,12 +8,11 @@ from decimal import Decimal
 import pytest
 
 from alertd.core.ledger.columns import Ledger
-from alertd.core.pricing.corrected import CorrectedTariff, corrections
-from alertd.core.pricing.pricefile import read_price_file
-from alertd.core.pricing.prices import PriceBook
-from alertd.core.pricing.tariffs import LedgerTariff
+from alertd.core.pricing.price_book import PriceBook
+from alertd.core.pricing.price_file import read_price_file
+from alertd.core.pricing.tariffs import CorrectedTariff, LedgerTariff, corrections
 from alertd.core.usage import Line
-from tests.world import PRICES
+from tests.scenario import PRICES
 
 FIRST, LAST = date(2026, 11, 1), date(2026, 11, 30)
 LINE = Line("acme", "plain", "input")

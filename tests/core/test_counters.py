@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.counting.counters import CounterSamples, CounterState, count, whole
-from alertd.core.counting.stretches import WIDTH, bucket, spread
+from alertd.core.counting.counters import count
+from alertd.core.counting.intervals import WIDTH, bucket, spread
+from alertd.core.counting.samples import CounterSamples, CounterState, whole
 from alertd.core.usage import Line
 
 INPUT, CACHED = Line("openai", "gpt-5", "input"), Line("openai", "gpt-5", "cached_input")
@@ -165,6 +166,18 @@ def test_a_value_no_counter_has_is_refused_and_told_and_the_rest_counts(bad):
     assert "gpt-5 input" in result.refused[0]
 
 
+@pytest.mark.parametrize("bad", ["NaN", "-1", "+Inf", "12x"])
+def test_an_old_counter_whose_first_value_is_no_number_counts_only_what_it_grew_by(bad):
+    points = (NOON, bad), (NOON + 60, "1000000"), (NOON + 120, "1000005")
+    for first_read in (True, False):
+        assert total(counted([series(*points)], scrapes={"gateway": [NOON]}, first_read=first_read)) == 5
+
+
+def test_what_an_old_counter_grew_by_is_exact_beyond_the_digits_of_a_float():
+    points = (NOON, "9007199254740993"), (NOON + 60, "9007199254740995"), (NOON + 120, "9007199254740999")
+    assert total(counted([series(*points)], {"b": CounterState(NOON + 90, 1)})) == 6
+
+
 def test_nan_is_skipped_in_silence():
     result = counted([series((NOON + 60, "NaN"), (NOON + 120, "130"))], known(100))
     assert (total(result), result.refused) == (30, ())
@@ -238,10 +251,10 @@ def test_cached_input_is_taken_off_the_input_that_includes_it():
     assert by_meter(counted(both(NOON + 60, 100, 80), states)) == {"input": 20, "cached_input": 80}
 
 
-def test_cached_tokens_counted_a_scrape_before_their_input_are_taken_off_later_and_nothing_falls_below_zero():
+def test_cached_tokens_that_come_before_their_input_wait_for_it_and_no_token_counts_twice():
     states = {"in": CounterState(NOON, 0), "cached": CounterState(NOON, 0)}
     first = counted(both(NOON + 600, 0, 80), states)
-    assert by_meter(first) == {"cached_input": 80}
+    assert by_meter(first) == {}
     states |= first.states
     assert states["cached"].owed == 80
     second = counted(both(NOON + 1200, 100, 80), states)
@@ -372,7 +385,7 @@ def test_contained_tokens_are_counted_once_whichever_counter_moves_first(moves, 
     assert all(one.quantity > 0 for result in results for one in result.increments)
 
 
-def test_a_stretch_of_decades_is_spread_over_its_days():
+def test_an_interval_of_decades_is_spread_over_its_days():
     shares = spread(10**9, 0.0, NOON)
     assert len(shares) == NOON // 86400 + 1
     assert sum(share for _, share in shares) == 10**9

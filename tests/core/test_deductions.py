@@ -20,10 +20,10 @@ from alertd.core.usage import BilledCost, Line, Usage
 from alertd.loops.collect import Collect
 from alertd.ports import Look, Reading, Source
 from alertd.sources import focus
-from alertd.stores.memory import MemoryStore
 from tests.fakes import StoppedClock
+from tests.memory_store import MemoryStore
+from tests.scenario import Scenario, budget
 from tests.sources import test_focus
-from tests.world import World, budget
 
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -146,12 +146,12 @@ async def spent(source: Source, label: str, currency: str) -> dict[str | None, D
     """What each scope of a budget by this label spent, after collect and one evaluation."""
     store, now = MemoryStore(), NOVEMBER + 20 * DAY
     await Collect(source, store, StoppedClock(now), lambda _: NOVEMBER).tick()
-    world = World(budget("b", f"3 {currency}", per=(label,)), at=now)
+    world = Scenario(budget("b", f"3 {currency}", per=(label,)), at=now)
     world.ledger.add_series(await store.series())
     world.ledger.apply((await store.usage(NOVEMBER - DAY, 0))[0])
     world.sources = {source.name: SourceView(source.name, now, DAY)}
     world.standings = {source.name: SourceRole("auto", "bill")}
-    return {one.scope[0][1]: one.spent for one in world.judged().positions}
+    return {one.scope[0][1]: one.spent for one in world.evaluate().statuses}
 
 
 async def test_a_discount_of_the_account_is_no_scope_of_its_own_and_no_project_is_over_by_it() -> None:

@@ -18,8 +18,8 @@ from alertd.core.delivery import (
     Circuit,
     Failure,
     after_try,
+    free_slots,
     retry_at,
-    room,
 )
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -94,21 +94,21 @@ def test_a_receiver_that_fails_three_times_in_a_row_is_left_in_peace_and_then_as
     circuit = Circuit()
     for _ in range(FAILURES_TO_OPEN - 1):
         circuit = after_try(circuit, DOWN, NOON, EVEN)
-        assert room(circuit, NOON, people=False) == 1
+        assert free_slots(circuit, NOON, people=False) == 1
     circuit = after_try(circuit, DOWN, NOON, EVEN)
-    assert room(circuit, NOON + timedelta(seconds=4), people=False) == 0
-    assert room(circuit, NOON + timedelta(seconds=5), people=False) == 1
+    assert free_slots(circuit, NOON + timedelta(seconds=4), people=False) == 0
+    assert free_slots(circuit, NOON + timedelta(seconds=5), people=False) == 1
     circuit = after_try(circuit, DOWN, NOON + timedelta(seconds=5), EVEN)
-    assert room(circuit, NOON + timedelta(seconds=14), people=False) == 0
-    assert room(circuit, NOON + timedelta(seconds=15), people=False) == 1
-    assert room(after_try(circuit, None, NOON, EVEN), NOON, people=False) > 1
+    assert free_slots(circuit, NOON + timedelta(seconds=14), people=False) == 0
+    assert free_slots(circuit, NOON + timedelta(seconds=15), people=False) == 1
+    assert free_slots(after_try(circuit, None, NOON, EVEN), NOON, people=False) > 1
 
 
 def test_a_receiver_that_asks_for_a_wait_gets_it_at_once() -> None:
     asked = Failure("429", retry_after=timedelta(seconds=60))
     circuit = after_try(Circuit(), asked, NOON, 0.0)
-    assert room(circuit, NOON + timedelta(seconds=59), people=True) == 0
-    assert room(circuit, NOON + timedelta(seconds=60), people=True) == 1
+    assert free_slots(circuit, NOON + timedelta(seconds=59), people=True) == 0
+    assert free_slots(circuit, NOON + timedelta(seconds=60), people=True) == 1
 
 
 @pytest.mark.parametrize("failure", [BAD, BROKEN])
@@ -120,8 +120,8 @@ def test_a_bad_message_says_nothing_about_its_receiver(failure: Failure) -> None
 
 
 def test_people_get_one_message_at_a_time_and_machines_many() -> None:
-    assert room(Circuit(), NOON, people=True) == 1
-    assert room(Circuit(), NOON, people=False) == MACHINE_BATCH
+    assert free_slots(Circuit(), NOON, people=True) == 1
+    assert free_slots(Circuit(), NOON, people=False) == MACHINE_BATCH
 
 
 @given(st.lists(failures | st.none(), max_size=30), jitters)

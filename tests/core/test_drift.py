@@ -8,12 +8,11 @@ from decimal import Decimal
 import pytest
 
 from alertd.core.evaluation.budget_status import StatusEvaluator
-from alertd.core.evaluation.drift import drifting
-from alertd.core.evaluation.health import uncovered_spend
+from alertd.core.evaluation.coverage import drifting, uncovered_spend
 from alertd.core.evaluation.values import SourceView
-from alertd.core.messages import discrepancies
-from alertd.core.messages.spans import text_of
-from tests.world import NOVEMBER, World, budget
+from alertd.core.messages.notices import notice
+from alertd.core.messages.rich_text import text_of
+from tests.scenario import NOVEMBER, Scenario, budget
 
 
 @pytest.mark.parametrize(
@@ -21,7 +20,7 @@ from tests.world import NOVEMBER, World, budget
     [(2, False), (3, True), (4, True)],
 )
 def test_three_final_days_are_the_least_that_a_drift_and_a_correction_are_told_from(final, told):
-    world = World(budget(), at=NOVEMBER + timedelta(days=9, hours=12))
+    world = Scenario(budget(), at=NOVEMBER + timedelta(days=9, hours=12))
     for day in range(9):
         at = NOVEMBER + timedelta(days=day, hours=1)
         world.spend(10, at=at)
@@ -41,7 +40,7 @@ def test_three_final_days_are_the_least_that_a_drift_and_a_correction_are_told_f
 
 @pytest.mark.parametrize("used", ["nothing", "a model without a price"])
 def test_a_provider_that_is_known_by_its_bill_alone_has_no_estimate_to_drift_from(used):
-    world = World(budget(), at=NOVEMBER + timedelta(days=9, hours=12))
+    world = Scenario(budget(), at=NOVEMBER + timedelta(days=9, hours=12))
     for day in range(9):
         at = NOVEMBER + timedelta(days=day, hours=1)
         world.bill(20, at)
@@ -57,7 +56,7 @@ def test_a_provider_that_is_known_by_its_bill_alone_has_no_estimate_to_drift_fro
 
 
 def test_what_a_gateway_reports_otherwise_is_said_once_a_month_and_corrects_nothing():
-    world = World(budget(), at=NOVEMBER + timedelta(days=5, hours=12))
+    world = Scenario(budget(), at=NOVEMBER + timedelta(days=5, hours=12))
     for day in range(5):
         at = NOVEMBER + timedelta(days=day, hours=1)
         world.spend(10, at=at)
@@ -68,21 +67,21 @@ def test_what_a_gateway_reports_otherwise_is_said_once_a_month_and_corrects_noth
     ((key, event),) = events
     assert (key, event.severity) == ("drift/reported/gateway/acme/2026-11", "info"), "no key that holds actions back"
     assert not changes["correction"]
-    (headline, lines, _) = discrepancies.drift(event)
-    said = text_of(headline).replace(" %", "%")
-    assert said == "alertd's estimate of acme and what gateway reports differ by 50%"
-    said = text_of(lines[0]).replace("100.00", "100")
-    assert "estimated 50.00 USD, reported 100 USD; alertd counts its own estimate" in said
+    said = notice(event, facts.context.now)
+    assert text_of(said.headline) == "gateway reports $100 for acme; alertd counted $50"
+    assert "alertd counts its own estimate." in [text_of(line) for line in said.lines]
+    assert [text_of(one.value) for one in said.facts if one.label == "Difference"] == ["50%"]
     again, _ = drifting(facts.ledger, facts.context, {key}, facts.state, Decimal("0.05"))
     assert again == []
 
 
 def test_spend_that_no_budget_covers_is_that_of_the_calendar_month():
-    world = World(budget(where={"team": "a"}), at=NOVEMBER + timedelta(days=2))
+    world = Scenario(budget(where={"team": "a"}), at=NOVEMBER + timedelta(days=2))
     world.spend(7, at=NOVEMBER - timedelta(hours=1))
     world.spend(1, at=NOVEMBER, team="a")
     facts = world.facts()
-    assert uncovered_spend(facts.budgets, StatusEvaluator(facts.ledger, facts.context)) == {}
+    assert uncovered_spend(facts.budgets, StatusEvaluator(facts.ledger, facts.context)) is None
     world.spend(2, at=NOVEMBER)
     found = uncovered_spend(facts.budgets, StatusEvaluator(facts.ledger, facts.context))
-    assert found["uncovered"] == {"USD": Decimal(2)}
+    assert found is not None
+    assert found.uncovered == {"USD": Decimal(2)}

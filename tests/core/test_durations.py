@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.durations import BOUNDS, Durations
+from alertd.core.loop_stats import BOUNDS, Durations
 
 
 @given(st.lists(st.floats(0, 1000, allow_nan=False), max_size=30))

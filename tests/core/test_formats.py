@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from alertd.core.formats.faults import FormatError
-from alertd.core.formats.plan import Said
-from alertd.core.formats.reading import Contents, read_table
-from alertd.core.pricing.bill import rate
-from alertd.wire.pricebook import price_book
-from alertd.wire.tables import open_table
+from alertd.clients.price_files import price_book
+from alertd.clients.tables import open_table
+from alertd.core.formats.plan import FileHints
+from alertd.core.formats.records import Contents, read_table
+from alertd.core.formats.table import FormatError
+from alertd.core.pricing.rating import rate
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def read(tmp_path: Path):
     def of(text: str, **said) -> Contents:
         path = tmp_path / "usage.csv"
         path.write_text(text, encoding="utf-8")
-        return read_table(open_table(path), Said(**said))
+        return read_table(open_table(path), FileHints(**said))
 
     return of
 
@@ -169,7 +169,7 @@ def test_money_is_read_by_the_files_own_habit(read, text, money) -> None:
             "line 2: column cost holds no number; correct it, or leave it out (--columns 'cost=ignore')",
         ),
         ("date,cost,spend\n2026-11-20,1,2\n", "columns cost and spend are both the cost and differ"),
-        ("date,provider,model,input_tokens\n2026-11-20,x,m,1.5\n", "line 2: column input_tokens is no whole number"),
+        ("date,provider,model,input_tokens\n2026-11-20,x,m,1.5\n", "line 2: column input_tokens is not a whole number"),
         ("date,provider,model,input_tokens\n2026-11-20,x,m,0\n", "hold no token and no money"),
         ("date,provider,model,input_tokens\n", "a header and no row"),
         ("date,provider,model,input_tokens\n2026-11-20,x,,5\n", "line 2: model: required"),

@@ -20,12 +20,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from alertd.core.formats.faults import FormatError
+from alertd.clients.tables import open_table
 from alertd.core.formats.names import meaning
-from alertd.core.formats.plan import Said
-from alertd.core.formats.reading import read_table
+from alertd.core.formats.plan import FileHints
+from alertd.core.formats.records import read_table
+from alertd.core.formats.table import FormatError
 from alertd.core.formats.words import WORDS
-from alertd.wire.tables import open_table
 
 FIRST = date(2026, 11, 1)
 HEADER = (
@@ -82,7 +82,7 @@ def held(*files: bytes, **said: object) -> Sums:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "file"
             path.write_bytes(content)
-            contents = read_table(open_table(path), Said(**{"cached": "included", **said}))  # type: ignore[arg-type]
+            contents = read_table(open_table(path), FileHints(**{"cached": "included", **said}))  # type: ignore[arg-type]
         for one in contents.usage:
             found["usage", str(one.start), one.line.model, one.line.meter, one.labels["team"]] += one.quantity
         for cost in contents.costs:

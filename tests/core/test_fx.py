@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 from alertd.core.money import Money
-from alertd.core.pricing.fx import NoRate, Rate, Rates
+from alertd.core.pricing.exchange_rates import NoRate, Rate, Rates
 
 DAY = date(2026, 6, 1)
 RATES = Rates(

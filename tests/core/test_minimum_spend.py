@@ -12,20 +12,20 @@ from alertd.core.budgets import Amount, Override
 from alertd.core.evaluation.budget_status import StatusEvaluator
 from alertd.core.evaluation.evaluate import evaluate
 from alertd.core.evaluation.minimum_spend import silenced_budgets, unconvertible_minimums
-from alertd.core.pricing.fx import Rate
+from alertd.core.pricing.exchange_rates import Rate
 from alertd.core.pricing.source_roles import SourceRole
-from tests.world import NOVEMBER, World, budget
+from tests.scenario import NOVEMBER, Scenario, budget
 
 BURN = "burn_rate 10x over 1h and 5m above {}"
 UNUSUAL = "anomaly p99 above {}"
 #: Two dollars a euro up to the 16th of November, then four: a rate is the day's.
 RATES = [Rate("EUR", "USD", Decimal(2), date(2026, 1, 1)), Rate("EUR", "USD", Decimal(4), date(2026, 11, 17))]
 
-#: The budget, the floor, the rates, what is spent at once in dollars' worth of tokens, whether somebody is told.
+#: The budget, the minimum, the rates, what is spent at once in dollars' worth of tokens, whether somebody is told.
 TABLE = [
-    ("a floor in the budget's own currency", "10 USD", "20 USD", [], 21, True),
+    ("a minimum in the budget's own currency", "10 USD", "20 USD", [], 21, True),
     ("below it", "10 USD", "20 USD", [], 19, False),
-    ("euros against a floor in dollars, at two dollars a euro", "10 EUR", "20 USD", RATES[:1], 21, True),
+    ("euros against a minimum in dollars, at two dollars a euro", "10 EUR", "20 USD", RATES[:1], 21, True),
     (
         "ten and a half euros are more than 20 dollars, nine and a half are not",
         "10 EUR",
@@ -34,17 +34,17 @@ TABLE = [
         19,
         False,
     ),
-    ("a floor in another currency than all prices", "10 USD", "10 EUR", RATES[:1], 21, True),
+    ("a minimum in another currency than all prices", "10 USD", "10 EUR", RATES[:1], 21, True),
     ("which is not reached", "10 USD", "10 EUR", RATES[:1], 19, False),
     ("the rate is the one of the day", "10 USD", "10 EUR", RATES, 39, False),
     ("the rate of the day, above it", "10 USD", "10 EUR", RATES, 41, True),
     ("no rate is known: the number counts in the budget's unit", "10 USD", "20 EUR", [], 21, True),
     ("no rate is known, below the number", "10 USD", "20 EUR", [], 19, False),
-    ("tokens against a floor in money, by what they cost", "10M tokens", "20 USD", [], 21, True),
-    ("tokens that cost less than the floor", "10M tokens", "20 USD", [], 19, False),
-    ("tokens against a floor in another currency than their price", "10M tokens", "10 EUR", RATES[:1], 19, False),
-    ("tokens, a floor in a currency without a rate: there is no floor", "10M tokens", "20 EUR", [], 19, True),
-    ("money against a floor in tokens", "10 USD", "20M tokens", [], 21, True),
+    ("tokens against a minimum in money, by what they cost", "10M tokens", "20 USD", [], 21, True),
+    ("tokens that cost less than the minimum", "10M tokens", "20 USD", [], 19, False),
+    ("tokens against a minimum in another currency than their price", "10M tokens", "10 EUR", RATES[:1], 19, False),
+    ("tokens, a minimum in a currency without a rate: there is no minimum", "10M tokens", "20 EUR", [], 19, True),
+    ("money against a minimum in tokens", "10 USD", "20M tokens", [], 21, True),
     ("money that was for fewer tokens", "10 USD", "20M tokens", [], 19, False),
 ]
 
@@ -53,7 +53,7 @@ TABLE = [
 @pytest.mark.parametrize("row", TABLE, ids=[row[0] for row in TABLE])
 def test_a_floor_in_another_unit_is_compared_in_its_own(threshold, row):
     _, amount, floor, rates, dollars, told = row
-    world = World(budget(amount=amount, thresholds=[threshold.format(floor)]))
+    world = Scenario(budget(amount=amount, thresholds=[threshold.format(floor)]))
     world.rates = rates
     for day in range(20):
         world.spend("0.01", at=NOVEMBER.replace(day=1 + day))
@@ -70,7 +70,7 @@ def test_a_floor_in_another_unit_is_compared_in_its_own(threshold, row):
 
 @pytest.mark.parametrize("priced", [19, 21])
 def test_tokens_without_a_price_leave_no_floor_to_hide_behind(priced):
-    world = World(budget(amount="1M tokens", thresholds=[BURN.format("20 USD")]))
+    world = Scenario(budget(amount="1M tokens", thresholds=[BURN.format("20 USD")]))
     world.spend("0.01")
     world.tick()
     world.pass_time(hours=3)
@@ -92,7 +92,7 @@ def test_tokens_without_a_price_leave_no_floor_to_hide_behind(priced):
     ],
 )
 def test_a_floor_that_cannot_hold_as_written_is_said_with_what_it_counts_as(amount, floor, rates, said):
-    world = World(budget(amount=amount, thresholds=[BURN.format(floor), "actual 100%"]), at=NOVEMBER.replace(day=2))
+    world = Scenario(budget(amount=amount, thresholds=[BURN.format(floor), "actual 100%"]), at=NOVEMBER.replace(day=2))
     world.rates = rates
     world.spend(1, at=NOVEMBER)
     world.spend(1, at=NOVEMBER, model="mystery")
@@ -108,7 +108,7 @@ def test_a_floor_that_cannot_hold_as_written_is_said_with_what_it_counts_as(amou
 
 
 def burning(amount="1M tokens", floor="20 USD"):
-    world = World(budget(amount=amount, thresholds=[BURN.format(floor)]))
+    world = Scenario(budget(amount=amount, thresholds=[BURN.format(floor)]))
     world.spend("0.01")
     world.tick()
     world.pass_time(hours=3)
@@ -133,7 +133,7 @@ def test_tokens_are_worth_what_they_cost_also_where_a_bill_counts_as_the_money()
 
 
 def test_what_an_evaluation_looked_at_goes_with_it_and_waits_for_no_search_for_cycles():
-    world = World(budget(amount="10 EUR", thresholds=[BURN.format("20 USD"), UNUSUAL.format("20 USD")]))
+    world = Scenario(budget(amount="10 EUR", thresholds=[BURN.format("20 USD"), UNUSUAL.format("20 USD")]))
     world.rates = RATES
     world.spend("30", at=NOVEMBER.replace(day=3))
     world.now = NOVEMBER.replace(day=3, hour=1)

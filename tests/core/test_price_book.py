@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from alertd.core.pricing.modelsize import size_class
-from alertd.core.pricing.pricefile import PriceFileError, read_price_file
-from alertd.core.pricing.prices import Price, PriceBook, Unpriced
+from alertd.core.pricing.modifiers import size_class
+from alertd.core.pricing.price_book import Price, PriceBook, Unpriced
+from alertd.core.pricing.price_file import PriceFileError, read_price_file
 from alertd.core.usage import Line
 
 PUBLIC = read_price_file(
@@ -36,14 +36,14 @@ meter = "cached_input"
 of = "input"
 ratio = "0.4"
 from = 2025-01-01
-note = "hits cost 40 %"
+note = "hits cost 40%"
 [[ratio]]
 model = "*"
 meter = "cached_input"
 of = "input"
 ratio = "0.2"
 from = 2026-01-01
-note = "hits cost 20 %"
+note = "hits cost 20%"
 """,
 )
 BOOK = PriceBook((PUBLIC,))
@@ -103,7 +103,7 @@ def test_a_discount_takes_its_part_of_every_price_below_it_from_its_day_on() -> 
     assert priced(book, "big-1", day="2026-04-30").of(1_000_000) == 1
     assert priced(book, "big-1", day="2026-05-01").of(1_000_000) == Decimal("0.85")
     assert priced(book, "big-1", "cached_input", "2026-05-01").of(1_000_000) == Decimal("0.17")
-    assert "15 %" in priced(book, "big-1", day="2026-05-01").note
+    assert "15%" in priced(book, "big-1", day="2026-05-01").note
 
 
 def test_a_contract_that_begins_on_a_day_leaves_the_days_before_it_to_the_public_price() -> None:

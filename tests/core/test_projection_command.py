@@ -109,10 +109,10 @@ def test_a_bad_line_is_named_by_its_number_and_its_field(monkeypatch, capsys, ch
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("{\n", "line 2: no JSON: "),
+        ("{\n", "line 2: not valid JSON: "),
         ("[1]\n", "line 2: a job is an object, not list"),
-        (json.dumps({**JOB, "values": [float("nan")]}) + "\n", "line 2: NaN is no number here; leave"),
-        (json.dumps({**JOB, "values": [float("inf")]}) + "\n", "line 2: Infinity is no number here; leave"),
+        (json.dumps({**JOB, "values": [float("nan")]}) + "\n", "line 2: NaN is not allowed here; leave"),
+        (json.dumps({**JOB, "values": [float("inf")]}) + "\n", "line 2: Infinity is not allowed here; leave"),
     ],
 )
 def test_what_is_no_job_at_all_is_said_too(monkeypatch, capsys, line, says):

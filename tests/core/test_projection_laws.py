@@ -14,6 +14,7 @@ from alertd.core.projection import (
     DAY,
     HOUR,
     LEVELS,
+    Commitment,
     Question,
     Series,
     project,
@@ -193,3 +194,35 @@ def test_lines_at_flat_prices_cost_what_the_sum_of_their_costs_does(rows):
     money = total(used @ prices)
     assert bill.quantiles == pytest.approx(money.quantiles, rel=1e-6)
     assert bill.fan[-1].tolist() == pytest.approx(money.fan[-1].tolist(), rel=1e-6)
+
+
+@given(histories, st.integers(0, 31), st.floats(0.0, 1e7))
+def test_a_chance_of_one_half_or_more_is_what_the_default_forecast_fires_on(values, day, budget):
+    projection = total(values, day)
+    for amount in (budget, projection.quantiles[4], projection.fires_below() * (1 - 1e-9), projection.fires_below()):
+        assert (projection.probability_over(amount) >= 0.5) == (amount < projection.fires_below())
+
+
+@given(histories, st.integers(0, 30), st.floats(0.01, 1e5), st.floats(0.0, 0.999))
+def test_an_amount_that_is_certain_to_be_exceeded_has_a_chance_of_one(values, day, committed, part):
+    now = MONTH[0] + day * DAY
+    rent = Commitment(committed, now, MONTH[1], in_series=False)
+    projection = project(daily(values, day), *MONTH, commitments=[rent])
+    assert projection.probability_over(projection.spent + part * committed) == 1.0
+    assert projection.quantiles[0] >= (projection.spent + committed) * (1 - 1e-9)
+
+
+@settings(max_examples=50)
+@given(st.lists(amounts, min_size=1, max_size=40), st.floats(1.0, 1e6), st.floats(0.0, 1e7))
+def test_a_bill_with_a_free_tier_fires_on_a_chance_of_one_half_or_more(values, free, budget):
+    bill = project_lines([Question(daily(values), *MONTH)], lambda used: np.maximum(used[:, 0] - free, 0.0))
+    assert (bill.probability_over(budget) >= 0.5) == (budget < bill.fires_below())
+
+
+@given(st.integers(1, 47), st.floats(0.01, 1e6))
+def test_from_the_first_hour_a_range_is_wide_and_holds_the_run_rate(hours, amount):
+    start = MONTH[0] + 9 * HOUR
+    projection = project(Series(start, np.full(hours, amount), HOUR), *MONTH)
+    run_rate = amount * ((MONTH[1] - start) / HOUR)
+    assert projection.quantiles[0] < run_rate < projection.quantile(0.95)
+    assert projection.quantiles[8] > 3 * projection.quantiles[0]

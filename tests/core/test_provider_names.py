@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alertd.core.pricing.model_names import provider_id
+from alertd.core.spellings import provider_id
 
 
 @pytest.mark.parametrize(

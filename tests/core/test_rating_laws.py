@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.formats.plan import Said
-from alertd.core.formats.reading import read_table
+from alertd.clients.price_files import built_in_layers
+from alertd.core.formats.plan import FileHints
+from alertd.core.formats.records import read_table
 from alertd.core.formats.table import Table
-from alertd.core.pricing.allocate import allocate, effective_prices, share
-from alertd.core.pricing.bill import rate
-from alertd.core.pricing.paths import cost_paths
-from alertd.core.pricing.pricefile import read_price_file
-from alertd.core.pricing.pricelayer import Entry
-from alertd.core.pricing.prices import PriceBook, Tariff, Unpriced
+from alertd.core.pricing.allocation import allocate, effective_prices, share
+from alertd.core.pricing.joint_rate import cost_paths
+from alertd.core.pricing.price_book import PriceBook, PricedLine, Unpriced
+from alertd.core.pricing.price_file import read_price_file
+from alertd.core.pricing.price_history import Entry
+from alertd.core.pricing.rating import rate
 from alertd.core.usage import TOKEN_METERS, Line, Usage
-from alertd.wire.pricebook import built_in_layers
 
 LAYERS = built_in_layers()
 BOOK = PriceBook(LAYERS)
@@ -155,7 +155,7 @@ def test_disjoint_meters_hold_every_token_once(fresh, hit, written, output) -> N
     header = ("date", "provider", "model", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
     row = ("2026-03-01", "openai", "gpt-4o", str(fresh + hit + written), str(hit), str(written), str(output))
     table = Table("f", header, lambda: (iter([row]), lambda: 2))
-    usage = read_table(table, Said(cached="included")).usage if any(map(int, row[3:])) else ()
+    usage = read_table(table, FileHints(cached="included")).usage if any(map(int, row[3:])) else ()
     assert {one.line.meter for one in usage} <= TOKEN_METERS
     assert sum(one.quantity for one in usage) == fresh + hit + written + output
 
@@ -166,7 +166,7 @@ def test_paths_cost_what_bills_of_the_same_months_cost(month, many) -> None:
     tariffs = []
     for index in scaleway:
         tariff = BOOK.tariff(LINES[index], MONTHS[month])
-        assert isinstance(tariff, Tariff)
+        assert isinstance(tariff, PricedLine)
         tariffs.append(tariff)
     counts = np.array([[path[index] for index in scaleway] for path in many])
     bills = [float(rate(whole(month, path), BOOK).totals["EUR"]) for path in many]
@@ -174,7 +174,7 @@ def test_paths_cost_what_bills_of_the_same_months_cost(month, many) -> None:
 
 
 def test_crossing_the_free_million_is_a_jump_that_paths_make_too() -> None:
-    tariffs = [tariff for line in LINES[:3] if isinstance(tariff := BOOK.tariff(line, MONTHS["a"]), Tariff)]
+    tariffs = [tariff for line in LINES[:3] if isinstance(tariff := BOOK.tariff(line, MONTHS["a"]), PricedLine)]
     below, above = [400_000, 400_000, 200_000], [400_000, 400_000, 200_001]
     assert cost_paths(tariffs, np.array([below, above])).tolist() == pytest.approx([0, 0.90 + 0.90 + 0.15 - 0.90])
 

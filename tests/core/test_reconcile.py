@@ -11,14 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.billing.duplicate_sources import DuplicateSources, duplicate_sources
 from alertd.core.billing.reconcile import compare_reports, reconcile
-from alertd.core.billing.reconciled import Reconciled, report
+from alertd.core.billing.reconcile_figures import DuplicateSources, Reconciled, duplicate_sources, report
 from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
 from alertd.core.periods import midnights
 from alertd.core.pricing.costing import costs
-from alertd.core.pricing.pricefile import read_price_file
-from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.price_book import PriceBook
+from alertd.core.pricing.price_file import read_price_file
 from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.pricing.tariffs import LedgerTariff
 
@@ -231,7 +230,7 @@ def test_what_a_gateway_reports_is_compared_with_its_own_tokens_and_is_no_bill()
     assert (found.estimated, found.billed, found.factor) == (280, 350, None)
     assert (found.used_by, found.billed_by, found.against) == (("gateway",), ("gateway",), "report")
     said = "\n".join(report([found]))
-    assert "estimated 280.00, reported by gateway 350.00 USD, -20.0 %" in said
+    assert "estimated 280.00, reported by gateway 350.00 USD, -20.0%" in said
     assert "small: reported 1.25 times the estimate on every day" in said
 
 

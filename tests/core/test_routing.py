@@ -12,10 +12,10 @@ from alertd.core.addresses import fill
 from alertd.core.budgets import Budget, Override
 from alertd.core.evaluation.routing import Receiver, conversation, quiet_until, route
 from alertd.core.evaluation.values import Alert
-from alertd.core.events import Event
-from alertd.core.quiet import QuietHours
+from alertd.core.events import Event, PeriodClosed
+from alertd.core.periods import QuietHours
+from tests.scenario import NOVEMBER, Scenario, budget
 from tests.servers.deliveries import sample
-from tests.world import NOVEMBER, World, budget
 
 
 def test_the_alerts_of_a_budget_scope_and_period_are_one_conversation() -> None:
@@ -28,28 +28,28 @@ def test_what_has_no_price_is_a_conversation_of_its_own() -> None:
 
 
 def test_the_end_of_a_forecast_says_with_which_severity_it_fired() -> None:
-    world = World(budget(thresholds=["forecast 100%"]))
+    world = Scenario(budget(thresholds=["forecast 100%"]))
     ended = []
     for day in range(28):
         world.spend(30 if day < 8 else 0.1)
         ended += [alert.event for alert in world.tick() if alert.event.kind == "recovered"]
         world.pass_time(hours=24)
-    assert {event.details["fired"] for event in ended} == {"warning"}
+    assert {event.fired for event in ended} == {"warning"}
 
 
-def mails(world: World, *templates: str) -> list[tuple[str, list[str]]]:
+def mails(world: Scenario, *templates: str) -> list[tuple[str, list[str]]]:
     """Each mail of the last round: to whom, and the teams in it."""
 
     def address(event: Event) -> str:
-        return str(event.details.get("to") or ", ".join(fill(one, event) or one for one in templates))
+        return str(event.to or ", ".join(fill(one, event) or one for one in templates))
 
     receivers = {"mail": Receiver("mail", people=True, address=address)}
     messages = route(world.tick(), {one.name: one for one in world.budgets}, receivers)
     return [(address(m.events[0]), sorted(str(dict(one.scope)["team"]) for one in m.events)) for m in messages]
 
 
-def teams(**more) -> World:
-    world = World(budget(per=("team",), thresholds=["actual 50%", "actual 100%"], **more))
+def teams(**more) -> Scenario:
+    world = Scenario(budget(per=("team",), thresholds=["actual 50%", "actual 100%"], **more))
     for team in ("a", "b", "c"):
         world.spend(1, team=team)
     return world
@@ -79,12 +79,12 @@ def test_one_address_for_all_is_left_as_it_is() -> None:
     world = teams()
     messages = route(world.tick(), {}, {"ops": Receiver("ops", people=True, address=lambda _: "#llm")})
     assert [len(message.events) for message in messages] == [3]
-    assert all("to" not in event.details for message in messages for event in message.events)
+    assert all(not event.to for message in messages for event in message.events)
 
 
 @pytest.mark.parametrize("listed", [False, True])
 def test_people_hear_that_a_forecast_has_recovered_though_its_severity_is_the_lowest(listed) -> None:
-    world = World(budget(thresholds=["forecast 100%", "actual 10%"], listed=listed))
+    world = Scenario(budget(thresholds=["forecast 100%", "actual 10%"], listed=listed))
     heard: list[str] = []
     for day in range(28):
         world.spend(30 if day < 8 else 0.1)
@@ -103,7 +103,7 @@ def test_a_level_crossed_on_track_goes_to_people_only_where_the_budget_lists_it(
     for listed, count in ((False, 0), (True, 1)):
         budgets = {"research": budget(listed=listed)}
         assert len(route([Alert(("k",), event)], budgets, receivers)) == count
-    closing = replace(event, kind="summary", details={"summary": "period_closed"})
+    closing = replace(event, kind="summary", details=PeriodClosed())
     assert len(route([Alert(("k",), closing)], {"research": budget()}, receivers)) == 1
 
 
@@ -176,11 +176,12 @@ def test_thresholds_that_pass_together_are_one_message_a_runaway_is_one_of_its_o
     event = Event("a", "threshold", "critical", NOVEMBER, budget="research", basis="actual")
     runaway = replace(event, id="b", basis="burn_rate")
     other, source = replace(event, id="c", budget="web"), Event("d", "source_stale", "critical", NOVEMBER)
-    alerts = [
-        Alert((one.id,), one) for one in (event, runaway, replace(event, id="e", kind="recovered"), other, source)
-    ]
+    ended, back = replace(event, id="e", kind="recovered"), Event("f", "recovered", "info", NOVEMBER, source="bill")
+    action = replace(event, id="g", kind="action", basis="")
+    alerts = [Alert((one.id,), one) for one in (event, runaway, ended, other, source, back, action)]
     found = route(alerts, {}, receivers)
-    assert [[one.id for one in message.events] for message in found] == [["a", "e", "c"], ["b"], ["d"]]
+    grouped = [[one.id for one in message.events] for message in found]
+    assert grouped == [["a", "e", "c"], ["b"], ["d"], ["f"], ["g"]]
     assert found[0].conversation == f"group/{found[0].key}"
     (alone,) = route(alerts[:1] + alerts[2:3], {}, receivers)
     assert alone.conversation == conversation(event)

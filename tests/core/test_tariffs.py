@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+from alertd.clients.price_files import built_in_layers
 from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
 from alertd.core.pricing.costing import UnitPrice
-from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.price_book import PriceBook
 from alertd.core.pricing.tariffs import LedgerTariff
-from alertd.wire.pricebook import built_in_layers
 
 LLAMA, MISTRAL = "llama-3.3-70b-instruct", "mistral-small-3.1-24b-instruct-2503"
 SMALL = "mistral-small-3.2-24b-instruct-2506"

@@ -9,22 +9,24 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from alertd.core.billing.commitments import Certain
 from alertd.core.budgets import Amount, parse_threshold
 from alertd.core.evaluation.state import Episode
-from alertd.core.evaluation.status import evaluate_status, run_rate_total
 from alertd.core.evaluation.thresholds import (
     advance,
+    evaluate_status,
     is_burning,
     is_crossed,
     may_have_crossed_unseen,
     newly_reached,
     next_level,
+    run_rate_total,
     severity,
 )
 from alertd.core.evaluation.values import BudgetStatus, Burn
-from alertd.core.projection import DAY, Series, project
+from alertd.core.projection import DAY, Projection, Series, project
 from alertd.core.projection.anomaly import Unusual
-from tests.world import NOVEMBER, budget
+from tests.scenario import NOVEMBER, budget
 
 NOW = NOVEMBER + timedelta(days=10)
 HOUR, FIVE = timedelta(hours=1), timedelta(minutes=5)
@@ -33,7 +35,14 @@ HOUR, FIVE = timedelta(hours=1), timedelta(minutes=5)
 def status(spent: str = "0", *, thresholds: tuple[str, ...] = ("actual 80%", "actual 100%"), **more) -> BudgetStatus:
     one = budget(thresholds=list(thresholds))
     period = one.period.containing(NOW)
-    return BudgetStatus(one, (), period, one.amount, Decimal(spent), None, NOW, None, seen_until=NOW, **more)
+    defaults = {
+        "name": BudgetStatus.name_of(one.name, (), period),
+        "projection": None,
+        "data_until": NOW,
+        "complete_from": None,
+        "seen_until": NOW,
+    }
+    return BudgetStatus(one, (), period, one.amount, Decimal(spent), **{**defaults, **more})
 
 
 def burning(hour: float, five: float, spent: str = "100") -> dict[timedelta, Burn]:
@@ -58,6 +67,19 @@ def test_a_burn_rate_needs_every_window_and_its_minimum_spend_and_ends_under_hal
     assert is_crossed(one, parse_threshold(rule), NOW) is crossed
     assert is_burning(one) is (crossed is True)
     assert not is_burning(replace(one, silent=True))
+
+
+@pytest.mark.parametrize(
+    ("spent", "dearest", "crossed"),
+    [("100", 79.9, True), ("100", 80.0, None), ("100", None, None), ("100", 0.0, True), ("9", 0.0, None)],
+)
+def test_above_usual_is_a_quarter_more_than_the_dearest_hour_and_never_where_nobody_knows_it(
+    spent, dearest, crossed
+) -> None:
+    rule = "burn_rate 10x over 1h and 5m above 10 USD and usual"
+    one = status(thresholds=(rule,), burns=burning(40, 40, spent), dearest_hour=dearest)
+    assert is_crossed(one, parse_threshold(rule), NOW) is crossed
+    assert is_crossed(replace(one, burns=burning(4, 4)), parse_threshold(rule), NOW) is False
 
 
 def test_a_burn_rate_says_nothing_while_one_of_its_windows_is_missing() -> None:
@@ -194,3 +216,105 @@ def test_a_minimum_spend_in_another_currency_is_reached_at_its_very_amount(worth
     rule = "burn_rate 10x over 1h and 5m above 20 EUR"
     one = status(thresholds=(rule,), burns=burning(10, 10, "25"), worths={(HOUR, "EUR"): Decimal(worth)})
     assert is_crossed(one, parse_threshold(rule), NOW) is crossed
+
+
+START = NOVEMBER.replace(day=1)
+
+
+def projected(fires_below: float) -> Projection:
+    """A projection whose forecast threshold at its default fires for amounts below this."""
+    known = project(Series(START, np.full(10, 10.0), DAY), START, START + timedelta(days=30))
+    return replace(known, totals=np.full(known.totals.size, fires_below))
+
+
+def certain(ahead: str) -> Certain:
+    return Certain(Decimal(0), Decimal(ahead), ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"spent": Decimal(500)}, "over"),  # at the very amount
+        ({"spent": Decimal("499.99")}, "at_risk"),  # the run rate
+        ({"spent": Decimal(500), "burns": burning(20, 20)}, "over"),
+        ({"spent": Decimal(100), "burns": burning(20, 20), "projection": projected(400)}, "runaway"),
+        ({"spent": Decimal(100), "burns": burning(20, 20), "silent": True, "projection": projected(400)}, "on_track"),
+        ({"spent": Decimal(100), "certain": certain("400"), "projection": projected(400)}, "on_track"),
+        ({"spent": Decimal(100), "certain": certain("400.01"), "projection": projected(400)}, "at_risk"),
+        ({"spent": Decimal(100), "projection": projected(500)}, "on_track"),
+        ({"spent": Decimal(100), "projection": projected(500.01)}, "at_risk"),
+        ({"spent": Decimal(100)}, "no_forecast"),
+        ({"spent": Decimal(100), "used_since": NOW - timedelta(days=5)}, "no_forecast"),  # 500 at the run rate
+        ({"spent": Decimal(100), "used_since": NOW - timedelta(days=4, hours=23)}, "at_risk"),
+        ({"spent": Decimal(100), "used_since": NOW - timedelta(days=1), "projection": projected(400)}, "on_track"),
+        ({"seen_until": None, "data_until": None, "matched": True}, "unknown"),
+        ({"matched": False}, "unknown"),
+        ({"spent": Decimal(100), "failed": "KeyError"}, "unknown"),
+        ({"spent": Decimal(100), "stale_sources": ("bill",), "unseen": Decimal(300)}, "unknown"),
+        ({"spent": Decimal(100), "stale_sources": ("bill",), "unseen": Decimal("299.99")}, "no_forecast"),
+        ({"spent": Decimal(100), "stale_sources": ("bill",), "unseen": Decimal(300), "certain": certain("401")},
+         "at_risk"),
+        ({"spent": Decimal(500), "stale_sources": ("bill",), "unseen": Decimal(300)}, "over"),
+    ],
+)  # fmt: skip
+def test_the_status_is_the_first_that_holds_at_the_very_border_of_each(changes, found) -> None:
+    rule = "burn_rate 10x over 1h and 5m above 20 USD"
+    one = replace(status(thresholds=("actual 80%", rule), seen_until=START + timedelta(days=10)), **changes)
+    assert evaluate_status(one, START + timedelta(days=10))[0] == found
+
+
+def test_a_period_that_ended_within_its_budget_is_on_track_and_one_above_it_over() -> None:
+    one = status("100")
+    assert evaluate_status(one, one.period.end)[0] == "on_track"
+    assert evaluate_status(one, one.period.end - timedelta(seconds=1))[0] == "no_forecast"
+    assert evaluate_status(replace(one, spent=Decimal(501)), one.period.end)[0] == "over"
+
+
+def test_a_budget_of_nothing_is_over_with_the_first_cent_and_not_before_anything_matches() -> None:
+    nothing = replace(status("0", matched=False), amount=Amount(Decimal(0), "USD"))
+    assert evaluate_status(nothing, NOW)[0] == "unknown"
+    assert evaluate_status(replace(nothing, matched=True), NOW)[0] == "over"
+    assert evaluate_status(replace(nothing, spent=Decimal("0.01")), NOW)[0] == "over"
+
+
+def test_a_run_rate_instead_of_a_projection_is_rough_and_a_projection_of_unknown_age_is_not() -> None:
+    assert evaluate_status(status("100"), NOW)[1] == ("rough",)
+    assert evaluate_status(status("0"), NOW)[1] == ()
+    assert evaluate_status(status("100", projection=projected(400)), NOW)[1] == ()
+    unseen = status("100", used_since=NOW - HOUR)
+    assert evaluate_status(replace(unseen, projection=projected(400), seen_until=None), NOW)[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "crossed"),
+    [
+        ({"certain": certain("400.01")}, True),
+        ({"certain": certain("400.01"), "projection": projected(450)}, True),
+        ({"certain": certain("400")}, None),
+        ({"projection": projected(500.01)}, True),
+        ({"projection": projected(500)}, None),  # at its bound it neither fires nor ends
+        ({"projection": projected(450.01)}, None),
+        ({"projection": projected(450)}, False),  # a tenth below it ends
+        ({"projection": projected(600), "stale_sources": ("bill",), "unseen": Decimal(400)}, None),
+        ({"projection": projected(400), "stale_sources": ("bill",), "unseen": Decimal(400)}, None),
+        ({"certain": certain("401"), "stale_sources": ("bill",), "unseen": Decimal(400)}, True),
+    ],
+)
+def test_a_forecast_fires_and_ends_at_the_very_borders_and_what_is_certain_before_all(changes, crossed) -> None:
+    one = status("100", thresholds=("forecast 100%",), **{"idle": False, **changes})
+    assert is_crossed(one, parse_threshold("forecast 100%"), NOW) is crossed
+
+
+@pytest.mark.parametrize(("rule", "spent"), [("above 20 tokens", "0.01"), ("above 20 USD", "20")])
+def test_a_minimum_that_nobody_can_convert_hides_nothing_and_money_counts_one_for_one(rule, spent) -> None:
+    burn = parse_threshold(f"burn_rate 10x over 1h and 5m {rule}")
+    one = status(thresholds=(str(burn),), burns=burning(10, 10, spent))
+    assert is_crossed(one, burn, NOW) is True
+    eur = parse_threshold("burn_rate 10x over 1h and 5m above 20 EUR")
+    assert is_crossed(replace(one, burns=burning(10, 10, "19.99")), eur, NOW) is None
+    assert is_crossed(replace(one, burns=burning(10, 10, "20")), eur, NOW) is True
+
+
+def test_a_burn_rate_without_a_minimum_fires_for_a_cent() -> None:
+    rule = "burn_rate 10x over 1h and 5m"
+    assert is_crossed(status(thresholds=(rule,), burns=burning(10, 10, "0.01")), parse_threshold(rule), NOW) is True

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from alertd.core.counting.counters import CounterSamples, count
-from alertd.core.counting.stretches import spread
+from alertd.core.counting.counters import count
+from alertd.core.counting.intervals import spread
+from alertd.core.counting.samples import CounterSamples
 from alertd.core.usage import Line
 
 INPUT = Line("openai", "gpt-4o", "input")
@@ -96,14 +97,38 @@ def test_where_the_lowest_worker_answers_first_the_climb_to_the_highest_counts_o
     ("values", "truth"),
     [
         ([8_000_000, 8_001_000, 500, 900, 1500, 2500], 1000 + 2500),
-        ([1000, 1100, 40, 80, 130, 900, 1300], 100 + 1300),
-        ([1000, 1100, 0, 0, 0, 900, 1300], 100 + 1300),
+        ([1000, 1100, 40, 80, 130, 900, 1050], 100 + 1050),
+        ([1000, 1100, 0, 0, 0, 900, 1050], 100 + 1050),
     ],
 )
 def test_a_reset_without_a_known_start_counts_whole_once_two_samples_go_on(polls, values, truth):
     found, doubts = read(values, polls=polls)
     assert found == truth
     assert doubts[-1] == ()
+
+
+@ONE_OR_MANY
+def test_what_passes_the_maximum_from_before_a_reset_counts_only_above_it_and_says_so(polls):
+    found, doubts = read([1000, 1100, 40, 80, 130, 900, 1300], polls=polls)
+    assert found == 100 + 900 + (1300 - 1100)
+    assert "it may be the process from before" in doubts[-1][0]
+
+
+def test_a_fall_says_how_much_more_it_would_be_had_the_process_begun_anew():
+    _, doubts = read([8000, 8100, 6000, 6010])
+    assert doubts[-1][0].endswith("the figure is a lower bound; had its process begun anew, by 6,000 at least")
+
+
+def test_a_restart_says_for_how_long_nothing_was_seen_before_it():
+    started = NOON + 90
+    samples = [
+        CounterSamples("a", INPUT, {}, ((NOON, "1000"), (NOON + 60, "1100")), "t", NOON - 5000),
+        CounterSamples("a", INPUT, {}, ((NOON + 120, "40"),), "t", started),
+    ]
+    known = count({}, samples[:1], {"t": (NOON, NOON + 60)}, first_read=True, period_start=NOON).states
+    found = count(known, samples[1:], {"t": (NOON + 60, NOON + 120)}, first_read=False, period_start=NOON)
+    assert found.doubts == ()
+    assert found.assumed[0].startswith("what was used in the up to 30 s between the last scrape of a process and its")
 
 
 def test_a_reset_is_late_until_two_samples_go_on_and_says_so():

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alertd.core.counting.attribution import Attributor, Terms, fingerprint
-from alertd.core.counting.counters import CounterSamples, count
+from alertd.core.counting.counters import count
 from alertd.core.counting.presets import PRESETS
+from alertd.core.counting.samples import CounterSamples
 
 NOON = 1_795_176_000.0
 IN, CACHED, WRITTEN = (f"litellm_input_{kind}tokens_metric_total" for kind in ("", "cached_", "cache_creation_"))

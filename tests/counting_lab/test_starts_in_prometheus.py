@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alertd.sources.prometheus import Options, build
-from tests.bookkeeping import Ledger
+from tests.memory_ledger import Ledger
 from tests.servers.prometheus import Memory, prometheus
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

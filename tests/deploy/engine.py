@@ -28,6 +28,8 @@ SUITE: Final = "trixie"
 PULL_SECONDS: Final = 45.0
 BASE_SECONDS: Final = 150.0
 BUILD_SECONDS: Final = 300.0
+#: The time that every file of a build bears, as the Dockerfile's own.
+EPOCH: Final = 1767225600
 #: What a build says whose network failed it: apt's words, then pip's.
 NETWORK: Final = (
     r"Could not resolve|Failed to fetch|Unable to fetch|Temporary failure|Connection failed|no such host"
@@ -107,21 +109,25 @@ class Builder:
         needed(self.buildah("commit", "--rm", "--quiet", empty, "localhost/base"), "no base image")
         return "localhost/base"
 
-    def build(self, source: Path, name: str) -> str:
-        """What the build said. The sandbox is tried on the bare base first, so that what fails then is ours."""
-        base = self.base()
+    def build(self, source: Path, name: str, *, base: str = "", extras: str = "slim") -> str:
+        """Build with the set `extras` upon a base, and give the base.
+
+        The sandbox is tried on the bare base first, so that what fails then is ours.
+        """
+        base = base or self.base()
         bare = needed(self.buildah("from", base), "no container of the base")
         needed(self.buildah("run", "--isolation", "chroot", bare, "true"), "nothing runs in a chroot")
         needed(self.buildah("rm", bare), "the container of the base stays")
         volumes = [word for volume in pip_settings(self.folder) for word in ("--volume", volume)]
         done = self.buildah(
-            "build", "--isolation", "chroot", "--format", "docker", "--build-arg", f"BASE={base}", *volumes,
+            "build", "--isolation", "chroot", "--format", "docker", "--timestamp", str(EPOCH),
+            "--build-arg", f"BASE={base}", "--build-arg", f"EXTRAS={extras}", *volumes,
             "--tag", name, source, seconds=BUILD_SECONDS,
         )  # fmt: skip
         if done.returncode != 0 and (words := re.search(NETWORK, done.stdout)):
             raise UnavailableError(f"the build did not reach its packages ({words[0]})")
         assert done.returncode == 0, done.stdout[-3000:]
-        return done.stdout
+        return base
 
     def inspect(self, name: str) -> Any:
         return json.loads(needed(self.buildah("inspect", "--type", "image", name), "no such image"))

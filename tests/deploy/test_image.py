@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -40,7 +41,8 @@ except urllib.error.HTTPError as refused: print(refused.code)
 NOT_COMPILED = """
 import sys, importlib, importlib.util, pkgutil, pathlib, alertd
 for one in pkgutil.walk_packages(alertd.__path__, 'alertd.'):
-    if one.name not in ('alertd.__main__', 'alertd.notifiers.apprise'): importlib.import_module(one.name)
+    if one.name not in ('alertd.__main__', 'alertd.notifiers.apprise', 'alertd.web.mcp_server'):
+        importlib.import_module(one.name)
 files = [m.__file__ for m in list(sys.modules.values()) if (getattr(m, '__file__', None) or '').endswith('.py')]
 print(len(files), [f for f in files if not pathlib.Path(importlib.util.cache_from_source(f)).exists()])
 """
@@ -51,9 +53,9 @@ print(json.dumps(sorted([d.name, d.version] for d in m.distributions())))
 DRAWN = """
 import sys
 from alertd.core.charts.html import Markup
-from alertd.wire.pictures import png
+from alertd.clients.png import png
 frame = '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="40"><text y="30" font-family="DejaVu Sans">%s</text></svg>'
-pictures = [open(sys.argv[1]).read(), frame % 'Research: 80 %', frame % '']
+pictures = [open(sys.argv[1]).read(), frame % 'Research: 80%', frame % '']
 drawn = [png(Markup(one.encode())) for one in pictures]
 print([one[:4] == b'\\x89PNG' for one in drawn], len(drawn[0]) > len(drawn[1]) > len(drawn[2]) + 500)
 """  # noqa: E501 - a program that draws
@@ -112,8 +114,11 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def demonstration(image: Image) -> Iterator[Container]:
-    """`docker run --env-file config/demo.env alertd demo`, which takes most of a minute to tell something."""
-    with running(image.start(command=["demo"], environment=env_file(ROOT / "config/demo.env"))) as container:
+    """The README's `docker run ... alertd demo`, which takes most of a minute to tell something."""
+    (line,) = re.findall(r"^\$ docker run (.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    options, _, command = line.partition(" alertd ")
+    assert options == "--rm --tmpfs /tmp -p 127.0.0.1:9480:9480", "what a container has here, too"
+    with running(image.start(command=shlex.split(command))) as container:
         yield container
 
 
@@ -242,7 +247,7 @@ def test_a_command_of_one_s_own_finds_a_shell(daemon: Container) -> None:
 
 
 def test_connections_find_whom_to_trust(daemon: Container) -> None:
-    trusted = "from alertd.wire.trust import trust; print(trust(None).cert_store_stats()['x509_ca'] > 100)"
+    trusted = "from alertd.clients.http import trust; print(trust(None).cert_store_stats()['x509_ca'] > 100)"
     assert daemon.execute("python", "-c", trusted).stdout == "True\n"
 
 
@@ -278,10 +283,50 @@ def test_a_month_is_replayed_and_drawn_with_letters(
     assert daemon.execute("python", "-c", DRAWN, f"{STATE}/spend.svg").stdout == "[True, True, True] True\n"
 
 
-def test_the_demonstration_tells_of_a_level_and_keeps_nothing(demonstration: Container) -> None:
+def test_the_demonstration_tells_of_a_level_shows_its_page_and_keeps_nothing(demonstration: Container) -> None:
     """On a read-only root without a volume: its database is its own, in /tmp, whatever the image names."""
-    wait_for("the 80 % level on the console", lambda: demonstration.tells("80 % of"))
+    wait_for("the 80% level on the console", lambda: demonstration.tells("80% of"))
+    (token,) = re.findall(r"asks for this token\D*: (\S+)", demonstration.said())
+    assert status(demonstration, "/") == "401"
+    assert status(demonstration, "/", Authorization=f"Bearer {token}") == "200"
+    assert "Page: http://127.0.0.1:9480/" in demonstration.said()
     assert demonstration.stop()[0] == 0
+
+
+def test_the_chart_s_pod_runs_and_passes_helm_test(image: Image, tmp_path: Path) -> None:
+    """The rendered pod, its ConfigMap and its Secret, given to runc as by a kubelet; its Service's name leads there."""
+    helm = pytest.importorskip("helm_python.chart", reason="the chart is rendered where `make deploy` has been")
+    yaml = pytest.importorskip("yaml")
+    values = {
+        "env": {name: value for name, value in CONFIGURED.items() if not name.endswith("TOKEN")},
+        "secretEnv": {"ALERTD_HTTP__TOKEN": CONFIGURED["ALERTD_HTTP__TOKEN"]},
+        "files": {"teams.csv": "team,amount\nresearch,500 USD\n"},
+    }
+    pages = helm.Chart.load(str(ROOT / "config/helm/alertd")).render(values, name="alertd", namespace="llm")
+    found = [one for path, text in pages.items() if path.endswith(".yaml") for one in yaml.safe_load_all(text) if one]
+    by = {(one["kind"], one["metadata"]["name"]): one for one in found}
+    pod = by["StatefulSet", "alertd"]["spec"]["template"]["spec"]
+    ((container,), (asking,)) = pod["containers"], by["Pod", "alertd-test"]["spec"]["containers"]
+    held = {
+        "state": {},
+        "files": by["ConfigMap", "alertd-files"]["data"],
+        "secrets": by["Secret", "alertd-secrets"]["stringData"],
+    }
+    for folder, files in held.items():
+        (tmp_path / folder).mkdir()
+        for name, text in files.items():
+            (tmp_path / folder / name).write_text(text)
+    os.chown(tmp_path / "state", pod["securityContext"]["runAsUser"], pod["securityContext"]["fsGroup"])
+    (tmp_path / "hosts").write_text("127.0.0.1 alertd\n")
+    mounts = [(tmp_path / one["name"], one["mountPath"]) for one in container["volumeMounts"] if one["name"] in held]
+    mounts.append((tmp_path / "hosts", "/etc/hosts"))
+    environment = by["ConfigMap", "alertd-env"]["data"] | {one["name"]: one["value"] for one in container["env"]}
+    with running(image.start(environment=environment, mounts=mounts)) as alertd:
+        wait_for("the pod", lambda: alertd.ended() is not None or status(alertd, "/readyz") == "200")
+        given = [f"{one['name']}={one['value']}" for one in asking["env"]]
+        tested = alertd.execute("env", *given, *asking["command"], *asking["args"])
+        assert (tested.returncode, tested.stdout) == (0, "/readyz answers 200, the page 401\n"), alertd.said()
+        assert alertd.stop()[0] == 0
 
 
 def test_sigterm_ends_it_with_0(daemon: Container) -> None:

@@ -20,13 +20,13 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from alertd.notifiers._buttons import Seal, pressed
+from alertd.clients.http import Http
+from alertd.notifiers._buttons import ButtonSigner, parse_press
 from alertd.ports import DeliveryError, Receipt, SourceError
 from alertd.registry import load
-from alertd.stores.memory import MemoryStore
-from alertd.wire.http import Http
 from tests.contracts import test_notifiers, test_sources
 from tests.fuzz.test_parsers import HOSTILE, LONG, SECONDS, SLICE
+from tests.memory_store import MemoryStore
 from tests.servers import recording
 from tests.servers.billing import Asked, Reply
 from tests.servers.deliveries import delivery, outcome
@@ -35,6 +35,8 @@ from tests.sources import (
     test_alibaba,
     test_anthropic,
     test_anyscale,
+    test_claude_code,
+    test_github_copilot,
     test_litellm,
     test_openai,
     test_openrouter,
@@ -88,6 +90,14 @@ PROVIDERS: Final[dict[str, tuple[Callable[[], Callable[[Asked], Reply]], dict[st
     "alibaba": (
         lambda: test_alibaba.Bss(d2026_11_19=[test_alibaba.row()]),
         {"access_key_id": "LTAI-id", "access_key_secret": test_alibaba.SECRET, "url": "http://fuzz"},
+    ),
+    "claude_code": (
+        lambda: test_claude_code.Organization(d19=[test_claude_code.row()]),
+        {"admin_key": "sk-ant-admin-x", "url": "http://fuzz"},
+    ),
+    "github_copilot": (
+        lambda: test_github_copilot.Github(d19=[test_github_copilot.item()]),
+        {"token": "ghp-secret", "organization": "acme", "url": "http://fuzz"},
     ),
     "together": (together, {"api_key": "tg-secret", "url": "http://fuzz"}),
     "anyscale": (
@@ -210,7 +220,9 @@ def test_a_good_conversation_is_had(kind: str) -> None:
 
 
 def test_every_provider_is_asked() -> None:
-    assert PROVIDERS.keys() == set(test_sources.BILLS)
+    # The clouds' conversations have servers of their own, which are not broken here.
+    clouds = {"azure_openai", "bedrock", "vertex", "aws_costs", "azure_costs", "bigquery"}
+    assert PROVIDERS.keys() == set(test_sources.BILLS) - clouds
 
 
 @pytest.mark.parametrize("kind", PROVIDERS)
@@ -227,15 +239,15 @@ def test_thousands_of_broken_conversations(kind: str) -> None:
     print(f"{kind}: {LONG:,} conversations in {took:.0f} s of CPU")
 
 
-#: What a receiver says when it took a message, by the kind of notifier.
+#: What a receiver says when it took a message, where that is not an empty text.
 TAKEN: Final[dict[str, Any]] = {
-    "webhook": "",
-    "teams": "",
     "discord": {"id": "1"},
     "google_chat": {"name": "spaces/A/messages/1"},
+    "mattermost": "ok",
     "pagerduty": {"status": "success", "message": "Event processed", "dedup_key": "k"},
-    "alertmanager": "",
 }
+#: Slack's own client carries its conversations.
+RECEIVERS: Final = sorted(kind for kind in test_notifiers.STAGES if not kind.startswith("slack"))
 
 
 async def tell(kind: str, chance: random.Random) -> None:
@@ -245,7 +257,7 @@ async def tell(kind: str, chance: random.Random) -> None:
     notifier = plugin.build("ops", plugin.Options.model_validate(test_notifiers.STAGES[kind]("http://fuzz")))
     status = chance.choice((200, 200, 202, 204, 400, 401, 404, 429, 500, 503))
     headers = {"Retry-After": chance.choice(("5", "-1", "x", "9" * 99, "Wed, 21 Oct 2099 07:28:00 GMT", ""))}
-    answered(conversations_of(notifier), lambda _: Reply(TAKEN[kind], status, headers), chance)
+    answered(conversations_of(notifier), lambda _: Reply(TAKEN.get(kind, ""), status, headers), chance)
     try:
         await notifier.send(delivery())
     except DeliveryError as error:
@@ -255,7 +267,7 @@ async def tell(kind: str, chance: random.Random) -> None:
         await notifier.close()
 
 
-@pytest.mark.parametrize("kind", TAKEN)
+@pytest.mark.parametrize("kind", RECEIVERS)
 def test_whatever_a_receiver_answers_is_a_receipt_or_a_delivery_error(kind: str) -> None:
     for seed in range(SLICE):
         asyncio.run(tell(kind, random.Random(seed)))
@@ -263,7 +275,7 @@ def test_whatever_a_receiver_answers_is_a_receipt_or_a_delivery_error(kind: str)
 
 @pytest.mark.chaos
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("kind", TAKEN)
+@pytest.mark.parametrize("kind", RECEIVERS)
 def test_thousands_of_odd_receivers(kind: str) -> None:
     begun = time.process_time()
     for seed in range(LONG // 4):
@@ -290,7 +302,7 @@ def test_whatever_slack_answers_is_a_receipt_or_a_delivery_error(kind: str) -> N
     assert len(server.requests) >= SLICE
 
 
-SEAL: Final = Seal.of("xoxb-of-the-test")
+SEAL: Final = ButtonSigner.of("xoxb-of-the-test")
 PRESS: Final = {
     "type": "block_actions",
     "user": {"id": "U1", "username": "ana", "name": "ana"},
@@ -298,7 +310,7 @@ PRESS: Final = {
     "container": {"type": "message", "message_ts": "1795168800.000100", "channel_id": "C1"},
     "channel": {"id": "C1", "name": "ops"},
     "message": {"ts": "1795168800.000100", "thread_ts": "1795168800.000100"},
-    "actions": [{"action_id": "alertd.ack", "action_ts": "1795168900.5", "value": SEAL.sealed("ack..4f2.1795200000")}],
+    "actions": [{"action_id": "alertd.ack", "action_ts": "1795168900.5", "value": SEAL.signed("ack..4f2.1795200000")}],
 }
 
 
@@ -311,14 +323,14 @@ def presses(count: int, first: int) -> int:
         for _ in range(chance.randint(1, 3)):
             payload = elsewhere(payload, chance)
         if isinstance(payload, dict):
-            press = pressed(payload, SEAL)
+            press = parse_press(payload, SEAL)
             believed += press is not None
             assert press is None or (press.what, press.on) == ("acknowledge", ("4f2",)), f"seed {seed}: a forgery"
     return believed
 
 
 def test_a_payload_of_slack_is_the_press_that_was_sealed_or_nothing() -> None:
-    good = pressed(PRESS, SEAL)
+    good = parse_press(PRESS, SEAL)
     assert good is not None
     assert good.what == "acknowledge"
     assert 0 < presses(SLICE * 10, 0) < SLICE * 10

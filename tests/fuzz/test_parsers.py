@@ -19,23 +19,23 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
+from alertd.clients.http_response import Answer
+from alertd.clients.prometheus import Prometheus
+from alertd.clients.tables import open_table
 from alertd.core.budgets import Amount, parse_duration, parse_threshold
+from alertd.core.config_errors import SettingsError
 from alertd.core.counting.counters import count
 from alertd.core.counting.matchers import parse_matchers, parse_selector
-from alertd.core.faults import SettingsError
-from alertd.core.formats.faults import FormatError
-from alertd.core.formats.reading import read_table
-from alertd.core.pricing.pricefile import PriceFileError, read_price_file
+from alertd.core.formats.records import read_table
+from alertd.core.formats.table import FormatError
+from alertd.core.pricing.price_file import PriceFileError, read_price_file
 from alertd.ports import SourceError
 from alertd.registry import load
 from alertd.settings import load_settings
 from alertd.sources._windows import Windows
 from alertd.sources.prometheus import Options
 from alertd.sources.scrape import parsed
-from alertd.stores.memory import MemoryStore
-from alertd.wire.answers import Answer
-from alertd.wire.promql import Prometheus
-from alertd.wire.tables import open_table
+from tests.memory_store import MemoryStore
 
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
 SLICE, LONG = 40, int(os.environ.get("FUZZ_EXAMPLES", "20000"))

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from alertd.cli import main
-from alertd.core.formats.known import known_layouts
-from alertd.core.formats.reading import Contents, read_table
-from alertd.core.pricing.bill import rate
+from alertd.clients.price_files import price_book
+from alertd.clients.tables import open_table
+from alertd.core.formats.layout import known_layouts
+from alertd.core.formats.records import Contents, read_table
+from alertd.core.pricing.rating import rate
 from alertd.core.usage import BilledCost, Line
 from alertd.sources.csv import Options, build
-from alertd.wire.pricebook import price_book
-from alertd.wire.tables import open_table
-from tests.servers.held import Held
+from tests.servers.source_ledger import SourceLedger
 
 HERE = Path(__file__).parent
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
@@ -95,7 +95,7 @@ def test_rate_replay_and_the_file_source_read_the_same_file_to_the_same_figures(
     (currency,) = counted
     assert main(["replay", "--usage", str(fixture), "--budget", f"1000000 {currency}", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]["crossings"] == 0
-    held = Held(build("own", Options.model_validate({"path": str(fixture)}))).round(
+    held = SourceLedger(build("own", Options.model_validate({"path": str(fixture)}))).round(
         datetime(2026, 1, 1, tzinfo=UTC), NOW
     )
     assert (held.error, held.warnings) == (None, ())

@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from alertd.core.counting.counters import CounterSamples, CounterState, Increment
+from alertd.core.counting.samples import CounterSamples, CounterState, Increment
 from alertd.core.usage import Line
 from alertd.loops.collect import Collect, set_back
 from alertd.ports import Look, Reading, SourceRow, Store, StoreError
 from alertd.sources import scrape
-from alertd.stores.memory import MemoryStore
 from tests.databases import Place
 from tests.fakes import StoppedClock
+from tests.memory_store import MemoryStore
 from tests.servers.gateway import serving_gateway
 
 BEGAN = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -50,9 +50,13 @@ class BreaksAfterCommit(MemoryStore):
     commits = 0
 
     async def commit_counters(
-        self, row: SourceRow, increments: Sequence[Increment], states: Mapping[str, CounterState]
+        self,
+        row: SourceRow,
+        increments: Sequence[Increment],
+        states: Mapping[str, CounterState],
+        forgotten: Sequence[str] = (),
     ) -> bool:
-        taken = await super().commit_counters(row, increments, states)
+        taken = await super().commit_counters(row, increments, states, forgotten)
         BreaksAfterCommit.commits += 1
         if self.commits % 3 == 0:
             raise StoreError("the connection broke")
@@ -65,12 +69,16 @@ class Overtaken(MemoryStore):
     other: Collect | None = None
 
     async def commit_counters(
-        self, row: SourceRow, increments: Sequence[Increment], states: Mapping[str, CounterState]
+        self,
+        row: SourceRow,
+        increments: Sequence[Increment],
+        states: Mapping[str, CounterState],
+        forgotten: Sequence[str] = (),
     ) -> bool:
         if self.other is not None:
             other, self.other = self.other, None
             assert await other.tick() == 1
-        return await super().commit_counters(row, increments, states)
+        return await super().commit_counters(row, increments, states, forgotten)
 
 
 def collect(store: Store) -> Collect:
@@ -114,6 +122,17 @@ async def test_a_reading_that_lost_the_race_leaves_nothing_behind_for_the_next_o
     slow.source.step = 1
     assert await slow.tick() == 1
     assert await total(store) == 1 + 2 + 3
+
+
+async def test_who_loses_the_race_with_the_first_reading_reads_again_at_once_and_is_read_up() -> None:
+    # Else two replicas in step each waited for the source that it always lost, and neither announced (seed 6).
+    store = Overtaken()
+    slow, quick = collect(store), collect(store)
+    store.other = quick
+    assert slow.catching_up
+    assert await slow.tick() == 1
+    assert not slow.catching_up
+    assert ((await store.source("gateway")).cursor, await total(store)) == ("2", 1 + 2)
 
 
 async def test_what_is_used_after_the_clock_was_set_back_is_counted_at_once_and_once(place: Place) -> None:

@@ -12,9 +12,9 @@ import pytest
 from alertd.core.events import Event
 from alertd.loops.deliver import Deliver, Sent
 from alertd.ports import Delivery, DeliveryError, NewMessage, Store
-from alertd.stores.memory import MemoryStore
 from tests.databases import Place
 from tests.fakes import Channel, Hanging, Interrupted, Slow, StoppedClock
+from tests.memory_store import MemoryStore
 
 DOWN = DeliveryError("ops: 503")
 

@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-from alertd.core.counting.counters import Increment
+from alertd.core.counting.samples import Increment
+from alertd.core.evaluation.health import caught_up
 from alertd.core.evaluation.state import RESTORED, State
-from alertd.core.evaluation.system_alerts import caught_up
 from alertd.core.evaluation.values import SourceView
 from alertd.core.periods import PeriodRule
-from alertd.core.pricing.fx import Rates
-from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.exchange_rates import Rates
+from alertd.core.pricing.price_book import PriceBook
 from alertd.core.pricing.tariffs import exchange_of
 from alertd.core.usage import Line
-from alertd.loops.evaluate import Evaluate, Terms
+from alertd.loops.evaluate import Evaluate, EvaluationConfig
 from alertd.ports import SeriesRow, StoreError, UsageRow
-from alertd.stores.memory import MemoryStore
 from tests.fakes import StoppedClock
-from tests.world import budget
+from tests.memory_store import MemoryStore
+from tests.scenario import budget
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -42,11 +42,11 @@ async def test_a_restored_database_stays_quiet_until_an_evaluation_has_the_spend
 ):
     store, clock = CaughtUpMeanwhile(), StoppedClock()
     await store.commit_decisions([], [], {RESTORED.prefix: (datetime(2026, 3, 1, tzinfo=UTC).isoformat(), 0)})
-    terms = Terms([], PriceBook(()), exchange_of(Rates()), {}, catching_up=lambda: store.behind)
-    judge = Evaluate(store, clock, terms, lambda: None)
-    await judge.tick()
-    assert RESTORED.prefix in await store.memory(), "what it judged was read before the source had caught up"
-    await judge.tick()
+    terms = EvaluationConfig([], PriceBook(()), exchange_of(Rates()), {}, catching_up=lambda: store.behind)
+    evaluation = Evaluate(store, clock, terms, lambda: None)
+    await evaluation.tick()
+    assert RESTORED.prefix in await store.memory(), "what it evaluated was read before the source had caught up"
+    await evaluation.tick()
     assert RESTORED.prefix not in await store.memory()
 
 
@@ -65,12 +65,12 @@ class NewSeriesMeanwhile(MemoryStore):
 
 async def test_usage_of_a_series_that_appears_while_the_ledger_is_read_is_in_the_next_evaluation() -> None:
     book = PriceBook(())
-    terms = Terms((), book, exchange_of(Rates()), {})
-    judge = Evaluate(NewSeriesMeanwhile(), StoppedClock(NOW), terms, lambda: None)
+    terms = EvaluationConfig((), book, exchange_of(Rates()), {})
+    evaluation = Evaluate(NewSeriesMeanwhile(), StoppedClock(NOW), terms, lambda: None)
     for _ in range(2):
-        await judge.tick()
-    assert [row.labels["team"] for row in judge.ledger.series] == ["new"]
-    assert judge.ledger.sum_between(0, 0, NOW.timestamp()) == 7
+        await evaluation.tick()
+    assert [row.labels["team"] for row in evaluation.ledger.series] == ["new"]
+    assert evaluation.ledger.sum_between(0, 0, NOW.timestamp()) == 7
 
 
 class AwayMeanwhile(MemoryStore):
@@ -93,17 +93,19 @@ class AwayMeanwhile(MemoryStore):
 
 async def test_usage_that_was_read_just_before_the_database_went_away_is_in_the_next_evaluation() -> None:
     store = AwayMeanwhile()
-    judge = Evaluate(store, StoppedClock(NOW), Terms((), PriceBook(()), exchange_of(Rates()), {}), lambda: None)
+    evaluation = Evaluate(
+        store, StoppedClock(NOW), EvaluationConfig((), PriceBook(()), exchange_of(Rates()), {}), lambda: None
+    )
     line, start = Line("acme", "plain", "input"), int(NOW.timestamp()) - 3600
     for count in (1, 2):
         increments = [Increment(line, {"team": "a"}, start + 300 * count, 300, 7)]
         assert await store.commit_counters(await store.source("gateway"), increments, {})
-        await judge.tick() if count == 1 else None
+        await evaluation.tick() if count == 1 else None
     store.breaks, store.read = True, False
     with pytest.raises(StoreError):
-        await judge.tick()
-    await judge.tick()
-    assert judge.ledger.sum_between(0, 0, NOW.timestamp()) == 14
+        await evaluation.tick()
+    await evaluation.tick()
+    assert evaluation.ledger.sum_between(0, 0, NOW.timestamp()) == 14
 
 
 @pytest.mark.parametrize(
@@ -116,11 +118,11 @@ async def test_usage_that_was_read_just_before_the_database_went_away_is_in_the_
     ids=["as long as it says", "what a forecast learns from", "the period before the current"],
 )
 def test_nothing_is_deleted_that_an_evaluation_reads(keep: timedelta, period: str, first_kept: date) -> None:
-    terms = Terms((budget(period=PeriodRule(period, UTC)),), PriceBook(()), exchange_of(Rates()), {})
-    judge = Evaluate(MemoryStore(), StoppedClock(NOW), terms, lambda: None)
-    before = judge.obsolete_before(NOW, keep)
+    terms = EvaluationConfig((budget(period=PeriodRule(period, UTC)),), PriceBook(()), exchange_of(Rates()), {})
+    evaluation = Evaluate(MemoryStore(), StoppedClock(NOW), terms, lambda: None)
+    before = evaluation.obsolete_before(NOW, keep)
     assert before.date() == first_kept
-    assert before <= judge.reach(NOW)
+    assert before <= evaluation.reach(NOW)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ pytest.importorskip("apprise", reason="the extra apprise is not installed")
 from alertd.notifiers.apprise import Apprise, Options
 from alertd.ports import DeliveryError
 from tests.servers.deliveries import delivery, now, receipt, refusal, sample, seen
-from tests.servers.hell import DEEDS, Hell
+from tests.servers.hanging_server import DEEDS, HangingServer
 from tests.servers.recording import RecordingServer, Reply
 
 SECRET = "S3CR3T-path"
@@ -30,7 +30,7 @@ def test_a_message_arrives_whole_with_how_grave_it_is(kind: str, told: str) -> N
         said = receipt(chat(server), delivery(sample(kind)))
     (body,) = [request.json for request in server.requests]
     assert "research" in body["title"]
-    assert "of 500.00 USD" in body["message"]
+    assert "of $500" in body["message"]
     assert body["type"] == told
     assert said.said == "taken by Apprise for JSON"
 
@@ -44,8 +44,8 @@ def test_a_refusal_is_tried_again_and_says_what_apprise_knows_without_the_addres
 
 
 def test_a_service_that_never_answers_is_given_up_in_time_as_uncertain() -> None:
-    with Hell(DEEDS["hangs"]) as hell:
-        error = refusal(Apprise("far", Options(url=f"json://127.0.0.1:{hell.url.rpartition(':')[2]}/{SECRET}?rto=9",
+    with HangingServer(DEEDS["hangs"]) as hanging:
+        error = refusal(Apprise("far", Options(url=f"json://127.0.0.1:{hanging.url.rpartition(':')[2]}/{SECRET}?rto=9",
                                                timeout="2s"), now=now))  # fmt: skip
     assert (error.permanent, error.uncertain) == (False, True)
 

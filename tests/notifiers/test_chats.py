@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from html import unescape
 from typing import Any, Final
 
 import pytest
@@ -14,7 +15,7 @@ from alertd.core.messages import Message, compose, text_of
 from alertd.core.messages.samples import NOW, SAMPLES, digest
 from alertd.notifiers import discord, google_chat, teams
 from alertd.notifiers._posted import Posted
-from alertd.options import Secret
+from alertd.plugin_options import Secret
 from tests.servers.deliveries import delivery, receipt, refusal, sample
 from tests.servers.recording import RecordingServer, Reply
 
@@ -26,14 +27,22 @@ RENDERS: Final[dict[str, Callable[[Message], dict[str, Any]]]] = {
 }
 
 
+KEYS: Final = (
+    "content", "topLabel", "name", "text", "embeds", "fields", "value", "description", "footer", "attachments", "body",
+    "columns", "columnItems", "items", "inlines", "cardsV2", "card", "sections", "widgets", "decoratedText",
+    "textParagraph",
+)  # fmt: skip
+
+
 def words(body: Any) -> str:
     """Every text of a body, without marks and escapes, in order."""
     if isinstance(body, dict):
-        keys = ("content", "embeds", "description", "footer", "text", "attachments", "body", "inlines")
-        return " ".join(words(body[key]) for key in keys if key in body)
+        return " ".join(words(body[key]) for key in KEYS if key in body)
     if isinstance(body, list):
         return "".join(words(one) for one in body)
-    return re.sub(r"\\(.)|(?<!\w)[*_`]+|[*_`]+(?!\w)", r"\1", str(body))
+    return re.sub(
+        r"\\(.)|(?<!\w)[*_`]+|[*_`]+(?!\w)", r"\1", unescape(re.sub(r"</?[bi]>|<br>|</?font[^>]*>", "", str(body)))
+    )
 
 
 @pytest.mark.parametrize("channel", RENDERS)
@@ -42,9 +51,10 @@ def test_every_channel_says_the_same(kind: str, channel: str) -> None:
     message = compose(SAMPLES[kind](NOW), NOW)
     found = re.sub(r"\W+", " ", words(RENDERS[channel](message)))
     lines = [text_of(tuple(replace(span, href="") for span in line)) for line in message.lines]
-    expected = [re.sub(r"\W+", " ", line).strip() for line in (text_of(message.headline), *lines)]
+    facts = [f"{one.label} {text_of(one.value)}" for one in message.facts]
+    expected = [re.sub(r"\W+", " ", line).strip() for line in (text_of(message.headline), *facts, *lines)]
     plain = re.sub(r"https\S*", "", found).replace(" ", "")
-    assert [one for one in expected if one.replace(" ", "") not in plain and "runbook" not in one] == []
+    assert [one for one in expected if one.replace(" ", "") not in plain and "runbook" not in one.lower()] == []
 
 
 def test_a_card_of_three_hundred_alerts_is_below_28_kilobytes() -> None:
@@ -59,11 +69,16 @@ def test_discords_limits_are_kept(kind: str) -> None:
         embed = body["embeds"][0]
         assert len(body["content"]) <= 2000
         assert len(embed["description"]) <= 4096
-        assert len(embed["description"]) + len(embed.get("footer", {}).get("text", "")) <= 6000
+        fields = embed.get("fields", [])
+        assert all(0 < len(one["name"]) <= 256 and 0 < len(one["value"]) <= 1024 for one in fields)
+        held = sum(len(one["name"]) + len(one["value"]) for one in fields)
+        assert len(embed["description"]) + held + len(embed.get("footer", {}).get("text", "")) <= 6000
 
 
 def test_a_google_chat_text_is_below_its_limit() -> None:
-    assert len(google_chat.render(compose(digest(NOW, count=300), NOW))["text"].encode()) < 32_000
+    events = [sample(id=str(n), budget="teams", scope=(("team", f"{n}-" + "<" * 200),)) for n in range(300)]
+    for one in (digest(NOW, count=300), events):
+        assert len(json.dumps(google_chat.render(compose(one, NOW)), ensure_ascii=False).encode()) < 32_000
 
 
 def test_discord_mentions_nobody_and_reads_no_mark_of_a_label() -> None:
@@ -74,23 +89,33 @@ def test_discord_mentions_nobody_and_reads_no_mark_of_a_label() -> None:
 
 
 def test_google_chat_mentions_nobody_and_links_nowhere() -> None:
-    text = google_chat.render(compose([_named(NASTY)], NOW))["text"]
-    assert "<users/all>" not in text
-    assert re.findall(r"<([^|>]*)\|", text) == ["https://wiki.example.com/llm-budget"]
+    body = google_chat.render(compose([_named(NASTY)], NOW))
+    card = json.dumps(body["cardsV2"])
+    assert "<users/all>" not in json.dumps(body)
+    assert "<http" not in body["text"]
+    assert re.findall(r'href=."([^"]*)."', card) == ["https://wiki.example.com/llm-budget"]
+    assert set(re.findall(r"</?(\w+)", card)) == {"b", "a", "br", "font", "i"} - (
+        {"br"} if "<br>" not in card else set()
+    )
 
 
 def test_teams_reads_nothing_as_mark_up_since_everything_is_a_run() -> None:
     body = teams.render(compose([_named(NASTY)], NOW))["attachments"][0]["content"]["body"]
-    assert {block["type"] for block in body} == {"RichTextBlock"}
-    assert {run["type"] for block in body for run in block["inlines"]} == {"TextRun"}
+    columns = [column for block in body if block["type"] == "ColumnSet" for column in block["columns"]]
+    blocks = [block for block in body if block["type"] != "ColumnSet"] + [
+        block for column in columns for block in column["items"]
+    ]
+    assert {block["type"] for block in blocks} == {"RichTextBlock"}
+    assert {run["type"] for block in blocks for run in block["inlines"]} == {"TextRun"}
 
 
-def test_what_stands_below_a_team_is_indented_in_teams_too() -> None:
-    body = teams.render(compose(SAMPLES["digest"](NOW), NOW))["attachments"][0]["content"]["body"]
-    lines = ["".join(run["text"] for run in block["inlines"]) for block in body]
-    below = lines.index("🔴 team search 520.00 of 500.00 USD (104 %), likely 780 (80 %: 702 to 897)") + 1
-    assert lines[below].startswith("\u2003\u2003By key: rag-indexer 148.10")
-    assert lines[below + 1].startswith("\u2003\u2003Changed: key rag-indexer 2.10")
+def test_facts_stand_two_beside_one_another_in_teams() -> None:
+    body = teams.render(compose(SAMPLES["forecast"](NOW), NOW))["attachments"][0]["content"]["body"]
+    rows = [block["columns"] for block in body if block["type"] == "ColumnSet"]
+    said = [["".join(run["text"] for item in column["items"] for run in item["inlines"]) for column in row]
+            for row in rows]  # fmt: skip
+    assert said == [["Spent$323.60 of $500 (65%)", "Likely by 30 Nov$564 (515 to 640)"],
+                    ["Chance of going over93%", "On track means$18 a day; now $28"]]  # fmt: skip
 
 
 @pytest.mark.parametrize("channel", RENDERS)

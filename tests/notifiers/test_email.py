@@ -20,15 +20,15 @@ import trustme
 from aiosmtplib.errors import SMTPServerDisconnected
 from pydantic import ValidationError
 
+from alertd.clients.smtp import Server as SmtpAccess
+from alertd.clients.smtp import _error as told_of
 from alertd.core.messages import compose
 from alertd.core.messages.samples import NOW, SAMPLES
 from alertd.notifiers._mail import html, text
 from alertd.notifiers.email import Email, Options
 from alertd.ports import Delivery, DeliveryError, Receipt
-from alertd.wire.smtp import Server as SmtpAccess
-from alertd.wire.smtp import _error as told_of
 from tests.servers.deliveries import delivery, now, receipt, refusal, sample, seen
-from tests.servers.hell import DEEDS, Hell, greet_and_fall_silent, no_tls
+from tests.servers.hanging_server import DEEDS, HangingServer, greet_and_fall_silent, no_tls
 from tests.servers.smtp import SmtpServer
 
 PASSWORD = "correct horse battery"
@@ -84,8 +84,9 @@ def test_the_picture_is_within_the_mail_and_no_address_is_outside_it(server: Smt
     receipt(mailer(server.port), delivery(sample()))
     mail = server.mails[0]
     pictures = [part for part in mail.walk() if part.get_content_type() == "image/png"]
-    assert len(pictures) == 1
-    assert f'src="cid:{pictures[0]["Content-ID"].strip("<>")}"' in body(mail, "html")
+    light, dark = (one["Content-ID"].strip("<>") for one in pictures)
+    assert f'<img src="cid:{light}"' in body(mail, "html")
+    assert f'<source srcset="cid:{dark}" media="(prefers-color-scheme: dark)">' in body(mail, "html")
     assert "http" not in re.sub(r'href="[^"]*"', "", body(mail, "html"))
 
 
@@ -104,15 +105,16 @@ def test_the_text_and_the_html_say_the_same_figures_and_words(kind: str) -> None
 
 
 def test_no_line_of_the_html_breaks_between_a_figure_and_its_unit() -> None:
-    page = html(compose(SAMPLES["source_stale"](NOW), NOW))
-    assert "research 424.50 of 500.00&nbsp;USD (85&nbsp;%); the real spend may be higher" in page
-    assert re.findall(r"\d (?:%|USD)", page) == []
+    page = html(compose([sample("over", currency="CHF")], NOW))
+    assert "is over November&#x27;s budget: 503.20&nbsp;CHF of 500&nbsp;CHF" in page
+    assert re.findall(r"\d (?:%|CHF)", page.partition("</head>")[2]) == []
 
 
-def test_what_stands_below_a_team_keeps_its_indent_where_it_wraps() -> None:
-    page = html(compose(SAMPLES["digest"](NOW), NOW))
-    assert page.count('<p class="below">By key: rag-indexer 148.10') == 2
-    assert ".below { padding-left: 24px; }" in page
+def test_facts_are_a_table_of_two_columns_below_the_buttons() -> None:
+    page = html(compose(SAMPLES["forecast"](NOW), NOW))
+    (table,) = re.findall(r'<table class="facts".*?</table>', page, re.DOTALL)
+    assert [len(re.findall("<td>", row)) for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)] == [2, 2]
+    assert '<span class="label">Likely by 30 Nov</span>\n<strong>$564</strong> (515 to 640)' in table
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
@@ -158,9 +160,9 @@ def test_a_line_that_was_given_up_is_closed_at_once_though_nobody_answers_the_go
 ) -> None:
     trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(trust)
-    with Hell(greet_and_fall_silent, trust) as hell, warnings.catch_warnings(record=True) as caught:
+    with HangingServer(greet_and_fall_silent, trust) as hanging, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        said = str(refusal(mailer(hell.port, security="tls", ca_file=ca_file, timeout="1s")))
+        said = str(refusal(mailer(hanging.port, security="tls", ca_file=ca_file, timeout="1s")))
         gc.collect()
     assert "did not answer in time" in said
     assert [str(one.message) for one in caught if "unclosed" in str(one.message)] == []
@@ -175,8 +177,8 @@ def test_a_server_without_starttls_gets_nothing_in_clear_text() -> None:
 
 
 def test_plain_text_where_tls_was_due_is_a_retry() -> None:
-    with Hell(no_tls) as hell:
-        error = refusal(mailer(hell.port, security="tls"))
+    with HangingServer(no_tls) as hanging:
+        error = refusal(mailer(hanging.port, security="tls"))
     assert (error.permanent, error.uncertain) == (False, False)
 
 
@@ -218,8 +220,8 @@ def test_a_server_that_hangs_or_breaks_off_is_a_retry_that_may_have_arrived(step
 
 @pytest.mark.parametrize("deed", DEEDS)
 def test_what_is_no_mail_server_is_a_retry(deed: str) -> None:
-    with Hell(DEEDS[deed]) as hell:
-        error = refusal(mailer(hell.port, timeout="1s"))
+    with HangingServer(DEEDS[deed]) as hanging:
+        error = refusal(mailer(hanging.port, timeout="1s"))
     assert (error.permanent, error.uncertain) == (False, False)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from alertd.core.messages.samples import NOW, SAMPLES
 from alertd.notifiers import alertmanager, pagerduty
-from alertd.options import Secret
+from alertd.plugin_options import Secret
 from tests.servers.deliveries import delivery, now, receipt, refusal, sample
 from tests.servers.recording import RecordingServer, Reply
 
@@ -79,7 +79,7 @@ def test_alertmanager_is_told_the_end_under_the_labels_of_the_beginning() -> Non
 
 
 def test_an_end_carries_the_severity_that_fired_whatever_its_basis() -> None:
-    ended = sample("recovered", basis="forecast", details={"fired": "critical"})
+    ended = sample("recovered", basis="forecast", fired="critical")
     assert alertmanager.render(ended, NOW, timedelta(days=1))["labels"]["severity"] == "critical"
 
 

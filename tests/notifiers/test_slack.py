@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import socket
+import threading
 from dataclasses import replace
 from typing import Any, Final
 
+import msgspec
 import pytest
 from pydantic import ValidationError
 
+from alertd.clients.slack_errors import PERMANENT
 from alertd.core.messages.samples import NOW, SAMPLES, digest
 from alertd.notifiers.slack import Hook, Options, Slack
 from alertd.ports import DeliveryError, Receipt
-from alertd.wire.slack_errors import PERMANENT
 from tests.servers.deliveries import delivery, now, receipt, refusal, sample, seen
+from tests.servers.hanging_server import HangingServer
 from tests.servers.recording import Reply
 from tests.servers.slack import TOKEN, SlackServer, badly_escaped
 
@@ -51,8 +56,11 @@ def hook(server: SlackServer) -> Hook:
 
 
 def words(message: dict[str, Any]) -> str:
-    texts = [block["text"]["text"] if "text" in block else block["elements"][0]["text"] for block in message["blocks"]]
-    return "\n".join(texts)
+    found = [
+        [block["text"]] if "text" in block else block.get("fields", block.get("elements", []))
+        for block in message["blocks"]
+    ]
+    return "\n".join(one["text"] for texts in found for one in texts if isinstance(one["text"], str))
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
@@ -82,8 +90,7 @@ def test_three_hundred_scopes_are_one_message_cut_with_a_count() -> None:
     with SlackServer() as server:
         receipt(bot(server), delivery(*digest(NOW, count=300)))
     said = words(server.messages[0])
-    assert "300 scopes of teams" in said
-    assert "… and 295 more" in said
+    assert "299 on track" in said or "298 on track" in said
     assert len(server.messages) == 1
 
 
@@ -94,7 +101,7 @@ def test_three_hundred_alerts_with_long_names_stay_within_every_limit() -> None:
     )
     with SlackServer() as server:
         receipt(bot(server), delivery(*events))
-    assert "300 scopes of teams will probably exceed their budgets" in words(server.messages[0])
+    assert "300 teams will probably go over" in words(server.messages[0])
 
 
 def test_a_channel_is_filled_from_the_labels_and_has_a_default() -> None:
@@ -212,6 +219,50 @@ def test_a_200_that_slack_would_not_give_is_retried(body: str) -> None:
     assert [(error.permanent, error.uncertain) for error in errors] == [(False, True)] * 2
 
 
+def endless(connection: socket.socket, over: threading.Event) -> None:
+    """An answer in chunks without an end, and without an announced length."""
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while not over.is_set():
+        connection.sendall(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+
+
+def compressed(connection: socket.socket, _over: threading.Event) -> None:
+    """32 MB in 32 kB."""
+    connection.recv(65536)
+    body = gzip.compress(b" " * (32 << 20))
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+@pytest.mark.parametrize("deed", [endless, compressed])
+def test_no_more_than_a_megabyte_of_an_answer_is_read_whatever_it_announces(deed: Any) -> None:
+    with HangingServer(deed) as server:
+        webhook = Hook("ops", Options(webhook_url=f"{server.url}/services/T1/B1/secret"), now=now)
+        token = Slack("ops", Options(bot_token=TOKEN, channel="#ops", api_url=f"{server.url}/api/"), now=now)
+        errors = [refusal(webhook), refusal(token)]
+    assert [(str(error), error.uncertain) for error in errors] == [
+        ("ops: no whole answer from Slack: its answer is larger than any of Slack's", True)
+    ] * 2
+
+
+def want_credentials(connection: socket.socket, _over: threading.Event) -> None:
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+
+
+def test_a_proxy_that_refuses_is_named_without_its_password() -> None:
+    with HangingServer(want_credentials) as server:
+        proxy = f"http://ana:pa55word@127.0.0.1:{server.port}"
+        webhook = Hook("ops", Options(webhook_url="https://slack.example/services/T1/B1/secret", proxy=proxy), now=now)
+        token = Slack(
+            "ops", Options(bot_token=TOKEN, channel="#ops", api_url="https://slack.example/api/", proxy=proxy), now=now
+        )
+        errors = [refusal(webhook), refusal(token)]
+    assert [(str(error), error.uncertain) for error in errors] == [
+        ("ops: cannot connect to Slack: the proxy answers 407 Proxy Authentication Required", False)
+    ] * 2
+
+
 @pytest.mark.parametrize(
     ("status", "word", "permanent"),
     [(404, "no_service", True), (403, "action_prohibited", True), (410, "channel_is_archived", True),
@@ -279,12 +330,6 @@ def test_five_messages_at_once_all_arrive() -> None:
 
 
 def _renamed(event: Any, name: str) -> Any:
-    details = {
-        key: {**value, "value": name} if isinstance(value, dict) and "value" in value else value
-        for key, value in event.details.items()
-    }
-    strings = {key: name for key in ("source", "error", "what", "target", "by", "handle") if key in details}
-    known = {"known": [name]} if "known" in details else {}
     return replace(
         event,
         scope=(("team", name),) if event.budget else (),
@@ -292,5 +337,22 @@ def _renamed(event: Any, name: str) -> Any:
         reason=name,
         contributors=tuple(replace(item, value=name) for item in event.contributors),
         unpriced=tuple(replace(item, model=name, provider=name, reason=name, nearest=name) for item in event.unpriced),
-        details={**details, **strings, **known},
+        source=name if event.source else "",
+        handle=name if event.handle else "",
+        details=_with_name(event.details, name),
     )
+
+
+def _with_name(details: Any, name: str) -> Any:
+    """The same details with this name wherever something from outside is named."""
+    texts = {"error", "what", "target", "by", "label", "value", "budget", "failed"}
+    changes: dict[str, Any] = {}
+    for field in getattr(details, "__struct_fields__", ()):
+        value = getattr(details, field)
+        if isinstance(value, msgspec.Struct):
+            changes[field] = _with_name(value, name)
+        elif isinstance(value, str) and value and field in texts:
+            changes[field] = name
+        elif field == "known":
+            changes[field] = (name,)
+    return msgspec.structs.replace(details, **changes) if changes else details

@@ -12,35 +12,36 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from alertd.core.evaluation.state import ACKNOWLEDGED, FIRING, RESOLVED, SNOOZED
+from alertd.core.evaluation.state import ACKNOWLEDGED, FIRING, LIFECYCLES, RESOLVED, SNOOZED, State
 from alertd.loops.interactions import InteractionDeps, InteractionLoop
-from alertd.notifiers._buttons import Seal
+from alertd.notifiers._buttons import ButtonSigner
 from alertd.notifiers.slack import Options
-from tests.chatroom import ANA, BEN, HEARING, Room, payload, replies, roots, until, words
 from tests.servers.deliveries import delivery
+from tests.servers.hanging_server import HangingServer, hang, hang_up
 from tests.servers.recording import Reply
 from tests.servers.slack import TOKEN, SlackServer
 from tests.servers.socketmode import SocketServer
+from tests.slack_scenario import ANA, BEN, HEARING, SlackScenario, payload, replies, roots, until, words
 from tests.stories.test_actions import runaway
 
 GROUP = "S0000TEAM"
 
 
 @asynccontextmanager
-async def alerted(server: SlackServer, socket: SocketServer, **options: Any) -> AsyncIterator[Room]:
-    """A room whose budget was used up just now, which hears buttons; its one alert is firing."""
+async def alerted(server: SlackServer, socket: SocketServer, **options: Any) -> AsyncIterator[SlackScenario]:
+    """A chat whose budget was used up just now, which hears buttons; its one alert is firing."""
     server.socket_url = socket.url
-    room = Room(server, **{**HEARING, **options})
+    chat = SlackScenario(server, **{**HEARING, **options})
     try:
-        room.world.spend(1)
-        await room.look()
-        room.world.spend(600)
-        await room.look(minutes=5)
-        async with room.listening():
+        chat.world.spend(1)
+        await chat.look()
+        chat.world.spend(600)
+        await chat.look(minutes=5)
+        async with chat.listening():
             await until("a connection", lambda: socket.alive)
-            yield room
+            yield chat
     finally:
-        await room.close()
+        await chat.close()
 
 
 @pytest.fixture
@@ -68,27 +69,34 @@ async def settled(socket: SocketServer, *envelopes: str) -> None:
 
 
 async def test_a_press_acknowledges_in_time_and_the_history_names_the_person(server, socket):
-    async with alerted(server, socket) as room:
-        number = socket.press(payload(room, roots(server)[0], "ack"))
+    async with alerted(server, socket) as chat:
+        number = socket.press(payload(chat, roots(server)[0], "ack"))
         assert await whispered(server) == "You acknowledged it."
-        life = await room.life()
+        life = await chat.life()
         assert (life.state, life.history[-1].what) == (ACKNOWLEDGED, "acknowledge")
         assert life.history[-1].by == f"ana (slack:{ANA})"
+        (row,) = await chat.store.audit()
+        assert (row.what, row.by, row.reason) == ("acknowledge", f"ana (slack:{ANA})", "a button in chat")
+        assert row.evidence == {
+            "on": next(iter(dict(LIFECYCLES.items(State.of(await chat.store.memory()))))),
+            "said": "You acknowledged it.",
+            "via": "chat",
+        }
         assert socket.acknowledged[number] < 3
         assert server.whispers[0]["user"] == ANA
-        await room.learn()
-        await room.look(minutes=1)
-        assert f"taken on by ana (slack:{ANA})" in words(roots(server)[0])
+        await chat.learn()
+        await chat.look(minutes=1)
+        assert f"acknowledged by ana (slack:{ANA})" in words(roots(server)[0])
 
 
 @pytest.mark.parametrize(("name", "length"), [("snooze.1h", 3600), ("snooze.1d", 86400), ("snooze.end", None)])
 async def test_a_snooze_lasts_as_long_as_its_button_says(server, socket, name, length):
-    async with alerted(server, socket) as room:
-        pressed = room.clock.at
-        socket.press(payload(room, roots(server)[0], name))
+    async with alerted(server, socket) as chat:
+        pressed = chat.clock.at
+        socket.press(payload(chat, roots(server)[0], name))
         await whispered(server)
-        life = await room.life()
-        end = room.world.budgets[0].period.containing(pressed).end
+        life = await chat.life()
+        end = chat.world.budgets[0].period.containing(pressed).end
         wanted = end if length is None else pressed + timedelta(seconds=length)
         assert life.state == SNOOZED
         assert life.until is not None
@@ -96,105 +104,105 @@ async def test_a_snooze_lasts_as_long_as_its_button_says(server, socket, name, l
 
 
 async def test_a_double_click_is_one_step(server, socket):
-    async with alerted(server, socket) as room:
+    async with alerted(server, socket) as chat:
         root = roots(server)[0]
-        first = payload(room, root, "ack")
-        room.clock.move(seconds=1)
+        first = payload(chat, root, "ack")
+        chat.clock.move(seconds=1)
         socket.press(first)
-        socket.press(payload(room, root, "ack"))
+        socket.press(payload(chat, root, "ack"))
         said = {await whispered(server, 1), await whispered(server, 2)}
-        assert [step.what for step in (await room.life()).history] == ["fire", "acknowledge"]
+        assert [step.what for step in (await chat.life()).history] == ["fire", "acknowledge"]
         again = f"It is acknowledged already, by ana (slack:{ANA}); nothing was changed."
         assert said == {"You acknowledged it.", again}
 
 
 async def test_an_envelope_that_comes_again_is_taken_back_each_time_and_does_nothing_more(server, socket):
-    async with alerted(server, socket) as room:
-        number = socket.press(payload(room, roots(server)[0], "snooze.1h"), times=5)
+    async with alerted(server, socket) as chat:
+        number = socket.press(payload(chat, roots(server)[0], "snooze.1h"), times=5)
         await whispered(server)
         await settled(socket, number)
-        assert [step.what for step in (await room.life()).history] == ["fire", "snooze"]
+        assert [step.what for step in (await chat.life()).history] == ["fire", "snooze"]
         assert len(server.whispers) == 1
 
 
 async def test_an_old_press_that_is_played_again_after_the_snooze_does_not_snooze_again(server, socket):
-    async with alerted(server, socket) as room:
-        press = payload(room, roots(server)[0], "snooze.1h")
+    async with alerted(server, socket) as chat:
+        press = payload(chat, roots(server)[0], "snooze.1h")
         socket.press(press)
         await whispered(server)
-        await room.learn()
-        await room.look(minutes=61)
-        assert (await room.life()).state == FIRING
+        await chat.learn()
+        await chat.look(minutes=61)
+        assert (await chat.life()).state == FIRING
         number = socket.press(press)
         await settled(socket, number)
-        assert (await room.life()).state == FIRING
+        assert (await chat.life()).state == FIRING
 
 
 async def test_somebody_who_is_not_named_changes_nothing_and_is_told_so(server, socket):
-    async with alerted(server, socket) as room:
-        socket.press(payload(room, roots(server)[0], "ack", user=BEN))
-        assert "not among those who may press" in await whispered(server)
+    async with alerted(server, socket) as chat:
+        socket.press(payload(chat, roots(server)[0], "ack", user=BEN))
+        assert "not allowed to press" in await whispered(server)
         assert server.whispers[0]["user"] == BEN
-        assert (await room.life()).state == FIRING
+        assert (await chat.life()).state == FIRING
 
 
 async def test_members_of_a_named_group_may_press_and_nobody_may_while_slack_does_not_tell_who_they_are(server, socket):
     server.groups = {GROUP: [BEN]}
-    async with alerted(server, socket, users=[GROUP]) as room:
-        socket.press(payload(room, roots(server)[0], "ack", user=BEN))
-        assert "did not tell who is in your groups" in await whispered(server)
-        assert (await room.life()).state == FIRING
+    async with alerted(server, socket, users=[GROUP]) as chat:
+        socket.press(payload(chat, roots(server)[0], "ack", user=BEN))
+        assert "The members of your groups could not be read" in await whispered(server)
+        assert (await chat.life()).state == FIRING
         server.scopes |= {"usergroups:read"}
-        room.clock.move(seconds=1)
-        socket.press(payload(room, roots(server)[0], "ack", user=BEN))
+        chat.clock.move(seconds=1)
+        socket.press(payload(chat, roots(server)[0], "ack", user=BEN))
         assert await whispered(server, 2) == "You acknowledged it."
-        room.clock.move(seconds=1)
-        socket.press(payload(room, roots(server)[0], "snooze.1h", user=ANA))
-        assert "not among those who may press" in await whispered(server, 3)
+        chat.clock.move(seconds=1)
+        socket.press(payload(chat, roots(server)[0], "snooze.1h", user=ANA))
+        assert "not allowed to press" in await whispered(server, 3)
 
 
 async def test_a_click_after_the_alert_is_over_or_the_period_has_ended_does_nothing(server, socket):
-    async with alerted(server, socket) as room:
+    async with alerted(server, socket) as chat:
         root = {**roots(server)[0], "blocks": list(roots(server)[0]["blocks"])}
-        room.world.pass_time(days=31)
-        await room.learn()
-        await room.look(minutes=60 * 24 * 31)
-        before = (await room.life()).history
-        assert (await room.life()).state == RESOLVED
-        socket.press(payload(room, root, "ack"))
+        chat.world.pass_time(days=31)
+        await chat.learn()
+        await chat.look(minutes=60 * 24 * 31)
+        before = (await chat.life()).history
+        assert (await chat.life()).state == RESOLVED
+        socket.press(payload(chat, root, "ack"))
         assert "expired" in await whispered(server)
-        assert (await room.life()).history == before
+        assert (await chat.life()).history == before
 
 
 async def test_a_press_that_is_minutes_old_does_nothing(server, socket):
-    async with alerted(server, socket) as room:
-        press = payload(room, roots(server)[0], "ack")
-        room.clock.move(minutes=6)
+    async with alerted(server, socket) as chat:
+        press = payload(chat, roots(server)[0], "ack")
+        chat.clock.move(minutes=6)
         socket.press(press)
         assert "came too late" in await whispered(server)
-        assert (await room.life()).state == FIRING
+        assert (await chat.life()).state == FIRING
 
 
 async def test_a_click_is_answered_by_whichever_replica_hears_it_and_once_where_both_do(server, socket):
-    async with alerted(server, socket) as room:
-        other = Room(server, room.world, room.store, **HEARING)
-        other.clock.at = room.clock.at
+    async with alerted(server, socket) as chat:
+        other = SlackScenario(server, chat.world, chat.store, **HEARING)
+        other.clock.at = chat.clock.at
         async with other.listening():
             await until("both connections", lambda: len(socket.alive) == 2)
-            press = payload(room, roots(server)[0], "ack")
+            press = payload(chat, roots(server)[0], "ack")
             number = socket.press(press, on=1)
             assert await whispered(server) == "You acknowledged it."
             socket.press(press, on=0, envelope_id=number)
             await settled(socket, number)
-        assert [step.what for step in (await room.life()).history] == ["fire", "acknowledge"]
+        assert [step.what for step in (await chat.life()).history] == ["fire", "acknowledge"]
         assert len(server.whispers) == 1
         await other.close()
 
 
 FORGERIES = {
     "a value of one's own": lambda p: p["actions"][0].update(value="ack..4f20000000.9999999999"),
-    "a value with a seal of another token": lambda p: p["actions"][0].update(
-        value=Seal.of("xoxb-other").sealed(p["actions"][0]["value"].rpartition(".")[0])
+    "a value with the signature of another token": lambda p: p["actions"][0].update(
+        value=ButtonSigner.of("xoxb-other").signed(p["actions"][0]["value"].rpartition(".")[0])
     ),
     "a value whose deed was changed": lambda p: p["actions"][0].update(
         value=p["actions"][0]["value"].replace("ack.", "approve.", 1)
@@ -211,17 +219,17 @@ FORGERIES = {
 
 
 async def test_a_forgery_does_nothing_at_all_and_the_next_press_is_heard(server, socket):
-    async with alerted(server, socket) as room:
-        root, before = roots(server)[0], await room.store.memory()
+    async with alerted(server, socket) as chat:
+        root, before = roots(server)[0], await chat.store.memory()
         sent = []
         for forge in FORGERIES.values():
-            forged = payload(room, root, "ack")
+            forged = payload(chat, root, "ack")
             forge(forged)
             sent.append(socket.press(forged))
         await settled(socket, *sent)
-        assert await room.store.memory() == before
+        assert await chat.store.memory() == before
         assert server.whispers == []
-        socket.press(payload(room, root, "ack"))
+        socket.press(payload(chat, root, "ack"))
         assert await whispered(server) == "You acknowledged it."
 
 
@@ -233,42 +241,64 @@ GARBAGE = (
 
 
 async def test_whatever_is_no_envelope_is_dropped(server, socket):
-    async with alerted(server, socket) as room:
+    async with alerted(server, socket) as chat:
         for frame in GARBAGE:
             socket.say(frame)
-        socket.press(payload(room, roots(server)[0], "ack"))
+        socket.press(payload(chat, roots(server)[0], "ack"))
         assert await whispered(server) == "You acknowledged it."
         assert socket.opened == 1
 
 
-async def test_a_connection_that_is_to_be_refreshed_is_followed_before_it_ends_and_both_are_heard(server, socket):
-    async with alerted(server, socket) as room:
+async def test_a_connection_that_is_to_be_refreshed_is_followed_by_another(server, socket):
+    async with alerted(server, socket) as chat:
         socket.disconnect("refresh_requested")
-        await until("a second connection", lambda: len(socket.alive) == 2)
-        socket.press(payload(room, roots(server)[0], "snooze.1h"), on=0)
-        await whispered(server)
-        room.clock.move(seconds=1)
-        socket.press(payload(room, roots(server)[0], "ack"), on=1)
-        assert await whispered(server, 2) == "You acknowledged it."
+        await until("a second connection", lambda: socket.opened == 2 and len(socket.alive) == 1)
+        socket.press(payload(chat, roots(server)[0], "ack"))
+        assert await whispered(server) == "You acknowledged it."
 
 
 async def test_a_connection_that_breaks_is_opened_again(server, socket):
-    async with alerted(server, socket) as room:
+    async with alerted(server, socket) as chat:
         for times in (2, 3):
             socket.drop()
             await until("another connection", lambda times=times: socket.opened == times and socket.alive)
-        socket.press(payload(room, roots(server)[0], "ack"))
+        socket.press(payload(chat, roots(server)[0], "ack"))
         assert await whispered(server) == "You acknowledged it."
 
 
 async def test_a_slack_that_opens_no_connection_is_asked_with_growing_pauses(server, socket):
     server.socket_url = socket.url
     server.faults.extend([Reply(200, json.dumps({"ok": False, "error": "internal_error"}))] * 2)
-    room = Room(server, **HEARING)
-    async with room.listening():
+    chat = SlackScenario(server, **HEARING)
+    async with chat.listening():
         await until("a connection after two refusals", lambda: socket.alive)
         assert len([one for one in server.requests if one.path.endswith("connections.open")]) == 3
-    await room.close()
+    await chat.close()
+
+
+async def test_a_replacement_that_slack_refuses_is_not_asked_for_after_the_end_of_listening(server, socket):
+    before = asyncio.all_tasks()
+    async with alerted(server, socket):
+        server.socket_url = ""
+        asked = len(server.requests)
+        socket.disconnect("refresh_requested")
+        await until("a refused replacement", lambda: len(server.requests) >= asked + 1)
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() - before == set()
+
+
+@pytest.mark.parametrize("deed", [hang, hang_up])
+async def test_a_connection_that_does_not_begin_is_logged_and_tried_again(server, socket, deed, caplog):
+    with HangingServer(deed) as faulty:
+        server.socket_url = faulty.url.replace("http:", "ws:") + "/link/?ticket=one-use"
+        chat = SlackScenario(server, **HEARING, timeout=timedelta(seconds=1))
+        async with chat.listening():
+            await until("a first try", lambda: faulty.visits)
+            server.socket_url = socket.url
+            await until("a connection", lambda: socket.alive)
+        await chat.close()
+    assert "interactions are not received: no connection (" in caplog.text
+    assert "one-use" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -276,41 +306,41 @@ async def test_a_slack_that_opens_no_connection_is_asked_with_growing_pauses(ser
 )
 async def test_an_address_that_is_not_slacks_is_not_opened(server, url):
     server.socket_url = url
-    room = Room(server, **HEARING)
+    chat = SlackScenario(server, **HEARING)
     with pytest.raises(Exception, match="not Slack's"):
-        await room.slack.look()
-    await room.close()
+        await chat.slack.look()
+    await chat.close()
 
 
 async def test_check_says_who_may_press(server, socket):
     server.socket_url, server.groups = socket.url, {GROUP: [ANA, BEN]}
     server.scopes |= {"usergroups:read"}
-    room = Room(server, **{**HEARING, "users": [ANA, GROUP]})
-    assert f"buttons for {ANA} and 2 members of {GROUP}" in await room.slack.look()
-    await room.close()
+    chat = SlackScenario(server, **{**HEARING, "users": [ANA, GROUP]})
+    assert f"buttons for {ANA} and 2 members of {GROUP}" in await chat.slack.look()
+    await chat.close()
 
 
-async def proposed(server: SlackServer, **terms: Any) -> tuple[Any, Room]:
+async def proposed(server: SlackServer, **terms: Any) -> tuple[Any, SlackScenario]:
     """An act of the story of a runaway key waits for an answer; Slack shows it."""
     acting = await runaway(**terms)
-    room = Room(server, acting.world, acting.store, **HEARING)
-    room.clock.at = acting.clock.at
+    chat = SlackScenario(server, acting.world, acting.store, **HEARING)
+    chat.clock.at = acting.clock.at
     actor = acting.actors[0]
     board = InteractionDeps(
-        lambda: room.notifiers, lambda: {name: one.terms for name, one in actor.orders.actions.items()}, actor.write
+        lambda: chat.notifiers, lambda: {name: one.terms for name, one in actor.orders.actions.items()}, actor.write
     )
-    room.presses = InteractionLoop(acting.store, room.clock, board)
+    chat.presses = InteractionLoop(acting.store, chat.clock, board)
     event = acting.told[-1]
-    await room.slack.send(delivery(event))
-    return acting, room
+    await chat.slack.send(delivery(event))
+    return acting, chat
 
 
 async def test_an_act_that_waits_is_approved_by_a_button_and_carried_out_once(server, socket):
     server.socket_url = socket.url
-    acting, room = await proposed(server, approvers=(f"slack:{ANA}",))
+    acting, chat = await proposed(server, approvers=(f"slack:{ANA}",))
     handle = (await acting.only()).handle
-    press = payload(room, server.messages[-1], f"approve.{handle}")
-    async with room.listening():
+    press = payload(chat, server.messages[-1], f"approve.{handle}")
+    async with chat.listening():
         await until("a connection", lambda: socket.alive)
         socket.press(press, times=2)
         assert "You approved" in await whispered(server)
@@ -319,58 +349,58 @@ async def test_an_act_that_waits_is_approved_by_a_button_and_carried_out_once(se
     assert await acting.round() == ["verified"]
     steps = await acting.sound_audit()
     assert [step.by for step in steps if step.what == "approve"] == [f"ana (slack:{ANA})"]
-    assert acting.keyring.written == [("rag-indexer", "inactive")]
-    await room.close()
+    assert acting.key_provider.written == [("rag-indexer", "inactive")]
+    await chat.close()
 
 
 async def test_an_act_is_refused_by_a_button_and_nothing_is_done(server, socket):
     server.socket_url = socket.url
-    acting, room = await proposed(server)
+    acting, chat = await proposed(server)
     handle = (await acting.only()).handle
-    async with room.listening():
+    async with chat.listening():
         await until("a connection", lambda: socket.alive)
-        socket.press(payload(room, server.messages[-1], f"refuse.{handle}"))
+        socket.press(payload(chat, server.messages[-1], f"refuse.{handle}"))
         assert "You refused" in await whispered(server)
     assert (await acting.only()).state == "refused"
     await acting.round()
-    assert acting.keyring.written == []
-    await room.close()
+    assert acting.key_provider.written == []
+    await chat.close()
 
 
 async def test_somebody_who_may_press_but_is_no_approver_approves_nothing(server, socket):
     server.socket_url = socket.url
-    acting, room = await proposed(server, approvers=(f"slack:{BEN}",))
+    acting, chat = await proposed(server, approvers=(f"slack:{BEN}",))
     handle = (await acting.only()).handle
-    async with room.listening():
+    async with chat.listening():
         await until("a connection", lambda: socket.alive)
-        socket.press(payload(room, server.messages[-1], f"approve.{handle}"))
+        socket.press(payload(chat, server.messages[-1], f"approve.{handle}"))
         assert "not among its approvers" in await whispered(server)
     assert (await acting.only()).state == "awaiting"
-    await room.close()
+    await chat.close()
 
 
 async def test_an_approval_after_the_proposal_expired_does_nothing(server, socket):
     server.socket_url = socket.url
-    acting, room = await proposed(server)
+    acting, chat = await proposed(server)
     handle = (await acting.only()).handle
-    room.clock.move(hours=2)
-    async with room.listening():
+    chat.clock.move(hours=2)
+    async with chat.listening():
         await until("a connection", lambda: socket.alive)
-        socket.press(payload(room, server.messages[-1], f"approve.{handle}"))
+        socket.press(payload(chat, server.messages[-1], f"approve.{handle}"))
         assert "expired" in await whispered(server)
     assert (await acting.only()).state == "awaiting"
-    await room.close()
+    await chat.close()
 
 
 async def test_the_approval_asks_again_before_it_is_given(server):
-    acting, room = await proposed(server)
+    acting, chat = await proposed(server)
     rows = [block["elements"] for block in server.messages[-1]["blocks"] if block["type"] == "actions"]
     elements = [one for row in rows for one in row]
     assert [one["style"] for one in elements if "confirm" in one] == ["danger"]
     assert "rag-indexer" in elements[0]["text"]["text"]
     assert replies(server) == []
-    assert acting.keyring.written == []
-    await room.close()
+    assert acting.key_provider.written == []
+    await chat.close()
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_out_writes_the_mail_and_sends_nothing(env_file: Path, tmp_path: Path) -
     )
     assert main(["test-notify", "mail", "--event", "forecast", "--out", str(tmp_path / "out"), *words]) == 0
     mail = message_from_bytes((tmp_path / "out" / "forecast.eml").read_bytes(), policy=default)
-    assert "research will probably exceed its budget" in mail["Subject"]
+    assert "research will probably go over" in mail["Subject"]
 
 
 def test_an_unknown_notifier_names_those_that_there_are(env_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

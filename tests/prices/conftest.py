@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from alertd.core.pricing.bill import Bill, rate
-from alertd.core.pricing.prices import PriceBook
+from alertd.clients.price_files import price_book
+from alertd.core.pricing.price_book import PriceBook
+from alertd.core.pricing.rating import Bill, rate
 from alertd.core.usage import Line, Modifiers, Usage
-from alertd.wire.pricebook import price_book
 
 Billed = Callable[..., Bill]
 

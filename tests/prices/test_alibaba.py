@@ -7,12 +7,12 @@ from decimal import Decimal
 
 import pytest
 
+from alertd.core.formats.group_records import instance_line, tokens_per
 from alertd.core.ledger.columns import Ledger
-from alertd.core.pricing.bill import rate
 from alertd.core.pricing.costing import UnitPrice
-from alertd.core.pricing.instanceid import instance_line, tokens_per
-from alertd.core.pricing.pricefile import read_price_file
-from alertd.core.pricing.prices import PriceBook, Unpriced
+from alertd.core.pricing.price_book import PriceBook, Unpriced
+from alertd.core.pricing.price_file import read_price_file
+from alertd.core.pricing.rating import rate
 from alertd.core.pricing.tariffs import LedgerTariff
 from alertd.core.usage import Line, SeriesRow, Usage, UsageRow
 
@@ -24,7 +24,7 @@ DAY = "2025-05-01"
     [
         pytest.param(
             [("qwen-max", "input", 400_000), ("qwen-max", "cached_input", 600_000), ("qwen-max", "output", 200_000)],
-            "2.304", id="2.304 where hits cost 40 % of the input price",
+            "2.304", id="2.304 where hits cost 40% of the input price",
         ),
         pytest.param(
             [("qwen-max", "batch_input", 1_000_000), ("qwen-max", "batch_output", 200_000)],

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from alertd.clients.price_files import price_book, rates_of
 from alertd.core.money import Money
-from alertd.core.pricing.fx import NoRate
-from alertd.core.pricing.prices import Price
-from alertd.core.pricing.training import TrainingJob
+from alertd.core.pricing.exchange_rates import NoRate
+from alertd.core.pricing.modifiers import TrainingJob
+from alertd.core.pricing.price_book import Price
 from alertd.core.usage import Line
-from alertd.wire.pricebook import price_book, rates_of
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "prices.example.toml"
 BOOK = price_book([EXAMPLE])

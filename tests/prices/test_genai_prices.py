@@ -9,9 +9,9 @@ import pytest
 from genai_prices import Usage as ListUsage
 from genai_prices import calc_price
 
-from alertd.core.pricing.bill import rate
-from alertd.core.pricing.pricefile import read_price_file
-from alertd.core.pricing.prices import Price, PriceBook, Unpriced
+from alertd.core.pricing.price_book import Price, PriceBook, Unpriced
+from alertd.core.pricing.price_file import read_price_file
+from alertd.core.pricing.rating import rate
 from alertd.core.usage import Line, Usage
 
 DAY = date(2026, 11, 1)

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from alertd.core.pricing.pricefile import PriceFileError, read_price_file
-from alertd.core.pricing.prices import Price, PriceBook, Unpriced
+from alertd.core.pricing.price_book import Price, PriceBook, Unpriced
+from alertd.core.pricing.price_file import PriceFileError, read_price_file
 from alertd.core.usage import Line
 
 DAY = date(2026, 11, 20)

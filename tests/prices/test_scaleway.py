@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from alertd.core.pricing.allocate import allocate, share
-from alertd.core.pricing.bill import rate
-from alertd.core.pricing.pricefile import read_price_file
-from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.allocation import allocate, share
+from alertd.core.pricing.price_book import PriceBook
+from alertd.core.pricing.price_file import read_price_file
+from alertd.core.pricing.rating import rate
 from alertd.core.usage import Line, Usage
 
 LLAMA, MISTRAL = "llama-3.3-70b-instruct", "mistral-small-3.1-24b-instruct-2503"

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from alertd.core.pricing.priceblock import price_blocks
-from alertd.core.pricing.pricefile import PriceFileError, read_price_file
-from alertd.core.pricing.prices import Price, PriceBook, Unpriced
-from alertd.core.pricing.second_opinion import disagreements
+from alertd.clients.price_files import price_book
+from alertd.core.pricing.price_book import Price, PriceBook, Unpriced
+from alertd.core.pricing.price_file import PriceFileError, read_price_file
+from alertd.core.pricing.price_suggestions import disagreements, price_blocks
 from alertd.core.usage import Line
-from alertd.wire.pricebook import price_book
 
 DAY = date(2026, 11, 20)
 TABLE = {

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
-from alertd.core.money import Money
-from alertd.core.pricing.amounts import from_cents, from_nanos, from_units_and_nanos
-from alertd.core.pricing.bill import rate
-from alertd.core.pricing.endpoints import Run, endpoint_usage, replica_minutes, runs_of
-from alertd.core.pricing.modelsize import size_band, size_band_of_name
-from alertd.core.pricing.pricefile import read_price_file
-from alertd.core.pricing.prices import PriceBook, Unpriced
-from alertd.core.pricing.training import (
+from alertd.core.billing.endpoint_runs import Run, replica_minutes
+from alertd.core.money import Money, from_cents, from_nanos, from_units_and_nanos
+from alertd.core.pricing.modifiers import (
     TrainingJob,
-    tokens_of_steps,
+    size_band,
+    size_band_of_name,
     tokens_processed,
     tokens_unpacked,
 )
+from alertd.core.pricing.price_book import PriceBook, Unpriced
+from alertd.core.pricing.price_file import read_price_file
+from alertd.core.pricing.rating import rate
 from alertd.core.usage import Line, Usage
 
 LLAMA = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
@@ -43,12 +43,6 @@ note = "cents per minute and replica"
 
 def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def test_a_cancelled_job_is_billed_for_its_completed_steps() -> None:
-    steps = {"context_length": 8192, "batch_size": 8, "steps": 1000}
-    assert tokens_of_steps(**steps) == 65_536_000
-    assert tokens_of_steps(**steps, evaluations=10, validation_tokens=1_000_000) == 75_536_000
 
 
 def test_a_whole_job_is_billed_for_its_epochs_and_evaluations() -> None:
@@ -111,12 +105,13 @@ def test_a_name_tells_its_size_or_nothing(model, band) -> None:
 
 
 def test_an_endpoint_started_stopped_and_restarted_over_a_months_end_bills_its_minutes_in_their_months() -> None:
-    history = [(at("2026-10-31T23:00:30"), 2), (at("2026-10-31T23:30:00"), 0), (at("2026-10-31T23:50:30"), 2)]
-    runs = runs_of([*history, (at("2026-11-01T00:10:00"), 0)])
+    runs = [
+        Run(at("2026-10-31T23:00:30"), at("2026-10-31T23:30:00"), 2),
+        Run(at("2026-10-31T23:50:30"), at("2026-11-01T00:10:00"), 2),
+    ]
     borders = [at("2026-10-01T00:00"), at("2026-11-01T00:00"), at("2026-12-01T00:00")]
-    usage = endpoint_usage(
-        Line("together", "2x_nvidia_a100_80gb_sxm", "minutes"), runs, borders, at("2026-12-05T00:00")
-    )
+    line, now = Line("together", "2x_nvidia_a100_80gb_sxm", "minutes"), at("2026-12-05T00:00")
+    usage = [Usage(line, *month, replica_minutes(runs, *month, now)) for month in pairwise(borders)]
     # October: 30 minutes begun of the first run and 10 of the second; November: 10 more; two replicas each.
     assert [one.quantity for one in usage] == [2 * (30 + 10), 2 * 10]
     bill = rate(usage, PriceBook((OWN,)))
@@ -137,8 +132,8 @@ def test_minutes_of_windows_add_up_to_the_minutes_of_the_whole() -> None:
     runs = [Run(at("2026-11-01T10:00:20"), at("2026-11-01T13:17:45"), 3)]
     start, now = at("2026-11-01T00:00"), at("2026-11-02T00:00")
     borders = [start + timedelta(seconds=1_111 * step) for step in range(60)]
-    parts = endpoint_usage(Line("together", "h", "minutes"), runs, borders, now)
-    assert sum(one.quantity for one in parts) == replica_minutes(runs, borders[0], borders[-1], now) == 3 * 198
+    parts = [replica_minutes(runs, *window, now) for window in pairwise(borders)]
+    assert sum(parts) == replica_minutes(runs, borders[0], borders[-1], now) == 3 * 198
 
 
 @pytest.mark.parametrize(

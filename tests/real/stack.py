@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx
 
+from tests.databases import usage_by_series
 from tests.system.daemon import Daemon, env_file, wait_for
 
 #: Where `make real` installs the proxy; LITELLM names another program.
@@ -58,8 +59,11 @@ class Model:
 
     def __init__(self) -> None:
         self._random = Random(14)
+        #: The models that were asked for, in order.
+        self.asked: list[str] = []
 
         def usage(asked: dict[str, Any]) -> tuple[int, int, int, int]:
+            self.asked.append(asked["model"])
             prompt, output = self._random.randrange(1000, 9000), self._random.randrange(10, 900)
             cached = self._random.choice((0, prompt // 3))
             return prompt, output, cached, self._random.choice((0, prompt // 5)) if "claude" in asked["model"] else 0
@@ -250,15 +254,14 @@ class Stack:
             return []
         with sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30) as connection:
             try:
-                rows = connection.execute(
-                    "SELECT series.labels, series.model, series.meter, sum(usage.quantity) FROM usage"
-                    f" JOIN series ON series.id = usage.series WHERE {where} GROUP BY series.id"
-                ).fetchall()
+                connection.execute("BEGIN")  # one state of both tables
+                sums_of = usage_by_series(connection.execute)
+                rows = connection.execute(f"SELECT id, labels, model, meter FROM series WHERE {where}").fetchall()
             except sqlite3.OperationalError:
                 return []  # it is being made
         sums: Tokens = Counter()
-        for labels, model, meter, quantity in rows:
-            sums[json.loads(labels).get("key", ""), model, meter] += quantity
+        for series, labels, model, meter in rows:
+            sums[json.loads(labels).get("key", ""), model, meter] += sums_of.get(series, 0)
         return list(sums.items())
 
     def scraped(self) -> int:
@@ -280,11 +283,8 @@ class Stack:
     def problems(self, way: str) -> list[str]:
         """What the daemon says of its source."""
         found = self.daemons[way].get("/api/v1/sources") if way in self.daemons else None
-        return (
-            []
-            if found is None
-            else [text for text in (found["sources"][0]["error"], found["sources"][0]["partial"]) if text]
-        )
+        sources = [] if found is None else found["sources"]
+        return [text for one in sources for text in (one["error"], one["partial"]) if text]
 
 
 @contextmanager

@@ -75,7 +75,7 @@ class Tally:
             try:
                 wait_for(
                     what, lambda way=way, wanted=wanted: self.stack.counted(way) == wanted
-                    and self.stack.money(way) == self.money[way], 90,
+                    and self.stack.money(way) == self.money[way], 300,
                 )  # fmt: skip
             except AssertionError:
                 found, log = self.stack.counted(way), [line["message"] for line in self.stack.daemons[way].lines]

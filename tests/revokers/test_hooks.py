@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import sys
 import time
+from base64 import b64encode
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from alertd.ports import Observed, Revoker, RevokerError, SourceError, Target
 from alertd.revokers import command, webhook
-from alertd.wire.signing import signature
 from tests.contracts.test_revokers import run
 from tests.servers.billing import Asked, Reply, serving
-from tests.servers.hell import DEEDS, Hell
+from tests.servers.hanging_server import DEEDS, HangingServer
 from tests.system.daemon import wait_for
 
 SECRET = "a-signing-secret"
@@ -61,14 +63,35 @@ async def test_a_hook_is_asked_by_a_signed_post_that_carries_no_secret():
     with serving(lambda _: Reply({"done": True, "said": "ticket 7"})) as server:
         assert await act(hook(f"{server.url}/stop?token=x")) == "ticket 7"
     (asked,) = server.asked
-    stamp = asked.headers["x-alertd-signature"].partition(",")[0].removeprefix("t=")
-    assert asked.headers["x-alertd-signature"] == signature(SECRET, int(stamp), asked.body)
+    Webhook(b64encode(SECRET.encode()).decode()).verify(asked.body, dict(asked.headers))
+    assert asked.headers["webhook-id"] == "key-1"
     assert asked.headers["idempotency-key"] == "key-1"
     assert json.loads(asked.body) == {
         "version": 1, "do": "act", "action": "stop", "target": "id-1", "name": "rag-indexer", "id": "key-1",
         "reason": "it ran away", "before": {},
     }  # fmt: skip
     assert SECRET.encode() not in asked.body
+
+
+@pytest.mark.parametrize(("secret", "taken"), [(SECRET, True), ("somebody else's key", False), ("", False)])
+async def test_where_answers_are_verified_only_a_signed_one_counts(secret: str, taken: object):
+    def answer(asked: Any) -> Reply:
+        body = {"done": True, "said": "ticket 7"}
+        sent = json.dumps(body).encode()
+        at = datetime.now(UTC)
+        key = b64encode(secret.encode()).decode()
+        signed = Webhook(key).sign(asked.headers["webhook-id"], at, sent.decode()) if secret else ""
+        headers = {"webhook-id": asked.headers["webhook-id"], "webhook-timestamp": str(int(at.timestamp())),
+                   "webhook-signature": signed}  # fmt: skip
+        return Reply(body, headers=headers if secret else {})
+
+    with serving(answer) as server:
+        if taken:
+            assert await act(hook(server.url, verify_answers=True)) == "ticket 7"
+            return
+        with pytest.raises(RevokerError, match="not signed by SECRET") as told:
+            await act(hook(server.url, verify_answers=True))
+    assert told.value.uncertain
 
 
 async def test_the_hooks_answer_decides():
@@ -118,8 +141,8 @@ async def test_a_hook_that_redirects_to_another_host_is_not_followed_and_the_sig
 
 @pytest.mark.parametrize("deed", DEEDS.values(), ids=DEEDS.keys())
 async def test_a_hook_from_hell_ends_as_an_error_that_may_have_been_carried_out(deed):
-    with Hell(deed) as hell, pytest.raises(RevokerError) as told:
-        await act(hook(f"{hell.url}/secret-path", timeout="1s"))
+    with HangingServer(deed) as hanging, pytest.raises(RevokerError) as told:
+        await act(hook(f"{hanging.url}/secret-path", timeout="1s"))
     assert told.value.uncertain
     assert "secret-path" not in str(told.value)
 

@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from importlib.util import find_spec
 from typing import Any, ClassVar
+from urllib.parse import parse_qs
 
 from tests.servers.billing import Asked, Reply, Server, serving
 
@@ -21,7 +23,7 @@ class Provider:
     """One provider. `troubles` happen to its next writes, one each; `state` is what a write changes."""
 
     kind: ClassVar[str]
-    lever: ClassVar[str]
+    operation: ClassVar[str]
     #: How many requests one act is.
     moves: ClassVar[int] = 1
     reversible: ClassVar[bool] = True
@@ -56,6 +58,10 @@ class Provider:
     def answer(self, asked: Asked) -> Reply:
         raise NotImplementedError
 
+    def reads(self, asked: Asked) -> bool:
+        """Whether a request only reads."""
+        return asked.method == "GET"
+
     def changed(self) -> dict[str, Any]:
         """The field of the last change, if any: one more with every write, and with every change by a person."""
         return {self.changes: f"2026-11-21T10:{len(self.written) + self.by_people:02}:00Z"} if self.changes else {}
@@ -67,7 +73,7 @@ class Provider:
     def __call__(self, asked: Asked) -> Reply:
         if not self.allowed(asked):
             return self.error(401)
-        if asked.method == "GET" or not self.troubles:
+        if self.reads(asked) or not self.troubles:
             return self.answer(asked)
         return self._troubled(self.troubles.popleft(), asked)
 
@@ -96,7 +102,7 @@ class Provider:
 
 class Anthropic(Provider):
     tells: ClassVar = {"name": NAME, "owner": "user_ana", "workspace": "wrkspc_01"}
-    kind, lever, stopped = "anthropic", "disable", {"status": "inactive"}
+    kind, operation, stopped = "anthropic", "disable", {"status": "inactive"}
 
     def first(self) -> dict[str, Any]:
         return {"status": "active"}
@@ -131,13 +137,13 @@ class Anthropic(Provider):
 
 
 class AnthropicArchive(Anthropic):
-    lever, stopped, reversible = "archive", {"status": "archived"}, False
+    operation, stopped, reversible = "archive", {"status": "archived"}, False
 
 
 class OpenRouter(Provider):
     changes = "updated_at"
     tells: ClassVar = {"name": NAME, "owner": "user_ana", "last_used": USED}
-    kind, lever, stopped = "openrouter", "disable", {"disabled": True}
+    kind, operation, stopped = "openrouter", "disable", {"disabled": True}
 
     def first(self) -> dict[str, Any]:
         return {"disabled": False, "limit": 100, "limit_reset": "monthly"}
@@ -164,18 +170,18 @@ class OpenRouter(Provider):
 
 
 class OpenRouterLimit(OpenRouter):
-    lever, stopped = "limit", {"limit": 5, "limit_reset": "daily"}
+    operation, stopped = "limit", {"limit": 5, "limit_reset": "daily"}
     options: ClassVar = {"limit": "5"}
 
 
 class OpenRouterDelete(OpenRouter):
-    lever, stopped, reversible = "delete", {}, False
+    operation, stopped, reversible = "delete", {}, False
 
 
 class LiteLLM(Provider):
     changes = "settings_updated_at"
     tells: ClassVar = {"name": NAME, "owner": "user_ana", "team": "team-a", "last_used": USED}
-    kind, lever, stopped = "litellm", "block", {"blocked": True}
+    kind, operation, stopped = "litellm", "block", {"blocked": True}
     hashed = "88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b"
 
     def first(self) -> dict[str, Any]:
@@ -205,17 +211,33 @@ class LiteLLM(Provider):
 
 
 class LiteLLMBudget(LiteLLM):
-    lever, stopped = "budget", {"max_budget": 2.5, "budget_duration": "1d"}
+    operation, stopped = "budget", {"max_budget": 2.5, "budget_duration": "1d"}
     options: ClassVar = {"max_budget": "2.5"}
 
 
+class LiteLLMThrottle(LiteLLM):
+    operation, stopped = "throttle", {"rpm_limit": 5, "tpm_limit": 1000}
+    options: ClassVar = {"rpm_limit": "5", "tpm_limit": "1000"}
+
+    def first(self) -> dict[str, Any]:
+        return {"blocked": None, "rpm_limit": None, "tpm_limit": 200_000}
+
+
+class LiteLLMCheaper(LiteLLM):
+    operation, stopped = "cheaper_model", {"aliases": {"own": "kept", "gpt-5": "gpt-5-mini"}}
+    options: ClassVar = {"models": "gpt-5=gpt-5-mini"}
+
+    def first(self) -> dict[str, Any]:
+        return {"blocked": None, "aliases": {"own": "kept"}}
+
+
 class LiteLLMDelete(LiteLLM):
-    lever, stopped, reversible = "delete", {}, False
+    operation, stopped, reversible = "delete", {}, False
 
 
 class Alibaba(Provider):
     tells: ClassVar = {"name": NAME, "owner": "user_ana", "workspace": "w / llm-1"}
-    kind, lever, stopped = "alibaba", "disable", {"disabled": 1}
+    kind, operation, stopped = "alibaba", "disable", {"disabled": 1}
     options: ClassVar = {"access_key_id": "LTAI"}
 
     def first(self) -> dict[str, Any]:
@@ -258,12 +280,12 @@ class Alibaba(Provider):
 
 
 class AlibabaDelete(Alibaba):
-    lever, stopped, reversible = "delete", {}, False
+    operation, stopped, reversible = "delete", {}, False
 
 
 class OpenAI(Provider):
     tells: ClassVar = {"name": NAME}
-    kind, lever, stopped = (
+    kind, operation, stopped = (
         "openai",
         "spend_limit",
         {"limit": {"threshold_amount": 1, "currency": "USD", "interval": "month"}},
@@ -275,7 +297,7 @@ class OpenAI(Provider):
     def answer(self, asked: Asked) -> Reply:
         projects = "/organization/projects"
         if asked.path == projects:
-            rows = [{"id": "proj_1", "name": NAME if self.lever != "delete" else "p"}] if self.there else []
+            rows = [{"id": "proj_1", "name": NAME if self.operation != "delete" else "p"}] if self.there else []
             return Reply({"object": "list", "data": rows, "has_more": False, "last_id": "proj_1"})
         return self.inside(asked, asked.path.removeprefix(f"{projects}/proj_1/")) if self.there else self.missing()
 
@@ -300,7 +322,7 @@ class OpenAIWithoutLimit(OpenAI):
 
 
 class OpenAIRates(OpenAI):
-    lever, moves, stopped = "rate_limits", 2, {"gpt-5": 1, "gpt-5-mini": 1}
+    operation, moves, stopped = "rate_limits", 2, {"gpt-5": 1, "gpt-5-mini": 1}
 
     def first(self) -> dict[str, Any]:
         return {"gpt-5": 500, "gpt-5-mini": 2000}
@@ -318,7 +340,7 @@ class OpenAIRates(OpenAI):
 
 
 class OpenAIModels(OpenAI):
-    lever, stopped = "model_permissions", {"mode": "allow_list", "model_ids": ["gpt-5-nano"]}
+    operation, stopped = "model_permissions", {"mode": "allow_list", "model_ids": ["gpt-5-nano"]}
     options: ClassVar = {"models": ["gpt-5-nano"]}
 
     def first(self) -> dict[str, Any]:
@@ -339,7 +361,7 @@ class OpenAIDelete(OpenAI):
         "project": "p / proj_1",
         "last_used": USED,
     }
-    lever, stopped, reversible = "delete", {}, False
+    operation, stopped, reversible = "delete", {}, False
 
     def first(self) -> dict[str, Any]:
         return {"here": True}
@@ -362,7 +384,7 @@ class OpenAIDelete(OpenAI):
 class Scaleway(Provider):
     changes = "updated_at"
     tells: ClassVar = {"name": "llm", "owner": "app-9"}
-    kind, lever, stopped = "scaleway", "detach_policy", {"no_principal": True, "application_id": None}
+    kind, operation, stopped = "scaleway", "detach_policy", {"no_principal": True, "application_id": None}
     options: ClassVar = {"access_key": "SCWOWN", "targets": {NAME: "policy-1"}}
     room: ClassVar[str] = "policies/policy-1"
 
@@ -395,7 +417,7 @@ class Scaleway(Provider):
 
 class ScalewayLock(Scaleway):
     tells: ClassVar = {"name": "a@example.com"}
-    lever, stopped, room = "lock_user", {"locked": True}, "users/user-1"
+    operation, stopped, room = "lock_user", {"locked": True}, "users/user-1"
     options: ClassVar = {"access_key": "SCWOWN", "targets": {NAME: "user-1"}}
 
     def first(self) -> dict[str, Any]:
@@ -410,7 +432,7 @@ class ScalewayLock(Scaleway):
 
 class ScalewayDelete(Scaleway):
     tells: ClassVar = {"id": "SCWX", "owner": "app-9"}
-    lever, stopped, room, reversible = "delete", {}, "api-keys/SCWX", False
+    operation, stopped, room, reversible = "delete", {}, "api-keys/SCWX", False
     options: ClassVar = {"access_key": "SCWOWN", "targets": {NAME: "SCWX"}}
 
     def first(self) -> dict[str, Any]:
@@ -425,7 +447,7 @@ class ScalewayDelete(Scaleway):
 
 
 class Together(Provider):
-    kind, lever, stopped = "together", "stop", {"state": "STOPPED"}
+    kind, operation, stopped = "together", "stop", {"state": "STOPPED"}
 
     def first(self) -> dict[str, Any]:
         return {"state": "STARTED"}
@@ -450,7 +472,7 @@ class Together(Provider):
 
 
 class TogetherCancel(Together):
-    lever, stopped, reversible = "cancel", {"status": "cancel_requested"}, False
+    operation, stopped, reversible = "cancel", {"status": "cancel_requested"}, False
 
     def first(self) -> dict[str, Any]:
         return {"status": "running"}
@@ -466,8 +488,211 @@ class TogetherCancel(Together):
         return Reply({**row, **self.state})
 
 
+class Bedrock(Provider):
+    """IAM's query interface: one address, the operation in a form, answers in XML."""
+
+    tells: ClassVar = {"name": NAME, "last_used": USED}
+    policy: ClassVar[str] = "arn:aws:iam::123456789012:policy/BudgetStop"
+    kind, operation, stopped = "bedrock", "deny", {"attached": True}
+    options: ClassVar = {"access_key_id": "AKIA", "policy_arn": policy}
+    who: ClassVar[str] = "arn:aws:iam::123456789012:user/alertd-acting"
+
+    def first(self) -> dict[str, Any]:
+        return {"attached": False}
+
+    def error(self, status: int) -> Reply:
+        code = {404: "NoSuchEntity", 403: "AccessDenied", 409: "ConcurrentModification", 429: "Throttling"}
+        said = (
+            f"<Error><Type>Sender</Type><Code>{code.get(status, 'ServiceFailure')}</Code><Message>no</Message></Error>"
+        )
+        body = f"<ErrorResponse>{said}<RequestId>R-0</RequestId></ErrorResponse>"
+        return Reply(body, status, {"Content-Type": "text/xml"})
+
+    def allowed(self, asked: Asked) -> bool:
+        return "Credential=AKIA/" in asked.headers.get("authorization", "")
+
+    def form(self, asked: Asked) -> dict[str, str]:
+        return {name: values[0] for name, values in parse_qs(asked.body.decode()).items()}
+
+    def reads(self, asked: Asked) -> bool:
+        return self.form(asked)["Action"].startswith(("Get", "List"))
+
+    def xml(self, action: str, inside: str) -> Reply:
+        result = f"<{action}Result>{inside}</{action}Result>" if inside else ""
+        end = "<ResponseMetadata><RequestId>R-1</RequestId></ResponseMetadata>"
+        return Reply(f"<{action}Response>{result}{end}</{action}Response>", 200, {"Content-Type": "text/xml"})
+
+    def answer(self, asked: Asked) -> Reply:
+        form = self.form(asked)
+        action = form["Action"]
+        if action == "GetCallerIdentity":
+            return self.xml(action, f"<Arn>{self.who}</Arn><Account>123456789012</Account>")
+        return self.principal(asked, action, form)
+
+    def principal(self, asked: Asked, action: str, form: dict[str, str]) -> Reply:
+        if not self.there or form.get("RoleName") != NAME:
+            return self.missing()
+        if action == "GetRole":
+            used = f"<RoleLastUsed><LastUsedDate>{USED}</LastUsedDate></RoleLastUsed>"
+            return self.xml(
+                action, f"<Role><RoleName>{NAME}</RoleName><Arn>arn:aws:iam::1:role/{NAME}</Arn>{used}</Role>"
+            )
+        if action == "ListAttachedRolePolicies":
+            names = ["ReadOnly", *(["BudgetStop"] if self.state["attached"] else [])]
+            rows = "".join(
+                f"<member><PolicyArn>arn:aws:iam::123456789012:policy/{n}</PolicyArn></member>" for n in names
+            )
+            shown = f"<AttachedPolicies>{rows}</AttachedPolicies><IsTruncated>false</IsTruncated>"
+            if form.get("Marker") != "2":  # the first page holds nothing of interest
+                shown = "<AttachedPolicies/><IsTruncated>true</IsTruncated><Marker>2</Marker>"
+            return self.xml(action, shown)
+        assert form["PolicyArn"] == self.policy
+        if action == "DetachRolePolicy" and not self.state["attached"]:
+            return self.missing()
+        self.write(asked, attached={"AttachRolePolicy": True, "DetachRolePolicy": False}[action])
+        return self.xml(action, "")
+
+
+class BedrockKey(Bedrock):
+    tells: ClassVar = {"name": NAME, "owner": NAME}
+    operation, stopped = "api_key", {"status": "Inactive"}
+    options: ClassVar = {"access_key_id": "AKIA"}
+
+    def first(self) -> dict[str, Any]:
+        return {"status": "Active"}
+
+    def principal(self, asked: Asked, action: str, form: dict[str, str]) -> Reply:
+        if action == "ListServiceSpecificCredentials":
+            assert (form["ServiceName"], form.get("AllUsers", form.get("UserName"))) in {
+                ("bedrock.amazonaws.com", "true"), ("bedrock.amazonaws.com", NAME)}  # fmt: skip
+            row = (
+                f"<member><UserName>{NAME}</UserName><ServiceSpecificCredentialId>ACCA1EXAMPLEEXAMPLE1</ServiceSpecificCredentialId>"
+                f"<ServiceName>bedrock.amazonaws.com</ServiceName><Status>{self.state['status']}</Status></member>"
+            )
+            rows = row if self.there else ""
+            return self.xml(action, f"<ServiceSpecificCredentials>{rows}</ServiceSpecificCredentials>")
+        if not self.there:
+            return self.missing()
+        assert (action, form["UserName"], form["ServiceSpecificCredentialId"]) == (
+            "UpdateServiceSpecificCredential", NAME, "ACCA1EXAMPLEEXAMPLE1")  # fmt: skip
+        self.write(asked, status=form["Status"])
+        return self.xml(action, "")
+
+
+class AzureOpenAI(Provider):
+    """Azure's management interface and Entra's tokens."""
+
+    changes = "lastModifiedAt"
+    tells: ClassVar = {"name": NAME, "location": "swedencentral"}
+    place: ClassVar[str] = f"/subscriptions/S/resourceGroups/R/providers/Microsoft.CognitiveServices/accounts/{NAME}"
+    kind, operation, stopped = "azure_openai", "", {"disableLocalAuth": True}
+    options: ClassVar = {"tenant_id": "t", "client_id": "c", "resources": [place]}
+
+    def first(self) -> dict[str, Any]:
+        return {"disableLocalAuth": False}
+
+    def reads(self, asked: Asked) -> bool:
+        return asked.method != "PATCH"
+
+    def allowed(self, asked: Asked) -> bool:
+        if asked.path == "/t/oauth2/v2.0/token":
+            return b"client_secret=acting-token" in asked.body
+        return asked.headers.get("authorization") == "Bearer T"
+
+    def answer(self, asked: Asked) -> Reply:
+        if asked.path == "/t/oauth2/v2.0/token":
+            return Reply({"access_token": "T", "expires_in": 3600})
+        if asked.path != self.place or not self.there:
+            return self.missing()
+        assert asked.one("api-version") == "2025-09-01"
+        if asked.method == "PATCH":
+            self.write(asked, **json.loads(asked.body)["properties"])
+        return Reply({"id": self.place, "name": NAME, "location": "swedencentral", "properties": dict(self.state),
+                      "systemData": self.changed()})  # fmt: skip
+
+
+class Google(Provider):
+    """IAM's service accounts, by the metadata server's token and a token for the acting account."""
+
+    tells: ClassVar = {"name": NAME, "project": "p-1"}
+    kind, operation, stopped = "vertex", "service_account", {"disabled": True}
+    account: ClassVar[str] = "rag@p-1.iam.gserviceaccount.com"
+    acting: ClassVar[str] = "alertd-acting@p-1.iam.gserviceaccount.com"
+    options: ClassVar = {"token": None, "impersonate": acting, "targets": {NAME: account}}
+
+    def first(self) -> dict[str, Any]:
+        return {"disabled": False}
+
+    def error(self, status: int) -> Reply:
+        return Reply({"error": {"code": status, "message": "no", "status": "AN_ERROR"}}, status)
+
+    def reads(self, asked: Asked) -> bool:
+        return not asked.path.endswith((":disable", ":enable", ":setIamPolicy"))
+
+    def allowed(self, asked: Asked) -> bool:
+        if asked.path.startswith("/computeMetadata/"):
+            return asked.headers.get("metadata-flavor") == "Google"
+        wanted = "Bearer machine" if asked.path.endswith(":generateAccessToken") else "Bearer acting"
+        return asked.headers.get("authorization") == wanted
+
+    def answer(self, asked: Asked) -> Reply:
+        if asked.path.startswith("/computeMetadata/"):
+            return Reply({"access_token": "machine", "expires_in": 3600, "token_type": "Bearer"})
+        if asked.path == f"/v1/projects/-/serviceAccounts/{self.acting}:generateAccessToken":
+            assert json.loads(asked.body)["scope"] == ["https://www.googleapis.com/auth/cloud-platform"]
+            return Reply({"accessToken": "acting", "expireTime": "2098-01-01T00:00:00Z"})
+        return self.inside(asked)
+
+    def inside(self, asked: Asked) -> Reply:
+        place, _, verb = asked.path.removeprefix("/v1/projects/-/serviceAccounts/").partition(":")
+        if place != self.account or not self.there:
+            return self.missing()
+        if verb:
+            self.write(asked, disabled={"disable": True, "enable": False}[verb])
+            return Reply({})
+        off = {"disabled": True} if self.state["disabled"] else {}  # false is left out, as proto3 writes it
+        return Reply({"name": f"projects/p-1/serviceAccounts/{place}", "projectId": "p-1", "uniqueId": "107",
+                      "email": place, "displayName": NAME, **off})  # fmt: skip
+
+
+class GoogleRole(Google):
+    """A project's policy: the role with and without a condition, other roles and members, an etag."""
+
+    operation: ClassVar[str] = "role"
+    tells: ClassVar = {"name": Google.account, "project": "p-1"}
+    options: ClassVar = {**Google.options, "project": "p-1"}
+    member: ClassVar[str] = f"serviceAccount:{Google.account}"
+    role: ClassVar[str] = "roles/aiplatform.user"
+    night: ClassVar = {"title": "night", "expression": "request.time.getHours() < 6"}
+    others: ClassVar = [{"role": "roles/viewer", "members": [member, "user:ana@example.com"]}]
+    stopped: ClassVar = {"bindings": [{"role": role, "members": ["user:ana@example.com"]}, *others]}
+
+    def first(self) -> dict[str, Any]:
+        return {"bindings": [{"role": self.role, "members": ["user:ana@example.com", self.member]}, *self.others,
+                             {"role": self.role, "members": [self.member], "condition": self.night}]}  # fmt: skip
+
+    def inside(self, asked: Asked) -> Reply:
+        assert asked.path.startswith("/v1/projects/p-1:")
+        if not self.there:
+            return self.missing()
+        etag = f"e{len(self.written)}"
+        given = json.loads(asked.body)
+        if asked.path.endswith(":getIamPolicy"):
+            assert given == {"options": {"requestedPolicyVersion": 3}}
+            return Reply({"version": 3, "etag": etag, **self.state})
+        assert set(given["policy"]) == {"version", "etag", "bindings"}
+        if given["policy"]["etag"] != etag:
+            return self.error(409)
+        self.write(asked, bindings=given["policy"]["bindings"])
+        return Reply(given["policy"])
+
+
+#: Without botocore nobody can talk to it.
+AWS: tuple[type[Provider], ...] = (Bedrock, BedrockKey) if find_spec("botocore") else ()
 PROVIDERS: tuple[type[Provider], ...] = (
-    Anthropic, AnthropicArchive, OpenRouter, OpenRouterLimit, OpenRouterDelete, LiteLLM, LiteLLMBudget, LiteLLMDelete,
+    Anthropic, AnthropicArchive, OpenRouter, OpenRouterLimit, OpenRouterDelete, LiteLLM, LiteLLMBudget, LiteLLMThrottle,
+    LiteLLMCheaper, LiteLLMDelete,
     Alibaba, AlibabaDelete, OpenAI, OpenAIWithoutLimit, OpenAIRates, OpenAIModels, OpenAIDelete, Scaleway, ScalewayLock,
-    ScalewayDelete, Together, TogetherCancel,
+    ScalewayDelete, Together, TogetherCancel, AzureOpenAI, Google,
+    GoogleRole, *AWS,
 )  # fmt: skip

@@ -73,6 +73,8 @@ class RecordingServer:
                 self.send_response(reply.status)
                 for name, value in reply.headers.items():
                     self.send_header(name, value)
+                if payload.startswith(b"{") and "Content-Type" not in reply.headers:
+                    self.send_header("Content-Type", "application/json; charset=utf-8")
                 self.send_header("Content-Length", str(len(payload)))
                 self.end_headers()
                 if reply.status >= 200 and reply.status not in {204, 304}:

@@ -155,7 +155,7 @@ class SlackServer(RecordingServer):
 
     def _fault(self, body: dict[str, Any]) -> str:
         """Slack's word for what is wrong with a message; a picture that it has not looked at yet is no block."""
-        shown = [block["slack_file"]["id"] for block in body.get("blocks", []) if block.get("type") == "image"]
+        shown = [block["slack_file"]["id"] for block in body.get("blocks", []) if "slack_file" in block]
         return _content_fault(body) or ("" if set(shown) <= self.ready else "invalid_blocks")
 
     def _not_there(self, channel: str | None) -> str:
@@ -278,12 +278,15 @@ def _actions(block: dict[str, Any]) -> bool:
 
 
 _CONFIRM: Final = {"title": 100, "text": 300, "confirm": 30, "deny": 30}
+_IMAGE: Final = frozenset({"type", "slack_file", "image_url", "alt_text"})
 _CHECKS: Final[dict[Any, Any]] = {
     "section": _section,
     "context": _context,
     "header": lambda block: _text_object(block.get("text"), _HEADER_TEXT, ("plain_text",)),
     "actions": _actions,
-    "image": lambda block: set(block) <= {"type", "slack_file", "alt_text"} and 0 < len(block["alt_text"]) <= 2000,
+    "image": lambda block: (
+        set(block) <= {"type", "slack_file", "image_url", "alt_text"} and 0 < len(block["alt_text"]) <= 2000
+    ),
     "divider": lambda block: set(block) <= {"type", "block_id"},
 }
 

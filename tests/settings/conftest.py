@@ -1,4 +1,4 @@
-"""The configuration is read through the real registry, over a small house of its own."""
+"""The configuration is read through the real registry, over a small package of plug-ins of its own."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from alertd.core.faults import Fault, SettingsError
+from alertd.core.config_errors import Fault, SettingsError
 from alertd.settings import Settings, load_settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from toyhouse import HOUSE, Faults, Load
+from sample_plugins import PACKAGE, Faults, Load
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def load() -> Load:
     """`load_settings` over the toy house."""
 
     def _load(env: Mapping[str, str] | None = None, **rest: Any) -> Settings:
-        return load_settings(env or {}, house=HOUSE, **rest)
+        return load_settings(env or {}, package=PACKAGE, **rest)
 
     return _load
 

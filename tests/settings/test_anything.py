@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toyhouse import HOUSE
+from sample_plugins import PACKAGE
 
-from alertd.core.faults import Fault, SettingsError
+from alertd.core.config_errors import Fault, SettingsError
 from alertd.settings import describe, load_settings
 
-KEYS = sorted({key.name.replace("<NAME>", "A").replace("<FROM>_<TO>", "EUR_USD") for key in describe(HOUSE)})
+KEYS = sorted({key.name.replace("<NAME>", "A").replace("<FROM>_<TO>", "EUR_USD") for key in describe(PACKAGE)})
 TEXTS = [
     "1", "0", "-1", "500 USD", "true", "team=a", "{}", "[]", '{"a": 1}', '["a", 1]',
     '{"a": {"b": [1e5, null, true]}}', "[[", "[" * 9_999, "null", "tap", "post", "stop", "a", "UTC", "Europe",
@@ -39,7 +39,7 @@ NAMES = (
 def faults_of(env: dict[str, str], **rest: Any) -> tuple[Fault, ...]:
     """What is wrong, which may be nothing; anything else that is raised fails the test."""
     try:
-        load_settings(env, house=HOUSE, **rest)
+        load_settings(env, package=PACKAGE, **rest)
     except SettingsError as error:
         return error.faults
     return ()
@@ -64,9 +64,27 @@ OPTIONS = sorted({key.rpartition("__")[2]: key for key in KEYS}.values())
 )
 def test_any_value_of_any_key_is_taken_or_is_a_fault_with_a_remedy(key: str) -> None:
     for value in TEXTS:
-        poor = [fault for fault in faults_of({**SOUND, key: value}) if not (fault.problem and fault.remedy)]
+        faults = faults_of({**SOUND, key: value})
+        poor = [fault for fault in faults if not (fault.problem and fault.remedy)]
         assert (value[:40], poor) == (value[:40], [])
-        assert len(str(faults_of({**SOUND, key: value}))) < 3000
+        assert len(str(faults)) < 3000
+
+
+@pytest.mark.parametrize("key", OPTIONS)
+@pytest.mark.parametrize("value", ["[[1, 2], {}]", "7", "7.5", "true", '{"a" = [1]}', "2027-01-01", '""'])
+def test_any_type_of_toml_is_taken_or_is_a_fault(tmp_path: Path, key: str, value: str) -> None:
+    path = [part.lower() for part in key.removeprefix("ALERTD_").split("__")]
+    file = tmp_path / "alertd.toml"
+    section = ".".join(path[:-1])
+    file.write_text(f"[{section}]\n{path[-1]} = {value}\n" if section else f"{path[-1]} = {value}\n")
+    assert all(fault.place and fault.problem for fault in faults_of({}, config=file))
+
+
+@pytest.mark.parametrize("key", OPTIONS)
+def test_a_value_in_a_file_that_is_missing_is_one_fault_of_its_key(key: str) -> None:
+    without = {name: value for name, value in SOUND.items() if name != key}
+    faults = faults_of({**without, f"{key}_FILE": "missing/file"})
+    assert [fault.place for fault in faults if "FILE" in fault.place or key in fault.place], faults
 
 
 @given(env=st.dictionaries(NAMES, VALUES, max_size=8))

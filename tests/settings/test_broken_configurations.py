@@ -11,7 +11,7 @@ import pytest
 from test_faults import BROKEN
 
 from alertd.cli import main
-from alertd.core.faults import SettingsError
+from alertd.core.config_errors import SettingsError
 from alertd.settings import load_settings
 from tests.stores.test_urls import BROKEN as BROKEN_URLS
 

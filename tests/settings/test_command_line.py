@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from alertd import __version__
 from alertd.cli import INTERRUPTED, PIPE_CLOSED, coloured, command_names, main, print_faults
-from alertd.core.faults import Fault, SettingsError
+from alertd.core.config_errors import Fault, SettingsError
 from alertd.registry import kinds
 from tests.system.daemon import interruptible
 
@@ -39,7 +40,7 @@ def test_help_lists_every_command_with_its_sentence(capsys: pytest.CaptureFixtur
     assert main(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     sentences = {
-        words[0]: words[1] for line in lines if line.startswith("  ") and len(words := line.split(maxsplit=1)) > 1
+        words[0]: words[1] for line in lines if re.match(r"  \S", line) and len(words := line.split(maxsplit=1)) > 1
     }
     assert sorted(sentences) == command_names()
     assert {"kinds", "project"} <= set(command_names())
@@ -54,7 +55,10 @@ def test_help_lists_every_command_with_its_sentence(capsys: pytest.CaptureFixtur
         (["../cli"], "alertd: no command '../cli'; there are: "),
         (["_configured"], "alertd: no command '_configured'; there are: "),
         ([], "usage: alertd"),
-        (["kinds", "sorces"], "alertd kinds: no room 'sorces'; there are: notifiers, revokers, settings, sources; did"),
+        (
+            ["kinds", "sorces"],
+            "alertd kinds: no group 'sorces'; there are: notifiers, revokers, settings, sources",
+        ),
         (["kinds", "notifiers", "slak"], "alertd kinds: no 'slak' in notifiers; there are: "),
     ],
 )
@@ -156,8 +160,8 @@ def test_a_small_command_imports_neither_the_configuration_nor_other_commands() 
 def test_kinds_without_a_word_lists_every_room(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["kinds", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert {room: sorted(found) for room, found in listed.items()} == {
-        room: kinds(room) for room in ("sources", "notifiers", "revokers")
+    assert {group: sorted(found) for group, found in listed.items()} == {
+        group: kinds(group) for group in ("sources", "notifiers", "revokers")
     }
     assert all(sentence for found in listed.values() for sentence in found.values())
 

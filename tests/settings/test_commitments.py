@@ -35,10 +35,10 @@ def test_commitments_alone_are_enough_to_run() -> None:
     [
         ("AMOUNT", "5M tokens", "counts tokens"),
         ("AMOUNT", "0 USD", "is nothing"),
-        ("PER", "fortnight", "no stretch of time"),
-        ("FROM", "yesterday", "no day or instant"),
+        ("PER", "fortnight", "not a length of time"),
+        ("FROM", "yesterday", "not a day or an instant"),
         ("UNTIL", "2026-11-01", "not after FROM"),
-        ("LABELS", "meter=input", "name of alertd's own"),
+        ("LABELS", "meter=input", "label that alertd uses itself"),
         ("RATE", "5", "no such key"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alertd.cli import main
-from alertd.core.faults import SettingsError
+from alertd.core.config_errors import SettingsError
 from alertd.settings import describe, load_settings
 
 ROOT = Path(__file__).parents[2]

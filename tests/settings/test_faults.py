@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from toyhouse import Faults
+from sample_plugins import Faults
 
-from alertd.core.faults import Fault
+from alertd.core.config_errors import Fault
 
 SOUND = {
     "ALERTD_SOURCES__GATEWAY__KIND": "tap",
@@ -41,15 +41,15 @@ BROKEN = [
     (
         "ALERTD_HTTP__ZZZ",
         "1",
-        "no such key; there are: listen, open_metrics, token, tokens_file, trusted_proxies, user_header",
+        "no such key; there are: listen, mcp, open_metrics, token, tokens_file, trusted_proxies, user_header",
     ),
-    ("ALERTD_DATABASE__URL", "x", "has no keys of its own; write it as ALERTD_DATABASE"),
+    ("ALERTD_DATABASE__URL", "x", "has no keys; write it as ALERTD_DATABASE"),
     (
         "ALERTD_BUDGETS__LATER",
         "5 USD",
-        "has keys of its own, and no value; write its keys one by one (ALERTD_BUDGETS__LATER__...), or a JSON map",
+        "has keys, and no value itself; write its keys one by one (ALERTD_BUDGETS__LATER__...), or a JSON map",
     ),
-    ("ALERTD_BUDGETS__A/B__AMOUNT", "5 USD", "'a/b' is no name; a name is letters, digits, - and _"),
+    ("ALERTD_BUDGETS__A/B__AMOUNT", "5 USD", "'a/b' is not a valid name; a name is letters, digits, - and _"),
     # top level
     (
         "ALERTD_DATABASE",
@@ -58,57 +58,68 @@ BROKEN = [
     ),
     ("ALERTD_POLL_INTERVAL", "fast", "'fast' is no duration; write it as 60s, 5m, 1h30m or 2d"),
     ("ALERTD_POLL_INTERVAL", "0s", "0s is too short; write 1s or longer"),
-    ("ALERTD_TIMEZONE", "Europe/Berln", "'Europe/Berln' is no time zone; write an IANA name such as Europe/Berlin"),
+    ("ALERTD_TIMEZONE", "Europe/Berln", "'Europe/Berln' is not a time zone; write an IANA name such as Europe/Berlin"),
     ("ALERTD_DRY_RUN", "maybe", "neither true nor false; write true or false"),
     ("ALERTD_DIGEST", "weeky", "none of its values; write weekly, daily or off"),
     ("ALERTD_QUIET_HOURS", "22-7", "'22-7' are no quiet hours; write them as 22:00-07:00"),
     ("ALERTD_QUIET_HOURS", "25:00-07:00", "'25:00-07:00' are no quiet hours; write them as 22:00-07:00"),
     ("ALERTD_QUIET_HOURS", "07:00-07:00", "07:00-07:00: quiet hours end when they start; write them as 22:00-07:00"),
-    ("ALERTD_PUBLIC_URL", "alertd.example.com", "no web address; write it as https://host/path"),
-    ("ALERTD_HEARTBEAT_URL", "ftp://x", "no web address; write it as https://host/path"),
+    ("ALERTD_PUBLIC_URL", "alertd.example.com", "not a web address; write it as https://host/path"),
+    ("ALERTD_HEARTBEAT_URL", "ftp://x", "not a web address; write it as https://host/path"),
     (
         "ALERTD_HTTP__LISTEN",
         "9480",
-        "'9480' is no host and port; write it as 127.0.0.1:9480, or 0.0.0.0:9480 for everywhere",
+        "'9480' is not a host and port; write it as 127.0.0.1:9480, or 0.0.0.0:9480 for everywhere",
     ),
     (
         "ALERTD_HTTP__LISTEN",
         "127.0.0.1:99999",
-        "'127.0.0.1:99999' is no host and port; write it as 127.0.0.1:9480, or 0.0.0.0:9480 for everywhere",
+        "'127.0.0.1:99999' is not a host and port; write it as 127.0.0.1:9480, or 0.0.0.0:9480 for everywhere",
     ),
-    ("ALERTD_FX__EURUSD", "1.08", "no pair of currencies; write EUR_USD=1.08: one EUR is 1.08 USD"),
-    ("ALERTD_FX__USD_USD", "1", "no pair of currencies; write EUR_USD=1.08: one EUR is 1.08 USD"),
-    ("ALERTD_FX__EUR_USD", "-1", "'-1' is no rate; write a number above 0, such as 1.08"),
-    ("ALERTD_FX__EUR_USD", "NaN", "'NaN' is no rate; write a number above 0, such as 1.08"),
+    ("ALERTD_FX__EURUSD", "1.08", "not a pair of currencies; write EUR_USD=1.08: one EUR is 1.08 USD"),
+    ("ALERTD_FX__USD_USD", "1", "not a pair of currencies; write EUR_USD=1.08: one EUR is 1.08 USD"),
+    ("ALERTD_FX__EUR_USD", "-1", "'-1' is not a rate; write a number above 0, such as 1.08"),
+    ("ALERTD_FX__EUR_USD", "NaN", "'NaN' is not a rate; write a number above 0, such as 1.08"),
     # budgets
     (BUDGET + "AMOUNT", "500", "'500' has no currency; write 500 USD"),
-    (BUDGET + "AMOUNT", "lots", "'lots' is no amount; write it as 500 USD or 5M tokens"),
+    (BUDGET + "AMOUNT", "lots", "'lots' is not an amount; write it as 500 USD or 5M tokens"),
     (
         BUDGET + "CURRENCY",
         "EUR",
         (BUDGET + "AMOUNT", "'500 USD' is in USD, but the currency here is EUR; give one of them"),
     ),
-    (BUDGET + "CURRENCY", "Euros", "'Euros' is no currency; write a code such as USD, or tokens"),
+    (BUDGET + "CURRENCY", "Euros", "'Euros' is not a currency; write a code such as USD, or tokens"),
     (BUDGET + "OPENING", "20 EUR", "'20 EUR' is in EUR, but the currency here is USD; give one of them"),
-    (BUDGET + "PERIOD", "mnth", "no period 'mnth'; there are: day, month, quarter, week, year; did you mean month?"),
-    (BUDGET + "TIMEZONE", "CETT", "'CETT' is no time zone; write an IANA name such as CET"),
-    (BUDGET + "START_DAY", "first", "no whole number; write a number such as 1"),
-    (BUDGET + "WHERE", "research", "'research' names no label; write it as team=research,model=gpt-*"),
-    (BUDGET + "WHERE", "team!=a", "'team!' is no label; write team=research, or team=!research for all others"),
+    (
+        BUDGET + "PERIOD",
+        "mnth",
+        (
+            "no period 'mnth'; there are: day, hour, month, quarter, rolling 5h, week, window 5h, year; "
+            "did you mean month?"
+        ),
+    ),
+    (BUDGET + "TIMEZONE", "CETT", "'CETT' is not a time zone; write an IANA name such as CET"),
+    (BUDGET + "START_DAY", "first", "not a whole number; write a number such as 1"),
+    (BUDGET + "WHERE", "research", "'research' has no label; write it as team=research,model=gpt-*"),
+    (
+        BUDGET + "WHERE",
+        "team!=a",
+        "'team!' is not a label pattern; write team=research, or team=!research for all others",
+    ),
     (BUDGET + "WHERE", "team=", "team has no pattern; write team=research, or team=!* for usage without team"),
     (
         BUDGET + "WHERE",
         '{"team": 5}',
         'a pattern is text; write it as {"team":"research","model":["gpt-*","!gpt-4o-mini"]}',
     ),
-    (BUDGET + "WHERE", '{"team": ', "no JSON (Expecting value at character 9); " + JSON),
+    (BUDGET + "WHERE", '{"team": ', "not valid JSON (Expecting value at character 9); " + JSON),
     (BUDGET + "THRESHOLDS", "actual eighty", "'actual eighty' is no threshold; write it as actual 80%"),
     (BUDGET + "THRESHOLDS", "actual 400 EUR", "'actual 400 EUR' is in EUR, but the budget in USD; give both in one"),
     (
         BUDGET + "THRESHOLDS",
         "spent 80%",
         (
-            "'spent 80%' is no threshold; a basis is one of actual, forecast, burn_rate, anomaly, balance; "
+            "'spent 80%' is no threshold; a basis is one of actual, forecast, burn_rate, anomaly, balance, novel; "
             "write it as actual 80%"
         ),
     ),
@@ -120,7 +131,7 @@ BROKEN = [
         "no severity 'urgent'; there are: critical, info, warning",
     ),
     (BUDGET + "ACTIONS", "stop", "no 'stop' in actions; there are: stop-research"),
-    (BUDGET + "RUNBOOK_URL", "wiki", "no web address; write it as https://host/path"),
+    (BUDGET + "RUNBOOK_URL", "wiki", "not a web address; write it as https://host/path"),
     (
         BUDGET + "TABLE_FILE",
         "teams.csv",
@@ -133,8 +144,14 @@ BROKEN = [
     (SOURCE + "INTERVAL", "often", "'often' is no duration; write it as 60s, 5m, 1h30m or 2d"),
     (SOURCE + "INTERVAL", "0s", "0s is too short; write 1s or longer"),
     (SOURCE + "TIMEOUT", "0s", "0s is too short; write 1ms or longer"),
-    (SOURCE + "LABELS", "search", "no map; write it as team=search,env=production or as JSON"),
-    (SOURCE + "DROP_LABELS", '["end_user"', "no JSON (Expecting ',' delimiter at character 12); " + JSON),
+    (
+        BUDGET + "PERIOD",
+        "rolling 90m",
+        "'90m' is no length of a rolling window; write whole hours up to 90d, as rolling 5h",
+    ),
+    (BUDGET + "PERIOD", "window 8d", "'8d' is no length of a window; write whole hours up to 7d, as window 5h"),
+    (SOURCE + "LABELS", "search", "not a map; write it as team=search,env=production or as JSON"),
+    (SOURCE + "DROP_LABELS", '["end_user"', "not valid JSON (Expecting ',' delimiter at character 12); " + JSON),
     (OPS + "PORT", "99999", "must be at most 65535; A port, 1 to 65535"),
     (OPS + "FALLBACK", "male", "no 'male' in notifiers; there are: mail; did you mean mail?"),
     (OPS + "FALLBACK", "ops", "goes in a circle: ops -> ops; leave one of them out"),
@@ -143,7 +160,7 @@ BROKEN = [
     (
         "ALERTD_ACTIONS__STOP_RESEARCH__MAX_PER_HOUR",
         "-1",
-        "must be at least 0; How many keys are acted on in an hour at most, by all actions",
+        "must be at least 0; The most keys that all actions together may change in an hour",
     ),
 ]
 
@@ -196,10 +213,10 @@ def test_nothing_to_watch_is_a_fault_only_for_who_needs_it(faults: Faults) -> No
 def test_an_escalation_says_when_and_to_whom(faults: Faults) -> None:
     to, after = {BUDGET + "ESCALATE_TO": "ops"}, {BUDGET + "ESCALATE_AFTER": "30m"}
     assert [str(fault) for fault in faults({**SOUND, **to})] == [
-        f"{BUDGET}ESCALATE_TO: is told after no time; say when: {BUDGET}ESCALATE_AFTER=30m"
+        f"{BUDGET}ESCALATE_TO: has no time to escalate after; say when: {BUDGET}ESCALATE_AFTER=30m"
     ]
     assert [str(fault) for fault in faults({**SOUND, **after})] == [
-        f"{BUDGET}ESCALATE_AFTER: tells nobody; name a notifier: {BUDGET}ESCALATE_TO=ops"
+        f"{BUDGET}ESCALATE_AFTER: has no notifier to escalate to; name a notifier: {BUDGET}ESCALATE_TO=ops"
     ]
     assert faults({**SOUND, **to, **after}) == ()
 
@@ -234,7 +251,10 @@ def test_a_fault_in_toml_is_told_at_its_toml_key_with_the_file(faults: Faults, t
         "datbase (alertd.toml): no such key; did you mean database?",
         "sources.gateway.url: required; write it as http://tap:9090",
         "budgets.research.amuont (alertd.toml): no such key; did you mean budgets.research.amount?",
-        "budgets.research.period (alertd.toml): no period 5; there are: day, month, quarter, week, year",
+        (
+            "budgets.research.period (alertd.toml): no period 5; there are: day, hour, month, quarter, rolling 5h,"
+            " week, window 5h, year"
+        ),
     ]
 
 
@@ -245,7 +265,7 @@ def test_a_fault_in_toml_is_told_at_its_toml_key_with_the_file(faults: Faults, t
         ("\n# one\nALERTD_DRY_RUN=perhaps", "ALERTD_DRY_RUN (my.env:3): neither true nor false; write true or false"),
         (
             'ALERTD_TIMEZONE="UTC\n',
-            "my.env:1: no KEY=value; write one KEY=value a line; where a value begins with a quote, it ends with it",
+            "my.env:1: no KEY=value; write one KEY=value per line; a value that begins with a quote must end with it",
         ),
         ("ALERTED_DRY_RUN=true", "ALERTED_DRY_RUN (my.env:1): no such key; keys begin with ALERTD_"),
         ("ALERTD_PORT=9480", "ALERTD_PORT (my.env:1): no such key"),
@@ -298,4 +318,34 @@ def test_a_number_beyond_all_numbers_is_a_fault_in_toml_and_in_json(
     (in_json,) = faults({**SOUND, BUDGET + "WHERE": f'{{"team": {number}}}'})
     assert in_toml.place == str(file)
     assert in_json.place == BUDGET + "WHERE"
-    assert in_json.problem.startswith("no JSON that anybody means")
+    assert in_json.problem.startswith("JSON that is nested too deeply")
+
+
+def test_a_grace_is_a_share_or_an_amount_of_the_budgets_unit_and_for_what_is_over_only(faults: Faults) -> None:
+    def lines(more: dict[str, str]) -> list[str]:
+        return [str(fault) for fault in faults({**SOUND, **more})]
+
+    risky = {BUDGET + "ALLOWANCE_GRACE": "10%", BUDGET + "ALLOWANCE": "at_risk"}
+    assert lines(risky) == [
+        f"{BUDGET}ALLOWANCE_GRACE: is for ALLOWANCE=over only; leave it out, or leave ALLOWANCE at over"
+    ]
+    (line,) = lines({BUDGET + "ALLOWANCE_GRACE": "10 EUR"})
+    assert "but the currency here is USD" in line
+    assert line.endswith("or as a share of the amount, 10%")
+    assert lines({BUDGET + "ALLOWANCE_GRACE": "20", BUDGET + "ALLOWANCE_MODE": "warn"}) == []
+
+
+def test_a_budget_is_part_of_one_that_exists_in_its_currency_and_periods_and_not_below_itself(faults: Faults) -> None:
+    company = {**SOUND, "ALERTD_BUDGETS__COMPANY__AMOUNT": "900 USD", BUDGET + "PARENT": "company"}
+    assert faults(company) == ()
+    company_in_euro = (
+        "is in USD, but company is in EUR; give both one currency: costs of others are converted by ALERTD_FX"
+    )
+    weeks = "has other periods than company; give both the same PERIOD, TIMEZONE and START_DAY, of days or longer"
+    for changed, said in (
+        ({BUDGET + "PARENT": "compny"}, "no 'compny' in budgets; there are: company, research; did you mean company?"),
+        ({"ALERTD_BUDGETS__COMPANY__AMOUNT": "900 EUR"}, company_in_euro),
+        ({BUDGET + "PERIOD": "week"}, weeks),
+        ({BUDGET + "PARENT": "research"}, "research is part of research itself; a budget has its parts below it only"),
+    ):
+        assert [str(fault) for fault in faults({**company, **changed})] == [f"{BUDGET}PARENT: {said}"]

@@ -51,9 +51,7 @@ def test_a_label_that_the_source_does_not_have_is_no_silent_gap() -> None:
 
 def test_an_action_cannot_look_for_a_key_by_a_hash() -> None:
     (fault,) = faults(STOPPING)
-    assert fault.startswith(
-        ACTION + "LABEL: gateway tells key as a hash, by which no provider finds anything; leave key"
-    )
+    assert fault.startswith(ACTION + "LABEL: gateway hashes key, and no provider finds a key by a hash; leave key")
 
 
 @pytest.mark.parametrize(
@@ -65,8 +63,8 @@ def test_an_action_that_finds_its_key_otherwise_is_sound(sound: dict[str, str]) 
     assert faults(STOPPING, sound) == []
 
 
-def test_a_protection_by_a_hashed_label_spares_nobody_and_is_a_fault() -> None:
+def test_a_protection_by_a_hashed_label_protects_no_key_and_is_a_fault() -> None:
     by_team = {**STOPPING, ACTION + "LABEL": "team"}
     (fault,) = faults(by_team, {ACTION + "PROTECT": "user=ana"})
-    assert fault.startswith(ACTION + "PROTECT: user=ana spares nobody")
+    assert fault.startswith(ACTION + "PROTECT: user=ana protects no key")
     assert faults(by_team, {ACTION + "PROTECT": "user=h-0123456789ab"}) == []

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toyhouse import Faults, Load
+from sample_plugins import Faults, Load
 
-from alertd.options import Secret
+from alertd.plugin_options import Secret
 from alertd.settings import load_settings
 
 BUDGET = "ALERTD_BUDGETS__RESEARCH__AMOUNT"

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from toyhouse import HOUSE
+from sample_plugins import PACKAGE
 
-from alertd.registry import ROOMS, UnknownKindError, kinds, load
+from alertd.registry import GROUPS, UnknownKindError, kinds, load
 
 
 def test_a_kind_is_a_file_and_an_underscore_hides_one() -> None:
-    assert {room: kinds(room, HOUSE) for room in ROOMS.values()} == {
+    assert {group: kinds(group, PACKAGE) for group in GROUPS.values()} == {
         "sources": ["tap"],
         "notifiers": ["echo", "post"],
         "revokers": ["stop"],
@@ -31,11 +31,11 @@ def test_a_room_that_is_not_built_yet_has_no_kinds(tmp_path: Path) -> None:
 
 
 def test_only_the_kind_that_is_asked_for_is_imported() -> None:
-    for name in ("toyhouse.notifiers.post", "toyhouse.notifiers.echo"):
+    for name in ("sample_plugins.notifiers.post", "sample_plugins.notifiers.echo"):
         sys.modules.pop(name, None)
-    assert load("notifiers", "echo", HOUSE).build("x", 1) == ("x", 1)
-    assert "toyhouse.notifiers.echo" in sys.modules
-    assert "toyhouse.notifiers.post" not in sys.modules
+    assert load("notifiers", "echo", PACKAGE).build("x", 1) == ("x", 1)
+    assert "sample_plugins.notifiers.echo" in sys.modules
+    assert "sample_plugins.notifiers.post" not in sys.modules
 
 
 @pytest.mark.parametrize(
@@ -50,16 +50,16 @@ def test_only_the_kind_that_is_asked_for_is_imported() -> None:
 )
 def test_an_unknown_kind_is_answered_with_the_known_ones(kind: str, said: str) -> None:
     with pytest.raises(UnknownKindError) as refused:
-        load("notifiers", kind, HOUSE)
+        load("notifiers", kind, PACKAGE)
     assert str(refused.value) == said
 
 
-def test_a_file_that_is_no_plug_in_is_told_what_it_lacks() -> None:
-    with pytest.raises(TypeError, match=r"toyhouse/broken/empty\.py is no plug-in: it has to expose Options and build"):
-        load("broken", "empty", HOUSE)
+def test_a_file_that_is_no_plug_in_is_refused_with_what_it_lacks() -> None:
+    with pytest.raises(TypeError, match=r"plugins/broken/empty\.py is not a plug-in: it must define Options and build"):
+        load("broken", "empty", PACKAGE)
 
 
-@pytest.mark.parametrize(("room", "kind"), [(room, kind) for room in ROOMS.values() for kind in kinds(room)])
-def test_every_kind_of_the_house_is_a_plug_in_whose_options_all_say_what_they_mean(room: str, kind: str) -> None:
-    options = load(room, kind).Options
+@pytest.mark.parametrize(("group", "kind"), [(group, kind) for group in GROUPS.values() for kind in kinds(group)])
+def test_every_kind_of_the_house_is_a_plug_in_whose_options_all_say_what_they_mean(group: str, kind: str) -> None:
+    options = load(group, kind).Options
     assert [name for name, field in options.model_fields.items() if not field.description] == []

@@ -7,9 +7,9 @@ import string
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toyhouse import HOUSE
+from sample_plugins import PACKAGE
 
-from alertd.core.faults import SettingsError
+from alertd.core.config_errors import SettingsError
 from alertd.settings import load_settings
 
 #: Long enough that it stands in no message by chance; with what quotes, URLs, numbers and JSON are made of.
@@ -41,14 +41,14 @@ BASE = {
 def said(env: dict[str, str]) -> str:
     """Everything that loading says: the settings in every form that could be logged, or the error and its chain."""
     try:
-        settings = load_settings(env, house=HOUSE)
+        settings = load_settings(env, package=PACKAGE)
     except SettingsError as error:
         chain = [error, error.__cause__, error.__context__]
         return "\n".join(f"{e}{e!r}" for e in chain) + repr(error.faults)
     options = [
-        entry.options for room in (settings.sources, settings.notifiers, settings.actions) for entry in room.values()
+        entry.options for group in (settings.sources, settings.notifiers, settings.actions) for entry in group.values()
     ]
-    return "\n".join([repr(settings), str(settings), *map(repr, options), *map(str, options)])
+    return "\n".join([repr(settings), str(settings), repr(settings.in_force), *map(repr, options), *map(str, options)])
 
 
 @given(secret=SECRETS, key=st.sampled_from(HIDDEN))
@@ -82,8 +82,8 @@ def test_the_password_in_an_address_is_not_shown(secret: str) -> None:
 
 @pytest.mark.parametrize("place", ["ALERTD_SOURCES__GATEWAY__TOKEN", "ALERTD_NOTIFIERS__OPS__WEBHOOK_URL"])
 def test_a_secret_that_is_right_reaches_its_plug_in(place: str) -> None:
-    settings = load_settings({**BASE, place: "s3cret"}, house=HOUSE)
+    settings = load_settings({**BASE, place: "s3cret"}, package=PACKAGE)
     _, _, rest = place.partition("__")
     name, _, option = rest.lower().partition("__")
-    room = settings.sources if "SOURCES" in place else settings.notifiers
-    assert getattr(room[name].options, option).get_secret_value() == "s3cret"
+    group = settings.sources if "SOURCES" in place else settings.notifiers
+    assert getattr(group[name].options, option).get_secret_value() == "s3cret"

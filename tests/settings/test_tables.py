@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from toyhouse import Faults, Load
+from sample_plugins import Faults, Load
 
 from alertd.core.budgets import Amount, Override, parse_threshold
 
@@ -79,7 +79,7 @@ HEADER = "team,amount,notify,thresholds,actions\n"
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (HEADER + "a,lots,,,\n", "2 amount: 'lots' is no amount; write it as 500 USD or 5M tokens"),
+        (HEADER + "a,lots,,,\n", "2 amount: 'lots' is not an amount; write it as 500 USD or 5M tokens"),
         (HEADER + "a,5 EUR,,,\n", "2 amount: '5 EUR' is in EUR, but the currency here is USD; give one of them"),
         (HEADER + "\na,,opps,,\n", "3 notify: no 'opps' in notifiers; there are: ops, pager; did you mean ops?"),
         (HEADER + "a,,,actual,\n", "2 thresholds: 'actual': actual takes percent or amount; write it as actual 80%"),
@@ -102,7 +102,7 @@ HEADER = "team,amount,notify,thresholds,actions\n"
             "1: no column 'team'; the first line names team, amount, channel, owner, notify, thresholds, actions",
         ),
         ("team,amount,amount\na,5,6\n", "1 amount: a column given twice; keep one of them"),
-        (HEADER + 'a,"5,,,\n', "2: no CSV (unexpected end of data); put cells with commas in double quotes"),
+        (HEADER + 'a,"5,,,\n', "2: not valid CSV (unexpected end of data); put cells with commas in double quotes"),
         ("", "1: no column 'team'; the first line names team, amount, channel, owner, notify, thresholds, actions"),
     ],
 )

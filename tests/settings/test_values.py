@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toyhouse import Load
+from sample_plugins import Load
 
 from alertd.core.budgets import DEFAULT_THRESHOLDS, SEVERITIES, Budget
-from alertd.core.quiet import QuietHours
+from alertd.core.periods import QuietHours
 
 B = "ALERTD_BUDGETS__RESEARCH__"
 NOTIFIERS = {"ALERTD_NOTIFIERS__OPS__KIND": "echo", "ALERTD_NOTIFIERS__PAGER__KIND": "echo"}

@@ -1,18 +1,26 @@
-"""`python -m tests.simulation --seconds 3600`: story after story, and what they visited; `--seed 7` tells one."""
+"""`python -m tests.simulation --seconds 3600 --jobs 2`: stories, and what they visited; `--seed 7` tells one."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import count
 
-from tests.simulation.story import FAULTS, play
+from tests.simulation.coverage import wanted
+from tests.simulation.plan import KINDS
+from tests.simulation.shrink import shorten, tell
+from tests.simulation.story import Outcome, play
 
-#: The statuses of a budget (docs/page-api-metrics.md).
-STATUSES = ("on_track", "no_forecast", "at_risk", "over", "unknown")
+#: How often it says how far it is, in seconds.
+_SAY_EVERY = 300
+#: More kinds than this are counted, not named.
+_LISTED = 15
 
 
 def main() -> int:
@@ -21,7 +29,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60, help="how long stories are begun (default: 60)")
     parser.add_argument("--first", type=int, default=1, help="the first seed (default: 1)")
     parser.add_argument("--hours", type=float, default=6, help="virtual hours a story (default: 6)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, a story each at a time (default: 1)")
     parser.add_argument("--seed", type=int, help="this seed alone, told line by line")
+    parser.add_argument("--shorten", action="store_true", help="of a seed that fails, its shortest story")
     args = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is part of the story
         os.execve(
@@ -29,42 +39,88 @@ def main() -> int:
             [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
             {**os.environ, "PYTHONHASHSEED": "0"},
         )
-    if args.seed is not None:
-        outcome = play(args.seed, args.hours)
-        print("\n".join([*outcome.log, *outcome.failures, f"{outcome.ticks} evaluations, {outcome.told} messages"]))
-        return bool(outcome.failures)
-    return _many(args.seconds, args.first, args.hours)
+    if args.seed is None:
+        return _many(args)
+    outcome = play(args.seed, args.hours)
+    if outcome.failures and args.shorten:
+        outcome = shorten(outcome, told=print)
+    print(tell(outcome), f"{outcome.ticks} evaluations, {outcome.told} messages, {outcome.cpu:.0f} s", sep="\n")
+    return bool(outcome.failures)
 
 
-def _many(seconds: float, first: int, hours: float) -> int:
-    began, cpu, ticks, stories, failed = time.monotonic(), time.process_time(), 0, 0, 0
-    happened: Counter[str] = Counter()
-    injected: Counter[str] = Counter()
-    pairs: Counter[tuple[str, str]] = Counter()
-    for seed in count(first):
-        if time.monotonic() - began > seconds:
-            break
-        stories += 1
-        try:
-            outcome = play(seed, hours)
-        except AssertionError as error:
-            failed += 1
-            print(f"seed {seed}: {error}", flush=True)
-            continue
-        ticks += outcome.ticks
-        happened, injected, pairs = happened + outcome.happened, injected + outcome.injected, pairs + outcome.pairs
-        for failure in outcome.failures[:3]:
-            print(f"seed {seed}: {failure[:2000]}", flush=True)
-        failed += bool(outcome.failures)
-    cpu = time.process_time() - cpu
-    wanted = {(status, kind) for status in STATUSES for kind in FAULTS}
-    print(f"{stories} stories, {ticks} evaluations in {cpu:.0f} s of CPU ({ticks / cpu:.0f} a second), {failed} failed")
-    print("faults: " + ", ".join(f"{kind} {number}" for kind, number in happened.most_common()))
-    print("conversations disturbed: " + ", ".join(f"{kind} {number}" for kind, number in injected.most_common()))
-    visited = wanted & set(pairs)
-    never = "; ".join(f"{status} x {kind}" for status, kind in sorted(wanted - visited)) or "none"
-    print(f"status x fault: {len(visited)} of {len(wanted)} ({len(visited) / len(wanted):.0%}); never: {never}")
-    return bool(failed)
+def _many(args: argparse.Namespace) -> int:
+    total, said = Totals(), time.monotonic()
+    for outcome in _outcomes(args):
+        total.add(outcome)
+        if time.monotonic() - said > _SAY_EVERY:
+            said = time.monotonic()
+            print(f"so far: {total}", flush=True)
+        for failure in outcome.failures[:2]:
+            print(f"seed {outcome.seed}: {failure[:1500]}", flush=True)
+    print(total)
+    return bool(total.failed)
+
+
+def _outcomes(args: argparse.Namespace) -> Iterator[Outcome]:
+    """One story after the other, in as many processes as wanted, until the time is over."""
+    until, seeds = time.monotonic() + args.seconds, count(args.first)
+    with ProcessPoolExecutor(args.jobs) as processes:
+        under_way: set[Future[Outcome]] = set()
+        while True:
+            while len(under_way) < args.jobs and time.monotonic() < until:
+                under_way.add(processes.submit(play, next(seeds), args.hours))
+            if not under_way:
+                return
+            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            yield from (one.result() for one in done)
+
+
+class Totals:
+    """What many stories came to."""
+
+    def __init__(self) -> None:
+        self.stories = self.ticks = self.failed = self.told = self.acts = 0
+        self.cpu = 0.0
+        self.happened: Counter[str] = Counter()
+        self.injected: Counter[str] = Counter()
+        self.checks: Counter[str] = Counter()
+        self.pairs: Counter[tuple[str, str]] = Counter()
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one more."""
+        self.stories += 1
+        self.ticks += outcome.ticks
+        self.told += outcome.told
+        self.acts += outcome.acts
+        self.cpu += outcome.cpu
+        self.failed += bool(outcome.failures)
+        self.happened.update(outcome.happened)
+        self.injected.update(outcome.injected)
+        self.checks.update(outcome.checks)
+        self.pairs.update(outcome.pairs)
+
+    def __str__(self) -> str:
+        all_pairs = wanted()
+        visited = all_pairs & set(self.pairs)
+        never: dict[str, list[str]] = {}
+        for what, kind in sorted(all_pairs - visited):
+            never.setdefault(what, []).append(kind)
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        lines = [
+            f"{self.stories} stories, {self.failed} failed",
+            f"{self.ticks} evaluations in {self.cpu:.0f} s of CPU ({self.ticks / max(self.cpu, 1):.0f} a second)",
+            f"{self.told} messages, {self.acts} acts, {memory:.0f} MB at most",
+            "happened: " + ", ".join(f"{kind} {number}" for kind, number in self.happened.most_common()),
+            "conversations disturbed: " + ", ".join(f"{kind} {number}" for kind, number in self.injected.most_common()),
+            "looked at: " + ", ".join(f"{promise} {number}" for promise, number in self.checks.most_common()),
+            f"change x accident: {len(visited)} of {len(all_pairs)} ({len(visited) / len(all_pairs):.1%})",
+            *(f"  never: {what} with {_some(kinds)}" for what, kinds in never.items()),
+        ]
+        return "\n".join(lines)
+
+
+def _some(kinds: list[str]) -> str:
+    return f"{len(kinds)} of {len(KINDS)} kinds" if len(kinds) > _LISTED else ", ".join(kinds)
 
 
 if __name__ == "__main__":

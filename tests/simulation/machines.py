@@ -8,19 +8,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx
 
 from alertd.ports import StoreError
-from alertd.stores.jobs import Job
+from alertd.stores.postgres import PostgresDatabase
 from alertd.stores.sqlite import in_memory
-from alertd.stores.transaction import Answer, Work
+from alertd.stores.transaction import Answer, Job, Work
+from alertd.stores.urls import read_url
 
 #: The process in whose name something is asked of the world.
 PROCESS: Final[ContextVar[Process]] = ContextVar("process")
@@ -37,16 +38,37 @@ class Process:
     name: str
     skew: timedelta = timedelta()
     alive: bool = True
+    #: It dies at its so manieth call from now on, between what was asked for and the answer.
+    doomed_in: int | None = None
+    died: Callable[[], None] = lambda: None
     #: Frozen processes (SIGSTOP, a long pause of the virtual machine) do nothing until this is set.
     running: asyncio.Event = field(default_factory=asyncio.Event)
+    #: What it does at which signal.
+    handlers: dict[int, Callable[[], object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.running.set()
 
+    def signal(self, number: int) -> bool:
+        """Send it a signal; False where it does not listen to that yet, which ends a process."""
+        if number not in self.handlers:
+            return False
+        token = PROCESS.set(self)
+        try:
+            self.handlers[number]()
+        finally:
+            PROCESS.reset(token)
+        return True
+
     async def step(self, seconds: float) -> None:
         """Something that takes time: nobody returns from it to a process that was killed meanwhile."""
-        await asyncio.sleep(seconds)
-        await self.running.wait()
+        if self.doomed_in is not None and self.alive:
+            self.doomed_in -= 1
+            if self.doomed_in < 0:
+                self.died()
+        if self.alive:
+            await asyncio.sleep(seconds)
+            await self.running.wait()
         if not self.alive:
             await asyncio.get_running_loop().create_future()
 
@@ -62,25 +84,62 @@ class Clock:
         return self.true() + self.process.skew
 
 
-@dataclass
 class Disk:
-    """One SQLite database in memory, which all replicas share. `fault` is what it says instead of working, or ""."""
+    """The database that all replicas share: SQLite in memory, or the PostgreSQL at `url`.
 
-    chance: random.Random
-    fault: str = ""
-    faults: Counter[str] = field(default_factory=Counter)
-    writes: int = 0
+    `fault` is what it says instead of working, or "".
+    """
 
-    def __post_init__(self) -> None:
-        self.connection = in_memory()
+    def __init__(self, chance: random.Random, url: str = "", latency: float = _QUICK) -> None:
+        self.chance, self.fault, self.latency = chance, "", latency
+        #: How many seconds a call takes at most, where it is slow.
+        self.slowness = 0.0
+        self.faults: Counter[str] = Counter()
+        self._postgres = PostgresDatabase(read_url(url)) if url else None
+        self._sqlite = None if url else in_memory()
+        if self._postgres is not None:
+            _in_place(self._postgres.open())
+
+    def takes(self) -> float:
+        """How many seconds it takes to reach it now."""
+        return self.chance.random() * max(self.latency, self.slowness)
 
     def commit(self, work: Work[Answer]) -> Answer:
         """Run one piece of work in a transaction of its own."""
-        self.writes += 1
+        if self._sqlite is None:
+            assert self._postgres is not None
+            return _in_place(self._postgres.write(work))
         job = Job(work)
         job.future.set_running_or_notify_cancel()
-        self.connection.commit([job])
+        self._sqlite.commit([job])
         return job.future.result()
+
+    def read(self, work: Work[Answer]) -> Answer:
+        """Run work that writes nothing."""
+        if self._sqlite is None:
+            assert self._postgres is not None
+            return _in_place(self._postgres.read(work))
+        return self._sqlite.read(work)
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """The rows of a question of the oracle."""
+        return self.read(lambda tx: tx.rows(sql, *values))
+
+    def close(self) -> None:
+        """Let the database go."""
+        if self._postgres is not None:
+            asyncio.run(self._postgres.close())  # the story's own loop has ended
+        if self._sqlite is not None:
+            self._sqlite.close()
+
+
+def _in_place(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """What a coroutine answers that waits for nothing, as those do here that hand their work to a thread."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return cast("Answer", end.value)
+    raise AssertionError("it waits for something")
 
 
 @dataclass
@@ -103,15 +162,15 @@ class Database:
     async def write(self, work: Work[Answer], *, small: bool = False) -> Answer:
         await self._reach()
         answer = self.disk.commit(work)
-        await self.process.step(self.disk.chance.random() * _QUICK)
+        await self.process.step(self.disk.takes())
         return answer
 
     async def read(self, work: Work[Answer]) -> Answer:
         await self._reach()
-        return self.disk.connection.read(work)
+        return self.disk.read(work)
 
     async def _reach(self) -> None:
-        await self.process.step(self.disk.chance.random() * _QUICK)
+        await self.process.step(self.disk.takes())
         if self.disk.fault:
             self.disk.faults[self.disk.fault] += 1
             raise StoreError(f"memory: {self.disk.fault}")
@@ -125,6 +184,8 @@ class Network:
     hosts: dict[str, Answerer] = field(default_factory=dict)
     faults: dict[str, dict[str, float]] = field(default_factory=dict)
     injected: Counter[str] = field(default_factory=Counter)
+    #: What a host says with an error, beside that it is busy.
+    complaints: dict[str, str] = field(default_factory=dict)
 
     async def carry(self, request: httpx.Request) -> httpx.Response:
         """The answer of the host; an error of httpx where something is wrong."""
@@ -138,7 +199,11 @@ class Network:
             raise httpx.ConnectError("connection refused")
         if fault == "silent":
             await asyncio.sleep(3600)
-        answer = httpx.Response(503, text="busy") if fault == "error" else self.hosts[host](request)
+        answer = (
+            httpx.Response(503, text=f"busy {self.complaints.get(host, '')}")
+            if fault == "error"
+            else self.hosts[host](request)
+        )
         if fault == "cut after":
             raise httpx.ReadError("the connection was cut")
         await process.step(self.chance.uniform(1, 25) if fault == "slow" else self.chance.random() * _QUICK)

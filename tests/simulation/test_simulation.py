@@ -5,37 +5,77 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
+from tests.databases import schema
+from tests.simulation.coverage import wanted
+from tests.simulation.shrink import tell
 from tests.simulation.story import play
 
 pytestmark = pytest.mark.timeout(600)
 
 
+def play_alone(seed: int, hours: float, *options: str) -> subprocess.CompletedProcess[str]:
+    """The story in a process of its own, with a fixed order of sets: the same one wherever it runs."""
+    words = ["-m", "tests.simulation", "--seed", str(seed), "--hours", str(hours), *options]
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("seed", [2, 6, 9])
+def test_a_story_of_accidents_breaks_no_promise(seed: int) -> None:
+    told = play_alone(seed, 0.4)
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_every_change_that_a_story_visits_is_one_that_is_looked_for() -> None:
+    outcome = play(2, hours=0.4)
+    assert outcome.ticks > 0
+    assert set(outcome.pairs) <= wanted()
+
+
 @pytest.mark.parametrize(
     ("seed", "hours"),
     [
-        (10, 1.5),  # a round that was cut at the end of a daemon left a traceback in the log
-        (101, 1),
-        (103, 1),
-        (105, 1),
+        # A source was read between the reading of the ledger and that of its watermark: figures were said to be newer.
+        (3, 0.8),
+        # A restart under clocks that differ by minutes is not counted, which is said: no promise is broken.
+        (7, 0.6),
+        # A stop that could not reach its provider was tried again though its budget had been raised meanwhile.
+        (10, 0.8),
     ],
 )
-def test_a_story_of_accidents_breaks_no_promise(seed: int, hours: float) -> None:
-    outcome = play(seed, hours)
-    assert outcome.failures == [], "\n".join(outcome.log)
-    assert outcome.ticks > 0
+def test_a_story_that_once_broke_a_promise_breaks_none(seed: int, hours: float) -> None:
+    told = play_alone(seed, hours)
+    assert told.returncode == 0, told.stdout + told.stderr
 
 
 def test_one_seed_is_one_story() -> None:
-    first = play(102, hours=0.5)
+    first = play(3, hours=0.25)
     assert first.told > 0
-    assert first.trace == play(102, hours=0.5).trace
+    assert first.trace == play(3, hours=0.25).trace
+
+
+def test_what_happens_is_the_same_when_something_else_is_left_out() -> None:
+    whole, part = play(3, hours=0.2), play(3, hours=0.2, only=frozenset({1}))
+    assert [one for one in whole.happenings if one.number == 1] == list(part.happenings)
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("seed", range(200, 260))
-def test_a_day_of_accidents_breaks_no_promise(seed: int) -> None:
-    outcome = play(seed, hours=12)
-    assert outcome.failures == [], "\n".join(outcome.log)
+@pytest.mark.parametrize("seed", range(200, 242))
+def test_hours_of_accidents_break_no_promise(seed: int) -> None:
+    told = play_alone(seed, 1.5)
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(300, 307))
+def test_a_story_on_a_real_postgresql_breaks_no_promise(seed: int, postgres_url: str) -> None:
+    with schema(postgres_url) as url:
+        outcome = play(seed, hours=0.7, url=url)
+    assert outcome.failures == [], tell(outcome)
+    assert outcome.told > 0

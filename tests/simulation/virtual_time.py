@@ -10,9 +10,12 @@ import asyncio
 import selectors
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import time_machine
+
+from tests.simulation.machines import PROCESS
 
 Result = TypeVar("Result")
 #: Virtual seconds that two timers may differ by and still be due together.
@@ -66,7 +69,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return done
 
     def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
-        """A simulated process gets no signals: it is stopped or killed by the story."""
+        """Kept with the simulated process, for `Process.signal`."""
+        PROCESS.get().handlers[sig] = partial(callback, *args)
 
     def _write_to_self(self) -> None:
         """There is no other thread to be woken from."""
@@ -78,7 +82,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _advance(self, seconds: float) -> None:
         self._seconds += seconds
-        self._traveller.move_to(self._epoch + self._seconds, tick=False)
+        self._traveller.shift(seconds)
 
 
 def run(start: datetime, story: Callable[[VirtualLoop], Coroutine[Any, Any, Result]]) -> Result:

@@ -10,7 +10,7 @@ import pytest
 
 from alertd.sources.anthropic import Options, build
 from tests.servers.billing import Asked, Reply, serving
-from tests.servers.held import Held
+from tests.servers.source_ledger import SourceLedger
 
 SINCE = datetime(2026, 11, 14, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -70,8 +70,10 @@ class Organization:
                       "next_page": str(number + 1) if more else None})  # fmt: skip
 
 
-def held(url: str, **options: Any) -> Held:
-    return Held(build("anthropic", Options.model_validate({"admin_key": "sk-ant-admin-x", "url": url, **options})))
+def held(url: str, **options: Any) -> SourceLedger:
+    return SourceLedger(
+        build("anthropic", Options.model_validate({"admin_key": "sk-ant-admin-x", "url": url, **options}))
+    )
 
 
 def test_the_four_counts_of_input_are_disjoint_and_caches_are_told_by_their_lifetime() -> None:
@@ -148,7 +150,11 @@ def test_a_correction_replaces_and_a_second_reading_changes_nothing() -> None:
         (("usage_report/messages", "1"), Reply({"type": "error", "error": {"type": "overloaded_error"}}, 529), "529"),
         (("usage_report/messages", "1"), Reply({"type": "error", "error": {"message": "x"}}), "data is missing"),
         (("cost_report", ""), Reply({"type": "error", "error": {"type": "permission_error"}}, 403), "403"),
-        (("cost_report", ""), Reply({"data": [cost(line("n/a"))], "has_more": False}), '"n/a", not a number'),
+        (
+            ("cost_report", ""),
+            Reply({"data": [cost(line("n/a"))], "has_more": False}),
+            "a text of 3 characters, not a number",
+        ),
         (("cost_report", ""), Reply({"data": [cost(line(currency="credits"))], "has_more": False}), "is no currency"),
     ],
 )

@@ -15,14 +15,14 @@ import pytest
 
 from alertd.sources.anyscale import Options, build
 from tests.servers.billing import Asked, Reply, serving
-from tests.servers.held import Held
+from tests.servers.source_ledger import SourceLedger
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 
 
-def held(**options: Any) -> Held:
-    return Held(build("anyscale", Options.model_validate({"cli_token": "aks-secret", **options})))
+def held(**options: Any) -> SourceLedger:
+    return SourceLedger(build("anyscale", Options.model_validate({"cli_token": "aks-secret", **options})))
 
 
 def days(**dollars: float) -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ def test_the_last_days_are_read_again_and_corrected() -> None:
     [
         (Reply({"error": {"detail": "expired"}}, 401), "401"),
         (Reply({"error": {"detail": "hm"}}), "results is missing"),
-        (Reply({"results": [{"date": "soon", "dollar_value": 1}]}), '"soon", not a day'),
+        (Reply({"results": [{"date": "soon", "dollar_value": 1}]}), "a text of 4 characters, not a day"),
         (Reply({"results": [{"date": "2026-11-19", "dollar_value": None}]}), "dollar_value is missing, not a number"),
         (Reply({"results": [], "metadata": {"next_paging_token": "x"}}), "comes in pages"),
         (Reply("<html>login</html>", 200, {"Content-Type": "text/html"}), "web page"),

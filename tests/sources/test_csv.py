@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from alertd.sources.csv import Options, build
-from tests.servers.held import Held
+from tests.servers.source_ledger import SourceLedger
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 
 
-def held(path: Path, **options: Any) -> Held:
-    return Held(build("own", Options.model_validate({"path": str(path), **options})))
+def held(path: Path, **options: Any) -> SourceLedger:
+    return SourceLedger(build("own", Options.model_validate({"path": str(path), **options})))
 
 
 def test_usage_and_money_of_one_row_are_both_kept_apart(tmp_path: Path) -> None:
@@ -51,6 +51,15 @@ def test_a_row_that_is_taken_out_of_the_file_is_taken_out_of_the_ledger(tmp_path
     assert found.cost() == Decimal("5.5")
 
 
+def test_the_first_and_the_last_day_of_a_bill_may_be_taken_back_to_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "1.csv"
+    file.write_text("date,provider,cost\n2026-11-16,x,8\n2026-11-17,x,1\n2026-11-18,x,2\n2026-11-19,x,4\n")
+    found = held(file).round(SINCE, NOW)
+    file.write_text("date,provider,cost\n2026-11-17,x,0\n2026-11-18,x,2\n2026-11-19,x,0\n")
+    found.round(SINCE, NOW)
+    assert found.days("USD") == {date(2026, 11, 16): Decimal(8), date(2026, 11, 18): Decimal(2)}  # nothing of the 16th
+
+
 def test_amounts_are_read_as_people_write_them_and_labels_are_added_and_dropped(tmp_path: Path) -> None:
     (tmp_path / "1.csv").write_text('date,provider,cost,user,team\n2026-11-18,x,"$1,234.50",bob,a\n')
     found = held(tmp_path, drop_labels="user", labels="env=prod").round(SINCE, NOW)
@@ -82,7 +91,7 @@ def test_a_hashed_label_is_stored_as_its_hash_alone(tmp_path: Path) -> None:
         ("date,provider,cost\nyesterday,x,1\n", "line 2: a time is a day or an instant"),
         (
             "date,provider,model,meter,quantity\n2026-11-18,x,m,input,1.5\n",
-            "line 2: column quantity is no whole number",
+            "line 2: column quantity is not a whole number",
         ),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from alertd.sources.scrape import Options, build
-from tests.bookkeeping import Ledger
+from tests.memory_ledger import Ledger
 from tests.servers.billing import Reply, serving
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -79,7 +79,7 @@ def test_an_exporters_tokens_are_each_in_one_meter(preset, lines, meters):
     assert not any(reading.warnings for reading in ledger.readings)
 
 
-def test_several_metrics_in_one_source_are_told_apart_by_their_names():
+def test_several_metrics_in_one_source_are_distinguished_by_their_names():
     lines = {"my_prompt_tokens_total": 100, "my_cached_tokens_total": 60, "my_answer_tokens_total": 10}
     found, _, _ = collect(
         lines,

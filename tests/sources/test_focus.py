@@ -16,7 +16,7 @@ import pytest
 
 from alertd.core.usage import BilledCost
 from alertd.sources.focus import Options, build
-from tests.servers.held import Held
+from tests.servers.source_ledger import SourceLedger
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -35,8 +35,8 @@ def text(*rows: dict[str, str], rename: dict[str, str] | None = None) -> str:
     return "\n".join(",".join('"' + cell.replace('"', '""') + '"' for cell in line) for line in lines) + "\n"
 
 
-def held(path: Path, **options: Any) -> Held:
-    return Held(build("cloud", Options.model_validate({"path": str(path), **options})))
+def held(path: Path, **options: Any) -> SourceLedger:
+    return SourceLedger(build("cloud", Options.model_validate({"path": str(path), **options})))
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alertd.clients.json_fields import Fields
 from alertd.core.ledger.columns import SeriesRow
 from alertd.core.pricing.source_roles import counting
 from alertd.sources.litellm import Options, Who, _add, build
-from alertd.wire.fields import Fields
 from tests.servers.billing import Asked, Reply, serving
-from tests.servers.held import Held
+from tests.servers.source_ledger import SourceLedger
 
 SINCE = datetime(2026, 11, 18, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -57,8 +57,8 @@ def pages(*results: list[dict[str, Any]], more_at_end: bool = False) -> Any:
     return answer
 
 
-def held(url: str, **options: Any) -> Held:
-    return Held(build("gateway", Options.model_validate({"api_key": "sk-master", "url": url, **options})))
+def held(url: str, **options: Any) -> SourceLedger:
+    return SourceLedger(build("gateway", Options.model_validate({"api_key": "sk-master", "url": url, **options})))
 
 
 def test_a_day_that_is_split_over_pages_adds_up() -> None:
@@ -127,7 +127,7 @@ def test_today_grows_and_yesterday_is_read_again_just_after_midnight() -> None:
             Reply({"error": {"message": "Key is blocked", "type": "auth_error", "param": "None", "code": "401"}}, 401),
             "401",
         ),
-        (Reply({"detail": {"error": "No connected db."}}, 500), "No connected db"),
+        (Reply({"detail": {"error": "No connected db."}}, 500), "answers 500; the server's answer is not shown"),
         (Reply({"error": "something"}), "results is missing"),
         (Reply({"results": [], "metadata": {"has_more": True}}), "says that there is more"),
         (Reply("<html>"), "web page"),

@@ -13,7 +13,7 @@ from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.usage import currency_of
 from alertd.ports import role_of
 from alertd.sources import prometheus, scrape
-from tests.bookkeeping import Ledger
+from tests.memory_ledger import Ledger
 from tests.servers.billing import Reply, serving
 from tests.servers.prometheus import Memory
 from tests.servers.prometheus import prometheus as serve_prometheus
@@ -89,7 +89,8 @@ def test_tokens_and_money_of_one_source_both_restart():
     assert not look.problems
 
 
-def test_a_prometheus_gives_the_same_money_over_a_restart():
+def read_prometheus(**options):
+    """The half hour of a gateway that counts money, over a restart, read from a Prometheus in one poll."""
     memory, start = Memory(), NOW - timedelta(minutes=30)
     at = [(start + number * EACH).timestamp() for number in range(30)]
     values = [1 + number / 8 for number in range(15)] + [number / 4 for number in range(15)]
@@ -101,13 +102,26 @@ def test_a_prometheus_gives_the_same_money_over_a_restart():
     ledger = Ledger()
 
     async def poll(url):
-        source = prometheus.build("gateway", prometheus.Options(url=url, preset="litellm"))
+        source = prometheus.build("gateway", prometheus.Options(url=url, **options))
         await ledger.collect(source, SINCE, NOW)
         await source.close()
 
     with serve_prometheus(memory) as server:
         asyncio.run(poll(server.url))
+    return ledger
+
+
+def test_a_prometheus_gives_the_same_money_over_a_restart():
+    ledger = read_prometheus(preset="litellm")
     assert money(ledger, "team") == {("USD", "estimate", "a"): int((1 + 14 / 8 + 14 / 4) * 10**9)}
+
+
+def test_a_prometheus_that_has_money_counters_alone_says_that_tokens_are_absent():
+    (said,) = read_prometheus(preset="litellm").readings[-1].warnings
+    assert said.startswith("there are only money counters")
+    assert "litellm_input_tokens_metric_total" in said
+    alone = read_prometheus(metric=["litellm_spend_metric_total"], meter="cost", provider="openai")
+    assert alone.readings[-1].warnings == ()
 
 
 @pytest.mark.parametrize(

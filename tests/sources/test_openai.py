@@ -12,7 +12,7 @@ from alertd.core.ledger.columns import SeriesRow
 from alertd.core.pricing.source_roles import counting
 from alertd.sources.openai import Options, build
 from tests.servers.billing import Asked, Reply, serving
-from tests.servers.held import Held
+from tests.servers.source_ledger import SourceLedger
 
 SINCE = datetime(2026, 11, 10, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -69,8 +69,8 @@ class Organization:
                       "next_page": str(number + 1) if more else None})  # fmt: skip
 
 
-def held(url: str, **options: Any) -> Held:
-    return Held(
+def held(url: str, **options: Any) -> SourceLedger:
+    return SourceLedger(
         build("openai", Options.model_validate({"admin_key": "sk-admin-secret", "url": f"{url}/v1", **options}))
     )
 

@@ -11,7 +11,7 @@ import pytest
 
 from alertd.sources.openrouter import Options, build
 from tests.servers.billing import Asked, Reply, serving
-from tests.servers.held import Held
+from tests.servers.source_ledger import SourceLedger
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -59,9 +59,9 @@ class Account:
         return Reply({"data": self.activity.get(asked.one("api_key_hash"), [])})
 
 
-def held(url: str, **options: Any) -> Held:
+def held(url: str, **options: Any) -> SourceLedger:
     known = {"management_key": "sk-or-secret", "url": f"{url}/api/v1", **options}
-    return Held(build("openrouter", Options.model_validate(known)))
+    return SourceLedger(build("openrouter", Options.model_validate(known)))
 
 
 def test_today_comes_by_key_and_finished_days_by_model_with_disjoint_tokens() -> None:

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from alertd.core.billing.monthtodate import Month, remembered, to_remember
+from alertd.core.billing.read_plan import Month, remembered, to_remember
 from alertd.sources.scaleway import Options, build
 from tests.servers.billing import Asked, Reply, serving
-from tests.servers.held import Held
+from tests.servers.source_ledger import SourceLedger
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -58,9 +58,9 @@ def in_turn(*bills: dict[str, Any]) -> Callable[[Asked], Reply]:
     return answer
 
 
-def held(url: str, **options: Any) -> Held:
+def held(url: str, **options: Any) -> SourceLedger:
     given_options = {"secret_key": "very-secret", "organization_id": "org-1", "url": url, **options}
-    return Held(build("scaleway", Options.model_validate(given_options)))
+    return SourceLedger(build("scaleway", Options.model_validate(given_options)))
 
 
 def test_units_and_nanos_add_up_whether_units_come_as_number_or_text() -> None:
@@ -271,8 +271,8 @@ def test_either_an_organization_or_projects_are_named() -> None:
 def test_the_days_of_a_month_always_add_up_to_its_last_figure(figures: list[tuple[int, int]], late: int) -> None:
     month = Month(date(2026, 11, 1))
     for seconds, total in sorted(figures):
-        assert month.tell("", SINCE + timedelta(seconds=seconds), {("a",): total}, UTC)
+        assert month.update("", SINCE + timedelta(seconds=seconds), {("a",): total}, UTC)
         assert month.total("") == total
     month = remembered(to_remember({month.first: month}, month.first))[month.first]
-    assert month.tell("", SINCE + timedelta(days=33), {("a",): late}, UTC)
+    assert month.update("", SINCE + timedelta(days=33), {("a",): late}, UTC)
     assert month.total("") == late

@@ -10,7 +10,7 @@ import pytest
 
 from alertd.ports import SourceError
 from alertd.sources.scrape import Options, build
-from tests.bookkeeping import Ledger
+from tests.memory_ledger import Ledger
 from tests.servers.billing import Reply, serving
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -105,7 +105,7 @@ def test_a_histograms_sum_and_its_type_label_are_read():
         (Reply(page(5).replace("# EOF", ""), 200, OPENMETRICS), "cut short or no page of metrics"),
         (Reply('litellm_input_tokens_metric_total{model="gpt', 200, TEXT), "cut short or no page of metrics"),
         (Reply(f"litellm_input_tokens_metric_total 5 {'9' * 400}\n", 200, TEXT), "cut short or no page of metrics"),
-        (Reply("down", 503), "503: down"),
+        (Reply("down", 503), "503; the server's answer is not shown"),
     ],
 )
 def test_a_page_that_is_none_is_an_error_and_never_an_empty_reading(reply, says):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from alertd.core.pricing.amounts import from_nanos
+from alertd.core.money import from_nanos
 from tests.servers.billing import Asked, Reply, Server, serving
 from tests.sources import test_alibaba as alibaba
 from tests.sources import test_anthropic as anthropic_fixtures

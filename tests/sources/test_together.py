@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.billing.lives import Life, Seen, from_json, looked, to_json
+from alertd.core.billing.endpoint_runs import EndpointObservation, EndpointRun, from_json, observe, to_json
 from alertd.sources.together import Options, build
 from tests.servers.billing import Asked, Reply, serving
-from tests.servers.held import Held
+from tests.servers.source_ledger import SourceLedger
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -78,8 +78,8 @@ class Cloud:
         )  # fmt: skip
 
 
-def held(url: str, **options: Any) -> Held:
-    return Held(build("together", Options.model_validate({"api_key": "tg-secret", "url": url, **options})))
+def held(url: str, **options: Any) -> SourceLedger:
+    return SourceLedger(build("together", Options.model_validate({"api_key": "tg-secret", "url": url, **options})))
 
 
 def test_a_completed_job_costs_its_nano_dollars_on_the_day_it_was_done() -> None:
@@ -314,10 +314,10 @@ def test_an_endpoint_on_hardware_without_a_price_is_an_error_and_not_free() -> N
     minutes=st.lists(st.integers(1, 3000), min_size=8, max_size=8),
 )
 def test_a_life_seen_in_pieces_costs_the_same_by_days_as_at_once(counts: list[int], minutes: list[int]) -> None:
-    lives: dict[str, Life] = {}
+    lives: dict[str, EndpointRun] = {}
     at, last = NOW, None
     for count, step in zip(counts, minutes, strict=False):
-        lives = looked(lives, [Seen("e", count, Decimal("5.42"), at)] if count else [], last, at)
+        lives = observe(lives, [EndpointObservation("e", count, Decimal("5.42"), at)] if count else [], last, at)
         lives = from_json(to_json(lives, SINCE))
         last, at = at, at + timedelta(minutes=step)
     whole = sum((life.cents(NOW, at, at) for life in lives.values()), Decimal(0))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alertd.core.faults import SettingsError
+from alertd.core.config_errors import SettingsError
 from alertd.settings import load_settings
 from alertd.stores.urls import read_url
 

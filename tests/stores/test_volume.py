@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alertd.stores.volume import is_lost
+from alertd.stores.urls import is_lost
 
 HOME = Path("/var/lib/alertd")
 OVERLAY = "1 0 0:50 / / rw,relatime master:9 shared:2 - overlay overlay rw,lowerdir=/var/lib/docker/overlay2/l/X"

@@ -1,4 +1,4 @@
-"""Stories of keys that are stopped, or are not, on a stopped clock: a judge, an act loop, a provider of keys."""
+"""Stories of keys that are stopped, or are not, on a stopped clock: an evaluation, an act loop, a provider of keys."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from decimal import Decimal
 
 import pytest
 
-from alertd.core.actions.guards import PAUSED
-from alertd.core.actions.hindsight import hindsight
+from alertd.core.actions.dry_run_report import hindsight
 from alertd.core.actions.policy import ActionPolicy
+from alertd.core.actions.state_machine import PAUSED
 from alertd.core.budgets import Amount, parse_threshold
-from alertd.core.evaluation.state import RAISED, SILENCES, Press, RaisedAmount, Silence, State
+from alertd.core.evaluation.interactions import Press
+from alertd.core.evaluation.state import RAISED, SILENCES, RaisedAmount, Silence, State
 from alertd.core.evaluation.values import SourceView
-from alertd.loops.action_config import Action
+from alertd.loops.executor import Action
 from alertd.loops.interactions import InteractionDeps, InteractionLoop
-from alertd.ports import Lever, RevokerError, Target
-from tests.keyring import Acting, Keyring
-from tests.world import World, budget
+from alertd.ports import Operation, RevokerError, Target
+from tests.action_scenario import ActionScenario, FakeKeyProvider
+from tests.scenario import Scenario, budget
 
 #: Sunday, 15 November 2026, two in the morning.
 SUNDAY = datetime(2026, 11, 15, 2, tzinfo=UTC)
 BURN = "burn_rate 10x over 1h and 5m above 5 USD"
 
 
-def sunday(**more) -> World:
+def sunday(**more) -> Scenario:
     """Two weeks of calm usage of two keys, in a budget of 500 USD with the action `stop`."""
-    world = World(budget(thresholds=["actual 100%", BURN], actions=("stop",), **more), at=SUNDAY)
-    for hours in range(24 * 14):
-        at = SUNDAY - timedelta(hours=hours + 1)
-        world.spend("0.30", at=at, key="rag-indexer", team="research")
-        world.spend("0.20", at=at, key="web", team="research")
+    world = Scenario(budget(thresholds=["actual 100%", BURN], actions=("stop",), **more), at=SUNDAY)
+    hours = [SUNDAY - timedelta(hours=hour + 1) for hour in range(24 * 14)]
+    world.spend_at("0.30", hours, key="rag-indexer", team="research")
+    world.spend_at("0.20", hours, key="web", team="research")
     world.told = {}
     return world
 
 
-async def runaway(world: World | None = None, *, rounds: int = 3, **terms) -> Acting:
+async def runaway(world: Scenario | None = None, *, rounds: int = 3, **terms) -> ActionScenario:
     """The key rag-indexer spends 4 USD every five minutes; the evaluation looks after each."""
-    acting = Acting(world or sunday(), **terms)
+    acting = ActionScenario(world or sunday(), **terms)
     await acting.round()
     for _ in range(rounds):
         acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
@@ -48,11 +48,11 @@ async def runaway(world: World | None = None, *, rounds: int = 3, **terms) -> Ac
     return acting
 
 
-def states(acting: Acting) -> list[str]:
-    return [str(event.details["state"]) for event in acting.told]
+def states(acting: ActionScenario) -> list[str]:
+    return [event.details.state for event in acting.told]
 
 
-def show(acting: Acting) -> None:
+def show(acting: ActionScenario) -> None:
     if os.environ.get("SHOW"):
         print("\n\n".join(acting.words()))
 
@@ -62,21 +62,22 @@ async def test_a_key_that_runs_away_on_a_sunday_is_stopped_once_approved_and_wor
     assert states(acting) == ["proposed"]
     proposal = acting.words()[0]
     assert "rag-indexer" in proposal
-    assert "disable this key (reversible)" in proposal
+    assert proposal.startswith("Disable key rag-indexer?")
+    assert "Can be undone." in proposal
     handle = (await acting.only()).handle
     assert f"alertd actions approve {handle}" in proposal
-    assert acting.keyring.keys["rag-indexer"] == "active"  # nothing is done yet
+    assert acting.key_provider.keys["rag-indexer"] == "active"  # nothing is done yet
 
     await acting.answer("approve")
     assert await acting.round() == ["verified"]
-    assert acting.keyring.keys == {"rag-indexer": "inactive", "web": "active"}
+    assert acting.key_provider.keys == {"rag-indexer": "inactive", "web": "active"}
     for _ in range(6):
         assert await acting.round() == []
     assert (await acting.only()).usage == "stopped"
 
     assert await acting.round(minutes=60 * 24 * 16) == ["restored"]
-    assert acting.keyring.keys == {"rag-indexer": "active", "web": "active"}
-    assert acting.keyring.written == [("rag-indexer", "inactive"), ("rag-indexer", "active")]
+    assert acting.key_provider.keys == {"rag-indexer": "active", "web": "active"}
+    assert acting.key_provider.written == [("rag-indexer", "inactive"), ("rag-indexer", "active")]
     steps = await acting.sound_audit()
     assert " ".join(step.what for step in steps) == (
         "propose ask approve begin read send verify stopped restore begin send restored"
@@ -91,11 +92,11 @@ async def test_the_proposal_shows_its_evidence_share_and_what_hangs_on_the_key()
     assert act.evidence["threshold"] == BURN
     assert Decimal(act.evidence["share"]) > Decimal("0.9")
     assert len(set(act.evidence["readings"])) == 2
-    assert "of this budget's pace" in acting.words()[0]
-    assert "Last used" in acting.words()[0]
+    assert "of what this budget spent then" in acting.words()[0]
+    assert "last used" in acting.words()[0]
 
 
-class Described(Keyring):
+class Described(FakeKeyProvider):
     """A provider that tells who a key belongs to; usage has its hash."""
 
     problem = ""
@@ -110,37 +111,37 @@ class Described(Keyring):
 async def test_who_approves_sees_name_owner_team_and_last_use_and_no_long_hash():
     hashed = "5f" * 32
     world = sunday()
-    acting = Acting(world, keyring=Described({hashed: "active"}))
+    acting = ActionScenario(world, key_provider=Described({hashed: "active"}))
     await acting.round()
     for _ in range(3):
         world.spend(4, at=acting.clock.at, key=hashed, team="shop")
         await acting.round()
     proposal = acting.words()[0]
-    assert proposal.startswith("Proposed: disable this key (reversible): checkout-production")
+    assert proposal.startswith("Disable key checkout-production?")
     assert (
-        "Its provider shows: checkout-production (id 5f5f5f5f5f5f5f5f…), owner ana@example.com, team shop / t1, "
+        "The provider shows: checkout-production (id 5f5f5f5f5f5f5f5f…), owner ana@example.com, team shop / t1, "
         "last used 02:04, status active"
     ) in proposal
     steps = await acting.sound_audit()
     assert steps[0].evidence["provider"]["owner"] == "ana@example.com"
     await acting.answer("approve")
     await acting.round()
-    assert acting.words()[-1].startswith("Done and verified: disable this key (reversible): checkout-production")
+    assert acting.words()[-1].startswith("Done and checked: disable key checkout-production")
 
 
 async def test_a_proposal_that_its_provider_would_refuse_says_so_at_once():
     ring = Described()
     ring.problem = "2 keys are called 'rag-indexer' (a, b); say which in `targets`"
-    acting = await runaway(keyring=ring)
+    acting = await runaway(key_provider=ring)
     assert states(acting) == ["proposed"]
     assert f"Its provider: {ring.problem}" in acting.words()[0]
-    other = await runaway(keyring=Described(), protect=("checkout-*",))
-    assert "Its provider shows: checkout-production" in other.words()[0]
+    other = await runaway(key_provider=Described(), protect=("checkout-*",))
+    assert "The provider shows: checkout-production" in other.words()[0]
     assert "Its provider: protected by checkout-*" in other.words()[0]
 
 
 async def test_one_reading_proposes_nothing():
-    acting = Acting(sunday())
+    acting = ActionScenario(sunday())
     await acting.round()
     acting.world.spend(30, at=acting.clock.at, key="rag-indexer", team="research")
     assert await acting.round() == []
@@ -149,9 +150,9 @@ async def test_one_reading_proposes_nothing():
     assert await acting.acts() == []
 
 
-def budget_of_actual() -> World:
+def budget_of_actual() -> Scenario:
     """Half of 500 USD spent evenly over two weeks, by two keys; only the amount is watched."""
-    world = World(budget(thresholds=["actual 100%"], actions=("stop",)), at=SUNDAY)
+    world = Scenario(budget(thresholds=["actual 100%"], actions=("stop",)), at=SUNDAY)
     for hours in range(24 * 14):
         for key in ("rag-indexer", "web"):
             world.spend("0.35", at=SUNDAY - timedelta(hours=hours + 1), key=key, team="research")
@@ -162,37 +163,37 @@ def budget_of_actual() -> World:
 async def test_a_jump_that_one_reading_explains_stops_nobody_however_long_ordinary_usage_goes_on(thresholds):
     world = budget_of_actual()
     world.budgets = (replace(world.budgets[0], thresholds=tuple(map(parse_threshold, thresholds))),)
-    acting = Acting(world, mode="auto", max_per_hour=9)
+    acting = ActionScenario(world, mode="auto", max_per_hour=9)
     await acting.round(minutes=1)
     world.spend(270, at=acting.clock.at, key="rag-indexer", team="research")  # a counter that was read wrong once
     for _ in range(40):
         await acting.round(minutes=1)
         world.spend("0.02", at=acting.clock.at, key="rag-indexer", team="research")
         world.spend("0.02", at=acting.clock.at, key="web", team="research")
-    assert (states(acting), acting.keyring.written) == (["held"], [])
+    assert (states(acting), acting.key_provider.written) == (["held"], [])
     assert "one reading alone explains it: 270.00 USD at 02:" in acting.words()[0]
-    assert "look by hand" in acting.words()[0]
+    assert "Check at the provider" in acting.words()[0]
 
 
 async def test_a_jump_before_the_threshold_fires_does_not_count_towards_it_also_after_a_restart():
     world = budget_of_actual()
-    acting = Acting(world, mode="auto")
+    acting = ActionScenario(world, mode="auto")
     await acting.round(minutes=1)
     world.spend(260, at=acting.clock.at, key="rag-indexer", team="research")
     await acting.round(minutes=1)
-    acting.actors = [acting.replica(acting.keyring, mode="auto")]
+    acting.actors = [acting.replica(acting.key_provider, mode="auto")]
     for _ in range(60):
         world.spend("0.2", at=acting.clock.at, key="web", team="research")
         await acting.round(minutes=1)
-    assert (states(acting), acting.keyring.written) == (["held"], [])
+    assert (states(acting), acting.key_provider.written) == (["held"], [])
     for _ in range(12):  # 270 more, over an hour: now it is exceeded without the jump, too
         world.spend(25, at=acting.clock.at, key="rag-indexer", team="research")
         await acting.round(minutes=5)
-    assert acting.keyring.written == [("rag-indexer", "inactive")]
+    assert acting.key_provider.written == [("rag-indexer", "inactive")]
 
 
 async def test_a_second_look_sooner_than_the_source_is_read_is_the_same_reading():
-    acting = Acting(sunday(), mode="auto")
+    acting = ActionScenario(sunday(), mode="auto")
     acting.world.sources["gateway"] = SourceView(
         "gateway", SUNDAY, timedelta(minutes=15), interval=timedelta(minutes=4)
     )
@@ -209,12 +210,12 @@ async def test_a_second_look_sooner_than_the_source_is_read_is_the_same_reading(
 
 async def test_after_a_restart_two_more_readings_are_needed_unless_one_was_kept():
     for kept, needed in ((False, 2), (True, 1)):
-        acting = Acting(sunday(), mode="auto")
+        acting = ActionScenario(sunday(), mode="auto")
         await acting.round()
         acting.world.spend(8, at=acting.clock.at, key="rag-indexer", team="research")
         if kept:
             await acting.round()
-        acting.actors = [acting.replica(acting.keyring, mode="auto")]
+        acting.actors = [acting.replica(acting.key_provider, mode="auto")]
         if not kept:
             await acting.round()
         for count in range(needed):
@@ -230,7 +231,7 @@ async def test_in_dry_run_it_says_what_it_would_have_proposed_and_nobody_is_aske
     assert "Dry run" in acting.words()[0]
     for _ in range(30):
         assert await acting.round() == []
-    assert acting.keyring.written == []
+    assert acting.key_provider.written == []
     show(acting)
 
 
@@ -240,7 +241,7 @@ async def test_a_proposal_that_nobody_answers_expires_and_is_not_made_again_on_t
         acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
         await acting.round()
     assert states(acting) == ["proposed", "expired"]
-    assert acting.keyring.written == []
+    assert acting.key_provider.written == []
     show(acting)
 
 
@@ -251,14 +252,14 @@ async def test_a_refused_proposal_stays_refused():
         acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
         await acting.round()
     assert states(acting) == ["proposed"]
-    assert acting.keyring.written == []
+    assert acting.key_provider.written == []
 
 
 async def test_on_stale_data_nothing_happens_and_it_says_so():
     acting = await runaway(rounds=2)
     for _ in range(4):
         await acting.round(seen=False)
-    assert (states(acting), acting.keyring.written) == (["held"], [])
+    assert (states(acting), acting.key_provider.written) == (["held"], [])
     assert "stale" in acting.words()[0]
     show(acting)
 
@@ -267,35 +268,38 @@ async def test_what_was_approved_waits_while_the_data_are_stale_and_expires():
     acting = await runaway()
     await acting.answer("approve", expires=acting.clock.at + timedelta(hours=2))
     await acting.round(seen=False, minutes=30)
-    assert (states(acting), acting.keyring.written) == (["proposed", "held"], [])
+    assert (states(acting), acting.key_provider.written) == (["proposed", "held"], [])
     for _ in range(20):
         await acting.round(seen=False, minutes=10)
-    assert (states(acting), acting.keyring.written) == (["proposed", "held", "expired"], [])
+    assert (states(acting), acting.key_provider.written) == (["proposed", "held", "expired"], [])
 
 
 @pytest.mark.parametrize("protect", ["rag-*", "RAG-indexer", "team=research"])
 async def test_a_protected_key_is_never_touched_and_it_says_so(protect: str):
     acting = await runaway(mode="auto", protect=(protect,))
-    assert (states(acting), acting.keyring.written) == (["held"], [])
+    assert (states(acting), acting.key_provider.written) == (["held"], [])
     assert "protected by" in acting.words()[0]
 
 
 async def test_a_key_whose_name_at_the_provider_is_protected_is_not_touched_either():
     acting = await runaway(mode="auto", protect=("id-rag-indexer",))
-    assert (states(acting), acting.keyring.written) == (["approved", "failed"], [])
+    assert (states(acting), acting.key_provider.written) == (["approved", "failed"], [])
 
 
 async def test_auto_acts_by_itself_but_what_cannot_be_undone_waits_for_a_person():
     acting = await runaway(mode="auto")
     assert states(acting) == ["approved", "verified"]
-    final = await runaway(mode="auto", keyring=Keyring(lever=Lever("delete this key", "", "delete", reversible=False)))
-    assert (states(final), final.keyring.written) == (["proposed"], [])
-    assert "NOT reversible" in final.words()[0]
+    final = await runaway(
+        mode="auto",
+        key_provider=FakeKeyProvider(operation=Operation("delete this key", "", "delete", reversible=False)),
+    )
+    assert (states(final), final.key_provider.written) == (["proposed"], [])
+    assert "CANNOT be undone." in final.words()[0]
 
 
 async def test_without_a_credential_of_its_own_nothing_acts():
-    acting = await runaway(mode="auto", keyring=Keyring(lacks="it has no credential of its own"))
-    assert (states(acting), acting.keyring.written) == (["held"], [])
+    acting = await runaway(mode="auto", key_provider=FakeKeyProvider(lacks="it has no credential of its own"))
+    assert (states(acting), acting.key_provider.written) == (["held"], [])
 
 
 async def test_a_forecast_stops_nobody_unless_asked():
@@ -304,7 +308,7 @@ async def test_a_forecast_stops_nobody_unless_asked():
     for hours in (22, 23, 24):
         world.spend(90, at=SUNDAY - timedelta(hours=hours), key="rag-indexer", team="research")
     for on, expected in ((("actual 100%", "burn_rate"), []), (("forecast",), ["proposed", "proposed"])):
-        acting = Acting(world, on=on)
+        acting = ActionScenario(world, on=on)
         for _ in range(3):
             world.spend("0.1", at=acting.clock.at, key="rag-indexer", team="research")
             await acting.round()
@@ -316,7 +320,7 @@ async def test_unpriced_usage_in_the_scope_keeps_everything_still():
     world = sunday()
     world.spend(1, at=SUNDAY - timedelta(hours=1), model="never-heard-of", key="web")
     acting = await runaway(world, mode="auto")
-    assert (states(acting), acting.keyring.written) == (["held"], [])
+    assert (states(acting), acting.key_provider.written) == (["held"], [])
     assert "never-heard-of" in acting.words()[0]
 
 
@@ -324,26 +328,26 @@ async def test_back_filled_data_act_on_nobody():
     world = sunday()
     world.catching_up = frozenset({"gateway"})
     acting = await runaway(world, mode="auto")
-    assert acting.keyring.written == []
+    assert acting.key_provider.written == []
     assert "complete" in {item.guard for item in await acting.refrained()}
 
 
 async def test_data_of_a_source_that_is_partial_act_on_nobody():
-    acting = Acting(sunday(), mode="auto")
+    acting = ActionScenario(sunday(), mode="auto")
     await acting.round()
     for _ in range(3):
         acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
         now = acting.clock.at + timedelta(minutes=5)
         acting.world.sources["gateway"] = SourceView("gateway", now, timedelta(minutes=15), degraded="half the pages")
         await acting.round(seen=False)
-    assert (states(acting), acting.keyring.written) == (["held"], [])
+    assert (states(acting), acting.key_provider.written) == (["held"], [])
 
 
 async def test_an_estimate_that_drifts_from_its_bill_acts_on_nobody():
-    acting = Acting(sunday(), mode="auto")
+    acting = ActionScenario(sunday(), mode="auto")
     acting.world.told["drift/acme/2026-11"] = SUNDAY
     acting = await runaway(acting.world, mode="auto")
-    assert (states(acting), acting.keyring.written) == (["held"], [])
+    assert (states(acting), acting.key_provider.written) == (["held"], [])
     assert "drifts from its bill" in acting.words()[0]
 
 
@@ -352,25 +356,25 @@ async def test_a_pause_stops_everything_at_once_also_what_was_approved():
     await acting.answer("approve", expires=acting.clock.at + timedelta(hours=2))
     await acting.store.commit_decisions([], [], {PAUSED: ({"at": "2026-11-15T02:20:00", "by": "ana"}, 0)})
     assert await acting.round() == ["held"]
-    assert acting.keyring.written == []
+    assert acting.key_provider.written == []
 
 
 async def test_the_last_hours_of_a_period_can_be_excluded():
     acting = await runaway(mode="auto", not_in_last=timedelta(days=20))
-    assert (states(acting), acting.keyring.written) == (["held"], [])
+    assert (states(acting), acting.key_provider.written) == (["held"], [])
 
 
 async def test_at_most_one_key_an_hour_is_acted_on_unless_raised():
     for most, expected in ((1, 1), (2, 2)):
         world = sunday()
-        acting = Acting(world, mode="auto", max_per_hour=most)
+        acting = ActionScenario(world, mode="auto", max_per_hour=most)
         await acting.round()
         for _ in range(6):
             world.spend(3, at=acting.clock.at, key="rag-indexer", team="research")
             world.spend(4, at=acting.clock.at, key="web", team="research")
             await acting.round()
-        assert len(acting.keyring.written) == expected
-        assert acting.keyring.written[0] == ("web", "inactive")  # the largest first
+        assert len(acting.key_provider.written) == expected
+        assert acting.key_provider.written[0] == ("web", "inactive")  # the largest first
 
 
 async def test_who_spends_as_usual_is_not_stopped_for_somebody_elses_runaway():
@@ -378,7 +382,7 @@ async def test_who_spends_as_usual_is_not_stopped_for_somebody_elses_runaway():
     for hours in range(24 * 14):
         world.spend(1, at=SUNDAY - timedelta(hours=hours + 1), key="production", team="research")
     world.budgets = (budget(amount="900 USD", thresholds=["actual 100%", BURN], actions=("stop",)),)
-    acting = Acting(world)
+    acting = ActionScenario(world)
     await acting.round()
     for _ in range(4):
         world.spend(6, at=acting.clock.at, key="rag-indexer", team="research")
@@ -391,7 +395,7 @@ async def test_who_spends_as_usual_is_not_stopped_for_somebody_elses_runaway():
 async def test_a_budget_that_is_used_up_stops_whoever_goes_on_spending_largest_first():
     world = sunday()
     world.spend(400, at=SUNDAY - timedelta(days=2), key="web", team="research")
-    acting = Acting(world)
+    acting = ActionScenario(world)
     for _ in range(3):
         world.spend("0.1", at=acting.clock.at, key="web", team="research")
         world.spend("0.1", at=acting.clock.at, key="rag-indexer", team="research")
@@ -400,38 +404,38 @@ async def test_a_budget_that_is_used_up_stops_whoever_goes_on_spending_largest_f
 
 
 async def test_usage_that_names_nobody_stops_nobody():
-    world = World(budget(thresholds=["actual 100%", BURN], actions=("stop",)), at=SUNDAY)
-    acting = Acting(world, mode="auto")
+    world = Scenario(budget(thresholds=["actual 100%", BURN], actions=("stop",)), at=SUNDAY)
+    acting = ActionScenario(world, mode="auto")
     await acting.round()
     for _ in range(4):
         world.spend(60, at=acting.clock.at, team="research")
         world.spend(60, at=acting.clock.at, team="search")
         await acting.round()
-    assert (await acting.acts(), acting.keyring.written) == ([], [])
+    assert (await acting.acts(), acting.key_provider.written) == ([], [])
     assert "nobody can be named" in {item.reason for item in await acting.refrained()}
 
 
 async def test_a_raised_budget_undoes_what_alertd_did():
     acting = await runaway(mode="auto")
-    (position,) = acting.world.judged().positions
+    (position,) = acting.world.evaluate().statuses
     acting.world.raised[position.name] = Amount(Decimal(5000), "USD")
     assert await acting.round() == ["restored"]
-    assert acting.keyring.keys["rag-indexer"] == "active"
+    assert acting.key_provider.keys["rag-indexer"] == "active"
 
 
-async def _raise(acting: Acting) -> None:
-    (position,) = acting.world.judged().positions
+async def _raise(acting: ActionScenario) -> None:
+    (position,) = acting.world.evaluate().statuses
     acting.world.raised[position.name] = Amount(Decimal(5000), "USD")
 
 
-async def _silence(acting: Acting) -> None:
+async def _silence(acting: ActionScenario) -> None:
     silence = Silence("s1", {"budget": ("research",)}, acting.clock.at + timedelta(hours=5), "known", "ana")
     await acting.store.commit_decisions(
         [], [], {name: (value, 0) for name, value in SILENCES.put(silence, "s1").items()}
     )
 
 
-async def _remove(acting: Acting) -> None:
+async def _remove(acting: ActionScenario) -> None:
     acting.world.budgets = ()
 
 
@@ -451,11 +455,26 @@ async def test_what_waits_ends_with_its_reason_and_says_why(end, why, approved):
     assert (await acting.round())[-1:] == ["expired"]
     acting.clock.move(minutes=70)
     await acting.round()
-    assert acting.keyring.written == []
+    assert acting.key_provider.written == []
     assert any(why in event.reason for event in acting.told), [event.reason for event in acting.told]
 
 
-async def press(acting: Acting, handle: str) -> str:
+async def _pause(acting: ActionScenario) -> None:
+    await acting.store.commit_decisions([], [], {PAUSED: ({"at": "2026-11-15T02:20:00", "by": "ana"}, 0)})
+
+
+@pytest.mark.parametrize(("end", "state"), [(_raise, "expired"), (_silence, "expired"), (_pause, "executing")])
+async def test_a_try_that_sent_nothing_is_made_again_only_while_its_reason_holds_and_nothing_holds_it_back(end, state):
+    acting = await runaway(mode="auto", key_provider=FakeKeyProvider(story=[RevokerError("refused")]))
+    assert ((await acting.only()).state, (await acting.only()).sent) == ("executing", None)
+    await end(acting)
+    for _ in range(4):
+        acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
+        await acting.round()
+    assert ((await acting.only()).state, acting.key_provider.written) == (state, [])
+
+
+async def press(acting: ActionScenario, handle: str) -> str:
     """What a person reads who presses Approve below the proposal now, before anything is evaluated anew."""
     actor = acting.actors[0]
     policies = {name: action.terms for name, action in actor.orders.actions.items()}
@@ -465,9 +484,9 @@ async def press(acting: Acting, handle: str) -> str:
     return await loop.take(Press(f"press-{at.timestamp()}", "approve", (handle,), "slack:U1", "ana (slack:U1)", at))
 
 
-async def _raise_in_the_database(acting: Acting) -> None:
+async def _raise_in_the_database(acting: ActionScenario) -> None:
     raised = RaisedAmount(Decimal(5000), "USD", "ana", acting.clock.at)
-    (position,) = acting.world.judged().positions
+    (position,) = acting.world.evaluate().statuses
     changed = RAISED.put(raised, position.name)
     await acting.store.commit_decisions([], [], {name: (value, 0) for name, value in changed.items()})
 
@@ -488,7 +507,7 @@ async def test_a_button_that_approves_what_has_no_reason_any_more_says_so_and_do
     await acting.round()
     assert (await acting.only()).state == "expired"
     assert await press(acting, handle) == "It is expired already; nothing was changed."
-    assert acting.keyring.written == []
+    assert acting.key_provider.written == []
 
 
 async def test_a_button_that_approves_what_still_has_its_reason_stops_the_key():
@@ -496,7 +515,7 @@ async def test_a_button_that_approves_what_still_has_its_reason_stops_the_key():
     answer = await press(acting, (await acting.only()).handle)
     assert answer == "You approved: disable this key rag-indexer."
     await acting.round()
-    assert acting.keyring.written == [("rag-indexer", "inactive")]
+    assert acting.key_provider.written == [("rag-indexer", "inactive")]
 
 
 @pytest.mark.parametrize("steps", ["proposed", "approved", "verified"])
@@ -507,13 +526,13 @@ async def test_a_restart_at_any_step_proposes_and_acts_once(steps):
         await acting.answer("approve")
     if steps == "verified":
         await acting.round()
-    acting.actors = [acting.replica(acting.keyring)]
+    acting.actors = [acting.replica(acting.key_provider)]
     for _ in range(3):
         acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
         await acting.round()
     act = await acting.only()
     assert (act.handle, act.state) == (handle, "awaiting" if steps == "proposed" else "verified")
-    assert acting.keyring.written == ([] if steps == "proposed" else [("rag-indexer", "inactive")])
+    assert acting.key_provider.written == ([] if steps == "proposed" else [("rag-indexer", "inactive")])
     await acting.sound_audit()
 
 
@@ -538,7 +557,7 @@ async def test_a_reload_after_the_approval_counts_before_the_key_is_touched(chan
     for _ in range(3):
         acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
         await acting.round()
-    assert ((await acting.only()).state, acting.keyring.written) == (state, [])
+    assert ((await acting.only()).state, acting.key_provider.written) == (state, [])
     assert why in acting.told[-1].reason
 
 
@@ -546,22 +565,22 @@ async def test_a_runaway_that_ended_while_its_stop_waited_for_the_hour_stops_nob
     acting = await runaway(mode="auto", max_per_hour=0, expiry=timedelta(hours=9))
     for _ in range(40):
         await acting.round()
-    assert acting.keyring.written == []
+    assert acting.key_provider.written == []
     assert "not done because the runaway is over" in acting.told[-1].reason.lower()
 
 
 async def test_what_waits_behind_the_hours_limit_is_told_and_its_expiry_starts_with_its_turn():
     world = sunday()
-    acting = Acting(world, mode="auto", expiry=timedelta(minutes=20))
+    acting = ActionScenario(world, mode="auto", expiry=timedelta(minutes=20))
     await acting.round()
     for _ in range(18):
         world.spend(3, at=acting.clock.at, key="rag-indexer", team="research")
         world.spend(4, at=acting.clock.at, key="web", team="research")
         await acting.round()
-    held = [event for event in acting.told if event.details["state"] == "held"]
+    held = [event for event in acting.told if event.details.state == "held"]
     assert len(held) == 1
     assert "one key an hour; next at" in held[0].reason
-    assert acting.keyring.keys == {"rag-indexer": "inactive", "web": "inactive"}
+    assert acting.key_provider.keys == {"rag-indexer": "inactive", "web": "inactive"}
 
 
 async def test_undoing_for_one_budget_leaves_a_key_off_while_another_budget_is_over():
@@ -569,22 +588,22 @@ async def test_undoing_for_one_budget_leaves_a_key_off_while_another_budget_is_o
     small = replace(world.budgets[0], name="small", amount=Amount(Decimal(20), "USD"))
     world.budgets = (*world.budgets, small)
     acting = await runaway(world, mode="auto")
-    assert acting.keyring.keys["rag-indexer"] == "inactive"
-    by_budget = {position.budget.name: position for position in world.judged().positions}
+    assert acting.key_provider.keys["rag-indexer"] == "inactive"
+    by_budget = {position.budget.name: position for position in world.evaluate().statuses}
     (done,) = [act for act in await acting.acts() if act.state == "verified"]
     raised = done.position.split("/")[0]
     other = by_budget["small" if raised != "small" else "research"]
     world.raised[done.position] = Amount(Decimal(5000), "USD")
     await acting.round()
-    assert acting.keyring.keys["rag-indexer"] == "inactive"
+    assert acting.key_provider.keys["rag-indexer"] == "inactive"
     world.raised[other.name] = Amount(Decimal(5000), "USD")
     await acting.round()
-    assert acting.keyring.keys["rag-indexer"] == "active"
+    assert acting.key_provider.keys["rag-indexer"] == "active"
 
 
 async def test_what_was_off_before_is_neither_switched_off_nor_on():
-    ring = Keyring({"rag-indexer": "inactive"})
-    acting = await runaway(mode="auto", keyring=ring)
+    ring = FakeKeyProvider({"rag-indexer": "inactive"})
+    acting = await runaway(mode="auto", key_provider=ring)
     assert states(acting) == ["approved", "verified"]
     await acting.round(minutes=60 * 24 * 16)
     assert (ring.written, ring.keys) == ([], {"rag-indexer": "inactive"})
@@ -592,13 +611,13 @@ async def test_what_was_off_before_is_neither_switched_off_nor_on():
 
 async def test_a_key_that_somebody_switched_on_again_is_said_and_left_alone():
     acting = await runaway(mode="auto")
-    acting.keyring.keys["rag-indexer"] = "active"
+    acting.key_provider.keys["rag-indexer"] = "active"
     for _ in range(4):
         await acting.round()
     assert states(acting) == ["approved", "verified", "drifted"]
-    assert acting.keyring.keys["rag-indexer"] == "active"
+    assert acting.key_provider.keys["rag-indexer"] == "active"
     await acting.round(minutes=60 * 24 * 16)
-    assert acting.keyring.written == [("rag-indexer", "inactive")]
+    assert acting.key_provider.written == [("rag-indexer", "inactive")]
 
 
 async def test_usage_that_goes_on_after_the_key_was_stopped_is_said():
@@ -620,19 +639,19 @@ async def test_usage_that_goes_on_after_the_key_was_stopped_is_said():
     ],
 )
 async def test_whatever_the_provider_answers_the_key_is_written_at_most_once_and_it_is_told(story, told, written):
-    acting = await runaway(mode="auto", keyring=Keyring(story=story))
+    acting = await runaway(mode="auto", key_provider=FakeKeyProvider(story=story))
     for _ in range(10):
         await acting.round()
-    assert (states(acting), len(acting.keyring.written)) == (told, written)
+    assert (states(acting), len(acting.key_provider.written)) == (told, written)
     await acting.sound_audit()
 
 
 async def test_a_state_that_cannot_be_read_is_taken_by_the_answer_and_never_tried_twice_where_that_would_act_twice():
-    command = Lever("run a command", "run it back", repeats=False)
-    lucky = await runaway(mode="auto", keyring=Keyring(lever=command, unreadable=True))
-    assert (states(lucky), len(lucky.keyring.written)) == (["approved", "verified"], 1)
-    cut = Keyring(story=[RevokerError("no answer", uncertain=True)], lever=command, unreadable=True)
-    acting = await runaway(mode="auto", keyring=cut)
+    command = Operation("run a command", "run it back", repeats=False)
+    lucky = await runaway(mode="auto", key_provider=FakeKeyProvider(operation=command, unreadable=True))
+    assert (states(lucky), len(lucky.key_provider.written)) == (["approved", "verified"], 1)
+    cut = FakeKeyProvider(story=[RevokerError("no answer", uncertain=True)], operation=command, unreadable=True)
+    acting = await runaway(mode="auto", key_provider=cut)
     for _ in range(10):
         await acting.round()
     assert (states(acting), len(cut.written)) == (["approved", "failed"], 1)
@@ -640,22 +659,22 @@ async def test_a_state_that_cannot_be_read_is_taken_by_the_answer_and_never_trie
 
 async def test_two_replicas_act_once(place):
     async with place.open() as store, place.open() as other:
-        acting = Acting(sunday(), mode="auto", store=store)
-        second = acting.replica(acting.keyring, mode="auto")
+        acting = ActionScenario(sunday(), mode="auto", store=store)
+        second = acting.replica(acting.key_provider, mode="auto")
         second._store = other
         acting.actors.append(second)
         await acting.round()
         for _ in range(6):
             acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
             await acting.round()
-        assert acting.keyring.written == [("rag-indexer", "inactive")]
+        assert acting.key_provider.written == [("rag-indexer", "inactive")]
         await acting.sound_audit()
 
 
 async def test_two_replicas_at_the_same_moment_act_once(place):
     async with place.open() as store, place.open() as other:
-        acting = Acting(sunday(), mode="auto", store=store)
-        second = acting.replica(acting.keyring, mode="auto")
+        acting = ActionScenario(sunday(), mode="auto", store=store)
+        second = acting.replica(acting.key_provider, mode="auto")
         second._store = other
         await acting.round()
         for _ in range(2):
@@ -666,16 +685,16 @@ async def test_two_replicas_at_the_same_moment_act_once(place):
         await acting.round()
         for _ in range(4):
             await asyncio.gather(first.tick(), second.tick())
-        assert acting.keyring.written == [("rag-indexer", "inactive")]
+        assert acting.key_provider.written == [("rag-indexer", "inactive")]
         await acting.sound_audit()
 
 
-async def test_a_harder_lever_comes_only_after_the_gentler_one_was_done_and_the_usage_went_on():
+async def test_a_harder_operation_comes_only_after_the_gentler_one_was_done_and_the_usage_went_on():
     world = sunday()
     world.budgets = (budget(thresholds=["actual 100%", BURN], actions=("stop", "slow")),)
-    slow = Keyring(lever=Lever("slow this key down", "let it go", "throttle"))
-    acting = Acting(world, mode="auto", max_per_hour=9)
-    gentle = ActionPolicy("slow", slow.lever.what, grade="throttle", mode="auto", max_per_hour=9)
+    slow = FakeKeyProvider(operation=Operation("slow this key down", "let it go", "throttle"))
+    acting = ActionScenario(world, mode="auto", max_per_hour=9)
+    gentle = ActionPolicy("slow", slow.operation.what, grade="throttle", mode="auto", max_per_hour=9)
     orders = acting.actors[0].orders
     acting.actors[0].orders = replace(orders, actions={**orders.actions, "slow": Action(gentle, slow)})
     await acting.round()
@@ -683,20 +702,20 @@ async def test_a_harder_lever_comes_only_after_the_gentler_one_was_done_and_the_
     for _ in range(9):
         world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
         await acting.round()
-        done.append((len(slow.written), len(acting.keyring.written)))
+        done.append((len(slow.written), len(acting.key_provider.written)))
     assert (1, 0) in done
     assert done[-1] == (1, 1)
-    assert "GOES ON" in "".join(acting.words())
+    assert "CONTINUES" in "".join(acting.words())
 
 
-@pytest.mark.parametrize(("goes_on", "verdict"), [(True, "right"), (False, "wrong")])
-async def test_hindsight_says_whether_a_dry_run_would_have_been_right(goes_on, verdict):
+@pytest.mark.parametrize(("goes_on", "outcome"), [(True, "right"), (False, "wrong")])
+async def test_hindsight_says_whether_a_dry_run_would_have_been_right(goes_on, outcome):
     acting = await runaway(mode="dry_run")
     for _ in range(24):
         if goes_on:
             acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
         await acting.round(minutes=30)
     (found,) = hindsight(await acting.acts(), acting.world.facts(), SUNDAY)
-    assert found.verdict == verdict
+    assert found.outcome == outcome
     assert found.saved is not None
     assert (found.saved > 50) == goes_on

@@ -30,16 +30,16 @@ from alertd.core.evaluation.state import (
 )
 from alertd.core.evaluation.values import Policy
 from alertd.core.events import Event
-from alertd.core.quiet import QuietHours
-from tests.world import NOVEMBER, World, budget
+from alertd.core.periods import QuietHours
+from tests.scenario import NOVEMBER, Scenario, budget
 
 NIGHT = QuietHours(time(22), time(7))
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-def fired(**more) -> World:
-    """A world in which the 100 % level was told just now."""
-    world = World(budget(thresholds=["actual 100%"], **more))
+def fired(**more) -> Scenario:
+    """A world in which the 100% level was told just now."""
+    world = Scenario(budget(thresholds=["actual 100%"], **more))
     world.spend(1)
     world.tick()
     world.spend(500)
@@ -47,18 +47,18 @@ def fired(**more) -> World:
     return world
 
 
-def only_life(world: World) -> tuple[str, AlertLifecycle]:
+def only_life(world: Scenario) -> tuple[str, AlertLifecycle]:
     ((identity, life),) = LIFECYCLES.items(world.state)
     return identity, life
 
 
-def move(world: World, what: str, **more) -> None:
+def move(world: Scenario, what: str, **more) -> None:
     identity, life = only_life(world)
     world.state = world.state.after(LIFECYCLES.put(life.after(what, world.now, "ana", **more), identity))
 
 
 def repeats(alerts) -> list[str]:
-    return [alert.event.details["repeat"] for alert in alerts if "repeat" in alert.event.details]
+    return [alert.event.repeat for alert in alerts if alert.event.repeat]
 
 
 def test_an_alert_that_nobody_acknowledges_is_told_again_every_so_often():
@@ -84,9 +84,42 @@ def test_what_nobody_acknowledges_is_escalated_once_to_those_named_and_to_nobody
     assert repeats(world.tick()) == []
     world.pass_time(minutes=1)
     (alert,) = world.tick()
-    assert (alert.event.details["repeat"], alert.to) == ("escalation", ("pager",))
+    assert (alert.event.repeat, alert.to) == ("escalation", ("pager",))
     world.pass_time(hours=2)
     assert world.tick() == []
+
+
+def test_a_reminder_goes_to_who_got_the_alert_though_an_escalation_names_others():
+    world = fired(remind=timedelta(hours=1), escalate_after=timedelta(hours=5), escalate_to=("pager",))
+    world.pass_time(hours=1)
+    (alert,) = world.tick()
+    assert (alert.event.repeat, alert.to) == ("reminder", ())
+
+
+def test_an_alert_about_a_source_fires_until_the_source_is_seen_again():
+    world = Scenario(budget())
+    world.spend(1)
+    world.tick()
+    world.pass_time(minutes=20)
+    assert [alert.event.kind for alert in world.tick(seen=False)] == ["source_stale"]
+    world.pass_time(minutes=20)
+    world.tick(seen=False)
+    assert only_life(world)[1].state == "firing"
+    world.tick()
+    assert only_life(world)[1].history[-1].reason == "the source is seen again"
+
+
+def test_a_level_that_is_reached_to_the_cent_fires_until_a_correction_lowers_the_spend():
+    world = Scenario(budget(thresholds=["actual 100%"]))
+    world.spend(1)
+    world.tick()
+    world.spend(499)
+    assert len(world.tick()) == 1
+    world.tick()
+    assert only_life(world)[1].state == "firing"
+    world.spend(-1)
+    world.tick()
+    assert only_life(world)[1].history[-1].reason == "a correction lowered the spend"
 
 
 def test_a_snoozed_alert_is_told_again_when_the_snooze_is_over_and_it_still_stands():
@@ -126,7 +159,7 @@ def test_every_step_of_a_life_is_kept_with_its_reason():
 
 
 def test_a_silence_holds_back_and_what_still_stands_at_its_end_is_told():
-    world = World(budget(thresholds=["actual 80%"], per=("team",)))
+    world = Scenario(budget(thresholds=["actual 80%"], per=("team",)))
     world.spend(1, team="a")
     world.spend(1, team="b")
     world.tick()
@@ -155,7 +188,7 @@ def test_what_is_over_is_remembered_for_forty_days_and_then_forgotten():
 
 
 def test_quiet_hours_hold_people_s_messages_until_the_morning_but_nothing_critical_and_no_machine():
-    world = World(budget(thresholds=["actual 80%", "actual 100%"], listed=True))
+    world = Scenario(budget(thresholds=["actual 80%", "actual 100%"], listed=True))
     world.spend(1)
     world.tick()
     receivers = {
@@ -188,7 +221,7 @@ def test_quiet_hours_end_at_their_local_hour(at, until):
 
 
 def test_a_weekly_digest_comes_once_on_monday_morning_with_every_scope_and_what_was_told():
-    world = World(budget(per=("team",), thresholds=["actual 80%"]))
+    world = Scenario(budget(per=("team",), thresholds=["actual 80%"]))
     world.spend(1, team="a")
     world.spend(1, team="b")
     world.tick()
@@ -197,10 +230,10 @@ def test_a_weekly_digest_comes_once_on_monday_morning_with_every_scope_and_what_
     digests = []
     for _ in range(24 * 9):
         world.pass_time(hours=1)
-        digests += [(world.now, a.event) for a in world.tick() if a.event.details.get("summary") == "digest"]
+        digests += [(world.now, a.event) for a in world.tick() if a.event.summary == "digest"]
     at = {when for when, _ in digests}
     assert [when.strftime("%a %H") for when in sorted(at)] == ["Mon 09", "Mon 09"]
-    told = {dict(event.scope)["team"]: event.details["alerts"] for when, event in digests if when == min(at)}
+    told = {dict(event.scope)["team"]: event.details.alerts for when, event in digests if when == min(at)}
     assert told == {"a": 1, "b": 0}
 
 
@@ -221,7 +254,7 @@ def test_a_life_only_ever_moves_as_the_table_says_and_never_leaves_its_end(happe
 
 
 def test_an_amount_raised_by_hand_counts_for_its_period_only():
-    world = World(budget(thresholds=["actual 100%"]))
+    world = Scenario(budget(thresholds=["actual 100%"]))
     world.spend(1)
     world.tick()
     world.raised = {"research//2026-11-01": Amount(Decimal(600), "USD")}
@@ -235,7 +268,7 @@ def test_an_amount_raised_by_hand_counts_for_its_period_only():
 
 def test_a_runaway_s_alert_fires_as_long_as_its_episode_and_no_longer():
     burn = "burn_rate 10x over 1h and 5m"
-    world = World(budget(thresholds=[burn]), at=NOVEMBER + timedelta(days=9))
+    world = Scenario(budget(thresholds=[burn]), at=NOVEMBER + timedelta(days=9))
     for day in range(9):
         world.spend(1, at=NOVEMBER + timedelta(days=day, hours=12))
     world.tick()
@@ -253,9 +286,9 @@ def test_a_runaway_s_alert_fires_as_long_as_its_episode_and_no_longer():
 
 def test_the_alert_of_an_episode_that_is_over_ends_though_the_next_one_fires():
     burn = parse_threshold("burn_rate 10x over 1h and 5m")
-    world = World(budget(thresholds=[str(burn)]), at=NOVEMBER + timedelta(days=9))
+    world = Scenario(budget(thresholds=[str(burn)]), at=NOVEMBER + timedelta(days=9))
     world.spend(1)
-    (position,) = world.judged().positions
+    (position,) = world.evaluate().statuses
     state = State(EPISODES.put(Episode(2, open=True, since=world.now), episode_key(position.name, burn)))
     assert threshold_of(f"{position.name}/burn_rate/10/1", position, state) is None
     assert threshold_of(f"{position.name}/burn_rate/10/2", position, state) == burn

@@ -10,17 +10,17 @@ import pytest
 
 from alertd.core.evaluation.values import Alert
 from alertd.core.money import Money
-from alertd.core.pricing.fx import Rates
-from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.exchange_rates import Rates
+from alertd.core.pricing.price_book import PriceBook
 from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.pricing.tariffs import exchange_of
 from alertd.core.usage import BilledCost
 from alertd.loops.collect import Collect
-from alertd.loops.evaluate import Evaluate, Terms
+from alertd.loops.evaluate import Evaluate, EvaluationConfig
 from alertd.ports import Look, Reading, SourceError
-from alertd.stores.memory import MemoryStore
 from tests.fakes import StoppedClock
-from tests.world import NOVEMBER, budget
+from tests.memory_store import MemoryStore
+from tests.scenario import NOVEMBER, budget
 
 NOW = NOVEMBER + timedelta(days=27)
 DAY = timedelta(days=1)
@@ -74,7 +74,7 @@ async def test_a_budget_is_first_seen_with_all_of_its_period(fails_at: int | Non
     store, clock = Watched(), StoppedClock(NOW)
     sources = {name: Paged(name, fails_at if name == "bill" else None) for name in ("bill", "other")[: others + 1]}
     collects = {name: Collect(source, store, clock, lambda _: NOVEMBER) for name, source in sources.items()}
-    terms = Terms(
+    terms = EvaluationConfig(
         [budget("all", "20 USD"), budget("own", "20 USD", where={"source": "bill"})],
         PriceBook(()), exchange_of(Rates()),
         {}, sources=sources,

@@ -13,15 +13,16 @@ from typing import Any, cast
 
 import pytest
 
+from alertd.clients.price_files import price_book
 from alertd.core.evaluation.values import SourceView
 from alertd.core.pricing.source_roles import SourceRole
 from alertd.loops.collect import Collect
 from alertd.ports import Look, role_of
 from alertd.registry import load
 from alertd.stores.sqlite import build
-from alertd.wire.pricebook import price_book
+from tests.scenario import Scenario, budget, said
 from tests.servers.billing import Asked, Reply, serving
-from tests.servers.held import Held
+from tests.servers.source_ledger import SourceLedger
 from tests.sources import test_alibaba as alibaba
 from tests.sources import test_anthropic as anthropic
 from tests.sources import test_focus as focus
@@ -30,7 +31,6 @@ from tests.sources import test_openai as openai
 from tests.sources import test_openrouter as openrouter
 from tests.sources import test_scaleway as scaleway
 from tests.sources import test_together as together
-from tests.world import World, budget, said
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -82,18 +82,18 @@ STORIES: dict[str, tuple[Callable[[Asked], Reply], dict[str, Any], str, str]] = 
 }  # fmt: skip
 
 
-def read(kind: str, url: str, since: datetime = SINCE, **options: Any) -> Held:
+def read(kind: str, url: str, since: datetime = SINCE, **options: Any) -> SourceLedger:
     plugin = load("sources", kind)
     path = {"openai": "/v1", "openrouter": "/api/v1"}.get(kind, "")
-    found = Held(plugin.build(kind, plugin.Options.model_validate({**options, "url": url + path})))
+    found = SourceLedger(plugin.build(kind, plugin.Options.model_validate({**options, "url": url + path})))
     found.round(since, NOW)
     assert found.error is None, found.error
     return found
 
 
-def judged(amount: str, *found: Held, standings: dict[str, SourceRole] | None = None) -> World:
+def evaluated(amount: str, *found: SourceLedger, standings: dict[str, SourceRole] | None = None) -> Scenario:
     """A world that has read the bills, after one evaluation."""
-    world = World(budget("everything", amount), at=NOW)
+    world = Scenario(budget("everything", amount), at=NOW)
     world.book = price_book([])
     for one in found:
         one.into(world.ledger)
@@ -110,7 +110,7 @@ def test_a_bill_comes_in_and_an_alert_goes_out_with_its_figures(kind: str) -> No
     with serving(served) as server:
         found = read(kind, server.url, **options)
     amount = Decimal(cost) / Decimal("0.9")
-    world = judged(f"{amount:.12f} {currency}", found)
+    world = evaluated(f"{amount:.12f} {currency}", found)
     assert ("threshold", "everything", "actual 80%") in said(world.alerts)
     alert = next(alert for alert in world.alerts if alert.event.threshold == "actual 80%")
     assert alert.event.spent == pytest.approx(Decimal(cost), abs=Decimal("1e-8"))
@@ -120,7 +120,7 @@ def test_a_bill_comes_in_and_an_alert_goes_out_with_its_figures(kind: str) -> No
 def test_an_export_in_focus_does_the_same(tmp_path: Path) -> None:
     (tmp_path / "cost.csv").write_text(focus.text({}, {"BilledCost": "-0.25", "ChargeCategory": "Credit"}))
     found = focus.held(tmp_path).round(SINCE, NOW)
-    world = judged("1.10 USD", found)
+    world = evaluated("1.10 USD", found)
     alert = next(alert for alert in world.alerts if alert.event.threshold == "actual 80%")
     assert alert.event.spent == 1
 
@@ -134,7 +134,7 @@ def test_a_gateway_and_the_providers_bill_of_one_traffic_count_once_and_the_role
         provider = read("openai", server.url, admin_key="sk-admin-secret")
 
     def spent(**roles: SourceRole) -> Decimal:
-        world = judged("0.01 USD", proxy, provider, standings=roles)
+        world = evaluated("0.01 USD", proxy, provider, standings=roles)
         return max(alert.event.spent for alert in world.alerts if alert.event.spent is not None)
 
     checked = replace(role_of(provider.source), role="check")
@@ -167,7 +167,9 @@ def test_a_look_says_in_words_what_would_be_collected(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(STORIES))
-def test_in_a_real_database_reading_again_changes_nothing_before_and_after_a_roll_up(kind: str, tmp_path: Path) -> None:
+def test_in_a_real_database_reading_again_changes_nothing_before_and_after_compaction(
+    kind: str, tmp_path: Path
+) -> None:
     served, options, _, _ = STORIES[kind]
     plugin = load("sources", kind)
     path = {"openai": "/v1", "openrouter": "/api/v1"}.get(kind, "")
@@ -189,7 +191,8 @@ def test_in_a_real_database_reading_again_changes_nothing_before_and_after_a_rol
             for row in rows:
                 found[row.series] += row.quantity
             sums.append({series: quantity for series, quantity in found.items() if quantity})
-            await store.roll_up(NOW, 900)
+            while await store.compact(NOW):
+                pass
         await source.close()
         await store.close()
         return sums

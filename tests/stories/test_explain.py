@@ -4,31 +4,41 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from alertd.core.budgets import parse_threshold
-from alertd.core.counting.counters import Increment
-from alertd.core.evaluation.record import ThresholdRecord, decode_records, encode_records
-from alertd.core.evaluation.state import EPISODES, SILENCES, Episode, Silence, episode_key
-from alertd.core.pricing.fx import Rates
+from alertd.core.counting.samples import Increment
+from alertd.core.evaluation.state import (
+    EPISODES,
+    SILENCES,
+    Episode,
+    Silence,
+    ThresholdRecord,
+    decode_record,
+    encode_record,
+    episode_key,
+)
+from alertd.core.pricing.exchange_rates import Rates
 from alertd.core.pricing.tariffs import exchange_of
 from alertd.core.usage import Line
-from alertd.loops.evaluate import Evaluate, Terms
+from alertd.loops.evaluate import Evaluate, EvaluationConfig
 from alertd.ports import SourceRow
-from alertd.stores.memory import MemoryStore
-from alertd.web.recorded import record_evaluation
+from alertd.web.answers import record_evaluation
 from tests.fakes import StoppedClock
-from tests.world import NOVEMBER, World, budget
+from tests.memory_store import MemoryStore
+from tests.scenario import NOVEMBER, Scenario, budget
 
 
-def explained(world: World) -> dict[str, ThresholdRecord]:
+def explained(world: Scenario) -> dict[str, ThresholdRecord]:
     """The thresholds of the only budget, by their text, of one evaluation that is remembered."""
-    facts, decisions = world.facts(), world.judged()
+    facts, decisions = world.facts(), world.evaluate()
     (record,) = record_evaluation(facts, decisions)
     world.tick()
     return {one.threshold: one for one in record.thresholds}
 
 
-def met(*thresholds: str, amount: str = "100 USD") -> World:
-    world = World(budget("research", amount, thresholds=list(thresholds)), at=NOVEMBER + timedelta(days=9))
+def met(*thresholds: str, amount: str = "100 USD") -> Scenario:
+    world = Scenario(budget("research", amount, thresholds=list(thresholds)), at=NOVEMBER + timedelta(days=9))
     for day in range(9):
         world.spend(1, at=NOVEMBER + timedelta(days=day, hours=12))
     world.tick()
@@ -55,6 +65,23 @@ def test_a_burn_rate_below_its_minimum_spend_says_so_with_both_figures():
     assert one.firing is False
     assert one.held == ("minimum spend: 2.50 USD in 1h is below 20 USD",)
     assert "1h: 2.50 USD" in one.because
+
+
+@pytest.mark.parametrize(
+    ("known", "held"),
+    [
+        (3, "above usual: what is usual is known after a week of use"),
+        (9, "above usual: 2.50 USD in 5m is not a quarter more than the dearest hour at this time of day, 2.00 USD"),
+    ],
+)
+def test_a_burn_rate_that_is_not_above_usual_says_so(known, held):
+    rule = "burn_rate 10x over 5m above usual"
+    world = Scenario(budget("research", "90 USD", thresholds=[rule]), at=NOVEMBER + timedelta(days=9))
+    for day in range(1, known + 1):
+        world.spend("2", at=world.now - timedelta(days=day))
+    world.spend("2.5", at=world.now - timedelta(minutes=5))
+    one = explained(world)[rule]
+    assert (one.firing, one.held) == (False, (held,))
 
 
 def test_a_silence_is_named_by_whom_and_until_when():
@@ -91,7 +118,7 @@ def test_a_forecast_that_is_passed_already_says_so():
 
 
 def test_a_forecast_before_any_history_says_what_is_missing():
-    world = World(budget(thresholds=["forecast 100%"]), at=NOVEMBER)
+    world = Scenario(budget(thresholds=["forecast 100%"]), at=NOVEMBER)
     world.spend(3)
     world.pass_time(minutes=30)
     one = explained(world)["forecast 100%"]
@@ -100,19 +127,21 @@ def test_a_forecast_before_any_history_says_what_is_missing():
 
 async def test_the_daemon_records_each_evaluation_and_what_it_announced_in_it():
     store, clock = MemoryStore(), StoppedClock(NOVEMBER + timedelta(days=5))
-    terms = Terms([budget("all", "10 tokens", thresholds=["actual 50%"])], World().book, exchange_of(Rates()), {})
-    judge = Evaluate(store, clock, terms, lambda: None, record_evaluation)
+    terms = EvaluationConfig(
+        [budget("all", "10 tokens", thresholds=["actual 50%"])], Scenario().book, exchange_of(Rates()), {}
+    )
+    evaluation = Evaluate(store, clock, terms, lambda: None, record_evaluation)
     at = int(clock.now().timestamp()) - 300
     row = SourceRow("gateway", cursor="1", until=clock.now())
     assert await store.commit_counters(row, [Increment(Line("acme", "plain", "input"), {}, at, 300, 7)], {})
-    await judge.tick()
+    await evaluation.tick()
     ((text, when),) = (await store.evaluation("all")).values()
-    (record,) = decode_records(text)
+    record = decode_record(text)
     assert when == clock.now() == record.at
     assert (record.answer["budget"], record.thresholds[0].firing) == ("all", True)
     assert record.thresholds[0].because == "spent 7 tokens against 5 tokens"
-    assert encode_records(decode_records(text)) == text
-    judge.terms = Terms([], terms.book, terms.exchange, {})
+    assert encode_record(decode_record(text)) == text
+    evaluation.terms = EvaluationConfig([], terms.book, terms.exchange, {})
     clock.move(minutes=5)
-    await judge.tick()
-    assert await store.evaluation("all") == {"all": (text, when)}, "nothing is recorded where there is no budget"
+    await evaluation.tick()
+    assert await store.evaluation("all") == {record.name: (text, when)}, "nothing is recorded where there is no budget"

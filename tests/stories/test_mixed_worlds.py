@@ -25,7 +25,7 @@ from alertd.core.messages import compose, text_of
 from alertd.core.money import Money
 from alertd.core.periods import PeriodRule
 from alertd.core.usage import Committed
-from tests.world import World, budget
+from tests.scenario import Scenario, budget
 
 QUARTER, HOUR, DAY = timedelta(minutes=15), timedelta(hours=1), timedelta(days=1)
 THRESHOLDS = ["actual 50%", "actual 80%", "actual 100%", "forecast 100%", "burn_rate 10x over 6h and 1h above 5 USD"]
@@ -79,7 +79,7 @@ class Mixed:
 
     def __init__(self, truths: Sequence[Truth], amount: int, rule: PeriodRule, commitment: int) -> None:
         self.truths = truths
-        self.world = World(budget("all", f"{amount} USD", thresholds=THRESHOLDS, period=rule), at=truths[0].begin)
+        self.world = Scenario(budget("all", f"{amount} USD", thresholds=THRESHOLDS, period=rule), at=truths[0].begin)
         self.world.ledger.add_series(
             [SeriesRow(at + 1, one.name, "acme", "plain", "input", (), "", {"key": one.name})
              for at, one in enumerate(truths)]
@@ -111,7 +111,7 @@ class Mixed:
             views[one.name] = SourceView(one.name, one.until, stale, last_ok=now)
         self.world.ledger.apply([row for row in rows if row.quantity])
         self.world.sources = views
-        (position,) = self.world.judged().positions
+        (position,) = self.world.evaluate().statuses
         return position, self.world.tick(seen=False)
 
 
@@ -142,7 +142,7 @@ def check(mixed: Mixed, position: BudgetStatus, alerts: Sequence[Alert]) -> None
 def hold(event: Event, position: BudgetStatus, seen: datetime, now: datetime) -> None:
     """That a message says nothing false."""
     message = compose([event], now)
-    said = "\n".join(text_of(line) for line in (message.headline, *message.lines, message.footer))
+    said = "\n".join(text_of(line) for line in (message.headline, *message.body, message.footer))
     if event.budget and event.period_start == position.period.start:
         assert event.spent in {None, position.spent}
         assert event.status == position.status
@@ -156,9 +156,9 @@ def hold(event: Event, position: BudgetStatus, seen: datetime, now: datetime) ->
             assert "on track" not in said
         if "runaway" in position.flags:
             assert "no action needed" not in said
-            assert "Nobody's pace" not in said
     if event.kind == "source_stale":
-        assert event.details["since"] <= now
+        assert event.since is not None
+        assert event.since <= now
     assert "None" not in said
 
 
@@ -191,7 +191,7 @@ def worlds(draw: st.DrawFn) -> tuple[Mixed, list[datetime]]:
     return mixed, [moment for moment in moments if moment <= begin + 15 * DAY]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(worlds())
 def test_in_any_mix_of_sources_what_is_certain_is_announced_at_once_and_nothing_false_is(
     played: tuple[Mixed, list[datetime]],
@@ -207,7 +207,7 @@ def test_a_gateway_beside_a_late_bill_over_a_month_end_and_a_change_of_the_clock
     gateway = Truth("gateway", begin, [200_000] * 360, daily=False, lag=0, outages=[(60, 75)])
     bill = Truth("bill", begin, [100_000] * 360, daily=True, lag=2, outages=[(150, 230)])
     mixed = Mixed([gateway, bill], 20, PeriodRule("month", ZoneInfo(zone)), 0)
-    for hour in range(1, 300, 3):
+    for hour in range(1, 300, 5):
         check(mixed, *mixed.evaluate(begin + hour * HOUR))
 
 
@@ -218,13 +218,13 @@ def test_a_source_that_returns_says_what_was_spent_meanwhile_to_the_cent() -> No
     mixed = Mixed([gateway, other], 5000, PeriodRule("month", UTC), 0)
     found = [alert.event for hour in range(1, 130) for alert in mixed.evaluate(begin + hour * HOUR)[1]]
     (gone,) = [event for event in found if event.kind == "source_stale"]
-    (back,) = [event for event in found if event.kind == "recovered" and event.details.get("source") == "gateway"]
-    assert "One message follows when it returns, with what was spent meanwhile" in spoken(gone)
+    (back,) = [event for event in found if event.kind == "recovered" and event.source == "gateway"]
+    assert "you get one message when it returns, with what was spent meanwhile" in spoken(gone)
     # last read at the 99th hour, seen again in the 120th
-    assert back.details["missed"] == {"USD": Decimal("8.4")}
-    assert "Spent meanwhile, now counted: 8.40 USD" in spoken(back)
+    assert back.details.missed == {"USD": Decimal("8.4")}
+    assert "Spent meanwhile: $8.40, now counted" in spoken(back)
 
 
 def spoken(event: Event) -> str:
     message = compose([event], event.at)
-    return "\n".join(text_of(line) for line in (message.headline, *message.lines))
+    return "\n".join(text_of(line) for line in (message.headline, *message.body, message.footer))

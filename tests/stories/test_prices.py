@@ -7,13 +7,13 @@ from decimal import Decimal
 
 import pytest
 
+from alertd.clients.price_files import LitellmPrices
 from alertd.core.messages.notices import notice
-from alertd.core.messages.spans import text_of
-from alertd.core.pricing.pricefile import read_price_file
-from alertd.core.pricing.prices import PriceBook
+from alertd.core.messages.rich_text import text_of
+from alertd.core.pricing.price_book import PriceBook
+from alertd.core.pricing.price_file import read_price_file
 from alertd.core.usage import SeriesRow, UsageRow
-from alertd.wire.litellm_prices import LitellmPrices
-from tests.world import World, budget
+from tests.scenario import Scenario, budget
 
 #: Another list's prices of what the world uses, in dollars per token.
 TABLE = {
@@ -22,20 +22,20 @@ TABLE = {
 }
 
 
-def told(world: World, occasion: str) -> list[str]:
-    """What was announced of an occasion in this round: the headline and each line of it."""
+def told(world: Scenario, kind: str) -> list[str]:
+    """What was announced of a kind (or a summary) in this round: the headline and each line of it."""
     events = [alert.event for alert in world.tick()]
-    own = [event for event in events if occasion in {event.kind, event.details.get("summary")}]
+    own = [event for event in events if kind in {event.kind, event.summary}]
     said = [notice(event, world.now) for event in own]
-    return [text_of(line) for headline, lines, _ in said for line in (headline, *lines) if line]
+    return [text_of(line) for one in said for line in (one.headline, *one.lines) if line]
 
 
-def spent(world: World) -> Decimal:
-    (position,) = world.judged().positions
+def spent(world: Scenario) -> Decimal:
+    (position,) = world.evaluate().statuses
     return position.spent
 
 
-def with_file(world: World, text: str) -> None:
+def with_file(world: Scenario, text: str) -> None:
     """The user puts a file above the world's own."""
     world.book = PriceBook(
         (read_price_file("own.toml", text), *world.book.layers), None, world.book.second, own=world.book.own + 1
@@ -43,64 +43,66 @@ def with_file(world: World, text: str) -> None:
 
 
 @pytest.fixture
-def world() -> World:
-    world = World(budget(thresholds=["actual 100%"]))
+def world() -> Scenario:
+    world = Scenario(budget(thresholds=["actual 100%"]))
     world.spend(1)
     world.tick()
     return world
 
 
-def test_a_model_launched_today_is_announced_with_the_lines_to_paste_and_again_when_it_is_priced(world: World) -> None:
+def test_a_model_launched_today_is_announced_with_lines_to_paste_and_again_when_it_is_priced(
+    world: Scenario,
+) -> None:
     world.spend(7, model="mystery")
     lines = told(world, "unpriced")
-    assert lines[0] == "No price for mystery: its spend counts in no figure"
+    assert lines[0] == "mystery has no price, so its cost is missing from every total"
     end = next(place for place, line in enumerate(lines) if line.startswith("source = "))
     block = [line for line in lines[lines.index("[[price]]") : end + 1] if not line.startswith("input = ")]
     assert told(world, "unpriced") == []
     assert spent(world) == Decimal(1)
 
     with_file(world, "\n".join([*block, 'input = "2.00"']))
-    found = told(world, "priced")
+    found = told(world, "models_priced")
     assert found[0] == "mystery has a price now"
-    assert found[1] == "mystery: 14.00 USD"
+    assert found[1] == "mystery: $14"
     assert spent(world) == Decimal(15)
-    assert told(world, "priced") == told(world, "unpriced") == []
+    assert told(world, "models_priced") == told(world, "unpriced") == []
 
 
-def test_a_price_for_one_meter_of_two_does_not_announce_the_model(world: World) -> None:
+def test_a_price_for_one_meter_of_two_does_not_announce_the_model(world: Scenario) -> None:
     world.spend(7, model="mystery")
     world.ledger.add_series([SeriesRow(100, "gateway", "acme", "mystery", "output", (), "", {})])
     world.ledger.apply([UsageRow(100, int(world.now.timestamp()) // 300 * 300, 300, 1_000_000)])
     assert told(world, "unpriced")
     with_file(world, '[[price]]\nprovider = "acme"\nmodel = "mystery"\ncurrency = "USD"\ninput = "2"')
-    assert told(world, "priced") == []
+    assert told(world, "models_priced") == []
     with_file(world, '[[price]]\nprovider = "acme"\nmodel = "mystery"\ncurrency = "USD"\noutput = "3"')
-    assert told(world, "priced")[0] == "mystery has a price now"
+    assert told(world, "models_priced")[0] == "mystery has a price now"
 
 
-def test_a_model_that_always_had_a_price_is_never_said_to_have_one_now(world: World) -> None:
-    assert told(world, "priced") == []
+def test_a_model_that_always_had_a_price_is_never_said_to_have_one_now(world: Scenario) -> None:
+    assert told(world, "models_priced") == []
 
 
-def test_lists_that_disagree_are_announced_once_for_each_pair_of_prices(world: World) -> None:
+def test_lists_that_disagree_are_announced_once_for_each_pair_of_prices(world: Scenario) -> None:
     world.book = PriceBook(world.book.layers, None, LitellmPrices(TABLE, "other.json"))
-    lines = told(world, "prices")
+    lines = told(world, "prices_differ")
     assert lines[0] == "Price lists disagree about plain"
     assert lines[1].startswith("plain input: prices disagree: 1.00 USD (")
     assert lines[1].endswith(") or 2.00 USD (other.json) per 1M")
-    assert told(world, "prices") == []
+    assert told(world, "prices_differ") == []
     dearer = {**TABLE, "plain": {**TABLE["plain"], "input_cost_per_token": Decimal("4e-6")}}
     world.book = PriceBook(world.book.layers, None, LitellmPrices(dearer, "other.json"))
-    assert "4.00 USD" in told(world, "prices")[1]
+    assert "4.00 USD" in told(world, "prices_differ")[1]
 
 
-def test_a_price_of_one_s_own_ends_the_disagreement(world: World) -> None:
+def test_a_price_of_one_s_own_ends_the_disagreement(world: Scenario) -> None:
     world.book = PriceBook(world.book.layers, None, LitellmPrices(TABLE, "other.json"))
     with_file(world, '[[price]]\nprovider = "acme"\nmodel = "plain"\ncurrency = "USD"\ninput = "1.5"')
-    assert told(world, "prices") == []
+    assert told(world, "prices_differ") == []
 
 
-def test_the_lines_to_paste_have_the_other_list_s_figure(world: World) -> None:
+def test_the_lines_to_paste_have_the_other_list_s_figure(world: Scenario) -> None:
     world.book = PriceBook(world.book.layers, None, LitellmPrices({"mystery": TABLE["mystery"]}, "other.json"))
     world.spend(7, model="mystery")
     lines = told(world, "unpriced")
@@ -108,7 +110,7 @@ def test_the_lines_to_paste_have_the_other_list_s_figure(world: World) -> None:
     assert any("by other.json" in line for line in lines)
 
 
-def test_what_is_announced_can_be_stored(world: World) -> None:
+def test_what_is_announced_can_be_stored(world: Scenario) -> None:
     world.book = PriceBook(world.book.layers, None, LitellmPrices(TABLE, "other.json"))
     world.spend(7, model="mystery")
     for alert in world.tick():

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import time_machine
 
 from alertd.cli import main
 from alertd.loops.collect import Collect
 from alertd.registry import load
 from alertd.stores.sqlite import build
 
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-FIRST = TODAY - timedelta(days=20)
+FIRST = datetime(2026, 11, 1, tzinfo=UTC)
+NOW = FIRST + timedelta(days=20, hours=12)
+
+
+@pytest.fixture(autouse=True)
+def the_21st_of_november() -> Iterator[None]:
+    """The command asks the machine's clock, which stands still."""
+    with time_machine.travel(NOW, tick=False):
+        yield
 
 
 class Now:
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return NOW
 
 
 def collected(folder: Path, **paths: Path) -> Path:
@@ -73,7 +82,7 @@ def test_two_files_of_one_traffic_are_told(tmp_path: Path, capsys: pytest.Captur
         (tmp_path / f"{name}.csv").write_text("\n".join(["date,provider,model,meter,quantity", *rows]))
     env = collected(tmp_path, one=tmp_path / "one.csv", two=tmp_path / "two.csv")
     assert main(["reconcile", "--env-file", str(env)]) == 1
-    assert "one and two look alike (gpt-4o, 10 days)" in capsys.readouterr().out
+    assert "one and two seem to read the same traffic (gpt-4o, 10 days)" in capsys.readouterr().out
     with env.open("a") as file:
         file.write("ALERTD_SOURCES__TWO__ROLE=check\n")
     assert main(["reconcile", "--env-file", str(env)]) == 0

@@ -11,36 +11,36 @@ from alertd.core.evaluation.values import Policy
 from alertd.core.ledger.columns import SeriesRow, UsageRow
 from alertd.core.messages import compose, text_of
 from alertd.loops.evaluate import forget
-from tests.world import NOVEMBER, World, budget
+from tests.scenario import NOVEMBER, Scenario, budget
 
 
-def first_summary(world: World) -> str:
+def first_summary(world: Scenario) -> str:
     (event,) = [alert.event for alert in world.tick() if alert.audience != "machines"]
     message = compose([event], world.now)
-    return "\n".join(map(text_of, (message.headline, *message.lines)))
+    return "\n".join(map(text_of, (message.headline, *message.body)))
 
 
 def test_the_first_summary_lists_the_thresholds_crossed_before_and_counts_no_alert_that_nobody_got():
-    world = World(budget(amount="100 USD", thresholds=["actual 50%", "actual 80%", "actual 100%"]))
+    world = Scenario(budget(amount="100 USD", thresholds=["actual 50%", "actual 80%", "actual 100%"]))
     world.spend(86)
     said = first_summary(world)
-    assert "Crossed before this start: 50 % and 80 %. Listed here once; no alert of its own follows" in said
-    assert "told in this period" not in said
+    assert "Crossed before this start: 50% and 80%. Listed here once; not sent again." in said
+    assert "sent in this period" not in said
 
 
 def test_the_first_summary_of_a_budget_on_track_says_that_nothing_was_crossed():
-    world = World(budget(amount="100 USD", thresholds=["actual 50%"]))
+    world = Scenario(budget(amount="100 USD", thresholds=["actual 50%"]))
     world.spend(3)
     assert "No threshold was crossed before this start" in first_summary(world)
 
 
-def unpriced(world: World, meter: str, number: int) -> None:
+def unpriced(world: Scenario, meter: str, number: int) -> None:
     world.ledger.add_series([SeriesRow(number, "gateway", "acme", "inhouse-7b", meter, (), "", {})])
     world.ledger.apply([UsageRow(number, int(world.now.timestamp()) // 300 * 300, 300, 3_420)])
 
 
 def test_a_model_without_a_price_is_one_alert_whatever_is_counted_of_it_and_whenever():
-    world = World(budget())
+    world = Scenario(budget())
     world.spend(1)
     world.tick()
     unpriced(world, "input", 100)
@@ -54,13 +54,13 @@ def test_a_model_without_a_price_is_one_alert_whatever_is_counted_of_it_and_when
 
 @pytest.mark.parametrize(("hours", "digests"), [(0, 1), (19, 1), (20, 0), (21, 0)])
 def test_a_digest_is_sent_up_to_twenty_hours_late_and_then_left_out(hours: int, digests: int):
-    world = World(budget(), at=NOVEMBER + timedelta(days=3))
+    world = Scenario(budget(), at=NOVEMBER + timedelta(days=3))
     world.policy = Policy(digest="daily")
     world.spend(1)
     world.tick()
     world.told.clear()
     world.now = datetime(2026, 11, 5, 9, tzinfo=UTC) + timedelta(hours=hours)
-    assert len([one for one in world.tick() if one.event.details.get("summary") == "digest"]) == digests
+    assert len([one for one in world.tick() if one.event.summary == "digest"]) == digests
 
 
 @pytest.mark.parametrize(("days", "kept"), [(400, True), (401, False)])

@@ -1,18 +1,21 @@
-"""Thirteen months of one house on a stopped clock: the exact list of what people were told, reviewed line by line.
+"""Thirteen months on a stopped clock: every line that people read, reviewed one by one.
 
 The list is `thirteen_months.txt`. A change of behaviour shows as a change of the list, which is to be read like one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from alertd.core.evaluation.routing import Receiver, route
 from alertd.core.evaluation.values import Policy
+from alertd.core.events import Event
+from alertd.core.messages import compose, text_of
 from alertd.core.periods import PeriodRule
-from tests.world import World, budget
+from tests.scenario import Scenario, budget
 
 BERLIN = ZoneInfo("Europe/Berlin")
 LIST = Path(__file__).with_name("thirteen_months.txt")
@@ -57,8 +60,8 @@ def within(stretches, at: datetime) -> bool:
 
 
 def told() -> list[str]:
-    """What people were told, a line a message: when (Berlin), and each event's kind, place and reason to speak."""
-    world = World(*house(), at=BEGIN.astimezone(UTC))
+    """What people read in thirteen months, line by line."""
+    world = Scenario(*house(), at=BEGIN.astimezone(UTC))
     world.policy = Policy("off", None, BERLIN, interval=STEP)
     lines: list[str] = []
     while world.now < END:
@@ -72,18 +75,19 @@ def told() -> list[str]:
         if not within(DOWN, local):
             alerts = world.tick(seen=not within(OUTAGES, local))
             messages = route(alerts, {one.name: one for one in world.budgets}, OPS)
-            said = (" | ".join(_said(event) for event in message.events) for message in messages)
-            lines += [f"{local:%Y-%m-%d %a %H:%M}  {words}" for words in said]
+            lines += [line for message in messages for line in _read(message.events, world.now)]
         world.now = (world.now + STEP).astimezone(UTC)
     return lines
 
 
-def _said(event) -> str:
-    place = " ".join([event.budget, *(value or "" for _, value in event.scope)])
-    late = f" (found late: {event.details['found_late']})" if "found_late" in event.details else ""
-    spent = "" if event.spent is None else f" at {event.spent:.0f} of {event.amount:.0f}"
-    what = event.threshold or event.details.get("summary") or event.details.get("source", "")
-    return f"{event.kind} {place}: {what}{spent}{late}".replace("  ", " ")
+def _read(events: Sequence[Event], now: datetime) -> list[str]:
+    """A message as people read it: when it came (Berlin), its headline, then each line and the footer."""
+    message = compose(events, now)
+    body = [text_of(line) for line in (*message.body, message.footer)]
+    return [
+        f"{now.astimezone(BERLIN):%Y-%m-%d %a %H:%M}  {message.icon} {message.subject}",
+        *(f"  {one}" for one in body),
+    ]
 
 
 def test_thirteen_months_tell_exactly_this():

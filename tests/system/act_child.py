@@ -22,15 +22,15 @@ from alertd.core.actions.policy import ActionPolicy
 from alertd.core.actions.state_machine import AWAITING, Act, acts
 from alertd.core.budgets import Amount
 from alertd.core.evaluation.state import RAISED, RaisedAmount
-from alertd.loops.action_config import Action, ActionConfig
-from alertd.loops.execute import Actor, Seen
+from alertd.loops.execute import ActionLoop, LastEvaluation
+from alertd.loops.executor import Action, ActionConfig
 from alertd.ports import Store, StoreError
 from alertd.revokers.anthropic import Anthropic, Options, build
 from alertd.stores import decisions
 from alertd.stores.sql import SqlStore
+from tests.scenario import Scenario, budget
 from tests.system.crash_child import Death, executioner
 from tests.system.crash_child import build as store_of
-from tests.world import World, budget
 
 SUNDAY: Final = datetime(2026, 11, 15, 2, tzinfo=UTC)
 DECEMBER: Final = datetime(2026, 12, 1, 1, tzinfo=UTC)
@@ -88,7 +88,7 @@ async def _live(store: Store, task: Task, die: Callable[[str, str], None]) -> No
     _watch_writes(revoker, die)
     terms = ActionPolicy(
         "stop",
-        revoker.lever.what,
+        revoker.operation.what,
         mode="auto",
         on=("burn_rate",),
         who="all",
@@ -101,11 +101,11 @@ async def _live(store: Store, task: Task, die: Callable[[str, str], None]) -> No
     turn = 0
     is_raised = False
 
-    def look() -> Seen:
+    def look() -> LastEvaluation:
         return raised if is_raised else seen[turn % len(seen)]
 
     clock = FastClock(task)
-    actor = Actor(store, clock, orders, look, bound=BOUND, lease=LEASE)
+    actor = ActionLoop(store, clock, orders, look, bound=BOUND, lease=LEASE)
     wanted = {"stop": "restored" if task.december else "verified", "ask": "expired"}
     count = task.count + len(names_without_reason(task.count))
     while True:
@@ -133,28 +133,30 @@ async def _raise(store: Store, position: str, now: datetime) -> None:
     await store.commit_decisions([], [], changed)
 
 
-async def _approve(actor: Actor, waiting: list[Act], notes: Mapping[str, tuple[Any, int]], now: datetime) -> None:
+async def _approve(actor: ActionLoop, waiting: list[Act], notes: Mapping[str, tuple[Any, int]], now: datetime) -> None:
     """A person who approves what has no reason any more, without looking."""
     for act in waiting:
         after, step = act.after("approve", now, "@ana", approved_by="@ana", expires=now + timedelta(days=9999))
         await actor.write((), (step,), {act.note: (after.to_json(), notes[act.note][1])})
 
 
-def _seen(count: int) -> tuple[list[Seen], Seen]:
+def _seen(count: int) -> tuple[list[LastEvaluation], LastEvaluation]:
     """Readings of the same runaway, five minutes apart, each with as much new spend; and one after the raise."""
     asks = budget("small", thresholds=["burn_rate 2x over 1h and 5m"], actions=("ask",), where={"key": "gone-*"})
     auto = budget(thresholds=["burn_rate 2x over 1h and 5m"], actions=("stop",), where={"key": "key-*"})
-    world = World(auto, asks, at=SUNDAY)
+    world = Scenario(auto, asks, at=SUNDAY)
     found = []
     for _ in range(5):
         world.pass_time(minutes=5)
         for name in (*names(count), *names_without_reason(count)):
             world.spend(4, key=name)
         world.tick()
-        found.append(Seen(world.facts(), world.judged().positions))
-    (small,) = [one.name for one in found[-1].positions if one.budget.name == "small"]
+        found.append(LastEvaluation(world.facts(), world.evaluate().statuses))
+    (small,) = [one.name for one in found[-1].statuses if one.budget.name == "small"]
     world.raised[small] = Amount(Decimal(10**6), "USD")
-    return found[1:], Seen(world.facts(), world.judged().positions)  # the first bucket was not over when it was read
+    return found[1:], LastEvaluation(
+        world.facts(), world.evaluate().statuses
+    )  # the first bucket was not over when it was read
 
 
 def _watch_commits(die: Callable[[str, str], None]) -> None:

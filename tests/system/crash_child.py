@@ -1,4 +1,4 @@
-"""The process that is killed: the real collect and deliver loops over a real store, with a judge of a dozen lines.
+"""The process that is killed: the real collect and deliver loops, a real store, an evaluation of a dozen lines.
 
 It kills itself where `Death` says: before, inside (written, not committed) or after a transaction of a named kind,
 before or after a send. Without one it goes on until it is killed from outside, or until its source is read to `end` and
@@ -18,10 +18,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 from uuid import uuid4
 
-from alertd.core.counting.counters import CounterSamples
+from alertd.core.counting.samples import CounterSamples
 from alertd.core.events import Event
 from alertd.core.usage import Line
 from alertd.loops.collect import Collect
@@ -51,7 +52,7 @@ FALLBACK: Final = "spare"
 #: The transactions that a death can be at: what each loop does to the store.
 WORK: Final[Mapping[str, tuple[Any, str]]] = {
     "collect": (ledger, "commit_counters"),
-    "judge": (decisions, "commit_decisions"),
+    "evaluate": (decisions, "commit_decisions"),
     "claim": (outbox, "claim"),
     "delivered": (outbox, "delivered"),
     "retry": (outbox, "retry_later"),
@@ -130,7 +131,7 @@ class Post:
         told = {
             "notifier": self.name,
             "key": delivery.key,
-            "level": event.details["level"],
+            "level": int(event.level),
             "uncertain": delivery.uncertain,
         }
         body = json.dumps(told).encode()
@@ -152,14 +153,14 @@ class Post:
     async def close(self) -> None: ...
 
 
-async def judge(store: Store, clock: FastClock) -> None:
+async def evaluate(store: Store, clock: FastClock) -> None:
     """Announce every level that the ledger's total has passed: a fresh id each time, the level as the alert's key."""
     rows, _ = await store.usage(BEGAN - timedelta(days=1))
     told = {row.key for row in await store.alerts(BEGAN)}
     for level in range(1, sum(row.quantity for row in rows) // LEVEL + 1):
         if f"level/{level}" in told:
             continue
-        event = Event(uuid4().hex, "threshold", "warning", clock.now(), details={"level": level})
+        event = Event(uuid4().hex, "threshold", "warning", clock.now(), level=Decimal(level))
         messages = [NewMessage(event.id, name, "research", (event,)) for name in NOTIFIERS]
         await store.commit_decisions([AlertRow(f"level/{level}", clock.now(), event)], messages, {})
 
@@ -189,11 +190,11 @@ async def _live(store: Store, port: int, end: int, die: Callable[[str, str], Non
     )
 
     async def observe() -> bool:
-        """One step of collect and judge; False when there is no more and nothing waits."""
+        """One step of collect and evaluate; False when there is no more and nothing waits."""
         waiting = sum(count for count, _ in (await store.outbox_depth()).values())
         if waiting < 60:  # deliver is to keep up
             await collect.tick()
-        await judge(store, clock)
+        await evaluate(store, clock)
         return bool(waiting) or int((await store.source("gateway")).cursor or 0) < end
 
     async def send() -> None:
@@ -240,7 +241,12 @@ def _wire(death: Death, die: Callable[[str, str], None]) -> None:
 
     setattr(module, name, watched)
     if death.moment == "after":
-        port = {"collect": "commit_counters", "judge": "commit_decisions", "retry": "retry_later", "give up": "give_up"}
+        port = {
+            "collect": "commit_counters",
+            "evaluate": "commit_decisions",
+            "retry": "retry_later",
+            "give up": "give_up",
+        }
         method = port.get(death.at, death.at)
         told = getattr(SqlStore, method)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-HOUSE = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[2]
 
 
 def wait_for(what: str, found: Callable[[], Any], seconds: float = 180.0) -> Any:
@@ -47,7 +47,7 @@ class Daemon:
     raw: list[str] = field(default_factory=list)
     port: int = 0
     program: tuple[str, ...] = ("-m", "alertd")
-    house: Path = HOUSE
+    checkout: Path = CHECKOUT
     words: tuple[str, ...] = ()
     #: Variables of its own, such as a clock that is not the machine's.
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Daemon:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ALERTD_")}
         self._process = subprocess.Popen(
             [sys.executable, *self.program, "run", "--env-file", str(self.file), *self.words],
-            cwd=self.house,
+            cwd=self.checkout,
             env={**clean, **self.environment},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

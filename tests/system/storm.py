@@ -23,9 +23,9 @@ from typing import Any, Final
 import httpx
 import psycopg
 
-from tests.servers.town import LIES, MOODS, OUTAGES, Town, some_tokens
+from tests.servers.faulty_servers import LIES, MOODS, OUTAGES, FaultyServers, some_tokens
 from tests.system.daemon import Daemon, env_file, wait_for
-from tests.system.warp import Warp
+from tests.system.fast_clock import FastClock
 
 KEYS: Final = ("k1", "k2", "k3", "k4")
 AMOUNT, OF_A_KEY = 100_000_000, 20_000_000
@@ -69,10 +69,10 @@ class Truth:
 
 @dataclass
 class Storm:
-    """Daemons on one database, a town that they look at, and a die."""
+    """Daemons on one database, a servers that they look at, and a die."""
 
-    town: Town
-    warp: Warp
+    servers: FaultyServers
+    fast_clock: FastClock
     folder: Path
     database: str
     chance: random.Random
@@ -91,14 +91,14 @@ class Storm:
     forgotten: Counter[Level] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.town.certificates.authority.cert_pem.write_to_path(str(self.folder / "ca.pem"))
+        self.servers.certificates.authority.cert_pem.write_to_path(str(self.folder / "ca.pem"))
         self.settings = {
             "ALERTD_DATABASE": self.database,
             "ALERTD_POLL_INTERVAL": "1s",
             "ALERTD_DIGEST": "off",
             "ALERTD_HTTP__LISTEN": "127.0.0.1:0",
             "ALERTD_SOURCES__GATEWAY__KIND": "scrape",
-            "ALERTD_SOURCES__GATEWAY__URL": f"{self.town.at_gateway.url}/metrics",
+            "ALERTD_SOURCES__GATEWAY__URL": f"{self.servers.at_gateway.url}/metrics",
             "ALERTD_SOURCES__GATEWAY__PRESET": "litellm",
             "ALERTD_SOURCES__GATEWAY__CA_FILE": str(self.folder / "ca.pem"),
             "ALERTD_SOURCES__GATEWAY__STALE_AFTER": "5m",
@@ -113,13 +113,13 @@ class Storm:
             "ALERTD_ACTIONS__STOP__KIND": "webhook",
             "ALERTD_ACTIONS__STOP__MODE": "auto",
             "ALERTD_ACTIONS__STOP__WHO": "all",
-            "ALERTD_ACTIONS__STOP__URL": f"{self.town.at_hook.url}/hook",
+            "ALERTD_ACTIONS__STOP__URL": f"{self.servers.at_hook.url}/hook",
             "ALERTD_ACTIONS__STOP__CA_FILE": str(self.folder / "ca.pem"),
             "ALERTD_ACTIONS__STOP__SECRET": "s" * 16,
             "ALERTD_ACTIONS__STOP__READS": "true",
             "ALERTD_ACTIONS__STOP__MAX_PER_HOUR": "1000",
             "ALERTD_NOTIFIERS__HOOK__KIND": "webhook",
-            "ALERTD_NOTIFIERS__HOOK__URL": f"{self.town.at_receiver.url}/events",
+            "ALERTD_NOTIFIERS__HOOK__URL": f"{self.servers.at_receiver.url}/events",
             "ALERTD_NOTIFIERS__HOOK__CA_FILE": str(self.folder / "ca.pem"),
         }
         self.restart_with(self.settings)
@@ -132,7 +132,7 @@ class Storm:
 
     def run(self, steps: int) -> None:
         """That many misfortunes of the die's choice; the truth after each."""
-        self.town.gateway.restart()
+        self.servers.gateway.restart()
         self.start_all()
         self.settle()
         for number in range(steps):
@@ -172,10 +172,10 @@ class Storm:
     def emit(self) -> None:
         tokens = some_tokens(self.chance, KEYS, MOST)
         self.truth.add(tokens)
-        self.town.gateway.emit(tokens)
+        self.servers.gateway.emit(tokens)
 
     def start(self) -> Daemon:
-        self.warp.write()
+        self.fast_clock.write()
         daemon = Daemon(self.file, environment=self.environment(), lines=Lines(self.everything))
         self.daemons.append(daemon)
         wait_for("its page", lambda: daemon.port or daemon.ended() is not None, PATIENCE)
@@ -183,7 +183,7 @@ class Storm:
 
     def environment(self) -> dict[str, str]:
         """The clock that a daemon lives by."""
-        return self.warp.environment()
+        return self.fast_clock.environment()
 
     def start_all(self) -> None:
         """As a supervisor does: until all of them run."""
@@ -238,7 +238,7 @@ class Storm:
         self.lying(self.chance.choice(sorted(LIES)))
 
     def lying(self, lie: str) -> None:
-        gateway = self.town.gateway
+        gateway = self.servers.gateway
         self.log[-1] += f": {lie}"
         self.counted[f"lie: {lie}"] += 1
         before = gateway.lied
@@ -248,14 +248,14 @@ class Storm:
 
     def _outage(self) -> None:
         """Long enough to be announced, and then announced to be over."""
-        gateway = self.town.gateway
+        gateway = self.servers.gateway
         gateway.lie = self.chance.choice(OUTAGES)
         self.log[-1] += f": {gateway.lie}"
         self.announced(lambda: setattr(gateway, "lie", ""))
 
     def announced(self, mend: Callable[[], None]) -> None:
         """An outage of the source: said once; once mended, said to be over."""
-        receiver = self.town.receiver
+        receiver = self.servers.receiver
         self.outages += 1
         stale, back = len(receiver.said("source_stale")), len(receiver.said("recovered"))
         wait_for("the word of the outage", lambda: len(receiver.said("source_stale")) > stale, PATIENCE)
@@ -263,7 +263,7 @@ class Storm:
         wait_for("the word that it is over", lambda: len(receiver.said("recovered")) > back, PATIENCE)
 
     def _receiver(self) -> None:
-        receiver = self.town.receiver
+        receiver = self.servers.receiver
         receiver.mood = self.chance.choice(MOODS)
         self.log[-1] += f": {receiver.mood}"
         self.emit()
@@ -271,10 +271,10 @@ class Storm:
         receiver.mood = ""
 
     def _hook(self) -> None:
-        self.town.hook.mood = self.chance.choice(("503", "500 though done"))
+        self.servers.hook.mood = self.chance.choice(("503", "500 though done"))
         self.emit()
         pause(2)
-        self.town.hook.mood = ""
+        self.servers.hook.mood = ""
 
     def _forward(self) -> None:
         """The clock is set forward, by less than makes a source stale or by more.
@@ -288,13 +288,13 @@ class Storm:
 
     def jump(self, by: timedelta) -> None:
         self.log[-1] += f": {by.total_seconds():+.0f} s"
-        self.warp.jump(by)
+        self.fast_clock.jump(by)
         pause(2)
 
     def _gateway_restart(self) -> None:
         """After everything was seen: nothing is lost."""
         self.settle()
-        self.town.gateway.restart()
+        self.servers.gateway.restart()
 
     def _hidden(self) -> None:
         """Used while nobody looked, and gone with the gateway's restart: no page ever showed it."""
@@ -303,8 +303,8 @@ class Storm:
             self.kill(self.daemons[0])
         unseen = some_tokens(self.chance, KEYS, MOST)
         self.truth.hidden += unseen.total()
-        self.town.gateway.emit(unseen)
-        self.town.gateway.restart()
+        self.servers.gateway.emit(unseen)
+        self.servers.gateway.restart()
         self.emit()
         self.start_all()
 
@@ -324,19 +324,19 @@ class Storm:
             daemon.signal(signal.SIGHUP)
 
     def _expired_source(self) -> None:
-        house, since = self.town.at_gateway, len(self.everything)
-        house.expire(expired=True)
+        server, since = self.servers.at_gateway, len(self.everything)
+        server.expire(expired=True)
         self._reconnect()
         wait_for("the expiry in the log", lambda: self.said("certificate has expired", since), PATIENCE)
-        house.expire(expired=False)
+        server.expire(expired=False)
 
     def _expired_receiver(self) -> None:
-        house = self.town.at_receiver
-        house.expire(expired=True)
+        server = self.servers.at_receiver
+        server.expire(expired=True)
         self._reconnect()
         self.emit()
         pause(2)
-        house.expire(expired=False)
+        server.expire(expired=False)
 
     def _reconnect(self) -> None:
         """Connections that are open keep the certificate that they saw: let the daemons make new ones."""
@@ -378,7 +378,7 @@ class Storm:
 
     def begin_anew(self) -> None:
         """A page has no past: what its process used is all that the new ledger can know."""
-        self.truth.begin_anew(self.town.gateway.used)
+        self.truth.begin_anew(self.servers.gateway.used)
 
     def _no_room(self) -> None:
         """The disk takes nothing more: every write fails, as on a full disk or one that only reads."""
@@ -442,7 +442,7 @@ class Storm:
 
     def finish(self) -> None:
         """What is due arrives; then everything that was told and done is held against the truth."""
-        receiver, hook = self.town.receiver, self.town.hook
+        receiver, hook = self.servers.receiver, self.servers.hook
         self.all_told()
         hushed, due = self.hushed() | self.kept_back, self.truth.due()
         ran_away = {key for key in KEYS if self.truth.highest[key] >= OF_A_KEY}
@@ -471,7 +471,7 @@ class Storm:
         due = self.truth.due()
 
         def missing() -> set[Level]:
-            return due - self.town.receiver.told().keys() - self.hushed() - self.kept_back
+            return due - self.servers.receiver.told().keys() - self.hushed() - self.kept_back
 
         begun = time.monotonic()
         while missing():
@@ -480,12 +480,12 @@ class Storm:
 
     def outages_match(self) -> None:
         """Every word of blindness has its word of return, and a reason; every outage that was made has its word."""
-        stale = [e for e in self.town.receiver.said("source_stale") if "was damaged" not in e["reason"]]
-        back = self.town.receiver.said("recovered")
-        damaged = len(self.town.receiver.said("source_stale")) - len(stale)
+        stale = [e for e in self.servers.receiver.said("source_stale") if "was damaged" not in e["reason"]]
+        back = self.servers.receiver.said("recovered")
+        damaged = len(self.servers.receiver.said("source_stale")) - len(stale)
         assert len(stale) == len(back) >= self.outages, [e["reason"] for e in (*stale, *back)]
         for event in stale:
-            at = self.town.receiver.heard[event["id"]]
+            at = self.servers.receiver.heard[event["id"]]
             reason = any(end - begin > STALE_SECONDS and begin <= at < end + 60 for begin, end in self.troubles)
             assert reason, f"blind without a reason: {event['reason']}"
         assert damaged == self.recoveries
@@ -511,8 +511,8 @@ class Storm:
         return {
             "misfortunes": sum(n for name, n in self.counted.items() if not name.startswith("lie:")),
             "levels told": len(told),
-            "posts": self.town.receiver.posts.total(),
-            "keys stopped": len(self.town.hook.stopped),
+            "posts": self.servers.receiver.posts.total(),
+            "keys stopped": len(self.servers.hook.stopped),
             "outages announced": self.outages,
             "databases made anew": self.recoveries,
             "tokens": self.truth.seen.total(),

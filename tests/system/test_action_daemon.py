@@ -13,7 +13,7 @@ import pytest
 from tests.servers.billing import Asked, Reply, serving
 from tests.servers.keys import PROVIDERS
 from tests.servers.webhook import WebhookServer
-from tests.system.daemon import HOUSE, Daemon, env_file, wait_for
+from tests.system.daemon import CHECKOUT, Daemon, env_file, wait_for
 
 TEXT = {"Content-Type": "text/plain; version=0.0.4"}
 
@@ -52,7 +52,7 @@ class Workers:
 def alertd(file: Path, *words: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "alertd", "actions", *words, "--env-file", str(file)],
-        cwd=HOUSE, capture_output=True, text=True, timeout=180, check=False,
+        cwd=CHECKOUT, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from tests.databases import Place
-from tests.servers.town import town
+from tests.servers.faulty_servers import servers
+from tests.system.fast_clock import MARKS, FastClock
 from tests.system.storm import KEYS, Storm
-from tests.system.warp import MARKS, Warp
-from tests.system.watched import WatchedStorm, watcher
+from tests.system.storm_with_prometheus import StormWithPrometheus, watcher
 
 pytestmark = MARKS
 
@@ -34,12 +34,14 @@ SPEED = 20
 @contextmanager
 def storm(place: Place, folder: Path, seed: int, replicas: int = 1, *, watched: bool = False) -> Iterator[Storm]:
     """A storm whose daemons are gone afterwards; where it fails, its log is printed."""
-    warp = Warp(folder / "clock", START, SPEED) if not watched else Warp(folder / "clock", datetime.now(UTC), 1)
+    fast_clock = (
+        FastClock(folder / "clock", START, SPEED) if not watched else FastClock(folder / "clock", datetime.now(UTC), 1)
+    )
     with ExitStack() as stack:
-        there = stack.enter_context(town(warp.now, KEYS))
-        given = (there, warp, folder, place.url, random.Random(seed), replicas)
+        there = stack.enter_context(servers(fast_clock.now, KEYS))
+        given = (there, fast_clock, folder, place.url, random.Random(seed), replicas)
         if watched:
-            found: Storm = WatchedStorm(*given, watcher=stack.enter_context(watcher(folder, there.at_gateway)))
+            found: Storm = StormWithPrometheus(*given, watcher=stack.enter_context(watcher(folder, there.at_gateway)))
         else:
             found = Storm(*given)
         begun = time.monotonic()

@@ -105,6 +105,7 @@ class Story:
                     continue
                 assert whats.count("verify") == 1
                 sent = [step.at for step in own if step.what == "send"]
+                assert sent
                 assert all(begun <= at for begun in _first(own, "begin") for at in sent)
         killed = {how: count for how, count in sorted(self.kills.items()) if how != "not killed"}
         how = ", ".join(f"{count} {name}" for name, count in killed.items())

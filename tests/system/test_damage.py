@@ -15,8 +15,8 @@ import pytest
 
 from tests.servers.gateway import serving_gateway
 from tests.servers.webhook import WebhookServer
-from tests.system.daemon import HOUSE, Daemon, env_file, wait_for
-from tests.system.test_reload import judged, logged, running, settings
+from tests.system.daemon import CHECKOUT, Daemon, env_file, wait_for
+from tests.system.test_reload import evaluated, logged, running, settings
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -38,11 +38,11 @@ def test_a_file_that_breaks_while_it_is_in_use_is_set_aside_told_and_watching_go
     with serving_gateway() as (gateway, server), WebhookServer() as hook:
         gateway.step = 10_000
         with running(env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook))) as daemon:
-            wait_for("figures", lambda: judged(daemon))
+            wait_for("figures", lambda: evaluated(daemon))
             break_below(tmp_path / "alertd.db")
             wait_for("its word", lambda: [e for e in hook.events.values() if "was damaged" in e["reason"]])
             wait_for("the new page", lambda: logged(daemon, "page, API and probes at ") > 1)
-            wait_for("figures anew", lambda: judged(daemon) and judged(daemon)[0]["spent"] not in {None, "0"})
+            wait_for("figures anew", lambda: evaluated(daemon) and evaluated(daemon)[0]["spent"] not in {None, "0"})
             assert daemon.get("/readyz")
             assert not any("traceback" in line for line in daemon.lines)
     (aside,) = tmp_path.glob("alertd.db.corrupt-*[!lm]")
@@ -56,14 +56,14 @@ def test_a_file_that_is_removed_while_it_is_in_use_comes_back_with_all_it_held_a
     with serving_gateway() as (gateway, server), WebhookServer() as hook:
         gateway.step = 10_000
         with running(env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook))) as daemon:
-            wait_for("figures", lambda: judged(daemon))
+            wait_for("figures", lambda: evaluated(daemon))
             with closing(sqlite3.connect(file)) as before:
                 known = before.execute("SELECT count(*) FROM alert").fetchone()[0]
             for each in tmp_path.glob("alertd.db*"):
                 each.unlink()
             wait_for("its word", lambda: [e for e in hook.events.values() if "its file was removed" in e["reason"]])
             wait_for("the new page", lambda: logged(daemon, "page, API and probes at ") > 1)
-            wait_for("figures anew", lambda: judged(daemon) and judged(daemon)[0]["spent"] not in {None, "0"})
+            wait_for("figures anew", lambda: evaluated(daemon) and evaluated(daemon)[0]["spent"] not in {None, "0"})
             assert daemon.get("/readyz")
     with closing(sqlite3.connect(file)) as after:
         assert after.execute("SELECT count(*) FROM alert").fetchone()[0] > known
@@ -75,13 +75,13 @@ def test_a_file_that_is_replaced_while_it_is_in_use_is_announced_and_the_new_one
     with serving_gateway() as (gateway, server), WebhookServer() as hook:
         gateway.step = 10_000
         with running(env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook))) as daemon:
-            wait_for("figures", lambda: judged(daemon))
+            wait_for("figures", lambda: evaluated(daemon))
             with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(older)) as copy:
                 source.backup(copy)
             older.rename(file)
             wait_for("its word", lambda: [e for e in hook.events.values() if "file was replaced" in e["reason"]])
             wait_for("the new page", lambda: logged(daemon, "page, API and probes at ") > 1)
-            wait_for("figures anew", lambda: judged(daemon) and judged(daemon)[0]["spent"] not in {None, "0"})
+            wait_for("figures anew", lambda: evaluated(daemon) and evaluated(daemon)[0]["spent"] not in {None, "0"})
             assert daemon.get("/readyz")
             assert not any("traceback" in line for line in daemon.lines)
     (event,) = [e for e in hook.events.values() if "file was replaced" in e["reason"]]
@@ -93,7 +93,7 @@ def test_two_daemons_on_one_file_are_announced_once_logged_by_both_and_count_rig
         gateway.step = 10_000
         file = env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook))
         with running(file) as first:
-            wait_for("figures", lambda: judged(first))
+            wait_for("figures", lambda: evaluated(first))
             with running(file) as second:
                 for daemon in (first, second):
                     wait_for("its warning", lambda daemon=daemon: logged(daemon, "another alertd uses"))
@@ -128,13 +128,13 @@ def test_a_disk_that_is_full_is_said_and_what_was_used_meanwhile_is_counted_once
     with serving_gateway() as (gateway, server), WebhookServer() as hook, full_disk(tmp_path / "disk") as disk:
         more = {"ALERTD_DATABASE": f"sqlite:///{disk}/alertd.db"}
         with running(env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook, **more))) as daemon:
-            wait_for("figures", lambda: judged(daemon))
+            wait_for("figures", lambda: evaluated(daemon))
             filler = disk / "filler"
             fill(filler)
             gateway.tokens = 11_000_000
             wait_for("the full disk in the log", lambda: logged(daemon, "the disk is full; free some space"))
             filler.unlink()
-            wait_for("what was used meanwhile", lambda: judged(daemon)[0]["spent"] == "10000000")
+            wait_for("what was used meanwhile", lambda: evaluated(daemon)[0]["spent"] == "10000000")
             wait_for("its level", lambda: [e for e in hook.events.values() if e["levels"] == [10]])
 
 
@@ -158,7 +158,7 @@ def test_a_database_that_may_only_be_read_is_said_in_one_line(tmp_path: Path) ->
     place.chmod(0o444)
     done = subprocess.run(
         [*BOUND, sys.executable, "-m", "alertd", "run", "--env-file", str(file)],
-        cwd=HOUSE, capture_output=True, text=True, timeout=240, check=False,
+        cwd=CHECKOUT, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr

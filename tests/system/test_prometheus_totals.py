@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alertd.sources.prometheus import Options, build
-from tests.bookkeeping import Ledger
+from tests.memory_ledger import Ledger
 from tests.system import trace
 from tests.system.backfilled import MARKS, World
 

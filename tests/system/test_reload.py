@@ -54,7 +54,7 @@ def logged(daemon: Daemon, words: str) -> int:
     return sum(words in line["message"] for line in daemon.lines)
 
 
-def judged(daemon: Daemon) -> Any:
+def evaluated(daemon: Daemon) -> Any:
     return (daemon.get("/api/v1/budgets") or {}).get("budgets")
 
 
@@ -63,7 +63,7 @@ def test_a_bad_configuration_is_refused_said_once_a_set_of_faults_and_once_when_
         good = settings(tmp_path, server, hook)
         file = env_file(tmp_path / "alertd.env", good)
         with running(file) as daemon:
-            wait_for("figures", lambda: judged(daemon))
+            wait_for("figures", lambda: evaluated(daemon))
             bad = {**good, "ALERTD_BUDGETS__ALL__AMOUNT": "lots"}
             env_file(file, bad)
             refused = "the new configuration is refused"
@@ -71,8 +71,8 @@ def test_a_bad_configuration_is_refused_said_once_a_set_of_faults_and_once_when_
                 daemon.signal(signal.SIGHUP)
                 wait_for("its refusal in the log", lambda times=times: logged(daemon, refused) >= times)
             wait_for("its alert", lambda: about_the_configuration(hook))
-            assert "ALERTD_BUDGETS__ALL__AMOUNT (alertd.env:8): 'lots' is no amount" in str(daemon.lines)
-            assert wait_for("figures all the same", lambda: judged(daemon))[0]["amount"] == "100000000"
+            assert "ALERTD_BUDGETS__ALL__AMOUNT (alertd.env:8): 'lots' is not an amount" in str(daemon.lines)
+            assert wait_for("figures all the same", lambda: evaluated(daemon))[0]["amount"] == "100000000"
             env_file(file, {**bad, "ALERTD_DIGEST": "hourly"})
             daemon.signal(signal.SIGHUP)
             wait_for("the other set of faults", lambda: len(about_the_configuration(hook)) > 1)
@@ -82,23 +82,23 @@ def test_a_bad_configuration_is_refused_said_once_a_set_of_faults_and_once_when_
             daemon.signal(signal.SIGHUP)
             wait_for("two good reloads", lambda: logged(daemon, "configuration re-read") >= 2)
         with running(file) as daemon:
-            wait_for("figures after a restart", lambda: judged(daemon))
+            wait_for("figures after a restart", lambda: evaluated(daemon))
     first, second, last = about_the_configuration(hook)
     assert (first[0], second[0], last[0]) == ("source_stale", "source_stale", "recovered")
-    assert "ALERTD_BUDGETS__ALL__AMOUNT (alertd.env:8): 'lots' is no amount" in first[1]
+    assert "ALERTD_BUDGETS__ALL__AMOUNT (alertd.env:8): 'lots' is not an amount" in first[1]
 
 
 def test_a_changed_file_is_read_anew_without_a_signal_secrets_included(tmp_path: Path) -> None:
     with serving_gateway() as (gateway, server), WebhookServer() as hook:
         file = env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook))
         with running(file) as daemon:
-            wait_for("figures", lambda: judged(daemon))
+            wait_for("figures", lambda: evaluated(daemon))
             gateway.token = "second"
             wait_for("the refusal of the old token", lambda: logged(daemon, "answers 401"))
             (tmp_path / "token").write_text("second\n")
             wait_for("the reload", lambda: logged(daemon, "configuration re-read"))
             gateway.tokens = 7_000_000
-            wait_for("usage by the new token", lambda: judged(daemon)[0]["spent"] == "6000000")
+            wait_for("usage by the new token", lambda: evaluated(daemon)[0]["spent"] == "6000000")
             assert "second" not in str(daemon.lines)
 
 
@@ -107,14 +107,14 @@ def test_a_poll_that_is_under_way_at_a_reload_ends_well_and_only_then_is_its_sou
     with serving_gateway() as (gateway, server), WebhookServer() as hook:
         file = env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook, **patient))
         with running(file) as daemon:
-            wait_for("figures", lambda: judged(daemon))
+            wait_for("figures", lambda: evaluated(daemon))
             gateway.open.clear()
             wait_for("a poll under way", gateway.waiting.is_set)
             daemon.signal(signal.SIGHUP)
             wait_for("the reload", lambda: logged(daemon, "configuration re-read"))
             gateway.tokens = 7_000_000
             gateway.open.set()
-            wait_for("usage by the old or the new poll", lambda: judged(daemon)[0]["spent"] == "6000000")
+            wait_for("usage by the old or the new poll", lambda: evaluated(daemon)[0]["spent"] == "6000000")
             assert "alertd_polls_failed_total{" not in daemon.text("/metrics")
 
 
@@ -145,7 +145,7 @@ def test_the_heart_beats_after_good_rounds_only(tmp_path: Path) -> None:
 
 
 def rounds(daemon: Daemon) -> float:
-    """How often it has judged."""
+    """How often it has evaluated."""
     lines = daemon.text("/metrics").splitlines()
     return next(float(line.rsplit(" ", 1)[1]) for line in lines if 'loop="evaluate"' in line and "_count" in line)
 
@@ -158,7 +158,7 @@ def test_what_was_told_before_a_backup_came_back_is_not_told_again(
         file = env_file(tmp_path / "alertd.env", given)
         monkeypatch.setenv("ALERTD_DATABASE", given["ALERTD_DATABASE"])
         with running(file) as daemon:
-            wait_for("figures", lambda: judged(daemon))
+            wait_for("figures", lambda: evaluated(daemon))
             assert main(["db", "backup", str(tmp_path / "old.db")]) == 0
             gateway.tokens = 21_000_000
             wait_for("the first level", lambda: [e for e in hook.events.values() if e["levels"] == [10]])
@@ -167,7 +167,7 @@ def test_what_was_told_before_a_backup_came_back_is_not_told_again(
         before = len(hook.events)
         assert main(["db", "restore", str(tmp_path / "old.db")]) == 0
         with running(file) as daemon:
-            wait_for("the spend since", lambda: (judged(daemon) or [{}])[0].get("spent") == "20000000")
+            wait_for("the spend since", lambda: (evaluated(daemon) or [{}])[0].get("spent") == "20000000")
             wait_for("the word in the log", lambda: logged(daemon, "restored from a backup"))
             gateway.tokens = 61_000_000
             wait_for("the second level", lambda: [e for e in hook.events.values() if 50 in e["levels"]])
@@ -184,7 +184,7 @@ def test_a_price_list_is_fetched_once_where_an_address_is_set_and_then_read(tmp_
             "ALERTD_PRICES__UPDATE_URL": f"{server.url}/data.json",
         }
         with running(env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook, **lists))) as daemon:
-            wait_for("the list", lambda: logged(daemon, "price list fetched: 6 providers"))
+            wait_for("the list", lambda: logged(daemon, "ALERTD_PRICES__UPDATE_URL: fetched, 6 entries"))
             wait_for("the reading", lambda: logged(daemon, "configuration re-read"))
         fetched = [asked for asked in server.asked if asked.path == "/data.json"]
     assert (tmp_path / "prices.json").is_file()

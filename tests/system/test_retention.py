@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from alertd.core.counting.counters import Increment
+from alertd.core.counting.samples import Increment
 from alertd.core.usage import Line
 from alertd.ports import SourceRow, UsageRow
 from alertd.stores.sqlite import build
@@ -65,7 +65,7 @@ def test_usage_older_than_the_retention_is_deleted_and_what_a_forecast_learns_fr
             },
         )
         daemon = Daemon(file)
-        said = "deleted 3 rows of usage and series"
+        said = "deleted 2 blocks, rows and series of usage"
         try:
             wait_for("its first upkeep", lambda: any(line["message"].startswith(said) for line in daemon.lines))
         finally:

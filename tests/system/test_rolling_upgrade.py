@@ -21,8 +21,8 @@ PREVIOUS = os.environ.pop("ALERTD_TEST_PREVIOUS", "")
 
 def yesterday(file: Path) -> Daemon:
     if PREVIOUS:
-        return Daemon(file, house=Path(PREVIOUS))
-    return Daemon(file, program=("-m", "tests.system.yesterday"))
+        return Daemon(file, checkout=Path(PREVIOUS))
+    return Daemon(file, program=("-m", "tests.system.previous_version"))
 
 
 async def schema_of(url: str) -> int:

@@ -26,7 +26,7 @@ from tests.servers.billing import Asked, Reply, serving
 from tests.servers.gateway import serving_gateway
 from tests.servers.smtp import SmtpServer
 from tests.servers.webhook import WebhookServer
-from tests.system.daemon import HOUSE, Daemon, env_file, wait_for
+from tests.system.daemon import CHECKOUT, Daemon, env_file, wait_for
 
 COMMANDS: Final = (("check",), ("explain", "all"), ("status", "--json"), ("test-notify", "discord"))
 PAGES: Final = ("/", "/api/v1/budgets", "/api/v1/alerts", "/api/v1/sources", "/metrics", "/healthz", "/readyz")
@@ -144,7 +144,7 @@ def said(file: Path, *words: str) -> str:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ALERTD_")}
     done = subprocess.run(
         [sys.executable, "-m", "alertd", *words, *([] if words[0] == "kinds" else ["--env-file", str(file)])],
-        cwd=HOUSE, env=clean, capture_output=True, text=True, timeout=240, check=False,
+        cwd=CHECKOUT, env=clean, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     return done.stdout + done.stderr
 

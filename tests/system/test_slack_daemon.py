@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.chatroom import ANA, BEN, button, roots, words
 from tests.servers.slack import APP_TOKEN, TOKEN, SlackServer
 from tests.servers.socketmode import APP_ID, SocketServer
+from tests.slack_scenario import ANA, BEN, button, roots, words
 from tests.system.daemon import Daemon, env_file, wait_for
 
 
@@ -76,23 +76,23 @@ def test_two_replicas_one_message_and_a_press_that_either_hears(tmp_path: Path) 
     with SocketServer() as socket, SlackServer() as server:
         server.socket_url = socket.url
         with daemons(tmp_path, server, 2):
-            wait_for("the first summary", lambda: server.messages)
+            wait_for("the first summary", lambda: any("started watching" in words(one) for one in server.messages))
             spent(tmp_path / "bill.csv", 600)
-            wait_for("the alert", lambda: any("used up" in words(one) for one in server.messages[1:]))
+            wait_for("the alert", lambda: any("is over" in words(one) for one in server.messages[1:]))
             wait_for("two connections", lambda: len(socket.alive) == 2)
             root = wait_for(
                 "buttons", lambda: next((one for one in roots(server) if "Acknowledge" in words(one)), None)
             )
             socket.press(press(root, "ack", BEN), on=0)
             wait_for("an answer", lambda: server.whispers)
-            assert "not among those who may press" in server.whispers[0]["text"]
+            assert "not allowed to press" in server.whispers[0]["text"]
             acknowledged = press(root, "ack", ANA)
             number = socket.press(acknowledged, on=1)
             socket.press(acknowledged, on=0, envelope_id=number)
-            wait_for("it is shown", lambda: f"taken on by ana (slack:{ANA})" in words(shown(server, root)))
+            wait_for("it is shown", lambda: f"acknowledged by ana (slack:{ANA})" in words(shown(server, root)))
             assert [one["text"] for one in server.whispers[1:]] == ["You acknowledged it."]
             assert socket.acknowledged[number] < 3
             others = [one for one in roots(server) if one["ts"] != root["ts"]]
             assert all("Two alertd use one SQLite file" in words(one) for one in others)  # which these two do
-            assert len([one for one in server.messages if "used up" in words(one) and "thread_ts" in one]) == 1
+            assert len([one for one in server.messages if "is over" in words(one) and "thread_ts" in one]) == 1
     assert server.mentions == []

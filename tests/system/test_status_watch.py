@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.daemon import HOUSE, env_file, interruptible, wait_for
+from tests.system.daemon import CHECKOUT, env_file, interruptible, wait_for
 
 #: A colour of the eight, or of the many.
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|9[0-7])(?:;\d+)*m")
@@ -39,7 +39,7 @@ def watching(
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("ALERTD_", "NO_COLOR"))}
     process = subprocess.Popen(
         [sys.executable, "-m", "alertd", "status", "--env-file", file, "--watch", "--every", "1s", *words],
-        cwd=HOUSE, env={**clean, "TERM": "xterm-256color", "COLUMNS": "120", **more}, stdout=outside,
+        cwd=CHECKOUT, env={**clean, "TERM": "xterm-256color", "COLUMNS": "120", **more}, stdout=outside,
         stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, preexec_fn=interruptible,  # noqa: PLW1509 - a signal's default, no lock
     )  # fmt: skip
     os.close(outside)

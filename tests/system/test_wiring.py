@@ -1,13 +1,16 @@
-"""The wiring on a stopped clock: what a reload takes away is gone from the timetable, the probes and the figures."""
+"""The wiring on a stopped clock: what a reload takes away is gone from the schedule, the probes and the figures."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from datetime import timedelta
 from pathlib import Path
 
-from alertd.app import App
+from alertd.components import loops_of, settings_shown
+from alertd.daemon import Daemon
 from alertd.settings import Settings, load_settings
-from alertd.shown import lanes_of, loops_of
 from tests.fakes import StoppedClock
 
 SOURCE = {"KIND": "scrape", "URL": "http://127.0.0.1:1/metrics", "PRESET": "vllm"}
@@ -30,7 +33,7 @@ async def test_a_source_an_action_and_a_notifier_that_a_reload_takes_away_are_no
     action = {"ALERTD_ACTIONS__STOP__KIND": "command", "ALERTD_ACTIONS__STOP__COMMAND": "/bin/true"}
     before = settings(tmp_path, "gateway", "old", notifiers=("ops", "gone"), **action)
     after = settings(tmp_path, "gateway")
-    app = App(before, lambda: after, clock)
+    app = Daemon(before, lambda: after, clock)
     await app.store.open()
     try:
         app._schedule()
@@ -39,10 +42,39 @@ async def test_a_source_an_action_and_a_notifier_that_a_reload_takes_away_are_no
         await app.deliver.tick()
         await app.reload()
         clock.at += timedelta(days=1)
-        shown = loops_of(app.runner, app._timetable, app.parts.collects)
+        shown = loops_of(app.runner, app._scheduler, app.components.collects)
         assert [(loop.name, loop.stuck(clock.at, clock.at)) for loop in shown] == [("collect gateway", True)]
-        assert [lane.notifier for lane in lanes_of(app.deliver)] == ["ops"]
+        assert [lane.notifier for lane in app.deliver.lanes.values()] == ["ops"]
     finally:
         await app.runner.outlast()
-        await app.parts.close()
+        await app.components.close()
         await app.store.close()
+
+
+async def test_a_sighup_while_it_starts_or_reads_its_configuration_has_it_read_once_more(tmp_path: Path) -> None:
+    configured = settings(tmp_path, ALERTD_HTTP__LISTEN="127.0.0.1:0")
+    read, is_read_twice = [0], asyncio.Event()
+
+    def load() -> Settings:
+        read[0] += 1
+        if read[0] == 1:
+            os.kill(os.getpid(), signal.SIGHUP)
+        else:
+            is_read_twice.set()
+        return configured
+
+    app = Daemon(configured, load)
+    running = asyncio.create_task(app.run())
+    await asyncio.sleep(0)  # it has begun to open the database
+    os.kill(os.getpid(), signal.SIGHUP)
+    await asyncio.wait_for(is_read_twice.wait(), 60)
+    app.stop()
+    await running
+    assert read == [2]
+
+
+def test_the_settings_page_names_the_length_of_a_window_that_rolls(tmp_path: Path) -> None:
+    burst = {"ALERTD_BUDGETS__BURST__AMOUNT": "20 USD", "ALERTD_BUDGETS__BURST__PERIOD": "rolling 5h"}
+    shown = dict(settings_shown(settings(tmp_path, "gateway", **burst))["Budgets"])
+    assert shown["all"].startswith("500 USD a month; ")
+    assert shown["burst"].startswith("20 USD a rolling 5h; ")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from alertd.web.application import View
-from tests.web.house import Browser, browser, november, view_of, with_acts
+from alertd.web.server import View
+from tests.web.dashboard_client import Browser, browser, november, view_of, with_acts
 
 
 @pytest.fixture(scope="session")

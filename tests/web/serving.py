@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from alertd.web.application import WebServer
+from alertd.web.server import WebServer
 
 
 @contextmanager

@@ -7,10 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from alertd.core.charts.picture_link import picture_key, picture_url
 from alertd.web.access import own_path
-from alertd.web.application import View
+from alertd.web.server import View
 from tests.fakes import StoppedClock
-from tests.web.house import NOW, Browser, browser
+from tests.servers.deliveries import sample
+from tests.web.dashboard_client import NOW, Browser, browser
 
 TOKEN = "correct horse battery staple"
 PROBES = ["/healthz", "/readyz"]
@@ -83,7 +85,7 @@ def test_the_right_token_gives_a_cookie_that_scripts_and_other_sites_cannot_use(
     assert (answer.status_code, answer.headers["location"]) == (303, "/budgets/research")
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
-    assert "SameSite=strict" in cookie
+    assert "SameSite=lax" in cookie, "a link in a message opens the page; a form of another site sends no cookie"
     assert TOKEN not in cookie
     name = cookie.partition(";")[0]
     assert guarded.get("/api/v1/budgets", headers={"cookie": name}).status_code == 200
@@ -202,6 +204,14 @@ def test_nothing_can_be_changed_by_any_method(open_house: Browser, path: str, me
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/api/v1/proposals", "GET, HEAD, POST"), ("/api/v1/silences", "POST")], ids=["both", "write"]
+)
+def test_a_refused_method_is_answered_with_all_that_the_path_takes(open_house: Browser, path: str, allowed: str):
+    answer = open_house.ask("OPTIONS", path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
 @pytest.mark.parametrize("path", [*PROBES, *GUARDED[:-1]])
 def test_head_answers_as_get_without_a_body(open_house: Browser, path: str):
     answer = open_house.ask("HEAD", path)
@@ -234,5 +244,19 @@ def test_every_answer_carries_the_security_headers(open_house: Browser, path: st
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["cache-control"] == "no-store"
+    assert headers["cache-control"] in ("no-store", "private, no-cache"), "kept by nobody, or asked for again each time"
     assert "server" not in headers
+
+
+def test_a_message_s_picture_is_open_at_its_signed_address_and_at_no_other(guarded: Browser):
+    pytest.importorskip("resvg_py", reason="the extra charts is not installed")
+    page = "https://alertd.example.com"
+    path = picture_url(page, picture_key(TOKEN), sample()).removeprefix(page)
+    answer = guarded.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert answer.content.startswith(b"\x89PNG")
+    forged = picture_url(page, picture_key("x"), sample()).rpartition("/")[2]
+    for name in (forged, "abc.png", path.rpartition("/")[2][:-8] + ".png"):
+        assert guarded.get(f"/pictures/{name}").status_code == 404
+    assert guarded.get("/pictures").status_code == 401

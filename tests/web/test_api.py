@@ -10,19 +10,21 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from alertd.core.evaluation.status import STATUSES
+from alertd.core.evaluation.thresholds import STATUSES
 from alertd.core.evaluation.values import SourceView
+from alertd.core.loop_stats import LoopStats
 from alertd.core.pricing.source_roles import SourceRole
-from alertd.web.application import BudgetStatuses, Loop, View
 from alertd.web.openapi import DOCUMENT
-from tests.web.house import HOSTILE, NOW, SECRET, SHOUT, Browser, Kept, browser, november, view_of
-from tests.world import World, budget
+from alertd.web.server import BudgetStatuses, View
+from alertd.web.writes import WRITES
+from tests.scenario import Scenario, budget
+from tests.web.dashboard_client import HOSTILE, NOW, SECRET, SHOUT, Browser, StoredRows, browser, november, view_of
 
 
 def conforms(answer: Any, path: str) -> None:
     """Raises where an answer is not what the document says of this path and status."""
     said = DOCUMENT["paths"][path]["get"]["responses"][str(answer.status_code)]
-    schema = {**said["content"]["application/json"]["schema"], "components": DOCUMENT["components"]}
+    schema = {**said["content"][answer.headers["content-type"]]["schema"], "components": DOCUMENT["components"]}
     Draft202012Validator(schema).validate(answer.json())
 
 
@@ -37,9 +39,9 @@ def one(house: Browser, budget: str, **scope: str | None) -> dict[str, Any]:
 def test_healthz_names_the_loop_that_has_not_ended_a_round_for_too_long(view: View):
     hour = timedelta(hours=1)
     loops = [
-        Loop("evaluate", timedelta(minutes=10), runs=3, last_end=NOW - hour),
-        Loop("deliver", timedelta(hours=2), runs=3, last_end=NOW - hour),
-        Loop("collect slow", None, runs=0),
+        LoopStats("evaluate", timedelta(minutes=10), runs=3, last_end=NOW - hour),
+        LoopStats("deliver", timedelta(hours=2), runs=3, last_end=NOW - hour),
+        LoopStats("collect slow", None, runs=0),
     ]
     answer = browser(replace(view, loops=lambda: loops)).get("/healthz")
     assert (answer.status_code, answer.json()["loops"]) == (503, ["evaluate"])
@@ -47,14 +49,14 @@ def test_healthz_names_the_loop_that_has_not_ended_a_round_for_too_long(view: Vi
 
 
 def test_a_loop_that_never_ended_a_round_is_stuck_from_the_start_on(view: View):
-    loops = [Loop("collect gateway", timedelta(minutes=10))]
+    loops = [LoopStats("collect gateway", timedelta(minutes=10))]
     fresh = replace(view, loops=lambda: loops, started=NOW - timedelta(minutes=9))
     old = replace(view, loops=lambda: loops, started=NOW - timedelta(minutes=11))
     assert [browser(each).get("/healthz").status_code for each in (fresh, old)] == [200, 503]
 
 
 def test_a_failing_provider_leaves_the_daemon_healthy_and_ready(blind: View):
-    failing = [Loop("collect gateway", timedelta(minutes=10), failures=40, last_end=NOW, last_error="503")]
+    failing = [LoopStats("collect gateway", timedelta(minutes=10), failures=40, last_end=NOW, last_error="503")]
     house = browser(replace(blind, loops=lambda: failing))
     for path in ("/healthz", "/readyz"):
         answer = house.get(path)
@@ -63,7 +65,7 @@ def test_a_failing_provider_leaves_the_daemon_healthy_and_ready(blind: View):
 
 
 def test_a_database_that_takes_no_writes_is_unready_but_healthy_and_its_path_is_not_told_to_strangers(view: View):
-    house = browser(replace(view, records=Kept(dead=True)), token="x", loopback=False)
+    house = browser(replace(view, records=StoredRows(dead=True)), token="x", loopback=False)
     answer = house.get("/readyz")
     assert answer.status_code == 503
     assert "/var/lib" not in answer.text
@@ -85,7 +87,7 @@ def test_every_answer_conforms_to_the_document(open_house: Browser, blind: View)
 
 def test_money_is_a_plain_decimal_string_that_is_exact(open_house: Browser, view: View):
     research = one(open_house, "research")
-    spent = next(p.spent for p in view.standings().positions if p.budget.name == "research")
+    spent = next(p.spent for p in view.standings().statuses if p.budget.name == "research")
     assert Decimal(research["spent"]) == spent
     assert (research["amount"], research["currency"]) == ("500", "USD")
     assert set(research["projected"]) == {"0.1", "0.5", "0.9"}
@@ -95,7 +97,7 @@ def test_money_is_a_plain_decimal_string_that_is_exact(open_house: Browser, view
     ("budget", "state"),
     [("evaluation", "over"), ("research", "at_risk"), ("platform", "on_track"), ("marketing", "unknown")],
 )
-def test_a_state_says_where_a_budget_stands(open_house: Browser, budget: str, state: str):
+def test_a_state_says_the_status_of_a_budget(open_house: Browser, budget: str, state: str):
     assert one(open_house, budget)["status"] == state
 
 
@@ -103,7 +105,7 @@ def test_what_was_never_seen_is_null_and_never_0(open_house: Browser):
     marketing = one(open_house, "marketing")
     unknown = ("spent", "spent_at_least", "projected", "probability_over", "exhausted_at", "data_until")
     assert [marketing[name] for name in unknown] == [None] * 6
-    assert {threshold["stands"] for threshold in marketing["thresholds"]} == {None}
+    assert {threshold["firing"] for threshold in marketing["thresholds"]} == {None}
 
 
 def test_a_silent_source_is_named_as_late_and_what_was_seen_is_a_lower_bound(blind: View):
@@ -130,18 +132,18 @@ def test_hostile_names_come_through_unchanged_as_json(open_house: Browser):
         assert one(open_house, "teams", team=team)["currency"] == "USD"
 
 
-def test_a_threshold_says_whether_it_stands(open_house: Browser):
-    stands = {item["threshold"]: item["stands"] for item in one(open_house, "research")["thresholds"]}
-    assert stands["actual 50%"] is True
-    assert stands["actual 100%"] is False
-    assert stands["forecast 100%"] is True
+def test_a_threshold_says_whether_it_fires(open_house: Browser):
+    firing = {item["threshold"]: item["firing"] for item in one(open_house, "research")["thresholds"]}
+    assert firing["actual 50%"] is True
+    assert firing["actual 100%"] is False
+    assert firing["forecast 100%"] is True
 
 
-def test_an_episode_stands_while_the_judge_keeps_it_open_though_the_figures_of_the_moment_fell_below(view: View):
-    (platform,) = [p for p in view.standings().positions if p.budget.name == "platform"]
+def test_an_episode_fires_while_the_evaluation_keeps_it_open_though_the_figures_of_the_moment_fell_below(view: View):
+    (platform,) = [p for p in view.standings().statuses if p.budget.name == "platform"]
     note = {f"episode/{platform.name}/forecast 100%": {"number": 1, "open": True, "since": None, "clear_since": None}}
-    house = browser(replace(view, records=Kept(notes=note)))
-    assert {t["threshold"]: t["stands"] for t in one(house, "platform")["thresholds"]}["forecast 100%"] is True
+    house = browser(replace(view, records=StoredRows(notes=note)))
+    assert {t["threshold"]: t["firing"] for t in one(house, "platform")["thresholds"]}["forecast 100%"] is True
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_an_episode_stands_while_the_judge_keeps_it_open_though_the_figures_of_t
 def test_a_parameter_that_cannot_be_read_is_a_400_that_says_what_can(open_house: Browser, path: str, query: str):
     answer = open_house.get(f"/api/v1/{path}?{query}")
     assert answer.status_code == 400
-    assert query.partition("=")[0] in answer.json()["error"]
+    assert query.partition("=")[0] in answer.json()["detail"]
     conforms(answer, f"/api/v1/{path}")
 
 
@@ -185,14 +187,14 @@ def test_an_alert_tells_its_life_and_what_needs_no_action_has_none():
     world, kept = november(scopes=0)
     alerts = browser(view_of(world, kept)).get("/api/v1/alerts").json()["alerts"]
     states = {(alert["event"], alert["severity"] == "info"): alert["state"] for alert in alerts}
-    assert states["summary", True] == "told"
+    assert states["summary", True] == "announced"
     used_up = next(a for a in alerts if (a["budget"], a["basis"], a["level"]) == ("evaluation", "actual", 100))
     assert used_up["state"] == "firing"
     assert used_up["history"][0]["by"] == "alertd"
 
 
 def test_a_dead_database_is_a_503_for_alerts_while_budgets_still_answer(view: View):
-    house = browser(replace(view, records=Kept(dead=True)))
+    house = browser(replace(view, records=StoredRows(dead=True)))
     answer = house.get("/api/v1/alerts")
     assert answer.status_code == 503
     conforms(answer, "/api/v1/alerts")
@@ -243,7 +245,7 @@ def test_acts_are_narrowed_by_their_state_and_the_newest_come_first(open_house: 
 
 def test_a_pause_says_since_when_by_whom_and_why(view: View):
     note = {"at": "2026-11-17T09:00:00+00:00", "by": "ana", "reason": "release"}
-    kept = Kept(notes={"actions/paused": note})
+    kept = StoredRows(notes={"actions/paused": note})
     answer = browser(replace(view, records=kept)).get("/api/v1/actions")
     conforms(answer, "/api/v1/actions")
     assert answer.json()["paused"] == note
@@ -266,7 +268,7 @@ def test_sources_say_how_fresh_they_are_and_how_estimate_and_bill_compare(open_h
 
 
 def test_what_the_judge_compared_is_what_the_api_and_the_metrics_tell():
-    world = World(budget())
+    world = Scenario(budget())
     world.standings = {"bill": SourceRole("check")}
     for _ in range(9):
         world.now += timedelta(days=1)
@@ -274,7 +276,7 @@ def test_what_the_judge_compared_is_what_the_api_and_the_metrics_tell():
         world.bill(12, at=world.now - timedelta(hours=12))
         world.sources["bill"] = SourceView("bill", world.now, timedelta(days=3))
         world.tick()
-    house = browser(view_of(world, Kept(notes=dict(world.state.records))))
+    house = browser(view_of(world, StoredRows(notes=dict(world.state.records))))
     answer = house.get("/api/v1/sources")
     conforms(answer, "/api/v1/sources")
     (one,) = answer.json()["reconciled"]
@@ -287,7 +289,7 @@ def test_what_the_judge_compared_is_what_the_api_and_the_metrics_tell():
 
 @pytest.mark.parametrize("path", ["/api/v1/actions", "/api/v1/sources"])
 def test_a_dead_database_is_503_for_what_lies_in_it(view: View, path: str):
-    answer = browser(replace(view, records=Kept(dead=True))).get(path)
+    answer = browser(replace(view, records=StoredRows(dead=True))).get(path)
     assert answer.status_code == 503
     conforms(answer, path)
 
@@ -295,7 +297,11 @@ def test_a_dead_database_is_503_for_what_lies_in_it(view: View, path: str):
 def test_the_document_describes_every_endpoint_of_machines_and_no_other(open_house: Browser):
     document = open_house.get("/openapi.json").json()
     assert set(document["paths"]) == {
-        "/api/v1/budgets", "/api/v1/alerts", "/api/v1/actions", "/api/v1/sources", "/healthz", "/readyz", "/metrics"
+        "/api/v1/budgets", "/api/v1/alerts", "/api/v1/actions", "/api/v1/sources", "/healthz", "/readyz", "/metrics",
+        "/api/v1/allowance", "/api/v1/allowance/check", "/api/v1/proposals", "/api/v1/stored-budgets",
+        "/api/v1/budgets/{name}/explain",
+        "/api/v1/budgets/{name}/what-if", "/api/v1/budgets/{name}/replay", "/api/v1/allowance/denials",
+        *(f"/api/v1{write.path}" for write in WRITES),
     }  # fmt: skip
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)

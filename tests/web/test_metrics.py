@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -10,9 +11,10 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from alertd.web.application import BudgetStatuses, Lane, Loop, View
+from alertd.core.loop_stats import DeliveryStats, LoopStats, Sent
 from alertd.web.metrics import MOST_SCOPES
-from tests.web.house import HOSTILE, NOW, Kept, browser, lasted
+from alertd.web.server import BudgetStatuses, View
+from tests.web.dashboard_client import HOSTILE, NOW, StoredRows, browser, lasted
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -77,7 +79,7 @@ def test_a_silent_source_is_down_stale_and_says_how_old_its_data_are(blind: View
 
 def test_loops_show_durations_and_errors_by_reason(view: View):
     took = lasted(0.3, 0.3, 0.3, 0.6)
-    loop = Loop("collect gateway", None, runs=4, skipped=1, failures=2, durations=took, reasons={"SourceError": 2})
+    loop = LoopStats("collect gateway", None, runs=4, skipped=1, failures=2, durations=took, reasons={"SourceError": 2})
     samples = scraped(replace(view, loops=lambda: [loop]))
     name = {"loop": "collect gateway"}
     assert value(samples, "alertd_loop_duration_seconds_sum", **name) == 1.5
@@ -88,8 +90,8 @@ def test_loops_show_durations_and_errors_by_reason(view: View):
 
 def test_polls_show_their_durations_by_source_in_buckets_and_their_failures_by_reason(view: View):
     took = lasted(0.3, 0.3, 4, 400)
-    loop = Loop("collect gateway", None, durations=took, reasons={"SourceError": 2}, source="gateway")
-    samples = scraped(replace(view, loops=lambda: [loop, Loop("evaluate", None, durations=lasted(1))]))
+    loop = LoopStats("collect gateway", None, durations=took, reasons={"SourceError": 2}, source="gateway")
+    samples = scraped(replace(view, loops=lambda: [loop, LoopStats("evaluate", None, durations=lasted(1))]))
     buckets = {le: value(samples, "alertd_poll_duration_seconds_bucket", source="gateway", le=le)
                for le in ("0.25", "0.5", "5.0", "300.0", "+Inf")}  # fmt: skip
     assert buckets == {"0.25": 0, "0.5": 2, "5.0": 3, "300.0": 3, "+Inf": 4}
@@ -100,7 +102,9 @@ def test_polls_show_their_durations_by_source_in_buckets_and_their_failures_by_r
 
 
 def test_notifiers_show_what_became_of_messages_how_long_it_took_and_why_it_failed(view: View):
-    lane = Lane("ops", 7, 3, 1, failures={"refused": 1, "unavailable": 3}, durations=lasted(0.2, 12))
+    lane = DeliveryStats(
+        "ops", Sent(7, 3, 1), failures=Counter({"refused": 1, "unavailable": 3}), durations=lasted(0.2, 12)
+    )
     samples = scraped(replace(view, lanes=lambda: [lane]))
     outcomes = {one: value(samples, "alertd_messages_total", notifier="ops", outcome=one)
                 for one in ("delivered", "retried", "given_up", "overtaken")}  # fmt: skip
@@ -117,7 +121,7 @@ def test_acts_are_counted_by_action_and_state_the_empty_ones_too(view: View):
     assert states == {"verified": 1, "awaiting": 0, "stuck": 0}
     assert value(samples, "alertd_actions", action="stop-teams", state="awaiting") == 1
     assert value(samples, "alertd_actions_paused") == 0
-    dead = scraped(replace(view, records=Kept(dead=True)))
+    dead = scraped(replace(view, records=StoredRows(dead=True)))
     assert not [name for name, _ in dead if name == "alertd_actions"]
 
 
@@ -130,14 +134,14 @@ def test_the_drift_of_each_estimate_from_its_bill_is_told_by_source(view: View):
 
 
 def test_the_outbox_shows_its_depth_and_the_age_of_its_oldest_message(view: View):
-    kept = Kept(waiting={"ops": (3, NOW - timedelta(minutes=5))})
+    kept = StoredRows(waiting={"ops": (3, NOW - timedelta(minutes=5))})
     samples = scraped(replace(view, records=kept))
     assert value(samples, "alertd_outbox_messages", notifier="ops") == 3
     assert value(samples, "alertd_outbox_oldest_age_seconds", notifier="ops") == 300
 
 
 def test_a_dead_database_is_a_figure_and_takes_no_other_one_away(view: View):
-    samples = scraped(replace(view, records=Kept(dead=True)))
+    samples = scraped(replace(view, records=StoredRows(dead=True)))
     assert value(samples, "alertd_database_up") == 0
     assert value(samples, "alertd_budget_amount", budget="research", scope="", unit="USD") == 500
     assert value(scraped(view), "alertd_database_up") == 1
@@ -150,7 +154,7 @@ def test_the_build_and_the_process_are_told(view: View):
 
 
 def test_the_number_of_series_is_bounded_whatever_labels_usage_brings(view: View):
-    (position,) = [p for p in view.standings().positions if p.budget.name == "platform"]
+    (position,) = [p for p in view.standings().statuses if p.budget.name == "platform"]
     many = [replace(position, scope=(("team", str(number)),)) for number in range(MOST_SCOPES + 500)]
     samples = scraped(replace(view, standings=lambda: BudgetStatuses(NOW, many, {})))
     assert len(of(samples, "alertd_budget_amount", "platform")) == MOST_SCOPES
@@ -158,7 +162,7 @@ def test_the_number_of_series_is_bounded_whatever_labels_usage_brings(view: View
 
 
 def test_two_scopes_that_read_alike_do_not_spoil_the_page(view: View):
-    (position,) = [p for p in view.standings().positions if p.budget.name == "platform"]
+    (position,) = [p for p in view.standings().statuses if p.budget.name == "platform"]
     alike = [replace(position, scope=(("team", None),)), replace(position, scope=(("team", ""),))]
     text = browser(replace(view, standings=lambda: BudgetStatuses(NOW, alike, {}))).get("/metrics").text
     assert text.count("alertd_budget_amount{") == 1

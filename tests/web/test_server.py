@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from alertd.web.application import ListenError, View, WebServer, build
+from alertd.web.server import ListenError, View, WebServer, build
 
 Story = Callable[[str], Awaitable[object]]
 
@@ -192,3 +193,24 @@ def test_hostile_bytes_get_a_refusal_and_never_a_500(view: View, sent: bytes, st
 
     line = served(view, story).partition(b"\r\n")[0]
     assert line.split(b" ")[1] in status.split(), line
+
+
+def test_answers_on_a_connection_that_is_kept_wait_for_no_acknowledgement(view: View):
+    """Without TCP_NODELAY each takes 40 ms: the body waits until the client acknowledges the headers."""
+    request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+    def ask(port: int) -> float:
+        taken = []
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            for _ in range(60):  # the kernel acknowledges the first ones at once
+                begin, found = time.monotonic(), b""
+                client.sendall(request)
+                while b"\r\n\r\n" not in found or not found.partition(b"\r\n\r\n")[2]:
+                    found += client.recv(65_536)
+                taken.append(time.monotonic() - begin)
+        return min(taken[30:])
+
+    async def story(address: str) -> float:
+        return await asyncio.to_thread(ask, int(address.rpartition(":")[2]))
+
+    assert served(view, story) < 0.03

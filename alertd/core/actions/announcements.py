@@ -1,6 +1,6 @@
-"""What is said of an act: its event in the conversation of the alert that it answers. The words are composed elsewhere.
+"""Events of actions, in the conversation of the alert that an action answers. The words are composed elsewhere.
 
-A table says which steps are announced: what people must answer, what was changed, what went wrong; never an attempt.
+A table lists the steps that are announced: questions to people, changes and failures; attempts are not.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
+
+import msgspec
 
 from alertd.core.actions.confirmation import Increase
 from alertd.core.actions.offenders import Offender
@@ -17,8 +19,8 @@ from alertd.core.actions.policy import ActionPolicy
 from alertd.core.actions.state_machine import Act, Step
 from alertd.core.evaluation.event_builder import event_id, event_of
 from alertd.core.evaluation.values import BudgetStatus
-from alertd.core.events import Event
-from alertd.core.messages.figures import number
+from alertd.core.events import ActionStep, Event, details_of
+from alertd.core.messages.format import money, rate
 
 #: What happened -> the state that the message names, and how grave it is.
 ANNOUNCED: Final[Mapping[str, tuple[str, str]]] = {
@@ -37,6 +39,8 @@ ANNOUNCED: Final[Mapping[str, tuple[str, str]]] = {
 }
 #: States whose message says why it was proposed; the others say what happened.
 _AS_PROPOSED: Final = frozenset({"proposed", "rehearsed", "approved", "failed", "not_restored"})
+#: Windows as people call them.
+_SPANS: Final = {"1h": "hour", "1d": "day", "5m": "5 minutes", "1m": "minute"}
 #: A restore that failed is announced in words of its own.
 _STUCK: Final = ("not_restored", "critical")
 
@@ -47,27 +51,26 @@ def event_of_step(act: Act, step: Step) -> Event | None:
     if not state:
         return None
     base = Event.from_json(act.event)
-    details = {
-        **base.details,
-        "state": state,
-        "handle": act.handle,
-        "expires": act.expires if state in {"proposed", "approved"} else None,
-        "by": step.by if step.by != "alertd" else "",
-        "error": act.error if state in {"failed", "not_restored"} else "",
-        "restore": f"alertd actions restore {act.handle}" if _undoable(act, state) else "",
-    }
+    details = msgspec.structs.replace(
+        details_of(base, ActionStep),
+        state=state,
+        expires=act.expires if state in {"proposed", "approved"} else None,
+        by=step.by if step.by != "alertd" else "",
+        error=act.error if state in {"failed", "not_restored"} else "",
+        restore=f"alertd actions restore {act.handle}" if _undoable(act, state) else "",
+    )
     reason = base.reason if state in _AS_PROPOSED else step.reason or base.reason
     key = f"action/{act.id}/{step.number}"
     return replace(
-        base, id=event_id(key), severity=severity, at=step.at, reason=_sentence(reason),
-        details={name: value for name, value in details.items() if value not in ("", None)},
+        base, id=event_id(key), severity=severity, at=step.at, reason=_sentence(reason), handle=act.handle,
+        details=details,
     )  # fmt: skip
 
 
 def with_provider(act: Act, steps: Sequence[Step], shown: Mapping[str, str]) -> tuple[Act, tuple[Step, ...]]:
     """A proposed act, and its steps, with what its provider shows of the key."""
     event = Event.from_json(act.event)
-    details = {**event.details, "provider": dict(shown)}
+    details = msgspec.structs.replace(details_of(event, ActionStep), provider=dict(shown))
     first = replace(steps[0], evidence={**steps[0].evidence, "provider": dict(shown)})
     return replace(act, event=replace(event, details=details).to_json()), (first, *steps[1:])
 
@@ -75,36 +78,31 @@ def with_provider(act: Act, steps: Sequence[Step], shown: Mapping[str, str]) -> 
 def held_event(
     terms: ActionPolicy, position: BudgetStatus, key: str, now: datetime, *, target: str, reason: str
 ) -> Event:
-    """What is said once where a guard keeps an action from being proposed."""
-    details: dict[str, Any] = {"action": terms.name, "state": "held", "what": terms.what}
-    if target:
-        details["target"] = target
+    """The event for an action that a guard keeps from being proposed, announced once."""
+    details = ActionStep(terms.name, "held", terms.what, target)
     return event_of(position, "action", "warning", f"action/held/{key}", now, reason=reason, details=details)
 
 
 def held_act(act: Act, guard: str, reason: str, now: datetime) -> Event:
-    """What is said once where a guard holds back an act that was approved."""
+    """The event for an approved act that a guard holds back, announced once."""
     base = Event.from_json(act.event)
-    details = {**base.details, "state": "held", "handle": act.handle}
+    details = msgspec.structs.replace(details_of(base, ActionStep), state="held")
     key = event_id(f"action/{act.id}/held/{guard}")
-    return replace(base, id=key, severity="warning", at=now, reason=reason, details=details)
+    return replace(base, id=key, severity="warning", at=now, reason=reason, handle=act.handle, details=details)
 
 
 def base_event(
     terms: ActionPolicy, position: BudgetStatus, one: Offender, key: str, now: datetime, *, window: str
 ) -> Event:
-    """The event that all messages of an act are made of: where the budget stands, why this key, what hangs on it."""
+    """The event behind all messages of an act: the budget's status, why this key, what hangs on it."""
     unit = position.amount.unit
     share = round(one.share * 100)
-    usual = f", usual {number(one.usual, unit)}" if one.usual else ""
-    reason = f"Spent {number(one.recent, unit)} {unit} in the last {window}{usual}: {share} % of this budget's pace"
-    details = {
-        "action": terms.name,
-        "what": terms.what,
-        "target": one.name,
-        "reversible": terms.reversible,
-        "impact": impact(one, now),
-    }
+    usual = f", normally {rate(one.usual, unit)}" if one.usual else ""
+    span = _SPANS.get(window, window)
+    reason = f"It spent {money(one.recent, unit)} in the last {span}{usual}: {share}% of what this budget spent then"
+    details = ActionStep(
+        terms.name, what=terms.what, target=one.name, reversible=terms.reversible, impact=impact(one, now)
+    )
     return event_of(position, "action", "critical", key, now, reason=reason, details=details)
 
 
@@ -118,7 +116,7 @@ def impact(one: Offender, now: datetime) -> str:
     return ", ".join(parts)
 
 
-def evidence_of(one: Offender, fits: Decimal, increases: Sequence[Increase], threshold: str) -> dict[str, Any]:
+def evidence_of(one: Offender, fits: Decimal, increases: Sequence[Increase], threshold: str) -> dict[str, object]:
     """What an act was proposed on, for the audit: plain JSON values, money as text."""
     return {
         "threshold": threshold,

@@ -90,7 +90,7 @@ class Readings:
 
 
 def read_until(views: Sequence[SourceView]) -> dict[str, datetime]:
-    """Up to when each source was read; those that never were are left out."""
+    """Up to when each source was read, without those that never were."""
     return {view.name: view.until for view in views if view.until is not None}
 
 

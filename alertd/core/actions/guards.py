@@ -1,25 +1,47 @@
-"""The guards: every reason for which nothing is done to a key, as one table. All are on by default.
+"""The guards: a table of every reason not to touch a key. All are on by default.
 
-A guard looks at one case and answers with its reason, "" where it has none. `when` says where it is asked: before
-anything is proposed (`scope` of one budget, then of one `key`), again before an approved act begins (`begin`), and once
-the provider has shown which key it is (`found`).
+A guard looks at one case and answers with its reason, or "". `when` says where it is asked: before a proposal (`scope`
+of one budget, then of one `key`), before an approved act begins (`begin`), and when the provider has shown the key
+(`found`). A key that holds alertd's own credential is never revoked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any, Final
 
 from alertd.core.actions.confirmation import Readings
 from alertd.core.actions.policy import ActionPolicy
+from alertd.core.actions.state_machine import PAUSED
 from alertd.core.budgets import duration_text
 from alertd.core.evaluation.values import BudgetStatus, SourceView
-from alertd.core.messages.spans import clean
+from alertd.core.messages.rich_text import clean
 
-PAUSED: Final = "actions/paused"
+#: What providers put in place of the middle of a key: sk-...abcd, sk-ant-api03-R2D…igAA, sk-****cd.
+_CUT: Final = re.compile(r"(?:\.{2,}|…|\*+|•+|x{4,})")
+#: Fewer visible characters than this fit too many keys to say anything.
+_LEAST_PART: Final = 4
+
+
+def is_own(secrets: Iterable[str], key_id: str, hint: str) -> bool:
+    """Whether one of `secrets` is the key of this id (itself, or its SHA-256 as gateways store it) or of this hint."""
+    return any(_same(secret, key_id, hint) for secret in secrets if secret)
+
+
+def _same(secret: str, key_id: str, hint: str) -> bool:
+    if key_id and key_id in {secret, sha256(secret.encode()).hexdigest()}:
+        return True
+    begin, _, end = _CUT.sub("\n", hint, count=1).partition("\n")
+    if len(end) < _LEAST_PART:
+        return bool(hint) and hint == secret
+    return len(secret) >= len(begin) + len(end) and secret.startswith(begin) and secret.endswith(end)
+
+
 BEGUN: Final = "actions/begun"
 _HOUR: Final = timedelta(hours=1)
 
@@ -57,17 +79,16 @@ class GuardContext:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """One reason not to act: its name, what it is for, where it is asked, and how it is found."""
+    """One reason not to act: its name, where it is asked, and how it is found."""
 
     name: str
-    purpose: str
     when: frozenset[str]
     check: Callable[[GuardContext], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A guard that said no, and why."""
+    """The guard that holds an action back, and its reason."""
 
     guard: str
     reason: str
@@ -188,28 +209,28 @@ _KEY: Final = frozenset({"key", "begin", "found"})
 _BOTH: Final = frozenset({"scope", "begin"})
 
 GUARDS: Final = (
-    Guard("dry run", "an action acts only where its mode says so", frozenset({"begin"}), _dry_run),
-    Guard("approval", "a named person approves, always of what cannot be undone", frozenset({"begin"}), _approval),
-    Guard("paused", "`alertd actions pause` stops everything at once", _BOTH, _paused),
-    Guard("credential", "without a credential of its own, apart from every source's, nothing acts", _BOTH, _lacks),
-    Guard("basis", "a forecast stops nobody unless asked", _SCOPE, _basis),
-    Guard("fresh", "nothing is done on stale data", _BOTH, _fresh),
-    Guard("complete", "nothing is done on back-filled data", _BOTH, _complete),
-    Guard("steady", "nothing is done on data that are partial, failing or drifting", _BOTH, _steady),
-    Guard("priced", "nothing is done where a part of the spend is unknown", _BOTH, _priced),
-    Guard("last hours", "a period's last hours can be excluded", _BOTH, _last_hours),
-    Guard("confirmed", "two readings have to show new spend, at rates within tenfold", _SCOPE, _confirmed),
-    Guard("jump", "nothing is done because of what one reading alone added", _SCOPE, _jump),
-    Guard("named", "usage that names nobody stops nobody", _KEY, _named),
-    Guard("protected", "protected keys and labels are never touched", _KEY, _protected),
-    Guard("own", "alertd never stops a credential of its own", frozenset({"found"}), _own),
-    Guard("team", "a key of another team, project or workspace is not touched", frozenset({"found"}), _team),
-    Guard("rate", "at most one key an hour unless raised", frozenset({"begin"}), _rate),
+    Guard("dry run", frozenset({"begin"}), _dry_run),  # an action acts only where its mode says so
+    Guard("approval", frozenset({"begin"}), _approval),  # a named person approves, always of what cannot be undone
+    Guard("paused", _BOTH, _paused),  # `alertd actions pause` stops everything at once
+    Guard("credential", _BOTH, _lacks),  # without a credential of its own, apart from every source's, nothing acts
+    Guard("basis", _SCOPE, _basis),  # a forecast stops nobody unless asked
+    Guard("fresh", _BOTH, _fresh),  # nothing is done on stale data
+    Guard("complete", _BOTH, _complete),  # nothing is done on back-filled data
+    Guard("steady", _BOTH, _steady),  # nothing is done on data that are partial, failing or drifting
+    Guard("priced", _BOTH, _priced),  # nothing is done where a part of the spend is unknown
+    Guard("last hours", _BOTH, _last_hours),  # a period's last hours can be excluded
+    Guard("confirmed", _SCOPE, _confirmed),  # two readings have to show new spend, at rates within tenfold
+    Guard("jump", _SCOPE, _jump),  # nothing is done because of what one reading alone added
+    Guard("named", _KEY, _named),  # usage that names nobody stops nobody
+    Guard("protected", _KEY, _protected),  # protected keys and labels are never touched
+    Guard("own", frozenset({"found"}), _own),  # alertd never stops a credential of its own
+    Guard("team", frozenset({"found"}), _team),  # a key of another team, project or workspace is not touched
+    Guard("rate", frozenset({"begin"}), _rate),  # at most one key an hour unless raised
 )
 
 
 def first_hold(case: GuardContext, when: str) -> Hold | None:
-    """The first guard that says no, None where all agree."""
+    """The first guard that objects, or None."""
     for guard in GUARDS:
         if when in guard.when:
             reason = guard.check(case)

@@ -1,6 +1,6 @@
-"""Who spends in a budget's scope, and who of them is to stop for the pace to fit. It names nobody it cannot tell apart.
+"""Choose the fewest keys to stop so that the spend fits the budget; usage without the label is never chosen.
 
-After a burn rate the keys that spend more than they use to are the cause, by how much more; once an amount is used up,
+After a burn rate the cause are the keys that spend more than usual, by how much more; once an amount is used up,
 those that go on spending, by what they spent in the period. Largest first, and no more than it takes.
 """
 
@@ -21,7 +21,7 @@ from alertd.core.pricing.costing import Costs
 _USUAL: Final = timedelta(days=7)
 #: Who has less than this share of what is too much is not its cause.
 _CAUSE: Final = Decimal("0.1")
-#: Labels that tell who else uses a key.
+#: Labels that show who else uses a key.
 _SHARERS: Final = ("team", "project", "service", "user", "workspace")
 #: Labels that say whose usage it is, by what their provider may show of a key.
 _GROUPS: Final = {
@@ -34,7 +34,7 @@ _EXACT: Final = Decimal("0.000001")
 
 @dataclass(frozen=True, slots=True)
 class Offender:
-    """One value of a label: what it spent in the period and in a window, what is usual there, and what hangs on it.
+    """One value of a label (a key, a team): its spend in the period and in a window, its usual spend, and who uses it.
 
     Money in the budget's unit. `requests_hour` is None where requests are not counted; `shared` are others in whose
     name the key is used.
@@ -93,7 +93,7 @@ def series_of(facts: Facts, position: BudgetStatus) -> Sequence[int]:
 
 
 def choose_offenders(found: Sequence[Offender], basis: str, who: str, fits: Decimal) -> tuple[Offender, ...]:
-    """Who is to stop so that what the others spend in the window is no more than `fits`; largest first."""
+    """The offenders to stop, largest first, so that the others spend at most `fits` in the window."""
     named = [one for one in found if one.name]
     if who == "all":
         return tuple(named)
@@ -114,7 +114,7 @@ def choose_offenders(found: Sequence[Offender], basis: str, who: str, fits: Deci
 
 
 def affordable_spend(position: BudgetStatus, basis: str, window: timedelta, now: datetime) -> Decimal:
-    """What may be spent in a window: what lasts to the period's end; after a burn rate at least the even pace."""
+    """The spend in a window that lasts to the period's end; after a burn rate at least the budgeted rate."""
     seconds = Decimal(repr(window.total_seconds()))
     left = max(Decimal(0), position.amount.value - position.spent)
     remaining = Decimal(repr(max(1.0, (position.period.end - now).total_seconds())))

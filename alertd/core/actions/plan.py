@@ -1,4 +1,4 @@
-"""What is to be done about keys now, and what is withheld and why. Pure: facts in, changes out; the loop commits them.
+"""Plan actions on keys: what to do now, what is withheld and why. Pure: facts in, changes out; the loop commits them.
 
 budget statuses -> which thresholds fire -> guards -> which keys caused it -> guards of each key -> proposals
 """
@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Any, Final
 
 from alertd.core.actions.announcements import base_event, event_of_step, evidence_of, held_event
-from alertd.core.actions.follow_up import Change, follow_up
 from alertd.core.actions.guards import GuardContext, Hold, first_hold
 from alertd.core.actions.offenders import (
     Offender,
@@ -22,12 +21,14 @@ from alertd.core.actions.offenders import (
 from alertd.core.actions.policy import GRADES, ActionPolicy
 from alertd.core.actions.state_machine import FAILED, OPEN, REHEARSED, VERIFIED, Act, acts
 from alertd.core.actions.triggers import (
+    ActionChange,
     PlanContext,
     Trigger,
     actions_of,
     explain_jump,
     find_silence,
     find_trigger,
+    follow_up,
     readings_since,
     sources_of,
 )
@@ -55,7 +56,7 @@ class Withheld:
 class ActionPlan:
     """What to commit, and why not more."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[ActionChange, ...]
     withheld: tuple[Withheld, ...]
 
 
@@ -63,24 +64,24 @@ class ActionPlan:
 class _Draft:
     """The plan so far."""
 
-    changes: list[Change] = field(default_factory=list)
+    changes: list[ActionChange] = field(default_factory=list)
     withheld: list[Withheld] = field(default_factory=list)
 
 
 def plan_actions(context: PlanContext) -> ActionPlan:
-    """What becomes of the actions there are, and what is proposed. The same context gives the same plan."""
+    """The changes of open actions, and new proposals. The same context gives the same plan."""
     draft = _Draft()
     draft.changes += follow_up(context)
     if not context.is_new:
         return ActionPlan(tuple(draft.changes), ())
-    names = {position.name for position in context.positions}
-    for position in context.positions:
+    names = {position.name for position in context.statuses}
+    for position in context.statuses:
         for action in actions_of(context, position):
             _plan_action(context, position, action, draft)
     kept = {n: value for n, value in context.notes.items() if n.startswith((_TRIGGER, _HELD))}
     gone = [n for n, value in kept.items() if value["position"] not in names]
-    if gone and context.positions:
-        draft.changes.append(Change(notes=dict.fromkeys(gone)))
+    if gone and context.statuses:
+        draft.changes.append(ActionChange(notes=dict.fromkeys(gone)))
     return ActionPlan(tuple(draft.changes), tuple(draft.withheld))
 
 
@@ -109,7 +110,7 @@ def _plan_action(context: PlanContext, position: BudgetStatus, terms: ActionPoli
     trigger = None if silenced else find_trigger(position, terms, context.notes, context.now)
     if trigger is None:
         if note in context.notes:
-            draft.changes.append(Change(notes={note: None}))
+            draft.changes.append(ActionChange(notes={note: None}))
         return
     readings = readings_since(context, position, context.notes.get(note), trigger)
     jump = explain_jump(context, position, terms, trigger, readings) if readings.confirmed else ""
@@ -118,7 +119,7 @@ def _plan_action(context: PlanContext, position: BudgetStatus, terms: ActionPoli
     if block is None or block.guard in {"confirmed", "jump"}:
         value = {"position": position.name, "episode": trigger.episode, **readings.to_json()}
         if context.notes.get(note) != value:
-            draft.changes.append(Change(notes={note: value}))
+            draft.changes.append(ActionChange(notes={note: value}))
     if block is not None:
         _hold(context, case, trigger, draft, block=block)
         return
@@ -175,7 +176,7 @@ def _propose(
     expires = context.now + terms.expiry
     after, second = proposed.after(what, context.now, reason=f"mode is {mode}", expires=expires)
     said = event_of_step(after, second)
-    draft.changes.append(Change(after, (first, second), (said,) if said else ()))
+    draft.changes.append(ActionChange(after, (first, second), (said,) if said else ()))
 
 
 def _already(context: PlanContext, terms: ActionPolicy, position: BudgetStatus, trigger: Trigger, target: str) -> str:
@@ -203,7 +204,7 @@ def _already(context: PlanContext, terms: ActionPolicy, position: BudgetStatus, 
 def _hold(
     context: PlanContext, case: GuardContext, trigger: Trigger, draft: _Draft, *, block: Hold, target: str = ""
 ) -> None:
-    """Remember why nothing is done, and say it once an episode; what only waits for a second reading is not said."""
+    """Remember why an action is withheld and announce it once per episode, unless it waits for a second reading."""
     terms, position = case.terms, case.position
     assert position is not None  # noqa: S101 - the case of a position
     draft.withheld.append(Withheld(terms.name, position.name, target, block.guard, block.reason))
@@ -217,7 +218,7 @@ def _hold(
         return
     event = held_event(terms, position, note, context.now, target=target, reason=block.reason)
     draft.changes.append(
-        Change(events=(event,), notes={note: {"position": position.name, "at": context.now.isoformat()}})
+        ActionChange(events=(event,), notes={note: {"position": position.name, "at": context.now.isoformat()}})
     )
 
 

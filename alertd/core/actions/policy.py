@@ -1,4 +1,4 @@
-"""What the configuration says of one action, as the decisions need it. No credential is in here."""
+"""What an action may do: its policy."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Final
 
-#: Gentle to final: a harder lever is pulled on a key only after the gentler ones did not help.
-GRADES: Final = ("warn", "throttle", "disable", "delete")
+#: Gentle to final: a harder operation is used on a key only after the gentler ones did not help.
+GRADES: Final = ("warn", "throttle", "cheaper", "disable", "delete")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The life of one act on one key, as a table, with every step for the audit. It does nothing itself.
+"""The states of one act on one key, as a table of transitions, with every step for the audit. Pure.
 
 proposed    rehearse -> rehearsed   ask -> awaiting   permit -> approved
 awaiting    approve -> approved     refuse -> refused   expire -> expired
@@ -13,10 +13,14 @@ verified, stuck   disown -> disowned
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
+
+import msgspec
+
+from alertd.core.events import OpenAction
 
 PROPOSED: Final = "proposed"
 REHEARSED: Final = "rehearsed"
@@ -51,6 +55,7 @@ TRANSITIONS: Final[Mapping[tuple[str, str], str]] = {
     (EXECUTING, "retry"): EXECUTING,
     (EXECUTING, "verify"): VERIFIED,
     (EXECUTING, "fail"): FAILED,
+    (EXECUTING, "expire"): EXPIRED,
     (VERIFIED, "stopped"): VERIFIED,
     (VERIFIED, "goes on"): VERIFIED,
     (VERIFIED, "drift"): DRIFTED,
@@ -73,9 +78,13 @@ AT_WORK: Final = frozenset({EXECUTING, RESTORING})
 #: Every state that an act can be in, in the order of a life.
 STATES: Final = tuple(dict.fromkeys(TRANSITIONS.values()))
 NOTE: Final = "action/"
+#: The note that holds all actions: since when, by whom and why.
+PAUSED: Final = "actions/paused"
+#: What the ids of other rows in the audit begin with, of whatever people did; actions have ids of their own.
+AUDITED: Final = "operation/"
 
 
-class CannotHappenError(ValueError):
+class InvalidTransitionError(ValueError):
     """Something that an act in this state cannot undergo: which, and what can."""
 
 
@@ -102,8 +111,9 @@ class Act:
     """One act on one key. `target` is the label's value as usage has it, `there` the provider's id once it is known.
 
     `before` is the state that was read before anything was done, `ours` whether alertd changed it; `sent` is written
-    before a request leaves, so that whoever comes after a crash knows that it may have been carried out. `attempts` are
-    the tries that failed; a worker that did not come back is none. `changed_at` and `changed_by` are what the provider
+    before a request is sent, so that the process after a crash knows that it may have been carried out. `attempts` are
+    the tries that failed; a worker that did not return is not counted. `changed_at` and `changed_by` are what the
+    provider
     showed as the last change right after alertd's own, so that a later one is known for somebody else's.
     """
 
@@ -153,37 +163,36 @@ class Act:
     @property
     def key_name(self) -> str:
         """What people call the key: its name at the provider where that was asked, else the label's value."""
-        provider = self.event.get("details", {}).get("provider") or {}
+        provider = (self.event.get("details") or {}).get("provider") or {}
         return str(provider.get("name") or self.target)
 
     def after(
         self, what: str, at: datetime, by: str = "alertd", reason: str = "", request: str = "", **changes: Any
     ) -> tuple[Act, Step]:
-        """The act after something happened, and the step for the audit. Raises CannotHappenError."""
+        """The act after something happened, and the step for the audit. Raises InvalidTransitionError."""
         state = TRANSITIONS.get((self.state, what))
         if state is None:
             can = ", ".join(event for state, event in TRANSITIONS if state == self.state) or "nothing any more"
-            raise CannotHappenError(f"an act that is {self.state} cannot {what}; what can happen: {can}")
+            raise InvalidTransitionError(f"an act that is {self.state} cannot {what}; what can happen: {can}")
         evidence = changes.pop("audited", {})
         moved = {"since": at} if state != self.state else {}
         act = replace(self, **{**moved, **changes}, state=state, steps=self.steps + 1)
         return act, Step(self.id, act.steps, at, what, state, by, reason, request, evidence)
 
+    def is_waiting(self, now: datetime) -> bool:
+        """Whether nothing was asked of the provider yet, and nobody is about to: its reason has to hold still."""
+        idle = self.lease_until is None or self.lease_until <= now
+        return self.state in {AWAITING, APPROVED} or (self.state == EXECUTING and self.sent is None and idle)
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` gives the same act back."""
-        found = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in found.items()}
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Act:
-        known = {f.name for f in fields(cls)}  # what a newer version added is left out, so that a roll-back reads it
-        read = {name: value for name, value in data.items() if name in known}
-        for name in _INSTANTS & read.keys():
-            read[name] = datetime.fromisoformat(read[name]) if read[name] else None
-        return cls(**read)
-
-
-_INSTANTS: Final = {"period_end", "since", "expires", "lease_until", "not_before", "sent", "looked"}
+        """The act that `to_json` wrote. What only a newer version has is left out, so that a roll-back reads it."""
+        return msgspec.convert(data, cls, strict=False)
 
 
 def acts(notes: Mapping[str, Any]) -> dict[str, Act]:
@@ -192,22 +201,15 @@ def acts(notes: Mapping[str, Any]) -> dict[str, Act]:
     return {act.id: act for act in sorted(found, key=_turn)}
 
 
-def open_rows(notes: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def open_actions(notes: Mapping[str, object]) -> dict[str, list[OpenAction]]:
     """What is to be shown of the actions that are not over, by the name of their budget status."""
-    rows: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[OpenAction]] = {}
     for act in acts(notes).values():
         if act.state in OPEN:
-            row = {
-                "id": act.id,
-                "handle": act.handle,
-                "what": act.what,
-                "target": act.key_name,
-                "state": act.state,
-                "reversible": act.reversible,
-                "expires": act.expires if act.state == AWAITING else None,
-            }
-            rows.setdefault(act.position, []).append(row)
-    return rows
+            expires = act.expires if act.state == AWAITING else None
+            shown = OpenAction(act.what, act.handle, act.key_name, act.state, act.reversible, expires, act.id)
+            found.setdefault(act.position, []).append(shown)
+    return found
 
 
 def _turn(act: Act) -> tuple[float, Decimal, str]:
@@ -216,7 +218,7 @@ def _turn(act: Act) -> tuple[float, Decimal, str]:
 
 
 def replayed(steps: list[Step]) -> str:
-    """The state that the audit of one act leads to. ValueError where it has a gap, or a step that cannot happen."""
+    """The state after the recorded steps of one act. ValueError if a step is missing or not allowed."""
     state = ""
     for number, step in enumerate(steps, 1):
         after = TRANSITIONS.get((state, step.what))

@@ -1,27 +1,30 @@
-"""Which threshold an action answers, and whether its reason still holds: what fires, on which readings, for how long.
+"""Which threshold an action answers, whether its reason still holds, and what becomes of it by time and data alone.
 
-An action has one reason: a threshold of one budget status, in one episode, of one amount. Nothing is planned here.
+An action has one reason: a threshold of one budget status, in one episode, of one amount. An open action expires, is
+restored, or is checked: did the usage stop?
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from alertd.core.actions.announcements import event_of_step
 from alertd.core.actions.confirmation import Readings, find_jumps, is_jumpy, without_jumps
-from alertd.core.actions.offenders import affordable_spend, choose_offenders, find_offenders, series_of
+from alertd.core.actions.offenders import affordable_spend, choose_offenders, find_offenders, series_of, spent_between
 from alertd.core.actions.policy import GRADES, ActionPolicy
-from alertd.core.actions.state_machine import Act
+from alertd.core.actions.state_machine import AWAITING, OPEN, PAUSED, VERIFIED, Act, Step, acts
 from alertd.core.budgets import Actual, BurnRate, parse_threshold
 from alertd.core.evaluation.keys import budget_of
 from alertd.core.evaluation.state import RAISED, Silence, State, episode_of, silence_of, silences_of
 from alertd.core.evaluation.thresholds import is_crossed, thresholds_of
 from alertd.core.evaluation.values import BudgetStatus, Facts, SourceView
-from alertd.core.messages.figures import number
-from alertd.core.messages.spans import clean
+from alertd.core.events import Event
+from alertd.core.messages.format import number
+from alertd.core.messages.rich_text import clean
 
 _DAY: Final = timedelta(days=1)
 
@@ -37,7 +40,7 @@ class PlanContext:
     now: datetime
     terms: Mapping[str, ActionPolicy]
     facts: Facts
-    positions: Sequence[BudgetStatus]
+    statuses: Sequence[BudgetStatus]
     notes: Mapping[str, Any]
     dry_run: bool = False
     is_new: bool = True
@@ -55,14 +58,19 @@ class Trigger:
 
 
 def find_trigger(
-    position: BudgetStatus, terms: ActionPolicy, notes: Mapping[str, Any], now: datetime
+    position: BudgetStatus, terms: ActionPolicy, notes: Mapping[str, object], now: datetime
 ) -> Trigger | None:
     """The first threshold that the action is asked to act upon and that fires now."""
     return next(firing_triggers(position, terms, notes, now), None)
 
 
 def firing_triggers(
-    position: BudgetStatus, terms: ActionPolicy, notes: Mapping[str, Any], now: datetime, *, unless_over: bool = False
+    position: BudgetStatus,
+    terms: ActionPolicy,
+    notes: Mapping[str, object],
+    now: datetime,
+    *,
+    unless_over: bool = False,
 ) -> Iterator[Trigger]:
     """Every threshold to act upon that fires; with `unless_over` also one that may not be over yet."""
     amount = f"{position.amount.value.normalize():f}"
@@ -87,7 +95,7 @@ def lost_reason(context: PlanContext, act: Act, *, begins: bool = False) -> str:
     The same episode must still fire, of the same amount, unsilenced. `begins`: and the key must still be among those
     that have to stop for the pace to fit. Stale data end nothing: a guard holds the action back until they are new.
     """
-    position = next((one for one in context.positions if one.name == act.position), None)
+    position = next((one for one in context.statuses if one.name == act.position), None)
     configured = _lost_by_configuration(context, act)
     return configured or ("" if position is None else next(_lost(context, act, position, begins=begins), ""))
 
@@ -148,9 +156,9 @@ def sources_of(context: PlanContext, position: BudgetStatus) -> tuple[SourceView
 
 
 def readings_since(
-    context: PlanContext, position: BudgetStatus, noted: Mapping[str, Any] | None, trigger: Trigger
+    context: PlanContext, position: BudgetStatus, noted: Mapping[str, object] | None, trigger: Trigger
 ) -> Readings:
-    """The readings since the one before the threshold fired, with the newest."""
+    """The readings from the last one before the threshold fired up to the newest."""
     known = Readings({}, position.spent)
     if noted is not None and noted["episode"] == trigger.episode:
         known = Readings.from_json(noted)
@@ -173,3 +181,100 @@ def explain_jump(
         f"one reading alone explains it: {amount} at {jumps[0].at:%H:%M} UTC, over ten times the rate of any other; "
         "without it the threshold would not fire"
     )
+
+
+#: Usage may trickle on while a change propagates; this long after it the data must show that it stopped.
+_PROPAGATES: Final = timedelta(minutes=5)
+_WATCHED: Final = timedelta(minutes=15)
+#: By grade: over this share of the pace before, the usage goes on.
+_GOES_ON: Final = {"warn": Decimal("0.5"), "throttle": Decimal("0.5"), "cheaper": Decimal("0.5")}
+_TRICKLE: Final = Decimal("0.1")
+_KEPT: Final = timedelta(days=400)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionChange:
+    """One thing to commit: an act as it is now, the steps that led there, what is announced, and notes (None: gone)."""
+
+    act: Act | None = None
+    steps: tuple[Step, ...] = ()
+    events: tuple[Event, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def follow_up(context: PlanContext) -> Iterator[ActionChange]:
+    """What becomes of acts by time and data alone."""
+    by_name = {position.name: position for position in context.statuses}
+    for act in acts(context.notes).values():
+        waits = act.is_waiting(context.now)
+        if waits and act.expires is not None and context.now >= act.expires:
+            held = f"it could not begin in time: {act.held or act.error}"
+            why = "nobody answered in time" if act.state == AWAITING else held
+            yield _step(act, "expire", context.now, why)
+        elif waits and (lost := lost_reason(context, act)):
+            yield _step(act, "expire", context.now, f"not done because {lost}")
+        elif act.state == VERIFIED:
+            move = _restore_when_due(context, act, by_name.get(act.position)) or _check_usage(
+                context, act, by_name.get(act.position)
+            )
+            if move is not None:
+                yield move
+        elif act.state not in OPEN and act.since is not None and context.now - act.since > _KEPT:
+            yield ActionChange(notes={act.note: None})
+
+
+def _restore_when_due(context: PlanContext, act: Act, position: BudgetStatus | None) -> ActionChange | None:
+    """The restore that the period's end or a raised budget asks for; only of what alertd itself changed."""
+    terms = context.terms.get(act.action)
+    if terms is None or not (act.ours and act.reversible) or terms.undone != "auto" or PAUSED in context.notes:
+        return None
+    if terms.mode_in_force(dry_run=context.dry_run) == "dry_run":
+        return None
+    raised = position is not None and position.amount.value > Decimal(act.amount)
+    if act.period_end is not None and context.now >= act.period_end:
+        reason = "a new period has begun"
+    elif position is not None and raised and position.spent < position.amount.value:
+        reason = f"the budget was raised to {position.amount}"
+    else:
+        return None
+    # Asked last: it sums what every key spent, and this is asked again every few seconds.
+    return None if _needed_elsewhere(context, act, terms) else _step(act, "restore", context.now, reason)
+
+
+def _needed_elsewhere(context: PlanContext, act: Act, terms: ActionPolicy) -> bool:
+    """Whether another budget still asks for the same key to be off: one reason that ends turns on nothing."""
+    for position in context.statuses:
+        if position.name == act.position or terms not in actions_of(context, position):
+            continue
+        trigger = next(firing_triggers(position, terms, context.notes, context.now, unless_over=True), None)
+        if trigger is not None and position.data_until is not None:
+            found = find_offenders(
+                context.facts, position, act.label, trigger.window, position.seen_until or context.now
+            )
+            if any(one.name == act.target and one.spent for one in found):
+                return True
+    return False
+
+
+def _check_usage(context: PlanContext, act: Act, position: BudgetStatus | None) -> ActionChange | None:
+    """Whether the usage stopped, once the data reach far enough beyond the act."""
+    if act.usage or position is None or act.since is None or position.data_until is None or position.stale_sources:
+        return None
+    begin = act.since + _PROPAGATES
+    if position.data_until < begin + _WATCHED:
+        return None
+    spent = spent_between(context.facts, position, (act.label, act.target), begin, position.data_until)
+    hours = Decimal(repr((position.data_until - begin).total_seconds())) / 3600
+    before = Decimal(act.evidence["recent"]) * 3600 / int(act.evidence["window_seconds"])
+    pace = spent / hours
+    what = "goes on" if pace > before * _GOES_ON.get(act.grade, _TRICKLE) else "stopped"
+    reason = f"{spent:.2f} {position.amount.unit} since {begin:%H:%M} UTC, {pace:.2f} an hour; before {before:.2f}"
+    return _step(act, what, context.now, reason, usage=what)
+
+
+def _step(act: Act, what: str, now: datetime, reason: str, **changes: Any) -> ActionChange:
+    after, step = act.after(what, now, reason=reason, **changes)
+    if what == "restore":
+        after = replace(after, lease_until=None, not_before=None, attempts=0, sent=None, error="")
+    said = event_of_step(after, step)
+    return ActionChange(after, (step,), (said,) if said else ())

@@ -1,1 +1,1 @@
-"""What sources of records share: which days to read, running figures as days, whose figure counts. Asks nobody."""
+"""Bills and reports: which days to read, month-to-date figures as days, reconciliation of estimate and bill."""

@@ -1,4 +1,4 @@
-"""Certain money: what commitments were charged, what they will be until a period ends, when that uses an amount up.
+"""Commitments (endpoints, contracts): what they cost so far, until the period ends, and when they alone use it up.
 
 No forecast, no clock: a contract is arithmetic.
 
@@ -123,7 +123,7 @@ def certain_money(
 def pieces(
     one: Committed, since: datetime, seen: datetime, end: datetime
 ) -> Iterator[tuple[datetime, datetime, Decimal]]:
-    """The charges of [since, end) as stretches that each carry an even amount: by month, with a border at `seen`."""
+    """The charges of [since, end) as intervals that each carry an even amount: by month, with a border at `seen`."""
     if not one.per:
         due = max(one.end or one.start, seen)
         if since <= due < end:
@@ -142,7 +142,7 @@ def pieces(
 def _exhausted(
     known: Sequence[tuple[Committed, datetime, Decimal]], now: datetime, end: datetime, left: Decimal, ahead: Decimal
 ) -> datetime | None:
-    """The first minute at which what is ahead has used up `left`."""
+    """The first minute at which the coming charges add up to `left`."""
     if left <= 0:
         return now
     if ahead < left or not known:
@@ -179,7 +179,7 @@ def _begun(started: datetime, at: datetime, step: timedelta) -> int:
 
 
 def _shares(one: Committed, start: datetime, end: datetime) -> Decimal:
-    """What falls on the hours that begin in [start, end), unit by unit of the calendar."""
+    """The charges of the hours that begin in [start, end), one calendar unit after the other."""
     zone = ZoneInfo(one.zone)
     quantum = min(_CENT, Decimal(1).scaleb(int(one.cost.amount.as_tuple().exponent)))
     total, at = Decimal(0), start

@@ -1,8 +1,8 @@
-"""Credits, discounts, coupons and refunds of a bill, given to the charges that they are for. No sum changes.
+"""Subtract a bill's credits, discounts, coupons and refunds from the charges that they are for; no sum changes.
 
 A deduction is a billed cost below zero. It is shared in proportion over the charges of its provider and currency, to
-the nano: those that agree with all it says of itself, else those of its project, account or key, each time of its own
-days first and then of its month. No charge falls below zero by it. What is left when all of them are used up stays as
+the nano: charges that match all of its labels, else those of its project, account or key, each time of its own
+days first and then of its month. No charge falls below zero. What is left after that stays a deduction:
 it came: more was given back than was charged.
 """
 
@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from alertd.core.money import Money
-from alertd.core.pricing.allocate import allocate
+from alertd.core.pricing.allocation import allocate
 from alertd.core.usage import CHARGE_LABEL, BilledCost, Usage
 
 #: Labels that say what money was for and not whose it was: a credit for all of a project's products names none of them.
@@ -29,7 +29,7 @@ _HALF_A_DAY: Final = timedelta(hours=12)
 
 
 class _Deduction(NamedTuple):
-    """Deductions that say the same of themselves."""
+    """What equal deductions share: labels, model, window and source."""
 
     labels: tuple[tuple[str, str], ...]
     model: str
@@ -96,7 +96,7 @@ def _candidates(deduction: _Deduction, charges: Sequence[BilledCost]) -> Iterato
 
 
 def _belongs(deduction: _Deduction, charge: BilledCost, *, exactly: bool) -> bool:
-    """Whether a charge is of the scope that a deduction names; `exactly`: and of what it is for."""
+    """Whether a charge belongs to the scope of a deduction; with `exactly`, all other labels match, too."""
     if exactly and deduction.model != charge.model:
         return False
     return all(_has(charge, name, value) for name, value in deduction.labels if exactly or name not in DESCRIPTIVE)

@@ -1,27 +1,123 @@
-"""The estimate (tokens times price) beside the bill, for days that are final: drift, its likely cause, a correction.
+"""Compare the estimate (tokens times price) with the bill on final days: drift, its likely cause, a correction.
 
     ledger and costs of all series -> per provider and scope the days both sides know -> causes by a table of checks
 
-Nothing here is added up into spend, and no figure is changed: what a factor corrects is for the reader to decide.
+Spend is not changed: whether to apply the correction is the reader's decision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, Literal
 
-from alertd.core.billing.causes import CHECKS, step
-from alertd.core.billing.duplicate_sources import DuplicateSources, duplicate_sources
-from alertd.core.billing.reconciled import Cause, Reconciled, Scope
-from alertd.core.billing.sides import Table, reports_of, sides_of
+from alertd.core.billing.reconcile_figures import (
+    AGREES,
+    Cause,
+    DailyFigures,
+    Day,
+    DuplicateSources,
+    Reconciled,
+    Scope,
+    duplicate_sources,
+    reports_of,
+    sides_of,
+)
 from alertd.core.ledger.columns import Ledger
 from alertd.core.pricing.costing import Costs
 from alertd.core.pricing.source_roles import SourceRole, counting
 
-#: A correction is worked out over so many of the newest days.
+#: Ratios of days that differ by less than this are one price.
+_STEADY: Final = Decimal("0.03")
+_LEAST_DAYS: Final = 3
+_NAMED: Final = 4
+
+
+def _unpriced(_whole: Reconciled, table: DailyFigures, _: Sequence[DuplicateSources]) -> Iterator[Cause]:
+    if unpriced := table.unpriced():
+        named = ", ".join(f"{model} ({quantity:,})" for model, quantity in list(unpriced.items())[:_NAMED])
+        yield Cause("unpriced", f"has no price, so the estimate lacks it: {named}")
+
+
+def _no_rate(_whole: Reconciled, table: DailyFigures, _: Sequence[DuplicateSources]) -> Iterator[Cause]:
+    yield from (Cause("no_rate", reason) for reason in table.no_rates())
+
+
+def _counted_twice(whole: Reconciled, table: DailyFigures, pairs: Sequence[DuplicateSources]) -> Iterator[Cause]:
+    for pair in pairs:
+        if whole.estimated > whole.billed and {pair.one, pair.other} <= table.usage_sources:
+            yield Cause(
+                "counted_twice", f"{pair.one} and {pair.other} count the same traffic: {pair.days} similar days"
+            )
+
+
+def _not_seen(whole: Reconciled, table: DailyFigures, _: Sequence[DuplicateSources]) -> Iterator[Cause]:
+    unseen = {model: cost for model, cost in table.unseen().items() if cost > AGREES * whole.billed}
+    if unseen:
+        named = ", ".join(f"{model} ({cost:.2f} {whole.unit})" for model, cost in list(unseen.items())[:_NAMED])
+        yield Cause("not_seen", f"{whole.verb}, and no usage of it was seen: {named}")
+    blank = [day for day in whole.days if day.billed > 0 and not day.estimated]
+    if not unseen and blank and sum(day.billed for day in blank) > AGREES * whole.billed and not table.unpriced():
+        yield Cause("not_seen", f"{len(blank)} {whole.verb} days without any usage, the first {blank[0].day}")
+
+
+def _price(whole: Reconciled, table: DailyFigures, _: Sequence[DuplicateSources]) -> Iterator[Cause]:
+    """A price that changed on a day or was always different; by model if both sides report models."""
+    for model in table.models() or [""]:
+        days = table.days(model) if model else whole.days
+        name = model or "the price"
+        if (moved := step(days)) is not None:
+            day, before, after = moved
+            yield Cause(
+                "price_changed", f"{name}: {whole.verb} {_times(before)} the estimate, from {day} on {_times(after)}"
+            )
+        elif (steady := _steady(days)) is not None and abs(steady - 1) > AGREES:
+            yield Cause("price_differs", f"{name}: {whole.verb} {_times(steady)} the estimate on every day")
+
+
+CHECKS: Final[tuple[Callable[[Reconciled, DailyFigures, Sequence[DuplicateSources]], Iterator[Cause]], ...]] = (
+    _unpriced,
+    _no_rate,
+    _counted_twice,
+    _not_seen,
+    _price,
+)
+
+
+def step(days: Sequence[Day]) -> tuple[date, Decimal, Decimal] | None:
+    """The day on which the ratio of bill to estimate moved from one steady level to another."""
+    known = [(day.day, day.ratio) for day in days if day.ratio is not None]
+    ratios = [ratio for _, ratio in known if ratio is not None]
+    found: list[tuple[Decimal, int, Decimal, Decimal]] = []
+    for place in range(_LEAST_DAYS, len(known) - _LEAST_DAYS + 1):
+        before, after = _level(ratios[:place]), _level(ratios[place:])
+        if before is not None and after is not None and abs(after / before - 1) > _STEADY:
+            found.append((abs(after - before), place, before, after))
+    if not found:
+        return None
+    _, place, before, after = max(found)
+    return known[place][0], before, after
+
+
+def _steady(days: Sequence[Day]) -> Decimal | None:
+    """The ratio of bill to estimate if it is about the same on all days and there are enough of them; else None."""
+    ratios = [day.ratio for day in days if day.ratio is not None]
+    return _level(ratios) if len(ratios) >= _LEAST_DAYS else None
+
+
+def _level(ratios: Sequence[Decimal]) -> Decimal | None:
+    """The middle of ratios that lie close together; None where they do not."""
+    middle = sorted(ratios)[len(ratios) // 2]
+    return middle if all(abs(ratio / middle - 1) <= _STEADY for ratio in ratios) else None
+
+
+def _times(ratio: Decimal) -> str:
+    return f"{ratio:.2f} times"
+
+
+#: The number of newest days for a correction.
 _NEWEST: Final = 7
 _FACTOR: Final = Decimal("0.0001")
 
@@ -41,7 +137,7 @@ def reconcile(
     """
     pairs = duplicate_sources(ledger, costs, standings or {})
     found = [
-        _reconciled(provider, scope, Table(ledger, costs, side, final_until), pairs)
+        _reconciled(provider, scope, DailyFigures(ledger, costs, side, final_until), pairs)
         for (provider, scope), side in sides_of(ledger, final_until, by).items()
         if side.usage and side.bills
     ]
@@ -59,7 +155,7 @@ def compare_reports(
     """The same beside what gateways and agents report as their own estimate: it corrects no figure."""
     counted = counting(ledger.series, standings or {})
     found = [
-        _reconciled(provider, scope, Table(ledger, costs, side, final_until), (), "report")
+        _reconciled(provider, scope, DailyFigures(ledger, costs, side, final_until), (), "report")
         for (provider, scope, _), side in reports_of(ledger, final_until, by, counted).items()
         if side.usage and side.bills
     ]
@@ -69,7 +165,7 @@ def compare_reports(
 def _reconciled(
     provider: str,
     scope: Scope,
-    table: Table,
+    table: DailyFigures,
     pairs: Sequence[DuplicateSources],
     against: Literal["bill", "report"] = "bill",
 ) -> Reconciled:

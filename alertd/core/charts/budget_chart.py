@@ -1,4 +1,4 @@
-"""The period of one position as a picture: what was spent, what is likely, the levels on the way. Decides nothing."""
+"""One budget's period as a chart: spend, likely range, and thresholds."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from alertd.core.charts.html import Content, Markup
 from alertd.core.charts.svg import COLOURS, FAINT, INK, Point, dot, line, picture, polygon, rectangle, words
 from alertd.core.evaluation.thresholds import thresholds_of
 from alertd.core.evaluation.values import BudgetStatus
-from alertd.core.messages.dates import day
-from alertd.core.messages.figures import amount, level_text, number
+from alertd.core.messages.format import amount, day, level_text, number
 from alertd.core.periods import Period
 from alertd.core.projection import FAN_LEVELS
 
@@ -54,7 +53,7 @@ class _Frame:
 def fan(position: BudgetStatus, width: int = 960, height: int = 320) -> Markup:
     """The period: what was spent as a curve, what is likely as a fan, thresholds as lines with a dot where reached.
 
-    While the state is unknown there is no fan: what is drawn is what was last seen.
+    While the status is unknown, only the spend that was last seen is drawn.
     """
     past = spent_curve(position)
     frame = _Frame(position.period, _highest(position, past), width, height)

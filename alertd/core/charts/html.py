@@ -19,7 +19,10 @@ _EMPTY: Final = frozenset({"br", "col", "hr", "img", "input", "link", "meta"})
 
 
 def element(tag: str, /, *content: Content, **attributes: Value) -> Markup:
-    """One element. Attributes: `class_` is class, `aria_label` is aria-label; True stands alone, None is left out."""
+    """One element.
+
+    Attributes: `class_` is class, `aria_label` is aria-label; True is written alone, None is left out.
+    """
     parts = "".join(_attribute(name, value) for name, value in attributes.items())
     if tag in _EMPTY:
         return Markup(f"<{tag}{parts}>".encode())

@@ -1,4 +1,4 @@
-"""A replay as a picture: spend against its budget, each day's projection, the alerts; a row a budget's scope."""
+"""A replay as a chart, one row per budget and scope: spend against the amount, each day's projection, the alerts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alertd.core.budgets import Scope, scope_text
 from alertd.core.charts.html import Content, Markup
 from alertd.core.charts.svg import COLOURS, FAINT, dot, line, picture, polygon, rectangle, words
 from alertd.core.evaluation.replay import ReplayAlert, ReplayPoint, ReplayResult, by_scope
-from alertd.core.messages.figures import number
+from alertd.core.messages.format import number
 
 _WIDTH: Final = 1100.0
 _ROW: Final = 150.0
@@ -35,7 +35,7 @@ def timeline(record: ReplayResult, unit: str) -> Markup:
     shapes: list[Content] = [rectangle("paper", (0, 0, _WIDTH, _ROW * len(rows) + 40), "#fff")]
     for place, (name, points) in enumerate(rows):
         alert = [one for one in record.alerts if (one.budget, one.scope) == name]
-        shapes.append(_Row(name, points, alert, _Axis(begin, span, place * _ROW)).shapes(unit))
+        shapes.append(_TimelineRow(name, points, alert, _Axis(begin, span, place * _ROW)).shapes(unit))
     shapes.append(_legend(_ROW * len(rows) + 22, left_out))
     return picture(shapes, _WIDTH, _ROW * len(rows) + 40, "timeline")
 
@@ -46,7 +46,7 @@ class _Axis(NamedTuple):
     top: float
 
 
-class _Row:
+class _TimelineRow:
     """One budget's scope over time."""
 
     def __init__(
@@ -112,7 +112,7 @@ class _Row:
 
 def _legend(top: float, left_out: int) -> list[Content]:
     found: list[Content] = [
-        words("spent —   budget (red)   projected total, 80 % (band)   alerts:", _LEFT, top, "start")
+        words("spent —   budget (red)   projected total, 80% (band)   alerts:", _LEFT, top, "start")
     ]
     for place, (basis, colour) in enumerate(_DOTS.items()):
         x = 450.0 + place * 110

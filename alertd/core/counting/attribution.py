@@ -11,14 +11,14 @@ from typing import Final, Literal
 
 from alertd.core.counting.pseudonyms import Pseudonyms
 from alertd.core.counting.rules import ANY, OVERLAPPING, PLACES, Preset, Rule
-from alertd.core.pricing.model_names import PROVIDERS, provider_id
+from alertd.core.spellings import PROVIDERS, provider_id
 from alertd.core.usage import CHARGE_LABEL, COST_METER, ESTIMATE_CHARGE, Labels, Line, cost_line
 
 #: What exporters write where they have nothing to say.
 _NOTHING: Final = frozenset({"", "None", "none", "null", "N/A", "unknown"})
 
 
-#: What series of money may tell their currency by, and how it is written.
+#: Labels from which the currency of a series of money is known, and how it is written.
 _CURRENCY: Final = "currency"
 _CODE: Final = re.compile(r"[A-Z]{3}", re.ASCII)
 #: A longer value is no name: somebody put a prompt, or worse, into a label.
@@ -50,7 +50,7 @@ class Terms:
     scope_labels: tuple[str, ...] = ()
     drop_labels: frozenset[str] = frozenset()
     pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
-    #: The currency of counters of money, where not their own label or the preset tells it.
+    #: The currency of counters of money, where neither their own label nor the preset has it.
     currency: str = ""
     #: What money that the exporter counted itself is: an estimate that is compared, or the cost.
     money: Literal["estimate", "cost"] = "estimate"
@@ -65,7 +65,8 @@ class Attributor:
         for rule in preset.rules:
             for metric in rule.metrics:
                 self._rules.setdefault(metric, []).append(rule)
-        kept = {**{name: (name,) for name in (*PLACES, *terms.scope_labels)}, **preset.labels}
+        asked = {name: preset.optional.get(name, (name,)) for name in terms.scope_labels}
+        kept = {**{name: (name,) for name in PLACES}, **asked, **preset.labels}
         self._labels = {name: origins for name, origins in kept.items() if name not in terms.drop_labels}
         self._charge = {CHARGE_LABEL: ESTIMATE_CHARGE} if terms.money == "estimate" else {}
         self._lines: dict[Line, Line] = {}
@@ -122,7 +123,7 @@ class Attributor:
 
 
 def fingerprint(metric: str, raw: Mapping[str, str], replicas: Collection[str] = ()) -> str:
-    """What tells a raw series from every other of its source; those that differ in `replicas` only are one."""
+    """What distinguishes a raw series from every other of its source; those that differ in `replicas` only are one."""
     named = {name: value for name, value in raw.items() if name not in replicas and name != "__name__"}
     text = "\x00".join([metric, *(f"{name}\x01{value}" for name, value in sorted(named.items()))])
     return blake2b(text.encode(), digest_size=12).hexdigest()
@@ -134,5 +135,5 @@ def _first(raw: Mapping[str, str], names: tuple[str, ...]) -> str:
 
 
 def _shortened(value: str) -> str:
-    """The beginning of a value that is no name, and what tells it from others that begin alike."""
+    """The beginning of a value that is no name, and a digest that distinguishes it from others that begin the same."""
     return f"{value[:_LONGEST]}…{blake2b(value.encode(), digest_size=4).hexdigest()}"

@@ -15,7 +15,7 @@ _NANO: Final = Decimal(10) ** 9
 
 
 class Identity(NamedTuple):
-    """What tells one series of the ledger from every other. `labels` are sorted by name; `billed` is a currency."""
+    """What distinguishes the series of the ledger. `labels` are sorted by name; `billed` is a currency."""
 
     source: str
     line: Line
@@ -32,7 +32,7 @@ class Bucket(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """What was rolled up: before `until`, a whole multiple of it, the ledger holds buckets of `width` seconds."""
+    """What was compacted: before `until`, a whole multiple of it, the ledger holds buckets of `width` seconds."""
 
     until: int
     width: int

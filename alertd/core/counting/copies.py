@@ -19,7 +19,7 @@ from alertd.core.counting.scrapes import seconds
 Points = Sequence[tuple[float, str]]
 
 
-class Series(NamedTuple):
+class NamedSeries(NamedTuple):
     """A raw series: its labels as text, which names it, and read; and its samples."""
 
     text: bytes
@@ -29,7 +29,7 @@ class Series(NamedTuple):
 
 #: Labels that have no other meaning than to distinguish copies.
 REPLICAS: Final = ("prometheus_replica", "__replica__", "receive_replica", "rule_replica", "thanos_replica")
-#: A label of more values than this is none of replicas.
+#: A label with more values than this does not distinguish replicas.
 _MOST_VALUES: Final = 10
 #: This many samples have to follow each other across two series, and grow, to be of one counter by that alone.
 _STEPS: Final = 6
@@ -57,8 +57,13 @@ class ReplicaLabels:
         self._values: dict[str, set[str]] = {}
         self._open: set[str] = set()
         self._patience = self._waited = 0
-        #: Series that may be copies of each other, by their texts: as of the last look.
-        self.undecided: list[list[bytes]] = []
+        #: By label the series that may be copies of each other, by their texts: as of the last look that had them.
+        self._undecided: dict[str, list[list[bytes]]] = {}
+
+    @property
+    def undecided(self) -> list[list[bytes]]:
+        """Series that may be copies of each other, by their texts."""
+        return [group for groups in self._undecided.values() for group in groups]
 
     def see(self, labels: Mapping[str, str]) -> None:
         """Take note of a new series' labels."""
@@ -73,11 +78,12 @@ class ReplicaLabels:
             values.add(value)
             if len(values) > _MOST_VALUES:
                 self._open.discard(name)
+                self._undecided.pop(name, None)
             elif len(values) > 1:
                 self._open.add(name)
                 self._patience = self._waited = 0
 
-    def decide(self, series: Callable[[], Iterable[Series]]) -> bool:
+    def decide(self, series: Callable[[], Iterable[NamedSeries]]) -> bool:
         """Look at the samples where a label may distinguish copies; whether `names` has changed by it."""
         if not self._open:
             return False
@@ -86,14 +92,17 @@ class ReplicaLabels:
             return False
         given = [one for one in series() if one.points]
         before, uncertain = self.names, False
-        self.undecided.clear()
         for name in sorted(self._open):
             groups = _groups(given, name)
+            if not groups and name in self._undecided:
+                uncertain = True  # they are missing from this answer
+                continue
             answer = _are_all_copies(groups)
             if answer is None:
                 uncertain = True
-                self.undecided.extend([one.text for one in group] for group in groups)
+                self._undecided[name] = [[one.text for one in group] for group in groups]
             else:
+                self._undecided.pop(name, None)
                 self._open.discard(name)
             if answer:
                 self.names |= {name}
@@ -102,9 +111,9 @@ class ReplicaLabels:
         return self.names != before
 
 
-def _groups(series: Iterable[Series], name: str) -> list[list[Series]]:
+def _groups(series: Iterable[NamedSeries], name: str) -> list[list[NamedSeries]]:
     """The series that differ in one label only."""
-    found: dict[frozenset[tuple[str, str]], list[Series]] = {}
+    found: dict[frozenset[tuple[str, str]], list[NamedSeries]] = {}
     for one in series:
         if name in one.labels:
             key = frozenset(item for item in one.labels.items() if item[0] != name)
@@ -112,7 +121,7 @@ def _groups(series: Iterable[Series], name: str) -> list[list[Series]]:
     return [group for group in found.values() if len(group) > 1]
 
 
-def _are_all_copies(groups: Sequence[Sequence[Series]]) -> bool | None:
+def _are_all_copies(groups: Sequence[Sequence[NamedSeries]]) -> bool | None:
     """Whether the series of each group are copies; None where nothing shows it yet."""
     if not groups:
         return False

@@ -6,8 +6,8 @@
                                                                those with the most labels in common, in proportion
     a label whose values no input counter has (another name)   as if it lacked that label: a lower bound, and said
 
-Provider and model are labels here; an empty one is a label that is missing. Nothing falls below 0: what cannot be taken
-off yet is owed to the next reading.
+Provider and model are labels here; an empty one is a label that is missing. Nothing falls below 0, and no token counts
+twice: cached tokens whose input was not seen yet wait for it, and count with it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,16 @@ OTHER_NAMES: Final = (
 Series = tuple[Line, Labels, Line | None]
 
 
+class Ower(NamedTuple):
+    """A raw series that is taken off another one: what it counts, and how much of it waits for the other one."""
+
+    name: str
+    line: int
+    owed: int
+
+
 class Netted(NamedTuple):
-    """What each raw series still owes; what was assumed; why figures are a lower bound."""
+    """What of each raw series waits; what was assumed; why figures are a lower bound."""
 
     debts: dict[str, int]
     assumed: tuple[str, ...] = ()
@@ -52,23 +60,26 @@ class Netted(NamedTuple):
 class Sums:
     """The ledger series of a reading by identity: what was booked, what is to be taken off, and who takes it off.
 
-    `owers` are, by the ledger series to take off, the raw series with what each of them still owed.
+    `owers` are, by the ledger series to take off, the raw series that are taken off it, by name.
     """
 
     lines: Mapping[int, Line]
     labels: Mapping[int, Labels]
     more: dict[Place, int]
     less: dict[Place, int]
-    owers: dict[Name, dict[str, int]]
+    owers: dict[Name, dict[str, Ower]]
     assumed: dict[str, None] = field(default_factory=dict)
     doubts: dict[str, None] = field(default_factory=dict)
 
-    def net(self, series: Callable[[], Iterable[Series]]) -> Netted:
-        """Take off `more` what `less` says. `series` are all of the reading, asked for only where labels differ."""
+    def net(self, series: Callable[[], Iterable[Series]], is_known: Callable[[Line], bool]) -> Netted:
+        """Take off `more` what `less` says. `series` are all of the reading, asked for only where labels differ.
+
+        `is_known` answers whether a line was counted before: its model is then not another name of a known one.
+        """
         debts: dict[str, int] = {}
         open_: dict[Name, tuple[dict[int, int], int]] = {}
         for name, (fuller, lesser) in self._by_series(self.owers).items():
-            owed = sum(self.owers[name].values())
+            owed = self._owed(name)
             if fuller:
                 left, debt = _net(fuller, lesser, owed)
                 self._set(name, left)
@@ -78,20 +89,44 @@ class Sums:
         rest = {name: sum(lesser.values()) + debt for name, (lesser, debt) in open_.items()}
         if any(rest.values()):
             kinds = {_kind(self.lines[name[0]]) for name, left in rest.items() if left}
-            self._net_shared(open_, rest, _Inputs(series(), kinds))
+            self._net_shared(open_, rest, _Inputs(series(), kinds, is_known))
+        waiting = {name: left for name, left in rest.items() if left or self._owed(name)}
+        places: dict[Name, list[Place]] = {}
+        for place in self.more if waiting else ():
+            places.setdefault(place[:2], []).append(place)
+        newest = max((start for _, _, start in self.more), default=0) if waiting else 0
         for name, owing in self.owers.items():
-            debts |= dict.fromkeys(owing, 0) | {next(reversed(owing)): rest[name]}
+            debts |= self._wait(name, rest[name], places, newest) if name in waiting else dict.fromkeys(owing, 0)
         return Netted(debts, tuple(self.assumed), tuple(self.doubts))
+
+    def _owed(self, name: Name) -> int:
+        return sum(ower.owed for ower in self.owers[name].values())
+
+    def _wait(self, name: Name, left: int, places: Mapping[Name, list[Place]], newest: int) -> dict[str, int]:
+        """What of each raw series waits, `left` in all; what waited and no more does is booked at the `newest` bucket.
+
+        `places` are the buckets booked by ledger series: what has to wait is taken out of the series' own.
+        """
+        debts = {ower.name: ower.owed for ower in self.owers[name].values()}
+        paid = sum(debts.values()) - left
+        for ower in self.owers[name].values():
+            own = ower.line, name[1]
+            if paid > 0 and ower.owed:
+                now = min(paid, ower.owed)
+                self.more[*own, newest] = self.more.get((*own, newest), 0) + now
+                paid, debts[ower.name] = paid - now, ower.owed - now
+            for place in reversed(places.get(own, []) if paid < 0 else []):
+                later = min(-paid, self.more[place])
+                self.more[place] -= later
+                paid, debts[ower.name] = paid + later, debts[ower.name] + later
+        return debts
 
     def _net_shared(
         self, open_: Mapping[Name, tuple[dict[int, int], int]], rest: dict[Name, int], inputs: _Inputs
     ) -> None:
         """Take the rest off the input counters of other labels; one of the same labels has until the next reading."""
         named = {name: (self.lines[name[0]], self.labels[name[1]]) for name, left in rest.items() if left}
-        waits = {
-            name: inputs.has(line, labels) and not sum(self.owers[name].values())
-            for name, (line, labels) in named.items()
-        }
+        waits = {name: inputs.has(line, labels) and not self._owed(name) for name, (line, labels) in named.items()}
         booked = self._booked(inputs) if not all(waits.values()) else {}
         for name, (line, labels) in sorted(named.items(), key=lambda one: _order(*one[1])):
             if waits[name]:
@@ -161,7 +196,8 @@ class _Sharing(NamedTuple):
 class _Inputs:
     """The series of a reading that count what is taken off, found by the labels that they share with another one."""
 
-    def __init__(self, series: Iterable[Series], kinds: Collection[_Kind]) -> None:
+    def __init__(self, series: Iterable[Series], kinds: Collection[_Kind], is_known: Callable[[Line], bool]) -> None:
+        self._is_known = is_known
         # Sources hand out the same objects for equal series: that leaves few of 100,000.
         each = {(id(one[0]), id(one[1])): one for one in series}.values()
         self._all = {(line, frozenset(labels.items())) for line, labels, _ in each if _kind(line) in kinds}
@@ -196,7 +232,7 @@ class _Inputs:
         if found := self._agreeing(kind, traits):
             return _Sharing(found)
         foreign = self._other_names(kind) & traits.keys()
-        if not foreign:
+        if not foreign or (_MODEL in foreign and self._is_known(line)):
             return _Sharing([])
         known = {name: value for name, value in traits.items() if name not in foreign}
         return _Sharing(self._agreeing(kind, known), tuple(sorted(foreign)))

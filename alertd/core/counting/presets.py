@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from alertd.core.counting.agent_presets import AGENTS
 from alertd.core.counting.rules import Preset, Rule, counter, sums, typed
 from alertd.core.usage import COST_METER
 
@@ -178,42 +179,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             providers=_GEN_AI_PROVIDERS,
             labels=_SERVICE,
         ),
-        "claude_code": Preset(
-            rules=(
-                *typed(
-                    ("claude_code_token_usage_tokens_total", "claude_code_token_usage_total"),
-                    "type",
-                    {"input": "input", "output": "output", "cacheRead": "cached_input", "cacheCreation": "cache_write"},
-                ),
-                Rule(("claude_code_cost_usage_USD_total", "claude_code_cost_usage_total"), COST_METER),
-            ),
-            model=("model",),
-            provider="anthropic",
-            labels={"user": ("user_email", "user_id"), "organization": ("organization_id",)},
-        ),
-        "codex": Preset(
-            rules=typed(sums("codex_turn_token_usage", "codex_turn_token_usage_tokens"), "token_type", _GEN_AI_TYPES),
-            model=("model",),
-            provider="openai",
-            labels=_SERVICE,
-        ),
-        "gemini_cli": Preset(
-            # Thinking and the results of tools come beside output and input; what the cache had is within input.
-            rules=typed(
-                counter("gemini_cli_token_usage"),
-                "type",
-                {
-                    "input": "input",
-                    "output": "output",
-                    "thought": "output",
-                    "tool": "input",
-                    "cache": "cached_input<input",
-                },
-            ),
-            model=("model",),
-            provider="google",
-            labels={"user": ("user_email", "user_id")},
-        ),
+        **AGENTS,
         "apisix": Preset(
             rules=(
                 Rule(counter("apisix_llm_prompt_tokens"), "input"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-#: 48 bits: among a million people two share a hash with a probability of 0.2 %.
+#: 48 bits: among a million people two share a hash with a probability of 0.2%.
 _DIGITS: Final = 12
 _HASH: Final = re.compile(rf"h-[0-9a-f]{{{_DIGITS}}}")
 

@@ -1,4 +1,4 @@
-"""What a preset is made of: metrics, the meters that they feed, the labels that tell who used them. No exporter."""
+"""What a preset is made of: metrics, the meters that they feed, the labels that say who used them. No exporter."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ class Preset:
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: How late its samples become visible, in seconds, where that is the exporter's own doing.
     delay: float = 0.0
+    #: As `labels`, of many values each: kept only where the operator asks for them.
+    optional: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def metrics(self) -> tuple[str, ...]:
         """Every spelling of every metric."""

@@ -21,7 +21,7 @@ _GONE: Final = 300.0
 _GONE_SCRAPES: Final = 3
 #: A process that was seen for at most this many seconds is short-lived.
 _SHORT: Final = 3600.0
-#: A first value this many times the largest of a short-lived process is none of a process that has just begun.
+#: A process whose first value is this many times the largest of a short-lived process has not just begun.
 _TOO_LARGE: Final = 10
 
 
@@ -64,7 +64,7 @@ class Starts:
 
 
 def seconds(text: str) -> float:
-    """An instant as an exporter writes it, in Unix seconds; 0 where it is none."""
+    """An instant as an exporter writes it, in Unix seconds; 0 where the text is not a time."""
     try:
         found = float(text)
     except ValueError:
@@ -162,10 +162,11 @@ def target_of(labels: Mapping[str, str]) -> str:
 def targets_of(
     states: Iterable[tuple[Mapping[str, str], Sequence[tuple[float, str]]]],
     samples: Callable[[], Iterable[tuple[str, Sequence[tuple[float, str]]]]],
+    targets: Collection[str],
 ) -> Targets:
     """From the series `up` and `process_start_time_seconds`, and from the counters' own samples where these lack.
 
-    `states` are (labels, points) of the former, `samples` (target, points) of the counters.
+    `states` are (labels, points) of the former, `samples` (target, points) of the counters, `targets` their targets.
     """
     up: dict[str, set[float]] = {}
     alive: dict[str, set[float]] = {}
@@ -184,7 +185,7 @@ def targets_of(
     }
     unknown: dict[str, set[float]] = {}
     steps: dict[str, float] = {}
-    for target, points in samples():
+    for target, points in samples() if any(not scrapes.get(target) for target in targets) else ():
         if not scrapes.get(target):
             unknown.setdefault(target, set()).update(map(_before, points))
             if len(points) > 1:

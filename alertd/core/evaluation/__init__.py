@@ -1,1 +1,1 @@
-"""Evaluation: from the ledger and what is remembered to budget statuses, alerts and their messages. Pure."""
+"""Evaluation: from the ledger and the stored state to budget statuses, alerts and their messages. Pure."""

@@ -1,11 +1,11 @@
-"""Who drives a position, and its curve by day: what a message or a page shows of one. No decision depends on it."""
+"""The contributors of a budget status, its curve by day, and unpriced usage. Only shown to people."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from alertd.core.budgets import Scope
 from alertd.core.evaluation.scope_columns import ScopeColumns, newest_price
 from alertd.core.evaluation.values import Evidence
-from alertd.core.events import Contributor
+from alertd.core.events import Contributor, UnpricedUsage
 from alertd.core.ledger.columns import Ledger
-from alertd.core.pricing.costing import Costs
+from alertd.core.pricing.costing import Costs, NoPrice
 
 #: Labels that say who spends, the most specific first; then what: the model.
 _WHO: Final = ("key", "user", "service", "project", "workspace", "team")
@@ -70,6 +70,25 @@ def evidence(ledger: Ledger, sheet: ScopeColumns, number: int, scope: Scope, rec
             (day.isoformat(), _rounded(spent))
             for day, spent in zip(table.days[first:last], daily[first:last], strict=True)
         ),
+    )
+
+
+def evidence_within(
+    ledger: Ledger, sheet: ScopeColumns, number: int, scope: Scope, counts: NDArray[np.int64]
+) -> Evidence:
+    """The evidence of one scope of a window that is no period of days: who spent in it, most first."""
+    used = [index for index in sheet.used_of(number) if counts[index]]
+    if not used:
+        return Evidence()
+    label = _contributor_label(ledger, used, scope)
+    groups: dict[str, list[int]] = {}
+    for index in used:
+        groups.setdefault(ledger.labels[index].get(label, ""), []).append(index)
+    spent = _spent_in(sheet.table, groups, counts, sheet.today)
+    found = sorted(spent.items(), key=lambda item: (-item[1], item[0]))
+    return Evidence(
+        contributors=tuple(Contributor(label, value, amount) for value, amount in found[:_SHOWN] if amount),
+        contributor_count=len(found),
     )
 
 
@@ -148,7 +167,7 @@ def _spent_in(
 
 
 def _curves(table: Costs, groups: Sequence[list[int]]) -> _Curves:
-    """The curves of groups none of which is empty."""
+    """The spend curve of each group; groups must not be empty."""
     order = [index for group in groups for index in group]
     begins = np.cumsum([0, *map(len, groups[:-1])])
     quantities = table.quantities[order]
@@ -167,6 +186,29 @@ def _contributor_label(ledger: Ledger, used: Sequence[int], scope: Scope) -> str
     return "key" if keyed and len({ledger.series[index].model for index in used}) == 1 else "model"
 
 
-def _rounded(value: Any) -> Decimal:
+def _rounded(value: float) -> Decimal:
     """A pace or a curve's point: a float on its way to a message, kept to a millionth."""
     return Decimal(repr(round(float(value), 6)))
+
+
+def unpriced_usage(ledger: Ledger, sheet: ScopeColumns, number: int) -> tuple[UnpricedUsage, ...]:
+    """What a scope used in the period that has no price, by provider, model and meter."""
+    (first, last), table = sheet.days, sheet.table
+    sums: dict[tuple[str, str, str], int] = {}
+    reasons: dict[tuple[str, str, str], NoPrice] = {}
+    for index in sheet.used_of(number):
+        if index in table.unpriced:
+            row = ledger.series[index]
+            kind = (row.provider, row.model, row.meter)
+            sums[kind] = sums.get(kind, 0) + int(table.quantities[index, first:last].sum())
+            reasons[kind] = table.unpriced[index]
+    return tuple(
+        UnpricedUsage(*kind, quantity=quantity, reason=reasons[kind].reason, nearest=reasons[kind].nearest)
+        for kind, quantity in sorted(sums.items())
+    )
+
+
+def assumed_models(ledger: Ledger, sheet: ScopeColumns, number: int) -> tuple[str, ...]:
+    """The models whose usage is older than their first known price, which is applied and marked as assumed."""
+    used = (index for index in sheet.used_of(number) if index in sheet.table.assumed)
+    return tuple(sorted({ledger.series[index].model for index in used}))

@@ -14,21 +14,22 @@ from typing import Final, NamedTuple
 
 from alertd.core.budgets import Budget
 from alertd.core.evaluation import summaries
+from alertd.core.evaluation.amounts import credit_start
 from alertd.core.evaluation.budget_status import StatusEvaluator
-from alertd.core.evaluation.drift import drifting
-from alertd.core.evaluation.forecast_calibration import forecast_changes
+from alertd.core.evaluation.coverage import drifting, price_alerts, uncovered, unmatched
+from alertd.core.evaluation.event_builder import EventFacts, handle_of
 from alertd.core.evaluation.health import (
+    failed_budgets,
     feeding,
     repeated_outage,
     source_outages,
-    uncovered,
-    unmatched,
     with_missed,
     with_nearest,
 )
+from alertd.core.evaluation.hierarchy import explain_alerts, unexplained_alerts
 from alertd.core.evaluation.keys import parse_source, parse_status, repeat_key
 from alertd.core.evaluation.lifecycle import FollowUp, begin_lifecycles, follow_up, threshold_of
-from alertd.core.evaluation.price_alerts import price_alerts
+from alertd.core.evaluation.renewal import KeptEvaluation, is_calm, terms_of
 from alertd.core.evaluation.state import (
     FIRST_EVALUATION,
     FIRST_SEEN,
@@ -37,15 +38,21 @@ from alertd.core.evaluation.state import (
     silence_of,
     silences_of,
 )
-from alertd.core.evaluation.system_alerts import failed_budgets
+from alertd.core.evaluation.summaries import forecast_changes
 from alertd.core.evaluation.threshold_alerts import alerts_of, repeated_event
 from alertd.core.evaluation.values import Alert, BudgetStatus, Decisions, Facts, failure_text
+from alertd.core.evaluation.windows import window_changes
+from alertd.core.events import Event, ForecastReached
 
 #: An evaluation this long after the last one, and at least this many intervals, finds what was crossed meanwhile.
 _ABSENT: Final = timedelta(minutes=15)
 _ABSENT_INTERVALS: Final = 4
 #: How often the note of the last evaluation is written.
 _NOTED_EVERY: Final = timedelta(minutes=5)
+
+
+#: What no source has shown for this long since the first evaluation is missed: counters show nothing before first use.
+_FIRST_USAGE: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +63,11 @@ class _Evaluation:
     evaluator: StatusEvaluator
     statuses: Sequence[BudgetStatus]
     previous: Sequence[BudgetStatus]
-
-    @property
-    def now(self) -> datetime:
-        return self.facts.context.now
-
-    @property
-    def is_first(self) -> bool:
-        """Whether nothing was evaluated before: then budgets are summed up, and no digest is due."""
-        return FIRST_EVALUATION.get(self.facts.state) is None
+    now: datetime
+    #: When everything was evaluated first, and last; None where it never was: then budgets are summed up.
+    first: datetime | None
+    last: datetime | None
+    silences: Sequence[Silence]
 
 
 class _Decided(NamedTuple):
@@ -77,18 +80,22 @@ class _Decided(NamedTuple):
 def evaluate(facts: Facts) -> Decisions:
     """Evaluate everything once. Pure: the same facts give the same decisions."""
     this = _evaluation(facts)
-    decided = [rule(this) for rule in (*(_RULES if _is_ready(facts) else ()), _source_outages)]
+    decided = [
+        rule(this) for rule in (*(_RULES if this.first is not None or _is_ready(facts) else ()), _source_outages)
+    ]
     changes = {name: value for one in decided for name, value in one.changes.items()}
     repeated = _repeats(this, changes)
     alerts = [alert for one in (*decided, repeated) for alert in one.alerts]
+    alerts, explained = explain_alerts(alerts, this.statuses, facts.announced, facts.state)
     begun = begin_lifecycles((alert.keys[0], alert.event) for alert in alerts if _has_a_lifecycle(alert))
     placed = tuple(_in_zone_of_people(alert, facts.policy.zone) for alert in alerts)
-    return Decisions(placed, {**changes, **repeated.changes, **begun}, tuple(this.statuses))
+    changed = {**changes, **repeated.changes, **explained, **begun}
+    return Decisions(placed, changed, tuple(this.statuses), _kept(this, placed, changed))
 
 
 def _first_evaluation(this: _Evaluation) -> _Decided:
     """The first time, budgets that nothing matches are known from now on: what they show later is new."""
-    if not this.is_first:
+    if this.first is not None:
         return _Decided()
     changes = FIRST_EVALUATION.put(this.now)
     matched = {status.budget.name for status in this.statuses}
@@ -100,13 +107,13 @@ def _first_evaluation(this: _Evaluation) -> _Decided:
 
 def _thresholds(this: _Evaluation) -> _Decided:
     """The thresholds of each budget; one that fails has an alert of its own, and the others go on."""
-    facts, suppressed, late = this.facts, silences_of(this.facts.state), _absence(this.facts, this.now)
+    facts, late = this.facts, _absence(this)
     alerts: list[Alert] = []
     changes: dict[str, object] = {}
     failures: dict[str, str] = {}
     for of_budget in _by_budget(this.statuses):
         try:
-            new_alerts, new_changes = _evaluate_budget(facts, of_budget, late, suppressed)
+            new_alerts, new_changes = _evaluate_budget(this, of_budget, late)
         except Exception as error:  # noqa: BLE001 - one budget cannot take down another
             failures[of_budget[0].budget.name] = failure_text(error)
             continue
@@ -114,6 +121,10 @@ def _thresholds(this: _Evaluation) -> _Decided:
         changes |= new_changes
     new_alerts, new_changes = failed_budgets(this.statuses, failures, facts.state, this.now)
     return _Decided([*alerts, *new_alerts], {**changes, **new_changes})
+
+
+def _unexplained(this: _Evaluation) -> _Decided:
+    return _Decided(*unexplained_alerts(this.statuses, this.facts.announced, this.facts.state, this.now))
 
 
 def _corrections(this: _Evaluation) -> _Decided:
@@ -126,12 +137,13 @@ def _closings(this: _Evaluation) -> _Decided:
     facts = this.facts
     alerts = list(summaries.closings(this.previous, facts.announced, facts.state, this.now))
     closed = {alert.keys[0] for alert in alerts}
-    return _Decided(alerts, forecast_changes(this.statuses, this.previous, closed, facts.state, this.now))
+    changes = forecast_changes(this.statuses, this.previous, closed, facts.state, this.now)
+    return _Decided(alerts, {**changes, **summaries.carried_over(this.previous, facts.state, this.now)})
 
 
 def _digest(this: _Evaluation) -> _Decided:
     facts, policy = this.facts, this.facts.policy
-    if this.is_first:
+    if this.first is None:
         return _Decided()
     return _Decided(list(summaries.digest(this.statuses, facts.announced, this.now, policy.digest, policy.zone)))
 
@@ -145,7 +157,9 @@ def _coverage(this: _Evaluation) -> _Decided:
     facts = this.facts
     if not facts.ledger.series:
         return _Decided()
-    found = list(unmatched(facts.budgets, this.statuses, facts.ledger, this.now))
+    found: list[tuple[str, Event]] = []
+    if this.first is not None and this.now - this.first >= _FIRST_USAGE and _were_all_read(facts):
+        found += unmatched(facts.budgets, this.statuses, facts.ledger, this.now)
     found += uncovered(facts.budgets, this.evaluator)
     return _Decided([Alert((key,), event) for key, event in found if key not in facts.announced])
 
@@ -175,9 +189,13 @@ def _repeats(this: _Evaluation, changes: Mapping[str, object]) -> _Decided:
     return _Decided(list(_again(due, this.facts, this.statuses)), moved)
 
 
+def _windows(this: _Evaluation) -> _Decided:
+    """Windows that opened are remembered: the next begins after them."""
+    return _Decided((), window_changes(this.facts.context.windows, this.evaluator.opened, this.now))
+
+
 def _last_evaluation(this: _Evaluation) -> _Decided:
-    last = LAST_EVALUATION.get(this.facts.state)
-    is_due = last is None or this.now - last >= _NOTED_EVERY
+    is_due = this.last is None or this.now - this.last >= _NOTED_EVERY
     return _Decided((), LAST_EVALUATION.put(this.now) if is_due else {})
 
 
@@ -185,38 +203,76 @@ def _last_evaluation(this: _Evaluation) -> _Decided:
 _RULES: Final[tuple[Callable[[_Evaluation], _Decided], ...]] = (
     _first_evaluation,
     _thresholds,
+    _unexplained,
     _corrections,
     _closings,
     _digest,
     _prices,
     _coverage,
     _drift,
+    _windows,
     _last_evaluation,
 )
 
 
 def _in_zone_of_people(alert: Alert, zone: tzinfo) -> Alert:
-    """What is about no budget (a source, stray spend) has no zone of its own: its times are said in the people's."""
+    """What is of no budget (a source, uncovered spend) has no zone of its own: its times are said in the people's."""
     return alert if alert.event.budget else replace(alert, event=replace(alert.event, zone=str(zone)))
 
 
 def _evaluation(facts: Facts) -> _Evaluation:
     """The statuses of now, and of the period before where alertd watched it end."""
-    now = facts.context.now
-    started = FIRST_EVALUATION.get(facts.state) or now
-    before = {budget.name: budget.period.previous(budget.period.containing(now)) for budget in facts.budgets}
-    earliest = min((period.start for period in before.values()), default=now)
-    evaluator = StatusEvaluator(facts.ledger, facts.context, earliest)
-    current = evaluator.all_positions((budget, None) for budget in facts.budgets)
-    watched = [budget for budget in facts.budgets if before[budget.name].end > started]
-    previous = evaluator.all_positions((budget, before[budget.name].start) for budget in watched)
-    return _Evaluation(facts, evaluator, current, previous)
+    now, budgets = facts.context.now, facts.budgets
+    first, last, silences = (
+        FIRST_EVALUATION.get(facts.state),
+        LAST_EVALUATION.get(facts.state),
+        silences_of(facts.state),
+    )
+    before = {budget.name: budget.period.previous(budget.period.containing(now)) for budget in budgets}
+    paid_since = filter(None, (credit_start(budget, now) for budget in budgets))
+    earliest = min([*(period.start for period in before.values()), *paid_since], default=now)
+    closing = [budget for budget in budgets if budget.period.whole_days]
+    watched = [budget for budget in closing if before[budget.name].end > (first or now)]
+    evaluator = StatusEvaluator(facts.ledger, facts.context, earliest, _keepable(facts, first, last))
+    current = evaluator.all_statuses([(budget, None) for budget in budgets])
+    previous = evaluator.all_statuses([(budget, before[budget.name].start) for budget in watched])
+    return _Evaluation(facts, evaluator, current, previous, now, first, last, silences)
+
+
+def _keepable(facts: Facts, first: datetime | None, last: datetime | None) -> KeptEvaluation | None:
+    """What the evaluation before left, where it holds: nobody was absent, nothing is read up or seen first."""
+    kept = facts.kept
+    if kept is None or first is None or facts.catching_up or kept.terms != terms_of(facts):
+        return None
+    absent = last is not None and facts.context.now - last > max(_ABSENT, _ABSENT_INTERVALS * facts.policy.interval)
+    known = all(FIRST_SEEN.get(facts.state, budget.name) is not None for budget in facts.budgets)
+    return kept if known and not absent else None
+
+
+def _kept(this: _Evaluation, alerts: Iterable[Alert], changes: Mapping[str, object]) -> KeptEvaluation | None:
+    """What this evaluation leaves to the next: what kept its projection, and what is calm now."""
+    facts, held = this.facts, this.evaluator.held
+    if facts.kept is None or facts.context.commitments:
+        return None
+    state = facts.state.after(changes)
+    announced: Mapping[str, datetime] = {key: this.now for alert in alerts for key in alert.keys}
+    announced = {**facts.announced, **announced} if announced else facts.announced
+    kept_names = this.evaluator.kept_names
+    sheets = {
+        key: sheet._replace(
+            scopes={
+                scope: one
+                for scope, one in sheet.scopes.items()
+                if one.status.name in kept_names or is_calm(one.status, announced, state, this.now)
+            }
+        )
+        for key, sheet in held.items()
+    }
+    return replace(facts.kept, at=this.now, terms=terms_of(facts), sheets=sheets)
 
 
 def _is_ready(facts: Facts) -> bool:
     """Whether every source was read, or has been failing: the first evaluation waits for what is on its way."""
-    if FIRST_EVALUATION.get(facts.state) is not None:
-        return True
     views = facts.context.sources.values()
     return bool(views) and all(
         view.name in facts.failing or (view.name not in facts.catching_up and (view.until is not None or view.error))
@@ -229,36 +285,39 @@ def _were_all_read(facts: Facts) -> bool:
     return all(view.until is not None for view in facts.context.sources.values())
 
 
-def _by_budget(positions: Iterable[BudgetStatus]) -> Iterator[list[BudgetStatus]]:
+def _by_budget(statuses: Iterable[BudgetStatus]) -> Iterator[list[BudgetStatus]]:
     groups: dict[str, list[BudgetStatus]] = {}
-    for position in positions:
-        groups.setdefault(position.budget.name, []).append(position)
+    for status in statuses:
+        groups.setdefault(status.budget.name, []).append(status)
     yield from groups.values()
 
 
 def _evaluate_budget(
-    facts: Facts, positions: Sequence[BudgetStatus], late: datetime | None, suppressed: Sequence[Silence]
+    this: _Evaluation, statuses: Sequence[BudgetStatus], late: datetime | None
 ) -> tuple[list[Alert], dict[str, object]]:
     """All scopes of one budget. The first time it is seen with data, people get one summary instead of a storm."""
-    name, now = positions[0].budget.name, facts.context.now
+    facts, suppressed, quiet_names = this.facts, this.silences, this.evaluator.kept_names
+    name, now = statuses[0].budget.name, facts.context.now
     known = FIRST_SEEN.get(facts.state, name) is not None
-    if not known and _may_be_half_read(facts, positions[0].budget):
+    if not known and _may_be_half_read(facts, statuses[0].budget):
         return [], {}
-    if not known and not any(position.data_until or position.certain for position in positions):
+    if not known and not any(status.data_until or status.certain for status in statuses):
         return [], FIRST_SEEN.put(now, name) if _were_all_read(facts) else {}
     alerts: list[Alert] = []
     changes: dict[str, object] = {}
-    for position in positions:
-        if not _is_read_up(facts, position) or silence_of(suppressed, position.budget.name, position.scope, now):
+    for status in statuses:
+        if status.name in quiet_names:
+            continue  # nothing of it is near to a threshold
+        if not _is_read_up(facts, status) or silence_of(suppressed, status.budget.name, status.scope, now):
             continue  # announced when it is seen again, or when the silence ends, if it still fires
-        new_alerts, new_changes = alerts_of(position, facts.announced, facts.state, now, late)
+        new_alerts, new_changes = alerts_of(status, facts.announced, facts.state, now, late)
         alerts += new_alerts
         changes |= new_changes
     if known:
         return alerts, changes
     changes |= FIRST_SEEN.put(now, name)
-    quiet = [alert if "certain" in alert.event.details else replace(alert, audience="machines") for alert in alerts]
-    return quiet + [summaries.first_summary(position, alerts, now) for position in positions], changes
+    quiet = [alert if _is_certain(alert.event) else replace(alert, audience="machines") for alert in alerts]
+    return quiet + [summaries.first_summary(status, alerts, now) for status in statuses], changes
 
 
 def _may_be_half_read(facts: Facts, budget: Budget) -> bool:
@@ -267,34 +326,41 @@ def _may_be_half_read(facts: Facts, budget: Budget) -> bool:
     return not behind.isdisjoint(feeding(facts, budget)) or bool(behind - {row.source for row in facts.ledger.kinds})
 
 
-def _is_read_up(facts: Facts, position: BudgetStatus) -> bool:
+def _is_read_up(facts: Facts, status: BudgetStatus) -> bool:
     behind = facts.catching_up - facts.failing
-    return not behind or behind.isdisjoint(feeding(facts, position.budget))
+    return not behind or behind.isdisjoint(feeding(facts, status.budget))
 
 
-def _again(due: Iterable[FollowUp], facts: Facts, positions: Sequence[BudgetStatus]) -> Iterator[Alert]:
+def _again(due: Iterable[FollowUp], facts: Facts, statuses: Sequence[BudgetStatus]) -> Iterator[Alert]:
     """Alerts that are announced again: a reminder, an escalation, a snooze that is over."""
-    named = {position.name: position for position in positions}
+    named = {status.name: status for status in statuses}
     now = facts.context.now
     for one in due:
         key = repeat_key(one.lifecycle.key, one.what, len(one.lifecycle.history))
-        details = {"repeat": one.what, "first_told": one.lifecycle.history[0].at, "handle": one.identity[:6]}
-        position = named.get(str(parse_status(one.lifecycle.key) or ""))
-        threshold = threshold_of(one.lifecycle.key, position, facts.state) if position is not None else None
-        if position is not None and threshold is not None:
-            yield Alert((key,), repeated_event(position, threshold, key, now, **details), to=one.to)
+        again = EventFacts(
+            repeat=one.what, first_announced_at=one.lifecycle.history[0].at, handle=handle_of(one.identity)
+        )
+        status = named.get(str(parse_status(one.lifecycle.key) or ""))
+        threshold = threshold_of(one.lifecycle.key, status, facts.state) if status is not None else None
+        if status is not None and threshold is not None:
+            yield Alert((key,), repeated_event(status, threshold, key, now, **again), to=one.to)
         elif (source := parse_source(one.lifecycle.key)) is not None:
             view = facts.context.sources.get(source.source)
             if view is not None:
-                yield Alert((key,), with_nearest(repeated_outage(view, key, now, details), facts, positions), to=one.to)
+                yield Alert(
+                    (key,), with_nearest(replace(repeated_outage(view, key, now), **again), facts, statuses), to=one.to
+                )
+
+
+def _is_certain(event: Event) -> bool:
+    return isinstance(event.details, ForecastReached) and event.details.certain
 
 
 def _has_a_lifecycle(alert: Alert) -> bool:
-    return alert.audience != "people" and "repeat" not in alert.event.details
+    return alert.audience != "people" and not alert.event.repeat
 
 
-def _absence(facts: Facts, now: datetime) -> datetime | None:
+def _absence(this: _Evaluation) -> datetime | None:
     """Since when nobody looked, where that is long ago."""
-    last = LAST_EVALUATION.get(facts.state)
-    long = max(_ABSENT, _ABSENT_INTERVALS * facts.policy.interval)
-    return last if last is not None and now - last > long else None
+    long = max(_ABSENT, _ABSENT_INTERVALS * this.facts.policy.interval)
+    return this.last if this.last is not None and this.now - this.last > long else None

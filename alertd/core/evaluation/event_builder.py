@@ -1,17 +1,27 @@
-"""From a position to an event: every figure that a message needs, with its absence kept. It has no words for it."""
+"""Build an event from a budget status: every figure that a message needs; unknown figures stay None."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final, NamedTuple, TypedDict, Unpack
 
-from alertd.core.budgets import BurnRate, Threshold, duration_text
+from alertd.core.budgets import BurnRate, Threshold, duration_text, threshold_text
 from alertd.core.evaluation.values import BudgetStatus
-from alertd.core.events import Event
+from alertd.core.events import (
+    AnomalyReached,
+    AnyDetails,
+    BudgetScope,
+    BurnRateReached,
+    CommittedItem,
+    CommittedMoney,
+    CreditLeft,
+    Event,
+    TopContributor,
+)
 from alertd.core.periods import Period
 from alertd.core.projection.outcome import Exhaustion
 
@@ -21,10 +31,16 @@ _QUANTILES: Final = (0.1, 0.5, 0.9)
 _DIGITS: Final = 6
 #: A top contributor is named from this share of the spend on.
 _MOST: Final = 0.5
+#: No date is given for what would take longer, as a credit that hardly anything is spent of.
+_CENTURY_DAYS: Final = 36_525
+_DAY: Final = timedelta(days=1)
+#: The rest of a period says how fast credit goes where it is this long; within it the projection where it is this sure.
+_ENOUGH_AHEAD: Final = timedelta(days=2)
+_SURE: Final = 0.9
 
 
 def event_id(key: str) -> str:
-    """A stable name for what is announced under a key: the same on every try, in every replica."""
+    """A stable id for what is announced under a key: the same on every try and in every replica."""
     return hashlib.sha256(key.encode()).hexdigest()[:24]
 
 
@@ -33,71 +49,120 @@ def handle_of(identity: str) -> str:
     return identity[:_HANDLE]
 
 
-def event_of(position: BudgetStatus, kind: str, severity: str, key: str, now: datetime, **more: Any) -> Event:
+class CreditEnd(NamedTuple):
+    """When a credit is used up; None where that is not known."""
+
+    low: datetime | None = None
+    likely: datetime | None = None
+    high: datetime | None = None
+
+
+class About(TypedDict, total=False):
+    """What an event of no budget has besides."""
+
+    currency: str
+    reason: str
+    details: AnyDetails | None
+    handle: str
+    since: datetime | None
+    until: datetime | None
+    data_until: datetime | None
+    fired: str
+
+
+class EventFacts(TypedDict, total=False):
+    """What an event has besides the figures of its budget status."""
+
+    levels: tuple[Decimal, ...]
+    reason: str
+    details: AnyDetails | None
+    since: datetime | None
+    fired: str
+    repeat: str
+    first_announced_at: datetime | None
+    handle: str
+
+
+def event_of(
+    status: BudgetStatus, kind: str, severity: str, key: str, now: datetime, **said: Unpack[EventFacts]
+) -> Event:
     """The event of one budget status, announced under `key`, with all its evidence."""
-    identity = event_id(key)
-    projection = position.projection
-    amount = position.amount.value
+    projection = status.projection
+    amount = status.amount.value
     exhausted = projection.exhausted_at(float(amount)) if projection is not None else None
-    if exhausted is not None and position.spent < amount:
-        exhausted = _not_before(exhausted, position.seen_until)
-    daily = [[day, spent] for day, spent in position.daily]
-    actions = position.budget.actions if position.override.actions is None else position.override.actions
-    details = {"handle": handle_of(identity), "daily": daily, **_freshness(position), **more.pop("details", {})}
-    if not actions:
-        details["unguarded"] = True
-    details |= committed_details(position)
-    if position.runaways:
-        details["runaways"] = [{"budget": name, "scope": [*map(list, scope)]} for name, scope in position.runaways]
-    return Event(
+    if exhausted is not None and status.spent < amount:
+        exhausted = _not_before(exhausted, status.seen_until)
+    override, evidence = status.override, status.evidence.value
+    actions = status.budget.actions if override.actions is None else override.actions
+    identity = event_id(key)
+    event = Event(
         id=identity,
         kind=kind,
         severity=severity,
         at=now,
-        budget=position.budget.name,
-        scope=position.scope,
-        period_start=position.period.start,
-        period_end=position.period.end,
-        zone=zone_name(position.period),
-        status=position.status,
-        flags=position.flags,
+        budget=status.budget.name,
+        scope=status.scope,
+        period_start=status.period.start,
+        period_end=status.period.end,
+        zone=zone_name(status.period),
+        status=status.status,
+        flags=status.flags,
         amount=amount,
-        currency=position.amount.unit,
-        spent=position.spent if position.matched or position.spent else None,
-        projected=projected(position),
-        probability_over=None if projection is None else projection.probability_over(float(amount)),
+        currency=status.amount.unit,
+        spent=status.spent if status.matched or status.spent else None,
+        projected=projected(status),
+        probability_over=_chance(status),
         exhausted_low=None if exhausted is None else exhausted.low,
-        exhausted_at=None if exhausted is None else exhausted.likely,
+        exhausted_at=status.full_at if exhausted is None else exhausted.likely,
         exhausted_high=None if exhausted is None else exhausted.high,
-        pace=position.pace,
-        pace_allowed=_allowed(position, now),
-        contributors=position.contributors[:3],
-        contributor_count=position.contributor_count,
-        data_until=position.data_until,
-        complete_from=position.complete_from,
-        unpriced=position.unpriced,
-        assumed_prices=position.assumed,
-        owner=position.override.owner or position.budget.owner,
-        runbook_url=position.budget.runbook_url,
-        channel=position.override.channel or position.budget.channel,
-        details=details,
-        **more,
+        pace=evidence.pace,
+        pace_allowed=_allowed(status, now),
+        contributors=evidence.contributors[:3],
+        contributor_count=evidence.contributor_count,
+        daily=evidence.daily,
+        data_until=status.data_until,
+        seen_until=status.seen_until,
+        late=tuple((one.name, one.until) for one in status.late),
+        complete_from=status.complete_from,
+        unpriced=status.unpriced,
+        assumed_prices=status.assumed,
+        committed=committed_money(status),
+        credit=credit_left(status),
+        runaways=tuple(BudgetScope(name, scope) for name, scope in status.runaways),
+        unguarded=not actions,
+        owner=override.owner or status.budget.owner,
+        runbook_url=status.budget.runbook_url,
+        channel=override.channel or status.budget.channel,
+        handle=handle_of(identity),
+        window=status.period.rolls,
+        anchored=status.period.anchored,
+        frees_at=status.frees_at,
     )
+    return replace(event, **said)
 
 
-def _freshness(position: BudgetStatus) -> dict[str, Any]:
-    """The newest data of any source, and which sources lag behind them."""
-    if position.seen_until is None or position.seen_until == position.data_until:
-        return {"late": [[one.name, one.until] for one in position.late]} if position.late else {}
-    return {"seen_until": position.seen_until, "late": [[one.name, one.until] for one in position.late]}
+def event_about(source: str, kind: str, severity: str, key: str, now: datetime, **said: Unpack[About]) -> Event:
+    """The event of what is of no budget, announced under `key`: a source, the database, prices ("" as the source)."""
+    identity = event_id(key)
+    return replace(Event(identity, kind, severity, now, handle=handle_of(identity), source=source), **said)
 
 
-def projected(position: BudgetStatus) -> dict[str, Decimal]:
-    """The quantiles of the contract, as exact as a projection deserves; empty where nothing can be said."""
-    if position.projection is None:
+def _chance(status: BudgetStatus) -> float | None:
+    """The chance of going over the amount; 1 where what is spent and committed does it alone."""
+    if status.certain_total > status.amount.value:
+        return 1.0
+    projection = status.projection
+    return None if projection is None else projection.probability_over(float(status.amount.value))
+
+
+def projected(status: BudgetStatus) -> dict[str, Decimal]:
+    """The quantiles of the period's total, rounded to what a projection can state; empty without a projection."""
+    if status.projection is None:
         return {}
-    found = {str(q): max(position.spent, _significant(position.projection.quantile(q))) for q in _QUANTILES}
-    return found if position.data_until is not None else {}
+    if status.data_until is None:
+        return {}
+    totals = [status.projection.quantile(q) for q in _QUANTILES]
+    return {str(q): max(status.spent, _significant(total)) for q, total in zip(_QUANTILES, totals, strict=True)}
 
 
 def zone_name(period: Period) -> str:
@@ -105,97 +170,121 @@ def zone_name(period: Period) -> str:
     return getattr(period.zone, "key", None) or "UTC"
 
 
-def burn_details(position: BudgetStatus, threshold: BurnRate) -> dict[str, Any]:
-    """What a burn-rate alert shows: the longest window, what it saw, what is usual, who it was."""
+def burn_details(status: BudgetStatus, threshold: BurnRate) -> BurnRateReached:
+    """The details of a burn-rate alert: its longest window, the spend in it, the usual spend, the top contributor."""
     window = max(threshold.windows)
-    burn = position.burns[window]
-    shortest = position.burns[min(threshold.windows)]
-    details: dict[str, Any] = {
-        "window": duration_text(window),
-        "window_spent": burn.spent,
-        "factor": round(burn.factor, 1),
-        "readings": [position.seen_until],
-        "rate_window": duration_text(shortest.window),
-    }
-    if position.pace is not None:
-        details["window_usual"] = position.pace * Decimal(str(window.total_seconds())) / 86400
-    details["rising"] = shortest.factor > burn.factor
-    return details | top_contributor_details(position)
+    burn = status.burns[window]
+    shortest = status.burns[min(threshold.windows)]
+    pace = status.pace
+    return BurnRateReached(
+        window=duration_text(window),
+        window_spent=burn.spent,
+        window_usual=None if pace is None else pace * Decimal(str(window.total_seconds())) / 86400,
+        factor=round(burn.factor, 1),
+        rate_window=duration_text(shortest.window),
+        rising=shortest.factor > burn.factor,
+        readings=() if status.seen_until is None else (status.seen_until,),
+        top_contributor=top_contributor(status),
+    )
 
 
-def top_contributor_details(position: BudgetStatus) -> dict[str, Any]:
-    """Who spent most of the longest window, with its own figure; nothing where nobody spent most of it."""
-    found = position.evidence.value
+def top_contributor(status: BudgetStatus) -> TopContributor | None:
+    """The contributor with at least half of the longest window's spend; None without one."""
+    found = status.evidence.value
     if found.top_contributor is None or not found.top_contributor[1] or found.top_contributor_share < _MOST:
-        return {}
+        return None
     label, value = found.top_contributor
-    return {
-        "top_contributor": {
-            "label": label,
-            "value": value,
-            "spent": found.top_contributor_spent,
-            "share": found.top_contributor_share,
-        }
-    }
+    return TopContributor(label, value, found.top_contributor_spent, found.top_contributor_share)
 
 
-def committed_details(position: BudgetStatus) -> dict[str, Any]:
-    """What is certain to be charged if nobody stops it: each commitment, the dearest first; empty where nothing is."""
-    certain = position.certain
+def committed_money(status: BudgetStatus) -> CommittedMoney | None:
+    """Each commitment that will be charged unless somebody stops it, the dearest first; None without commitments."""
+    certain = status.certain
     if certain is None or not (certain.ahead or certain.unconverted):
-        return {}
+        return None
     dearest = sorted((line for line in certain.lines if line.ahead), key=lambda one: (-one.ahead, one.name))
-    items = [
-        {"what": one.name or one.source, "ahead": one.ahead, "cost": one.cost, "per": one.per, "until": one.until}
-        for one in dearest
-    ]
-    found: dict[str, Any] = {"total": position.certain_total, "ahead": certain.ahead, "items": items}
-    found["exhausted_at"] = certain.exhausted_at if position.spent < position.amount.value else None
-    return {"committed": {**found, "unconverted": list(certain.unconverted)}}
+    return CommittedMoney(
+        total=status.certain_total,
+        ahead=certain.ahead,
+        items=tuple(CommittedItem(one.name or one.source, one.ahead, one.cost, one.per, one.until) for one in dearest),
+        exhausted_at=certain.exhausted_at if status.spent < status.amount.value else None,
+        unconverted=tuple(certain.unconverted),
+    )
 
 
-def exhausted_at_pace(position: BudgetStatus, threshold: BurnRate) -> datetime | None:
+def exhausted_at_pace(status: BudgetStatus, threshold: BurnRate) -> datetime | None:
     """When the budget is used up if the pace of the shortest window goes on; None beyond the period's end."""
-    burn = position.burns[min(threshold.windows)]
-    left = position.amount.value - position.spent
-    if position.seen_until is None or burn.spent <= 0 or left <= 0:
+    burn = status.burns[min(threshold.windows)]
+    left = status.amount.value - status.spent
+    if status.seen_until is None or burn.spent <= 0 or left <= 0:
         return None
-    gone = position.seen_until + burn.window * float(left / burn.spent)
-    return gone if gone < position.period.end else None
+    gone = status.seen_until + burn.window * float(left / burn.spent)
+    return gone if gone < status.period.end else None
 
 
-def credit_exhausted_at(position: BudgetStatus) -> datetime | None:
-    """When the credit is gone at the pace of the last seven days."""
-    if position.balance is None or not position.pace or position.pace <= 0 or position.seen_until is None:
+def credit_ends(status: BudgetStatus) -> CreditEnd:
+    """When a prepaid credit is used up according to the projection; None if unknown or a century away.
+
+    What goes beyond the period is spent as fast as the rest of it; at a period's end the last seven days tell.
+    """
+    seen, left, projection = status.seen_until, status.balance, status.projection
+    if left is None or seen is None:
+        return CreditEnd()
+    if left <= 0:
+        return CreditEnd(seen, seen, seen)
+    level, remaining = float(status.spent + left), status.period.end - seen
+    if projection is not None and projection.probability_over(level) >= _SURE:
+        found = projection.exhausted_at(level)
+        if found is not None:
+            found = _not_before(found, seen)
+            return CreditEnd(found.low, found.likely, found.high)
+    if projection is not None and remaining >= _ENOUGH_AHEAD:
+        spent = float(status.spent)
+        rates = ((projection.quantile(q) - spent) / (remaining / _DAY) for q in reversed(_QUANTILES))
+        return CreditEnd(*(_gone(seen, float(left), rate) for rate in rates))
+    return CreditEnd(likely=_gone(seen, float(left), float(status.pace or 0)))
+
+
+def _gone(seen: datetime, left: float, rate: float) -> datetime | None:
+    days = left / rate if rate > 0 else _CENTURY_DAYS
+    return seen + timedelta(days=days) if days < _CENTURY_DAYS else None
+
+
+def credit_left(status: BudgetStatus) -> CreditLeft | None:
+    """What is left of a prepaid credit and when it ends; None without one."""
+    found = status.credit
+    if found is None:
         return None
-    return position.seen_until + timedelta(days=max(0.0, float(position.balance / position.pace)))
+    ends = credit_ends(status)
+    return CreditLeft(found.left, ends.low, ends.likely, ends.high, found.by, found.ledger if found.by else None)
 
 
 def with_level(event: Event, threshold: Threshold, levels: Sequence[Decimal]) -> Event:
     """The same event with its threshold and levels."""
     return replace(
-        event, basis=threshold.basis, threshold=str(threshold), level=max(levels), levels=tuple(sorted(levels))
+        event,
+        basis=threshold.basis,
+        threshold=threshold_text(threshold),
+        level=max(levels),
+        levels=tuple(sorted(levels)),
     )
 
 
-def anomaly_details(position: BudgetStatus) -> dict[str, Any]:
-    """What an anomaly shows: the day so far, what is usual by this hour, who spent most."""
-    if position.today is None:
-        return {}
-    today = position.today
-    figures = {"window_spent": today.spent, "usual_low": today.low, "usual_high": today.high}
-    details: dict[str, Any] = {"window": "1d", **{name: _significant(value) for name, value in figures.items()}}
-    return details | top_contributor_details(position)
+def anomaly_details(status: BudgetStatus) -> AnomalyReached | None:
+    """The details of an anomaly: the day so far, the usual spend by this hour, the top contributor."""
+    if status.today is None:
+        return None
+    spent, low, high = map(_significant, (status.today.spent, status.today.low, status.today.high))
+    return AnomalyReached("1d", spent, low, high, top_contributor(status))
 
 
 def found_late(event: Event, how: str, since: datetime | None) -> Event:
     """The same event, saying that it was found late: alertd was down, or data were corrected."""
-    more: Mapping[str, Any] = {"found_late": how, "found_late_since": since}
-    return replace(event, details={**event.details, **more})
+    return replace(event, found_late=how, found_late_since=since)
 
 
 def _not_before(exhausted: Exhaustion, seen: datetime | None) -> Exhaustion:
-    """The dates on which a budget that is not used up will be: none lies before the data end."""
+    """The dates on which a budget may be used up; none is before the end of the data."""
     if seen is None:
         return exhausted
     return Exhaustion(
@@ -203,12 +292,12 @@ def _not_before(exhausted: Exhaustion, seen: datetime | None) -> Exhaustion:
     )
 
 
-def _allowed(position: BudgetStatus, now: datetime) -> Decimal | None:
-    """What may be spent a day so that the budget just holds."""
-    left = (position.period.end - now).total_seconds() / 86400
-    if left <= 0 or position.spent >= position.amount.value:
+def _allowed(status: BudgetStatus, now: datetime) -> Decimal | None:
+    """What may be spent a day so that the budget just holds; None on the last day."""
+    left = (status.period.end - now).total_seconds() / 86400
+    if left < 1 or status.spent >= status.amount.value:
         return None
-    return (position.amount.value - position.spent) / Decimal(repr(max(left, 1e-6)))
+    return (status.amount.value - status.spent) / Decimal(repr(left))
 
 
 def _significant(value: float) -> Decimal:

@@ -1,25 +1,47 @@
-"""What alertd cannot see: sources that went stale, budgets that match nothing, spend that no budget covers.
+"""Faults of alertd itself and of its sources: each is announced once, and once more when it is over.
 
-Each is announced once, and a source once more when it is back. Nothing here guesses a spend.
+A source that went stale; a budget, or everything, that cannot be evaluated; a configuration that was refused; a
+database that was made anew or restored; a second daemon on one SQLite file. In messages each is a source that went
+stale. A restored database announces nothing until every source that answers was read up to the present.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
-from difflib import get_close_matches
-from typing import Any, Final
+from typing import Final
+
+import msgspec
 
 from alertd.core.budgets import TOKENS, Budget, duration_text
 from alertd.core.evaluation.budget_status import StatusEvaluator
-from alertd.core.evaluation.event_builder import event_id, event_of, handle_of
-from alertd.core.evaluation.keys import SourceKey, monthly_key, named_key
-from alertd.core.evaluation.state import OUTAGES, Outage, State
-from alertd.core.evaluation.values import BudgetStatus, Facts, SourceView
-from alertd.core.events import Event
-from alertd.core.ledger.columns import Ledger
+from alertd.core.evaluation.event_builder import event_about, zone_name
+from alertd.core.evaluation.keys import SourceKey
+from alertd.core.evaluation.state import (
+    CONFIGURATION,
+    DAMAGE,
+    FAILURES,
+    OTHER_DAEMON,
+    OUTAGES,
+    RESTORED,
+    ConfigurationFaults,
+    OtherDaemon,
+    Outage,
+    State,
+)
+from alertd.core.evaluation.values import Alert, BudgetStatus, Decisions, Facts, SourceView
+from alertd.core.events import (
+    ConfigurationRefused,
+    DatabaseReplaced,
+    Event,
+    NearestBudget,
+    NotEvaluated,
+    SecondDaemon,
+    SourceReturned,
+    SourceStale,
+)
 
 
 def source_outages(
@@ -55,140 +77,208 @@ def _stale_since(view: SourceView, now: datetime) -> datetime | None:
 
 
 def _stale(view: SourceView, key: str, now: datetime, since: datetime) -> tuple[str, Event]:
-    details = {
-        "handle": handle_of(event_id(key)),
-        "source": view.name,
-        "since": since,
-        "error": view.error or "no newer data",
-        "retry_every": duration_text(view.interval),
-        "actions_paused": True,
-    }
+    details = SourceStale(view.error or "no newer data", duration_text(view.interval))
     reason = f"no data from {view.name} since {since.isoformat()}"
-    event = Event(event_id(key), "source_stale", "critical", now, reason=reason, data_until=view.until, details=details)
-    return key, event
+    return key, event_about(view.name, "source_stale", "critical", key, now, since=since, reason=reason,
+                            data_until=view.until, details=details)  # fmt: skip
 
 
-def repeated_outage(view: SourceView, key: str, now: datetime, details: Mapping[str, Any]) -> Event:
+def repeated_outage(view: SourceView, key: str, now: datetime) -> Event:
     """The event of a source that is still stale, announced again."""
-    event = _stale(view, key, now, _stale_since(view, now) or now)[1]
-    return replace(event, details={**event.details, **details})
+    return _stale(view, key, now, _stale_since(view, now) or now)[1]
 
 
 def _back(view: SourceView, key: str, now: datetime, since: datetime) -> tuple[str, Event]:
-    details = {"handle": handle_of(event_id(key)), "source": view.name, "since": since, "until": now}
-    details["fired"] = "critical"
     reason = f"{view.name} is seen again"
-    event = Event(event_id(key), "recovered", "info", now, reason=reason, data_until=view.until, details=details)
-    return key, event
+    return key, event_about(view.name, "recovered", "info", key, now, since=since, until=now, fired="critical",
+                            reason=reason, data_until=view.until, details=SourceReturned())  # fmt: skip
 
 
-_SHOWN: Final = 5
-
-
-def unmatched(
-    budgets: Sequence[Budget], positions: Sequence[BudgetStatus], ledger: Ledger, now: datetime
-) -> Iterator[tuple[str, Event]]:
-    """An event, with its key, for every budget that covers no series although there is usage."""
-    covering = {position.budget.name for position in positions if position.matched}
-    for budget in budgets:
-        if budget.name in covering or not budget.where.patterns:
-            continue
-        position = next((p for p in positions if p.budget.name == budget.name), None)
-        details = {"wanted": {n: ",".join(p) for n, p in budget.where.patterns}, **_nearest(budget, ledger)}
-        key = named_key("unmatched", budget.name, str(sorted(details["wanted"].items())))
-        reason = "no usage matches this budget"
-        if position is not None:
-            yield key, event_of(position, "unmatched", "warning", key, now, reason=reason, details=details)
-        else:
-            identity = event_id(key)
-            yield key, Event(
-                identity, "unmatched", "warning", now, budget=budget.name, reason=reason,
-                owner=budget.owner, channel=budget.channel, details={"handle": handle_of(identity), **details},
-            )  # fmt: skip
-
-
-def _nearest(budget: Budget, ledger: Ledger) -> dict[str, Any]:
-    """The first label that fits nothing, its known values, and the value (or label) most like the one wanted."""
-    for name, patterns in budget.where.patterns:
-        known = sorted({labels[name] for labels in ledger.labels if name in labels})
-        wanted = [pattern.strip("!*") for pattern in patterns]
-        if not known:
-            names = sorted({label for labels in ledger.labels for label in labels})
-            near = get_close_matches(name, names, n=1, cutoff=0.5)
-            return {"known": [], "nearest": {"label": near[0], "value": ""}} if near else {"known": []}
-        near = get_close_matches(wanted[0], known, n=1, cutoff=0.4) if wanted else []
-        if near and not any(budget.where.matches({name: value}) for value in known):
-            return {"known": known[:_SHOWN], "nearest": {"label": name, "value": near[0]}}
-    return {"known": []}
-
-
-def uncovered_spend(budgets: Sequence[Budget], survey: StatusEvaluator) -> dict[str, Any]:
-    """What no budget covered this calendar month, in the unit of the first budget of money: amount and who."""
-    money = [budget for budget in budgets if budget.amount.unit != TOKENS]
-    if not money:
-        return {}
-    ledger, context = survey.ledger, survey.context
-    strays = ledger.label_index.uncovered(budget.where for budget in budgets)
-    table = survey.costs(money[0].period.zone, money[0].amount.unit)
-    first = max(0, len(table.days) - context.now.astimezone(money[0].period.zone).day)
-    spent = {index: table.exact_between(index, first, len(table.days)) for index in strays}
-    total = sum(spent.values(), Decimal(0))
-    by_model: dict[str, Decimal] = {}
-    for index, value in spent.items():
-        model = ledger.series[index].model
-        by_model[model] = by_model.get(model, Decimal(0)) + value
-    top = sorted(by_model.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
-    return {
-        "uncovered": {money[0].amount.unit: total},
-        "uncovered_by": [{"label": "model", "value": model, "spent": value} for model, value in top],
-    } if total else {}  # fmt: skip
-
-
-def uncovered(budgets: Sequence[Budget], survey: StatusEvaluator) -> Iterator[tuple[str, Event]]:
-    """An event, once a calendar month, where there is spend that no budget covers."""
-    details, context = uncovered_spend(budgets, survey), survey.context
-    if details:
-        key = monthly_key("uncovered", context.now)
-        identity = event_id(key)
-        yield key, Event(
-            identity, "unmatched", "info", context.now, reason="spend that no budget covers",
-            currency=next(iter(details["uncovered"])), details={"handle": handle_of(identity), **details},
-        )  # fmt: skip
-
-
-def with_nearest(event: Event, facts: Facts, positions: Sequence[BudgetStatus]) -> Event:
+def with_nearest(event: Event, facts: Facts, statuses: Sequence[BudgetStatus]) -> Event:
     """A source's event with the budgets that hang on it: how many, and the one nearest its limit."""
-    if event.kind != "source_stale":
+    if not isinstance(event.details, SourceStale):
         return event
-    name = event.details.get("source")
     fed_by = {budget.name: feeding(facts, budget) for budget in facts.budgets}
-    fed = [position for position in positions if name in fed_by[position.budget.name]]
+    fed = [status for status in statuses if event.source in fed_by[status.budget.name]]
     if not fed:
         return event
     near = max(fed, key=lambda p: p.spent / p.amount.value if p.amount.value else Decimal(0))
-    nearest = {
-        "budget": near.budget.name,
-        "scope": [list(pair) for pair in near.scope],
-        "spent": near.spent,
-        "amount": near.amount.value,
-        "currency": near.amount.unit,
-    }
-    return replace(event, details={**event.details, "budgets": len(fed), "nearest": nearest})
+    nearest = NearestBudget(near.budget.name, near.scope, near.spent, near.amount.value, near.amount.unit)
+    return replace(event, details=msgspec.structs.replace(event.details, budgets=len(fed), nearest=nearest))
 
 
-def with_missed(event: Event, facts: Facts, positions: Sequence[BudgetStatus], survey: StatusEvaluator) -> Event:
+def with_missed(event: Event, facts: Facts, statuses: Sequence[BudgetStatus], survey: StatusEvaluator) -> Event:
     """A source's return with what it saw meanwhile, in each currency of the budgets that it feeds."""
-    source, since = event.details.get("source"), event.details.get("since")
-    view = facts.context.sources.get(str(source))
-    if event.kind != "recovered" or since is None or view is None or view.until is None:
+    view = facts.context.sources.get(event.source)
+    if not isinstance(event.details, SourceReturned) or event.since is None or view is None or view.until is None:
         return event
-    units = {p.amount.unit for p in positions if p.amount.unit != TOKENS and source in feeding(facts, p.budget)}
-    missed = {unit: survey.spent_of_source(view.name, unit, since, view.until) for unit in sorted(units)}
-    found = {unit: spent for unit, spent in missed.items() if spent > 0}
-    return replace(event, details={**event.details, "missed": found}) if found else event
+    units = {p.amount.unit for p in statuses if p.amount.unit != TOKENS and view.name in feeding(facts, p.budget)}
+    missed = {unit: survey.spent_of_source(view.name, unit, event.since, view.until) for unit in sorted(units)}
+    return replace(event, details=SourceReturned({unit: spent for unit, spent in missed.items() if spent > 0}))
 
 
 def feeding(facts: Facts, budget: Budget) -> set[str]:
     """The sources that a budget's usage comes from; every source, while nothing is known of it."""
     known = facts.ledger.label_index.by_value(budget.where, ("source",))
     return {source for (source,) in known if source} or set(facts.context.sources)
+
+
+_CONFIGURATION: Final = "configuration"
+
+
+def announce_configuration(faults: Sequence[str], state: State, now: datetime) -> Decisions:
+    """What to announce after the configuration was read: `faults` says why it was refused, empty where it was not."""
+    before = CONFIGURATION.get(state) or ConfigurationFaults()
+    if tuple(faults) == before.faults:
+        return Decisions((), {}, ())
+    if not faults:
+        after = ConfigurationFaults(before.episode)
+        return Decisions((_sound_again(before, now),), CONFIGURATION.put(after), ())
+    after = ConfigurationFaults(before.episode + 1, tuple(faults), before.since or now)
+    return Decisions((_refused(after, now),), CONFIGURATION.put(after), ())
+
+
+def _refused(record: ConfigurationFaults, now: datetime) -> Alert:
+    key = f"{_CONFIGURATION}/refused/{record.episode}"
+    reason = f"the new configuration is refused, the old one stays in force: {record.faults[0]}"
+    event = event_about(_CONFIGURATION, "source_stale", "warning", key, now, since=record.since, reason=reason,
+                        handle="", details=ConfigurationRefused(record.faults))  # fmt: skip
+    return Alert((key,), event)
+
+
+def _sound_again(before: ConfigurationFaults, now: datetime) -> Alert:
+    key = f"{_CONFIGURATION}/sound/{before.episode}"
+    reason = "the configuration is sound again and in force"
+    event = event_about(_CONFIGURATION, "recovered", "info", key, now, since=before.since, until=now, reason=reason,
+                        handle="", details=ConfigurationRefused())  # fmt: skip
+    return Alert((key,), event)
+
+
+def announce_damage(state: State, now: datetime) -> Decisions:
+    """What to announce where the database was made anew since the last time."""
+    left = DAMAGE.get(state)
+    if left is None:
+        return Decisions((), {}, ())
+    key = f"database/{DAMAGE.prefix}/{left.at.isoformat()}"
+    reason = (
+        f"the database's file was replaced {left.fault}; alertd goes on with the new one"
+        if left.replaced
+        else f"the database was damaged ({left.fault}) and was made anew"
+    )
+    if left.aside:
+        reason += f"; the old file is {left.aside}"
+    details = DatabaseReplaced(left.fault, left.aside, left.lost, left.ledger, left.replaced)
+    event = event_about("database", "source_stale", "critical", key, now, since=left.at, reason=reason, handle="",
+                        details=details)  # fmt: skip
+    return Decisions((Alert((key,), event),), DAMAGE.put(None), ())
+
+
+#: How often the second one says that it is there, and after what silence it counts as gone.
+_SEEN_EVERY: Final = timedelta(minutes=1)
+_GONE_AFTER: Final = timedelta(minutes=5)
+
+
+def announce_other_daemon(place: str, state: State, now: datetime, *, contended: bool) -> Decisions:
+    """What to announce where two daemons use one SQLite file; `contended`: this one is the second of them."""
+    before = OTHER_DAEMON.get(state) or OtherDaemon()
+    if contended:
+        if before.since is not None and before.seen is not None and now - before.seen < _SEEN_EVERY:
+            return Decisions((), {}, ())
+        after = OtherDaemon(before.episode + (before.since is None), before.since or now, now)
+        reason = f"two alertd use {place}; one SQLite file serves one alertd"
+        alerts = () if before.since else (_on_two_daemons(after, "source_stale", "warning", reason, now),)
+        return Decisions(alerts, OTHER_DAEMON.put(after), ())
+    if before.since is None or (before.seen is not None and now - before.seen < _GONE_AFTER):
+        return Decisions((), {}, ())
+    over = _on_two_daemons(before, "recovered", "info", f"one alertd uses {place} again", now)
+    return Decisions((over,), OTHER_DAEMON.put(OtherDaemon(before.episode)), ())
+
+
+def _on_two_daemons(record: OtherDaemon, kind: str, severity: str, reason: str, now: datetime) -> Alert:
+    key = f"database/daemons/{'two' if kind == 'source_stale' else 'one'}/{record.episode}"
+    event = event_about("database", kind, severity, key, now, since=record.since, reason=reason, handle="",
+                        until=now if kind == "recovered" else None, details=SecondDaemon())  # fmt: skip
+    return Alert((key,), event)
+
+
+def caught_up(state: State, behind: Collection[str], views: Mapping[str, SourceView]) -> bool:
+    """Whether a restored database has seen the present; `behind` names sources that were being read up to it.
+
+    A source that fails is not waited for. False where nothing was restored.
+    """
+    return RESTORED.get(state) is not None and all(
+        (view := views.get(name)) is not None and view.error for name in behind
+    )
+
+
+#: The key of a failure of the whole evaluation; no budget has an empty name.
+_STOPPED: Final = "/evaluation"
+
+
+def failed_budgets(
+    statuses: Iterable[BudgetStatus], others: Mapping[str, str], state: State, now: datetime
+) -> tuple[list[Alert], dict[str, object]]:
+    """Alerts for budgets that fail since this evaluation or work again, and what to remember.
+
+    `others` are the failures that no status shows, by budget.
+    """
+    seen: dict[str, list[BudgetStatus]] = {}
+    for status in statuses:
+        seen.setdefault(status.budget.name, []).append(status)
+    alerts: list[Alert] = []
+    changed: dict[str, object] = {}
+    for budget, scopes in seen.items():
+        failing = [status for status in scopes if status.failed]
+        text = others.get(budget) or (failing[0].failed if failing else "")
+        details = NotEvaluated(failed_scopes=len(failing) or len(scopes), scopes=len(scopes))
+        said, change = _episode(budget, text, FAILURES.get(state, budget) or Outage(), now, details)
+        alerts += [Alert((key,), _about(event, scopes[0], reason)) for key, event, reason in said]
+        changed |= change
+    return alerts, changed
+
+
+def stopped(error: str, state: State, now: datetime) -> tuple[tuple[Alert, ...], dict[str, object]]:
+    """The alert that no budget is evaluated any more ("" as the error: again), and what to remember."""
+    said, change = _episode(
+        _STOPPED, error, FAILURES.get(state, _STOPPED) or Outage(), now, NotEvaluated(everything=True)
+    )
+    return tuple(Alert((key,), replace(event, reason=f"everything {reason}")) for key, event, reason in said), change
+
+
+def is_stopped(state: State) -> bool:
+    """Whether it was announced that no budget is evaluated, and not yet that they are again."""
+    return (FAILURES.get(state, _STOPPED) or Outage()).open
+
+
+def _episode(
+    name: str, error: str, before: Outage, now: datetime, details: NotEvaluated
+) -> tuple[list[tuple[str, Event, str]], dict[str, object]]:
+    """The key, event and reason of what began or ended, if anything did, and the change that remembers it."""
+    if bool(error) == before.open:
+        return [], {}
+    if error:
+        episode = before.episode + 1
+        after = Outage(episode, open=True, since=now)
+        since, until = now, None
+        kind, severity, reason = "source_stale", "critical", f"cannot be evaluated: {error}"
+    else:
+        episode = before.episode
+        after = Outage(episode)
+        since, until = before.since or now, now
+        kind, severity, reason = "recovered", "info", "is evaluated again"
+    key = f"{FAILURES.prefix}{name}/{'failed' if error else 'back'}/{episode}"
+    event = event_about("", kind, severity, key, now, since=since, until=until,
+                        details=msgspec.structs.replace(details, failed=error))  # fmt: skip
+    return [(key, event, reason)], FAILURES.put(after, name)
+
+
+def _about(event: Event, status: BudgetStatus, reason: str) -> Event:
+    budget = status.budget
+    return replace(
+        event,
+        budget=budget.name,
+        zone=zone_name(status.period),
+        owner=budget.owner,
+        channel=budget.channel,
+        reason=f"{budget.name} {reason}",
+    )

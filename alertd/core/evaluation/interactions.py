@@ -1,6 +1,6 @@
-"""What a pressed button does to alerts: a step of their lifecycles. Pure; it trusts no button.
+"""The effect of a button on alerts: a step of their lifecycles. Pure; it trusts no button.
 
-Who may press is settled before, where the button was received. Here an interaction is too old, was answered before, or
+Permission is checked where the interaction is received. Here an interaction is too old, was answered before, or
 cannot happen any more, and then changes nothing; or it changes the record, with who did it, and is remembered.
 """
 
@@ -19,7 +19,6 @@ from alertd.core.evaluation.state import (
     SNOOZED,
     AlertLifecycle,
     CannotHappenError,
-    Press,
     State,
 )
 
@@ -27,6 +26,8 @@ ACKNOWLEDGE: Final = "acknowledge"
 SNOOZE: Final = "snooze"
 APPROVE: Final = "approve"
 REFUSE: Final = "refuse"
+#: The reason in histories and the audit.
+BY_BUTTON: Final = "a button in chat"
 #: Older interactions (or such from the future) are ignored: the chat has already shown that nothing happened.
 FRESH: Final = timedelta(minutes=5)
 _REMEMBERED: Final = timedelta(hours=1)
@@ -35,11 +36,33 @@ _SHORTEST: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
+class Press:
+    """One press of a button. `key` is the same however often one press is heard.
+
+    `on` names alerts, or an act, by the beginnings of their ids; `person` is who it was for lists of approvers, `by`
+    for the history; `until` ends a snooze; `expires` is when the button stopped to mean anything.
+    """
+
+    key: str
+    what: str
+    on: tuple[str, ...]
+    person: str
+    by: str
+    at: datetime
+    until: datetime | None = None
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AlertAnswer:
-    """What to reply to the person who pressed, and the records to write; none where nothing has changed."""
+    """What to reply to the person, and the records to write; none where nothing has changed.
+
+    `moved` are the lifecycles that changed, by the alert's id.
+    """
 
     reply: str
     changes: Mapping[str, object] = field(default_factory=dict)
+    moved: Mapping[str, AlertLifecycle] = field(default_factory=dict)
 
 
 def refusal(press: Press, state: State, now: datetime) -> str | None:
@@ -71,20 +94,23 @@ def answer_for_alerts(press: Press, state: State, now: datetime) -> AlertAnswer:
     if not wanted:
         return AlertAnswer("This alert is not known any more; nothing was done.")
     changed: dict[str, object] = {}
+    moved: dict[str, AlertLifecycle] = {}
     refused: list[str] = []
     for identity, life in wanted.items():
         try:
-            changed |= LIFECYCLES.put(_moved(life, press, now), identity)
+            moved[identity] = _moved(life, press, now)
         except CannotHappenError:
-            refused.append(_stands(life))
-    return AlertAnswer(_said(press, len(changed)) if changed else refused[0], changed)
+            refused.append(_why_unchanged(life))
+        else:
+            changed |= LIFECYCLES.put(moved[identity], identity)
+    return AlertAnswer(_said(press, len(moved)) if moved else refused[0], changed, moved)
 
 
 def _moved(life: AlertLifecycle, press: Press, now: datetime) -> AlertLifecycle:
-    return life.after(press.what, now, press.by, "a button in chat", until=press.until)
+    return life.after(press.what, now, press.by, BY_BUTTON, until=press.until)
 
 
-def _stands(life: AlertLifecycle) -> str:
+def _why_unchanged(life: AlertLifecycle) -> str:
     """Why a press changed nothing, in terms of what somebody did before."""
     last = life.history[-1]
     if life.state == RESOLVED:

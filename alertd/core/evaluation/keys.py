@@ -1,4 +1,4 @@
-"""Keys: what an alert is announced once under. The only file that formats and parses them; injective for any labels.
+"""Dedup keys: an alert is announced once per key. Only this file formats and parses them; no two labels collide.
 
 budget/scope/period                                what the keys of a budget status begin with
 budget/scope/period/basis/level/amount or episode  a threshold

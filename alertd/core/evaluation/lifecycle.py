@@ -1,7 +1,7 @@
-"""What becomes of alerts after they were announced: reminders, escalation, the end of a snooze, the end.
+"""The lifecycle of an alert after it was announced: reminders, escalation, the end of a snooze, its resolution.
 
 An alert that people should act on (a warning, or critical) has a lifecycle, kept under its event's id. Each evaluation
-moves it on: it ends when what it was about no longer fires. Nothing here announces.
+moves it on; it ends when its threshold no longer fires. Nothing is announced here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from alertd.core.budgets import Actual, Budget, Threshold
+from alertd.core.budgets import Actual, Budget, Novel, Threshold
 from alertd.core.evaluation.keys import parse_source, parse_status
 from alertd.core.evaluation.state import (
     FIRING,
@@ -23,7 +23,7 @@ from alertd.core.evaluation.state import (
     State,
     episode_of,
 )
-from alertd.core.evaluation.thresholds import key_of, thresholds_of
+from alertd.core.evaluation.thresholds import key_of, novel_key, thresholds_of
 from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import Event
 
@@ -51,9 +51,9 @@ def begin_lifecycles(events: Iterable[tuple[str, Event]]) -> dict[str, object]:
 
 
 def follow_up(
-    state: State, positions: Mapping[str, BudgetStatus], now: datetime
+    state: State, statuses: Mapping[str, BudgetStatus], now: datetime
 ) -> tuple[list[FollowUp], dict[str, object]]:
-    """What is to be announced again now, and the lifecycles that moved. `positions` are those of now, by name."""
+    """What is to be announced again now, and the lifecycles that moved. `statuses` are those of now, by name."""
     due: list[FollowUp] = []
     changes: dict[str, object] = {}
     for identity, lifecycle in LIFECYCLES.items(state):
@@ -61,9 +61,9 @@ def follow_up(
             if now - lifecycle.since > _KEPT:
                 changes |= LIFECYCLES.put(None, identity)
             continue
-        position = positions.get(str(parse_status(lifecycle.key) or ""))
-        budget = position.budget if position is not None else None
-        after, what = _advance(lifecycle, _ended(lifecycle.key, position, state), budget, now)
+        status = statuses.get(str(parse_status(lifecycle.key) or ""))
+        budget = status.budget if status is not None else None
+        after, what = _advance(lifecycle, _ended(lifecycle.key, status, state), budget, now)
         if after is not lifecycle:
             changes |= LIFECYCLES.put(after, identity)
         if what:
@@ -88,29 +88,36 @@ def _advance(lifecycle: AlertLifecycle, ended: str, budget: Budget | None, now: 
     return lifecycle, ""
 
 
-def _ended(key: str, position: BudgetStatus | None, state: State) -> str:
+def _ended(key: str, status: BudgetStatus | None, state: State) -> str:
     """Why what an alert was about no longer fires; "" while it does."""
     if (source := parse_source(key)) is not None:
         outage = OUTAGES.get(state, source.source)
         return "" if outage is not None and outage.open else "the source is seen again"
-    if position is None:
+    if status is None:
         return "its period has ended, or its budget is gone"
-    threshold = threshold_of(key, position, state)
+    threshold = threshold_of(key, status, state)
+    if threshold is None and key.startswith(f"{status.name}/{Novel.basis}/"):
+        return "in use for some days: no longer new"
     if threshold is None:
         return "the amount or the thresholds have changed, or the episode is over"
-    if isinstance(threshold, Actual) and position.spent < threshold.reached_at(position.amount):
+    rolls = status.period.rolls is not None  # a window frees by itself: its episode says when
+    if isinstance(threshold, Actual) and not rolls and status.spent < threshold.reached_at(status.amount):
         return "a correction lowered the spend"
     return ""
 
 
-def threshold_of(key: str, position: BudgetStatus, state: State) -> Threshold | None:
+def threshold_of(key: str, status: BudgetStatus, state: State) -> Threshold | None:
     """The threshold in force that an alert's key is of; None where its episode or its amount is over."""
-    for threshold in thresholds_of(position):
-        if isinstance(threshold, Actual):
-            if key_of(position, threshold, position.amount.value) == key:
+    for threshold in thresholds_of(status):
+        if isinstance(threshold, Novel):
+            if key in {novel_key(status, one) for one in status.novel if one.label == threshold.label}:
                 return threshold
             continue
-        episode = episode_of(state, position.name, threshold)
-        if episode.open and key_of(position, threshold, episode.number) == key:
+        if isinstance(threshold, Actual) and status.period.rolls is None:
+            if key_of(status, threshold, status.amount.value) == key:
+                return threshold
+            continue
+        episode = episode_of(state, status.name, threshold)
+        if episode.open and key_of(status, threshold, episode.number) == key:
             return threshold
     return None

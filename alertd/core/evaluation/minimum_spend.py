@@ -1,8 +1,9 @@
-"""What spend is worth in the unit of a threshold's floor, where its budget has another. It decides nothing.
+"""What a burn rate must exceed: the usual rate, and a minimum spend that may be in another unit than the budget.
 
 money, another currency    at the rate of today; nobody knows it without a rate
-tokens, a floor in money   what the tokens cost; unknown while what has a price is below the floor and some has none
-money, a floor in tokens   the tokens that were used; unknown where a bill names none
+tokens, a minimum in money what the tokens cost; unknown while what has a price is below it and some has none
+money, a minimum in tokens the tokens that were used; unknown where a bill names none
+usual                      the dearest hour at this time of day, two hours either way, of the last four weeks
 """
 
 from __future__ import annotations
@@ -10,19 +11,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alertd.core.budgets import TOKENS, Amount, Anomaly, Budget, BurnRate, Threshold
-from alertd.core.evaluation.scope_columns import ScopeColumns
+from alertd.core.evaluation.scope_columns import ScopeColumns, newest_price
 from alertd.core.evaluation.values import Burn, EvaluationContext
 from alertd.core.ledger.columns import Ledger
-from alertd.core.messages.figures import round_amount_above
+from alertd.core.messages.format import round_amount_above
 from alertd.core.pricing.costing import Costs, no_rate
 from alertd.core.projection.anomaly import Unusual
 
 WithMinimum = BurnRate | Anomaly
+#: What is usual is read from these days, and known from this many on.
+_USUAL_DAYS: Final = 28
+_KNOWN_DAYS: Final = 7
+#: Hours on either side of the present one that are of the same time of day.
+_HOURS_ASIDE: Final = 2
+_HOUR: Final = 3600
 
 
 def minimum_of(threshold: Threshold) -> Amount | None:
@@ -31,7 +39,7 @@ def minimum_of(threshold: Threshold) -> Amount | None:
 
 
 class MinimumSpends:
-    """The floors of one look's scopes; `number` is a scope's place in its sheet, as everywhere there."""
+    """The minimum spends of one evaluation's scopes; `number` is a scope's place in its sheet, as everywhere there."""
 
     def __init__(
         self,
@@ -45,6 +53,35 @@ class MinimumSpends:
         self._ledger, self._context, self._sheet = ledger, context, sheet
         self._priced, self._between = priced, between
         self._sheets: dict[str, ScopeColumns] = {}
+        self._dearest: dict[float, NDArray[np.float64]] = {}
+
+    def dearest_hour(
+        self, number: int, thresholds: Sequence[BurnRate], burns: Mapping[timedelta, Burn], until: datetime | None
+    ) -> float | None:
+        """The most that an hour at this time of day cost in the last four weeks, at the prices of today.
+
+        None where no threshold hangs on it, and where the scope is known for less than a week.
+        """
+        asked = any(all(w in burns and burns[w].factor >= float(t.factor) for w in t.windows) for t in thresholds)
+        if not asked or self._sheet.born_ever[number] > self._sheet.today - _KNOWN_DAYS:
+            return None
+        hour = (until or self._context.now).timestamp() // _HOUR * _HOUR
+        if hour not in self._dearest:
+            self._dearest[hour] = self._dearest_hours(hour)
+        return float(self._dearest[hour][number])
+
+    def _dearest_hours(self, hour: float) -> NDArray[np.float64]:
+        """Of every scope, for the hour that begins at an instant: one answer serves all that ask in an evaluation."""
+        segments, kinds = self._sheet.table.segments, self._sheet.table.kind_of
+        prices = np.array([float(newest_price(runs, self._sheet.today)) for runs in segments])[kinds]
+        found = np.zeros(len(self._sheet.members))
+        for day in range(1, _USUAL_DAYS + 1):
+            for aside in range(-_HOURS_ASIDE, _HOURS_ASIDE + 1):
+                begin = hour - day * 24 * _HOUR + aside * _HOUR
+                counts = self._ledger.between(begin, begin + _HOUR)[: len(kinds)]
+                if counts.any():
+                    found = np.maximum(found, self._sheet.added_up(counts * prices))
+        return found
 
     def worths(
         self,
@@ -54,29 +91,29 @@ class MinimumSpends:
         today: Unusual | None,
         until: datetime | None,
     ) -> dict[tuple[timedelta | None, str], Decimal]:
-        """By window (None: today's) and unit of the floor, where a floor is all that a threshold still hangs on."""
+        """By window (None: today's) and unit of the minimum, where it alone decides whether a threshold is crossed."""
         found = {}
-        for floor, window, spent in _hanging(thresholds, burns, today):
-            worth = self._worth(number, floor, spent, self._span(window, until))
+        for minimum, window, spent in _hanging(thresholds, burns, today):
+            worth = self._worth(number, minimum, spent, self._span(window, until))
             if worth is not None:
-                found[window, floor.unit] = worth
+                found[window, minimum.unit] = worth
         return found
 
-    def _worth(self, number: int, floor: Amount, spent: Decimal, span: tuple[float, float]) -> Decimal | None:
+    def _worth(self, number: int, minimum: Amount, spent: Decimal, span: tuple[float, float]) -> Decimal | None:
         table = self._sheet.table
-        if TOKENS in {floor.unit, table.unit}:
-            return self._of_usage(number, floor, span)
-        rate = self._context.exchange(table.unit, floor.unit, table.days[self._sheet.today])
+        if TOKENS in {minimum.unit, table.unit}:
+            return self._of_usage(number, minimum, span)
+        rate = self._context.exchange(table.unit, minimum.unit, table.days[self._sheet.today])
         return None if rate is None else spent * rate
 
-    def _of_usage(self, number: int, floor: Amount, span: tuple[float, float]) -> Decimal | None:
-        """What was used in a span is in the unit of the floor; None where that may be more than is known."""
-        sheet = self._in(floor.unit)
+    def _of_usage(self, number: int, minimum: Amount, span: tuple[float, float]) -> Decimal | None:
+        """What was used in a span is in the unit of the minimum; None where that may be more than is known."""
+        sheet = self._in(minimum.unit)
         counts = self._between(*span)
         worth = sheet.spent_of(counts, sheet.today)[number]
         used = [index for index in sheet.members[number] if counts[index]]
-        unknown = any(index in sheet.table.unpriced or self._tokenless(index, floor.unit) for index in used)
-        return None if unknown and worth < floor.value else worth
+        unknown = any(index in sheet.table.unpriced or self._tokenless(index, minimum.unit) for index in used)
+        return None if unknown and worth < minimum.value else worth
 
     def _tokenless(self, index: int, unit: str) -> bool:
         return unit == TOKENS and bool(self._ledger.series[index].billed)
@@ -121,11 +158,11 @@ def unconvertible_minimums(
     """
     for budget in budgets:
         for threshold in _thresholds(budget):
-            floor = threshold.minimum_spend
+            minimum = threshold.minimum_spend
             said = (
                 ""
-                if floor is None or floor.unit == budget.amount.unit
-                else _said(budget, floor, ledger, context, priced)
+                if minimum is None or minimum.unit == budget.amount.unit
+                else _said(budget, minimum, ledger, context, priced)
             )
             if said:
                 yield budget.name, f"{threshold}: {said}"
@@ -164,29 +201,33 @@ def _thresholds(budget: Budget) -> Iterator[WithMinimum]:
 
 def _said(
     budget: Budget,
-    floor: Amount,
+    minimum: Amount,
     ledger: Ledger,
     context: EvaluationContext,
     priced: Callable[[tzinfo, str, str], Costs],
 ) -> str:
     unit = budget.amount.unit
-    if TOKENS in {floor.unit, unit}:
-        reason = _unknown(budget, floor, ledger, priced(budget.period.zone, floor.unit, budget.amount.unit))
-        return f"the floor holds only for usage that is known in {floor.unit}, not for {reason}" if reason else ""
+    if TOKENS in {minimum.unit, unit}:
+        reason = _unknown(budget, minimum, ledger, priced(budget.period.zone, minimum.unit, budget.amount.unit))
+        return (
+            f"the minimum spend holds only for usage that is known in {minimum.unit}, not for {reason}"
+            if reason
+            else ""
+        )
     day = context.now.astimezone(budget.period.zone).date()
-    if context.exchange(unit, floor.unit, day) is not None:
+    if context.exchange(unit, minimum.unit, day) is not None:
         return ""
-    counts_as = Amount(floor.value, unit)
-    return f"the floor counts as {counts_as}: {no_rate(unit, floor.unit).reason}; or write the floor in {unit}"
+    counts_as = Amount(minimum.value, unit)
+    return f"the minimum spend counts as {counts_as}: {no_rate(unit, minimum.unit).reason}; or write it in {unit}"
 
 
-def _unknown(budget: Budget, floor: Amount, ledger: Ledger, table: Costs) -> str:
-    """The first usage of a budget that is not known in the unit of the floor, and why; "" where all of it is."""
+def _unknown(budget: Budget, minimum: Amount, ledger: Ledger, table: Costs) -> str:
+    """The first usage of a budget that is not known in the unit of the minimum, and why; "" where all of it is."""
     for index, row in enumerate(ledger.series):
         if not (table.quantities[index].any() and budget.where.matches(row.all_labels())):
             continue
         if index in table.unpriced:
             return f"{row.model or row.provider}: {table.unpriced[index].reason}"
-        if floor.unit == TOKENS and row.billed:
+        if minimum.unit == TOKENS and row.billed:
             return f"the bills of {row.source}: they name no tokens"
     return ""

@@ -1,4 +1,4 @@
-"""The whole evaluation over history, on a stopped clock: which alerts would have come, when, and which were right.
+"""Replay the evaluation over history on a stopped clock: which alerts would have come, when, and which were right.
 
 usage, by when it was known -> ledger -> evaluate, step by step -> alerts -> crossings: caught, missed, false
 """
@@ -11,16 +11,17 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from alertd.core.budgets import Budget, Scope, Threshold
 from alertd.core.counting.buckets import nanos
+from alertd.core.evaluation.amounts import carried_amounts, opened_windows
 from alertd.core.evaluation.evaluate import evaluate
 from alertd.core.evaluation.state import State
 from alertd.core.evaluation.values import Alert, BudgetStatus, EvaluationContext, Facts, SourceView
 from alertd.core.ledger.columns import Ledger, SeriesRow, UsageRow
 from alertd.core.pricing.costing import Exchange
-from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.price_book import PriceBook
 from alertd.core.pricing.tariffs import LedgerTariff
 from alertd.core.usage import BilledCost, Line, Usage
 
@@ -75,7 +76,7 @@ class ReplayResult:
     def periods(self) -> int:
         return len({point.place for point in self.points})
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, int | float | None]:
         """The last line of the contract: crossings caught by an earlier forecast, or missed, and false forecasts.
 
         The lead is of each caught crossing: days from its first forecast alert.
@@ -109,11 +110,18 @@ def replay(
     announced: dict[str, datetime] = {}
     state = State()
     for share, now in history.steps():
-        context = EvaluationContext(now, LedgerTariff(book, history.ledger), exchange, {_SOURCE: _view(now)})
+        context = EvaluationContext(
+            now,
+            LedgerTariff(book, history.ledger),
+            exchange,
+            {_SOURCE: _view(now)},
+            carried=carried_amounts(state),
+            windows=opened_windows(state),
+        )
         decisions = evaluate(Facts(budgets, history.ledger, context, announced, state))
         announced.update({key: now for alert in decisions.alerts for key in alert.keys})
         state = state.after(decisions.changes)
-        _keep(record, decisions.alerts, decisions.positions, now)
+        _keep(record, decisions.alerts, decisions.statuses, now)
         progress(share)
     return record
 
@@ -127,13 +135,21 @@ def tried(budgets: Iterable[Budget], threshold: Threshold) -> tuple[Budget, ...]
     return tuple(replace(budget, thresholds=with_it(budget.thresholds)) for budget in budgets)
 
 
+def ledger_of(usage: Iterable[Usage | BilledCost]) -> Ledger:
+    """A ledger that holds all of the usage."""
+    history = _History(usage)
+    for _ in history.steps():
+        pass
+    return history.ledger
+
+
 class _History:
     """Usage in the order in which it became known, put into a ledger step by step."""
 
     def __init__(self, usage: Iterable[Usage | BilledCost]) -> None:
         self.ledger = Ledger()
         self._usage = sorted(usage, key=lambda used: used.end)
-        self._ids: dict[Any, int] = {}
+        self._ids: dict[tuple[Line, str, tuple[tuple[str, str], ...]], int] = {}
         self._held: dict[tuple[int, int, int], int] = {}
 
     def steps(self) -> Iterator[tuple[float, datetime]]:
@@ -185,24 +201,24 @@ def _view(now: datetime) -> SourceView:
     return SourceView(_SOURCE, now, _NEVER)
 
 
-def _keep(record: ReplayResult, alerts: Sequence[Alert], positions: Sequence[BudgetStatus], now: datetime) -> None:
-    for position in positions:
-        place = (position.budget.name, position.scope, position.period.key)
-        projection = position.projection
+def _keep(record: ReplayResult, alerts: Sequence[Alert], statuses: Sequence[BudgetStatus], now: datetime) -> None:
+    for status in statuses:
+        place = (status.budget.name, status.scope, status.period.key)
+        projection = status.projection
         low, likely, high = (projection.quantile(q) for q in (0.1, 0.5, 0.9)) if projection else (None, None, None)
-        record.points.append(ReplayPoint(now, place, position.spent, position.amount.value, low, likely, high))
-        if position.spent >= position.amount.value:
+        record.points.append(ReplayPoint(now, place, status.spent, status.amount.value, low, likely, high))
+        if status.spent >= status.amount.value:
             record.crossings.setdefault(place, now)
-        record.unpriced.update({(u.provider, u.model, u.meter): u.reason for u in position.unpriced})
-    record.alerts.extend(one for alert in alerts if (one := _alert_of(alert, positions)) is not None)
+        record.unpriced.update({(u.provider, u.model, u.meter): u.reason for u in status.unpriced})
+    record.alerts.extend(one for alert in alerts if (one := _alert_of(alert, statuses)) is not None)
 
 
-def _alert_of(alert: Alert, positions: Sequence[BudgetStatus]) -> ReplayAlert | None:
-    """A threshold's alert as a line of the contract; None for what is no threshold, or for people only."""
+def _alert_of(alert: Alert, statuses: Sequence[BudgetStatus]) -> ReplayAlert | None:
+    """A threshold alert as a line of replay's output; None for other events, repetitions and those for people only."""
     event = alert.event
-    if event.kind != "threshold" or alert.audience == "people" or "repeat" in event.details:
+    if event.kind != "threshold" or alert.audience == "people" or event.repeat:
         return None
-    period = _period_key(event.budget, event.scope, event.period_start, positions)
+    period = _period_key(event.budget, event.scope, event.period_start, statuses)
     return ReplayAlert(
         at=event.at,
         budget=event.budget,
@@ -217,10 +233,10 @@ def _alert_of(alert: Alert, positions: Sequence[BudgetStatus]) -> ReplayAlert | 
     )
 
 
-def _period_key(budget: str, scope: Scope, start: datetime | None, positions: Sequence[BudgetStatus]) -> str:
-    for position in positions:
-        if (position.budget.name, position.scope, position.period.start) == (budget, scope, start):
-            return position.period.key
+def _period_key(budget: str, scope: Scope, start: datetime | None, statuses: Sequence[BudgetStatus]) -> str:
+    for status in statuses:
+        if (status.budget.name, status.scope, status.period.start) == (budget, scope, start):
+            return status.period.key
     return start.date().isoformat() if start is not None else ""
 
 

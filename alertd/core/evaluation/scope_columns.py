@@ -1,24 +1,29 @@
-"""The scopes of one period side by side, as columns: what each spent, since when, how idle it is. It decides nothing.
+"""The ledger as columns for one evaluation: costs computed once for all budgets, and the scopes of one period.
 
-Amounts are exact: quantities times prices are added up as whole numbers of the prices' last digit.
+Amounts are exact: quantities times prices are added up as whole numbers of the prices' last digit. Nothing is decided.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import cached_property
 from itertools import chain
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alertd.core.budgets import Budget, Scope, scope_text
+from alertd.core.budgets import TOKENS, Budget, Scope, scope_text
+from alertd.core.evaluation.values import (
+    EvaluationContext,
+)
 from alertd.core.ledger.columns import Ledger, SeriesRow
-from alertd.core.pricing.costing import Costs, power_of, times_ten
+from alertd.core.periods import midnights
+from alertd.core.pricing.costing import Costs, costs, power_of, times_ten
+from alertd.core.pricing.source_roles import counting
 
 #: A scope counts as idle after this many days without any use.
 _IDLE_DAYS: Final = 7
@@ -27,6 +32,7 @@ _AT_ONCE: Final = 2048
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Values = TypeVar("Values", bound=np.generic)
 
 
 class ScopeColumns:
@@ -67,7 +73,7 @@ class ScopeColumns:
 
     @cached_property
     def born_ever(self) -> list[int]:
-        """The first day of history on which any series was used; the last where none was."""
+        """The first day of the history with usage of any series; its last day if there is none."""
         return self._least(self._first_used[self._flat], len(self.table.days) - 1)
 
     @cached_property
@@ -95,7 +101,7 @@ class ScopeColumns:
         begins = self._begins.tolist()
         return [frozenset(of[at : at + len(own)]) for at, own in zip(begins, self.members, strict=True)]
 
-    def marks(self, bits: NDArray[Any]) -> list[int]:
+    def marks(self, bits: NDArray[np.generic]) -> list[int]:
         """The bits of all series of each scope together."""
         found = np.zeros(len(self.members), bits.dtype)
         if self._filled.size:
@@ -117,12 +123,21 @@ class ScopeColumns:
         own = np.where(self._used, counts[self._flat], 0).astype(object)
         return _amounts(self._added(own * prices[self.table.kind_of[self._flat]]), power)
 
+    def added_up(self, values: NDArray[Values]) -> NDArray[Values]:
+        """One value of every series, added up by scope."""
+        return self._added(values[self._flat])
+
+    def used_in(self, counts: Ints) -> list[bool]:
+        """Whether any of these counts of every series is of a scope."""
+        found: list[bool] = (self._added((counts[self._flat] != 0).astype(np.int64)) > 0).tolist()
+        return found
+
     @cached_property
     def _first_used(self) -> Ints:
         used = self.table.quantities != 0
         return np.where(used.any(axis=1), used.argmax(axis=1), len(self.table.days) - 1)
 
-    def _added(self, values: NDArray[Any]) -> NDArray[Any]:
+    def _added(self, values: NDArray[Values]) -> NDArray[Values]:
         """One value a series, added up by scope."""
         out = np.zeros(len(self.members), values.dtype)
         if self._filled.size:
@@ -142,7 +157,7 @@ def newest_price(runs: Sequence[tuple[int, int, Decimal]], day: int) -> Decimal:
     return next((price for begin, _, price in reversed(runs) if begin <= day), Decimal(0))
 
 
-def _amounts(whole: NDArray[Any], power: int) -> list[Decimal]:
+def _amounts(whole: NDArray[np.object_], power: int) -> list[Decimal]:
     return [Decimal(number).scaleb(power) for number in whole.tolist()]
 
 
@@ -180,3 +195,86 @@ def columns(table: Costs, start: datetime, end: datetime) -> tuple[int, int]:
 def column(table: Costs, instant: datetime) -> int:
     """The local day an instant falls in, as a column."""
     return max(0, min(bisect_right(table.borders, instant.timestamp()) - 1, len(table.days) - 1))
+
+
+#: Days of history that a projection may look back over.
+HISTORY_DAYS: Final = 120
+#: Finer than any price of one token; what a shared free tier leaves behind the 28th digit is no money.
+EXACT: Final = Decimal("1e-12")
+
+
+class LedgerCosts:
+    """A ledger in one evaluation's context: costs by zone and unit, usage of spans, series by source."""
+
+    def __init__(self, ledger: Ledger, context: EvaluationContext, earliest: datetime | None = None) -> None:
+        """`earliest` is the start of the oldest period that will be asked for."""
+        self.ledger = ledger
+        self.context = context
+        reach = 0 if earliest is None else (context.now - earliest).days + 2
+        oldest = ledger.earliest()
+        known = HISTORY_DAYS if oldest is None else int(context.now.timestamp() - oldest) // 86400 + 2
+        self.days = max(min(HISTORY_DAYS, known), reach)
+        self._costs: dict[tuple[str, str, bool], Costs] = {}
+        self._counted: dict[bool, Callable[[SeriesRow], bool]] = {}
+        self._without: dict[bool, frozenset[int]] = {}
+        self._between: dict[tuple[float, float], NDArray[np.int64]] = {}
+        self._of_source: dict[str, NDArray[np.bool_]] = {}
+
+    def costs(self, zone: tzinfo, unit: str, counts_as: str = "") -> Costs:
+        """The ledger's costs by local day, back to the earliest period, and today.
+
+        `counts_as` is the unit whose series are counted, where that is another: what a budget's own usage is worth.
+        """
+        tokens = (counts_as or unit) == TOKENS
+        key = (str(zone), unit, tokens)
+        if key not in self._costs:
+            today = self.context.now.astimezone(zone).date()
+            days, borders = midnights(zone, today - timedelta(days=self.days), self.days + 1)
+            self._costs[key] = costs(
+                self.ledger,
+                unit,
+                days,
+                borders,
+                tariff=self.context.tariff,
+                exchange=self.context.exchange,
+                counted=self.counted(counts_as or unit),
+            )
+        return self._costs[key]
+
+    def counted(self, unit: str) -> Callable[[SeriesRow], bool]:
+        """Which series count towards an amount in this unit: traffic that two sources see counts once."""
+        tokens = unit == TOKENS
+        if tokens not in self._counted:
+            self._counted[tokens] = counting(self.ledger.kinds, self.context.standings, tokens=tokens)
+        return self._counted[tokens]
+
+    def between(self, start: float, end: float) -> NDArray[np.int64]:
+        """The usage of every series in [start, end)."""
+        if (start, end) not in self._between:
+            self._between[start, end] = self.ledger.between(start, end)
+        return self._between[start, end]
+
+    def of_source(self, name: str) -> NDArray[np.bool_]:
+        """Which series are of a source."""
+        if name not in self._of_source:
+            kinds = np.array([row.source == name for row in self.ledger.kinds], np.bool_)
+            self._of_source[name] = kinds[self.ledger.kind_of]
+        known = self._of_source[name]
+        if len(known) < len(self.ledger.series):
+            del self._of_source[name]
+            return self.of_source(name)
+        return known
+
+    def spent_of_source(self, name: str, unit: str, start: datetime, end: datetime) -> Decimal:
+        """What a source saw in a span, at the prices of its last day."""
+        table = self.costs(UTC, unit)
+        everything = [int(index) for index in np.flatnonzero(self.of_source(name)[: len(table.kind_of)])]
+        day = column(table, end)
+        sheet = ScopeColumns(table, (0, len(table.days)), day, [everything])
+        return sheet.spent_of(self.between(start.timestamp(), end.timestamp()), day)[0].quantize(EXACT).normalize()
+
+    def left_out(self, unit: str) -> frozenset[int]:
+        tokens = unit == TOKENS
+        if tokens not in self._without:
+            self._without[tokens] = uncounted_kinds(self.ledger, self.counted(unit))
+        return self._without[tokens]

@@ -1,7 +1,7 @@
-"""What evaluation remembers between two passes, typed. The only file that knows how each record is named and stored.
+"""The typed state that evaluation keeps between two passes. The only file that knows how records are named and stored.
 
 A store keeps records as JSON values under names, each with a revision. `State` is all of them as they were read; a
-`Table` gives typed records of one kind and says how to change one. A change of None takes a record away.
+`RecordTable` gives typed records of one kind and their changes. A change of None deletes a record.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypedDict, TypeVar
 
 import msgspec
 
 from alertd.core.budgets import Scope, Threshold, Where, threshold_text
+from alertd.core.events import BudgetScope
 from alertd.core.usage import Committed
 
 Record = TypeVar("Record")
@@ -33,7 +34,6 @@ TRANSITIONS: Final[Mapping[tuple[str, str], str]] = {
     (FIRING, "escalate"): FIRING,
     (FIRING, "end"): RESOLVED,
     (ACKNOWLEDGED, "snooze"): SNOOZED,
-    (ACKNOWLEDGED, "reopen"): FIRING,
     (ACKNOWLEDGED, "end"): RESOLVED,
     (SNOOZED, "acknowledge"): ACKNOWLEDGED,
     (SNOOZED, "wake"): FIRING,
@@ -67,14 +67,14 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Table(Generic[Record]):
+class RecordTable(Generic[Record]):
     """Records of one type, stored under names that begin with `prefix`."""
 
     prefix: str
     type: type[Record]
 
     def get(self, state: State, key: str = "") -> Record | None:
-        """The record of a key; None where there is none."""
+        """The record of a key, or None."""
         value = state.records.get(self.prefix + key)
         return None if value is None else msgspec.convert(value, self.type, strict=False)
 
@@ -99,7 +99,7 @@ class Episode(msgspec.Struct, frozen=True, omit_defaults=True):
     clear_since: datetime | None = None
 
 
-class Step(msgspec.Struct, frozen=True):
+class LifecycleStep(msgspec.Struct, frozen=True):
     """One transition: when, what happened, by whom, why, and the state after it."""
 
     at: datetime
@@ -114,7 +114,7 @@ class CannotHappenError(ValueError):
 
 
 class AlertLifecycle(msgspec.Struct, frozen=True):
-    """Where one alert stands, and how it came to be there. `key` is its first key; `until` ends a snooze."""
+    """The state of one alert, and its history. `key` is its first key; `until` ends a snooze."""
 
     key: str
     severity: str
@@ -124,12 +124,12 @@ class AlertLifecycle(msgspec.Struct, frozen=True):
     until: datetime | None = None
     escalated: bool = False
     reminders: int = 0
-    history: tuple[Step, ...] = ()
+    history: tuple[LifecycleStep, ...] = ()
 
     @classmethod
     def begin(cls, key: str, severity: str, at: datetime, reason: str) -> AlertLifecycle:
         """The lifecycle of an alert that was announced just now."""
-        return cls(key, severity, FIRING, at, at, history=(Step(at, "fire", FIRING, "alertd", reason),))
+        return cls(key, severity, FIRING, at, at, history=(LifecycleStep(at, "fire", FIRING, "alertd", reason),))
 
     def after(
         self, what: str, at: datetime, by: str, reason: str = "", until: datetime | None = None
@@ -147,7 +147,7 @@ class AlertLifecycle(msgspec.Struct, frozen=True):
             until=until if what == "snooze" else None,
             escalated=self.escalated or what == "escalate",
             reminders=self.reminders + (what == "remind"),
-            history=(*self.history[-_HISTORY:], Step(at, what, state, by, reason)),
+            history=(*self.history[-_HISTORY:], LifecycleStep(at, what, state, by, reason)),
         )
 
 
@@ -156,6 +156,57 @@ class RaisedAmount(msgspec.Struct, frozen=True):
 
     amount: Decimal
     unit: str
+    by: str
+    at: datetime
+    reason: str = ""
+
+
+class CarriedAmount(msgspec.Struct, frozen=True):
+    """What the period before left to a budget's amount (or took off it), once that period had closed.
+
+    `reason` says why nothing is carried over where the period before is not fully known.
+    """
+
+    amount: Decimal
+    unit: str
+    at: datetime
+    period: str = ""
+    reason: str = ""
+
+
+class AnsweredRequest(msgspec.Struct, frozen=True):
+    """A request with an Idempotency-Key that was answered: when, a hash of what was asked, and the outcome."""
+
+    at: datetime
+    fingerprint: str
+    outcome: dict[str, object]
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """A change that a program asked for and that waits for a person: `what` is raise, silence or approve.
+
+    `fields` are its arguments as the API has them; `state` is waiting, accepted or refused; `said` is the outcome.
+    """
+
+    id: str
+    what: str
+    fields: dict[str, object]
+    reason: str
+    by: str
+    via: str
+    at: datetime
+    expires: datetime
+    state: str = "waiting"
+    answered_by: str = ""
+    answered_at: datetime | None = None
+    said: str = ""
+
+
+class StoredBudget(msgspec.Struct, frozen=True):
+    """A budget that is kept in the database: its settings as text, who changed it last, and when."""
+
+    name: str
+    settings: dict[str, str]
     by: str
     at: datetime
 
@@ -175,22 +226,14 @@ class Silence(msgspec.Struct, frozen=True):
         return now < self.until and Where.of(self.where).matches(labels)
 
 
-@dataclass(frozen=True, slots=True)
-class Press:
-    """A button that somebody pressed. `key` is the same however often one press is heard.
+class Erasure(msgspec.Struct, frozen=True):
+    """A label's value that became a pseudonym: when, by whom, why."""
 
-    `on` names alerts, or an act, by the beginnings of their ids; `person` is who it was for lists of approvers, `by`
-    for the history; `until` ends a snooze; `expires` is when the button stopped to mean anything.
-    """
-
-    key: str
-    what: str
-    on: tuple[str, ...]
-    person: str
-    by: str
     at: datetime
-    until: datetime | None = None
-    expires: datetime | None = None
+    by: str
+    label: str
+    pseudonym: str
+    reason: str = ""
 
 
 class Outage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -201,7 +244,7 @@ class Outage(msgspec.Struct, frozen=True, omit_defaults=True):
     since: datetime | None = None
 
 
-class Forecast(msgspec.Struct, frozen=True):
+class ProjectedTotal(msgspec.Struct, frozen=True):
     """A projected total: low and high bound 80 of 100 likely courses."""
 
     low: float
@@ -209,20 +252,23 @@ class Forecast(msgspec.Struct, frozen=True):
     high: float
 
 
-class Score(msgspec.Struct, frozen=True):
-    """A closed period: its total, and what was projected on some of its days."""
+#: An estimate beside a bill, as the API shows it (`Reconciled.to_json`): money as text, days as dates.
+Compared = TypedDict(
+    "Compared",
+    {
+        "provider": str, "scope": dict[str, str | None], "currency": str, "from": str | None, "to": str | None,
+        "estimated": str, "billed": str, "drift_percent": str | None, "factor": str | None,
+        "used_by": list[str], "billed_by": list[str], "against": str, "causes": list[dict[str, str]],
+    },
+)  # fmt: skip
 
-    period: str
-    total: float
-    projected: dict[str, Forecast]
 
-
-class Comparison(msgspec.Struct, frozen=True):
+class BillComparison(msgspec.Struct, frozen=True):
     """The last comparison of estimates with bills, as it is shown."""
 
     at: datetime
-    compared: tuple[dict[str, object], ...] = ()
-    alike: tuple[str, ...] = ()
+    compared: tuple[Compared, ...] = ()
+    duplicate_sources: tuple[str, ...] = ()
 
 
 class ConfigurationFaults(msgspec.Struct, frozen=True):
@@ -233,8 +279,18 @@ class ConfigurationFaults(msgspec.Struct, frozen=True):
     since: datetime | None = None
 
 
+#: What people call what a table holds.
+_HELD_BY: Final[Mapping[str, str]] = {
+    "alert": "which alerts were announced",
+    "note": "acknowledgements, silences and raised amounts",
+    "outbox": "messages on their way",
+    "conversation": "where messages are continued",
+    "audit": "the audit of actions",
+}
+
+
 class Damage(msgspec.Struct, frozen=True):
-    """A database that was damaged and made anew: what was wrong, where the old file lies, what is lost."""
+    """A damaged database that was replaced: the fault, the path of the old file, and what is lost."""
 
     at: datetime
     fault: str
@@ -244,37 +300,102 @@ class Damage(msgspec.Struct, frozen=True):
     #: Another file took its place: it is used as it is.
     replaced: bool = False
 
+    @classmethod
+    def of(
+        cls, at: datetime, fault: str, aside: str, tables: Sequence[str], *, ledger: bool = True, replaced: bool = False
+    ) -> Damage:
+        """The record; `tables` are those that are not whole, `ledger` says whether usage was kept."""
+        return cls(at, fault, aside, tuple(text for name, text in _HELD_BY.items() if name in tables), ledger, replaced)
 
-FIRST_EVALUATION: Final = Table("evaluation/first", datetime)
-LAST_EVALUATION: Final = Table("evaluation/last", datetime)
+
+class OtherDaemon(msgspec.Struct, frozen=True):
+    """A second daemon on a SQLite file, which only one may use: since when, and when it was last seen."""
+
+    episode: int = 0
+    since: datetime | None = None
+    seen: datetime | None = None
+
+
+class ThresholdRecord(msgspec.Struct, frozen=True):
+    """One threshold: whether it fires, on which figures, what holds an alert back, and when it was announced last."""
+
+    threshold: str
+    firing: bool | None
+    because: str
+    held: tuple[str, ...] = ()
+    announced_at: datetime | None = None
+
+
+class StatusRecord(msgspec.Struct, frozen=True):
+    """One budget, scope and period as it was evaluated at `at`.
+
+    `answer` is what the API says of it, `event` its figures as messages see them; `rank`: the lowest is the worst.
+    """
+
+    name: str
+    at: datetime
+    rank: tuple[int, float]
+    answer: dict[str, object]
+    event: dict[str, object]
+    price_version: str
+    thresholds: tuple[ThresholdRecord, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def encode_record(record: StatusRecord) -> str:
+    """A record as a store keeps it."""
+    return msgspec.json.encode(record).decode()
+
+
+def decode_record(text: str) -> StatusRecord:
+    """A record as it was written."""
+    return msgspec.json.decode(text, type=StatusRecord)
+
+
+FIRST_EVALUATION: Final = RecordTable("evaluation/first", datetime)
+LAST_EVALUATION: Final = RecordTable("evaluation/last", datetime)
 #: When each budget was evaluated first, by its name.
-FIRST_SEEN: Final = Table("budget/", datetime)
+FIRST_SEEN: Final = RecordTable("budget/", datetime)
+#: When the open window of a status began, by the status's name.
+WINDOW_OPENED: Final = RecordTable("window/", datetime)
 #: By `episode_key`.
-EPISODES: Final = Table("episode/", Episode)
+EPISODES: Final = RecordTable("episode/", Episode)
 #: By the event's id.
-LIFECYCLES: Final = Table("lifecycle/", AlertLifecycle)
+LIFECYCLES: Final = RecordTable("lifecycle/", AlertLifecycle)
 #: By status name.
-RAISED: Final = Table("raise/", RaisedAmount)
+RAISED: Final = RecordTable("raise/", RaisedAmount)
+#: By status name: of the period into which it is carried.
+CARRIED: Final = RecordTable("carried/", CarriedAmount)
 #: By id.
-SILENCES: Final = Table("silence/", Silence)
+SILENCES: Final = RecordTable("silence/", Silence)
+#: Changes that wait for a person, and those that were answered lately, by id.
+PROPOSALS: Final = RecordTable("proposal/", Proposal)
+#: Budgets beside the configuration, by name.
+STORED_BUDGETS: Final = RecordTable("stored_budget/", StoredBudget)
 #: By source.
-OUTAGES: Final = Table("source/", Outage)
+OUTAGES: Final = RecordTable("source/", Outage)
 #: By budget, what could not be evaluated.
-FAILURES: Final = Table("failed/", Outage)
+FAILURES: Final = RecordTable("failed/", Outage)
 #: What was projected on some days of a period, by status name; and how earlier periods came out, by budget and scope.
-FORECASTS: Final = Table("forecast/", dict[str, Forecast])
-SCORES: Final = Table("score/", list[Score])
+FORECASTS: Final = RecordTable("forecast/", dict[str, ProjectedTotal])
+#: By the person's name and Idempotency-Key, the newest last.
+REQUESTS: Final = RecordTable("requests", dict[str, AnsweredRequest])
+#: By the event's id: alerts of parents that the alert of a lower scope explained, while they fire.
+EXPLAINED: Final = RecordTable("explained/", tuple[BudgetScope, ...])
+#: By pseudonym: a daemon that sees a new one forgets what it holds in memory, and reads anew.
+ERASED: Final = RecordTable("erased/", Erasure)
 #: Which interactions were answered, by their keys.
-INTERACTIONS: Final = Table("interactions", dict[str, datetime])
-COMPARISON: Final = Table("comparison", Comparison)
+INTERACTIONS: Final = RecordTable("interactions", dict[str, datetime])
+COMPARISON: Final = RecordTable("comparison", BillComparison)
 #: By source, what it last said is certain to be charged.
-COMMITMENTS: Final = Table("commitment/", tuple[Committed, ...])
+COMMITMENTS: Final = RecordTable("commitment/", tuple[Committed, ...])
 #: By provider, what one unit of the estimate came to, and the first day that is not billed yet.
-CORRECTION: Final = Table("correction", dict[str, dict[str, str]])
-CONFIGURATION: Final = Table("configuration", ConfigurationFaults)
-DAMAGE: Final = Table("damaged", Damage)
+CORRECTION: Final = RecordTable("correction", dict[str, dict[str, str]])
+CONFIGURATION: Final = RecordTable("configuration", ConfigurationFaults)
+DAMAGE: Final = RecordTable("damaged", Damage)
+OTHER_DAEMON: Final = RecordTable("other_daemon", OtherDaemon)
 #: When a backup was restored; taken away once every source was read up to the present.
-RESTORED: Final = Table("restored", datetime)
+RESTORED: Final = RecordTable("restored", datetime)
 
 
 def episode_key(status: str, threshold: Threshold) -> str:

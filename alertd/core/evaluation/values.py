@@ -1,30 +1,33 @@
-"""The status of a budget and scope, as values: spent, projected, by whom, how fresh. Nothing here works them out."""
+"""The status of a budget and scope as values: spent, projected, contributors, data freshness. Computed elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from alertd.core.billing.commitments import Certain
 from alertd.core.budgets import Amount, Budget, Override, Scope
-from alertd.core.deferred import Deferred
+from alertd.core.evaluation.amounts import AS_THE_BUDGET, configured_amount, with_carried
 from alertd.core.evaluation.keys import status_name
 from alertd.core.evaluation.state import Changes, State
-from alertd.core.events import Contributor, Event, Unpriced
+from alertd.core.events import Contributor, Event, UnpricedUsage
+from alertd.core.lazy import Deferred
 from alertd.core.ledger.columns import Ledger
 from alertd.core.money import Money
-from alertd.core.periods import Period
+from alertd.core.periods import Period, QuietHours
 from alertd.core.pricing.costing import Exchange, Tariff
-from alertd.core.pricing.prices import PriceBook
+from alertd.core.pricing.price_book import PriceBook
 from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.projection import Projection
 from alertd.core.projection.anomaly import Unusual
-from alertd.core.quiet import QuietHours
 from alertd.core.usage import Committed
+
+if TYPE_CHECKING:
+    from alertd.core.evaluation.renewal import KeptEvaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class SourceView:
     assumed: str = ""
 
     def stale(self, now: datetime) -> bool:
-        """Whether what it last saw is too old to speak for the present."""
+        """Whether the source's last data are older than its `stale_after`."""
         return self.until is not None and now - self.until > self.stale_after + self.delay
 
 
@@ -68,7 +71,7 @@ class Burn:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a message or a page shows of a position, and no evaluation depends on.
+    """What a message or a page shows of a status, and no evaluation depends on.
 
     `top_contributor` is the label and value that spent most of late; `daily` the spend by local day of the period.
     """
@@ -86,7 +89,41 @@ class Evidence:
 NO_EVIDENCE: Final = Deferred(Evidence)
 #: The longest text of an error, in characters.
 _LONGEST: Final = 300
-_AS_THE_BUDGET: Final = Override()
+
+
+class Children(NamedTuple):
+    """The scopes right below one: their amounts and their spend together, in its unit, and what of its spend is left.
+
+    `rest` is negative only where they are `overlapping`: some usage counts in several of them.
+    """
+
+    scopes: tuple[tuple[str, Scope], ...]
+    amount: Decimal
+    spent: Decimal
+    rest: Decimal
+    overlapping: bool = False
+
+
+class Credit(NamedTuple):
+    """What is left of a prepaid credit, and who says so: the source `by`, or "" for what was paid less what was spent.
+
+    `ledger` is the latter where both are known.
+    """
+
+    left: Decimal
+    by: str = ""
+    ledger: Decimal | None = None
+    #: Of the ledger: all that was paid in since `begin`.
+    paid: Decimal | None = None
+    begin: date | None = None
+
+
+class NewValue(NamedTuple):
+    """A value of a label that is in use since two days at most, after 30 days without, and what it cost since."""
+
+    label: str
+    value: str
+    spent: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +142,7 @@ class BudgetStatus:
     data_until: datetime | None
     complete_from: datetime | None
     stale_sources: tuple[str, ...] = ()
-    unpriced: tuple[Unpriced, ...] = ()
+    unpriced: tuple[UnpricedUsage, ...] = ()
     assumed: tuple[str, ...] = ()
     burns: Mapping[timedelta, Burn] = field(default_factory=dict)
     matched: bool = True
@@ -114,10 +151,13 @@ class BudgetStatus:
     idle: bool = True
     #: What is left of the prepaid credit that it draws on, in the unit of `amount`.
     balance: Decimal | None = None
+    credit: Credit | None = None
     #: The local day so far, where a threshold asks whether it is unusual.
     today: Unusual | None = None
-    #: What a window's spend (None: today's) is in the unit of a floor that is not its own, where asked and known.
+    #: What a window's spend (None: today's) is in the other unit of a minimum spend, where asked and known.
     worths: Mapping[tuple[timedelta | None, str], Decimal] = field(default_factory=dict)
+    #: The most that an hour at this time of day cost in the last four weeks, where a burn rate hangs on it.
+    dearest_hour: float | None = None
     #: The start of the first day on which it was used, as far as history reaches.
     used_since: datetime | None = None
     #: Worked out where it is shown: nothing is decided by it.
@@ -130,17 +170,32 @@ class BudgetStatus:
     silent: bool = False
     #: What silent sources may have seen since, at their highest hourly rate of the last seven days.
     unseen: Decimal = Decimal(0)
-    #: One of `budget_status.STATUSES`, and the flags beside it.
+    #: One of `thresholds.STATUSES`, and the flags beside it.
     status: str = "unknown"
     flags: tuple[str, ...] = ()
     #: Budgets and scopes that run away now and may count some of the same usage.
     runaways: tuple[tuple[str, Scope], ...] = ()
     #: Why it could not be evaluated, or not projected; "" where it was.
     failed: str = ""
+    #: What of `amount` was carried over from the period before (negative: taken off).
+    carried: Decimal = Decimal(0)
     #: What is certain to be charged in its period; None where nothing is committed in its scope.
     certain: Certain | None = None
-    #: Its name, where that was needed before.
-    named: str = ""
+    #: What the keys of its alerts begin with: `budget/scope/first day`.
+    name: str = field(kw_only=True)
+    #: What its scope has of its own, by the budget's table.
+    override: Override = AS_THE_BUDGET
+    #: When a window is below its amount again if nothing more is used; None where it is below.
+    frees_at: datetime | None = None
+    #: When a window that use opened is full at the pace of the last half hour; None where it closes before.
+    full_at: datetime | None = None
+    #: How many further scopes of its budget no threshold can be crossed by, and are only counted.
+    others: int = 0
+    #: What is new in it, for the labels that its thresholds ask for.
+    novel: tuple[NewValue, ...] = ()
+    #: The budget and scope that it is a part of, and what it is the parent of (`hierarchy`).
+    parent: tuple[str, Scope] | None = None
+    children: Children | None = None
 
     @property
     def contributors(self) -> tuple[Contributor, ...]:
@@ -174,22 +229,13 @@ class BudgetStatus:
 
     @property
     def certain_total(self) -> Decimal:
-        """What the period costs at least, if nobody stops what is committed."""
+        """The least total of the period: spend plus commitments that nobody stops."""
         return self.spent if self.certain is None else self.spent + self.certain.ahead
-
-    @property
-    def name(self) -> str:
-        """The budget and scope, as keys and conversations name it."""
-        return self.named or self.name_of(self.budget.name, self.scope, self.period)
 
     @staticmethod
     def name_of(budget: str, scope: Scope, period: Period) -> str:
         """`budget/scope/first day`: what the keys of its alerts begin with."""
         return status_name(budget, scope, _key_of(period))
-
-    @property
-    def override(self) -> Override:
-        return override_of(self.budget, self.scope)
 
 
 @lru_cache(maxsize=1024)
@@ -197,22 +243,15 @@ def _key_of(period: Period) -> str:
     return period.key
 
 
-def override_of(budget: Budget, scope: Scope) -> Override:
-    """What a scope has of its own, by its budget's table."""
-    if not (scope and budget.table):
-        return _AS_THE_BUDGET
-    return budget.table.get(tuple(value or "" for _, value in scope), _AS_THE_BUDGET)
-
-
 def failure_text(error: Exception) -> str:
-    """One line for people: the kind of an error, and what it says, cut short."""
+    """One line for people: an error's type and its text, shortened."""
     said = " ".join(str(error).split())[:_LONGEST]
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationContext:
-    """Everything but the usage that a position depends on."""
+    """Everything but the usage that a status depends on."""
 
     now: datetime
     tariff: Tariff
@@ -224,10 +263,22 @@ class EvaluationContext:
     commitments: Sequence[tuple[str, Committed]] = ()
     #: What is left of the prepaid credit of each source that shows it.
     balances: Mapping[str, Money] = field(default_factory=dict)
-    #: By `budget/scope`: by how much its projections are widened, from how earlier ones came out.
-    widths: Mapping[str, float] = field(default_factory=dict)
     #: What each source says of itself: who counts where several see the same traffic.
     standings: Mapping[str, SourceRole] = field(default_factory=dict)
+    #: What the period before left, or took off, by `budget/scope/period`.
+    carried: Mapping[str, Amount] = field(default_factory=dict)
+    #: When the windows began that were open at the last evaluation, by the status's name.
+    windows: Mapping[str, datetime] = field(default_factory=dict)
+
+    def carried_to(self, name: str, unit: str) -> Decimal:
+        """What of the amount in force was carried over; nothing where it was raised by hand."""
+        carried = self.carried.get(name)
+        return carried.value if carried is not None and carried.unit == unit and name not in self.raised else Decimal(0)
+
+    def amount_of(self, budget: Budget, scope: Scope, period: Period, name: str) -> Amount:
+        """The amount in force: raised by hand, or configured with what was carried over; `name` is the status's."""
+        raised = self.raised.get(name)
+        return raised or with_carried(configured_amount(budget, scope, period), self.carried.get(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +325,8 @@ class Facts:
     book: PriceBook | None = None
     #: Sources whose last try failed: nothing waits for them.
     failing: frozenset[str] = frozenset()
+    #: What the evaluation before left (`renewal.Kept`); everything is worked out anew without.
+    kept: KeptEvaluation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,4 +335,6 @@ class Decisions:
 
     alerts: tuple[Alert, ...]
     changes: Changes
-    positions: tuple[BudgetStatus, ...]
+    statuses: tuple[BudgetStatus, ...]
+    #: What this evaluation leaves to the next.
+    kept: KeptEvaluation | None = None

@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
-from alertd.core.formats.faults import FormatError
-from alertd.core.formats.known import known_layouts
-from alertd.core.formats.layout import Flat, Layout, plain
+from alertd.core.formats.layout import Flat, Layout, known_layouts, plain
 from alertd.core.formats.names import meaning
-from alertd.core.formats.table import Opened, Table
+from alertd.core.formats.table import FormatError, Opened, Table
 
 Objects = Callable[[], Iterator[object]]
 
@@ -59,7 +57,7 @@ def _opened(rows: Callable[[], Iterator[Flat]], header: Sequence[str]) -> Opened
 
 
 def _layout(sample: Sequence[object]) -> Layout | None:
-    """The layout whose rows are found in the objects; of several the one that asks for most."""
+    """The layout whose rows are found in the objects; if several fit, the one that requires the most columns."""
     fitting = []
     for layout in known_layouts():
         if not layout.path and layout.objects is None:
@@ -143,7 +141,7 @@ def _place_of_rows(document: Mapping[str, object]) -> str:
 
 
 def _rows(values: object) -> Iterator[Flat]:
-    """Objects as rows; one that counts nothing itself is unfolded by the list of objects in it that does."""
+    """Objects as rows; an object without counts is replaced by the rows of the list in it that has them."""
     for one in values if isinstance(values, list) else ():
         if not isinstance(one, dict):
             continue

@@ -1,4 +1,4 @@
-"""Numbers and money as files write them: the decimal sign is the file's own habit, a currency's sign is read.
+"""Numbers and money as files write them: decimal point or comma is decided for the whole file.
 
 A file that writes numbers in two ways, or whose habit is ambiguous, is a fault; nothing is guessed cell by cell.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Final, Literal
 
-from alertd.core.formats.faults import FormatError
+from alertd.core.formats.table import FormatError
 from alertd.core.money import LARGEST
 from alertd.core.usage import LARGEST_EXPONENT
 
@@ -45,8 +45,8 @@ _CODE: Final = re.compile(r"(?:^([A-Za-z]{3})(?=[\d\s+\-.(]))|(?:(?<=[\d\s).])([
 
 
 @dataclass(slots=True)
-class Figures:
-    """The numbers of one file. `decimals` is the habit that is used; what was seen of it is collected on the way."""
+class NumberReader:
+    """Reads the numbers of one file. `decimals` is `point` or `comma`; the file's own numbers decide which."""
 
     decimals: Decimals = "point"
     forced: bool = False
@@ -58,7 +58,7 @@ class Figures:
         if found.adjusted() >= LARGEST_EXPONENT:
             raise ValueError(f"column {column} is larger than any quantity")
         if found != found.to_integral_value():
-            raise ValueError(f"column {column} is no whole number in the meter's own unit")
+            raise ValueError(f"column {column} is not a whole number in the meter's own unit")
         return int(found)
 
     def number(self, text: str, column: str, place: str, *, is_whole: bool = False) -> Decimal:
@@ -95,7 +95,7 @@ class Figures:
         return amount, currencies
 
     def _notice(self, text: str, place: str, *, is_whole: bool) -> None:
-        """Keep what a number proves of the habit: `point`, `comma`, or that it may be either."""
+        """Record whether a number proves `point`, `comma`, or allows both."""
         if "," not in text and "." not in text:
             return
         if _MIXED.match(text):
@@ -117,7 +117,7 @@ class Figures:
         self.seen.setdefault(proof, place)
 
     def habit(self) -> Decimals:
-        """The habit that the whole file proves. FormatError where it contradicts itself or is ambiguous."""
+        """The decimal sign that the whole file proves. FormatError if it contradicts itself or is ambiguous."""
         if self.forced:
             return self.decimals
         point, comma = self.seen.get("point"), self.seen.get("comma")
@@ -141,7 +141,7 @@ def _not_a_number(column: str) -> ValueError:
 
 
 def currency_of(meant: tuple[str, ...], said: str, default: str, column: str) -> str:
-    """The currency of an amount: what the row says, unless its sign contradicts that; else the sign's own."""
+    """The currency of an amount: the row's currency, unless the amount's sign contradicts it; else the sign's."""
     if said:
         if not _THREE.match(said):
             raise ValueError("the currency is no code of three capital letters (USD)")
@@ -156,7 +156,7 @@ def currency_of(meant: tuple[str, ...], said: str, default: str, column: str) ->
 
 
 def exact_amount(text: str) -> Decimal | None:
-    """A number as programs write it; None where it has to be read more closely."""
+    """A number in a program's plain form; None if its form is another."""
     try:
         amount = Decimal(text)
     except InvalidOperation:
@@ -169,7 +169,7 @@ def exact_amount(text: str) -> Decimal | None:
 
 
 def proves_point(text: str) -> bool:
-    """Whether a number with a point cannot be one of thousands: 12.50, 0.123, but not 1.234."""
+    """Whether the point of a number must be a decimal point: 12.50 and 0.123, but not 1.234."""
     whole, _, decimals = text.partition(".")
     return len(decimals) != 3 or whole.lstrip("+-") in {"", "0"} or len(whole.lstrip("+-")) > 3  # noqa: PLR2004 - thousands
 

@@ -1,7 +1,12 @@
-"""Rows that differ only in their times, as usage and money: their line, labels, meters and currencies."""
+"""Rows that differ only in their times, as usage and money: their line, labels, meters and currencies.
+
+Alibaba's Instance ID is read here, too. Source: Alibaba Cloud, billing for model services, 2025-04-03 (bills after
+2024-09-07).
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -10,15 +15,51 @@ from alertd.core.formats.layout import Column, plain
 from alertd.core.formats.names import meaning
 from alertd.core.formats.parts import Kind, Slot
 from alertd.core.formats.plan import refines_training
-from alertd.core.formats.sums import Group, Key
+from alertd.core.formats.sums import Key, RowGroup
 from alertd.core.formats.times import Window
 from alertd.core.money import Money
-from alertd.core.pricing.instanceid import instance_line, tokens_per
-from alertd.core.pricing.provider_names import bills_calls
-from alertd.core.usage import CHARGE_LABEL, LARGEST_EXPONENT, BilledCost, Line, Usage
+from alertd.core.spellings import bills_calls
+from alertd.core.usage import CHARGE_LABEL, LARGEST_EXPONENT, BilledCost, Labels, Line, Usage
 
 if TYPE_CHECKING:
     from alertd.core.formats.records import Records
+
+_METERS: Final = {
+    "input_token": "input",
+    "output_token": "output",
+    "cached_token": "cached_input",
+    "batch_input_token": "batch_input",
+    "batch_output_token": "batch_output",
+}
+_LEAST_PARTS: Final = 4
+_UNIT: Final = re.compile(r"(?:(1|1000|1000000)?(k|thousand|m|million)?tokens?)?\Z")
+_SCALES: Final = {"k": 1_000, "thousand": 1_000, "m": 1_000_000, "million": 1_000_000}
+
+
+def instance_line(instance: str, account: str = "") -> tuple[Line, Labels] | None:
+    """An Alibaba Instance ID (text_token;llm-xxx;qwen-max;output_token;app) as a line and what it can be attributed by.
+
+    None where it has another shape: bills before 2024-09-07, other products. Unknown types stay visible as meters.
+    """
+    parts = [part.strip() for part in instance.split(";")]
+    if len(parts) < _LEAST_PARTS or not all(parts[:_LEAST_PARTS]):
+        return None
+    kind, workspace, model, token, *channel = parts
+    token = token.removesuffix("s")
+    meter = _METERS.get(token, token) if kind == "text_token" else f"{kind}:{token}"
+    labels = {"workspace": workspace, "billing_type": kind}
+    if channel and channel[0]:
+        labels["channel"] = channel[0]
+    return Line("alibaba", model, meter, (), account), labels
+
+
+def tokens_per(unit: str) -> int:
+    """How many tokens one of a bill's UsageUnit is (1K tokens: 1000). Raises ValueError for what it does not know."""
+    found = _UNIT.match(re.sub(r"[\s,_]", "", unit.lower()))
+    if found is None:
+        raise ValueError(f"usage unit {unit!r} is not known: tokens, 1K tokens or million tokens")
+    return int(found[1] or 1) * _SCALES.get(found[2], 1)
+
 
 #: A label's value that is longer is a text.
 LONGEST_LABEL: Final = 200
@@ -30,7 +71,7 @@ _MODIFIERS: Final[Mapping[str, str]] = {"service_tier": "tier", "context_window"
 class GroupRecords:
     """The groups of rows that differ only in their times, as records: `group` and `window` are set for each."""
 
-    group: Group
+    group: RowGroup
     window: Window
 
     def __init__(self, of: Records, key: Key) -> None:
@@ -54,7 +95,7 @@ class GroupRecords:
             self.provider, self.model = self.found[0].provider, self.found[0].model
 
     def usage(self, beside: Mapping[str, frozenset[Kind]]) -> Iterator[Usage]:
-        """The tokens, meter by meter."""
+        """The usage of each meter."""
         self.of.left_out["unattributed"] += self.is_unattributed
         if self.of.reader.quantity is not None and not (self.of.plan.one("instance") and self.found is None):
             yield from self._long()
@@ -86,7 +127,7 @@ class GroupRecords:
             return
         quantity *= tokens_per(self.of.cell(self.key, "unit")) if self.of.plan.one("unit") else 1
         if quantity != quantity.to_integral_value():
-            raise ValueError("the quantity is no whole number in the meter's own unit")
+            raise ValueError("the quantity is not a whole number in the meter's own unit")
         if quantity.adjusted() >= LARGEST_EXPONENT:
             raise ValueError("the quantity is larger than any")
         yield self._usage(meter, modifiers, int(quantity))
@@ -129,7 +170,7 @@ class GroupRecords:
         return tuple(sorted((name, value) for name, value in {**found, **dict(own)}.items() if value))
 
     def labels(self, meter: str = "") -> dict[str, str]:
-        """What the group can be attributed by."""
+        """The labels of the group."""
         found: dict[str, str] = {}
         for place, text in zip(self.of.reader.dims, self.key[2], strict=True):
             if place.column.role != "label" or text in NOTHING or not (value := text.strip()):
@@ -145,7 +186,7 @@ class GroupRecords:
         return {**found, **(self.found[1] if self.found else {})}
 
     def costs(self) -> Iterator[tuple[Column, BilledCost]]:
-        """The money; parts of a cost only where the file has no total."""
+        """The billed costs; parts of a cost only if the file has no total."""
         money = self.group.money
         if not money:
             return

@@ -1,15 +1,19 @@
-"""What a layout declares: how a file is recognised by its header, and what each of its columns means. No reading here.
+"""Declarations of a layout: how a file is recognised by its header, and what each column means.
 
 A known layout is one file in `layouts` with a `LAYOUT`; docs/files.md says how one is added.
 """
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
 from typing import Final, Literal
 
+from alertd.core.formats import layouts
 from alertd.core.usage import Modifiers
 
 #: One flat row of a JSON file: dotted names and the text of their values.
@@ -142,12 +146,12 @@ def money(currency: str = "", *, part: bool = False, summed: bool = False, requi
 
 
 def label(name: str) -> Column:
-    """What usage can be attributed by."""
+    """A column that becomes a label."""
     return Column("label", name)
 
 
 def modifier(name: str) -> Column:
-    """What a price depends on: tier, context, region, speed, batch, cache_ttl, modality."""
+    """A column that a price depends on: tier, context, region, speed, batch, cache_ttl, modality."""
     return Column("modifier", name)
 
 
@@ -171,3 +175,20 @@ IGNORED: Final = Column("ignored")
 def ignored(*names: str) -> dict[str, Column]:
     """Columns that are known and not read."""
     return dict.fromkeys(names, IGNORED)
+
+
+@cache
+def known_layouts() -> tuple[Layout, ...]:
+    """Every layout, by name; a module may hold one LAYOUT or several LAYOUTS."""
+    found: list[Layout] = []
+    for module in pkgutil.iter_modules(layouts.__path__):
+        loaded = import_module(f"{layouts.__name__}.{module.name}")
+        found.extend(getattr(loaded, "LAYOUTS", None) or (loaded.LAYOUT,))
+    return tuple(sorted(found, key=lambda layout: layout.name))
+
+
+def recognised(header: Iterable[str]) -> Layout | None:
+    """The layout of a header; if several fit, the one that requires the most columns."""
+    names = {plain(name) for name in header}
+    fitting = [layout for layout in known_layouts() if not layout.path and not layout.objects and layout.fits(names)]
+    return max(fitting, key=lambda layout: len(layout.recognised_by), default=None)

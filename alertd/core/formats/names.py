@@ -1,4 +1,4 @@
-"""Names of columns: what they mean in any file, which of them count, and which are text or name each row."""
+"""Common names of columns: their meaning in any file, which are quantities, and which are text or ids of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which total includes which part: decided for a file and its providers together, never row by row.
+"""Whether cached or reasoning tokens are included in their totals: decided for a whole file, not row by row.
 
 the layout, what was said (--cached), the columns' names, all rows together, the provider's own convention, else asked
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Final, Literal, NamedTuple
 
-from alertd.core.formats.faults import FormatError
+from alertd.core.formats.table import FormatError
 from alertd.core.usage import Modifiers
 
 Cached = Literal["auto", "included", "disjoint"]
@@ -58,7 +58,7 @@ class Token(NamedTuple):
 
 
 def kind_of(slot: Slot) -> Kind | None:
-    """What a meter is a part of, where it may be one."""
+    """The total that a meter may be a part of."""
     meter, modifiers = slot
     if meter in {"cached_input", "cache_write"}:
         return "cache"
@@ -71,7 +71,7 @@ def kind_of(slot: Slot) -> Kind | None:
 
 @dataclass(slots=True)
 class Seen:
-    """What the rows of one group or provider prove: the first line where a part is more than its total, and sums."""
+    """Evidence of one group's or provider's rows: sums, and the first line where a part exceeds its total."""
 
     exceeds: dict[Kind, int] = field(default_factory=dict)
     within: dict[Kind, int] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Seen:
     unaccounted: int = 0
 
     def add(self, other: Seen) -> None:
-        """What another group proves, too."""
+        """Add what another group proves."""
         for mine, others in ((self.exceeds, other.exceeds), (self.within, other.within), (self.beside, other.beside)):
             for kind, line in others.items():
                 mine.setdefault(kind, line)
@@ -87,7 +87,7 @@ class Seen:
 
 
 class Parts:
-    """The token columns of one file, and how each row's counts relate."""
+    """The token columns of one file, and whether parts (cached tokens) are included in the totals."""
 
     def __init__(self, columns: Sequence[Token], total: int | None, includes: frozenset[str] | None) -> None:
         self.columns = columns
@@ -109,7 +109,7 @@ class Parts:
         return any(one.slot[0] == "cache_write" and one.slot[1] for one in self.columns)
 
     def observe(self, counts: Sequence[int], seen: Seen, line: int) -> None:
-        """Keep what one row proves."""
+        """Add what one row proves."""
         inputs = sum(counts[at] for at in self._input)
         outputs = sum(counts[at] for at in self._output)
         amounts: dict[Kind, int] = {}
@@ -125,7 +125,7 @@ class Parts:
             )
 
     def _compare(self, total: int, base: int, amounts: Mapping[Kind, int], seen: Seen, line: int) -> None:
-        """What a row's total says of which parts are beside: the one combination that adds up to it."""
+        """Which parts a row's total includes: the one combination that adds up to it."""
         kinds = list(amounts)
         fitting = [
             set(chosen)
@@ -186,7 +186,7 @@ class Parts:
 def decide(
     parts: Parts, provider: str, seen: Seen, cached: Cached, used: Iterable[Kind]
 ) -> tuple[frozenset[Kind], tuple[str, ...]]:
-    """Which kinds of parts are beside their totals in this provider's rows, and what has to be said of it.
+    """Which parts are not included in their totals in this provider's rows, and remarks about it.
 
     FormatError where the rows contradict each other, or nothing shows which.
     """
@@ -250,7 +250,7 @@ def _convention(parts: Parts, provider: str) -> tuple[bool, str]:
 
 
 def kinds_used(parts: Parts, groups: Iterable[Sequence[int]]) -> tuple[Kind, ...]:
-    """The kinds of parts that any of the groups, by its counts, has tokens of."""
+    """The kinds of parts that have tokens in any group."""
     places = {one.at: kind for one in parts.columns if (kind := kind_of(one.slot)) is not None}
     used = {at for counts in groups for at in places if counts[at]}
     return tuple(dict.fromkeys(places[at] for at in sorted(used)))

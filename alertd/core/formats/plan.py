@@ -1,4 +1,4 @@
-"""What every column of one file means: by its layout, by what was said, by the words of the field. Reads no row."""
+"""Find the meaning of every column of a file: by its layout, by options, by common names. Reads no row."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from alertd.core.formats.faults import FormatError, named
 from alertd.core.formats.figures import Decimals
-from alertd.core.formats.known import known_layouts, recognised
-from alertd.core.formats.layout import IGNORED, METER, TIME, UNIT, Column, Layout, Role, label, plain
+from alertd.core.formats.layout import (
+    IGNORED,
+    METER,
+    TIME,
+    UNIT,
+    Column,
+    Layout,
+    Role,
+    known_layouts,
+    label,
+    plain,
+    recognised,
+)
 from alertd.core.formats.names import IDENTITIES, TEXT, counts, meaning, meant
 from alertd.core.formats.parts import Cached
-from alertd.core.formats.table import Table
+from alertd.core.formats.table import FormatError, Table, named
 from alertd.core.formats.times import DateOrder
 from alertd.core.formats.words import TRAINING
 
@@ -42,8 +52,8 @@ _FREE: Final = Layout(
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What is said of a file from outside: settings of a source, options of a command.
+class FileHints:
+    """Hints about a file from a source's settings or a command's options.
 
     `month` is its first instant, for rows without a time. `columns` are own names -> known ones, `label` or `ignore`.
     """
@@ -60,7 +70,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ColumnPlace:
     """A column of the file: where it is, its name for messages, and what it means."""
 
     at: int
@@ -70,27 +80,27 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The columns of one file by role, its layout, and what is to be said of them."""
+    """The columns of one file by role, its layout, and remarks."""
 
     layout: Layout
-    places: tuple[Place, ...]
+    places: tuple[ColumnPlace, ...]
     notes: tuple[str, ...]
 
-    def of(self, *roles: Role) -> tuple[Place, ...]:
+    def of(self, *roles: Role) -> tuple[ColumnPlace, ...]:
         """The columns of these roles."""
         return tuple(place for place in self.places if place.column.role in roles)
 
-    def one(self, role: Role) -> Place | None:
+    def one(self, role: Role) -> ColumnPlace | None:
         """The column of a role, where there is one."""
         return next(iter(self.of(role)), None)
 
 
-def plan_of(table: Table, said: Said) -> Plan:
-    """What the columns of a file mean. FormatError names every column that counts and is not understood."""
+def plan_of(table: Table, said: FileHints) -> Plan:
+    """Plan how to read a file from its columns. FormatError names every quantity column that is not understood."""
     layout = table.layout or recognised(table.header) or _FREE
     names = [plain(name) for name in table.header]
     own = _own(said)
-    places: list[Place] = []
+    places: list[ColumnPlace] = []
     faults: list[str] = []
     left: dict[str, list[str]] = {"text": [], "identity": []}
     for at, (name, written) in enumerate(zip(names, table.header, strict=True)):
@@ -113,7 +123,7 @@ def plan_of(table: Table, said: Said) -> Plan:
             column = label(written.strip().lower())
         elif column.role == "label" and not column.name:
             column = label(written.strip().lower())
-        places.append(Place(at, written.strip(), column))
+        places.append(ColumnPlace(at, written.strip(), column))
     if own:
         faults.append(f"--columns names {named(own)}, which the file does not have")
     if faults:
@@ -123,7 +133,7 @@ def plan_of(table: Table, said: Said) -> Plan:
     return Plan(layout, tuple(chosen), tuple(_notes(layout, left)))
 
 
-def _own(said: Said) -> dict[str, Column]:
+def _own(said: FileHints) -> dict[str, Column]:
     found: dict[str, Column] = {}
     for name, word in said.columns.items():
         column = meant(word)
@@ -133,10 +143,10 @@ def _own(said: Said) -> dict[str, Column]:
     return found
 
 
-def _chosen(places: Iterable[Place], layout: Layout) -> list[Place]:
-    """Of several columns of a role that a file has once, the best known; the others are labels or left out."""
-    kept: list[Place] = []
-    by_role: dict[Role, list[Place]] = {}
+def _chosen(places: Iterable[ColumnPlace], layout: Layout) -> list[ColumnPlace]:
+    """For a role that a file has once, the best known of several columns; the others become labels or are ignored."""
+    kept: list[ColumnPlace] = []
+    by_role: dict[Role, list[ColumnPlace]] = {}
     for place in places:
         if place.column.role in _SINGLE:
             by_role.setdefault(place.column.role, []).append(place)
@@ -145,33 +155,33 @@ def _chosen(places: Iterable[Place], layout: Layout) -> list[Place]:
     for role, found in by_role.items():
         order = _FIRST.get(role, ())
 
-        def rank(place: Place, order: tuple[str, ...] = order) -> int:
+        def rank(place: ColumnPlace, order: tuple[str, ...] = order) -> int:
             name = plain(place.name)
             return order.index(name) if name in order else len(order)
 
         found.sort(key=rank)
         kept.append(found[0])
         if layout.others == "label" and role in {"provider", "account"}:
-            kept.extend(Place(one.at, one.name, label(one.name.lower())) for one in found[1:])
+            kept.extend(ColumnPlace(one.at, one.name, label(one.name.lower())) for one in found[1:])
     roles = {place.column.role for place in kept}
     if "end" in roles and "time" not in roles:
-        kept = [Place(one.at, one.name, TIME) if one.column.role == "end" else one for one in kept]
+        kept = [ColumnPlace(one.at, one.name, TIME) if one.column.role == "end" else one for one in kept]
     if layout is _FREE:
         kept = [_in_free(place, roles) for place in kept]
     return sorted(kept, key=lambda place: place.at)
 
 
-def _in_free(place: Place, roles: set[Role]) -> Place:
-    """Words that mean something in one company only: a meter and a unit where there is a quantity."""
+def _in_free(place: ColumnPlace, roles: set[Role]) -> ColumnPlace:
+    """Columns that only a quantity gives a meaning: a meter and a unit."""
     if place.column in (METER, UNIT) and "quantity" not in roles:
-        return Place(place.at, place.name, label(place.name.lower()))
+        return ColumnPlace(place.at, place.name, label(place.name.lower()))
     if place.column.role == "quantity" and not {"meter", "instance"} & roles:
-        return Place(place.at, place.name, IGNORED)
+        return ColumnPlace(place.at, place.name, IGNORED)
     return place
 
 
-def _require(places: Iterable[Place], table: Table, said: Said) -> None:
-    """That there is something to read, and a time."""
+def _require(places: Iterable[ColumnPlace], table: Table, said: FileHints) -> None:
+    """Check that the file has a quantity or money, and a time. FormatError otherwise."""
     roles = {place.column.role for place in places}
     counted = bool(roles & {"tokens", "quantity", "requests"}) and bool(roles & {"model", "instance"})
     if not counted and not roles & {"money", "reported"}:
@@ -199,7 +209,7 @@ def _no_layout(table: Table, roles: set[Role]) -> str:
 
 
 def _nearest(table: Table) -> str:
-    """The known layout that lacks the least, where most of it is there."""
+    """The known layout that misses the fewest columns, if the file has most of them."""
     names = {plain(name) for name in table.header}
     for layout in known_layouts():
         needed = {plain(name) for name in layout.recognised_by}

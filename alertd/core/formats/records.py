@@ -1,36 +1,64 @@
-"""Sums of rows with equal keys become usage and money: windows, lines, labels, currencies. It reads no row."""
+"""A table becomes usage and billed costs: the one way in which files are read. It prices nothing.
+
+    columns -> a plan -> sums of rows with equal keys -> the file's habits -> windows, lines, labels -> records
+
+All faults come at once, each with its line or column; what had to be decided is said in notes. No cell is quoted.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from decimal import Decimal
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from alertd.core.formats.contents import Contents
-from alertd.core.formats.faults import FormatError
+from alertd.core.formats.figures import NumberReader
 from alertd.core.formats.group_records import LONGEST_LABEL, NOTHING, GroupRecords
 from alertd.core.formats.layout import plain
 from alertd.core.formats.names import MODELS
 from alertd.core.formats.parts import Kind, Seen, decide, kinds_used
-from alertd.core.formats.plan import Plan, Said
-from alertd.core.formats.sums import Group, Key, Reader, Sums
+from alertd.core.formats.plan import FileHints, Plan, plan_of
+from alertd.core.formats.sums import FileSums, Key, RowGroup, RowReader
+from alertd.core.formats.table import FormatError, Table, with_cells
 from alertd.core.formats.times import Times, Window, month_of
-from alertd.core.pricing.model_names import provider_id
+from alertd.core.spellings import provider_id
 from alertd.core.usage import BilledCost, Line, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The content of a file. `reported` is money that a gateway computed: a check, never the cost."""
+
+    layout: str
+    title: str
+    usage: tuple[Usage, ...]
+    costs: tuple[BilledCost, ...]
+    reported: tuple[BilledCost, ...] = ()
+    notes: tuple[str, ...] = ()
+    rows: int = 0
+    #: When rows are of that hold no token and no money, as a day whose cost was taken back has.
+    empty: frozenset[Window] = frozenset()
+
+    @property
+    def counted(self) -> tuple[Usage | BilledCost, ...]:
+        """The records that are the cost: the billed money, else the tokens, else what is reported."""
+        return self.costs or self.usage or self.reported
+
 
 _ZERO: Final = Decimal(0)
 
 
 @dataclass(slots=True)
 class Records:
-    """The sums of one file, as they become records."""
+    """Turns the sums of one file into records."""
 
     plan: Plan
-    said: Said
-    reader: Reader
-    sums: Sums
+    said: FileHints
+    reader: RowReader
+    sums: FileSums
     times: Times
     left_out: Counter[str] = field(default_factory=Counter)
     lines: dict[Line, Line] = field(default_factory=dict)
@@ -43,6 +71,7 @@ class Records:
         usage: list[Usage] = []
         costs: list[BilledCost] = []
         reported: list[BilledCost] = []
+        empty: set[Window] = set()
         money_kind = self.plan.layout.money
         rows: dict[tuple[str, ...], GroupRecords] = {}
         for key, group in self.sums.groups.items():
@@ -52,9 +81,12 @@ class Records:
                     self._leave_out(group)
                     continue
                 row.group, row.window = group, windows[key[:2]]
+                before = len(usage) + len(costs) + len(reported)
                 usage.extend(row.usage(beside))
                 for place, cost in row.costs():
                     (reported if money_kind == "reported" or place.role == "reported" else costs).append(cost)
+                if len(usage) + len(costs) + len(reported) == before:
+                    empty.add(row.window)
             except ValueError as error:
                 self.sums.fault(f"line {group.line}: {error}")
         self.sums.raise_faults()
@@ -68,6 +100,7 @@ class Records:
             tuple(reported),
             (*self.plan.notes, *notes, *self._notes()),
             self.sums.rows,
+            frozenset(empty),
         )
 
     def is_of_models(self, key: Key) -> bool:
@@ -76,7 +109,7 @@ class Records:
         cells = zip(self.reader.dims, key[2], strict=True)
         return any(plain(place.name) in names and MODELS.search(text) for place, text in cells)
 
-    def _leave_out(self, group: Group) -> None:
+    def _leave_out(self, group: RowGroup) -> None:
         self.others += sum((group.money or {}).values())
         self.left_out["products"] += bool(group.money)
 
@@ -112,7 +145,7 @@ class Records:
     def _decided(self) -> tuple[dict[str, frozenset[Kind]], list[str]]:
         """By provider, which parts are beside their totals."""
         parts = self.reader.parts
-        by_provider: dict[str, list[Group]] = {}
+        by_provider: dict[str, list[RowGroup]] = {}
         makers: dict[tuple[str, ...], str] = {}
         for key, group in self.sums.groups.items():
             maker = makers.get(key[2])
@@ -151,18 +184,18 @@ class Records:
             yield f"{count} cells of labels are longer than {LONGEST_LABEL} characters: left out"
 
     def cell(self, key: Key, role: str) -> str:
-        """The cell of a role in a group's key."""
+        """The value of a role's column in a group."""
         for place, text in zip(self.reader.dims, key[2], strict=True):
             if place.column.role == role:
                 return "" if text in NOTHING else text.strip()
         return ""
 
     def provider(self, key: Key) -> str:
-        """Whose a group is."""
+        """The provider of a group."""
         return provider_id(self.cell(key, "provider") or self.plan.layout.provider or self.said.provider)
 
     def maker(self, key: Key) -> str:
-        """Whose counting a group follows: its provider, else the maker of its model where the name shows it."""
+        """The provider whose counting rules apply to a group: its own, else the maker of its model."""
         if found := self.provider(key):
             return found
         name = self.cell(key, "model").lower().rsplit("/", 1)[-1]
@@ -171,3 +204,33 @@ class Records:
         if name.startswith(("gpt", "o1", "o3", "o4", "text-embedding", "chatgpt", "codex")):
             return "openai"
         return "google" if name.startswith("gemini") else ""
+
+
+__all__ = ["Contents", "read_table"]
+
+
+def read_table(
+    table: Table, said: FileHints | None = None, keep: Callable[[Sequence[str]], bool] | None = None
+) -> Contents:
+    """The usage and the money of a table. `keep` is False for rows that are left out.
+
+    Times without a zone are of the layout's zone (UTC); a day is a day. Raises FormatError with all its faults.
+    """
+    said = said or FileHints()
+    table = with_cells(table)
+    plan = plan_of(table, said)
+    figures = NumberReader(said.decimals or "point", forced=said.decimals is not None)
+    zone = UTC if plan.layout.zone == "UTC" else ZoneInfo(plan.layout.zone)
+    times = Times(zone, said.dates or plan.layout.dates)
+    times.weeks = any(one.column.name == "week" for one in plan.of("time"))
+    reader = RowReader(plan, figures, times, has_month=bool(said.month))
+    sums = reader.sums(table, keep)
+    habit = figures.habit()
+    if habit != figures.decimals:
+        figures = NumberReader(habit, forced=True)
+        reader = RowReader(plan, figures, times, has_month=bool(said.month))
+        sums = reader.sums(table, keep)
+    sums.raise_faults()
+    if times.order is None:
+        times.prove(start for start, _, _ in sums.groups)
+    return Records(plan, said, reader, sums, times).contents()

@@ -1,4 +1,4 @@
-"""The one loop over a file's rows: rows with equal keys add up, so that memory grows with series and minutes only."""
+"""The loop over a file's rows. Rows with equal keys are added up, so that memory grows only with series and minutes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from decimal import Decimal, InvalidOperation
 from operator import add, itemgetter
 from typing import Final
 
-from alertd.core.formats.faults import FormatError
-from alertd.core.formats.figures import Figures, exact_amount, is_nothing, proves_point
+from alertd.core.formats.figures import NumberReader, exact_amount, is_nothing, proves_point
 from alertd.core.formats.parts import INPUT, Parts, Seen, Slot, Token
-from alertd.core.formats.plan import Place, Plan
-from alertd.core.formats.table import Table
+from alertd.core.formats.plan import ColumnPlace, Plan
+from alertd.core.formats.table import FormatError, Table
 from alertd.core.formats.times import Times
 from alertd.core.money import LARGEST
 from alertd.core.usage import LARGEST_EXPONENT
@@ -29,7 +28,7 @@ _MOST_TIMES: Final = 200_000
 
 
 @dataclass(slots=True)
-class Group:
+class RowGroup:
     """The sums of the rows with an equal key. `money` is by column and by the currencies that its sign may mean."""
 
     line: int
@@ -47,10 +46,10 @@ class Group:
 
 
 @dataclass(slots=True)
-class Sums:
+class FileSums:
     """Everything that the rows of a file add up to."""
 
-    groups: dict[Key, Group] = field(default_factory=dict)
+    groups: dict[Key, RowGroup] = field(default_factory=dict)
     rows: int = 0
     skipped: int = 0
     totals: int = 0
@@ -65,16 +64,16 @@ class Sums:
             self.more_faults += 1
 
     def raise_faults(self) -> None:
-        """FormatError with what was kept."""
+        """Raise FormatError if faults were collected."""
         if self.faults:
             more = [f"and {self.more_faults} more lines with faults"] if self.more_faults else []
             raise FormatError([*self.faults, *more])
 
 
-class Reader:
-    """One file's columns as its rows are read by them."""
+class RowReader:
+    """Reads the rows of one file by its columns."""
 
-    def __init__(self, plan: Plan, figures: Figures, times: Times, *, has_month: bool = False) -> None:
+    def __init__(self, plan: Plan, figures: NumberReader, times: Times, *, has_month: bool = False) -> None:
         self.plan, self.figures, self.times, self._has_month = plan, figures, times, has_month
         self.counted = plan.of("tokens", "requests", "token_total")
         self.dims = plan.of(
@@ -96,9 +95,9 @@ class Reader:
 
     def sums(  # noqa: PLR0912, PLR0915 - the one hot loop: a call a row costs as much as the row
         self, table: Table, keep: Callable[[Sequence[str]], bool] | None = None
-    ) -> Sums:
+    ) -> FileSums:
         """The sums of a table's rows. Faults of rows are collected, each with its line."""
-        sums = Sums()
+        sums = FileSums()
         groups, cuts, times, cut = sums.groups, dict[str, str](), self.times, self.times.cut
         rows, line_of = table.opened()
         cells = _getter([one.at for one in self.dims])
@@ -139,7 +138,7 @@ class Reader:
                         continue
                     if not start and time_at >= 0 and any(row):
                         self._needs_time(row)
-                    group = groups[key] = Group(line_of(), [0] * numbers)
+                    group = groups[key] = RowGroup(line_of(), [0] * numbers)
                 if numbers:
                     try:
                         values = [int(cell) if cell else 0 for cell in counted(row)]
@@ -197,8 +196,8 @@ class Reader:
                 found.append(self.figures.whole(text, place.name, f"line {line}"))
         return found
 
-    def _once(self, values: list[int], cells: Sequence[str], group: Group, line_of: Callable[[], int]) -> None:
-        """Columns of one meter count once where they are equal. ValueError where they are not."""
+    def _once(self, values: list[int], cells: Sequence[str], group: RowGroup, line_of: Callable[[], int]) -> None:
+        """Several columns of one meter count once. ValueError if they differ."""
         for places in self._twice:
             first = -1
             for n in places:
@@ -213,8 +212,8 @@ class Reader:
                 else:
                     raise self._unequal(first, n)
 
-    def _settle_input(self, values: list[int], pair: tuple[int, int], group: Group, line: int) -> None:
-        """Of an input with and one without its cached tokens, keep the smaller: cached ones are beside it."""
+    def _settle_input(self, values: list[int], pair: tuple[int, int], group: RowGroup, line: int) -> None:
+        """If there is an input with and one without cached tokens, keep the one without."""
         low, high = sorted(pair, key=lambda n: values[n])
         if values[high] != values[low] + self._cached(values):
             raise self._unequal(*pair)
@@ -234,7 +233,7 @@ class Reader:
             f" say which one counts (--columns '{self.counted[second].name}=ignore')"
         )
 
-    def _add_quantity(self, row: Sequence[str], group: Group, line_of: Callable[[], int]) -> None:
+    def _add_quantity(self, row: Sequence[str], group: RowGroup, line_of: Callable[[], int]) -> None:
         text = row[self.quantity.at].strip() if self.quantity else ""
         if self.quantity is None or is_nothing(text):
             return
@@ -247,8 +246,8 @@ class Reader:
             else:
                 group.quantity += self.figures.number(text, self.quantity.name, place)
 
-    def _add_money(self, row: Sequence[str], group: Group, line_of: Callable[[], int]) -> None:
-        amounts: list[tuple[Place, Decimal]] = []
+    def _add_money(self, row: Sequence[str], group: RowGroup, line_of: Callable[[], int]) -> None:
+        amounts: list[tuple[ColumnPlace, Decimal]] = []
         for place in self.money:
             text = row[place.at].strip()
             if is_nothing(text):
@@ -272,11 +271,11 @@ class Reader:
             )
 
 
-def _plain(place: Place) -> str:
+def _plain(place: ColumnPlace) -> str:
     return place.name.lower().replace(" ", "_")
 
 
-def _repeated(tokens: Sequence[Token], counted: Sequence[Place]) -> list[list[int]]:
+def _repeated(tokens: Sequence[Token], counted: Sequence[ColumnPlace]) -> list[list[int]]:
     """Columns that count the same meter, unless they are declared to add up."""
     found: dict[Slot, list[int]] = {}
     for token in tokens:
@@ -288,7 +287,7 @@ def _repeated(tokens: Sequence[Token], counted: Sequence[Place]) -> list[list[in
 
 
 def _getter(places: Sequence[int]) -> Callable[[Sequence[str]], tuple[str, ...]]:
-    """The cells at some places, as a tuple whatever their number."""
+    """The cells at some positions, always as a tuple."""
     if not places:
         return lambda _: ()
     if len(places) == 1:

@@ -1,4 +1,4 @@
-"""Times as files write them, as windows: a bucket has a start and an end, a day is a day, an instant its minute."""
+"""Written times as windows: a start and an end, a day for a date, a minute for an instant."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, Literal
 
-from alertd.core.formats.faults import FormatError
+from alertd.core.formats.table import FormatError
 
 DateOrder = Literal["dmy", "mdy"]
 Window = tuple[datetime, datetime]
@@ -73,7 +73,6 @@ class Times:
     #: Whether a time has seconds, which buckets have not.
     has_seconds: bool = False
     _known: dict[str, Moment] = field(default_factory=dict)
-    _proofs: dict[str, str] = field(default_factory=dict)
 
     def cut(self, text: str) -> str:
         """A time to its minute: what rows are summed by."""
@@ -140,7 +139,7 @@ class Times:
         return start.at, _later(start.at, width)
 
     def _ends_are_inclusive(self, pairs: Iterable[tuple[str, str]]) -> bool:
-        """Whether ends that are days are the last day: some row has one day, or a month's first and last."""
+        """Whether end dates are inclusive: some row spans one day, or the first to the last day of a month."""
         for start, end in pairs:
             if not end:
                 continue

@@ -1,4 +1,4 @@
-"""The words that gateways, exporters and people use for columns: what a file means that is of no known layout.
+"""Common column names of gateways and exports, for files of no known layout.
 
 A name that counts tokens or money and is not here is no label: it is a fault, unless it is a parameter.
 """

@@ -133,11 +133,16 @@ class Blocks:
 
     def since(self, start: int, series: Ints) -> Buckets:
         """The buckets of some series that begin at or after an instant, in Unix seconds; folded ones are left out."""
-        rows = [self._read(hour, block) for hour, block in sorted(self._blocks.items()) if (hour + 1) * _HOUR > start]
-        none = np.empty(0, np.int64)
-        found = Buckets(*(np.concatenate(column) for column in zip((none,) * 4, *rows, strict=True)))
-        kept = (found.starts >= start) & (found.widths > 0) & np.isin(found.series, series)
-        return Buckets(*(column[kept] for column in found))
+        none, asked = np.empty(0, np.int64), np.zeros(int(series.max(initial=0)) + 1, np.bool_)
+        asked[series] = True
+        found = []
+        for hour, block in sorted(self._blocks.items()):
+            if (hour + 1) * _HOUR > start:
+                rows = self._read(hour, block)
+                own = asked[np.minimum(rows.series, len(asked) - 1)] & (rows.series < len(asked))
+                kept = own & (rows.starts >= start) & (rows.widths > 0)
+                found.append(Buckets(*(column[kept] for column in rows)))
+        return Buckets(*(np.concatenate(column) for column in zip((none,) * 4, *found, strict=True)))
 
     def newest(self, series: int) -> int | None:
         """The end of the newest bucket of one series that is not empty."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from alertd.core.ledger.blocks import Blocks, Buckets
 from alertd.core.ledger.label_index import LabelIndex
+from alertd.core.ledger.packing import BucketRows
 from alertd.core.usage import CHARGE_LABEL, DIMENSIONS, SeriesRow, UsageRow
 
 #: The widest bucket that is folded, in seconds; what is wider stays as it came.
@@ -158,8 +159,10 @@ class Ledger:
 
     def _columns(self, rows: Iterable[UsageRow]) -> Buckets:
         """Rows as columns, their series by place."""
-        table = np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(-1, 4)
-        ids = table[:, 0]
+        if isinstance(rows, BucketRows):
+            ids, starts, widths, quantities = rows.columns
+        else:
+            ids, starts, widths, quantities = np.fromiter(chain.from_iterable(rows), np.int64).reshape(-1, 4).T
         if self._places is None:
             known = np.fromiter(self._index, np.int64, len(self._index))
             order = np.argsort(known)
@@ -168,7 +171,7 @@ class Ledger:
         found = np.minimum(np.searchsorted(known, ids), max(0, len(known) - 1))
         if len(ids) and not (len(known) and (known[found] == ids).all()):
             raise KeyError(next(number for number in ids.tolist() if number not in self._index))
-        return Buckets(order[found], table[:, 1], table[:, 2], table[:, 3])
+        return Buckets(order[found], starts, widths, quantities)
 
     def _begins(self, start: int) -> None:
         self._earliest = start if self._earliest is None else min(self._earliest, start)

@@ -1,130 +1,162 @@
-"""What is said of actions on keys: what is proposed, what was done, how to undo it."""
+"""Messages about actions on keys: what is proposed, what was done, how to undo it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Final
 
-from alertd.core.events import Event
-from alertd.core.messages import details, evidence
-from alertd.core.messages.dates import clock_time, zone_of
-from alertd.core.messages.spans import Line, Said, bold, clean, code, joined, name, plain
+from alertd.core.events import ActionStep, BurnRateReached, Event, details_of
+from alertd.core.messages import evidence
+from alertd.core.messages.format import clock_time, zone_of
+from alertd.core.messages.rich_text import Fact, Line, Said, bold, capital, clean, code, joined, name, plain
 
 #: What an action's state means to its reader: the headline's words, and whether anything has changed.
 _ACTION_STATES: Final = {
-    "proposed": ("Proposed", "Nothing done yet."),
-    "approved": ("Approved", "It is done as soon as no guard holds it back"),
+    "proposed": ("", ""),
+    "approved": ("Approved", "alertd does it as soon as no guard holds it back"),
     "refused": ("Refused", "Nothing was done."),
-    "expired": ("Expired", "Nothing was done."),
-    "executed": ("Done", "Being checked now."),
-    "verified": ("Done and verified", ""),
+    "expired": ("Nobody answered", "Nothing was done."),
+    "executed": ("Done", "It is being checked now."),
+    "verified": ("Done and checked", ""),
     "restored": ("Undone", "It works as before."),
-    "failed": ("FAILED", "The spend goes on: act by hand."),
-    "rehearsed": ("Dry run: would have been proposed", "Nothing was done, nobody is asked."),
-    "held": ("Not done", "The spend may go on: look by hand."),
-    "not_effective": ("Done, but the usage GOES ON", "Act by hand, or try a harder lever."),
-    "disowned": ("Left as it is", "alertd does not undo it any more."),
+    "failed": ("FAILED", "The spending continues. Act at the provider."),
+    "rehearsed": ("Dry run, it would propose", "Nothing was done, and no approval is needed."),
+    "held": ("Not done", "The spending may continue. Check at the provider."),
+    "not_effective": ("Done, but the usage CONTINUES", "Act at the provider, or use a stronger operation."),
+    "disowned": ("Left as it is", "alertd will no longer undo it."),
     "drifted": ("Changed by somebody else", "alertd leaves it as it is."),
-    "not_restored": ("NOT undone", "It is still stopped: undo it by hand."),
+    "not_restored": ("NOT undone", "It is still stopped. Undo it at the provider."),
 }
+#: Where a key's name goes: `block this key at the gateway`, `disable this OpenRouter key`.
+_THIS: Final = re.compile(r"\bthis ((?:[\w-]+ )*?(?:key|project|policy|member|principal|endpoint|job|resource))\b")
 #: States in which people weigh what would stop.
 _ASKED: Final = frozenset({"proposed", "rehearsed"})
 #: The number of characters of an id that are shown.
 _SHORT: Final = 16
-#: States after which nobody weighs the figures on which it was proposed.
-_OVER: Final = frozenset({"refused", "expired", "restored", "drifted", "disowned"})
 
 
 def action(event: Event, now: datetime) -> Said:
-    """Done and verified: block this key `rag-indexer`"""
-    state_name = details.words(event, "state")
-    state, after = _ACTION_STATES.get(state_name, (clean(state_name), ""))
-    if state_name == "approved":
-        after += f"{_until(event.details, event, now, 'until')}; done or not done, that is said."
-    if state_name == "verified":
-        after = f"Done at {clock_time(event.at, zone_of(event), now)}."
-    what, by = clean(details.words(event, "what")) or clean(details.words(event, "action")), details.words(event, "by")
-    provider = details.table(event, "provider")
-    called = str(provider.get("name", "")) or details.words(event, "target")
-    target: Line = (bold(": "), name(called, "code")) if called else ()
-    error, restore = clean(details.words(event, "error")), clean(details.words(event, "restore"))
-    impact = clean(details.words(event, "impact")) if state_name in _ASKED else ""
-    because: Line = (plain("Why: "), plain(clean(event.reason))) if event.reason else ()
-    actor: Line = (plain("By "), name(by)) if by else ()
-    answer = _answer(event.details, event, now) if state_name == "proposed" else ()
+    """Done and checked: block key rag-indexer at the gateway"""
+    step = details_of(event, ActionStep)
+    state, after = _ACTION_STATES.get(step.state, (clean(step.state), ""))
+    zone = zone_of(event)
+    if step.state == "approved":
+        after += f"{_until(step.expires, event, now, 'until')}; you get a message with the result."
+    if step.state == "proposed":
+        after = terms(step.reversible, _expiry(step.expires, event, now))
+    what, target_name = clean(step.what) or clean(step.action), step.target
+    called = step.provider.get("name", "") or target_name
+    is_asked = step.state in _ASKED
+    impact = clean(step.impact) if is_asked else ""
+    error, restore = clean(step.error), clean(step.restore)
+    facts = (
+        Fact("Why", (plain(clean(event.reason)),) if event.reason else ()),
+        Fact("Stops", (plain(impact),) if impact else ()),
+        Fact("By", (name(step.by),) if step.by else ()),
+        Fact("At", (plain(clock_time(event.at, zone, now)),) if step.state == "verified" else ()),
+        *_budget(event, now, weighed=is_asked),
+    )
     lines = (
-        joined([answer, actor, (plain(after),) if after else ()], ". "),
+        (plain(after.strip()),) if after else (),
         (plain("It answered: "), plain(error)) if error else (),
-        because,
-        (plain(impact[:1].upper() + impact[1:]),) if impact else (),
-        _key(provider, details.words(event, "target"), event, now) if state_name in _ASKED else (),
-        _budget(event, weighed=state_name not in _OVER),
-        evidence.contributors(event) if state_name not in _OVER else (),
-        (plain("To undo: "), code(restore)) if restore else (),
+        _key(step.provider, target_name, event, now) if is_asked else (),
+        (plain("To undo: "), code(restore)) if restore and not event.answer_url else (),
+        _answer(event.handle, event) if step.state == "proposed" else (),
         evidence.to_do(event, commands=False),
     )
-    return (bold(f"{state}: {what}{_undo(event.details)}"), *target), lines, ()
+    asked = step.state == "proposed"
+    headline = capital(_named(what, called)) if asked else (bold(f"{state}: "), *_named(what, called))
+    return Said((*headline, *((bold("?"),) if asked else ())), lines, (), facts)
 
 
-def _budget(event: Event, *, weighed: bool) -> Line:
-    """research used 180.00 of 500.00 USD (36 %), ...; once it is over, whose it was: Budget research"""
+def _named(what: str, target: str) -> Line:
+    """block key rag-indexer at the gateway; a name that fits nowhere comes last."""
+    found = _THIS.search(what)
+    if not target:
+        return (bold(what),)
+    if found is None:
+        return (bold(f"{what}: "), name(target, "bold"))
+    return (bold(f"{what[: found.start()]}{found[1]} "), name(target, "bold"), bold(what[found.end() :]))
+
+
+def _budget(event: Event, now: datetime, *, weighed: bool) -> tuple[Fact, ...]:
+    """The figures of the budget for which it was proposed; once it is over, whose it was."""
     if not event.budget:
         return ()
+    whose = Fact("Budget", evidence.who(event, "plain"))
     if not weighed:
-        return (plain("Budget "), *evidence.who(event, "plain"))
-    return (*evidence.who(event, "plain"), plain(" "), *evidence.standing(event))
+        return (whose,)
+    used = evidence.spent(event)
+    return (Fact("Budget", (*evidence.who(event, "plain"), plain(", "), *used.value)),
+            evidence.likely_total(event, now), evidence.chance_of_going_over(event))  # fmt: skip
 
 
-def _key(provider: Mapping[str, Any], target: str, event: Event, now: datetime) -> Line:
-    """Its provider shows: rag-indexer (id 88dc28d0f030), owner ana@example.com, team search, last used 09:41"""
+def _key(provider: Mapping[str, str], target: str, event: Event, now: datetime) -> Line:
+    """The provider shows: rag-indexer (id 88dc28d0f030), owner ana@example.com, team search, last used 09:41"""
     if not provider:
         return ()
-    shown = {name: clean(str(value)) for name, value in provider.items()}
+    shown = {label: clean(value) for label, value in provider.items()}
     problem = shown.pop("problem", "")
     called, known = shown.pop("name", ""), shown.pop("id", "")
     short = f"{known[:_SHORT]}…" if len(known) > _SHORT else known
     parts = [f"{called or 'no name'} (id {short})" if known else called]
     if target not in {provider.get("name"), provider.get("id")}:
         parts.append(f"{clean(target)[:_SHORT]} by TARGETS")
-    used = details.as_instant(shown.pop("last_used", None))
+    used = _instant(shown.pop("last_used", ""))
     parts += [f"{label.replace('_', ' ')} {value}" for label, value in shown.items() if label != "state"]
     if used is not None:
         parts.append(f"last used {clock_time(used, zone_of(event), now)}")
     parts.append(shown.get("state", ""))
-    provided: Line = (plain("Its provider shows: "), plain(", ".join(filter(None, parts)))) if known or called else ()
+    provided: Line = (plain("The provider shows: "), plain(", ".join(filter(None, parts)))) if known or called else ()
     doubt: Line = (bold("Its provider: "), plain(problem)) if problem else ()
     return joined([provided, doubt], ". ")
 
 
 def proposed(event: Event, now: datetime) -> Line:
-    """Proposed: block this key (reversible); `alertd actions approve a7f`, expires 04:12. Nothing done yet."""
-    action = details.table(event, "proposed")
-    if not action:
+    """Proposed: block this key. Can be undone. Expires 09:05; nothing is done until somebody approves."""
+    action = details_of(event, BurnRateReached).proposed
+    if action is None:
         return ()
-    what = plain(f" {clean(str(action.get('what', '')))}{_undo(action)}")
-    return (
-        bold("Proposed:"),
-        *joined([(what,), _answer(action, event, now, refuse=False)], "; "),
-        plain(". Nothing done yet."),
-    )
+    answer = _answer(action.handle, event)
+    said = plain(f" {clean(action.what)}. {terms(action.reversible, _expiry(action.expires, event, now))}")
+    return (bold("Proposed:"), said, *((plain(" "), *answer) if answer else ()))
 
 
-def _undo(action: Mapping[str, Any]) -> str:
-    return {True: " (reversible)", False: " (NOT reversible)"}.get(action.get("reversible", ""), "")
+def terms(reversible: bool | None, expires: str) -> str:  # noqa: FBT001 - what a step says of itself
+    """Can be undone. Expires 09:05; nothing is done until somebody approves. `expires` is "" where it never does."""
+    last = "nothing is done until somebody approves."
+    return f"{_undo(reversible)} {f'Expires {expires}; {last}' if expires else last.capitalize()}".strip()
 
 
-def _answer(action: Mapping[str, Any], event: Event, now: datetime, *, refuse: bool = True) -> Line:
-    """`alertd actions approve a7f` or `alertd actions refuse a7f`, expires 04:12"""
-    handle = clean(str(action.get("handle", "")))
-    if not handle:
+def _expiry(expires: datetime | None, event: Event, now: datetime) -> str:
+    return "" if expires is None else clock_time(expires, zone_of(event), now)
+
+
+def _undo(reversible: bool | None) -> str:  # noqa: FBT001 - what a step says of itself
+    """`Can be undone.`, `CANNOT be undone.`, or nothing where it is not known."""
+    return "" if reversible is None else "Can be undone." if reversible else "CANNOT be undone."
+
+
+def _answer(handle: str, event: Event) -> Line:
+    """Answer: `alertd actions approve a7f` or `alertd actions refuse a7f`; nothing where a page is for it."""
+    handle = clean(handle)
+    if event.answer_url or not handle:
         return ()
-    until = _until(action, event, now, "expires")
-    other: Line = (plain(" or "), code(f"alertd actions refuse {handle}")) if refuse else ()
-    return (code(f"alertd actions approve {handle}"), *other, plain(until))
+    approve, refuse = (code(f"alertd actions {word} {handle}") for word in ("approve", "refuse"))
+    return (plain("Answer: "), approve, plain(" or "), refuse)
 
 
-def _until(action: Mapping[str, Any], event: Event, now: datetime, word: str) -> str:
+def _until(expires: datetime | None, event: Event, now: datetime, word: str) -> str:
     """`, expires 04:12` or `, until 04:12`; "" where no end is known."""
-    expires = details.as_instant(action.get("expires"))
     return "" if expires is None else f", {word} {clock_time(expires, zone_of(event), now)}"
+
+
+def _instant(text: str) -> datetime | None:
+    """An instant that a provider gave as ISO text, UTC without an offset; None if it is invalid."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

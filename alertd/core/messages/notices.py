@@ -1,4 +1,4 @@
-"""What one event says, by its kind; here: recovered, unmatched, summary, test."""
+"""The text of one event by its kind; here: recovered, unmatched, summary, test."""
 
 from __future__ import annotations
 
@@ -7,166 +7,227 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.events import Event
-from alertd.core.messages import details, discrepancies, evidence, prices
+from alertd.core.events import (
+    BudgetUnmatched,
+    Digest,
+    Drift,
+    DuplicateSourcesFound,
+    Event,
+    Live,
+    ModelsPriced,
+    NotifierTest,
+    PeriodClosed,
+    PricesDiffer,
+    SpendUncovered,
+    details_of,
+)
+from alertd.core.messages import evidence, prices
 from alertd.core.messages.actions import action
-from alertd.core.messages.dates import clock_time, period_name, possessive, zone_of
-from alertd.core.messages.figures import amount, number, percent, plural, used_of
-from alertd.core.messages.live_message import standing
+from alertd.core.messages.format import (
+    STATUSES,
+    clock_time,
+    estimated,
+    level_text,
+    money,
+    percent,
+    period_name,
+    plural,
+    possessive,
+    spent_of,
+    zone_of,
+)
+from alertd.core.messages.live_message import live_status
+from alertd.core.messages.prices import drift, duplicate_sources
+from alertd.core.messages.rich_text import Fact, Line, Said, bold, clean, code, joined, name, plain
 from alertd.core.messages.source_health import seeing_again, source_stale
-from alertd.core.messages.spans import Line, Said, bold, clean, code, joined, name, plain
 from alertd.core.messages.thresholds import threshold
 
 _TOP: Final = 3
 _BASES: Final = {
-    "actual": "below its threshold again (the amount was raised)",
-    "forecast": "expected to stay inside its budget again",
-    "burn_rate": "spending at its usual pace again",
-    "anomaly": "back to its usual spend",
-    "balance": "topped up",
-}
-
-
-_DISCREPANCIES: Final = {
-    "drift": discrepancies.drift,
-    "alike": discrepancies.alike,
-    "prices": prices.disagreeing,
-    "priced": prices.priced,
+    "actual": "is below its threshold again: the amount was raised",
+    "burn_rate": "spends at its usual rate again",
+    "anomaly": "is back to its usual spend",
+    "balance": "was topped up",
 }
 
 
 def notice(event: Event, now: datetime) -> Said:
-    """What one event says, by its kind."""
+    """The text of one event, by its kind."""
     return _BY_KIND[event.kind](event, now)
 
 
 def _recovered(event: Event, now: datetime) -> Said:
-    if details.words(event, "source") or "failed" in event.details:
+    """research is back on track: likely $463 of $500"""
+    if event.details is not None:
         return seeing_again(event, now)
-    since = details.instant(event, "since")
-    began = () if since is None else (plain(f"The alert stood since {clock_time(since, zone_of(event), now)}"),)
-    words = _BASES.get(event.basis, "fine again")
-    lines = (
-        evidence.standing(event),
-        evidence.room(event),
-        evidence.contributors(event),
-        began,
-        evidence.to_do(event, commands=False),
+    since = event.since
+    began = (
+        () if since is None else (plain(f"The alert had been firing since {clock_time(since, zone_of(event), now)}."),)
     )
     calm = event.status not in {"over", "runaway", "at_risk"} and not evidence.is_running_away(event)
-    return (*evidence.who(event), bold(f" is {words}")), lines, ("no action needed",) if calm else ()
+    words = _BASES.get(event.basis, "is fine again")
+    if event.basis == "forecast":
+        is_well = calm and event.status == "on_track"
+        words = f"{'is back on track' if is_well else 'will probably end within its budget again'}{_likely_of(event)}"
+    if event.window is not None and event.basis == "actual":
+        words = f"is below {level_text(event.level or Decimal(100))} of {possessive(period_name(event, now))} again"
+    lines = (began, evidence.to_do(event, commands=False))
+    notes = ("no action needed",) if calm else ()
+    credit = (evidence.credit_left(event, now),) if event.basis == "balance" else ()
+    return Said((*evidence.who(event), bold(f" {words}")), lines, notes, (*credit, *evidence.figures(event, now)))
+
+
+def _likely_of(event: Event) -> str:
+    middle = event.projected.get("0.5")
+    if middle is None or not event.amount or evidence.is_too_early(event):
+        return ""
+    unit = event.currency
+    return f": likely {estimated(middle, unit, event.spent)} of {money(event.amount, unit)}"
 
 
 def _unmatched(event: Event, now: datetime) -> Said:
-    """research matches nothing: no usage has team=reserch; nearest is team=research"""
+    """research matches no usage: nothing has team=reserch. Meant: team=research?"""
     if not event.budget:
         return _uncovered(event, now)
-    wanted, nearest = details.table(event, "wanted"), details.table(event, "nearest")
+    found = details_of(event, BudgetUnmatched)
+    wanted, nearest = found.wanted, found.nearest
     text = clean(", ".join(f"{label}={pattern}" for label, pattern in wanted.items()))
-    found: Line = (
-        (bold("; nearest is "), code(clean(f"{nearest.get('label')}={nearest.get('value')}"))) if nearest else ()
-    )
-    looked: Line = (bold(": no usage has "), code(text)) if text else ()
-    known = [name(str(value)) for value in details.rows(event, "known")]
-    label = clean(str(nearest.get("label") or next(iter(wanted), "values")), 40)
+    near: Line = (bold(". Did you mean "), code(clean(f"{nearest[0]}={nearest[1]}")), bold("?")) if nearest else ()
+    looked: Line = (bold(": nothing has "), code(text)) if text else ()
+    known = [name(value) for value in found.known]
+    label = clean(nearest[0] if nearest else next(iter(wanted), "values"), 40)
     some: Line = joined([(one,) for one in known[: _TOP * 2]], ", ")
     more = f" and {plural(len(known) - _TOP * 2, 'other')}" if len(known) > _TOP * 2 else ""
     key = event.budget.upper().replace("-", "_")
-    lines = (
-        (plain("This budget watches nothing: its spend is "), bold("unknown"), plain(", not 0.")),
-        (plain(f"Seen for {label}: "), *some, plain(more)) if known else (),
-        (plain("Correct "), code(f"ALERTD_BUDGETS__{key}__WHERE"), plain(", then "), code("alertd check")),
-        evidence.to_do(event, commands=False),
+    facts = (
+        Fact("Spent", (bold("unknown"), plain(", not 0"))),
+        Fact(f"Seen for {label}", (*some, plain(more)) if known else ()),
     )
-    return (*evidence.who(event), bold(" matches nothing"), *looked, *found), lines, ()
+    lines = (
+        (plain("Correct "), code(f"ALERTD_BUDGETS__{key}__WHERE"), plain("; "), code("alertd check"),
+         plain(" shows what it matches then.")),
+        evidence.to_do(event, commands=False),
+    )  # fmt: skip
+    return Said((*evidence.who(event), bold(" matches no usage"), *looked, *near), lines, (), facts)
 
 
 def _uncovered(event: Event, now: datetime) -> Said:
-    """No budget covers 31.40 USD of this month's spend"""
-    sums = [amount(found, unit) for unit, value in details.table(event, "uncovered").items()
-            if (found := details.as_decimal(value)) is not None]  # fmt: skip
-    parts: list[Line] = []
-    for row in details.rows(event, "uncovered_by")[:_TOP]:
-        spent = details.as_decimal(row.get("spent"))
-        figure = "" if spent is None else f" {number(spent, event.currency)}"
-        parts.append(
-            (plain(f"{clean(str(row.get('label', '')), 40)} "), name(str(row.get("value", "")), "code"), plain(figure))
-        )
+    """$31.40 of this month's spend is in no budget"""
+    found = details_of(event, SpendUncovered)
+    sums = [money(spent, unit) for unit, spent in found.uncovered.items()]
+    parts: list[Line] = [
+        (plain(f"{clean(one.label, 40)} "), name(one.value), plain(f" {money(one.spent, event.currency)}"))
+        for one in found.most[:_TOP]
+    ]
+    facts = (Fact("Most of it", joined(parts)),)
     lines = (
-        (plain("Most of it: "), *joined(parts)) if parts else (),
         (
-            plain("Nobody would be told if it grew. Add a budget for it, or one without "),
+            plain("Nobody is alerted if it grows. Add a budget for it, or one without "),
             code("WHERE"),
-            plain(" for the rest."),
+            plain(" for everything else."),
         ),
     )
-    return (bold(f"No budget covers {' and '.join(sums) or 'some'} of this month's spend"),), lines, ()
+    return Said((bold(f"{' and '.join(sums) or 'Some'} of this month's spend is in no budget"),), lines, (), facts)
 
 
 def _summary(event: Event, now: datetime) -> Said:
-    """November closed: research used 483.20 of 500.00 USD (97 %)"""
-    period, summary = period_name(event, now), details.words(event, "summary")
-    if summary in _DISCREPANCIES:
-        return _DISCREPANCIES[summary](event)
-    if summary == "live":
-        return standing(event, now)
-    figures = (
-        "" if event.spent is None or not event.amount else f": {used_of(event.spent, event.amount, event.currency)}"
-    )
-    heads: Mapping[str, Line] = {
-        "first_start": (bold("Watching "), *evidence.who(event), bold(f" from now on{figures}")),
-        "period_closed": (*evidence.who(event), bold(f": {possessive(period)} has closed{figures}")),
-    }
-    told = details.decimal(event, "alerts")
-    previous = details.decimal(event, "previous")
-    closed = summary == "period_closed"
+    """research stayed within November's budget: $483.20 of $500 (97%)"""
+    summary = event.summary
+    match event.details:
+        case Drift() as found:
+            return drift(event, found)
+        case DuplicateSourcesFound() as pair:
+            return duplicate_sources(pair)
+        case ModelsPriced() as models:
+            return prices.priced(event, models)
+        case PricesDiffer() as lists:
+            return prices.disagreeing(lists)
+        case Live():
+            return live_status(event, now)
+        case PeriodClosed(alerts=count) | Digest(alerts=count):
+            announced = count
+        case _:
+            announced = None
+    closed, first = summary == "period_closed", summary == "first_start"
+    figures = "" if event.spent is None or not event.amount else spent_of(event.spent, event.amount, event.currency)
+    period = period_name(event, now)
+    so_far = f"{period[:1].upper()}{period[1:]} so far" if period else "So far"
+    if closed:
+        budget = possessive(period)
+        verdict = "stayed within" if _stayed(event) else "went over"
+        head: Line = (*evidence.who(event), bold(f" {verdict} {budget}{': ' + figures if figures else ''}"))
+    else:
+        status = STATUSES[event.status][1] if event.status in STATUSES else ""
+        said = ", ".join(part for part in (figures, status) if part)
+        head = (*evidence.who(event), bold(f". {so_far}: {said}" if said else f". {so_far}"))
     lines = (
-        () if closed and figures else evidence.standing(event),
-        () if closed else evidence.room(event),
-        _against_previous(event, previous),
         _as_projected(event) if closed else (),
-        evidence.contributors(event),
-        evidence.changed(event),
-        () if told is None else (plain(f"{plural(int(told), 'alert was', 'alerts were')} told in this period"),),
-        evidence.crossed_before(event) if summary == "first_start" else (),
+        _carried_over(event) if closed else (),
+        evidence.contributors(event) if closed else evidence.cause(event),
+        evidence.crossed_before(event) if first else (),
+        (plain("alertd started watching this budget today."),) if first else (),
         evidence.to_do(event, commands=False),
-    )  # fmt: skip
-    head = heads.get(summary, (*evidence.who(event), bold(figures or ": how it stands")))
+    )
+    facts = (
+        *((evidence.spent(event), _against_previous(event)) if closed else evidence.figures(event, now)),
+        evidence.credit_left(event, now),
+        Fact("Alerts", () if announced is None else (plain(f"{announced:,} in this period"),)),
+    )
     calm = event.severity == "info" and not evidence.is_running_away(event)
-    return head, lines, ("no action needed",) if calm else ()
+    return Said(head, lines, ("no action needed",) if calm else (), facts)
+
+
+def _stayed(event: Event) -> bool:
+    return event.spent is None or event.amount is None or event.spent <= event.amount
 
 
 def _as_projected(event: Event) -> Line:
-    """How alertd's own projections came out: what was likely on some days of the period."""
-    known = event.details.get("projections") or {}
+    """How alertd's projections of the period compare with its total."""
+    known = details_of(event, PeriodClosed).projections
     days = sorted(known, key=int)
     if not days or event.spent is None:
         return ()
-    said = ", ".join(f"day {day} {number(Decimal(str(known[day][1])), event.currency)}" for day in days)
+    said = ", ".join(f"{money(Decimal(str(known[day][1])), event.currency, whole=True)} on day {day}" for day in days)
     held = sum(1 for low, _, high in known.values() if low <= float(event.spent) <= high)
-    return (plain(f"What was likely: {said}; inside its 80 % range {held} of {plural(len(days), 'time')}"),)
+    return (plain(f"Projected before: {said}; the likely range held the total {held} of {plural(len(days), 'time')}."),)
 
 
-def _against_previous(event: Event, previous: Decimal | None) -> Line:
-    if previous is None or event.spent is None:
+def _carried_over(event: Event) -> Line:
+    """What goes into the next period."""
+    found = details_of(event, PeriodClosed)
+    carried = found.carried_over
+    if carried is None:
         return ()
+    if found.carries_nothing:
+        return (plain(f"Nothing is carried over into the next period: {found.carries_nothing}"),)
+    said = money(abs(carried), event.currency)
+    if carried > 0:
+        return (plain(f"{said} of what is left is carried over: the next period's amount is that much higher"),)
+    return (plain(f"{said} of what was overspent is taken off the next period's amount" if carried else
+                  "Nothing is carried over into the next period"),)  # fmt: skip
+
+
+def _against_previous(event: Event) -> Fact:
+    """The period before *$391.70* (this one 23% more)"""
+    previous = details_of(event, PeriodClosed).previous
+    if previous is None or event.spent is None:
+        return Fact("The period before", ())
     change = percent(abs(event.spent - previous), previous) if previous else ""
     direction = "more" if event.spent >= previous else "less"
-    than = f" ({change} {direction})" if change and details.words(event, "summary") == "period_closed" else ""
-    return (plain(f"The period before: {amount(previous, event.currency)}{than}"),)
+    than = f" (this one {change} {direction})" if change else ""
+    return Fact("The period before", (bold(money(previous, event.currency)), plain(than)))
 
 
 def _test(event: Event, now: datetime) -> Said:
     """Test message from alertd: `ops` works"""
-    notifier = details.words(event, "notifier")
+    notifier = details_of(event, NotifierTest).notifier
     whose: Line = (bold(": "), name(notifier, "code"), bold(" works")) if notifier else ()
-    lines: tuple[Line, ...] = (
-        (plain("Budget alerts will look like this and come here."),),
-        (plain("Sample figures: "), *evidence.standing(event)) if event.budget else (),
-        evidence.contributors(event),
+    facts = evidence.figures(event, now) if event.budget else ()
+    lines = (
+        (plain("Alerts will come here and look like this. The figures are made up."),),
         evidence.to_do(event, commands=False),
     )
-    return (bold("Test message from alertd"), *whose), lines, ("no action needed",)
+    return Said((bold("Test message from alertd"), *whose), lines, ("no action needed",), facts)
 
 
 _BY_KIND: Final[Mapping[str, Callable[[Event, datetime], Said]]] = {

@@ -6,152 +6,177 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.events import Event
-from alertd.core.messages import details, evidence
+from alertd.core.events import (
+    AnomalyReached,
+    BalanceReached,
+    BurnRateReached,
+    Event,
+    NovelUsed,
+    details_of,
+)
+from alertd.core.messages import evidence
 from alertd.core.messages.actions import proposed
-from alertd.core.messages.dates import clock_time, zone_of
-from alertd.core.messages.figures import amount, estimate, level_text, number, plural, share_percent, times
-from alertd.core.messages.spans import Line, Said, bold, capital, clean, joined, name, plain
+from alertd.core.messages.format import (
+    clock_time,
+    estimate,
+    money,
+    plural,
+    rate,
+    share_percent,
+    zone_of,
+)
+from alertd.core.messages.rich_text import Fact, Line, Said, bold, clean, joined, name, plain
 
 _SPANS: Final = {"1h": "the last hour", "1d": "the last day", "24h": "the last 24 hours", "5m": "the last 5 minutes"}
-_BELIEVED: Final = 0.5
-_COUNTS: Final = ("No", "One", "Two", "Three", "Four", "Five", "Six")
+_UNITS: Final = {"h": "hour", "d": "day", "w": "week"}
+_COUNTS: Final = ("no", "one", "two", "three", "four", "five", "six")
 
 
 def burn_rate(event: Event, now: datetime) -> Said:
-    """Runaway: research spent 41.30 USD in the last hour (usual 0.30), most of it by `rag-indexer` (40.10)"""
-    spent, usual = details.decimal(event, "window_spent"), details.decimal(event, "window_usual")
-    figure = "is spending" if spent is None else f"spent {amount(spent, event.currency)}"
-    headline = (
-        bold("Runaway: "),
-        *evidence.who(event),
-        bold(f" {figure} in {_window(event)}" if spent is not None else f" {figure} far too fast"),
-        plain("" if usual is None else f" (usual {number(usual, event.currency)})"),
-        *_top_contributor(event),
+    """rag-indexer is burning $40 an hour (normally 30¢ in all of research). research runs out about 09:50"""
+    burn = details_of(event, BurnRateReached)
+    is_counted = event.since is not None and burn.requests is not None
+    since = f"Since {clock_time(event.since, zone_of(event), now)}" if is_counted and event.since else "Pace"
+    likely, chance = evidence.likely_total(event, now), evidence.chance_of_going_over(event)
+    facts = (evidence.spent(event), Fact(since, _composition(burn)), likely, chance)
+    lines = (proposed(event, now), evidence.to_do(event))
+    return Said(_burning(event, burn, now), lines, _readings(burn), facts)
+
+
+def _burning(event: Event, burn: BurnRateReached, now: datetime) -> Line:
+    """Who burns how much; what is usual for the whole budget, and when it runs out."""
+    top, spent, usual = burn.top_contributor, burn.window_spent, burn.window_usual
+    out = evidence.runs_out(event, now)
+    is_named = top is not None and top.spent is not None and (top.label, top.value) not in event.scope
+    who = (name(top.value, "bold"),) if top is not None and is_named else evidence.who(event)
+    figure = top.spent if top is not None and is_named else spent
+    verb = "burned" if burn.rising is False else "is burning" if burn.window == "1h" else "spent"
+    if figure is None:
+        burning = " is spending far too fast"
+    elif burn.window == "1h" and verb == "is burning":
+        burning = f" is burning {rate(figure, event.currency)} an hour"
+    else:
+        burning = f" {verb} {rate(figure, event.currency)} in {_window(burn.window)}"
+    normal = "" if usual is None else f"{rate(usual, event.currency) if usual else 'nothing'}"
+    if not is_named:
+        rest = f" (normally {normal})" if normal else ""
+        return (*who, bold(f"{burning}{rest}{', runs out ' + out if out else ''}"))
+    usually: Line = (
+        (plain(f" (normally {normal} in all of "), *evidence.who(event, "plain", budget=False), plain(")"))
+        if normal
+        else ()
     )
-    lines = (
-        _against_pace(event, now),
-        _composition(event, now),
-        proposed(event, now),
-        _likely(event),
-        evidence.room(event),
-        evidence.contributors(event),
-        evidence.to_do(event),
-    )
-    return headline, lines, _readings(event, now)
+    runs: Line = (bold(". "), *evidence.who(event, budget=False), bold(f" runs out {out}")) if out else ()
+    return (*who, bold(burning), *usually, *runs)
 
 
 def anomaly(event: Event, now: datetime) -> Said:
-    """Unusual: research spent 41.30 USD in the last day (usual 2.10 to 9.40)"""
-    spent = details.decimal(event, "window_spent")
-    low, high = details.decimal(event, "usual_low"), details.decimal(event, "usual_high")
-    figure = "spends more than usual" if spent is None else f"spent {amount(spent, event.currency)} in {_window(event)}"
-    usual = "" if low is None or high is None else f" (usual {_between(low, high, event.currency)})"
-    rarity = "" if event.level is None else f"More than in {level_text(event.level)} of such stretches before"
+    """research spent $41.30 today; by this hour it is normally $2.10 to $9.40"""
+    day = details_of(event, AnomalyReached)
+    spent, low, high = day.window_spent, day.usual_low, day.usual_high
+    when = "today" if day.window in {"1d", ""} else f"in {_window(day.window)}"
+    figure = " spends more than usual" if spent is None else f" spent {money(spent, event.currency)} {when}"
+    usual = "" if low is None or high is None else f"; by this hour it is normally {_between(low, high, event)}"
+    top = day.top_contributor
+    named = top is not None and top.spent is not None and (top.label, top.value) not in event.scope
+    most: Line = () if top is None or not named or top.spent is None else (
+        plain("Most of it: "), name(top.value, "code"), plain(f" {money(top.spent, event.currency)}."),
+    )  # fmt: skip
+    facts = (
+        evidence.spent(event),
+        evidence.likely_total(event, now, between=False),
+        evidence.chance_of_going_over(event),
+        evidence.on_track_means(event),
+    )
+    return Said(
+        (*evidence.who(event), bold(f"{figure}{usual}")), (most or evidence.cause(event), evidence.to_do(event)), (),
+        facts,
+    )  # fmt: skip
+
+
+def novel(event: Event, now: datetime) -> Said:
+    """research uses a new model: gpt-image-9, $8.20 so far"""
+    new = details_of(event, NovelUsed)
+    label = clean(new.label, 40)
+    cost = "" if new.spent is None else f", {money(new.spent, event.currency)} so far"
     lines = (
-        (plain(rarity),) if rarity else (),
-        evidence.standing(event),
-        evidence.room(event),
-        evidence.when(event, now),
-        evidence.changed(event),
-        evidence.contributors(event),
+        (plain(f"Nobody used this {label} in the 30 days before. If nobody expects it, look at who uses the key."),),
         evidence.to_do(event),
     )
-    return (
-        (bold("Unusual: "), *evidence.who(event), bold(f" {figure}"), plain(usual), *_top_contributor(event)),
-        lines,
-        (),
-    )
+    return Said(
+        (*evidence.who(event), bold(f" uses a new {label}: "), name(new.value, "bold"), bold(cost)), lines, (),
+        evidence.figures(event, now),
+    )  # fmt: skip
 
 
 def balance(event: Event, now: datetime) -> Said:
-    """research: 42.10 USD of credit left, gone Fri 27 Nov (Wed 25 Nov to Mon 30 Nov)"""
-    left, out = details.decimal(event, "balance"), evidence.runs_out(event, now)
-    figure = "credit is low" if left is None else f"{amount(left, event.currency)} of credit left"
-    level = () if event.amount is None else (plain(f"Told below {amount(event.amount, event.currency)}"),)
-    pace = () if event.pace is None else (plain(f"last 7 days {number(event.pace, event.currency)} a day"),)
-    spent = () if event.spent is None else (plain(f"used {amount(event.spent, event.currency)} in this period"),)
+    """openrouter-credit has $42.10 of credit left and runs out Fri 27 Nov"""
+    left, out = details_of(event, BalanceReached).balance, evidence.runs_out(event, now)
+    figure = " is low on credit" if left is None else f" has {money(left, event.currency)} of credit left"
+    if left is not None and left <= 0:
+        beyond = f": {money(-left, event.currency)} more was spent" if left else ""
+        figure, out = f" has used up its credit{beyond}", ""
+    between = evidence.runs_out_between(event, now)
+    facts = (
+        Fact("Left", () if left is None else (bold(money(left, event.currency)),)),
+        Fact("Runs out", (bold(out), plain(between)) if out else ()),
+        Fact("Last 7 days", () if event.pace is None else (plain(f"{rate(event.pace, event.currency)} a day"),)),
+        _level(event),
+    )
     lines = (
-        joined([level, pace, spent], "; "),
-        (plain("When it is gone, requests will fail until someone tops it up."),),
-        evidence.contributors(event),
-        evidence.changed(event),
+        evidence.reconciled(event),
+        (plain(_out_of_credit(event, left)),),
+        evidence.cause(event),
         evidence.to_do(event),
     )
-    headline = (
-        *evidence.who(event),
-        bold(f": {figure}{', gone ' + out if out else ''}"),
-        plain(evidence.runs_out_between(event, now) if out else ""),
-    )
-    return headline, lines, ()
+    return Said((*evidence.who(event), bold(f"{figure}{' and runs out ' + out if out else ''}")), lines, (), facts)
 
 
-def _top_contributor(event: Event) -> Line:
-    """, most of it by `rag-indexer` (40.10); nothing where nobody spent most of it."""
-    found = details.table(event, "top_contributor")
-    if not found.get("value") or (str(found.get("label")), str(found["value"])) in event.scope:
-        return ()
-    spent = details.as_decimal(found.get("spent"))
-    own = "" if spent is None else f" ({number(spent, event.currency)})"
-    return (plain(", most of it by "), name(str(found["value"]), "code"), plain(own))
+def _out_of_credit(event: Event, left: Decimal | None) -> str:
+    """What follows; where more was spent than was paid, and no source says so, what was paid is not all known."""
+    if left is not None and left < 0 and event.credit is not None and not event.credit.by:
+        return "More was spent than CREDIT says was paid: add the top-up to it, or write what is left."
+    return "When it is used up, requests fail until somebody tops it up at the provider."
 
 
-def _window(event: Event) -> str:
-    text = clean(details.words(event, "window"))
-    return _SPANS.get(text, f"the last {text}" if text else "a short time")
+def _level(event: Event) -> Fact:
+    """At what it alerts: an amount, or `3 days before it ends` of the threshold `balance 3d`."""
+    if event.amount is not None:
+        return Fact("Alerts when below", (plain(money(event.amount, event.currency)),))
+    if event.threshold[-1:] not in _UNITS:
+        return Fact("Alerts", ())
+    number, unit = event.threshold.rsplit(maxsplit=1)[-1][:-1], _UNITS[event.threshold[-1]]
+    return Fact("Alerts", (plain(f"{number} {unit}{'' if number == '1' else 's'} before it ends"),))
 
 
-def _rate(event: Event) -> str:
-    text = clean(details.words(event, "rate_window"))
-    return _SPANS.get(text, f"the last {text}" if text else "the last minutes")
+def _window(text: str, otherwise: str = "a short time") -> str:
+    text = clean(text)
+    return _SPANS.get(text, f"the last {text}" if text else otherwise)
 
 
-def _against_pace(event: Event, now: datetime) -> Line:
-    """59× even pace, still rising; research used 424.50 of 500.00 USD (85 %), gone about 04:50 at this rate"""
-    factor, rising = details.decimal(event, "factor"), event.details.get("rising")
-    direction = (
-        {True: ", still rising", False: ", no longer rising"}.get(rising, "") if isinstance(rising, bool) else ""
-    )
-    pace = () if factor is None else (plain(f"{times(factor).lstrip('×')}× even pace{direction}"),)
-    used = (*evidence.who(event, "plain"), plain(" "), *evidence.used(event))
-    out = evidence.runs_out(event, now)
-    gone: Line = (
-        (bold(f"gone {out}"), plain(f" at the rate of {_rate(event)}"), plain(evidence.runs_out_between(event, now)))
-        if out
-        else ()
-    )
-    return joined([pace, joined([used, gone], ", ")], "; ")
-
-
-def _likely(event: Event) -> Line:
-    """Likely total *640* ..; where a projection by days does not believe in the surge: Should it calm down: .."""
-    line = joined([evidence.likely(event), evidence.exceeding(event)], ", ")
-    if line and event.probability_over is not None and event.probability_over < _BELIEVED:
-        return (plain("Should it calm down: "), *line)
-    return capital(line)
-
-
-def _composition(event: Event, now: datetime) -> Line:
-    """98 % of it gpt-5, 1,840 requests (usual 12), since 02:05"""
-    main = details.table(event, "main")
-    share, requests = details.as_decimal(main.get("share")), details.decimal(event, "requests")
-    usual, since = details.decimal(event, "requests_usual"), details.instant(event, "since")
-    of_it = () if share is None else (plain(f"{share_percent(float(share))} of it "), name(str(main.get("value", ""))))
-    counted = "" if requests is None else plural(int(requests), "request")
+def _composition(burn: BurnRateReached) -> Line:
+    """*1,840 requests* (normally 12), 98% gpt-5"""
+    main, usual = burn.main, burn.requests_usual
+    counted: Line = () if burn.requests is None else (bold(plural(burn.requests, "request")),)
     if counted and usual is not None:
-        counted += f" (usual {int(usual):,})"
-    started = "" if since is None else f"since {clock_time(since, zone_of(event), now)}"
-    return joined([of_it, (plain(counted),) if counted else (), (plain(started),) if started else ()], ", ")
+        counted = (*counted, plain(f" (normally {usual:,})"))
+    of_it: Line = () if main is None else (plain(f"{share_percent(main.share)} "), name(main.value))
+    pace: Line = () if burn.factor is None or counted else (plain(f"{burn.factor:,.0f} times the budgeted rate"),)
+    return joined([counted, pace, of_it], ", ")
 
 
-def _readings(event: Event, now: datetime) -> tuple[str, ...]:
-    instants = [found for value in details.rows(event, "readings") if (found := details.as_instant(value))]
-    if not instants:
+def _readings(burn: BurnRateReached) -> tuple[str, ...]:
+    """`confirmed by two readings`; the first one is being confirmed."""
+    count = len(burn.readings)
+    if not count:
         return ()
-    count = _COUNTS[len(instants)] if len(instants) < len(_COUNTS) else str(len(instants))
-    times_of_day = " and ".join(clock_time(value, zone_of(event), now) for value in instants)
-    return (f"{count.lower()} reading{'s' if len(instants) > 1 else ''}, {times_of_day}",)
+    said = _COUNTS[count] if count < len(_COUNTS) else str(count)
+    return (f"confirmed by {said} readings" if count > 1 else "first reading, being confirmed",)
 
 
-def _between(low: Decimal, high: Decimal, unit: str) -> str:
-    return f"{estimate(low, unit)} to {estimate(high, unit)}"
+def _between(low: Decimal, high: Decimal, event: Event) -> str:
+    """`$2.10 to $9.40`."""
+    unit = event.currency
+    if money(low, unit).startswith(("$", "€", "£")):
+        return f"{money(low, unit)} to {money(high, unit)}"
+    return f"{estimate(low, unit)} to {estimate(high, unit)} {unit}"

@@ -7,32 +7,37 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.events import Event
-from alertd.core.messages import details, evidence
+from alertd.core.events import Event, ForecastReached, details_of
+from alertd.core.messages import evidence
 from alertd.core.messages.actions import proposed
-from alertd.core.messages.dates import clock_time, period_name, possessive, soon_or_day, zone_of
-from alertd.core.messages.figures import amount, chance, level_text, used_of
-from alertd.core.messages.spans import Line, Said, bold, capital, joined, plain
-from alertd.core.messages.surges import anomaly, balance, burn_rate
+from alertd.core.messages.format import (
+    chance,
+    clock_time,
+    estimated,
+    frees,
+    how_surely,
+    level_text,
+    money,
+    percent,
+    period_name,
+    possessive,
+    rate,
+    soon_or_day,
+    spent_of,
+    zone_of,
+)
+from alertd.core.messages.rich_text import Fact, Line, Said, bold, joined, plain
+from alertd.core.messages.surges import anomaly, balance, burn_rate, novel
 
 _HUNDRED: Final = 100
-#: How a level that was crossed goes with the status of its budget.
+#: How a share that is spent goes with the status of its budget.
 _STATUSES: Final = {
-    "on_track": "on track", "at_risk": "at risk of going over", "runaway": "running away",
-    "no_forecast": "no forecast yet", "unknown": "with data missing",
+    "runaway": ", and a key is running away", "no_forecast": ", no forecast yet",
+    "unknown": " or more; data are missing",
 }  # fmt: skip
+#: From this level on, in percent, "on track" would calm too much.
+_NEARLY_ALL: Final = 90
 _SHARES: Final = {Decimal(25): "a quarter", Decimal(50): "half", Decimal(75): "three quarters"}
-#: From which probability on the headline says what.
-_CERTAINTY: Final = (
-    (0.99, "is all but certain to exceed"),
-    (0.6, "will probably exceed"),
-    (0.0, "may exceed"),
-)
-
-
-def how_surely(probability: float | None) -> str:
-    """`may exceed`, `will probably exceed` or `is all but certain to exceed`."""
-    return next(words for floor, words in _CERTAINTY if (probability or 0) >= floor)
 
 
 def threshold(event: Event, now: datetime) -> Said:
@@ -41,93 +46,128 @@ def threshold(event: Event, now: datetime) -> Said:
     return _BY_BASIS.get(basis, _actual)(event, now)
 
 
+def forecast_text(event: Event, now: datetime) -> str:
+    """`will probably go over: $564 of $500, runs out Fri 27 Nov`: what is expected, how surely, and when."""
+    surely, middle = how_surely(event.probability_over), event.projected.get("0.5")
+    figure = ""
+    if middle is not None and event.amount and not evidence.is_too_early(event) and middle > event.amount:
+        figure = f"{estimated(middle, event.currency, event.spent)} of {money(event.amount, event.currency)}"
+    elif surely == "may" and event.probability_over is not None:
+        figure = f"{chance(event.probability_over)} chance"
+    out = evidence.runs_out(event, now)
+    said = ", ".join(part for part in (figure, f"runs out {out}" if out else "") if part)
+    return f"{surely} go over{': ' + said if said else ''}"
+
+
 def _actual(event: Event, now: datetime) -> Said:
-    """research: half of November's budget used, on track"""
-    pace = _STATUSES.get(event.status, "ahead of budget" if event.severity != "info" else "on track")
+    """research has spent half of November's budget, on track"""
     budget = possessive(period_name(event, now))
-    headline = (*evidence.who(event), bold(f": {_share(event)} of {budget} used, {pace}"))
+    is_quiet = event.severity == "info"
     lines = (
         _also_passed(event),
-        evidence.standing(event),
-        evidence.room(event),
-        evidence.when(event, now) if event.severity != "info" else (),
         evidence.committed(event, now),
-        evidence.contributors(event),
-        evidence.changed(event),
-        evidence.to_do(event, commands=event.severity != "info"),
+        evidence.cause(event),
+        evidence.to_do(event, commands=not is_quiet),
     )
-    return (
-        headline,
-        lines,
-        (("no action needed",) if event.severity == "info" and not evidence.is_running_away(event) else ()),
-    )
+    calm = is_quiet and not evidence.is_running_away(event)
+    headline = (*evidence.who(event), bold(f" has spent {_share(event)} of {budget}{_ahead(event, now)}"))
+    return Said(headline, lines, ("no action needed",) if calm else (), evidence.figures(event, now))
+
+
+def _ahead(event: Event, now: datetime) -> str:
+    """How the rest of the period looks, for the headline of a share."""
+    if event.window is not None:
+        return _fills(event, now) if event.anchored else ""
+    if event.status == "at_risk":
+        return f" and {forecast_text(event, now)}"
+    if event.status == "on_track":
+        return ", likely to last" if (event.level or 0) >= _NEARLY_ALL else ", on track"
+    return _STATUSES.get(event.status, "" if event.severity == "info" else ", faster than planned")
+
+
+def _fills(event: Event, now: datetime) -> str:
+    """When a window that use opened is full, or that it is not before it closes, for the headline of a share."""
+    if event.period_end is None:
+        return ""
+    closes = clock_time(event.period_end, zone_of(event), now)
+    if event.exhausted_at is None:
+        return f", which closes at {closes}"
+    return f": full at {clock_time(event.exhausted_at, zone_of(event), now)} at this pace, closes at {closes}"
 
 
 def _over(event: Event, now: datetime) -> Said:
-    """research has used up November's budget: 3.20 USD over"""
+    """research is over November's budget: $503.20 of $500"""
     budget = possessive(period_name(event, now))
-    share = "used up" if (event.level or 0) <= _HUNDRED else f"used {_share(event)} of"
+    is_above = event.spent is not None and event.amount is not None and event.spent > event.amount
+    said = f"is over {budget}" if is_above else f"has used up {budget}"
+    figures = "" if event.spent is None or not event.amount else _of(event.spent, event)
+    frees_at = frees(event, now)
     lines = (
         _also_passed(event),
-        joined([evidence.used(event), evidence.likely(event)], ", "),
-        joined([evidence.room(event), _since(event)], "; "),
         evidence.committed(event, now),
-        evidence.contributors(event),
-        evidence.changed(event),
-        (plain("No action is configured for this budget: nothing is blocked"),)
-        if event.details.get("unguarded")
-        else (),
+        evidence.cause(event),
+        (plain("Keys still work: no action is configured for this budget."),) if event.unguarded else (),
         proposed(event, now),
         evidence.to_do(event),
     )
-    return (*evidence.who(event), bold(f" has {share} {budget}{_excess(event)}")), lines, ()
+    facts = (
+        evidence.spent(event),
+        Fact("Frees", (bold(frees_at.removeprefix("frees ")),) if frees_at else ()),
+        evidence.likely_total(event, now),
+        Fact("Used up", _since(event)),
+        _daily(event),
+    )
+    return Said((*evidence.who(event), bold(f" {said}{': ' + figures if figures else ''}")), lines, (), facts)
 
 
 def _certain(event: Event, now: datetime) -> Said:
-    """research is certain to go over its budget if nobody stops acme/llama: 644.00 of 300.00 USD, used up Thu 26 Nov"""
-    total, out = details.as_decimal(details.table(event, "committed").get("total")), evidence.runs_out(event, now)
+    """research will go over unless acme/llama is stopped: $854 of $500 by 30 Nov"""
+    found, out = event.committed, evidence.runs_out(event, now)
+    total = found.total if found else None
     over = event.amount is not None and total is not None and total > event.amount
-    level = "its budget" if over or event.level is None else f"{level_text(event.level)} of its budget"
-    figures = "" if total is None or not event.amount else f": {used_of(total, event.amount, event.currency)}"
+    level = "go over" if over or event.level is None else f"reach {level_text(event.level)} of its budget"
+    items = () if found is None else found.items
+    several = len(items) > 1
+    by = f" by {evidence.last_day(event)}" if event.period_end is not None else ""
+    figures = "" if total is None or not event.amount else f": {_of(total, event)}{by}"
     headline = (
         *evidence.who(event),
-        bold(f" is certain to go over {level} if nobody stops "),
-        *evidence.committed_names(event, "bold"),
-        bold(f"{figures}{', used up ' + out if out else ''}"),
+        bold(f" will {level}"),
+        *((bold(" unless "), *evidence.committed_names(event, "bold")) if items else ()),
+        bold(f"{(' are' if several else ' is') + ' stopped' if items else ''}{figures}"),
     )
+    cost = (
+        [(bold(f"{rate(one.cost, event.currency)} {'an' if one.per == 'hour' else 'a'} {one.per}"),) for one in items]
+        if all(one.per for one in items)
+        else []
+    )
+    out_at = found.exhausted_at if found is not None else None
+    used_up = "" if out_at is None else clock_time(out_at, zone_of(event), now)
     lines = (
-        evidence.committed(event, now),
-        (plain("This is a contract, not a forecast: it is charged whether used or not. Stop it, or raise the budget"),),
-        evidence.used(event),
-        evidence.contributors(event),
+        evidence.committed(event, now) if several or (found is not None and found.unconverted) else (),
+        (plain("This is a contract, not a forecast: it is charged whether used or not, until somebody stops it."),),
         evidence.to_do(event),
     )
-    return headline, lines, ()
+    facts = (
+        evidence.spent(event),
+        Fact(f"Certain{by}", () if total is None else (bold(money(total, event.currency)),)),
+        Fact("It costs", joined(cost, " and ")),
+        Fact("Budget is used up", (bold(used_up or out),) if used_up or out else ()),
+        evidence.likely_total(event, now, between=False),
+    )
+    return Said(headline, lines, (), facts)
 
 
 def _forecast(event: Event, now: datetime) -> Said:
-    """research will probably exceed its budget: runs out Fri 27 Nov (Wed 25 Nov to Mon 30 Nov)"""
-    if "certain" in event.details:
+    """research will probably go over: $564 of $500, runs out Fri 27 Nov"""
+    if details_of(event, ForecastReached).certain:
         return _certain(event, now)
-    out = evidence.runs_out(event, now)
-    level = "its budget" if event.level in {None, Decimal(_HUNDRED)} else f"{level_text(event.level)} of its budget"
-    verb = how_surely(event.probability_over)
-    headline = (
-        *evidence.who(event),
-        bold(f" {verb} {level}{': runs out ' + out if out else ''}"),
-        plain(evidence.runs_out_between(event, now) if out else ""),
-    )
-    sure = "" if event.probability_over is None else f"{chance(event.probability_over)} sure. "
-    likely = (plain(sure), *capital(evidence.likely(event)))
-    lines = (
-        joined([likely, evidence.used(event)], "; "),
-        evidence.committed(event, now),
-        evidence.changed(event),
-        evidence.contributors(event),
-        evidence.to_stay_inside(event),
-        evidence.to_do(event),
-    )
-    return headline, lines, ()
+    if event.level in {None, Decimal(_HUNDRED)}:
+        said = forecast_text(event, now)
+    else:
+        said = f"{how_surely(event.probability_over)} reach {level_text(event.level or Decimal(0))} of its budget"
+    lines = (evidence.committed(event, now), evidence.cause(event), evidence.to_do(event))
+    return Said((*evidence.who(event), bold(f" {said}")), lines, (), evidence.figures(event, now))
 
 
 _BY_BASIS: Final[Mapping[str, Callable[[Event, datetime], Said]]] = {
@@ -137,6 +177,7 @@ _BY_BASIS: Final[Mapping[str, Callable[[Event, datetime], Said]]] = {
     "burn_rate": burn_rate,
     "anomaly": anomaly,
     "balance": balance,
+    "novel": novel,
 }
 
 
@@ -146,30 +187,36 @@ def _is_full(event: Event) -> bool:
 
 
 def _share(event: Event) -> str:
-    if event.level is None:
-        return "part"
-    return _SHARES.get(event.level, level_text(event.level))
+    """`half`, `81%`: what is spent now, not the level that was crossed on the way."""
+    if event.spent is None or not event.amount:
+        return "part" if event.level is None else level_text(event.level)
+    share = round(event.spent / event.amount * _HUNDRED)
+    return _SHARES.get(Decimal(share), percent(event.spent, event.amount))
 
 
-def _excess(event: Event) -> str:
-    if event.spent is None or event.amount is None or event.spent <= event.amount:
-        return ""
-    return f": {amount(event.spent - event.amount, event.currency)} over"
+def _of(spent: Decimal, event: Event) -> str:
+    """`$503.20 of $500`; the share is in the facts."""
+    return "" if event.amount is None else spent_of(spent, event.amount, event.currency).rpartition(" (")[0]
+
+
+def _daily(event: Event) -> Fact:
+    return Fact("Last 7 days", () if event.pace is None else (plain(f"{rate(event.pace, event.currency)} a day"),))
 
 
 def _also_passed(event: Event) -> Line:
-    """What the one message stands for: several levels at once, or a level found late."""
+    """The other thresholds in this message: several at once, or one found late."""
     passed = [level_text(level) for level in event.levels]
-    said = [f"{', '.join(passed[:-1])} and {passed[-1]} passed at once"] if len(passed) > 1 else []
-    since = details.instant(event, "found_late_since")
-    late = {"down": "crossed while alertd was not running", "correction": "found by a late correction of the data"}
-    found = late.get(details.words(event, "found_late"))
+    said = [f"{', '.join(passed[:-1])} and {passed[-1]} were reached in one evaluation"] if len(passed) > 1 else []
+    since = event.found_late_since
+    late = {"down": "reached while alertd was not running", "correction": "found by a late correction of the data"}
+    found = late.get(event.found_late)
     if found:
         said.append(found + ("" if since is None else f" (since {clock_time(since, zone_of(event), event.at)})"))
-    return (plain(" · ".join(said)),) if said else ()
+    text = "; ".join(said)
+    return (plain(f"{text[:1].upper()}{text[1:]}."),) if said else ()
 
 
 def _since(event: Event) -> Line:
     if event.exhausted_at is None or event.exhausted_at > event.at:
         return ()
-    return (plain(f"used up {soon_or_day(event.exhausted_at, zone_of(event), event.at)}"),)
+    return (bold(soon_or_day(event.exhausted_at, zone_of(event), event.at)),)

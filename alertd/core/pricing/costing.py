@@ -21,7 +21,7 @@ _NOTHING: Final = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class UnitPrice:
-    """What one unit (one token, request or minute) costs; `assumed` where an earlier date than the earliest known."""
+    """The price of one unit (token, request or minute); `assumed`: the day is before the earliest known price."""
 
     amount: Decimal
     currency: str
@@ -30,7 +30,7 @@ class UnitPrice:
 
 @dataclass(frozen=True, slots=True)
 class NoPrice:
-    """Why something has no price, and the nearest that has one."""
+    """Why something has no price, and the nearest model that has one."""
 
     reason: str
     nearest: str = ""
@@ -43,13 +43,13 @@ Rate = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 class Tariff(Protocol):
-    """What a unit costs on a day; the rating room gives one for a ledger's usage, account-level rules included."""
+    """What a unit costs on a day; the pricing package gives one for a ledger's usage, account-level rules included."""
 
     @property
     def version(self) -> str: ...
 
     def rate_of(self, lines: Sequence[Line], day: date, unit: str, exchange: Exchange) -> Rate | None:
-        """How these lines are billed together where that is not linear, else None; see `linewise.rate_of`."""
+        """How these lines are billed together where that is not linear, else None; see `joint_rate.rate_of`."""
         ...
 
     def zone(self, provider: str) -> str:
@@ -112,7 +112,7 @@ class Costs:
         return found, power
 
     def _runs(self, first: int, last: int) -> Iterator[tuple[int, int, dict[int, Decimal]]]:
-        """Stretches of [first, last) with one price, and the kinds that have it there."""
+        """Intervals of [first, last) with one price, and the kinds that have it there."""
         runs: dict[tuple[int, int], dict[int, Decimal]] = {}
         for kind, segments in enumerate(self.segments):
             for begin, end, price in segments:
@@ -195,12 +195,18 @@ def times_ten(price: Decimal, power: int) -> int:
 
 
 def _flat(row: SeriesRow, unit: str, days: Sequence[date], exchange: Exchange) -> list[tuple[int, int, Decimal]]:
-    """Series that need no price list: billed money, and tokens counted as tokens."""
+    """The unit prices of series that need no price list: billed money, and tokens counted as tokens."""
     if unit == TOKENS:
         counts = not row.billed and row.meter in TOKEN_METERS
         return [(0, len(days), Decimal(1))] if counts else []
-    rate = exchange(row.billed, unit, days[-1]) if days else None
-    return [] if rate is None else [(0, len(days), NANO * rate)]
+    rates = [exchange(row.billed, unit, day) for day in days]
+    rate = next((one for one in rates if one is not None), None)
+    found: list[tuple[int, int, Decimal]] = []
+    for index, own in enumerate(rates):  # days before the first rate have that one
+        rate = rate if own is None else own
+        if rate is not None:
+            _append(found, index, index + 1, NANO * rate)
+    return found
 
 
 def _priced(
@@ -229,7 +235,7 @@ def _priced(
 
 
 def no_rate(base: str, unit: str) -> NoPrice:
-    """Why nothing in the one currency has a price in the other, with the remedy."""
+    """The reason that a rate of exchange is missing, with the remedy."""
     return NoPrice(f"no rate from {base} to {unit}; set ALERTD_FX__{base}_{unit}, or give it as [[fx]] in a price file")
 
 

@@ -1,4 +1,4 @@
-"""The ways one model's name can be read: gateway prefixes, places, provider synonyms, dated snapshots. No price."""
+"""How a model's name can be read: gateway prefixes, regions, provider synonyms, dated snapshots. Knows no prices."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from alertd.core.pricing.model_spellings import spellings, without_snapshot
-from alertd.core.pricing.provider_names import PROVIDERS, SELF_HOSTED, provider_id
+from alertd.core.spellings import PROVIDERS, SELF_HOSTED, provider_id, spellings, without_snapshot
 from alertd.core.usage import Modifiers
-
-__all__ = ["PROVIDERS", "SELF_HOSTED", "Candidate", "candidates", "is_opaque", "provider_id", "without_snapshot"]
 
 #: Bedrock's names: a maker before the first dot, with or without an inference profile's place before it.
 _BEDROCK: Final = re.compile(
@@ -94,7 +91,7 @@ class Candidate:
 def candidates(provider: str, model: str) -> tuple[Candidate, ...]:
     """Every reading of a name, the most literal first: as written, without gateway prefixes, without a snapshot's date.
 
-    An empty provider in a reading means "whoever sells a model of this name".
+    An empty provider in a reading means "any provider that sells a model of this name".
     """
     seller, name = provider_id(provider), model.strip().lower()
     if (coloned := _PREFIXED.match(name)) and _named(coloned[1]) and seller in ("", _named(coloned[1])):
@@ -109,7 +106,7 @@ def candidates(provider: str, model: str) -> tuple[Candidate, ...]:
 
 
 def is_opaque(model: str) -> bool:
-    """Whether a name is an identifier that says nothing of the model behind it (an application inference profile)."""
+    """Whether a name is an opaque id that does not show the model (an application inference profile)."""
     return bool(_OPAQUE.match(model.strip().lower()))
 
 
@@ -147,7 +144,7 @@ def _made_by_others(provider: str, model: str) -> Iterator[Candidate]:
 
 
 def _unprefixed(provider: str, model: str) -> Iterator[Candidate]:
-    """As written, then with each prefix taken off; a prefix that names a provider settles an open one."""
+    """The name as written, then without each prefix; a prefix that names a provider sets a missing provider."""
     parts = model.split("/")[:-1]
     place = next((found for found in map(_place_of, parts) if found), "")
     rest, assumed = model, ""
@@ -172,7 +169,7 @@ def _unprefixed(provider: str, model: str) -> Iterator[Candidate]:
 
 
 def _place_of(prefix: str) -> str:
-    """The place that a part of a path names, as price files call it; "" where it names none."""
+    """The region that a part of a path names, as price files write it; "" if it is not a region."""
     if arn := _ARN.match(prefix):
         return "us-gov" if arn[1] == "aws-us-gov" else arn[2] if arn[3] == "foundation-model" else ""
     if not _PLACE.fullmatch(prefix):
@@ -183,7 +180,7 @@ def _place_of(prefix: str) -> str:
 
 
 def _placed(reading: Candidate) -> Iterator[Candidate]:
-    """A reading, before it the same with its place as a modifier, which a price rule may know."""
+    """A reading with its region as a modifier (a price may depend on it), then the reading alone."""
     name, place = reading.model, reading.place
     profile = _PROFILE.match(name) if reading.provider == "aws" else None
     if profile:

@@ -86,7 +86,7 @@ def _chosen(row: SeriesRow, by: Sequence[str]) -> tuple[tuple[str, str], ...]:
 def _cost(
     row: SeriesRow, quantity: int, prices: Sequence[tuple[Decimal, str] | str], place: int
 ) -> tuple[Decimal, str, str]:
-    """The cost, its currency, and why there is none."""
+    """The cost, its currency, and the reason if it is missing."""
     if row.billed:
         return quantity * NANO, row.billed, ""
     price = prices[place]

@@ -1,4 +1,4 @@
-"""Who counts where several sources see the same traffic: it is counted once, the others are checks. Guesses no spend.
+"""If several sources see the same traffic, one counts and the others are checks.
 
 An `auto` source counts unless somebody else is declared `authoritative` for the same provider and charge; its bill
 gives way to usage that another source counts as it happens. A `check` never counts. Money that a gateway worked out
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from alertd.core.pricing.model_names import PROVIDERS, provider_id, without_snapshot
+from alertd.core.spellings import PROVIDERS, provider_id, without_snapshot
 from alertd.core.usage import CHARGE_LABEL, ESTIMATE_CHARGE, SeriesRow
 
 Role = Literal["auto", "authoritative", "check"]
@@ -26,7 +26,7 @@ _AUTO: Final = "auto"
 
 @dataclass(frozen=True, slots=True)
 class SourceRole:
-    """What a source says of itself: its role, and which of its own figures is the cost where it gives two."""
+    """A source's role, and which of its own figures is the cost if it reports both usage and bill."""
 
     role: Role = "auto"
     cost_from: Literal["usage", "bill"] = "usage"
@@ -47,7 +47,7 @@ def counting(
 
 
 def sellers(series: Iterable[SeriesRow]) -> Callable[[SeriesRow], str]:
-    """Whose a series is: its provider, else that of its model's prefix, else the only one known of a model so named."""
+    """The provider of a series: its label, else its model's prefix, else the only provider known to sell that model."""
     rows = tuple(series)
     known: dict[str, set[str]] = defaultdict(set)
     for row in rows if any(not row.provider for row in rows) else ():
@@ -81,7 +81,7 @@ def _counted(sources: Mapping[str, set[bool]], standings: Mapping[str, SourceRol
 
 
 def _own_choice(kinds: set[bool], standing: SourceRole) -> bool:
-    """Whether the bill is what counts of a source's own figures."""
+    """Whether a source's bill counts, not its usage."""
     return True in kinds if len(kinds) == 1 else standing.cost_from == "bill"
 
 

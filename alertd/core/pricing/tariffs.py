@@ -1,37 +1,41 @@
-"""What a unit of a ledger's line costs on a day by the price book, account-level rules included.
+"""Unit prices for a ledger: from the price book, with account-level rules, corrected by the provider's bill.
 
 A linear price is the book's own. Where a rule binds a whole account (a free tier, billing units), the account's month
 is rated as a whole and each unit carries what it came to: the parts add up, and no scope gets the free tier twice.
+
+Only where the operator asks for it (ALERTD_CORRECT_ESTIMATES). Days that are final keep their own prices, so that the
+comparison of estimate and bill never feeds on its own correction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from alertd.core.ledger.columns import Ledger, SeriesRow
 from alertd.core.money import Money
-from alertd.core.pricing.allocate import effective_prices
-from alertd.core.pricing.bill import rate
-from alertd.core.pricing.costing import Exchange, NoPrice, Rate, UnitPrice
-from alertd.core.pricing.dated import days_of_change
-from alertd.core.pricing.fx import NoRate, Rates
+from alertd.core.pricing.allocation import effective_prices
+from alertd.core.pricing.costing import Exchange, NoPrice, Rate, Tariff, UnitPrice
+from alertd.core.pricing.exchange_rates import NoRate, Rates, days_of_change
 from alertd.core.pricing.joint_rate import rate_of
-from alertd.core.pricing.prices import PriceBook, Tariff, Unpriced
-from alertd.core.pricing.provider_names import provider_id
+from alertd.core.pricing.price_book import PriceBook, PricedLine, Unpriced
+from alertd.core.pricing.rating import rate
 from alertd.core.pricing.source_roles import SourceRole, counting
+from alertd.core.spellings import provider_id
 from alertd.core.usage import METERS, Line, Usage
 
 
 class LedgerTariff:
-    """What a unit costs, for the usage of one ledger as it stands."""
+    """The unit prices of one ledger's lines, given its present usage."""
 
     def __init__(self, book: PriceBook, ledger: Ledger, standings: Mapping[str, SourceRole] | None = None) -> None:
-        """`standings` say who counts where several sources see the same traffic: a free tier is used up once."""
+        """`standings` say which source counts if several see the same traffic, so that a free tier is used once."""
         self._book = book
         self._ledger = ledger
         self._counted = counting(ledger.kinds, standings or {})
@@ -72,7 +76,7 @@ class LedgerTariff:
         return [(day, self.unit_price(line, day)) for day in days]
 
     def unit_price(self, line: Line, day: date) -> UnitPrice | NoPrice:
-        """The price of one unit on a day of use, or why there is none and what is nearest."""
+        """The price of one unit on a day of use, or the reason without one and the nearest price."""
         tariff = self._book.tariff(line, day)
         if isinstance(tariff, Unpriced):
             return NoPrice(tariff.reason, "" if tariff.known else self._near(line.model))
@@ -81,8 +85,8 @@ class LedgerTariff:
             return UnitPrice(price.unit, price.currency, assumed=bool(price.assumed))
         return UnitPrice(self._effective(tariff, day), price.currency, assumed=bool(price.assumed))
 
-    def _effective(self, tariff: Tariff, day: date) -> Decimal:
-        """What a unit came to in the account's month; before any use, the price itself."""
+    def _effective(self, tariff: PricedLine, day: date) -> Decimal:
+        """The effective price of a unit in the account's month; the list price before any use."""
         month = day.replace(day=1)
         key = (tariff.line.account, tariff.price.provider, month)
         if key not in self._months:
@@ -133,14 +137,28 @@ def billing_zones(book: PriceBook, kinds: Iterable[SeriesRow]) -> frozenset[str]
     return frozenset(name for row in kinds for name in (book.zone_of(row.line), book.zone(provider_id(row.provider))))
 
 
-def exchange_of(rates: Rates) -> Exchange:
-    """One unit of a currency in another on a day, by the configured rates; None where there is none."""
+@dataclass(frozen=True, slots=True)
+class RateExchange:
+    """One unit of a currency in another on a day, by known rates; None without a rate."""
 
-    def exchange(base: str, quote: str, day: date) -> Decimal | None:
-        found = rates.convert(Money(Decimal(1), base), quote, day)
+    rates: Rates
+
+    def __call__(self, base: str, quote: str, day: date) -> Decimal | None:
+        found = self.rates.convert(Money(Decimal(1), base), quote, day)
         return None if isinstance(found, NoRate) else found.amount
 
-    return exchange
+    def said(self, base: str, quote: str, day: date) -> str:
+        """`1 EUR is 1.08 USD, ECB reference rate of 2026-11-27`; "" without a rate."""
+        value, used = self(base, quote, day), self.rates.used(base, quote, day)
+        if value is None or not used:
+            return ""
+        sources = dict.fromkeys(one.source or "as configured" for one in used)
+        return f"1 {base} is {round(value, 6).normalize():f} {quote}, {', '.join(sources)}"
+
+
+def exchange_of(rates: Rates) -> RateExchange:
+    """One unit of a currency in another on a day, by the configured rates; None without a rate."""
+    return RateExchange(rates)
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
@@ -149,3 +167,56 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 
 def _next(month: date) -> date:
     return date(month.year + month.month // 12, month.month % 12 + 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """The ratio of a provider's bill to the estimate, applied to the days from `since` on."""
+
+    factor: Decimal
+    since: date
+
+
+def corrections(note: Mapping[str, Any] | None) -> dict[str, Correction]:
+    """The corrections by provider that the evaluation recorded at its last comparison of estimates and bills."""
+    found = (note or {}).items()
+    return {name: Correction(Decimal(one["factor"]), date.fromisoformat(one["since"])) for name, one in found}
+
+
+class CorrectedTariff:
+    """Another tariff's prices, times the correction of the line's provider for the days that are not billed yet."""
+
+    def __init__(self, tariff: Tariff, known: Mapping[str, Correction]) -> None:
+        self._tariff = tariff
+        self._known = known
+
+    @property
+    def version(self) -> str:
+        """The prices' version, and that they are corrected."""
+        return f"{self._tariff.version}, corrected by the bill"
+
+    def zone(self, provider: str) -> str:
+        """The IANA zone of a provider's billing days and months."""
+        return self._tariff.zone(provider)
+
+    def rate_of(self, lines: Sequence[Line], day: date, unit: str, exchange: Exchange) -> Rate | None:
+        """As the tariff bills them; lines of a corrected provider are projected by their corrected unit prices."""
+        if any(provider_id(line.provider) in self._known for line in lines):
+            return None
+        return self._tariff.rate_of(lines, day, unit, exchange)
+
+    def runs(self, line: Line, first: date, last: date) -> Sequence[tuple[date, UnitPrice | NoPrice]]:
+        """The tariff's runs, with another one from the first day that is not billed yet."""
+        runs = list(self._tariff.runs(line, first, last))
+        known = self._known.get(provider_id(line.provider))
+        if known is None or known.since > last:
+            return runs
+        begin = max(first, known.since)
+        before = [run for run in runs if run[0] < begin]
+        after = [run for run in runs if run[0] > begin]
+        at = next((price for day, price in reversed(runs) if day <= begin), runs[0][1])
+        return [*before, *((day, _times(price, known.factor)) for day, price in [(begin, at), *after])]
+
+
+def _times(price: UnitPrice | NoPrice, factor: Decimal) -> UnitPrice | NoPrice:
+    return replace(price, amount=price.amount * factor) if isinstance(price, UnitPrice) else price

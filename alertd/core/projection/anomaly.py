@@ -20,12 +20,12 @@ _SOFT: Final = 0.05
 #: The spread of logarithms is at least this: nobody's days agree to a tenth.
 _LEAST_SPREAD: Final = 0.25
 _TO_SPREAD: Final = 1.4826  # a normal distribution's standard deviation, in median absolute deviations
-_TENTH: Final = 1.2816  # its 90 % quantile
+_TENTH: Final = 1.2816  # its 90% quantile
 
 
 @dataclass(frozen=True, slots=True)
 class Unusual:
-    """A day so far: what it spent, what is usual by this hour (80 % of days), and how probable less than this was."""
+    """A day so far: its spend, the usual range by this hour (80% of days), and the probability of less spend."""
 
     spent: float
     low: float
@@ -34,7 +34,7 @@ class Unusual:
 
 
 def unusual(spent: float, before: Sequence[float]) -> Unusual | None:
-    """How unusual a spend is after these of the same hours of earlier days; None where there are too few."""
+    """How unusual a spend is, compared with the same hours of earlier days; None if there are too few days."""
     if len(before) < LEAST_DAYS or not any(value > 0 for value in before):
         return None
     soft = _SOFT * sum(max(0.0, value) for value in before) / len(before)

@@ -1,4 +1,4 @@
-"""A history folded into days: what is spent in the period, and what each remembered day cost at its full length."""
+"""A history as days: the spend in the period, and the cost of each earlier day, scaled to a full day."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from typing import Final
 
 import numpy as np
 
-from alertd.core.projection.grid import Counts, Grid, grid_of
-from alertd.core.projection.series import DAY, Floats, Question, position
+from alertd.core.projection.series import DAY, Counts, Floats, Grid, Question, grid_of, position
 
-#: Whole days that the evenly spread day weighs against the hours that were seen.
+#: Whole days that the evenly spread day weighs against the hours that were seen; less on the first day, for the hours
+#: in which a series is first seen are hours in which it spends.
 _EVEN_DAYS: Final = 4.0
+_EVEN_DAYS_AT_FIRST: Final = 0.5
 #: A glimpse of a day shorter than this says nothing about the day.
 _LEAST_SEEN: Final = 1.0 / 48.0
-#: A correction is taken out of so many days before it.
+#: A correction (a negative value) is taken out of this many days before it.
 _MONTH_DAYS: Final = 28
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Past:
-    """One series as the method sees it. Days run from the newest (index 0) to the oldest.
+    """One series as days, the newest first (index 0).
 
     rates    what each day cost, or would have at its full length; never negative
     weights  how much of each day was seen, 0 to 1
     shares   how much of each coming day belongs to the period and is still unseen
-    known    what is committed for each coming stretch
+    known    what is committed for each coming interval
     steps    what each step added, as it was recorded
     """
 
@@ -41,7 +42,7 @@ class Past:
 
     @property
     def goes_on(self) -> bool:
-        """Whether the newest day was seen in part only, and its rest belongs to the period."""
+        """Whether the newest day is not over and its rest belongs to the period."""
         coming = self.grid.begins
         return bool(self.weights.size and self.weights[0] < 1.0 and coming.size and coming[0] == self.grid.seen_until)
 
@@ -88,13 +89,16 @@ def _by_hour(grid: Grid, values: Floats, seen: Floats, shares: Floats) -> tuple[
         return seen, shares
     visits = np.maximum(np.bincount(grid.hours, minlength=24), 1)
     profile = hourly / visits
-    profile = (profile / profile.sum() * values.size / 24.0 + _EVEN_DAYS / 24.0) / (values.size / 24.0 + _EVEN_DAYS)
+    days = values.size / 24.0
+    even = min(_EVEN_DAYS, _EVEN_DAYS_AT_FIRST + days)
+    profile = (profile / profile.sum() * days + even / 24.0) / (days + even)
     seen, shares = seen.copy(), shares.copy()
     if seen[-1] < 1.0:
-        unseen = float(profile[grid.hours[-1] + 1 :].sum())
-        if shares.size and grid.begins[0] == grid.seen_until:
-            shares[0] *= unseen / (1.0 - seen[-1])
-        seen[-1] = 1.0 - unseen
+        first = grid.hours[0] if seen.size == 1 else 0  # what lies before the first hour was not seen either
+        unseen, later = float(profile[grid.hours[-1] + 1 :].sum()), 1.0 - seen[-1] - first / 24.0
+        if shares.size and grid.begins[0] == grid.seen_until and later > 0.0:
+            shares[0] *= unseen / later
+        seen[-1] = 1.0 - unseen - float(profile[:first].sum())
     if seen.size > 1 and seen[0] < 1.0:
         seen[0] = float(profile[grid.hours[0] :].sum())
     return seen, shares
@@ -112,7 +116,7 @@ def _without_commitments(question: Question, grid: Grid, values: Floats) -> tupl
 
 
 def _overlap(span: Sequence[float], begins: Floats, ends: Floats) -> Floats:
-    """The part of a span that falls into each of the stretches; a span without length is an instant."""
+    """The part of a span that falls into each of the intervals; a span without length is an instant."""
     start, end = span
     if end == start:
         return ((begins <= start) & (start < ends)).astype(np.float64)
@@ -145,7 +149,7 @@ class Pasts:
         return days
 
 
-def alike(grid: Grid, values: Floats) -> Pasts:
+def batch_of(grid: Grid, values: Floats) -> Pasts:
     """The pasts of series with steps of a day that share a calendar: `values` [series x steps], nothing committed."""
     remembered = values[:, grid.oldest :]
     if remembered.size and remembered.min() < 0.0:

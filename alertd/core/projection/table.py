@@ -1,10 +1,10 @@
-"""What tools/learn_projection.py learnt from 20 people: pooled figures, written by it."""
+"""The table that tools/learn_projection.py learnt from 20 people's series and wrote: pooled figures only."""
 
 from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 #: [8 levels of a history (rates.levels) x 9 quantiles] of the coming daily rate.
 COEFFICIENTS: Final = (
@@ -17,3 +17,6 @@ COEFFICIENTS: Final = (
     (-0.0234, -0.0600, -0.1089, -0.1229, -0.1110, -0.1004, -0.0361, 0.1146, 0.2838),
     (0.0085, 0.0173, -0.0252, -0.1636, -0.2736, -0.4280, -0.5442, -0.4646, -0.3619),
 )
+
+#: settled, growing, lower, first, active, highest (learnt.Calibration).
+CALIBRATION: Final = (0.8, 0.6, 0.75, 1.4, 0.87, 0.85)

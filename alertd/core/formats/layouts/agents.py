@@ -1,6 +1,7 @@
-"""Session logs of coding agents: Claude Code's and Codex' JSON lines. Prompts are never read.
+"""Session logs of coding agents: Claude Code's, Codex' and Gemini CLI's JSON lines. Prompts are never read.
 
-Sources: ryoppippi/ccusage (the best public reading of both); the vendors publish no schema.
+Sources: ryoppippi/ccusage (the best public reading of the first two) and google-gemini/gemini-cli,
+`chatRecordingTypes.ts`; the vendors publish no schema.
 """
 
 from __future__ import annotations
@@ -17,14 +18,19 @@ _CODEX: Final = ("input_tokens", "cached_input_tokens", "output_tokens", "reason
 def _claude_code(objects: Iterable[object]) -> Iterator[Flat]:
     """One row an answer: of several lines of one message the one with most tokens, of a sidechain's copy none."""
     best: dict[tuple[str, str], tuple[int, Flat]] = {}
-    requests: dict[str, str] = {}
+    #: By message, the request that counts: the parent's before a sidechain's, which may be read first.
+    requests: dict[str, tuple[str, bool]] = {}
     for one in objects:
         row, key, is_copy = _answer(one)
         if row is None:
             continue
         message, request = key
-        if message and requests.setdefault(message, request) != request and is_copy:
+        first, was_copy = requests.setdefault(message, (request, is_copy)) if message else (request, is_copy)
+        if first != request and is_copy:
             continue
+        if first != request and was_copy:
+            best.pop((message, first), None)
+            requests[message] = request, is_copy
         total = sum(_int(row.get(name, "")) for name in _COUNTS)
         if not message:
             yield row
@@ -79,6 +85,33 @@ def _codex(objects: Iterable[object]) -> Iterator[Flat]:
                 yield {**where, **counts, "session": session, "project": project, "codex": ""}
 
 
+def _gemini_cli(objects: Iterable[object]) -> Iterator[Flat]:
+    """One row an answer, the last one written of each: thoughts are output, tools input, the cache is within input."""
+    last: dict[str, Flat] = {}
+    session = ""
+    for one in objects:
+        if not isinstance(one, dict):
+            continue
+        session = _text(one.get("sessionId")) or session
+        messages = one.get("messages")
+        for message in messages if isinstance(messages, list) else (one,):
+            used = message.get("tokens") if isinstance(message, dict) else None
+            if not isinstance(used, dict) or message.get("type") != "gemini":
+                continue
+            counts = {name: _int(_text(used.get(name))) for name in ("input", "output", "cached", "thoughts", "tool")}
+            key = _text(message.get("id")) or f"{session} {len(last)}"
+            last[key] = {
+                "timestamp": _text(message.get("timestamp")),
+                "model": _text(message.get("model")),
+                "input_tokens": str(max(0, counts["input"] - counts["cached"]) + counts["tool"]),
+                "cached_tokens": str(counts["cached"]),
+                "output_tokens": str(counts["output"] + counts["thoughts"]),
+                "session": session,
+                "gemini": "",
+            }
+    yield from last.values()
+
+
 def _totals(payload: Mapping[str, object]) -> dict[str, int]:
     info = payload.get("info")
     total = info.get("total_token_usage") if isinstance(info, dict) else None
@@ -119,6 +152,23 @@ LAYOUTS: Final = (
             "speed": modifier("speed"),
             "session": label("session"),
             "project": label("project"),
+        },
+    ),
+    Layout(
+        name="gemini-cli",
+        title="Gemini CLI session log (JSON lines)",
+        recognised_by=("timestamp", "model", "cached_tokens", "output_tokens", "session", "gemini"),
+        provider="google",
+        includes=frozenset({"reasoning"}),
+        objects=_gemini_cli,
+        columns={
+            "timestamp": TIME,
+            "model": MODEL,
+            "input_tokens": tokens("input", exclusive=True),
+            "cached_tokens": tokens("cached_input"),
+            "output_tokens": tokens("output"),
+            "session": label("session"),
+            "gemini": IGNORED,
         },
     ),
     Layout(

@@ -25,6 +25,8 @@ SAMPLES: Final[Mapping[str, Callable[[datetime], tuple[Event, ...]]]] = {
     "burn_rate": lambda now: (budget.burn_rate(now),),
     "anomaly": lambda now: (budget.anomaly(now),),
     "balance": lambda now: (budget.balance(now),),
+    "novel": lambda now: (budget.novel(now),),
+    "window": lambda now: (budget.window(now),),
     "recovered": lambda now: (budget.recovered(now),),
     "live_message": lambda now: (budget.live_message(now),),
     "source_stale": lambda now: (system.source_stale(now),),

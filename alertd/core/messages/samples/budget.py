@@ -5,12 +5,25 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from alertd.core.events import Event
-from alertd.core.messages.samples.figures import part, sample
+from alertd.core.events import (
+    AnomalyReached,
+    BalanceReached,
+    BurnRateReached,
+    CommittedItem,
+    CommittedMoney,
+    Event,
+    ForecastReached,
+    Live,
+    NovelUsed,
+    OpenAction,
+    OpenAlert,
+    TopContributor,
+)
+from alertd.core.messages.samples.figures import left, part, sample
 
 
 def actual(now: datetime) -> Event:
-    """Half is used, on pace."""
+    """Half is used, on track."""
     return sample(
         now,
         "threshold",
@@ -35,7 +48,7 @@ def actual(now: datetime) -> Event:
 
 
 def ahead(now: datetime) -> Event:
-    """80 % is used, ahead of pace."""
+    """80% is used, ahead of pace."""
     return sample(
         now,
         "threshold",
@@ -48,9 +61,9 @@ def ahead(now: datetime) -> Event:
         pace_allowed=Decimal("9.53"),
         probability_over=0.99,
         projected={"0.1": Decimal(571), "0.5": Decimal(640), "0.9": Decimal(742)},
-        exhausted_low=now + timedelta(days=2),
-        exhausted_at=now + timedelta(days=3),
-        exhausted_high=now + timedelta(days=5),
+        exhausted_low=left(now, 0.2),
+        exhausted_at=left(now, 0.3),
+        exhausted_high=left(now, 0.5),
     )
 
 
@@ -84,12 +97,12 @@ def certain(now: datetime) -> Event:
     plain = sample(now, "threshold", "warning")
     end = plain.period_end or now
     hours = Decimal((end - now) // timedelta(hours=1))
-    ahead = hours * Decimal("3.25")
-    item = {"what": "acme/llama", "ahead": ahead, "cost": Decimal("3.25"), "per": "hour", "until": None}
+    cost = round(Decimal("750.75") / max(hours, Decimal(1)), 2)
+    ahead = hours * cost
+    item = CommittedItem("acme/llama", ahead, cost, "hour")
     spent = Decimal("103.60")
-    out = now + timedelta(hours=float((Decimal(500) - spent) / Decimal("3.25")))
+    out = now + timedelta(hours=float((Decimal(500) - spent) / cost))
     total = spent + ahead
-    found = {"total": total, "ahead": ahead, "items": [item], "exhausted_at": out, "unconverted": []}
     return sample(
         now,
         "threshold",
@@ -107,7 +120,9 @@ def certain(now: datetime) -> Event:
         exhausted_low=None,
         exhausted_at=out,
         exhausted_high=None,
-        details={"handle": "4f3", "certain": True, "committed": found},
+        handle="4f3",
+        committed=CommittedMoney(total, ahead, (item,), out),
+        details=ForecastReached(certain=True),
     )
 
 
@@ -133,27 +148,22 @@ def burn_rate(now: datetime) -> Event:
             part("key", "evals-nightly", "102.20", "8.00 8.20", 1.0),
             part("key", "notebooks", "48.90", "4.10 3.90", 0.97),
         ),
-        details={
-            "handle": "b81",
-            "window": "1h",
-            "window_spent": Decimal("41.30"),
-            "window_usual": Decimal("0.30"),
-            "factor": Decimal(59),
-            "rising": True,
-            "since": now - timedelta(minutes=60),
-            "top_contributor": {"label": "key", "value": "rag-indexer", "spent": Decimal("40.10"), "share": 0.97},
-            "rate_window": "5m",
-            "main": {"label": "model", "value": "gpt-5", "share": Decimal("0.98")},
-            "requests": 1840,
-            "requests_usual": 12,
-            "readings": [now - timedelta(minutes=7), now - timedelta(minutes=2)],
-            "proposed": {
-                "what": "block this key",
-                "reversible": True,
-                "handle": "a7f",
-                "expires": now + timedelta(minutes=60),
-            },
-        },
+        handle="b81",
+        since=now - timedelta(minutes=60),
+        details=BurnRateReached(
+            window="1h",
+            window_spent=Decimal("41.30"),
+            window_usual=Decimal("0.30"),
+            factor=59,
+            rate_window="5m",
+            rising=True,
+            readings=(now - timedelta(minutes=7), now - timedelta(minutes=2)),
+            top_contributor=TopContributor("key", "rag-indexer", Decimal("40.10"), 0.97),
+            main=TopContributor("model", "gpt-5", share=0.98),
+            requests=1840,
+            requests_usual=12,
+            proposed=OpenAction("block this key", "a7f", reversible=True, expires=now + timedelta(minutes=60)),
+        ),
     )
 
 
@@ -174,13 +184,8 @@ def anomaly(now: datetime) -> Event:
         exhausted_low=None,
         exhausted_at=None,
         exhausted_high=None,
-        details={
-            "handle": "c07",
-            "window": "1d",
-            "window_spent": Decimal("41.30"),
-            "usual_low": Decimal("2.10"),
-            "usual_high": Decimal("9.40"),
-        },
+        handle="c07",
+        details=AnomalyReached("1d", Decimal("41.30"), Decimal("2.10"), Decimal("9.40")),
     )
 
 
@@ -202,12 +207,64 @@ def balance(now: datetime) -> Event:
         exhausted_low=now + timedelta(days=4),
         exhausted_at=now + timedelta(days=5),
         exhausted_high=now + timedelta(days=7),
-        details={"handle": "d11", "balance": Decimal("42.10")},
+        handle="d11",
+        details=BalanceReached(Decimal("42.10")),
+    )
+
+
+def novel(now: datetime) -> Event:
+    """A model that nobody used before."""
+    return sample(
+        now,
+        "threshold",
+        "warning",
+        basis="novel",
+        threshold="novel model above 5 USD",
+        spent=Decimal("251.40"),
+        pace=Decimal("15.90"),
+        pace_allowed=Decimal("26.16"),
+        probability_over=0.24,
+        projected={"0.1": Decimal(412), "0.5": Decimal(452), "0.9": Decimal(507)},
+        exhausted_low=None,
+        exhausted_at=None,
+        exhausted_high=None,
+        handle="e52",
+        details=NovelUsed("model", "gpt-image-9", Decimal("8.20")),
+    )
+
+
+def window(now: datetime) -> Event:
+    """The last five hours are used up."""
+    return sample(
+        now,
+        "threshold",
+        "critical",
+        basis="actual",
+        level=Decimal(100),
+        levels=(Decimal(100),),
+        threshold="actual 100%",
+        budget="agents",
+        amount=Decimal(20),
+        spent=Decimal("21.30"),
+        period_start=now - timedelta(hours=5),
+        period_end=now,
+        window=timedelta(hours=5),
+        frees_at=now + timedelta(minutes=70),
+        projected={},
+        probability_over=None,
+        pace=None,
+        pace_allowed=None,
+        exhausted_low=None,
+        exhausted_at=None,
+        exhausted_high=None,
+        contributors=(),
+        daily=(),
+        handle="f04",
     )
 
 
 def recovered(now: datetime) -> Event:
-    """The forecast is inside the budget again."""
+    """The forecast is within the budget again."""
     return sample(
         now,
         "recovered",
@@ -220,28 +277,29 @@ def recovered(now: datetime) -> Event:
         exhausted_low=None,
         exhausted_at=None,
         exhausted_high=None,
-        details={"since": now - timedelta(days=3)},
+        handle="",
+        since=now - timedelta(days=3),
     )
 
 
 def live_message(now: datetime) -> Event:
-    """How it stands a few hours after the forecast was told: taken on by somebody, a proposal waiting."""
+    """The live message some hours after the forecast: acknowledged by somebody, a proposal waiting."""
     return sample(
         now,
         "summary",
         "critical",
         spent=Decimal("338.90"),
-        details={
-            "summary": "live",
-            "open_alerts": [
-                {"id": "b81" + "0" * 21, "threshold": "runaway, 10× even pace", "severity": "critical",
-                 "state": "firing", "by": "alertd", "at": now - timedelta(minutes=9)},
-                {"id": "4f2" + "0" * 21, "threshold": "forecast above 100 %", "severity": "warning",
-                 "state": "acknowledged", "by": "ana", "at": now - timedelta(hours=2)},
-            ],
-            "open_actions": [
-                {"id": "a7f" + "0" * 21, "handle": "a7f000", "what": "block this key", "target": "rag-indexer",
-                 "state": "awaiting", "reversible": True, "expires": now + timedelta(minutes=51)},
-            ],
-        },
+        handle="",
+        details=Live(
+            (
+                OpenAlert("b81" + "0" * 21, "runaway, 10× the budgeted rate", "critical", "firing", "alertd",
+                          now - timedelta(minutes=9)),
+                OpenAlert("4f2" + "0" * 21, "forecast above 100%", "warning", "acknowledged", "ana",
+                          now - timedelta(hours=2)),
+            ),
+            (
+                OpenAction("block this key", "a7f000", "rag-indexer", reversible=True,
+                           expires=now + timedelta(minutes=51), id="a7f" + "0" * 21),
+            ),
+        ),
     )  # fmt: skip

@@ -5,8 +5,23 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from alertd.core.events import Event, Unpriced
-from alertd.core.messages.samples.figures import MONTH, RUNAWAY, ZONE, about_source, sample
+from alertd.core.events import (
+    ActionStep,
+    BudgetUnmatched,
+    Contributor,
+    Digest,
+    Event,
+    FirstStart,
+    ModelsUnpriced,
+    NearestBudget,
+    NotifierTest,
+    PeriodClosed,
+    SourceReturned,
+    SourceStale,
+    SpendUncovered,
+    UnpricedUsage,
+)
+from alertd.core.messages.samples.figures import MONTH, RUNAWAY, ZONE, about_source, left, sample
 
 
 def source_stale(now: datetime) -> Event:
@@ -15,15 +30,11 @@ def source_stale(now: datetime) -> Event:
         now,
         "source_stale",
         "critical",
-        {
-            "source": "gateway",
-            "since": now - timedelta(minutes=22),
-            "error": "Prometheus answers 503",
-            "retry_every": "1m",
-            "budgets": 12,
-            "actions_paused": True,
-            "nearest": {"budget": "research", "spent": Decimal("424.50"), "amount": Decimal(500), "currency": "USD"},
-        },
+        handle="c2e",
+        since=now - timedelta(minutes=22),
+        details=SourceStale(
+            "Prometheus answers 503", "1m", 12, NearestBudget("research", (), Decimal("424.50"), Decimal(500), "USD")
+        ),
     )
 
 
@@ -33,13 +44,9 @@ def source_back(now: datetime) -> Event:
         now,
         "recovered",
         "info",
-        {
-            "source": "gateway",
-            "since": now - timedelta(minutes=66),
-            "until": now - timedelta(minutes=22),
-            "missed": {"USD": Decimal("12.40")},
-            "crossed": 0,
-        },
+        since=now - timedelta(minutes=66),
+        until=now - timedelta(minutes=22),
+        details=SourceReturned({"USD": Decimal("12.40")}),
     )
 
 
@@ -49,10 +56,11 @@ def unpriced(now: datetime) -> Event:
         now,
         "unpriced",
         "warning",
-        details={"share": Decimal("0.07")},
+        handle="",
+        details=ModelsUnpriced(0.07),
         unpriced=(
-            Unpriced("openai", "gpt-6-mini", "input", 5_200_000, "in no price list", "gpt-5-mini"),
-            Unpriced("openai", "gpt-6-mini", "output", 310_000, "in no price list", "gpt-5-mini"),
+            UnpricedUsage("openai", "gpt-6-mini", "input", 5_200_000, "in no price list", "gpt-5-mini"),
+            UnpricedUsage("openai", "gpt-6-mini", "output", 310_000, "in no price list", "gpt-5-mini"),
         ),
     )
 
@@ -70,11 +78,7 @@ def unmatched(now: datetime) -> Event:
         period_end=MONTH.containing(now).end,
         data_until=now - timedelta(minutes=2),
         owner="@ana",
-        details={
-            "wanted": {"team": "reserch"},
-            "nearest": {"label": "team", "value": "research"},
-            "known": ["research", "search", "support", "web"],
-        },
+        details=BudgetUnmatched({"team": "reserch"}, ("team", "research"), ("research", "search", "support", "web")),
     )
 
 
@@ -88,13 +92,10 @@ def uncovered(now: datetime) -> Event:
         zone=ZONE,
         currency="USD",
         data_until=now - timedelta(minutes=2),
-        details={
-            "uncovered": {"USD": Decimal("31.40")},
-            "uncovered_by": [
-                {"label": "key", "value": "old-demo", "spent": Decimal("27.10")},
-                {"label": "key", "value": "jane-laptop", "spent": Decimal("4.30")},
-            ],
-        },
+        details=SpendUncovered(
+            {"USD": Decimal("31.40")},
+            (Contributor("key", "old-demo", Decimal("27.10")), Contributor("key", "jane-laptop", Decimal("4.30"))),
+        ),
     )
 
 
@@ -114,7 +115,8 @@ def closed(now: datetime) -> Event:
         exhausted_at=None,
         exhausted_high=None,
         pace_allowed=None,
-        details={"summary": "period_closed", "previous": Decimal("391.70"), "alerts": 2},
+        handle="",
+        details=PeriodClosed(2, Decimal("391.70")),
     )
 
 
@@ -126,14 +128,15 @@ def action(now: datetime) -> Event:
         "critical",
         spent=Decimal("424.50"),
         reason=RUNAWAY,
-        details={
-            "action": "stop-research",
-            "state": "verified",
-            "what": "blocked a key",
-            "target": "rag-indexer",
-            "by": "@ana",
-            "restore": "alertd actions restore a7f",
-        },
+        handle="",
+        details=ActionStep(
+            "stop-research",
+            "verified",
+            "block this key at the gateway",
+            "rag-indexer",
+            by="@ana",
+            restore="alertd actions restore a7f",
+        ),
     )
 
 
@@ -145,21 +148,22 @@ def proposed(now: datetime) -> Event:
         "critical",
         spent=Decimal("424.50"),
         reason=RUNAWAY,
-        details={
-            "action": "stop-research",
-            "state": "proposed",
-            "what": "block a key",
-            "target": "rag-indexer",
-            "reversible": True,
-            "handle": "a7f",
-            "expires": now + timedelta(minutes=60),
-        },
+        handle="a7f",
+        details=ActionStep(
+            "stop-research",
+            "proposed",
+            "block this key at the gateway",
+            "rag-indexer",
+            reversible=True,
+            impact="1,840 requests an hour, last used just now, no other user is seen",
+            expires=now + timedelta(minutes=60),
+        ),
     )
 
 
 def test(now: datetime) -> Event:
     """What test-notify sends."""
-    return sample(now, "test", "info", details={"notifier": "ops"})
+    return sample(now, "test", "info", handle="", details=NotifierTest("ops"))
 
 
 def digest(now: datetime, summary: str = "digest", count: int = 14) -> tuple[Event, ...]:
@@ -185,8 +189,9 @@ def _scope(now: datetime, summary: str, team: str, index: int) -> Event:
         spent=spent,
         probability_over=0.99 if over else 0.8 if risk else 0.04,
         projected={"0.1": likely * Decimal("0.9"), "0.5": likely, "0.9": likely * Decimal("1.15")},
-        exhausted_at=now + timedelta(days=6) if risk and not over else None,
+        exhausted_at=left(now, 0.6) if risk and not over else None,
         exhausted_low=None,
         exhausted_high=None,
-        details={"summary": summary},
+        handle="",
+        details=FirstStart() if summary == "first_start" else Digest(),
     )

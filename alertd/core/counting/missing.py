@@ -1,0 +1,183 @@
+"""Input counters that wait for their counter of cached tokens, which is missing or went back.
+
+A counter never leaves the page of a process. Where a cached counter that counted until lately is not among the samples,
+and the input counter that includes it goes on, a part of the page is missing: the input would count its cached tokens
+at the full price. So it would where the cached counter went back, and nothing shows why. So the input waits, for an
+hour at most. It does not wait where
+
+    the input's process began anew, or its value fell      the cached counter comes with its first cached tokens
+    an input counter of the same labels is missing, too    a process behind a collector ended
+    the cached counter had counted nothing for minutes     collectors leave out what is idle
+
+What waited when the process of the cached counter ended is lost: no page shows what it was of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from math import inf
+from typing import Final, NamedTuple
+
+from alertd.core.counting.falls import DIPPED, SAME_START, SKEW, process
+from alertd.core.counting.samples import (
+    KIN,
+    LABELS_KIN,
+    TARGET_KIN,
+    CounterSamples,
+    CounterState,
+    full_kin_of,
+    kin_of,
+    number_of,
+)
+
+#: For how many seconds an input counter waits.
+_LONGEST: Final = 3600.0
+#: Seconds after which a cached counter that counted nothing is idle. Longer pauses between readings prove nothing.
+_IDLE: Final = 300.0
+
+#: Seconds: a sample this long before a fall belongs to the time before it.
+_BEFORE: Final = 0.001
+
+WAITING: Final = (
+    "its counter of cached tokens is missing or went back: what the input counts since waits for it, for an hour at"
+    " most; the figure is a lower bound"
+)
+
+
+#: The samples of a series by its fingerprint, and those of one process of it by the start of that one.
+Part = tuple[str, float | None]
+
+
+class _Gap(NamedTuple):
+    """What a cached counter lacks: samples after `since` and before `anew`, the first one of a younger process.
+
+    `fell`: it went back. `is_seen`: the reading has samples of it from before.
+    """
+
+    since: float
+    anew: float = inf
+    fell: bool = False
+    is_seen: bool = False
+
+
+def waiting_inputs(
+    given: Sequence[CounterSamples], states: Mapping[str, CounterState], changed: Mapping[str, CounterState]
+) -> dict[Part, float]:
+    """The input counters that wait, and up to when their samples do not, in Unix seconds.
+
+    `states` are those before the reading, `changed` those of its counters as far as they are known.
+    """
+    cached = {name: state for name, state in states.items() if len(state.kin) > LABELS_KIN and not state.heir}
+    if not cached:
+        return {}
+    late = _gaps(given, cached, changed)
+    if not late:
+        return {}
+    by_input: dict[str, list[str]] = {}
+    for name in late:
+        kin = cached[name].kin
+        by_input.setdefault(kin[LABELS_KIN:] + kin[KIN:TARGET_KIN], []).append(name)
+    moved = {
+        series.fingerprint
+        for series in given
+        if series.fingerprint in late and series.points and series.points[0][1] != series.points[-1][1]
+    }
+    present = {series.fingerprint for series in given if series.points}
+    #: By labels when an input counter that is missing was last seen to count: it does whenever its cached one does.
+    gone: dict[str, float] = {}
+    for name, other in states.items():
+        if other.kin[:TARGET_KIN] in by_input and not other.heir and name not in present:
+            gone[other.kin[:LABELS_KIN]] = max(other.at, gone.get(other.kin[:LABELS_KIN], -inf))
+    restarts = _restarts(states, {kin[KIN:] for kin in by_input})
+    known = {state.kin[:LABELS_KIN] for state in states.values() if state.kin[:TARGET_KIN] in by_input}
+    found: dict[Part, float] = {}
+    for series in (one for one in given if one.points and kin_of(one) in by_input):
+        kin = kin_of(series)
+        state = states.get(series.fingerprint)
+        if state is None or state.heir:
+            continue
+        labels = full_kin_of(series)[:LABELS_KIN]
+        for name in by_input[kin]:
+            own = kin + cached[name].kin[TARGET_KIN:LABELS_KIN]
+            if gone.get(own, -inf) >= cached[name].at - SKEW or (own in known and own != labels):
+                continue
+            gap = late[name]
+            if (restart := restarts.get(kin[KIN:], -inf)) > gap.since:
+                gap = gap._replace(anew=min(gap.anew, restart))
+            idle = name not in moved and _is_idle(gap, cached[name], state)
+            if not idle and _lacks(series, state, gap):
+                part = series.fingerprint, series.created
+                found[part] = min(gap.since, found.get(part, inf))
+    return found
+
+
+def _is_idle(gap: _Gap, cached: CounterState, state: CounterState) -> bool:
+    """Whether a cached counter had counted nothing for long before it went."""
+    return not gap.fell and (gap.since if gap.is_seen else state.at) - cached.at > _IDLE
+
+
+def _lacks(series: CounterSamples, state: CounterState, gap: _Gap) -> bool:
+    """Whether an input counter has new samples of the process whose cached counter is missing."""
+    last = series.points[-1][0]
+    return max(gap.since, state.at) < last <= state.at + _LONGEST and last < gap.anew and _went_on(series, state)
+
+
+def _gaps(
+    given: Sequence[CounterSamples], cached: Mapping[str, CounterState], changed: Mapping[str, CounterState]
+) -> dict[str, _Gap]:
+    """By fingerprint the cached counters of which samples are missing, or which went back."""
+    newest = max((series.points[-1][0] for series in given if series.points), default=-inf)
+    oldest = min((series.points[0][0] for series in given if series.points), default=inf)
+    ended = _ended(given, cached)
+    found: dict[str, _Gap] = {}
+    for name, state in cached.items():
+        last, anew = ended.get(name, (-inf, inf))
+        before, now = state.fall, changed.get(name, state).fall
+        if now is not None and now.low >= 0 and now.doubt == DIPPED and newest - now.at <= _LONGEST:
+            found[name] = _Gap(now.at - _BEFORE, fell=True, is_seen=last > -inf)
+        elif last < newest and state.at >= newest - 2 * _LONGEST:
+            found[name] = _Gap(last if last > -inf else state.at, anew, is_seen=last > -inf)
+        elif before is not None and before.ended and before.is_restart() and before.at > oldest:
+            found[name] = _Gap(_before_restart(given, name, state), before.at, is_seen=True)
+    return found
+
+
+def _ended(given: Sequence[CounterSamples], cached: Mapping[str, CounterState]) -> dict[str, tuple[float, float]]:
+    """By fingerprint of a cached counter the last sample of the process known of it, and the first of a younger one."""
+    found: dict[str, tuple[float, float]] = {}
+    for series in given:
+        if not series.points or (state := cached.get(series.fingerprint)) is None:
+            continue
+        last, anew = found.get(series.fingerprint, (-inf, inf))
+        if process(state.at, state.created, series.created)[0]:
+            found[series.fingerprint] = last, min(anew, series.points[0][0])
+        else:
+            found[series.fingerprint] = max(last, series.points[-1][0]), anew
+    return found
+
+
+def _restarts(states: Mapping[str, CounterState], targets: Collection[str]) -> dict[str, float]:
+    """By the digest of a target when a scrape first showed its youngest process, of those known to have restarted."""
+    found: dict[str, float] = {}
+    for state in states.values():
+        if (fall := state.fall) is not None and fall.is_restart() and (target := state.kin[KIN:TARGET_KIN]) in targets:
+            found[target] = max(fall.at, found.get(target, -inf))
+    return found
+
+
+def _before_restart(given: Sequence[CounterSamples], name: str, state: CounterState) -> float:
+    """The last sample of the process before the one that is known of a cached counter."""
+    starts = ((one.created, one.points[-1][0]) for one in given if one.fingerprint == name and one.points)
+    known = state.created or -inf
+    return max((at for start, at in starts if start is not None and start < known - SAME_START), default=-inf)
+
+
+def _went_on(series: CounterSamples, state: CounterState) -> bool:
+    """Whether the process is the one that is known, as far as its start and its value show."""
+    if series.created is not None and state.created is not None and abs(series.created - state.created) > SAME_START:
+        return False
+    try:
+        number = number_of(series.points[-1][1], series.scale)
+    except ValueError:
+        return False
+    return number is not None and number >= state.value

@@ -1,0 +1,129 @@
+"""The states of counters during a reading: which one a series goes on from, its own or that of another one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import chain
+from math import inf
+
+from alertd.core.counting.falls import SAME_START, Fall
+from alertd.core.counting.samples import (
+    KIN,
+    TARGET_KIN,
+    CounterSamples,
+    CounterState,
+    full_kin_of,
+    kin_of,
+    line_of,
+    number_of,
+)
+from alertd.core.usage import Line
+
+
+class CounterStates:
+    """The states `before` the reading and those that it `changed`, by fingerprint.
+
+    `given` are all series of the reading. `vanished` are, by fingerprint of a new series, those that vanished with a
+    higher value as it came.
+    """
+
+    def __init__(
+        self, before: Mapping[str, CounterState], given: Sequence[CounterSamples], vanished: Mapping[str, str]
+    ) -> None:
+        self.before = before
+        self.changed: dict[str, CounterState] = {}
+        #: The series before, and its last sample: one that restarted comes in parts, one after the other.
+        self.seen = "", -inf
+        self._given, self._vanished = given, vanished
+        self._fresh = 0
+
+    def get(self, name: str) -> CounterState | None:
+        """The state after what was counted of this reading so far."""
+        return self.changed.get(name) or self.before.get(name)
+
+    def has_line(self, line: Line) -> bool:
+        """Whether a line was counted before this reading."""
+        return any(state.kin[:KIN] == line_of(line) for state in self.before.values())
+
+    def is_beyond(self, name: str, most: int) -> bool:
+        """Whether this is a new counter, and there are as many as may be."""
+        if name in self.before or name in self.changed:
+            return False
+        self._fresh += 1
+        return len(self.before) + self._fresh > most
+
+    def has_stand_in(self, series: CounterSamples) -> bool:
+        """Whether a series that began anew may have been counted under another name since: one has the same start."""
+        start = series.created
+        if start is None:
+            return False
+        kin = kin_of(series)
+        return any(
+            abs(other - start) <= SAME_START
+            for second in (-1, 0, 1)
+            for other in self._starts.get((kin, int(start) + second), ())
+        )
+
+    @cached_property
+    def _starts(self) -> dict[tuple[str, int], list[float]]:
+        """By line and target, and by second, the starts of the counters before the reading."""
+        found: dict[tuple[str, int], list[float]] = {}
+        for state in self.before.values():
+            if state.created is not None and not state.heir:
+                known = found.setdefault((state.kin[:TARGET_KIN], int(state.created)), [])
+                if not known or known[-1] != state.created:
+                    known.append(state.created)
+        return found
+
+    @cached_property
+    def newest(self) -> float:
+        """The newest sample of the readings before."""
+        return max(state.at for state in self.before.values())
+
+    def known(self, series: CounterSamples) -> CounterState | None:
+        """The last known state of a series. An earlier part of this reading may have shown it unchanged, but later.
+
+        One that comes back with a lower value than before goes on from the state of its heir: a process restarted.
+        """
+        name = series.fingerprint
+        old = self.get(name)
+        if old is None and (other := self._vanished.get(name)) is not None and self._is_ambiguous(other):
+            state = self.changed.get(other) or self.before[other]
+            self.changed[other] = state._replace(heir=name, owed=0)
+            return state._replace(kin=full_kin_of(series))
+        if old is None or not series.points:
+            return old
+        if old.heir and (heir := self.get(old.heir)) is not None and heir.at < series.points[0][0]:
+            number = _first_number(series)
+            alone = series.created is None and old.heir not in self._present
+            if number < old.value or (alone and number < heir.value):
+                self.changed[old.heir] = heir._replace(heir=name)
+                return old._replace(at=heir.at, value=heir.value, fall=heir.fall, heir="")
+        return old._replace(at=self.seen[1]) if self.seen[0] == name and self.seen[1] > old.at else old
+
+    def begin(self, series: CounterSamples) -> tuple[float, int, Fall | None]:
+        """As `followed`, of a new series. Past the value of one that vanished as it came, it may be that one."""
+        name = self._vanished.get(series.fingerprint)
+        if name is None:
+            return -inf, -1, None
+        return -inf, -1, Fall(series.points[0][0], peak=(self.changed.get(name) or self.before[name]).value)
+
+    def _is_ambiguous(self, name: str) -> bool:
+        """Whether a counter of the same target fell lately and it is not certain why: several processes may answer."""
+        state = self.changed.get(name) or self.before[name]
+        target = state.kin[KIN:TARGET_KIN]
+        every: Iterable[CounterState] = chain(self.before.values(), self.changed.values())
+        fallen = (one for one in every if one.fall is not None and one.kin[KIN:TARGET_KIN] == target)
+        return any(one.fall is not None and one.fall.is_doubtful(state.at) for one in fallen)
+
+    @cached_property
+    def _present(self) -> Collection[str]:
+        return {series.fingerprint for series in self._given}
+
+
+def _first_number(series: CounterSamples) -> int:
+    try:
+        return number_of(series.points[0][1], series.scale) or 0
+    except ValueError:
+        return 0

@@ -1,0 +1,184 @@
+"""The series that vanished as others came: which one a new series goes on from (a relabel, a rename, a copy)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import inf
+from typing import Final, NamedTuple
+
+from alertd.core.counting.falls import SAME_START, SKEW
+from alertd.core.counting.samples import (
+    KIN,
+    LABELS_KIN,
+    TARGET_KIN,
+    CounterSamples,
+    CounterState,
+    full_kin_of,
+    kin_of,
+)
+
+#: How long before the last scrape without it a series may have been written down last: idle ones are, once an hour.
+_REFRESH: Final = 3600.0
+
+
+class Sight(NamedTuple):
+    """The first sample of a series that no earlier reading could have seen.
+
+    `first` is the first sample of the series in this reading: when it was there, and the first value that is a number.
+    `before` is its state where it had been replaced by another one, and returns. `since`: it is the first sample of a
+    known series after a restart, and all of it was used since then, but for what another one counted in its place.
+    """
+
+    series: CounterSamples
+    at: float
+    value: int
+    first: tuple[float, int]
+    before: CounterState | None = None
+    since: float | None = None
+
+
+class Vanished:
+    """The series that are not in the newest samples, by line.
+
+    `states` are those before the reading, `new` the series that came.
+    """
+
+    def __init__(self, states: Mapping[str, CounterState], new: Iterable[CounterSamples]) -> None:
+        self._by_line: dict[str, list[tuple[str, CounterState, float]]] = {}
+        self._labelled: set[str] = set()
+        #: By the digest of a target the oldest start known of its counters.
+        self._oldest: dict[str, float] = {}
+        targets = {kin_of(series)[KIN:] for series in new if series.created is not None}
+        for state in states.values() if targets else ():
+            if state.created is not None and (target := state.kin[KIN:TARGET_KIN]) in targets:
+                self._oldest[target] = min(state.created, self._oldest.get(target, inf))
+
+    def is_foreign(self, series: CounterSamples) -> bool:
+        """Whether it began before every counter that is known of its target: it is of another process."""
+        oldest = self._oldest.get(kin_of(series)[KIN:], -inf)
+        return series.created is not None and series.created < oldest - SKEW
+
+    def has_labels(self, series: CounterSamples) -> bool:
+        """Whether one that is gone fed the same ledger series."""
+        return full_kin_of(series)[:LABELS_KIN] in self._labelled
+
+    def add(self, name: str, state: CounterState, last: float) -> None:
+        self._by_line.setdefault(state.kin[:KIN], []).append((name, state, last))
+        self._labelled.add(state.kin[:LABELS_KIN])
+
+    def take(self, sight: Sight, earlier: float | None) -> str | None:
+        """The series that this one goes on from, each once: the one with the highest value at or below it.
+
+        One of the same target, then of the very same start, and then of the same labels goes before others.
+        """
+        series, at, value, _, before, _ = sight
+        kin, labels = kin_of(series), full_kin_of(series)[:LABELS_KIN]
+        held = self._by_line.get(kin[:KIN], [])
+        fits = [
+            (
+                (
+                    state.kin[:TARGET_KIN] == kin,
+                    _has_same_start(series, state),
+                    state.kin[:LABELS_KIN] == labels,
+                    counted_of(series, state),
+                ),
+                name,
+                state,
+                last,
+            )
+            for name, state, last in held
+            if name != series.fingerprint
+            and last < at
+            and state.at <= at
+            and (
+                is_sample_of(sight, kin, state)
+                or _is_lower_page(series, state)
+                or (
+                    0 < counted_of(series, state) <= value
+                    and (before is None or counted_of(series, state) >= before.value)
+                    and _is_same(series, kin, state, earlier)
+                )
+            )
+        ]
+        if not fits:
+            return None
+        rank, name, state, last = max(fits, key=lambda one: one[:2])
+        if not rank[2] and self.higher(sight, earlier) is not None:
+            return None  # this one may go on from its own, and another one from that which would be taken
+        held.remove((name, state, last))
+        return name
+
+    def copies_of(self, state: CounterState, value: int) -> list[str]:
+        """Those left that were as the one that was taken, at the same time: not both are in the `value` that came."""
+        return [
+            name
+            for name, other, _ in self._by_line.get(state.kin[:KIN], [])
+            if other.kin[:LABELS_KIN] == state.kin[:LABELS_KIN]
+            and other.created == state.created
+            and abs(other.at - state.at) <= SKEW
+            and other.value + state.value > value
+        ]
+
+    def higher(self, sight: Sight, earlier: float | None) -> str | None:
+        """The series of the same labels that vanished with a higher value, where no start distinguishes them."""
+        series, at, value, _, _, _ = sight
+        if series.created is not None or earlier is None:
+            return None
+        kin, labels = kin_of(series), full_kin_of(series)[:LABELS_KIN]
+        fits = [
+            (state.value, name)
+            for name, state, last in self._by_line.get(kin[:KIN], [])
+            if state.kin[:LABELS_KIN] == labels
+            and name != series.fingerprint
+            and state.created is None
+            and last < at
+            and state.at <= at
+            and state.value > value
+            and _is_same(series, kin, state, earlier)
+        ]
+        return min(fits)[1] if fits else None
+
+
+def counted_of(series: CounterSamples, state: CounterState) -> int:
+    """What was counted of the process that a series is of: before a restart where it is older than the one followed."""
+    if not _is_older(series, state):
+        return state.value
+    ended = 0 if state.fall is None else state.fall.ended
+    # Nothing shows a restart, and the starts are less than a minute apart: its clock was set.
+    apart = (state.created or 0.0) - (series.created or 0.0)
+    return state.value if not ended and apart <= SKEW else ended
+
+
+def is_sample_of(sight: Sight, kin: str, state: CounterState) -> bool:
+    """Whether the first sample is the very one that is known under another name, as of a copy."""
+    return state.kin[:TARGET_KIN] == kin and state.at == sight.at and state.value == sight.value
+
+
+def _is_lower_page(series: CounterSamples, state: CounterState) -> bool:
+    """Whether it is surely the same counter: of one target, labels and known start. A lower value is then a dip."""
+    same = full_kin_of(series)[:LABELS_KIN] == state.kin[:LABELS_KIN]
+    return same and series.created is not None and series.created == state.created
+
+
+def _is_older(series: CounterSamples, state: CounterState) -> bool:
+    """Whether a series is of a process before the one that is followed."""
+    return series.created is not None and state.created is not None and series.created < state.created - SAME_START
+
+
+def _has_same_start(series: CounterSamples, state: CounterState) -> bool:
+    """Whether both are of one process; the start of the one before the restart of a state is not kept."""
+    if series.created is None or state.created is None:
+        return False
+    before = _is_older(series, state) and state.fall is not None and state.fall.ended > 0
+    return before or abs(series.created - state.created) <= SAME_START
+
+
+def _is_same(series: CounterSamples, kin: str, state: CounterState, earlier: float | None) -> bool:
+    """Whether both are of one process, as far as its start shows; else of one target, seen up to the scrape before."""
+    if series.created is not None and state.created is not None:
+        # A clock that is set moves a start: only one after the last sample is that of another process.
+        began_before = (
+            series.created <= max(state.created + SAME_START, state.at - SKEW) and state.kin[:TARGET_KIN] == kin
+        )
+        return began_before or _has_same_start(series, state)
+    return state.kin[:TARGET_KIN] == kin and earlier is not None and state.at >= earlier - _REFRESH - SKEW

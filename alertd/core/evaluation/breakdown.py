@@ -1,0 +1,129 @@
+"""The spend of a budget's scope by label and by day, and the totals of earlier periods. Only shown to people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, tzinfo
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+
+from alertd.core.evaluation.scope_columns import LedgerCosts
+from alertd.core.evaluation.values import BudgetStatus, Facts
+from alertd.core.periods import Period
+
+#: What usage can be split by beside its labels.
+DIMENSIONS: Final = ("key", "model", "team", "provider")
+_PERIODS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class BreakdownPart:
+    """One value of a label ("" for usage without it): what it spent in the period, and on each of its days."""
+
+    value: str
+    spent: Decimal
+    daily: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """The parts of a period's spend, the largest first, over `days`; what has no price is in no part."""
+
+    label: str
+    days: tuple[date, ...]
+    parts: tuple[BreakdownPart, ...]
+
+    @property
+    def spent(self) -> Decimal:
+        return sum((part.spent for part in self.parts), Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class PastPeriod:
+    """What one earlier period came to; `complete` where usage is known from its first day on."""
+
+    period: Period
+    spent: Decimal
+    complete: bool
+    daily: tuple[float, ...]
+
+
+class ScopeUsage:
+    """One budget's scope over the ledger of the last evaluation."""
+
+    def __init__(self, facts: Facts, position: BudgetStatus) -> None:
+        self._ledger, self._position = facts.ledger, position
+        self._table = LedgerCosts(facts.ledger, facts.context).costs(position.period.zone, position.amount.unit)
+        budget, scope = position.budget, dict(position.scope)
+        self._rows = [
+            index
+            for index, row in enumerate(facts.ledger.series)
+            if budget.where.matches(labels := row.all_labels())
+            and all(labels.get(label) == value for label, value in scope.items())
+        ]
+
+    def _columns(self, period: Period) -> tuple[int, int]:
+        days = self._table.days
+        first = period.start.astimezone(period.zone).date()
+        begin = next((place for place, one in enumerate(days) if one >= first), len(days))
+        end = next((place for place, one in enumerate(days) if one > period.last_day), len(days))
+        return begin, end
+
+    def by(self, label: str, period: Period | None = None) -> Breakdown:
+        """The parts by a label, or by `provider`, `model`, `meter`."""
+        begin, end = self._columns(period or self._position.period)
+        groups: dict[str, list[int]] = {}
+        for index in self._rows:
+            groups.setdefault(self._ledger.series[index].all_labels().get(label, ""), []).append(index)
+        parts = []
+        for value, group in groups.items():
+            spent = sum((self._table.exact_between(index, begin, end) for index in group), Decimal(0))
+            if spent:
+                daily = self._table.spends(np.array(group), begin, end).sum(axis=0).tolist()
+                parts.append(BreakdownPart(value, spent, tuple(daily)))
+        parts.sort(key=lambda part: (-part.spent, part.value))
+        return Breakdown(label, tuple(self._table.days[begin:end]), tuple(parts))
+
+    def past(self) -> list[PastPeriod]:
+        """Earlier periods, the newest first, as far as usage is known."""
+        found, rule, period = [], self._position.budget.period, self._position.period
+        known = self._table.days[0] if self._table.days else None
+        for _ in range(_PERIODS):
+            period = rule.previous(period)
+            if known is None or period.last_day < known or not self._rows:
+                break
+            begin, end = self._columns(period)
+            spent = sum((self._table.exact_between(index, begin, end) for index in self._rows), Decimal(0))
+            daily = self._table.spends(np.array(self._rows), begin, end).sum(axis=0).tolist()
+            first = period.start.astimezone(period.zone).date()
+            found.append(PastPeriod(period, spent, first >= known, tuple(daily)))
+        while found and not found[-1].spent:
+            found.pop()
+        return found
+
+
+def spent_by_model(facts: Facts, zone: tzinfo, unit: str) -> dict[tuple[str, str], Decimal]:
+    """What each (provider, model) cost in the calendar month so far, in `unit`; what has no price is left out."""
+    table = LedgerCosts(facts.ledger, facts.context).costs(zone, unit)
+    first = facts.context.now.astimezone(zone).date().replace(day=1)
+    begin = next((place for place, one in enumerate(table.days) if one >= first), len(table.days))
+    found: dict[tuple[str, str], Decimal] = {}
+    for index, row in enumerate(facts.ledger.series):
+        spent = table.exact_between(index, begin, len(table.days))
+        if spent:
+            key = (row.line.provider, row.line.model)
+            found[key] = found.get(key, Decimal(0)) + spent
+    return found
+
+
+def largest(parts: Sequence[BreakdownPart], count: int) -> list[BreakdownPart]:
+    """The largest parts, and the others as one at the end."""
+    if len(parts) <= count:
+        return list(parts)
+    rest = parts[count:]
+    daily = tuple(map(sum, zip(*(part.daily for part in rest), strict=True)))
+    others = BreakdownPart(f"{len(rest)} others", sum((part.spent for part in rest), Decimal(0)), daily)
+    return [*parts[:count], others]

@@ -1,0 +1,218 @@
+"""A budget's usage on its page: who spends by key, model, team, provider or day, bars by day, and earlier periods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+from urllib.parse import urlencode
+
+from alertd.core.addresses import budget_path
+from alertd.core.budgets import scope_text
+from alertd.core.charts.budget_chart import ticks
+from alertd.core.charts.html import Content, Markup, element, fragment
+from alertd.core.evaluation.breakdown import Breakdown, BreakdownPart, PastPeriod, ScopeUsage, largest
+from alertd.core.evaluation.values import BudgetStatus
+from alertd.core.messages.format import day_of, money, percent
+from alertd.core.messages.rich_text import clean
+from alertd.web.parts import card
+
+#: The tabs, in their order.
+TABS: Final = ("key", "model", "team", "provider", "day")
+_STACKED: Final = 4
+_SHOWN: Final = 50
+_HEIGHT: Final = 110
+
+
+def split_by(usage: ScopeUsage, by: str) -> Breakdown:
+    """The spend by what a tab shows; by key where the address asks for no tab."""
+    return usage.by(by if by in TABS and by != "day" else "key")
+
+
+def usage_section(position: BudgetStatus, found: Breakdown, by: str) -> Markup:
+    """The tab that the address asks for (`?by=model`)."""
+    by = by if by in TABS else "key"
+    shown = _days_table(position, found) if by == "day" else _parts_table(position, found)
+    csv = element("a", "CSV", href=usage_path(position, by), class_="btn", download=True)
+    tabs = [
+        element("a", one.capitalize(), href=_tab(position, one), aria_current="true" if one == by else None)
+        for one in TABS
+    ]
+    return card(
+        "Who spends", element("nav", tabs, class_="tabs", aria_label="Split by"), shown, end=csv, identity="who"
+    )
+
+
+def usage_path(position: BudgetStatus, by: str) -> str:
+    """Where the usage of a scope is as CSV."""
+    query = {"scope": scope_text(position.scope)} if position.scope else {}
+    return f"{budget_path(position.budget.name, ())}/usage.csv?{urlencode({**query, 'by': by})}"
+
+
+def _tab(position: BudgetStatus, by: str) -> str:
+    path = budget_path(position.budget.name, position.scope)
+    return f"{path}{'&' if '?' in path else '?'}by={by}#who"
+
+
+def _parts_table(position: BudgetStatus, found: Breakdown) -> Markup:
+    unit, whole = position.amount.unit, found.spent
+    if not found.parts:
+        return element("p", "Nothing was spent in this period.", class_="card-b quiet")
+    rows = [
+        element(
+            "tr",
+            element("th", _name(part, found.label), scope="row", class_="name"),
+            element("td", money(part.spent, unit), class_="num", data_l="Spent"),
+            element("td", percent(part.spent, whole), class_="num", data_l="Share"),
+            element("td", _share(part.spent / whole, number), class_="drop"),
+            element("td", _spark(part.daily), class_="c-spark drop"),
+        )
+        for number, part in enumerate(found.parts[:_SHOWN])
+    ]
+    more = len(found.parts) - _SHOWN
+    said = f"{len(found.parts):,} in all, {money(whole, unit)} together"
+    if whole != position.spent:
+        said += f"; {money(position.spent - whole, unit)} of the budget's figure is from no usage (opening, committed)"
+    foot = element("div", said, f"; {more:,} more are in the CSV" if more > 0 else None, class_="card-f")
+    heads = (
+        (found.label.capitalize(), None),
+        ("Spent", "num"),
+        ("Share", "num"),
+        ("Of the whole", None),
+        ("By day", "num"),
+    )
+    head = element("tr", [element("th", words, scope="col", class_=kind) for words, kind in heads])
+    table = element("table", element("thead", head), element("tbody", rows), class_="stackable mid")
+    return fragment(element("div", table, class_="scroll"), foot)
+
+
+def _name(part: BreakdownPart, label: str) -> str:
+    return clean(part.value, 80) if part.value else f"without a {label}"
+
+
+def _share(share: Decimal, number: int) -> Markup:
+    width = max(1.0, float(share) * 160)
+    kind = f"s{min(number, _STACKED) + 1}"
+    return element("svg", element("rect", class_="b-track", width="160", height="8", rx="2"),
+                   element("rect", class_=kind, width=width, height="8", rx="2"), class_="share", viewBox="0 0 160 8",
+                   aria_hidden="true")  # fmt: skip
+
+
+def _spark(daily: Sequence[float]) -> Markup | None:
+    highest = max(daily, default=0.0)
+    if highest <= 0:
+        return None
+    width = 96 / len(daily)
+    drawn = "".join(
+        f"M{place * width:.1f} 24h{max(1.0, width - 1):.1f}v-{24 * spent / highest:.0f}h-{max(1.0, width - 1):.1f}z"
+        for place, spent in enumerate(daily)
+        if spent > 0
+    )
+    return element("svg", element("path", d=drawn), class_="spark", viewBox="0 0 96 24", aria_hidden="true")
+
+
+def _days_table(position: BudgetStatus, found: Breakdown) -> Markup:
+    """Every day with what was spent on it and by its end: the chart in figures."""
+    unit, total, rows = position.amount.unit, 0.0, []
+    for place, one in enumerate(found.days):
+        spent = sum(part.daily[place] for part in found.parts)
+        total += spent
+        rows.append(
+            element("tr", element("th", day_of(one), scope="row"),
+                    element("td", money(Decimal(repr(round(spent, 6))), unit), class_="num", data_l="Spent"),
+                    element("td", money(Decimal(repr(round(total, 6))), unit), class_="num", data_l="In all"))
+        )  # fmt: skip
+    head = element("tr", element("th", "Day", scope="col"), element("th", "Spent", scope="col", class_="num"),
+                   element("th", "In all", scope="col", class_="num"))  # fmt: skip
+    table = element("table", element("thead", head), element("tbody", rows), class_="stackable")
+    return element("div", table, class_="scroll")
+
+
+def bars(position: BudgetStatus, found: Breakdown) -> Markup | None:
+    """Below the chart, on its axis of days: what each day was spent on, stacked, the largest four and the others."""
+    parts, days = largest(found.parts, _STACKED), found.days
+    sums = [sum(part.daily[place] for part in parts) for place in range(len(days))]
+    highest = max(sums, default=0.0) * 1.1
+    if highest <= 0 or len(days) < 2:  # noqa: PLR2004 - one day is in the figures above
+        return None
+    unit, width = position.amount.unit, 100 / max(1, position.period.days)
+    shapes: list[Content] = []
+    for value in ticks(highest):
+        y = _HEIGHT * (1 - value / highest)
+        shapes.append(element("line", class_="g-line" if value else "g-base", x1="0", x2="100%", y1=y, y2=y))
+        words = money(Decimal(repr(round(value, 6))), unit, whole=value >= 1)
+        shapes.append(element("text", words, x="0", dx="-10", y=y + 4, text_anchor="end"))
+    for place, one in enumerate(days):
+        top, said = float(_HEIGHT), []
+        for number, part in enumerate(parts):
+            height = _HEIGHT * part.daily[place] / highest
+            if height <= 0:
+                continue
+            top -= height
+            shapes.append(element("rect", class_=f"s{number + 1}", x=f"{place * width + width * 0.12:.2f}%", y=top,
+                                  width=f"{width * 0.76:.2f}%", height=max(0.5, height)))  # fmt: skip
+            said.append(f"{_name(part, found.label)} {money(Decimal(repr(round(part.daily[place], 6))), unit)}")
+        title = element("title", f"{day_of(one)}: {', '.join(said) or 'nothing'}")
+        shapes.append(element("rect", title, class_="hit", x=f"{place * width:.2f}%", width=f"{width:.2f}%", y="0",
+                              height=_HEIGHT))  # fmt: skip
+    drawn = element("svg", shapes, class_="chart", height=_HEIGHT, role="img",
+                    aria_label=f"Spend by day and {found.label}")  # fmt: skip
+    keys = [
+        element("li", element("svg", element("rect", width="10", height="10", class_=f"s{number + 1}"), class_="sq",
+                              aria_hidden="true"), _name(part, found.label))
+        for number, part in enumerate(parts)
+    ]  # fmt: skip
+    head = element("div", element("h3", f"By day and {found.label}"), element("ul", keys, class_="legend end"),
+                   class_="card-h part")  # fmt: skip
+    return fragment(head, element("div", drawn, class_="plot tight"))
+
+
+def last_curve(position: BudgetStatus, before: PastPeriod) -> list[tuple[datetime, float]]:
+    """The period before as a curve, moved to this one; it ends where this one does."""
+    day_length, total = timedelta(days=1), 0.0
+    curve = [(position.period.start, 0.0)]
+    for count, spent in enumerate(before.daily, 1):
+        total += spent
+        at = position.period.start + count * day_length
+        curve.append((min(at, position.period.end), total))
+        if at >= position.period.end:
+            break
+    return curve
+
+
+def past_periods(position: BudgetStatus, past: Sequence[PastPeriod]) -> Markup | None:
+    """Earlier periods beside this one as bars; the line is the amount as it is now."""
+    if not past:
+        return None
+    unit = position.amount.unit
+    shown = [
+        *reversed([(one.period, one.spent, one.complete) for one in past]),
+        (position.period, position.spent, True),
+    ]
+    highest = max(float(position.amount.value), *(float(spent) for _, spent, _ in shown)) * 1.1 or 1.0
+    width = 100 / len(shown)
+    shapes: list[Content] = []
+    for place, (period, spent, complete) in enumerate(shown):
+        first, height = period.start.astimezone(period.zone).date(), _HEIGHT * float(spent) / highest
+        kind = "hb o" if spent > position.amount.value else "hb now" if place == len(shown) - 1 else "hb"
+        words = f"{day_of(first)}: {'' if complete else 'at least '}{money(spent, unit)}"
+        shapes.append(element("rect", element("title", words), class_=kind, x=f"{place * width + width * 0.15:.2f}%",
+                              width=f"{width * 0.7:.2f}%", y=_HEIGHT - height, height=max(1.0, height)))  # fmt: skip
+        shapes.append(element("text", _label(first, position), class_="minor" if place % 2 else None,
+                              x=f"{place * width + width / 2:.2f}%", y=_HEIGHT + 14, text_anchor="middle"))  # fmt: skip
+    y = _HEIGHT * (1 - float(position.amount.value) / highest)
+    shapes.append(element("line", class_="g-budget", x1="0", x2="100%", y1=y, y2=y))
+    drawn = element("svg", shapes, class_="chart", height=_HEIGHT, role="img", aria_label="Earlier periods")
+    over = sum(spent > position.amount.value for _, spent, _ in shown[:-1])
+    before = past[0]
+    least = "" if before.complete else "at least "
+    said = f"Last period: {least}{money(before.spent, unit)}. {over} of {len(past)} went over today's amount."
+    return card("Earlier periods", element("div", drawn, class_="plot hist"), element("div", said, class_="card-f"),
+                end=element("span", "line: the budget now", class_="q sm"), identity="history")  # fmt: skip
+
+
+def _label(first: date, position: BudgetStatus) -> str:
+    return (
+        f"{first:%b}" if position.budget.period.kind in ("month", "quarter", "year") else day_of(first).split(" ", 1)[1]
+    )
