@@ -165,3 +165,20 @@ def test_the_site_has_every_page_and_no_dead_link_and_loads_nothing_from_elsewhe
     )
     assert [match[0] for page in pages for match in loaded.finditer(page)] == []
     assert [page for page in pages if '="../config/' in page or '="../tests/' in page] == []
+
+
+def test_ci_installs_every_program_that_a_test_cannot_do_without() -> None:
+    """Where it installs none, the test is skipped there, and CI takes a skipped integration test for a failure."""
+    asked = re.compile(r'(?:skipif\(|if )[^\n]*shutil\.which\("(\w+)"\)|= shutil\.which\("(\w+)"\)$', re.MULTILINE)
+    named = {
+        program
+        for folder in ("system", "web", "commands", "sources", "core")
+        for file in sorted((ROOT / "tests" / folder).rglob("*.py"))
+        for pair in asked.findall(file.read_text())
+        for program in pair
+        if program
+    }
+    script = (ROOT / ".ci" / "run").read_text()
+    assert {"nginx", "chromium", "prometheus"} <= named
+    # promtool comes with prometheus, setpriv with every Debian.
+    assert {one for one in named - {"promtool", "setpriv"} if not re.search(rf"\b{one}\b", script)} == set()
