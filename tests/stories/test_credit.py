@@ -89,13 +89,13 @@ def test_the_end_of_the_credit_is_announced_with_its_range_and_once_and_that_it_
     world.tick()
     said = days(world, 11, 24)
     assert said == [
-        "acme has $60 of credit left and runs out Fri 13 Nov",
+        "acme has $72 of credit left and runs out Fri 13 Nov",
         "acme has $48 of credit left and runs out Fri 13 Nov",
     ]
     (one,) = world.budgets
     more = (*one.credit, *paid(("2026-11-11", "500")))
     world.budgets = (budget("acme", "2000 USD", credit=more, thresholds=["balance 50 USD", "balance 3d"]),)
-    assert days(world, 1, 24) == ["acme was topped up", "acme was topped up"]
+    assert days(world, 1, 24) == ["acme was topped up", "acme has enough credit again"]
     facts = compose([world.alerts[-1].event], world.now).facts
     assert (facts[0].label, text_of(facts[0].value)) == ("Credit left", "$524, used up Fri 4 Dec")
 

@@ -223,26 +223,39 @@ def exhausted_at_pace(status: BudgetStatus, threshold: BurnRate) -> datetime | N
 
 
 def credit_ends(status: BudgetStatus) -> CreditEnd:
-    """When a prepaid credit is used up according to the projection; None if unknown or a century away.
+    """When a prepaid credit is used up; None if unknown or a century away.
 
-    What goes beyond the period is spent as fast as the rest of it; at a period's end the last seven days tell.
+    Likely is the earlier of the projection's median and the pace of the last seven days: a projection of few days is
+    carefully low, and a credit that ends sooner than said stops everything.
     """
-    seen, left, projection = status.seen_until, status.balance, status.projection
+    seen, left = status.seen_until, status.balance
     if left is None or seen is None:
         return CreditEnd()
     if left <= 0:
         return CreditEnd(seen, seen, seen)
-    level, remaining = float(status.spent + left), status.period.end - seen
-    if projection is not None and projection.probability_over(level) >= _SURE:
+    projected, at_pace = _projected_end(status, seen, left), _gone(seen, float(left), float(status.pace or 0))
+    likely = min((end for end in (projected.likely, at_pace) if end is not None), default=None)
+    if likely is None or projected.low is None:
+        return projected._replace(likely=likely)
+    return projected._replace(low=min(projected.low, likely), likely=likely)
+
+
+def _projected_end(status: BudgetStatus, seen: datetime, left: Decimal) -> CreditEnd:
+    """The end by the projection; what goes beyond the period is spent as fast as the rest of it. Empty at its end."""
+    projection, remaining = status.projection, status.period.end - seen
+    if projection is None:
+        return CreditEnd()
+    level = float(status.spent + left)
+    if projection.probability_over(level) >= _SURE:
         found = projection.exhausted_at(level)
         if found is not None:
             found = _not_before(found, seen)
             return CreditEnd(found.low, found.likely, found.high)
-    if projection is not None and remaining >= _ENOUGH_AHEAD:
-        spent = float(status.spent)
-        rates = ((projection.quantile(q) - spent) / (remaining / _DAY) for q in reversed(_QUANTILES))
-        return CreditEnd(*(_gone(seen, float(left), rate) for rate in rates))
-    return CreditEnd(likely=_gone(seen, float(left), float(status.pace or 0)))
+    if remaining < _ENOUGH_AHEAD:
+        return CreditEnd()
+    spent = float(status.spent)
+    rates = ((projection.quantile(q) - spent) / (remaining / _DAY) for q in reversed(_QUANTILES))
+    return CreditEnd(*(_gone(seen, float(left), rate) for rate in rates))
 
 
 def _gone(seen: datetime, left: float, rate: float) -> datetime | None:

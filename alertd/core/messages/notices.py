@@ -66,6 +66,8 @@ def _recovered(event: Event, now: datetime) -> Said:
     )
     calm = event.status not in {"over", "runaway", "at_risk"} and not evidence.is_running_away(event)
     words = _BASES.get(event.basis, "is fine again")
+    if event.basis == "balance" and (event.threshold or "").endswith("d"):
+        words = "has enough credit again"  # a slower pace ends this alert, too
     if event.basis == "forecast":
         is_well = calm and event.status == "on_track"
         words = f"{'is back on track' if is_well else 'will probably end within its budget again'}{_likely_of(event)}"
