@@ -123,7 +123,7 @@ def _for_alerts(events: Sequence[Event], signer: ButtonSigner) -> list[dict[str,
             row.append(_button("snooze.end", "Snooze until period ends", signer, until))
     if row and events[0].details_url.startswith(("https://", "http://")):
         row.append({"type": "button", "action_id": f"{_ACTION_ID}details", "url": events[0].details_url,
-                    "text": {"type": "plain_text", "text": "Details"}})  # fmt: skip
+                    "text": {"type": "plain_text", "text": "Open budget"}})  # fmt: skip
     return row
 
 

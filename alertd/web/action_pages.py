@@ -18,7 +18,7 @@ from alertd.core.messages.format import age, estimated, money, plural, used_of
 from alertd.core.messages.rich_text import clean
 from alertd.ports import Step
 from alertd.web.acts import event_of_act, is_about, newest_first, open_values, paused_json, steps_of
-from alertd.web.asks import action_answers, action_forms, action_path, impact_of
+from alertd.web.asks import action_answers, action_forms, action_path, action_title, impact_of
 from alertd.web.layout import grid
 from alertd.web.parts import Reader, button, card, pill, quantile, scope_name
 
@@ -140,7 +140,7 @@ def _row(act: Act, reader: Reader) -> Markup:
     about = scope_name(event.budget, event.scope)
     return element(
         "tr",
-        element("th", element("a", clean(f"{act.what}: {act.key_name}", 120), href=action_path(act.id)),
+        element("th", element("a", action_title(act), href=action_path(act.id)),
                 element("span", f"{clean(act.action, 40)} · {act.handle}", class_="sub"), scope="row"),
         element("td", pill(kind, words), data_l="State"),
         element("td", element("a", about, href=budget_path(event.budget, event.scope)), data_l="Budget"),
@@ -166,10 +166,10 @@ def action_page(
         element("span", "expires ", element("b", reader.at(act.expires)))
         if act.expires and act.state in (AWAITING, APPROVED) else None,
     ]  # fmt: skip
-    question = f"{act.what[:1].upper()}{act.what[1:]}: {act.key_name}{'?' if act.state == AWAITING else ''}"
+    question = f"{action_title(act)}{'?' if act.state == AWAITING else ''}"
     return fragment(
         element("div", element("a", "Actions", href="/actions"), " / ", element("code", act.handle), class_="crumbs"),
-        element("div", element("h1", clean(question, 160)), pill(kind, words), class_="head"),
+        element("div", element("h1", question), pill(kind, words), class_="head"),
         element("div", facts, class_="meta"),
         None if forms else _who_may(act, policy, reader),
         element(
@@ -196,7 +196,8 @@ def _your_answer(act: Act, policy: ActionPolicy | None, reader: Reader) -> Marku
     left = None
     if act.expires is not None and waits:
         words = f"{age(act.expires - reader.now)} left" if act.expires > reader.now else "expired"
-        left = element("p", words, " ", element("span", "expires ", reader.at(act.expires), class_="q"), class_="sm")
+        left = element("p", words, " ", element("span", "expires ", reader.at(act.expires), class_="q"),
+                       _time_left(event_of_act(act).at, act.expires, reader.now), class_="sm")  # fmt: skip
     buttons = [
         element("button", words, type="submit", formaction=f"{action_path(act.id)}/{what}",
                 class_=f"btn lg {kind}".strip())
@@ -220,6 +221,14 @@ def _your_answer(act: Act, policy: ActionPolicy | None, reader: Reader) -> Marku
     return element("section", element("div", element("h2", "Your answer", id="h-ans"), class_="card-h"), body,
                    element("p", you, class_="card-f"), class_="card approve hide-s",
                    aria_labelledby="h-ans")  # fmt: skip
+
+
+def _time_left(begin: datetime, end: datetime, now: datetime) -> Markup:
+    """What is left of the time for an answer, as a bar."""
+    share = max(0.0, min(1.0, (end - now) / (end - begin))) if end > begin else 0.0
+    return element("svg", element("rect", class_="b-track", width="100", height="4"),
+                   element("rect", class_="f-at_risk", width=round(100 * share, 1), height="4"), class_="expiry",
+                   viewBox="0 0 100 4", preserveAspectRatio="none", aria_hidden="true")  # fmt: skip
 
 
 def _without_page(act: Act) -> Markup | None:
@@ -261,7 +270,8 @@ def _evidence(act: Act, position: BudgetStatus | None, reader: Reader) -> Markup
     elif event.spent is not None and event.amount is not None:
         rows.append(("Budget then", used_of(event.spent, event.amount, event.currency)))
     rows += list(_facts(act, event.currency, reader))
-    rows += [(clean(f"{name} at the provider", 60), clean(value, 120)) for name, value in details.provider.items()]
+    rows += [(clean(f"{name.capitalize()} at the provider", 60), clean(value, 120))
+             for name, value in details.provider.items()]  # fmt: skip
     if act.usage:
         rows.append(("Usage after it", clean(act.usage, 60)))
     facts = [element("div", element("dt", name), element("dd", value)) for name, value in rows]
@@ -270,7 +280,7 @@ def _evidence(act: Act, position: BudgetStatus | None, reader: Reader) -> Markup
         "Why",
         element("div", element("p", element("b", clean(event.reason))),
                 [element("p", one, class_="lacking") for one in said],
-                element("dl", facts, class_="facts"), class_="card-b"),
+                element("dl", facts, class_="facts"), class_="card-b stack"),
         identity="evidence",
     )  # fmt: skip
 
@@ -292,7 +302,7 @@ def _fact(name: str, value: Any, unit: str, reader: Reader) -> Content:
         if name == "last_used":
             return reader.at(datetime.fromisoformat(str(value)))
         if name in ("share", "fits"):
-            return f"{Decimal(str(value)):.0%}"
+            return "all of it" if Decimal(str(value)) >= 1 else f"{Decimal(str(value)):.0%}"
         if name in ("spent", "recent", "usual"):
             return money(Decimal(str(value)), unit)
     except (ArithmeticError, ValueError):
@@ -388,7 +398,7 @@ def budget_actions(
     entries = []
     for act in own[:10]:
         words, _ = STATES.get(act.state, (act.state, ""))
-        link = element("a", clean(f"{act.what}: {act.key_name}", 100), href=action_path(act.id))
+        link = element("a", action_title(act), href=action_path(act.id))
         entries.append(
             element("li", element("p", element("b", link), f" {words.lower()}"),
                     element("span", reader.at(act.since) if act.since else None, class_="when"),

@@ -77,8 +77,11 @@ def _searched(row: AlertRow, notes: State) -> str:
     return " ".join([event.budget, event.source, event.owner, event.reason, *values, *people]).casefold()
 
 
-def alerts_page(found: AlertList, notes: State, sent: Deliveries, reader: Reader) -> Markup:
-    """The list, as the address filters it (`?show=`, `?severity=`, `?budget=`, `?q=`); silences in force below."""
+def alerts_page(found: AlertList, notes: State, sent: Deliveries | None, reader: Reader) -> Markup:
+    """The list, as the address filters it (`?show=`, `?severity=`, `?budget=`, `?q=`); silences in force below.
+
+    `sent` is None where the database cannot be read.
+    """
     counts, show, severity = found.counts, found.given["show"], found.given["severity"]
     tabs = [
         element("a", f"{name.capitalize()} {counts[name]:,}", href=found.href(show=name, severity=""),
@@ -101,14 +104,15 @@ def alerts_page(found: AlertList, notes: State, sent: Deliveries, reader: Reader
         element("button", "Find", class_="btn"),
         class_="find", role="search", action="/alerts",
     )  # fmt: skip
-    csv = element("a", "CSV", class_="btn", href="/alerts.csv", download=True)
+    csv = element("a", "CSV", class_="btn", href=found.href("/alerts.csv"), download=True)
     tools = element("div", element("nav", chips, class_="chips", aria_label="Filter"),
                     element("div", search, csv, class_="end"), class_="tools")  # fmt: skip
     empty = "Nothing was announced in the last five weeks." if show == "all" else "No alert is open."
     empty = "No alert fits." if found.given["q"] or found.given["budget"] else empty
-    listed = alert_table(found.groups, notes, reader, sent, empty=empty)
+    listed = alert_table(found.groups, notes, reader, sent or {}, empty=empty)
     said = f"{counts['open']:,} open, {counts['unacknowledged']:,} of them not acknowledged"
-    key = element("p", "✓ delivered · ↻ waits or is tried again · ✗ given up", class_="card-f")
+    legend = "✓ delivered · ↻ waits or is tried again · ✗ given up"
+    key = element("p", legend if sent is not None else _NOT_KNOWN, class_="card-f")
     return fragment(
         element("div", element("h1", "Alerts"), element("span", said, class_="q sm"), class_="head"),
         element(
@@ -128,10 +132,10 @@ class AlertList:
     severities: Mapping[str, int]
     given: Mapping[str, str]
 
-    def href(self, **changed: str) -> str:
+    def href(self, path: str = "/alerts", **changed: str) -> str:
         """The address with something else."""
         given = {**self.given, **changed}
-        return f"/alerts?{urlencode({name: value for name, value in given.items() if value})}"
+        return f"{path}?{urlencode({name: value for name, value in given.items() if value})}"
 
     @property
     def since(self) -> datetime | None:
@@ -299,6 +303,8 @@ def alert_entry(rows: Sequence[AlertRow], notes: State, sent: Deliveries | None,
     )  # fmt: skip
 
 
+#: What is said of deliveries while nothing can be read.
+_NOT_KNOWN: Final = "The database cannot be read: what became of the messages is not known."
 _TONES: Final = {"critical": "over", "warning": "risk", "info": "ok"}
 
 
@@ -325,8 +331,8 @@ def _crowd(groups: Sequence[Sequence[AlertRow]], notes: State, reader: Reader) -
     )
 
 
-def alert_page(rows: Sequence[AlertRow], notes: State, sent: Deliveries, reader: Reader) -> Markup:
-    """One alert: what was said, what became of it, and the forms that answer it."""
+def alert_page(rows: Sequence[AlertRow], notes: State, sent: Deliveries | None, reader: Reader) -> Markup:
+    """One alert: what was said, what became of it (None: the database cannot be read), the forms that answer it."""
     row, event = rows[0], rows[0].event
     said, life = compose([event], row.at), lifecycle_of(row, notes)
     forms = alert_forms(event.id, life, event, reader)
@@ -353,15 +359,18 @@ def alert_page(rows: Sequence[AlertRow], notes: State, sent: Deliveries, reader:
                                     class_="card-b"), identity="why"),
             ),
             element("div", card("Answer", _answer(forms, event, reader), identity="answer"),
-                    card("Delivery", _delivery(sent.get(event.id, ()), reader), identity="delivery"),
+                    card("Delivery", _delivery(None if sent is None else sent.get(event.id, ()), reader),
+                         identity="delivery"),
                     card("Timeline", timeline(row, life, reader), identity="timeline")),
             class_="cols",
         ),
     )  # fmt: skip
 
 
-def _delivery(messages: Sequence[SentMessage], reader: Reader) -> Markup:
+def _delivery(messages: Sequence[SentMessage] | None, reader: Reader) -> Markup:
     """Every message about an alert: to whom, whether it arrived, when, and what the receiver said."""
+    if messages is None:
+        return element("p", _NOT_KNOWN, class_="card-b lacking")
     if not messages:
         return element("p", "No message about it is kept: delivered ones are for 35 days.", class_="card-b quiet")
     entries = []

@@ -17,6 +17,7 @@ from alertd.core.evaluation.state import FIRING, LIFECYCLES, AlertLifecycle, Sta
 from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import ActionStep, Event, details_of
 from alertd.core.messages import compose, text_of
+from alertd.core.messages.evidence import is_raise_an_answer
 from alertd.core.messages.format import money
 from alertd.core.messages.rich_text import clean
 from alertd.ports import AlertRow
@@ -28,8 +29,6 @@ from alertd.web.parts import Reader, ask_form, button, field, options, pill, sco
 MOST: Final = 5
 _GRAVITY: Final = {"critical": 0, "warning": 1, "info": 2}
 _COLOURS: Final = {"critical": "over", "warning": "at_risk", "info": ""}
-#: Thresholds that a higher amount answers.
-_OF_AMOUNT: Final = ("actual", "forecast", "burn_rate")
 #: The beginning of the line that gives the command.
 _COMMAND: Final = "Acknowledge"
 _LENGTHS: Final = (("4h", "4 hours"), ("1h", "1 hour"), ("1d", "1 day"), ("7d", "7 days"))
@@ -83,6 +82,11 @@ def needs_answer(alerts: Sequence[AnnouncedAlert], waiting: Sequence[Act], reade
     return element("section", head, element("ul", shown), class_="card", aria_labelledby="h-ask", id="ask")
 
 
+def action_title(act: Act) -> str:
+    """`Block this key: ci`."""
+    return clean(f"{act.what[:1].upper()}{act.what[1:]}: {act.key_name}", 160)
+
+
 def asked_actions(waiting: Sequence[Act], reader: Reader) -> Markup:
     """The actions that wait on a budget's own page."""
     return element("ul", [_waiting(act, reader) for act in waiting], class_="card approve", aria_label="Waits for you")
@@ -116,7 +120,7 @@ def _waiting(act: Act, reader: Reader) -> Markup:
         element(
             "div",
             element("h3", pill("runaway", "Waits"), " ",
-                    element("a", clean(f"{act.what}: {act.key_name}"), href=action_path(act.id)), " ",
+                    element("a", action_title(act), href=action_path(act.id)), " ",
                     element("span", "for ", scope_name(event.budget, event.scope), ".")),
             element("p", element("b", clean(event.reason), ". "), undo, expires,
                     " nothing is done until somebody approves. ",
@@ -148,7 +152,7 @@ def alert_forms(
         return []
     about, path = clean(text_of(compose([event], event.at).headline), 80), alert_path(identity)
     forms = []
-    if raises and event.budget and event.kind == "threshold" and event.basis in _OF_AMOUNT and reader.may("editor"):
+    if raises and event.budget and event.kind == "threshold" and is_raise_an_answer(event) and reader.may("editor"):
         forms.append(element("a", "Raise…", href=f"{budget_path(event.budget, event.scope)}#raise", class_="btn"))
     if life.state != "snoozed":
         label = f"Snooze 4 h: {about}"

@@ -16,6 +16,7 @@ from alertd.core.messages import evidence
 from alertd.core.messages.format import amount, chance, clock_time, money, number, rate
 from alertd.core.messages.rich_text import clean
 from alertd.core.messages.rich_text import name as safe_name
+from alertd.core.projection import Projection
 from alertd.web.answers import is_firing
 from alertd.web.labels import html
 from alertd.web.layout import grid
@@ -23,6 +24,7 @@ from alertd.web.parts import card, pill, table
 
 _NOT_YET: Final = ("not_yet", "Not yet")
 _NOT_KNOWN: Final = ("unknown", "Not known")
+_PASSED: Final = ("not_yet", "Passed")
 
 
 def threshold_table(position: BudgetStatus, notes: State, now: datetime) -> Markup:
@@ -68,12 +70,27 @@ def _threshold_words(threshold: Threshold) -> str:
 
 def _firing_words(position: BudgetStatus, threshold: Threshold, *, firing: bool | None) -> tuple[str, str]:
     """The pill of a threshold: crossed for good, firing for now, not yet, not known."""
+    if not firing and isinstance(threshold, Forecast) and _is_spent(threshold, position):
+        return _PASSED
     if not firing:
         return _NOT_KNOWN if firing is None else _NOT_YET
     if isinstance(threshold, Actual):
         whole = threshold.reached_at(position.amount) >= position.amount.value
         return ("over" if whole else "at_risk"), "Crossed"
     return ("runaway" if isinstance(threshold, BurnRate) else "at_risk"), "Firing"
+
+
+def _foreseen(threshold: Forecast, position: BudgetStatus, projection: Projection) -> str:
+    if _is_spent(threshold, position):
+        return "so much is spent already: nothing is left to foresee"
+    likely = chance(projection.probability_over(float(threshold.reached_at(position.amount))))
+    bound = number(Decimal(repr(projection.fires_below(threshold.probability))), position.amount.unit)
+    return f"{likely} chance of exceeding it; fires for amounts under {bound}"
+
+
+def _is_spent(threshold: Forecast, position: BudgetStatus) -> bool:
+    """Whether what a forecast warns of has come: more is spent already."""
+    return position.seen and position.spent >= threshold.reached_at(position.amount)
 
 
 def _where(threshold: Threshold, position: BudgetStatus) -> str:
@@ -92,10 +109,7 @@ def _since(threshold: Threshold, position: BudgetStatus) -> str:
     if not known:
         return "its data are too old" if position.data_until else "no data yet"
     if isinstance(threshold, Forecast) and position.projection is not None:
-        level = threshold.reached_at(position.amount)
-        bound = position.projection.fires_below(threshold.probability)
-        likely = chance(position.projection.probability_over(float(level)))
-        return f"{likely} chance of exceeding it; fires for amounts under {number(Decimal(repr(bound)), unit)}"
+        return _foreseen(threshold, position, position.projection)
     if isinstance(threshold, BurnRate):
         burns = [position.burns[window] for window in threshold.windows if window in position.burns]
         return (

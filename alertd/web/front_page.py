@@ -219,7 +219,7 @@ def changes(total: Total | None) -> Markup | None:
     ]
     table = element("table", element("thead", element("tr", heads)), element("tbody", rows), class_="mid tightcols")
     return card("What changed", element("div", table, class_="scroll"),
-                end=element("span", "2 days against 7 before", class_="q sm"), identity="changed")  # fmt: skip
+                end=element("span", "last 2 whole days, 7 before", class_="q sm"), identity="changed")  # fmt: skip
 
 
 def _has_moved(item: Contributor) -> bool:

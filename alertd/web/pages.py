@@ -327,12 +327,12 @@ class Pages:
         shown = await asyncio.to_thread(alerts_page, found, kept.notes, sent, reader)
         return self._page("Alerts", "/alerts", request, kept, shown)
 
-    async def _sent(self, begin: datetime, end: datetime) -> Deliveries:
-        """What became of the messages between two instants; nothing where the database does not answer."""
+    async def _sent(self, begin: datetime, end: datetime) -> Deliveries | None:
+        """What became of the messages between two instants; None where the database does not answer."""
         try:
             return deliveries(await self.view.records.messages(begin - _BEFORE, end))
         except StoreError:
-            return {}
+            return None
 
     async def alerts_csv(self, request: Request) -> Response:
         """What the page of alerts lists, every one, with the same filters."""

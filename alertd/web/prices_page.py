@@ -17,7 +17,7 @@ from alertd.core.messages.rich_text import clean
 from alertd.core.pricing.price_book import Price, PriceBook, Unpriced
 from alertd.core.pricing.price_suggestions import disagreements, other_price, price_blocks, price_text
 from alertd.core.usage import Line
-from alertd.web.parts import card, table
+from alertd.web.parts import card, scope_name, table
 
 #: A price that was not checked for this time may have changed.
 _OLD: Final = timedelta(days=270)
@@ -114,13 +114,13 @@ def _missing(
 
 def _ask(found: Sequence[tuple[Line, Unpriced]], book: PriceBook, positions: Sequence[BudgetStatus]) -> Markup:
     line, why = found[0]
-    own = [one for position in positions for one in position.unpriced
-           if (one.provider, one.model) == (line.provider, line.model)]  # fmt: skip
-    largest = max((position for position in positions if position.unpriced), key=lambda one: one.spent, default=None)
-    seen = () if largest is None else largest.unpriced
-    most = sum(one.quantity for one in seen if (one.provider, one.model) == (line.provider, line.model))
-    budgets = sum(any(one.model == line.model for one in position.unpriced) for position in positions)
-    quantity = fragment(element("b", f"{tokens(most)} tokens"), " so far, in ", plural(budgets, "budget"), ". ")
+    used = [(count, position) for position in positions if (count := _unpriced_tokens(position, line))]
+    quantity: Content = None
+    if used:
+        most, position = max(used, key=lambda one: one[0])
+        budgets = f"; {len(used):,} budgets count without it. " if len(used) > 1 else ", and counts without it. "
+        quantity = fragment(scope_name(position.budget.name, position.scope), " has used ",
+                            element("b", f"{tokens(most)} tokens"), " of it in this period", budgets)  # fmt: skip
     near = "" if why.known else ", ".join(book.nearest(line.model))
     meters = ", ".join(_meter(one) for one, _ in found)
     by = f" ({clean(line.provider)})" if line.provider else ""
@@ -130,13 +130,19 @@ def _ask(found: Sequence[tuple[Line, Unpriced]], book: PriceBook, positions: Seq
             "div",
             element("h2", element("code", clean(line.model)), by,
                     " has no price, so its cost is missing from every total"),
-            element("p", quantity if own and most else None, f"{meters}: {clean(why.reason)}.",
+            element("p", quantity, f"{meters}: {clean(why.reason)}.",
                     f" Most like it: {near}." if near else None),
         ),
         element("div", element("a", "Which budgets", href=f"/?{urlencode({'q': line.model})}", class_="btn"),
                 class_="btns"),
         class_="ask at_risk",
     )  # fmt: skip
+
+
+def _unpriced_tokens(position: BudgetStatus, line: Line) -> int:
+    """How many tokens of a line's model a budget has used without a price; the same usage may be in other budgets."""
+    found = (one for one in position.unpriced if (one.provider, one.model) == (line.provider, line.model))
+    return sum(one.quantity for one in found if one.meter not in {"requests", "minutes"})
 
 
 def _in_use(known: Sequence[tuple[Line, Price]], today: date, book: PriceBook, cost: Cost) -> Markup:

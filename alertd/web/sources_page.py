@@ -37,7 +37,8 @@ _LOOP_HELP: Final[Mapping[str, str]] = {
     "collect": "reads a source", "deliver": "sends what waits", "evaluate": "works out every budget",
     "follow": "updates messages in chats", "other": "looks whether a second daemon uses the database",
     "reload": "looks for a changed configuration", "stored": "reads budgets kept in the database",
-    "upkeep": "removes what is old, compacts the ledger", "execute": "carries out actions",
+    "upkeep": "removes what is old, compacts the ledger", "act": "carries out and watches actions",
+    "announce": "says what is wrong with alertd itself",
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -12,6 +12,7 @@ from alertd.core.addresses import budget_path
 from alertd.core.budgets import scope_text
 from alertd.core.charts.budget_chart import ticks
 from alertd.core.charts.html import Content, Markup, element, fragment
+from alertd.core.charts.period_chart import axis_label
 from alertd.core.evaluation.breakdown import Breakdown, BreakdownPart, PastPeriod, ScopeUsage, largest
 from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.messages.format import day_of, money, percent
@@ -23,6 +24,8 @@ TABS: Final = ("key", "model", "team", "provider", "day")
 _STACKED: Final = 4
 _SHOWN: Final = 50
 _HEIGHT: Final = 110
+#: Bars of periods are no wider than of so many.
+_FEWEST: Final = 6
 
 
 def split_by(usage: ScopeUsage, by: str) -> Breakdown:
@@ -137,12 +140,7 @@ def bars(position: BudgetStatus, found: Breakdown) -> Markup | None:
     if highest <= 0 or len(days) < 2:  # noqa: PLR2004 - one day is in the figures above
         return None
     unit, width = position.amount.unit, 100 / max(1, position.period.days)
-    shapes: list[Content] = []
-    for value in ticks(highest):
-        y = _HEIGHT * (1 - value / highest)
-        shapes.append(element("line", class_="g-line" if value else "g-base", x1="0", x2="100%", y1=y, y2=y))
-        words = money(Decimal(repr(round(value, 6))), unit, whole=value >= 1)
-        shapes.append(element("text", words, x="0", dx="-10", y=y + 4, text_anchor="end"))
+    shapes: list[Content] = list(_axis(highest, unit))
     for place, one in enumerate(days):
         top, said = float(_HEIGHT), []
         for number, part in enumerate(parts):
@@ -168,6 +166,14 @@ def bars(position: BudgetStatus, found: Breakdown) -> Markup | None:
     return fragment(head, element("div", drawn, class_="plot tight"))
 
 
+def _axis(highest: float, unit: str) -> Iterator[Markup]:
+    """Lines across at round figures, from 0 on."""
+    for value in ticks(highest):
+        y = _HEIGHT * (1 - value / highest)
+        yield element("line", class_="g-line" if value else "g-base", x1="0", x2="100%", y1=y, y2=y)
+        yield element("text", axis_label(value, unit), x="0", dx="-10", y=y + 4, text_anchor="end")
+
+
 def last_curve(position: BudgetStatus, before: PastPeriod) -> list[tuple[datetime, float]]:
     """The period before as a curve, moved to this one; it ends where this one does."""
     day_length, total = timedelta(days=1), 0.0
@@ -191,8 +197,8 @@ def past_periods(position: BudgetStatus, past: Sequence[PastPeriod]) -> Markup |
         (position.period, position.spent, True),
     ]
     highest = max(float(position.amount.value), *(float(spent) for _, spent, _ in shown)) * 1.1 or 1.0
-    width = 100 / len(shown)
-    shapes: list[Content] = []
+    width = 100 / max(_FEWEST, len(shown))
+    shapes: list[Content] = list(_axis(highest, unit))
     for place, (period, spent, complete) in enumerate(shown):
         first, height = period.start.astimezone(period.zone).date(), _HEIGHT * float(spent) / highest
         kind = "hb o" if spent > position.amount.value else "hb now" if place == len(shown) - 1 else "hb"

@@ -10,13 +10,14 @@ from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alertd.core.evaluation.health import announce_configuration, announce_other_daemon
 from alertd.core.evaluation.state import State
-from alertd.core.events import Contributor, Event
+from alertd.core.events import AnomalyReached, Contributor, Event, details_of
 from alertd.core.messages import compose, text_of
 from alertd.core.messages.samples import NOW, SAMPLES, digest
 from alertd.core.periods import PeriodRule
@@ -99,6 +100,29 @@ def test_a_message_says_what_the_person_on_call_needs(kind: str, sentences: list
 
 def test_a_runaway_is_not_answered_by_a_higher_budget() -> None:
     assert "alertd raise" not in said(sample("burn_rate"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "offered"),
+    [
+        ({"basis": "actual", "projected": {"0.5": Decimal(480)}}, False),
+        ({"basis": "actual", "projected": {"0.5": Decimal(520)}}, True),
+        ({"basis": "actual", "projected": {}}, True),
+        ({"basis": "actual", "projected": {"0.5": Decimal(480)}, "spent": Decimal(501)}, True),
+        ({"basis": "forecast", "projected": {"0.5": Decimal(499)}}, True),
+    ],
+)
+def test_a_higher_budget_is_offered_unless_the_likely_total_is_below_it(changed: dict[str, Any], *, offered: bool):
+    event = sample("ahead", **{"amount": Decimal(500), "spent": Decimal(400), "committed": None, **changed})
+    assert ("raise the budget" in said(event)) is offered
+    assert ("Raise…" in [one.text for one in compose([linked(event)], NOW).actions]) is offered
+
+
+def test_an_unusual_hour_is_not_compared_with_days():
+    event = sample("anomaly")
+    hour = replace(event, details=msgspec.structs.replace(details_of(event, AnomalyReached), window="1h"))
+    assert "by this hour it is normally" in said(event)
+    assert "in the last hour; normally $2.10 to $9.40" in said(hour)
 
 
 @pytest.mark.parametrize("kind", SAMPLES)

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from dataclasses import replace
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
 
@@ -19,7 +19,7 @@ from alertd.core.periods import PeriodRule
 from alertd.core.pricing.price_book import PriceBook
 from alertd.core.pricing.price_file import read_price_file
 from alertd.core.usage import Line
-from alertd.ports import AlertRow, SentMessage
+from alertd.ports import AlertRow, SentMessage, StoreError
 from alertd.web.server import BudgetStatuses, View
 from tests.scenario import Scenario, budget
 from tests.web.dashboard_client import HOSTILE, NOW, SHOUT, Browser, StoredRows, browser, november, view_of
@@ -145,7 +145,7 @@ def test_the_key_figures_are_those_of_the_rule_that_covers_most_and_name_it(open
 
 def test_what_needs_an_answer_stands_above_the_table_the_gravest_first_five_at_most(open_house: Browser):
     words = read(open_house, "/").words.partition("Needs an answer")[2]
-    assert re.match(r" 12 7 more Waits turn this key off", words)
+    assert re.match(r" 12 7 more Waits Turn this key off", words)
     assert words.index("evaluation") < words.index("research has spent") < words.index("Spend of teams")
     assert words.partition("Spend of teams")[0].count("Acknowledge") == 4
 
@@ -287,7 +287,7 @@ def test_blind_is_said_first_and_what_was_seen_is_a_lower_bound(blind: View):
 def test_what_has_no_price_is_told_with_its_reason(open_house: Browser):
     words = read(open_house, "/prices").words
     assert "gpt-9-mystery (acme) has no price, so its cost is missing from every total" in words
-    assert "3M tokens so far, in 2 budgets. input: no price is known" in words
+    assert "platform has used 3M tokens of it in this period; 2 budgets count without it. input: no price" in words
     assert "no price, so not counted: gpt-9-mystery 3M tokens" in read(open_house, "/budgets/platform").words
 
 
@@ -315,6 +315,26 @@ def test_without_a_database_the_figures_stay_and_the_rest_says_why(view: View):
     house = browser(replace(view, records=StoredRows(dead=True)))
     assert "$304.02 of $500" in read(house, "/budgets/research").words
     assert "The database does not answer" in read(house, "/alerts", 503).words
+
+
+class WithoutMessages(StoredRows):
+    """Rows of which those of messages cannot be read."""
+
+    async def messages(self, begin: datetime, end: datetime) -> list[SentMessage]:
+        raise StoreError(f"no message between {begin} and {end}: the table is damaged")
+
+
+def test_where_messages_cannot_be_read_it_is_said_and_none_is_said_to_be_gone(view: View, open_house: Browser):
+    kept = view.records
+    assert isinstance(kept, StoredRows)
+    house = browser(replace(view, records=WithoutMessages(list(kept.rows), dict(kept.notes), steps=list(kept.steps))))
+    path = f"/alerts/{kept.rows[0].event.id}"
+    said = "The database cannot be read: what became of the messages is not known."
+    for page in (path, "/alerts?show=all"):
+        assert said in read(house, page).words
+        assert said not in read(open_house, page).words
+    assert "No message about it is kept" not in read(house, path).words
+    assert "No message about it is kept" in read(open_house, path).words
 
 
 def test_the_front_page_says_that_the_database_does_not_answer(view: View):
@@ -395,7 +415,7 @@ def test_the_style_answers_to_dark_mode_small_screens_and_the_keyboard(open_hous
 
 def test_the_page_of_actions_lists_them_and_each_has_its_evidence_and_audit(open_house: Browser):
     words = read(open_house, "/actions").words
-    for said in ("Waits for an answer", "Done and verified", "turn this key off: rag-indexer", "a token of its own",
+    for said in ("Waits for an answer", "Done and verified", "Turn this key off: rag-indexer", "a token of its own",
                  "Approve", "Not now", "Pause all actions"):  # fmt: skip
         assert said in words, said
     done = read(open_house, "/actions/a1b2c3").words
@@ -438,7 +458,7 @@ def test_a_dead_database_hides_no_source(view: View):
 
 
 def test_the_front_page_says_that_an_act_waits_for_a_person(open_house: Browser, blind: View):
-    assert "Waits turn this key off" in read(open_house, "/").words
+    assert "Waits Turn this key off" in read(open_house, "/").words
     assert "Waits" not in read(browser(blind), "/").words
 
 

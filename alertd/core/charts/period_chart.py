@@ -201,7 +201,7 @@ def _grid(frame: _Frame, figures: ChartFigures) -> list[Markup]:
         y = frame.y(value)
         found.append(element("line", class_="g-line" if value else "g-base", x1="0", x2="100%", y1=y, y2=y))
         if not figures.amount or abs(y - frame.y(figures.amount)) > _LABEL_GAP:
-            found.append(element("text", _short(value, figures.unit), x="0", dx="-10", y=y + 4, text_anchor="end"))
+            found.append(element("text", axis_label(value, figures.unit), x="0", dx="-10", y=y + 4, text_anchor="end"))
     return found
 
 
@@ -220,7 +220,7 @@ def _levels(frame: _Frame, figures: ChartFigures) -> list[Markup]:
         found.append(element("line", class_="g-budget", x1="0", x2="100%", y1=budget, y2=budget))
         words = f"Budget {_exact(figures.amount, figures.unit)}"
         found.append(element("text", words, class_="b halo", x="0", dx="6", y=max(10.0, budget - 6)))
-        short = _short(figures.amount, figures.unit)
+        short = axis_label(figures.amount, figures.unit)
         found.append(element("text", short, class_="b", x="0", dx="-10", y=budget + 4, text_anchor="end"))
     return found
 
@@ -296,12 +296,18 @@ def _ends(frame: _Frame, figures: ChartFigures) -> list[Markup]:
         before = figures.period.start - timedelta(hours=1)
         name = f"{before.astimezone(figures.period.zone):%b}" if figures.period.days > 27 else "last"  # noqa: PLR2004
         labels.append((figures.last[-1][1], f"{name} {_estimate(figures.last[-1][1], figures.unit)}", ""))
-    placed: list[Markup] = []
-    y = -_LABEL_GAP
-    for value, words, kind in sorted(labels, key=lambda one: -one[0]):
-        y = max(frame.y(value) + 4, y + _LABEL_GAP)
-        placed.append(element("text", words, class_=kind or None, x="100%", dx="8", y=y))
-    return placed
+    labels.sort(key=lambda one: -one[0])
+    places: list[float] = []
+    for value, _, _ in labels:
+        places.append(max(frame.y(value) + 4, places[-1] + _LABEL_GAP if places else 0.0))
+    lowest = frame.height + 4
+    for place in reversed(range(len(places))):  # none is below the axis
+        places[place] = min(places[place], lowest)
+        lowest = places[place] - _LABEL_GAP
+    return [
+        element("text", words, class_=kind or None, x="100%", dx="8", y=y)
+        for (_, words, kind), y in zip(labels, places, strict=True)
+    ]
 
 
 def _columns(frame: _Frame, figures: ChartFigures) -> list[Markup]:
@@ -357,10 +363,11 @@ def _estimate(value: float, unit: str) -> str:
     return estimated(Decimal(repr(round(value, 6))), unit)
 
 
-def _short(value: float, unit: str) -> str:
+def axis_label(value: float, unit: str) -> str:
     """An axis tick: `$15k`, `$0`, `$500`."""
     exact = Decimal(repr(round(value, 6)))
     if unit == TOKENS:
         return tokens(exact)
     short = tokens(exact) if abs(exact) >= 1000 else f"{exact.normalize():f}"  # noqa: PLR2004
+    short = f"{exact:.2f}" if exact != exact.to_integral() and exact == round(exact, 2) else short
     return money(Decimal(1), unit).replace("1", short, 1)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from alertd.core.budgets import Scope
 from alertd.core.events import ActionStep, BurnRateReached, Event, Live, SourceStale, details_of
 from alertd.core.messages import live_message
-from alertd.core.messages.evidence import NOTHING_TO_RAISE, also, because
+from alertd.core.messages.evidence import also, because, is_raise_an_answer
 from alertd.core.messages.format import footer
 from alertd.core.messages.groups import again, merged, several
 from alertd.core.messages.notices import notice
@@ -127,7 +127,7 @@ def _actions(events: Sequence[Event]) -> Iterator[Span]:
         yield link("Acknowledge" if answered else "Open alert", first.answer_url)
     if first.details_url:
         yield link("Open budget", first.details_url)
-        if first.answer_url and first.kind == "threshold" and first.basis not in NOTHING_TO_RAISE:
+        if first.answer_url and first.kind == "threshold" and is_raise_an_answer(first):
             yield link("Raise…", f"{first.details_url}#raise")
     if first.runbook_url and (first.answer_url or first.details_url):
         yield link("Runbook", first.runbook_url)

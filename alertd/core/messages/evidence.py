@@ -379,9 +379,18 @@ def to_do(event: Event, *, commands: bool = True) -> Line:
     ])  # fmt: skip
 
 
+def is_raise_an_answer(event: Event) -> bool:
+    """Whether a higher amount answers an event: not where the likely total is below the amount already."""
+    if not event.amount or event.basis in NOTHING_TO_RAISE:
+        return False
+    certain = Decimal(0) if event.committed is None else event.committed.total
+    likely = event.projected.get("0.5") if event.status != "unknown" else None
+    return event.basis == "forecast" or likely is None or max(likely, certain, event.spent or certain) >= event.amount
+
+
 def raise_command(event: Event) -> Line:
     """`alertd raise research 600`: the next round amount above what is likely or certain, at least a fifth more."""
-    if not event.amount or event.basis in NOTHING_TO_RAISE:
+    if not event.amount or not is_raise_an_answer(event):
         return ()
     least = max(event.amount, event.spent or Decimal(0)) * _RAISE_BY * _JUST_BELOW
     certain = Decimal(0) if event.committed is None else event.committed.total

@@ -74,9 +74,11 @@ def anomaly(event: Event, now: datetime) -> Said:
     """research spent $41.30 today; by this hour it is normally $2.10 to $9.40"""
     day = details_of(event, AnomalyReached)
     spent, low, high = day.window_spent, day.usual_low, day.usual_high
-    when = "today" if day.window in {"1d", ""} else f"in {_window(day.window)}"
+    is_day = day.window in {"1d", ""}
+    when = "today" if is_day else f"in {_window(day.window)}"
     figure = " spends more than usual" if spent is None else f" spent {money(spent, event.currency)} {when}"
-    usual = "" if low is None or high is None else f"; by this hour it is normally {_between(low, high, event)}"
+    by = "by this hour it is normally" if is_day else "normally"
+    usual = "" if low is None or high is None else f"; {by} {_between(low, high, event)}"
     top = day.top_contributor
     named = top is not None and top.spent is not None and (top.label, top.value) not in event.scope
     most: Line = () if top is None or not named or top.spent is None else (
