@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from alertd.core.actions.policy import ActionPolicy
 from alertd.core.actions.state_machine import APPROVED, AWAITING, Act
 from alertd.core.addresses import budget_path
 from alertd.core.charts.html import Content, Markup, element, fragment
+from alertd.core.evaluation.breakdown import ScopeUsage
 from alertd.core.evaluation.state import State
 from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.events import ActionStep, details_of
@@ -21,8 +22,13 @@ from alertd.web.acts import event_of_act, is_about, newest_first, open_values, p
 from alertd.web.asks import action_answers, action_forms, action_path, action_title, impact_of
 from alertd.web.layout import grid
 from alertd.web.parts import Reader, button, card, pill, quantile, scope_name
+from alertd.web.usage_section import hour_bars
 
 _SHOWN: Final = 100
+#: Usage is kept by the hour for so long at least.
+_HOURS_KEPT: Final = timedelta(days=2)
+#: The width of a bucket of usage, in seconds.
+_BUCKET: Final = 300
 #: A state in words, and the pill that it has.
 STATES: Final[Mapping[str, tuple[str, str]]] = {
     "proposed": ("Proposed", "at_risk"),
@@ -155,8 +161,13 @@ def action_page(
     steps: Sequence[Step],
     position: BudgetStatus | None,
     reader: Reader,
+    *,
+    usage: ScopeUsage | None = None,
 ) -> Markup:
-    """One action. `position` is the status of its budget now; None where that is not evaluated any more."""
+    """One action. `position` is the status of its budget now; None where that is not evaluated any more.
+
+    `usage` is that of the budget, whose hours before the proposal are shown.
+    """
     event, forms = event_of_act(act), action_forms(act, reader, policy)
     words, kind = STATES.get(act.state, (act.state, ""))
     about = scope_name(event.budget, event.scope)
@@ -174,7 +185,7 @@ def action_page(
         None if forms else _who_may(act, policy, reader),
         element(
             "div",
-            element("div", _evidence(act, position, reader), _what_happens(act, position)),
+            element("div", _evidence(act, position, reader, _hours(act, usage, reader)), _what_happens(act, position)),
             element(
                 "div",
                 _your_answer(act, policy, reader) if forms else None,
@@ -260,7 +271,20 @@ def _bottom(act: Act, forms: Sequence[Markup], reader: Reader) -> Markup | None:
     return element("div", element("p", undo, until, class_="sm"), list(reversed(forms)), class_="bottom ans")
 
 
-def _evidence(act: Act, position: BudgetStatus | None, reader: Reader) -> Markup:
+def _hours(act: Act, usage: ScopeUsage | None, reader: Reader) -> Markup | None:
+    """What the key spent by hour, to now while an answer is awaited, else to the proposal; None where it is too old."""
+    event = event_of_act(act)
+    if usage is None or reader.now - event.at > _HOURS_KEPT:
+        return None
+    step = _BUCKET - event.at.timestamp() % _BUCKET  # the bucket of that instant is known as a whole only
+    end = reader.now if act.state == AWAITING else min(reader.now, event.at + timedelta(seconds=step))
+    drawn = hour_bars(usage.only({act.label: act.target}).hourly(end), end, event.currency, reader.zone)
+    return None if drawn is None else fragment(
+        element("h3", f"{clean(act.key_name, 60)} by hour, to ", reader.at(end)), drawn
+    )  # fmt: skip
+
+
+def _evidence(act: Act, position: BudgetStatus | None, reader: Reader, drawn: Markup | None) -> Markup:
     """Why it was proposed, in facts."""
     event = event_of_act(act)
     details = details_of(event, ActionStep)
@@ -279,7 +303,7 @@ def _evidence(act: Act, position: BudgetStatus | None, reader: Reader) -> Markup
     return card(
         "Why",
         element("div", element("p", element("b", clean(event.reason))),
-                [element("p", one, class_="lacking") for one in said],
+                [element("p", one, class_="lacking") for one in said], drawn,
                 element("dl", facts, class_="facts"), class_="card-b stack"),
         identity="evidence",
     )  # fmt: skip

@@ -38,7 +38,7 @@ from alertd.web.budget_tables import changed_table, commitment_table, threshold_
 from alertd.web.front_page import legend
 from alertd.web.labels import event_for, forecast, html, used
 from alertd.web.parts import Reader, bar, card, chance_of, is_lower_bound, pill, quantile, running_out, sure, tile
-from alertd.web.usage_section import bars, last_curve, past_periods, split_by, usage_section
+from alertd.web.usage_section import EVERYTHING, UsageQuery, bars, last_curve, past_periods, usage_section
 
 #: Alerts in the list on the page.
 _SHOWN: Final = 8
@@ -54,18 +54,18 @@ def budget_page(
     asked: Markup | None = None,
     sent: Deliveries | None = None,
     usage: ScopeUsage | None = None,
-    by: str = "key",
+    query: UsageQuery = EVERYTHING,
     parts: Markup | None = None,
 ) -> Markup:
     """Everything that is known of one budget, scope and period.
 
     `acted` is its section of actions, `asked` what waits for an answer, `sent` what became of its messages; `parts`
-    are below it; `usage` is split by `by`, and None where nothing was evaluated yet.
+    are below it; of `usage` is shown what `query` asks for; it is None where nothing was evaluated yet.
     """
     now = reader.now
     event = event_for(position, now)
     past = usage.past() if usage is not None else []
-    split = split_by(usage, by) if usage is not None and position.period.whole_days else None
+    split = query.split(usage) if usage is not None and position.period.whole_days else None
     figures = figures_of(position, now, last_curve(position, past[0]) if past else ())
     announced: dict[str, list[AlertRow]] = {}
     for row in sorted(alerts, key=lambda row: (row.at, row.key), reverse=True):
@@ -83,12 +83,12 @@ def budget_page(
         asked,
         budget_tiles(position, event, now),
         card(period_name(event, now).capitalize() or "The period", period_chart(figures),
-             None if split is None else bars(position, split), _lanes(position, now),
+             None if split is None else bars(position, split, query), _lanes(position, now),
              element("p", _legend(position), class_="card-f"), end=legend(figures), identity="chart")
         if position.period.whole_days else None,  # figures are known by day
         element(
             "div",
-            element("div", parts, None if split is None else usage_section(position, split, by),
+            element("div", parts, None if split is None else usage_section(position, split, query),
                     changed_table(position), threshold_table(position, notes, now), commitment_table(position, now)),
             element("div", _alerts(position, list(announced.values()), notes, sent, reader), acted,
                     past_periods(position, past),

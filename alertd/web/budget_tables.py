@@ -8,6 +8,7 @@ from typing import Final
 
 from alertd.core.budgets import Actual, BurnRate, Forecast, Novel, Threshold, duration_text
 from alertd.core.charts.html import Content, Markup, element, fragment
+from alertd.core.evaluation.breakdown import DIMENSIONS
 from alertd.core.evaluation.state import State
 from alertd.core.evaluation.thresholds import thresholds_of
 from alertd.core.evaluation.values import BudgetStatus
@@ -21,6 +22,7 @@ from alertd.web.answers import is_firing
 from alertd.web.labels import html
 from alertd.web.layout import grid
 from alertd.web.parts import card, pill, table
+from alertd.web.usage_section import EVERYTHING
 
 _NOT_YET: Final = ("not_yet", "Not yet")
 _NOT_KNOWN: Final = ("unknown", "Not known")
@@ -151,7 +153,7 @@ def changed_table(position: BudgetStatus) -> Markup | None:
     rows = [
         element(
             "tr",
-            element("th", html((safe_name(item.value),)) if item.value else f"without a {label}", scope="row"),
+            element("th", _who(item, position), scope="row", class_="name"),
             element("td", money(item.spent, unit), class_="num", data_l="Spent"),
             element("td", _paces(item, unit), class_="num", data_l="A day"),
             element("td", _why(item), data_l="What changed"),
@@ -162,8 +164,16 @@ def changed_table(position: BudgetStatus) -> Markup | None:
     if not rows:
         return None  # who spends is said above
     heads = [(label.capitalize(), None), ("Spent", "num"), ("A day, before → now", "num"), ("What changed", None)]
-    shown = table(heads, rows, "stackable")
-    return card("What changed", shown)
+    foot = element("p", "The last 2 whole days against the 7 before; today is in neither.", class_="card-f")
+    return card("What changed", table(heads, rows, "stackable"), foot)
+
+
+def _who(item: Contributor, position: BudgetStatus) -> Markup:
+    """A contributor's name, which narrows the page to it where the page can be."""
+    name = html((safe_name(item.value),)) if item.value else element("span", f"without a {clean(item.label, 40)}")
+    if item.label not in DIMENSIONS:
+        return name
+    return element("a", name, href=EVERYTHING.within(item.label, item.value).href(position))
 
 
 def _has_changed(item: Contributor) -> bool:

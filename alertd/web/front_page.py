@@ -55,12 +55,11 @@ from alertd.web.usage_section import last_curve
 #: A sum over more scopes than these is not drawn: each one's days have to be worked out.
 _MOST_SUMMED: Final = 200
 _MOST_CHANGES: Final = 5
-#: Fewer whole days say nothing beside those of the period before.
-_LEAST_DAYS: Final = 3
 _COLUMNS: Final = (
     ("name", "Budget", ""), ("status", "Status", ""), ("", "Used of the budget", "c-bar"), ("used", "Used", "num"),
     ("spent", "Spent", "num"), ("amount", "Budget", "num drop-m"), ("likely", "Likely", "num"),
-    ("chance", "Chance", "num"), ("runs_out", "Runs out", ""), ("", "14 days", "num drop-m"),
+    ("chance", "Chance", "num"), ("runs_out", "Runs out", ""), ("", "vs last", "num drop-m"),
+    ("", "14 days", "num drop-m"),
 )  # fmt: skip
 #: The most parts of one scope that the tree shows one by one.
 _MOST_PARTS: Final = 25
@@ -82,7 +81,7 @@ def period_head(total: Total | None, now: datetime) -> Markup | None:
     return element("span", said, class_="q sm")
 
 
-def tiles(index: Index, total: Total | None, now: datetime, before: PastPeriod | None = None) -> Markup:
+def tiles(index: Index, total: Total | None, now: datetime) -> Markup:
     """Four key figures in one card."""
     counts = index.counts
     links = [
@@ -95,21 +94,21 @@ def tiles(index: Index, total: Total | None, now: datetime, before: PastPeriod |
     others = sum({one.budget.name: one.others for one in index.statuses}.values())
     more = element("span", f" and {others:,} scopes far below their thresholds") if others else None
     last = tile(plural(len(index.statuses), "budget"), figure, element("span", links, more, class_="mix"))
-    return element("dl", _total_tiles(total, now, before) if total else None, last, class_="tiles")
+    return element("dl", _total_tiles(total, now) if total else None, last, class_="tiles")
 
 
 def _tone(status: str) -> str | None:
     return "t-over" if status in ("runaway", "over") else "t-risk" if status == "at_risk" else None
 
 
-def _total_tiles(total: Total, now: datetime, before: PastPeriod | None) -> list[Markup]:
+def _total_tiles(total: Total, now: datetime) -> list[Markup]:
     first, unit = total.statuses[0], total.unit
     one = first if len(total.statuses) == 1 else None
     name = clean(total.name, 40) if one else f"{clean(total.name, 40)}, {len(total.statuses):,} scopes"
     used = f"{total.spent / total.amount:.0%}" if total.amount else "–"
     least = "≥ " if any(position.stale_sources for position in total.statuses) else ""
     spent = tile(f"Spent: {name}", f"{least}{money(total.spent, unit, whole=total.spent >= 1000)}",  # noqa: PLR2004
-                 fragment(element("b", used), f" of {money(total.amount, unit)}", _against(first, before)))  # fmt: skip
+                 fragment(element("b", used), f" of {money(total.amount, unit)}", _against(one)))  # fmt: skip
     middle = total.likely
     end = day(first.period.end - timedelta(seconds=1), first.period.zone, weekday=False)
     below: Content = None
@@ -125,16 +124,19 @@ def _total_tiles(total: Total, now: datetime, before: PastPeriod | None) -> list
     return [spent, likely, _pace(total, now)]
 
 
-def _against(one: BudgetStatus, before: PastPeriod | None) -> Content:
+def _against(one: BudgetStatus | None) -> Content:
     """` · +12% on October by now`: beside as many whole days of the period before."""
-    days = [float(spent) for _, spent in one.daily][:-1]
-    past = sum(before.daily[: len(days)]) if before is not None else 0.0
-    if before is None or not before.complete or len(days) < _LEAST_DAYS or past <= 0:
-        return None
-    change = sum(days) / past - 1
-    name = before.period.start.astimezone(before.period.zone)
-    words = f"{name:%B}" if before.period.days > 27 else "the period before"  # noqa: PLR2004
-    return fragment(" · ", element("b", f"{change:+.0%}".replace("-", "−")), f" on {words} by now")
+    words = "–" if one is None else _change_words(one)
+    return (
+        None
+        if one is None or words == "–"
+        else fragment(" · ", element("b", words), f" on {_period_before(one)} by now")
+    )
+
+
+def _period_before(one: BudgetStatus) -> str:
+    before = one.budget.period.previous(one.period)
+    return f"{before.start.astimezone(before.zone):%B}" if before.days > 27 else "the period before"  # noqa: PLR2004
 
 
 def _pace(total: Total, now: datetime) -> Markup:
@@ -256,7 +258,7 @@ def budget_table(index: Index, query: Query, reader: Reader, *, path: str = "/")
     table = element(
         "table",
         element("caption", "Budgets", class_="vh"),
-        element("thead", element("tr", [_head(*column, query, path) for column in _COLUMNS])),
+        element("thead", element("tr", [_head(*column, query, path) for column in _columns(shown)])),
         element("tbody", list(_rows(shown, found, query, reader))),
         class_="budgets stackable",
     )
@@ -271,6 +273,13 @@ def budget_table(index: Index, query: Query, reader: Reader, *, path: str = "/")
     )
     body = fragment(element("div", table, class_="scroll"), foot) if shown else none
     return element("section", _tools(index, query, path), body, class_="card", aria_label="All budgets", id="budgets")
+
+
+def _columns(shown: Sequence[BudgetStatus]) -> list[tuple[str, str, str]]:
+    """The columns; the period before has a name where it is the same month for all."""
+    months = {_period_before(one)[:3] for one in shown if one.period.whole_days}
+    last = f"vs {months.pop()}" if len(months) == 1 and "the" not in months else "vs last"
+    return [(sort, last if words == "vs last" else words, kind) for sort, words, kind in _COLUMNS]
 
 
 def tree_table(statuses: Sequence[BudgetStatus], below: Key | None = None) -> Markup | None:
@@ -415,8 +424,17 @@ def _row(position: BudgetStatus, reader: Reader) -> Markup:
                 element("span", between, class_="sub") if between else None, class_="num c-likely"),
         element("td", "already" if over else "–" if chance is None else sure(chance), class_="num drop"),
         element("td", _out(position, reader), class_="drop"),
+        element("td", _change_words(position), class_="num drop drop-m"),
         element("td", spark(position), class_="c-spark drop drop-m"),
     )  # fmt: skip
+
+
+def _change_words(position: BudgetStatus) -> str:
+    """`+12%` on as many whole days of the period before; `×14` for more than ten times as much."""
+    if position.change is None or is_lower_bound(position):
+        return "–"
+    share = 1 + position.change
+    return f"×{share:,.0f}" if share > 10 else f"{position.change:+.0%}".replace("-", "−")  # noqa: PLR2004
 
 
 def _whole(value: Decimal, unit: str) -> str:

@@ -46,3 +46,27 @@ if (document.getElementById("live")) {
   setInterval(refresh, EVERY);
   document.addEventListener("visibilitychange", refresh);
 }
+
+// The words of a chart's column beside the pointer, at once and on touch; without this the browser shows its title.
+const tip = document.createElement("div");
+tip.className = "chart-tip";
+tip.setAttribute("aria-hidden", "true");
+tip.hidden = true;
+document.body.append(tip);
+
+function hint(event) {
+  const column = event.target.closest?.("rect");
+  const title = column?.querySelector("title");
+  if (title) column.dataset.words = title.textContent;
+  title?.remove();
+  tip.hidden = !column?.dataset.words;
+  if (tip.hidden) return;
+  tip.textContent = column.dataset.words;
+  const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 12);
+  tip.style.left = `${Math.max(12, left)}px`;
+  tip.style.top = `${Math.max(8, event.clientY - tip.offsetHeight - 14)}px`;
+}
+
+document.addEventListener("pointermove", hint);
+document.addEventListener("pointerdown", hint);
+document.addEventListener("scroll", () => (tip.hidden = true), { passive: true });

@@ -41,6 +41,7 @@ from alertd.web.problems import problem
 from alertd.web.settings_page import InForce, settings_page
 from alertd.web.sources import no_data_since
 from alertd.web.sources_page import feeds_of, health_page, sources_page
+from alertd.web.usage_section import UsageQuery
 from alertd.web.view import View
 
 #: The cookie that holds how a browser wants the pages.
@@ -238,7 +239,7 @@ class Pages:
             beside = element("div", chart, changed, class_="cols") if chart and changed else fragment(chart, changed)
             table = budget_table(index, query, reader)
             tree = None if query.words or query.status else tree_table(index.statuses)
-            return fragment(tiles(index, total, reader.now, before), asks, beside, table, tree)
+            return fragment(tiles(index, total, reader.now), asks, beside, table, tree)
 
         head = element("div", element("h1", "Budgets"), period_head(index.total, reader.now), class_="head")
         return self._page("Budgets", "/", request, kept, head, await asyncio.to_thread(drawn))
@@ -276,7 +277,7 @@ class Pages:
         sent = await self._sent(min(row.at for row in own), reader.now) if own else {}
         notes = kept.notes or State()
         acted = budget_actions(position, self.view.actions(), notes, reader)
-        usage, by = self.view.usage(position), request.query_params.get("by", "key")
+        usage, query = self.view.usage(position), UsageQuery.of(request.query_params)
         parts = tree_table(self.view.standings().statuses, (position.budget.name, position.scope))
         waiting = [act for act in waiting_actions(notes) if is_about(act, position)]
         asked = asked_actions(waiting, reader) if waiting else None
@@ -290,7 +291,7 @@ class Pages:
             asked=asked,
             sent=sent,
             usage=usage,
-            by=by,
+            query=query,
             parts=parts,
         )
 
@@ -302,8 +303,9 @@ class Pages:
         usage = None if position is None else self.view.usage(position)
         if position is None or usage is None:
             return problem(404, "there is no such budget or scope")
-        by = query.get("by", "key")[:60]
-        split = await asyncio.to_thread(usage.by, "key" if by == "day" else by)
+        asked, label = UsageQuery.of(query), query.get("by", "key")[:60]
+        narrowed = usage.only(asked.labels) if asked.labels else usage
+        split = await asyncio.to_thread(narrowed.by, "key" if label == "day" else label, day=asked.day)
         rows = [
             {"date": one.isoformat(), split.label: part.value, "spent": f"{part.daily[place]:.9g}",
              "unit": position.amount.unit}
@@ -382,7 +384,9 @@ class Pages:
             return self._not_found(request, kept, f"There is no action {clean(wanted, 40)}.")
         policy = next((one for one in self.view.actions() if one.name == act.action), None)
         position = next((one for one in self.view.standings().statuses if one.name == act.position), None)
-        return self._page("Action", "/actions", request, kept, action_page(act, policy, own, position, reader))
+        usage = None if position is None else self.view.usage(position)
+        shown = await asyncio.to_thread(action_page, act, policy, own, position, reader, usage=usage)
+        return self._page("Action", "/actions", request, kept, shown)
 
     # --- what the figures rest on ---
 

@@ -152,7 +152,7 @@ def _configuration(in_force: Sequence[tuple[str, str, str]], words: str) -> Mark
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> Markup:
-    return element("table", element("tbody", [_pair(*one) for one in rows]), class_="kv plain")
+    return element("table", element("tbody", [_pair(*one) for one in rows]), class_="stackable kv plain")
 
 
 def _pair(name: str, said: str) -> Markup:

@@ -9,11 +9,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import pytest
 
 from alertd.clients.price_files import LitellmPrices
 from alertd.core.evaluation.values import SourceView
+from alertd.core.lazy import Deferred
 from alertd.core.loop_stats import DeliveryStats, LoopStats
 from alertd.core.periods import PeriodRule
 from alertd.core.pricing.price_book import PriceBook
@@ -250,6 +252,54 @@ def test_a_budget_is_split_by_key_model_team_provider_and_day_and_each_split_add
         assert abs(sum(float(row["spent"]) for row in rows) - 304.02) < 1e-6
     assert "Tue 17 Nov $22.84 $304.02" in read(open_house, "/budgets/research?by=day").words
     assert open_house.get("/budgets/nothing/usage.csv").status_code == 404
+
+
+def test_every_row_of_who_spends_narrows_the_page_and_its_address_says_to_what(open_house: Browser):
+    whole = read(open_house, "/budgets/research")
+    link = next(str(a["href"]) for a in whole.all("a") if "key=chat" in str(a.get("href")))
+    assert link == "/budgets/research?by=model&key=chat#who"
+    page = read(open_house, link.partition("#")[0])
+    assert "By day and model: only key chat" in page.words
+    assert re.search(r"1 in all, \$(\d+\.\d\d) together, \d\d% of what the budget spent", page.words)
+    assert "$304.02 of $500" in page.words, "the budget's own figures are those of the whole"
+    csv_path = next(str(a["href"]) for a in page.all("a") if "usage.csv" in str(a.get("href")))
+    rows = list(csv.DictReader(io.StringIO(open_house.get(csv_path).text)))
+    spent = re.search(r"1 in all, \$(\d+\.\d\d) together", page.words)
+    assert spent is not None
+    assert abs(sum(float(row["spent"]) for row in rows) - float(spent[1])) < 0.01
+    assert any(a["href"] == "/budgets/research?by=model#who" for a in page.all("a")), "the way back to all of it"
+
+    days = read(open_house, "/budgets/research?by=day")
+    day = next(str(a["href"]) for a in days.all("a") if "day=2026-11-05" in str(a.get("href")))
+    assert "Thu 5 Nov" in read(open_house, day.partition("#")[0]).words
+    for odd in ("day=rubbish", "by=rubbish", "day=9999-99-99"):
+        assert "$304.02 together" in read(open_house, f"/budgets/research?{odd}").words
+    assert "Nothing was spent with these filters." in read(open_house, "/budgets/research?key=nobody").words
+    assert "without a model" in read(open_house, "/budgets/research?model=").words
+    assert HOSTILE in read(open_house, f"/budgets/research?key={quote(HOSTILE)}").words
+
+
+def test_the_table_compares_with_the_period_before_where_that_is_known(view: View, open_house: Browser):
+    assert "vs Oct 14 days" in read(open_house, "/").words
+    changes = {"research": 0.384, "platform": -0.05, "evaluation": 12.6}
+    statuses = [
+        replace(one, evidence=Deferred(lambda one=one: replace(one.evidence.value, change=changes[one.budget.name])))
+        if one.budget.name in changes else one
+        for one in view.standings().statuses
+    ]  # fmt: skip
+    standings = replace(view.standings(), statuses=statuses)
+    words = read(browser(replace(view, standings=lambda: standings)), "/?sort=name").words.partition("vs Oct 14 days")[
+        2
+    ]
+    for name, said in (("research", "+38%"), ("platform", "−5%"), ("evaluation", "×14")):
+        assert said in words.partition(f" {name} ")[2][:400], name
+
+
+def test_the_page_of_an_action_shows_what_the_key_spent_by_hour(view: View):
+    page = read(browser(view), "/actions/a1b2c3")
+    assert "rag-indexer by hour, to 06:45" in page.words
+    bars = [svg for svg in page.all("svg") if str(svg.get("aria-label", "")).startswith("Spend by hour")]
+    assert [bar["aria-label"] for bar in bars] == ["Spend by hour: $0 in the last of 24"]
 
 
 def test_the_budgets_are_a_csv_file_in_which_no_cell_is_a_formula(open_house: Browser):

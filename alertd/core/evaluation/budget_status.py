@@ -406,7 +406,15 @@ class PeriodScopes:
             for name in feed.names
             if (view := self._context.sources.get(name)) is not None and view.until is not None
         }
-        return evidence(self._ledger, self._sheet, number, self._asked[number].scope, Recent(counts, ends))
+        recent = Recent(counts, ends, self._before(number))
+        return evidence(self._ledger, self._sheet, number, self._asked[number].scope, recent)
+
+    def _before(self, number: int) -> tuple[int, int] | None:
+        """The days of the period before as columns; None where the ledger or the table begins later."""
+        period = self._asked[number].budget.period.previous(self._period)
+        earliest, (begin, end) = self._ledger.earliest(), columns(self._table, period.start, period.end)
+        known = earliest is not None and earliest < (period.start + timedelta(days=1)).timestamp()
+        return (begin, end) if known and self._table.borders[begin] <= period.start.timestamp() else None
 
     def _of_late(self, feed: Feed, window: timedelta) -> NDArray[np.int64]:
         """What every series used in a window that ends at its own source's watermark; 0 of late sources."""

@@ -22,6 +22,8 @@ _WHO: Final = ("key", "user", "service", "project", "workspace", "team")
 _RECENT_DAYS: Final = 2
 _BEFORE_DAYS: Final = 7
 _PACE_DAYS: Final = 7
+#: Fewer whole days say nothing beside those of the period before.
+_LEAST_COMPARED: Final = 3
 _SHOWN: Final = 5
 
 
@@ -35,15 +37,19 @@ class _Curves:
 
 
 class Recent(NamedTuple):
-    """What every series used of late, the longest window first, and the day in which each source's data end."""
+    """What every series used of late, the longest window first, and the day in which each source's data end.
+
+    `before` are the days of the period before, where they are known.
+    """
 
     windows: Sequence[NDArray[np.int64]]
     ends: Mapping[str, int]
+    before: tuple[int, int] | None = None
 
 
 def evidence(ledger: Ledger, sheet: ScopeColumns, number: int, scope: Scope, recent: Recent) -> Evidence:
     """The evidence of one scope of a sheet. What is recent ends, for each source, where its data end."""
-    windows, ends = recent
+    windows, ends, before = recent
     used, table, (first, last), today = sheet.used_of(number), sheet.table, sheet.days, sheet.today
     label = _contributor_label(ledger, used, scope)
     groups: dict[str, list[int]] = {}
@@ -70,7 +76,23 @@ def evidence(ledger: Ledger, sheet: ScopeColumns, number: int, scope: Scope, rec
             (day.isoformat(), _rounded(spent))
             for day, spent in zip(table.days[first:last], daily[first:last], strict=True)
         ),
+        change=None if before is None else _change(sheet, number, daily, min([today, *ends.values()]), before),
     )
+
+
+def _change(
+    sheet: ScopeColumns, number: int, daily: Sequence[float], today: int, before: tuple[int, int]
+) -> float | None:
+    """The period's whole days against as many of the one before; None for few of them, or where it was not used then.
+
+    A scope that was first used some days into that period is not compared with it.
+    """
+    first, (begin, end) = sheet.days[0], before
+    days = min(today - first, end - begin)
+    if days < _LEAST_COMPARED or sheet.born_ever[number] >= begin + _LEAST_COMPARED:
+        return None
+    past = float(sheet.table.spends(np.array(sheet.members[number]), begin, begin + days).sum())
+    return sum(daily[first : first + days]) / past - 1 if past > 0 else None
 
 
 def evidence_within(

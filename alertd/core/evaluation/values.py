@@ -84,6 +84,8 @@ class Evidence:
     top_contributor_spent: Decimal = Decimal(0)
     top_contributor_share: float = 0.0
     daily: tuple[tuple[str, Decimal], ...] = ()
+    #: By which part more was spent on whole days so far than on as many of the period before: 0.12 is 12% more.
+    change: float | None = None
 
 
 NO_EVIDENCE: Final = Deferred(Evidence)
@@ -221,6 +223,11 @@ class BudgetStatus:
     def daily(self) -> tuple[tuple[str, Decimal], ...]:
         """The spend of each local day of the period."""
         return self.evidence.value.daily
+
+    @property
+    def change(self) -> float | None:
+        """Its whole days so far against as many of the period before: 0.12 is 12% more; None where not known."""
+        return self.evidence.value.change
 
     @property
     def seen(self) -> bool:
