@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alertd.core.projection import (
@@ -39,6 +39,7 @@ def total(values, days_into_march=10):
 
 
 @given(signed, st.integers(0, 31))
+@example([2.225073858507e-311, 0.0, 1.0], 23)
 def test_quantiles_are_finite_and_in_order_and_never_below_what_is_spent(values, day):
     projection = total(values, day)
     assert all(np.isfinite(projection.quantiles))

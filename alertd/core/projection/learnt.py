@@ -165,7 +165,8 @@ def reshaped(ahead: Floats, shares: Floats, of: Lesson) -> Floats:
     ascending = np.take_along_axis(totals, order, 1)
     wanted = np.empty_like(totals)
     np.put_along_axis(wanted, order, corrected(of, left, ascending), 1)
-    idle = totals <= 0.0
+    # A total so small that dividing by it overflows counts as none.
+    idle = totals <= 1e-300 * wanted
     scaled = ahead * np.where(idle, 0.0, wanted / np.where(idle, 1.0, totals))[:, :, None]
     even = (shares / np.maximum(left, 1e-9)[:, None])[:, None, :]
     outcome: Floats = scaled + np.where(idle, wanted, 0.0)[:, :, None] * even
