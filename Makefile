@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 REAL ?= .venv-real
 # Processes that run tests at the same time; one without work takes some of another's.
 JOBS ?= 3
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -p no:schemathesis -p no:anyio \
+	-m "not chaos and not image and not real and not index"
+# Containers often set it, and then each of some hundred processes that the tests start compiles everything anew.
+export PYTHONDONTWRITEBYTECODE =
 # Hashes of every file that an index has of a version; no address of any index.
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links
@@ -21,11 +25,10 @@ run: $(VENV)/.installed  ## the daemon on a small built-in gateway, no credentia
 	$(BIN)/alertd demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not chaos and not image and not real and not index"
+	$(PYTEST)
 
 quick: $(VENV)/.installed  ## the pure core, the settings and the contracts: about a minute
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "not chaos and not image and not real and not index" \
-		tests/core tests/prices tests/settings tests/contracts
+	$(PYTEST) tests/core tests/prices tests/settings tests/contracts
 
 browser: $(VENV)/.installed  ## the pages in Debian's chromium, the API under schemathesis
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'

@@ -123,7 +123,7 @@ def test_the_place_of_a_fault_is_bold_on_a_terminal_and_plain_elsewhere(monkeypa
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    run = subprocess.run([*ALERTD, "kinds", "settings"], env=BARE, stdout=writer, stderr=subprocess.PIPE, check=False)
+    run = subprocess.run([*ALERTD, "completion", "man"], env=BARE, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (run.returncode, run.stderr) == (PIPE_CLOSED, b"")
 
