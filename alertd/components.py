@@ -19,6 +19,7 @@ from alertd.core.evaluation.routing import Receiver, quiet_until, route
 from alertd.core.evaluation.values import Alert, Policy
 from alertd.core.events import Event
 from alertd.core.loop_stats import LoopStats
+from alertd.core.messages.format import per_unit
 from alertd.core.pricing.exchange_rates import Rate
 from alertd.core.pricing.tariffs import exchange_of
 from alertd.loops.collect import Collect, earliest_needed
@@ -216,9 +217,9 @@ def settings_shown(settings: Settings) -> dict[str, list[tuple[str, str]]]:
 
 
 def _budget_shown(budget: Budget) -> str:
-    each = f" for each {' and '.join(budget.per)}" if budget.per else ""
+    scopes = f" for each {' and '.join(budget.per)}" if budget.per else ""
     thresholds = ", ".join(map(str, budget.thresholds))
-    return f"{budget.amount} a {budget.period}{each}; {thresholds}; owner {budget.owner or 'nobody'}"
+    return f"{budget.amount} {per_unit(str(budget.period))}{scopes}; {thresholds}; owner {budget.owner or 'nobody'}"
 
 
 def budget_statuses_of(evaluation: Evaluate) -> BudgetStatuses:

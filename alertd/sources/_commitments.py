@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Final
 
 from alertd.core.billing.commitments import charged_between
-from alertd.core.messages.format import plural
+from alertd.core.messages.format import per_unit, plural
 from alertd.core.money import Money
 from alertd.core.usage import BilledCost, Committed
 from alertd.ports import Look, Reading
@@ -53,8 +53,10 @@ class Commitments:
 
     async def look(self, now: datetime) -> Look:
         """The number of commitments and the charge of each, as text."""
-        each = (f"{one.name} {one.cost.amount:,.2f} {one.cost.currency} a {one.per}" for one in self._committed)
-        return Look(f"{plural(len(self._committed), 'commitment')}: {', '.join(each)}", now)
+        texts = (
+            f"{one.name} {one.cost.amount:,.2f} {one.cost.currency} {per_unit(one.per)}" for one in self._committed
+        )
+        return Look(f"{plural(len(self._committed), 'commitment')}: {', '.join(texts)}", now)
 
     async def close(self) -> None:
         """Does nothing: there is no connection."""

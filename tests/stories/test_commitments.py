@@ -87,7 +87,7 @@ def test_page_api_status_and_explain_name_it() -> None:
         assert "ertain if nobody stops it" in text
         assert "acme/llama" in text
         assert "job-7" in text
-    assert "3.25 USD a hour" in printed or "3.25 USD an hour" in printed
+    assert "3.25 USD an hour" in printed
     assert "certain: spent and committed are 655.50 USD of 300.00 USD" in printed
 
 

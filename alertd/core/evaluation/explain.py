@@ -24,7 +24,7 @@ from alertd.core.evaluation.thresholds import (
 )
 from alertd.core.evaluation.values import BudgetStatus, Decisions, Facts
 from alertd.core.ledger.columns import Ledger
-from alertd.core.messages.format import amount, chance
+from alertd.core.messages.format import amount, chance, per_unit
 from alertd.core.pricing.costing import NoPrice
 from alertd.core.pricing.tariffs import RateExchange
 
@@ -246,7 +246,7 @@ def _certain_notes(status: BudgetStatus) -> Iterator[str]:
     if certain is None:
         return
     for line in certain.lines:
-        rate = f"{_money(line.cost, status)} a {line.per}" if line.per else f"{_money(line.cost, status)} once"
+        rate = f"{_money(line.cost, status)} {per_unit(line.per)}" if line.per else f"{_money(line.cost, status)} once"
         until = f"until {_minute(line.until)}" if line.until else "until somebody stops it"
         yield (
             f"certain if nobody stops it: {line.name or line.source}, {rate}, {until}: "

@@ -18,6 +18,7 @@ from alertd.core.messages.format import (
     estimate,
     estimated,
     money,
+    per_unit,
     percent,
     rate,
     round_amount_above,
@@ -234,8 +235,7 @@ def committed(event: Event, now: datetime) -> Line:
     for item in found.items[:_TOP]:
         end = min(filter(None, (item.until, event.period_end)), default=None)
         by = "" if end is None else f" by {clock_time(end, zone, now)}"
-        article = "an" if item.per == "hour" else "a"
-        cost = f" ({money(item.cost, event.currency)} {article} {clean(item.per, 10)})" if item.per else ""
+        cost = f" ({money(item.cost, event.currency)} {per_unit(clean(item.per, 10))})" if item.per else ""
         parts.append((name(item.what, "code"), plain(f" {money(item.ahead, event.currency)} more{by}{cost}")))
     if len(found.items) > _TOP:
         parts.append((plain(f"{len(found.items) - _TOP} others"),))

@@ -175,6 +175,11 @@ def round_amount_above(value: Decimal) -> Decimal:
     return next(step * power for step in _ROUND_STEPS if step * power > value)
 
 
+def per_unit(unit: str) -> str:
+    """The unit of a rate, with its article: `an hour`, `a day`."""
+    return f"{'an' if unit == 'hour' else 'a'} {unit}"
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     """`1 budget`, `12 budgets`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -18,6 +18,7 @@ from alertd.core.messages.format import (
     how_surely,
     level_text,
     money,
+    per_unit,
     percent,
     period_name,
     possessive,
@@ -137,7 +138,7 @@ def _certain(event: Event, now: datetime) -> Said:
         bold(f"{(' are' if several else ' is') + ' stopped' if items else ''}{figures}"),
     )
     cost = (
-        [(bold(f"{rate(one.cost, event.currency)} {'an' if one.per == 'hour' else 'a'} {one.per}"),) for one in items]
+        [(bold(f"{rate(one.cost, event.currency)} {per_unit(one.per)}"),) for one in items]
         if all(one.per for one in items)
         else []
     )
