@@ -408,11 +408,16 @@ class Daemon:
 
     def _live_message_inputs(self) -> LiveMessageInputs:
         """What live messages show; nothing in dry run."""
+        return LiveMessageInputs((), {}) if self.components.settings.dry_run else self._shown()
+
+    def _shown(self) -> LiveMessageInputs:
+        """What the evaluation saw last."""
         latest, settings = self.evaluation.latest, self.components.settings
-        if latest is None or settings.dry_run:
-            return LiveMessageInputs((), {})
         return LiveMessageInputs(
-            latest.statuses, self.components.notifiers, settings.public_url, settings.command_options
+            () if latest is None else latest.statuses,
+            self.components.notifiers,
+            settings.public_url,
+            settings.command_options,
         )
 
     def _interaction_deps(self) -> InteractionDeps:
@@ -421,6 +426,7 @@ class Daemon:
             terms=self._policies,
             write=self.actor.write,
             lost=self.actor.lost,
+            shown=self._shown,
         )
 
     def _policies(self) -> Mapping[str, ActionPolicy]:

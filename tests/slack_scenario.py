@@ -41,7 +41,7 @@ class SlackScenario:
         self.deliver = Deliver(self.store, self.notifiers, self.clock, {"ops": "mail"}, jitter=lambda: 0.5)
         self.follow = LiveMessageLoop(self.store, self.clock, self._scene)
         self.presses = InteractionLoop(
-            self.store, self.clock, InteractionDeps(lambda: self.notifiers, dict, self._write)
+            self.store, self.clock, InteractionDeps(lambda: self.notifiers, dict, self._write, shown=self._scene)
         )
 
     async def look(self, *, minutes: float = 0) -> None:

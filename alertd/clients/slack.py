@@ -168,7 +168,7 @@ class SlackBot(_SlackClient):
 
     def __init__(self, name: str, token: str, api_url: str, connection: Connection) -> None:
         super().__init__(name, connection, token)
-        self._token = token
+        self._token, self._connection = token, connection
         self.api_url = api_url
 
     async def ask(self, method: str, **arguments: Any) -> dict[str, Any]:
@@ -189,6 +189,12 @@ class SlackBot(_SlackClient):
                 await answer.read()
 
         await self.call(post)
+
+    async def respond(self, url: str, body: Mapping[str, object]) -> None:
+        """Answer one person at the address that came with their command or press. DeliveryError."""
+        if not _is_slacks(url, self.api_url):
+            raise DeliveryError(f"{self.name}: an address for an answer is not Slack's", permanent=True)
+        await SlackWebhook(self.name, url, self._connection).post({**body, "response_type": "ephemeral"})
 
     def client(self, session: aiohttp.ClientSession | None = None) -> AsyncWebClient:
         """slack_sdk's client with this token, trust and proxy."""
@@ -230,7 +236,7 @@ class SlackBot(_SlackClient):
 
 
 #: Methods that write take JSON; those that read take a form.
-_JSON_METHODS: Final = frozenset({"chat.postMessage", "chat.update", "chat.postEphemeral"})
+_JSON_METHODS: Final = frozenset({"chat.postMessage", "chat.update", "chat.postEphemeral", "views.publish"})
 
 
 def _is_object(body: bytes) -> bool:

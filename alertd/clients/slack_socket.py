@@ -1,4 +1,4 @@
-"""Slack's Socket Mode by slack_sdk's own client: interactions come over a WebSocket that alertd opens, without a port.
+"""Slack's Socket Mode by slack_sdk's own client: what people do comes over a WebSocket, without a port.
 
 Every envelope is acknowledged before it is handled. Addresses outside of Slack, and redirects, are refused. Where
 Slack gives no connection, the next try comes after a growing pause; after a permanent error, every ten minutes.
@@ -25,7 +25,10 @@ from alertd.ports import DeliveryError
 
 log = logging.getLogger(__name__)
 
-Receive = Callable[[Mapping[str, Any]], Awaitable[None]]
+#: Takes the type of an envelope and its payload.
+Receive = Callable[[str, Mapping[str, Any]], Awaitable[None]]
+
+_TYPES: Final = frozenset({"interactive", "slash_commands", "events_api"})
 
 _HOST: Final = ".slack.com"
 #: Between two openings at least; then twice as long after each failure, up to a minute.
@@ -162,18 +165,18 @@ class _Envelopes:
     async def take(self, client: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
         """Acknowledge an envelope, then pass on the interaction in it."""
         await client.send_socket_mode_response(SocketModeResponse(request.envelope_id))
-        if request.type == "interactive" and request.payload.get("api_app_id") in {self._app, None}:
-            self._start(request.payload)
+        if request.type in _TYPES and request.payload.get("api_app_id") in {self._app, None}:
+            self._start(request.type, request.payload)
 
     def cancel(self) -> None:
         """Cancel the interactions that are being answered."""
         for task in self._tasks:
             task.cancel()
 
-    def _start(self, payload: Mapping[str, object]) -> None:
+    def _start(self, kind: str, payload: Mapping[str, object]) -> None:
         async def answer() -> None:
             async with self._concurrency:
-                await self._receive(payload)
+                await self._receive(kind, payload)
 
         task = asyncio.create_task(answer(), name=f"{self._name} interaction")
         self._tasks.add(task)

@@ -1,6 +1,7 @@
-"""Answer buttons in chat once, on the replica that receives the interaction. Permissions are checked by the notifier.
+"""Answer buttons and questions in chat, on the replica that receives them. Permissions are checked by the notifier.
 
 notifier.listen -> core.actions.interactions (too late? answered before? possible?) -> write  (compare-and-set)
+                -> the last evaluation's statuses that a question names, as live events
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from alertd.core.actions.interactions import answer
 from alertd.core.actions.policy import ActionPolicy
 from alertd.core.actions.state_machine import AWAITING, Act, acts
-from alertd.core.evaluation.interactions import APPROVE
+from alertd.core.evaluation.interactions import APPROVE, named_in
 from alertd.core.evaluation.state import State
 from alertd.core.events import Event
+from alertd.core.messages.rich_text import clean
+from alertd.loops.live_messages import LiveMessageInputs, live_events
 from alertd.ports import Clock, Notifier, Press, ReceivesInteractions, Step, Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -32,12 +35,16 @@ _IDLE_SECONDS: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class InteractionDeps:
-    """What an interaction needs: the notifiers, the configured actions, and the function that commits its effect."""
+    """What an interaction needs: the notifiers, the configured actions, and the function that commits its effect.
+
+    `shown` is what a question is answered from.
+    """
 
     notifiers: Callable[[], Mapping[str, Notifier]]
     terms: Callable[[], Mapping[str, ActionPolicy]]
     write: Callable[[Sequence[Event], Sequence[Step], Mapping[str, tuple[Any, int]]], Awaitable[bool]]
     lost: Callable[[Act], Awaitable[str]] | None = None
+    shown: Callable[[], LiveMessageInputs] | None = None
 
 
 class InteractionLoop:
@@ -59,7 +66,7 @@ class InteractionLoop:
                 for number in [n for n, task in listening.items() if n not in wanted or _broke(task)]:
                     listening.pop(number).cancel()
                 for number in wanted.keys() - listening.keys():
-                    listening[number] = asyncio.create_task(wanted[number].listen(self.take), name="listen")
+                    listening[number] = asyncio.create_task(wanted[number].listen(self.take, self.ask), name="listen")
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), _LOOK_SECONDS if listening else _IDLE_SECONDS)
         finally:
@@ -74,6 +81,21 @@ class InteractionLoop:
         except StoreError as error:
             log.warning("a press of %s could not be written: %s", press.by, error)
             return "alertd cannot write to its database; nothing was done. Press again later."
+
+    async def ask(self, text: str) -> Sequence[Event] | str:
+        """The live status of every budget and scope that a question names; else a sentence that says why none is."""
+        inputs = self._to.shown() if self._to.shown is not None else None
+        if inputs is None or not inputs.statuses:
+            return "alertd has not evaluated the budgets yet; ask again in a minute."
+        named = named_in(text, inputs.statuses)
+        if not named:
+            return f"No budget is called {clean(text, 60)!r}; ask without a name to see all of them."
+        try:
+            state = State.of(await self._store.memory())
+        except StoreError as error:
+            log.warning("a question could not be answered: %s", error)
+            return "alertd cannot read its database; ask again later."
+        return await asyncio.to_thread(live_events, replace(inputs, statuses=named), state, self._clock.now())
 
     async def _answered(self, press: Press) -> str:
         for _ in range(_TRIES):

@@ -38,6 +38,15 @@ class LiveMessageInputs:
     command_options: str = ""
 
 
+def live_events(inputs: LiveMessageInputs, state: State, now: datetime) -> list[Event]:
+    """Every status as its message shows it: its figures, its open alerts, the actions that wait."""
+    actions = open_actions(state.records)
+    events = [
+        live_event(status, state, now, actions.get(status.name, ()), inputs.public_url) for status in inputs.statuses
+    ]
+    return [with_command_options(event, inputs.command_options) for event in events]
+
+
 class LiveMessageLoop:
     """Keeps live messages up to date. `tick` is one round; how many were brought up to date."""
 
@@ -51,13 +60,7 @@ class LiveMessageLoop:
         if not lively or not scene.statuses:
             return 0
         state = State.of(await self._store.memory())
-        actions = open_actions(state.records)
-        standings = [
-            live_event(position, state, now, actions.get(position.name, ()), scene.public_url)
-            for position in scene.statuses
-        ]
-        standings = [with_command_options(event, scene.command_options) for event in standings]
-        events = {conversation(event): event for event in standings}
+        events = {conversation(event): event for event in live_events(scene, state, now)}
         total = 0
         for name, notifier in lively.items():
             if now >= self._not_before.get(name, now):

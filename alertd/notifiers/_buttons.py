@@ -78,7 +78,8 @@ def parse_press(payload: Mapping[str, Any], signer: ButtonSigner) -> Press | Non
     """The press in a payload of Slack; None if it does not come from a button of alertd."""
     try:
         action, user = payload["actions"][0], payload["user"]
-        who, place = str(user["id"]), str(payload["container"]["message_ts"])
+        who, container = str(user["id"]), payload["container"]
+        place = str(container["view_id"] if container.get("type") == "view" else container["message_ts"])
         at = datetime.fromtimestamp(float(action["action_ts"]), UTC)
         text = signer.verified(str(action["value"]))
         if payload["type"] != "block_actions" or text is None or not str(action["action_id"]).startswith(_ACTION_ID):

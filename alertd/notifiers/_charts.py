@@ -5,6 +5,7 @@ A message without its chart is whole: nothing here is worth a failure.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -37,7 +38,7 @@ class Charts:
         state = event.status
         if before == state and at and now - datetime.fromisoformat(at) < _EVERY:
             return {}
-        content = png(story(event, now))
+        content = await asyncio.to_thread(lambda: png(story(event, now)))
         if not content:
             return {}
         old, seen = memory.get(PICTURE, ""), {_DRAWN: f"{state}@{now.isoformat()}"}

@@ -1,8 +1,8 @@
 """Messages in Slack, by incoming webhook or by bot token.
 
 With a token, a budget, scope and period has one message that follows it, its alerts are that message's thread, and with
-an app token people answer by buttons. What is from outside is escaped, so that no label can mention a channel, open a
-link or change a style.
+an app token people answer by buttons and ask by `/budget`. What is from outside is escaped, so that no label can
+mention a channel, open a link or change a style.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Self
@@ -28,10 +28,10 @@ from alertd.core.messages import compose
 from alertd.notifiers._blocks import render
 from alertd.notifiers._buttons import ButtonSigner, buttons, link_buttons
 from alertd.notifiers._charts import PICTURE, Charts
-from alertd.notifiers._slack_interactions import SlackInteractions
+from alertd.notifiers._slack_interactions import EVERYBODY, SlackInteractions
 from alertd.notifiers._slack_search import KEY, Search
 from alertd.plugin_options import NotifierOptions, Secret, TextList, revealed
-from alertd.ports import Delivery, DeliveryError, Press, Receipt
+from alertd.ports import Ask, Delivery, DeliveryError, Receipt, Take
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +54,11 @@ _USEFUL_SCOPES: Final = {
     "files:write": "show a chart in its messages",
     "channels:history": "look for a message whose sending was cut off, before sending it again",
 }
+_ASKING_SCOPES: Final = {"commands": "answer /budget", "app_mentions:read": "answer a mention"}
 #: Where it connects to, for docs/outbound-hosts.md.
 OUTBOUND: Final = (
-    "hooks.slack.com:443 with a webhook; "
-    "slack.com, files.slack.com and wss-primary.slack.com (buttons) :443 with a bot token"
+    "hooks.slack.com:443 with a webhook; slack.com, files.slack.com, wss-primary.slack.com (buttons) "
+    "and hooks.slack.com (private answers) :443 with a bot token"
 )
 
 
@@ -74,6 +75,9 @@ class Options(NotifierOptions):
     users: TextList = Field(
         default_factory=list, description="Who may press buttons: ids of members (U...) and of user groups (S...)"
     )
+    viewers: TextList = Field(
+        default_factory=list, description="Who may ask by /budget, mention and Home, beside USERS; * is everybody"
+    )
     api_url: str = Field(API_URL, description="Slack's Web API; another only for a gateway of one's own")
 
     @model_validator(mode="after")
@@ -88,7 +92,8 @@ class Options(NotifierOptions):
             raise ValueError("webhook_url is no URL; it looks like https://hooks.slack.com/services/...")
         if self.app_token is not None and (self.bot_token is None or not self.users):
             raise ValueError("app_token is for buttons: it needs bot_token, and users who may press them")
-        strange = [one for one in self.users if not _PERSON.match(one)]
+        people = (*self.users, *(one for one in self.viewers if one != EVERYBODY))
+        strange = [one for one in people if not _PERSON.match(one)]
         if strange:
             raise ValueError(f"{strange[0]!r} is no id; in Slack: a profile, then Copy member ID (U...; groups: S...)")
         return self
@@ -158,13 +163,14 @@ class Slack:
         self._bot = SlackBot(name, token, options.api_url, options)
         self._charts = Charts(self._bot)
         self._search = Search(self._bot)
-        self._signer = ButtonSigner.of(token) if options.app_token else None
+        self._signer: ButtonSigner | None = None
         self._interactions: SlackInteractions | None = None
         if options.app_token is not None:
-            spoken = options.app_token.get_secret_value()
+            self._signer = signer = ButtonSigner.of(token)
             self._interactions = SlackInteractions(
-                self._bot, spoken, options, users=options.users, signer=ButtonSigner.of(token)
-            )
+                self._bot, revealed(options.app_token), options, users=options.users, viewers=options.viewers,
+                signer=signer, charts=self._charts, now=now,
+            )  # fmt: skip
 
     def address(self, event: Event) -> str:
         """The budget's own channel, else the notifier's filled from the labels, else its default; "" for none."""
@@ -212,10 +218,10 @@ class Slack:
             after[PLACE] = ""
         return after
 
-    async def listen(self, take: Callable[[Press], Awaitable[str]]) -> None:
-        """Pass interactions to `take` until cancelled; returns at once without an app token."""
+    async def listen(self, take: Take, ask: Ask) -> None:
+        """Pass interactions to `take`, questions to `ask`, until cancelled; returns at once without an app token."""
         if self._interactions is not None:
-            await self._interactions.listen(take)
+            await self._interactions.listen(take, ask)
 
     async def look(self) -> str:
         """Who the token is, in which workspace, and what its scopes lack. Posts nothing."""
@@ -224,7 +230,8 @@ class Slack:
         if scopes and _NEEDED_SCOPE not in scopes:
             raise DeliveryError(f"{self.name}: the app lacks the scope {_NEEDED_SCOPE}; add it and reinstall the app",
                                 permanent=True)  # fmt: skip
-        without = [f"without {scope} it cannot {use}" for scope, use in _USEFUL_SCOPES.items() if scope not in scopes]
+        useful = {**_USEFUL_SCOPES, **(_ASKING_SCOPES if self._interactions is not None else {})}
+        without = [f"without {scope} it cannot {use}" for scope, use in useful.items() if scope not in scopes]
         channel = self._options.channel or self._options.default_channel
         who = f"{answer.get('user', 'the app')} in {answer.get('team', 'a workspace')}, posts to {channel}"
         listening = [await self._interactions.look()] if self._interactions is not None else []

@@ -6,7 +6,16 @@ from alertd.core.actions.state_machine import Step
 from alertd.core.evaluation.interactions import Press
 from alertd.core.usage import SeriesRow, UsageRow
 from alertd.ports.clock import Clock
-from alertd.ports.notifiers import Delivery, DeliveryError, Notifier, Receipt, ReceivesInteractions, ShowsLiveMessages
+from alertd.ports.notifiers import (
+    Ask,
+    Delivery,
+    DeliveryError,
+    Notifier,
+    Receipt,
+    ReceivesInteractions,
+    ShowsLiveMessages,
+    Take,
+)
 from alertd.ports.revokers import Done, Observed, Operation, Revoker, RevokerError, Target
 from alertd.ports.sources import Look, NotTakenError, Pushed, Ranked, Reading, Source, SourceError, Taken, role_of
 from alertd.ports.store import (
@@ -25,6 +34,7 @@ from alertd.ports.store import (
 __all__ = [
     "IMPORTED",
     "AlertRow",
+    "Ask",
     "Clock",
     "Delivery",
     "DeliveryError",
@@ -54,6 +64,7 @@ __all__ = [
     "Store",
     "StoreDamagedError",
     "StoreError",
+    "Take",
     "Taken",
     "Target",
     "UsageBehindError",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
@@ -94,12 +94,18 @@ class ShowsLiveMessages(Protocol):
     async def refresh(self, event: Event, memory: Mapping[str, str]) -> Mapping[str, str]: ...
 
 
+#: Gives what is to be shown to a person who pressed a button.
+Take = Callable[[Press], Awaitable[str]]
+#: Gives the live status of every budget and scope that a question names, or why there is none.
+Ask = Callable[[str], Awaitable[Sequence[Event] | str]]
+
+
 @runtime_checkable
 class ReceivesInteractions(Protocol):
-    """A notifier under whose messages people press buttons.
+    """A notifier under whose messages people press buttons, and which they may ask.
 
-    `listen` passes on the interactions of permitted people, answers each with the result, and ends only by being
-    cancelled: an outage is waited out.
+    `listen` passes on the interactions and questions of permitted people, answers each with the result, and ends only
+    by being cancelled: an outage is waited out.
     """
 
-    async def listen(self, take: Callable[[Press], Awaitable[str]]) -> None: ...
+    async def listen(self, take: Take, ask: Ask) -> None: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -93,18 +94,31 @@ class Windows:
     async def raw(self, begin: float, end: float) -> Window:
         """The raw samples in (begin, end], with the scrapes and starts of their targets.
 
-        New series that may be copies of others are left out until their samples show it.
+        New series that may be copies of others are left out until their samples show it. What takes long with many
+        series is done in a thread, so that questions are answered meanwhile.
         """
         answer = await self._server.samples(selector(self._conditions), begin, end)
-        window, said = self._sorted(answer, begin, end), answer.warnings
+        window = await asyncio.to_thread(self._sorted, answer, begin, end)
+        states, warnings = await self._states(window.names_of_targets(), begin, end)
+        window = await asyncio.to_thread(self._with_states, window, answer, states, (begin, end))
+        window.warnings = tuple(dict.fromkeys((*answer.warnings, *warnings)))
+        del answer  # tens of megabytes
+        asks = window.fresh or self._starts_by_created_only or self._asks_again
+        if asks or await asyncio.to_thread(self._begins_anew, window):
+            window.created = await self._created(window, begin, end)
+            self._asks_again = bool(window.warnings)
+        return window
+
+    def _with_states(
+        self, window: Window, answer: Raw, states: Sequence[RawSeries], asked: tuple[float, float]
+    ) -> Window:
+        """The window, sorted anew where targets turn out to be shared, with the scrapes and starts of its targets."""
+        begin, end = asked
         targets = window.names_of_targets()
-        states, warnings = await self._states(targets, begin, end)
         if self.copies.find_shared(window, targets, states, self._counted):
             self.forget()
             window = self._sorted(answer, begin, end)
-        del answer  # tens of megabytes
         self.copies.hold_back(window, self._counted)
-        window.warnings = tuple(dict.fromkeys((*said, *warnings)))
         window.targets = targets_of(
             ((labels_in(bytes(series.metric)), inside(series.values, begin, end)) for series in states),
             lambda: ((counter.target, points) for counter, points in window.counters.values()),
@@ -112,9 +126,6 @@ class Windows:
         )
         self._counted |= targets - self.copies.exporters.held_back(self._counted)
         window.down = {target_of(labels_in(bytes(one.metric))) for one in states if _is_down(one)} & self._counted
-        if window.fresh or self._starts_by_created_only or self._asks_again or self._begins_anew(window):
-            window.created = await self._created(window, begin, end)
-            self._asks_again = bool(window.warnings)
         return window
 
     def forget(self) -> None:

@@ -139,7 +139,7 @@ class Prometheus:
                 place = place.skipped(stop)
                 continue
             before = place
-            lives = self._windows.lives(window, before.watches)
+            lives = await asyncio.to_thread(self._windows.lives, window, before.watches)
             came, fresh = place.seen_coming(lives, place.begin(delay))
             place = place.moved(
                 stop,
@@ -156,7 +156,8 @@ class Prometheus:
             complete_from = await self._complete_from(window, since) if begins else None
             if stop >= end and (window.down or not len(window)):
                 window.warnings = (*window.warnings, *await self._down(end, window.down))
-            yield replace(self._reading(window, before, place, complete_from, progress), newborn=newborn)
+            reading = await asyncio.to_thread(self._reading, window, before, place, complete_from, progress)
+            yield replace(reading, newborn=newborn)
             if place.at == before.at:
                 return
         self._nothing = not place.begun

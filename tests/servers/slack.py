@@ -19,6 +19,7 @@ TOKEN: Final = "xoxb-1234-the-right-token"
 APP_TOKEN: Final = "xapp-1-the-right-app-token"
 WEBHOOK: Final = "/services/T0000/B0000/webhooksecret"
 _BLOCKS: Final = 50
+_VIEW_BLOCKS: Final = 100
 _SECTION_TEXT: Final = 3000
 _FIELD_TEXT: Final = 2000
 _HEADER_TEXT: Final = 150
@@ -49,6 +50,13 @@ class SlackServer(RecordingServer):
     files: dict[str, bytes | None] = field(default_factory=dict)
     ready: set[str] = field(default_factory=set)
     groups: dict[str, list[str]] = field(default_factory=dict)
+    #: Whether Slack looks at a picture as soon as it is uploaded.
+    looks_at_once: bool = False
+    #: What people are called: id -> what users.info says. What the app's Home shows each of them.
+    people: dict[str, dict[str, Any]] = field(default_factory=dict)
+    homes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: What came to a response_url, in order.
+    responses: list[dict[str, Any]] = field(default_factory=list)
     app_token: str = APP_TOKEN
     socket_url: str = ""
     mentions: list[str] = field(default_factory=list)
@@ -63,6 +71,8 @@ class SlackServer(RecordingServer):
         if received.path.startswith("/upload/"):
             self.files[received.path.removeprefix("/upload/")] = received.body
             return Reply(200, "OK")
+        if received.path.startswith("/commands/"):
+            return self._response(received)
         method = received.path.removeprefix("/api/")
         refusal = self._refusal(received)
         known = getattr(self, f"_{method.replace('.', '_')}", None)
@@ -78,6 +88,40 @@ class SlackServer(RecordingServer):
     @property
     def webhook_url(self) -> str:
         return f"{self.url}{WEBHOOK}"
+
+    @property
+    def response_url(self) -> str:
+        return f"{self.url}/commands/T0000/1/secretofoneanswer"
+
+    def _response(self, received: Received) -> Reply:
+        body = received.json
+        fault = self._fault(body)
+        if not fault and body.get("response_type", "ephemeral") != "ephemeral":
+            fault = "invalid_response_type"
+        if fault:
+            return Reply(500 if fault == "invalid_blocks" else 400, fault)
+        self.responses.append(body)
+        self.mentions += [mention for text in _texts(body) for mention in _MENTION.findall(text)]
+        return Reply(200, "ok")
+
+    def _views_publish(self, body: dict[str, Any]) -> dict[str, Any]:
+        view = body.get("view")
+        view = json.loads(view) if isinstance(view, str) else view or {}
+        blocks = view.get("blocks", [])
+        ids = [block["block_id"] for block in blocks if "block_id" in block]
+        if set(view) - {"type", "blocks", "private_metadata", "callback_id", "external_id"} or view["type"] != "home":
+            return self._no("invalid_arguments")
+        if len(blocks) > _VIEW_BLOCKS or len(set(ids)) < len(ids) or not _are_blocks(blocks):
+            return self._no("invalid_blocks")
+        self.homes[str(body["user_id"])] = view
+        self.mentions += [mention for text in _texts(view) for mention in _MENTION.findall(text)]
+        return {"ok": True, "view": {"id": "V0000HOME", **view}}
+
+    def _users_info(self, body: dict[str, Any]) -> dict[str, Any]:
+        if "users:read" not in self.scopes:
+            return self._no("missing_scope", needed="users:read")
+        found = self.people.get(str(body.get("user")))
+        return self._no("user_not_found") if found is None else {"ok": True, "user": {"id": body["user"], **found}}
 
     def _webhook(self, received: Received) -> Reply:
         if received.path != WEBHOOK:
@@ -139,6 +183,7 @@ class SlackServer(RecordingServer):
     def _files_completeUploadExternal(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 - Slack's own name
         named = [one["id"] for one in json.loads(body["files"])]
         whole = all(self.files.get(one) for one in named)
+        self.ready |= set(named) if self.looks_at_once else set()
         return {"ok": True, "files": [{"id": one} for one in named]} if whole else self._no("file_not_found")
 
     def _files_delete(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -231,9 +276,13 @@ def _content_fault(body: dict[str, Any]) -> str:
     ids = [block["block_id"] for block in blocks if "block_id" in block]
     if len(ids) != len(set(ids)) or any(len(one) > _BLOCK_ID for one in ids):
         return "invalid_blocks"
-    if not all(_CHECKS.get(block.get("type"), lambda _: False)(block) for block in blocks):
+    if not _are_blocks(blocks):
         return "invalid_blocks"
     return "msg_blocks_too_long" if sum(len(one) for one in _texts({"blocks": blocks})) > _ALL_BLOCKS else ""
+
+
+def _are_blocks(blocks: list[dict[str, Any]]) -> bool:
+    return all(_CHECKS.get(block.get("type"), lambda _: False)(block) for block in blocks)
 
 
 def _text_object(found: Any, longest: int, kinds: tuple[str, ...] = ("mrkdwn", "plain_text")) -> bool:

@@ -6,7 +6,7 @@ cannot happen any more, and then changes nothing; or it changes the record, with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,6 +21,7 @@ from alertd.core.evaluation.state import (
     CannotHappenError,
     State,
 )
+from alertd.core.evaluation.values import BudgetStatus
 
 ACKNOWLEDGE: Final = "acknowledge"
 SNOOZE: Final = "snooze"
@@ -63,6 +64,27 @@ class AlertAnswer:
     reply: str
     changes: Mapping[str, object] = field(default_factory=dict)
     moved: Mapping[str, AlertLifecycle] = field(default_factory=dict)
+
+
+def named_in(text: str, statuses: Sequence[BudgetStatus]) -> list[BudgetStatus]:
+    """The statuses that a question names: by budget, by the value of a label, or by label=value; "" names all.
+
+    A budget's name alone is that budget. Else every word must name the status; where no name is just the word, names
+    that contain it are taken.
+    """
+    words = text.casefold().split()
+    own = [one for one in statuses if words == [one.budget.name.casefold()]]
+    if own:
+        return own
+    names = [(one, _names_of(one)) for one in statuses]
+    exact = [one for one, own in names if all(word in own for word in words)]
+    return exact or [one for one, own in names if all(any(word in name for name in own) for word in words)]
+
+
+def _names_of(status: BudgetStatus) -> frozenset[str]:
+    values = [(label, value) for label, value in status.scope if value]
+    names = [status.budget.name, status.budget.name.replace("-", "_"), *(value for _, value in values)]
+    return frozenset(name.casefold() for name in (*names, *(f"{label}={value}" for label, value in values)))
 
 
 def refusal(press: Press, state: State, now: datetime) -> str | None:
