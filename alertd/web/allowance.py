@@ -2,6 +2,7 @@
 
 GET /api/v1/allowance        JSON, 200 for yes and no
 GET /api/v1/allowance/check  the same for proxies that know only a status: 200, or 429 (or 403, where asked for)
+... /api/v1/allowance/check/...  as Envoy asks: by any method, with the guarded path appended, labels in headers
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from alertd.web.problems import problem
 from alertd.web.view import View
 
 PATHS: Final = frozenset({ALLOWANCE_PATH, ALLOWANCE_CHECK_PATH})
+#: Below it is the path of the request that a proxy asks about.
+_GUARDED: Final = f"{ALLOWANCE_CHECK_PATH}/"
 #: For how long a caller may go by an answer, and by the last one while alertd does not answer, in seconds.
 _MAX_AGE: Final = 10
 _STALE_IF_ERROR: Final = 300
@@ -79,6 +82,14 @@ class AllowanceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     age_seconds: int | None = None
     against: tuple[Against, ...] = ()
     unasked: tuple[Unasked, ...] = ()
+
+
+def of_proxy(scope: Scope) -> Scope:
+    """The request; of a proxy that appends what it guards to the address (Envoy) as a question by its headers alone."""
+    if scope["type"] != "http" or not scope["path"].startswith(_GUARDED):
+        return scope
+    path = {"path": ALLOWANCE_CHECK_PATH, "raw_path": ALLOWANCE_CHECK_PATH.encode()}
+    return {**scope, **path, "method": "GET", "query_string": b""}
 
 
 class QuestionError(ValueError):

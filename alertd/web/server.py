@@ -24,7 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from alertd.core.addresses import is_loopback
 from alertd.core.charts.picture_link import picture_key
 from alertd.web.access import MCP, PROBES, AccessRules, Gate
-from alertd.web.allowance import PATHS, Allowance
+from alertd.web.allowance import PATHS, Allowance, of_proxy
 from alertd.web.api import Api
 from alertd.web.identity import Identities, Network, Person
 from alertd.web.layout import POLICY, form
@@ -206,6 +206,7 @@ class WebServer:
         self._app = app
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope = of_proxy(scope)
         if self._requests >= _MOST_REQUESTS and scope.get("path") not in _NEVER_BUSY:
             await _BUSY(scope, receive, send)
             return

