@@ -33,9 +33,10 @@ AWS's bill, by Cost Explorer
 
 Reads: daily costs by service and model, where no export is set up (an export to S3 read by `focus` also knows tags and
 who called). By the extra `aws`. The amounts are gross, without credits and refunds, unless `CREDITS=true`.
-Least privilege: `ce:GetCostAndUsage`. Delay: 24 hours; AWS may change two weeks. A request costs 0.01 USD, and one answers
-days of one month: with `INTERVAL=8h` three a day, four while the two weeks reach into the last month (to the 15th), six on
-the first two days; 1.09 USD in a month of 30 days, more where an answer has several pages. Cannot see: who called, hours.
+Least privilege: `ce:GetCostAndUsage`. Delay: 24 hours; AWS may change two weeks. A request costs 0.01 USD and answers
+days of one month. With `INTERVAL=8h` there are three a day, four while the two weeks reach into the last month (to the
+15th), six on the first two days: 1.09 USD in a month of 30 days, more where an answer has several pages.
+Cannot see: who called, hours.
 ```sh
 ALERTD_SOURCES__AWSBILL__KIND=aws_costs
 ALERTD_SOURCES__AWSBILL__SERVICES=*bedrock*
