@@ -78,7 +78,7 @@ def build_components(
     return components
 
 
-def terms_of(components: Components) -> EvaluationConfig:
+def evaluation_config(components: Components) -> EvaluationConfig:
     """What the evaluation is to go by. Raises PriceFileError."""
     settings, collects = components.settings, components.collects
     token = settings.http.token

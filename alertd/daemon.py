@@ -30,10 +30,10 @@ from alertd.components import (
     action_config,
     budget_statuses_of,
     build_components,
+    evaluation_config,
     fallbacks_of,
     loops_of,
     settings_shown,
-    terms_of,
 )
 from alertd.core.actions.policy import ActionPolicy
 from alertd.core.budgets import Budget
@@ -119,7 +119,7 @@ class Daemon:
         self._damage: StoreDamagedError | None = None
         self.components = build_components(settings, self.store, self.clock, progress)
         self.evaluation = Evaluate(
-            self.store, self.clock, terms_of(self.components), self._wake_deliver, record_evaluation
+            self.store, self.clock, evaluation_config(self.components), self._wake_deliver, record_evaluation
         )
         self._other_daemon = OtherDaemonCheck(
             self.store, self.evaluation, self.clock, without_password(settings.database)
@@ -244,8 +244,8 @@ class Daemon:
         self._faults = ()
         old, self.components = self.components, components
         self._configured, self._stored = components.settings, {}
-        self.evaluation.terms = terms_of(components)
-        self.actor.orders = action_config(components, self.evaluation.terms, self.clock)
+        self.evaluation.terms = evaluation_config(components)
+        self.actor.config = action_config(components, self.evaluation.terms, self.clock)
         self.deliver.replace(components.notifiers, fallbacks_of(components.settings))
         self.deliver.held = components.settings.dry_run
         self.deliver.command_options = components.settings.command_options
@@ -276,7 +276,7 @@ class Daemon:
         budgets = {**read, **self._configured.budgets}
         self.components.settings = replace(self._configured, budgets=budgets)
         self.evaluation.terms = replace(self.evaluation.terms, budgets=tuple(budgets.values()))
-        self.actor.orders = action_config(self.components, self.evaluation.terms, self.clock)
+        self.actor.config = action_config(self.components, self.evaluation.terms, self.clock)
         log.info("%s in the database", plural(len(read), "budget"))
 
     def _read_budget(self, name: str, written: Mapping[str, str]) -> Budget:
@@ -371,10 +371,10 @@ class Daemon:
             book=lambda: self.evaluation.terms.book,
             lines=lambda: {row.line for row in self.evaluation.ledger.series if not row.billed},
             faults=lambda: self._faults,
-            lanes=lambda: [lane for _, lane in sorted(self.deliver.lanes.items())],
+            delivery_stats=lambda: [one for _, one in sorted(self.deliver.queues.items())],
             operations=self.operations,
             usage=self._usage,
-            actions=lambda: [action.terms for _, action in sorted(self.actor.orders.actions.items())],
+            actions=lambda: [action.terms for _, action in sorted(self.actor.config.actions.items())],
             public_url=self.components.settings.public_url,
             zone=self.components.settings.timezone,
             settings=lambda: settings_shown(self.components.settings),
@@ -430,7 +430,7 @@ class Daemon:
         )
 
     def _policies(self) -> Mapping[str, ActionPolicy]:
-        return {name: action.terms for name, action in self.actor.orders.actions.items()}
+        return {name: action.terms for name, action in self.actor.config.actions.items()}
 
     def _refresh_live_messages(self) -> None:
         """Show the result of a button at once."""
@@ -561,8 +561,8 @@ class Daemon:
                 log.warning("the clock was set back by %s: everything is looked at anew", last - now)
                 self._next_beat = now
                 self._reschedule()
-                for lane in self.deliver.lanes.values():
-                    lane.free_at, lane.circuit = None, Circuit()
+                for queue in self.deliver.queues.values():
+                    queue.free_at, queue.circuit = None, Circuit()
                 self.deliver.wake()
             last = now
 

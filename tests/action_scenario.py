@@ -96,10 +96,10 @@ class ActionScenario:
         operation = key_provider.operation
         given = {"mode": "approve", "what": operation.what, "grade": operation.grade,
                  "reversible": operation.reversible, "lacks": key_provider.lacks, **terms}  # fmt: skip
-        orders = ActionConfig(
+        config = ActionConfig(
             {name: Action(ActionPolicy(name, **given), key_provider)}, ("sk-own-secret",), messages=self._messages
         )
-        return ActionLoop(self.store, self.clock, orders, lambda: self._seen)
+        return ActionLoop(self.store, self.clock, config, lambda: self._seen)
 
     async def round(self, *, seen: bool = True, minutes: float = 5) -> list[str]:
         """Time passes, the evaluation looks, the act loop follows; what was said of actions, a state each."""

@@ -72,7 +72,7 @@ async def _list(daemon: Daemon, args: argparse.Namespace) -> int:
     paused = (await daemon.store.memory()).get(PAUSED, (None, 0))[0]
     if paused:
         print(f"paused since {paused['at'][:16]} by {paused['by']}; to continue: alertd actions pause --off")
-    for name, action in daemon.actor.orders.actions.items():
+    for name, action in daemon.actor.config.actions.items():
         lacks = f" - cannot act: {action.terms.lacks}" if action.terms.lacks else ""
         print(f"{name}: {action.terms.what}, mode {action.terms.mode}{lacks}")
     for act in found.values():
@@ -113,11 +113,11 @@ async def _plan(daemon: Daemon, args: argparse.Namespace) -> int:
 
 async def _shown_by(daemon: Daemon, act: Act) -> Mapping[str, str]:
     """A key as its provider shows it: name, id, owner, team, last use."""
-    action = daemon.actor.orders.actions[act.action]
+    action = daemon.actor.config.actions[act.action]
     if action.revoker.lacks:
         return {"problem": action.revoker.lacks}
     describe = import_module("alertd.loops.executor").describe
-    shown: Mapping[str, str] = await describe(act, action, daemon.actor.orders.secrets, daemon.clock.now())
+    shown: Mapping[str, str] = await describe(act, action, daemon.actor.config.secrets, daemon.clock.now())
     return shown
 
 
@@ -157,8 +157,8 @@ async def _report(daemon: Daemon, args: argparse.Namespace) -> int:
     except ValueError as error:
         raise refusal("--since", str(error), "for example --since 31d") from error
     facts, _ = await daemon.evaluation.preview()
-    hindsight = import_module("alertd.core.actions.dry_run_report").hindsight
-    found = hindsight(list((await _acts(daemon)).values()), facts, since)
+    dry_run_outcomes = import_module("alertd.core.actions.dry_run_report").dry_run_outcomes
+    found = dry_run_outcomes(list((await _acts(daemon)).values()), facts, since)
     if args.json:
         rows = [
             {

@@ -129,7 +129,7 @@ async def _check(settings: Settings) -> CheckReport:
             await _source(report, name, source, daemon.clock.now(), hashes)
         for name, notifier in daemon.components.notifiers.items():
             await _try(report, "notifier", name, notifier.look)
-        for name, action in daemon.actor.orders.actions.items():
+        for name, action in daemon.actor.config.actions.items():
             await _action(report, name, action)
         if all(row[2] for row in report.rows if row[0] == "database"):
             await _budgets(daemon, report)

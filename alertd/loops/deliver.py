@@ -40,14 +40,14 @@ log = logging.getLogger(__name__)
 SEND: Final = timedelta(seconds=60)
 #: A message is taken over this long after the death of its process; a critical one after half of it.
 LEASE: Final = timedelta(seconds=30)
-#: How often all lanes together look whether something waits: what fell due, or what another replica wrote and did not
-#: send. A message of one's own wakes its lane at once.
+#: How often all queues together look whether something waits: what fell due, or what another replica wrote and did not
+#: send. A message of one's own wakes its queue at once.
 LOOK: Final = timedelta(seconds=2)
 _ORPHANS_A_ROUND: Final = 50
 
 
 @dataclass(slots=True)
-class Lane(DeliveryStats):
+class NotifierQueue(DeliveryStats):
     """One notifier's queue: its circuit breaker, when its next message may go, and counts of results."""
 
     circuit: Circuit = field(default_factory=Circuit)
@@ -58,7 +58,7 @@ class Lane(DeliveryStats):
 
 
 class Deliver:
-    """Sends what waits. `tick` is one round over all notifiers; `run` keeps every lane busy until it is stopped."""
+    """Sends what waits. `tick` is one round over all notifiers; `run` keeps every queue busy until it is stopped."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Deliver:
         lease: timedelta = LEASE,
         look: timedelta = LOOK,
     ) -> None:
-        self.lanes: dict[str, Lane] = {}
+        self.queues: dict[str, NotifierQueue] = {}
         self._store = store
         self._notifiers = dict(notifiers)
         self._clock = clock
@@ -106,20 +106,20 @@ class Deliver:
 
         What is being sent at the stop is finished and recorded. To cancel this cuts it; what is cut may have arrived.
         """
-        lanes: dict[str, asyncio.Task[None]] = {}
+        queues: dict[str, asyncio.Task[None]] = {}
         try:
             while not stop.is_set():
-                for name in self._notifiers.keys() - {name for name, task in lanes.items() if not task.done()}:
-                    lanes[name] = asyncio.create_task(self._keep_going(name, stop), name=f"deliver {name}")
+                for name in self._notifiers.keys() - {name for name, task in queues.items() if not task.done()}:
+                    queues[name] = asyncio.create_task(self._keep_going(name, stop), name=f"deliver {name}")
                 await self._runner.run("deliver orphans", self._look_around)
                 await _either(stop, self._look)
             self.wake()
-            if lanes:
-                await asyncio.wait(lanes.values())  # a cancellation reaches them once, by what follows
+            if queues:
+                await asyncio.wait(queues.values())  # a cancellation reaches them once, by what follows
         finally:
-            for task in lanes.values():
+            for task in queues.values():
                 task.cancel()
-            await asyncio.gather(*lanes.values(), return_exceptions=True)
+            await asyncio.gather(*queues.values(), return_exceptions=True)
 
     async def outlast(self) -> None:
         """Wait for the sends that are in progress now, not for those that begin meanwhile."""
@@ -128,13 +128,13 @@ class Deliver:
 
     def wake(self) -> None:
         """Wake up: something was written to the outbox."""
-        for lane in self.lanes.values():
-            lane.woken.set()
+        for queue in self.queues.values():
+            queue.woken.set()
 
     def heard(self) -> bool:
         """Whether any notifier works: False if the last try of every one failed."""
-        lanes = [self.lanes[name] for name in self._notifiers if name in self.lanes]
-        return not lanes or any(not lane.last_error for lane in lanes)
+        queues = [self.queues[name] for name in self._notifiers if name in self.queues]
+        return not queues or any(not queue.last_error for queue in queues)
 
     def replace(self, notifiers: Mapping[str, Notifier], fallbacks: Mapping[str, str]) -> None:
         """Use another configuration. Messages for a removed notifier go to its fallback."""
@@ -142,68 +142,68 @@ class Deliver:
         self._notifiers = dict(notifiers)
         self._orphans_said.clear()
         self.wake()
-        self.lanes = {name: lane for name, lane in self.lanes.items() if name in notifiers}
+        self.queues = {name: queue for name, queue in self.queues.items() if name in notifiers}
 
     async def _keep_going(self, name: str, stop: asyncio.Event) -> None:
         """Begin what may be sent, whenever something was written, ended or fell due; end with what is under way."""
-        lane = self._lane(name)
+        queue = self._queue(name)
         try:
             while name in self._notifiers and not stop.is_set():
-                lane.woken.clear()
+                queue.woken.clear()
                 await self._runner.run(f"deliver {name}", partial(self._begin, name))
-                free = (lane.free_at or self._clock.now()) - self._clock.now()
-                await _either(lane.woken, free if free > timedelta() else None)
-            if lane.under_way:
-                await asyncio.wait(set(lane.under_way))
+                free = (queue.free_at or self._clock.now()) - self._clock.now()
+                await _either(queue.woken, free if free > timedelta() else None)
+            if queue.under_way:
+                await asyncio.wait(set(queue.under_way))
         finally:
-            for task in lane.under_way:
+            for task in queue.under_way:
                 task.cancel()
-            if lane.under_way:
-                await asyncio.wait(set(lane.under_way))
+            if queue.under_way:
+                await asyncio.wait(set(queue.under_way))
 
     async def _begin(self, name: str) -> list[asyncio.Task[Sent]]:
         """Claim what this notifier may send now and begin to send it. Raises what an earlier send could not record."""
-        lane, notifier, now = self._lane(name), self._notifiers[name], self._clock.now()
-        for task in [task for task in lane.under_way if task.done()]:
-            del lane.under_way[task]
+        queue, notifier, now = self._queue(name), self._notifiers[name], self._clock.now()
+        for task in [task for task in queue.under_way if task.done()]:
+            del queue.under_way[task]
             if not task.cancelled():
                 task.result()
-        if self.held or (lane.free_at is not None and now < lane.free_at):
+        if self.held or (queue.free_at is not None and now < queue.free_at):
             return []
-        rows = await self._claim(lane, notifier, now)
+        rows = await self._claim(queue, notifier, now)
         if rows and notifier.people:
-            lane.free_at = now + PEOPLE_INTERVAL
-        begun = {asyncio.create_task(self._one(lane, notifier, row)): row.is_critical for row in rows}
+            queue.free_at = now + PEOPLE_INTERVAL
+        begun = {asyncio.create_task(self._one(queue, notifier, row)): row.is_critical for row in rows}
         for task in begun:
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
-            task.add_done_callback(lambda _: lane.woken.set())
-        lane.under_way |= begun
+            task.add_done_callback(lambda _: queue.woken.set())
+        queue.under_way |= begun
         return list(begun)
 
-    async def _claim(self, lane: Lane, notifier: Notifier, now: datetime) -> list[OutboxRow]:
+    async def _claim(self, queue: NotifierQueue, notifier: Notifier, now: datetime) -> list[OutboxRow]:
         """The messages to claim for the free slots; without one, critical messages in the reserved slots."""
-        busy = len(lane.under_way)
-        if limit := max(0, free_slots(lane.circuit, now, people=notifier.people) - busy):
+        busy = len(queue.under_way)
+        if limit := max(0, free_slots(queue.circuit, now, people=notifier.people) - busy):
             return await self._store.claim(now, self._lease, [notifier.name], limit)
-        limit = slots_for_critical(lane.circuit, now) - sum(lane.under_way.values())
+        limit = slots_for_critical(queue.circuit, now) - sum(queue.under_way.values())
         if notifier.people:
             limit = min(limit, 1)
         if limit <= 0:
             return []
         return await self._store.claim(now, self._lease, [notifier.name], limit, critical_only=True)
 
-    async def _one(self, lane: Lane, notifier: Notifier, row: OutboxRow) -> Sent:
+    async def _one(self, queue: NotifierQueue, notifier: Notifier, row: OutboxRow) -> Sent:
         """One message of a claim: sent, and recorded under its fence."""
         events = tuple(with_command_options(event, self.command_options) for event in row.delivery.events)
         row = replace(row, delivery=replace(row.delivery, events=events))
         sending = Sending(self._store, self._clock, notifier, row, self._lease)
         # A process that was paused sends nothing: the row may be another's by now.
-        sent = await self._recorded(lane, notifier, row, sending) if sending.is_leased() else Sent(overtaken=1)
-        lane.totals += sent
+        sent = await self._recorded(queue, notifier, row, sending) if sending.is_leased() else Sent(overtaken=1)
+        queue.totals += sent
         return sent
 
-    async def _recorded(self, lane: Lane, notifier: Notifier, row: OutboxRow, sending: Sending) -> Sent:
+    async def _recorded(self, queue: NotifierQueue, notifier: Notifier, row: OutboxRow, sending: Sending) -> Sent:
         begin = self._clock.now()
         try:
             outcome = await sending.run(self._send)
@@ -211,13 +211,13 @@ class Deliver:
             await self._store.retry_later(row, self._clock.now(), "stopped while it was sent", uncertain=True)
             raise
         now = self._clock.now()
-        lane.durations.add((now - begin).total_seconds())
+        queue.durations.add((now - begin).total_seconds())
         if isinstance(outcome, Receipt):
-            lane.circuit, lane.last_error = after_try(lane.circuit, None, now, self._jitter()), ""
+            queue.circuit, queue.last_error = after_try(queue.circuit, None, now, self._jitter()), ""
             recorded = await self._store.delivered(row, now, outcome)
             return Sent(delivered=1) if recorded else self._overtaken(notifier.name, row)
-        lane.circuit, lane.last_error = after_try(lane.circuit, outcome, now, self._jitter()), outcome.reason
-        lane.failures[outcome.word] += 1
+        queue.circuit, queue.last_error = after_try(queue.circuit, outcome, now, self._jitter()), outcome.reason
+        queue.failures[outcome.word] += 1
         attempt, critical = row.delivery.attempt, row.is_critical
         again = retry_at(outcome, attempt, row.first_tried, now, self._jitter(), critical=critical)
         if again is None:
@@ -225,7 +225,7 @@ class Deliver:
         log.info("%s: again at %s: %s", notifier.name, again.isoformat(timespec="seconds"), outcome.reason)
         recorded = await self._store.retry_later(row, again, outcome.reason, uncertain=outcome.uncertain)
         if again - now < self._look:
-            asyncio.get_running_loop().call_later((again - now).total_seconds(), lane.woken.set)
+            asyncio.get_running_loop().call_later((again - now).total_seconds(), queue.woken.set)
         return Sent(retried=1) if recorded else self._overtaken(notifier.name, row)
 
     async def _give_up(self, name: str, row: OutboxRow, reason: str) -> Sent:
@@ -257,11 +257,11 @@ class Deliver:
         return Sent(overtaken=1)
 
     async def _look_around(self) -> None:
-        """One look for all lanes: wake those for which something waits. An idle lane asks the database nothing."""
+        """One look for all queues: wake those for which something waits. An idle queue asks the database nothing."""
         depth = await self._store.outbox_depth()
         for name in depth:
-            if name in self.lanes:
-                self.lanes[name].woken.set()
+            if name in self.queues:
+                self.queues[name].woken.set()
         await self._orphans(depth)
 
     async def _orphans(self, depth: Mapping[str, tuple[int, datetime | None]]) -> Sent:
@@ -280,8 +280,8 @@ class Deliver:
                     total += await self._give_up(name, row, f"notifier {name} is no longer configured")
         return total
 
-    def _lane(self, name: str) -> Lane:
-        return self.lanes.setdefault(name, Lane(name))
+    def _queue(self, name: str) -> NotifierQueue:
+        return self.queues.setdefault(name, NotifierQueue(name))
 
 
 async def _either(event: asyncio.Event, longest: timedelta | None) -> None:

@@ -61,7 +61,7 @@ class ActionLoop:
         self,
         store: Store,
         clock: Clock,
-        orders: ActionConfig,
+        config: ActionConfig,
         seen: Callable[[], LastEvaluation | None],
         wake_deliver: Callable[[], None] = lambda: None,
         *,
@@ -70,7 +70,7 @@ class ActionLoop:
     ) -> None:
         if lease <= bound:
             raise ValueError(f"a lease of {lease} ends before a try of {bound} is cut")
-        self.orders = orders
+        self.config = config
         self._store, self._clock, self._seen, self._wake = store, clock, seen, wake_deliver
         self._bound, self._lease = bound, lease
         self._last: Facts | None = None
@@ -94,7 +94,7 @@ class ActionLoop:
                 until = read_until(tuple(seen.facts.context.sources.values()))
                 self._before = {one.name: Readings(until, one.spent) for one in seen.statuses}
             self._last = seen.facts
-        if self.orders.dry_run:
+        if self.config.dry_run:
             return 0
         work = [self._in_turn(act, notes, seen) for act in acts(_values(notes)).values() if self._due(act)]
         done = await asyncio.gather(*work, return_exceptions=True)
@@ -116,12 +116,12 @@ class ActionLoop:
 
     async def _with_provider(self, move: ActionChange) -> ActionChange:
         act = move.act
-        action = self.orders.actions.get(act.action) if act is not None else None
+        action = self.config.actions.get(act.action) if act is not None else None
         if act is None or action is None or action.revoker.lacks or not move.steps or move.steps[0].what != "propose":
             return move
         try:
             async with self._hands, asyncio.timeout(_ASKED.total_seconds()):
-                shown = await describe(act, action, self.orders.secrets, self._clock.now())
+                shown = await describe(act, action, self.config.secrets, self._clock.now())
         except TimeoutError:
             shown = {"problem": f"no answer within {_ASKED.total_seconds():g} s"}
         act, steps = with_provider(act, move.steps, shown)
@@ -133,9 +133,9 @@ class ActionLoop:
         return plan_actions(self._context(seen, await self._store.memory()))
 
     def _context(self, seen: LastEvaluation, notes: Notes) -> PlanContext:
-        terms = {name: action.terms for name, action in self.orders.actions.items()}
+        terms = {name: action.terms for name, action in self.config.actions.items()}
         return PlanContext(
-            self._clock.now(), terms, seen.facts, seen.statuses, _values(notes), self.orders.dry_run,
+            self._clock.now(), terms, seen.facts, seen.statuses, _values(notes), self.config.dry_run,
             before=self._before,
         )  # fmt: skip
 
@@ -146,7 +146,7 @@ class ActionLoop:
 
     def _due(self, act: Act) -> bool:
         now = self._clock.now()
-        if act.action not in self.orders.actions:
+        if act.action not in self.config.actions:
             return False
         if act.state == VERIFIED:
             return act.ours and act.reversible and (act.looked is None or now - act.looked >= _LOOK_EVERY)
@@ -158,7 +158,7 @@ class ActionLoop:
             await self._one(act, notes, seen)
 
     async def _one(self, act: Act, notes: Notes, seen: LastEvaluation | None) -> None:
-        action = self.orders.actions[act.action]
+        action = self.config.actions[act.action]
         work = Work(act, notes[act.note][1], self.write, self._clock.now)
         try:
             if act.state == VERIFIED:
@@ -244,7 +244,7 @@ class ActionLoop:
         try:
             async with asyncio.timeout(self._bound.total_seconds()):
                 if work.act.state == EXECUTING:
-                    await stop(work, action, self.orders.secrets)
+                    await stop(work, action, self.config.secrets)
                 else:
                     await undo(work, action.revoker, others)
         except RevokerError as error:
@@ -294,7 +294,7 @@ class ActionLoop:
 
     async def write(self, events: Sequence[Event], steps: Sequence[Step], notes: Mapping[str, tuple[Any, int]]) -> bool:
         """Notes, audit and messages in one transaction; False where a revision was another's."""
-        messages = () if self.orders.dry_run else self.orders.messages(events)
+        messages = () if self.config.dry_run else self.config.messages(events)
         if not await self._store.commit_decisions([], messages, notes, steps):
             return False
         for step in steps:

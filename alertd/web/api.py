@@ -94,7 +94,7 @@ class Api:
             started=view.started,
             standings=view.standings(),
             loops=view.loops(),
-            lanes=view.lanes(),
+            delivery_stats=view.delivery_stats(),
             actions=view.actions(),
             outbox=outbox,
             notes=notes,

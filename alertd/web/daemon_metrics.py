@@ -75,12 +75,12 @@ def deliveries(snapshot: Snapshot) -> Iterator[Metric]:
         "Tries that failed: refused (for good), unavailable, uncertain (it may have arrived), broken (the notifier).",
         labels=("notifier", "reason"),
     )
-    for lane in snapshot.lanes:
-        _observed(duration, lane.notifier, lane.durations)
+    for one in snapshot.delivery_stats:
+        _observed(duration, one.notifier, one.durations)
         for outcome in ("delivered", "retried", "given_up", "overtaken"):
-            messages.add_metric((lane.notifier, outcome), getattr(lane.totals, outcome))
-        for reason, count in lane.failures.items():
-            failed.add_metric((lane.notifier, reason), count)
+            messages.add_metric((one.notifier, outcome), getattr(one.totals, outcome))
+        for reason, count in one.failures.items():
+            failed.add_metric((one.notifier, reason), count)
     yield from (duration, messages, failed)
 
 

@@ -103,10 +103,10 @@ def no_database() -> Markup:
 
 
 def undelivered(
-    waiting: Mapping[str, tuple[int, datetime | None]], lanes: Sequence[DeliveryStats], now: datetime
+    waiting: Mapping[str, tuple[int, datetime | None]], delivery_stats: Sequence[DeliveryStats], now: datetime
 ) -> Markup | None:
     """Notifiers that fail and whose oldest message waits for too long; what quiet hours hold back is no fault."""
-    errors = {lane.notifier: clean(lane.last_error) for lane in lanes if lane.last_error}
+    errors = {one.notifier: clean(one.last_error) for one in delivery_stats if one.last_error}
     said = [
         f"{plural(count, 'message')} for {name}, the first for {age(now - oldest)}: {errors[name]}"
         for name, (count, oldest) in sorted(waiting.items())

@@ -124,7 +124,8 @@ class Pages:
         drawn = (
             view.version, view.standings().evaluated_at, sorted(notes.revisions.items()), sorted(kept.waiting.items()),
             reader.person, reader.back, reader.theme, str(reader.zone), request.headers.get("host", ""), view.faults(),
-            [lane.last_error for lane in view.lanes()], [loop.stuck(view.started, reader.now) for loop in view.loops()],
+            [one.last_error for one in view.delivery_stats()],
+            [loop.stuck(view.started, reader.now) for loop in view.loops()],
         )  # fmt: skip
         return f'W/"{hashlib.sha256(repr(drawn).encode()).hexdigest()[:20]}"'
 
@@ -182,7 +183,7 @@ class Pages:
             notices=fragment(
                 None if notes is not None else no_database(),
                 notices(view, reader.now),
-                undelivered(kept.waiting, view.lanes(), reader.now),
+                undelivered(kept.waiting, view.delivery_stats(), reader.now),
             ),
             done=request.query_params.get("done", ""),
         )
@@ -421,7 +422,7 @@ class Pages:
         """What is in force, and who may do what."""
         view, kept, reader = self.view, await self._kept(), self._reader(request)
         words = request.query_params.get("q", "")[:100]
-        found = InForce(view.settings(), view.in_force(), view.people, view.lanes())
+        found = InForce(view.settings(), view.in_force(), view.people, view.delivery_stats())
         shown = settings_page(found, kept.notes, reader, words)
         return self._page("Settings", "/settings", request, kept, shown)
 

@@ -35,7 +35,7 @@ class InForce:
     sections: Sections
     written: Sequence[tuple[str, str, str]]
     people: Sequence[tuple[str, str]]
-    lanes: Sequence[DeliveryStats]
+    delivery_stats: Sequence[DeliveryStats]
 
 
 def settings_page(found: InForce, notes: State | None, reader: Reader, words: str = "") -> Markup:
@@ -51,14 +51,14 @@ def settings_page(found: InForce, notes: State | None, reader: Reader, words: st
         element("div", element("h1", "Settings"),
                 element("span", "What is in force. The configuration is read from its files and not edited here.",
                         class_="q sm"), class_="head"),
-        _notifiers(found.lanes, notifiers, reader),
+        _notifiers(found.delivery_stats, notifiers, reader),
         element("div", _roles(found.people, reader), silences or _no_silence(), class_="two"),
         _configuration(found.written, words),
         shown,
     )  # fmt: skip
 
 
-def _notifiers(lanes: Sequence[DeliveryStats], kinds: Mapping[str, str], reader: Reader) -> Markup:
+def _notifiers(delivery_stats: Sequence[DeliveryStats], kinds: Mapping[str, str], reader: Reader) -> Markup:
     """Every notifier with what became of its messages since the start, and a button that sends a test."""
     heads: list[tuple[Content, str | None]] = [
         ("Name", None),
@@ -68,24 +68,24 @@ def _notifiers(lanes: Sequence[DeliveryStats], kinds: Mapping[str, str], reader:
         ("Given up", "num"),
         (element("span", "Test", class_="vh"), None),
     ]
-    shown = table(heads, [_lane(lane, kinds.get(lane.notifier, ""), reader) for lane in lanes])
+    shown = table(heads, [_notifier(one, kinds.get(one.notifier, ""), reader) for one in delivery_stats])
     none = element("p", "No notifier is configured: alertd evaluates, and tells nobody.", class_="card-b quiet")
     foot = element("p", "Counted since the daemon started.", class_="card-f")
-    return card("Notifiers", shown if lanes else none, foot if lanes else None)
+    return card("Notifiers", shown if delivery_stats else none, foot if delivery_stats else None)
 
 
-def _lane(lane: DeliveryStats, kind: str, reader: Reader) -> Markup:
-    totals = lane.totals
-    path = f"/notifiers/{quote(lane.notifier, safe='')}/test"
-    test = button("Send test", path, reader.back, label=f"Send a test through {lane.notifier}")
-    status = ("at_risk", "Trying again") if lane.last_error else ("good", "Works") if totals.delivered else (
+def _notifier(one: DeliveryStats, kind: str, reader: Reader) -> Markup:
+    totals = one.totals
+    path = f"/notifiers/{quote(one.notifier, safe='')}/test"
+    test = button("Send test", path, reader.back, label=f"Send a test through {one.notifier}")
+    status = ("at_risk", "Trying again") if one.last_error else ("good", "Works") if totals.delivered else (
         "no_forecast", "Nothing sent yet"
     )  # fmt: skip
-    error = element("span", clean(lane.last_error), class_="sub warn") if lane.last_error else None
+    error = element("span", clean(one.last_error), class_="sub warn") if one.last_error else None
     cells = (("Delivered", totals.delivered), ("Tried again", totals.retried), ("Given up", totals.given_up))
     return element(
         "tr",
-        element("th", element("b", lane.notifier), element("span", kind, class_="sub") if kind else None, scope="row"),
+        element("th", element("b", one.notifier), element("span", kind, class_="sub") if kind else None, scope="row"),
         element("td", pill(*status), error, data_l="Status"),
         [element("td", f"{count:,}", class_="num", data_l=name) for name, count in cells],
         element("td", element("div", test, class_="btns") if reader.may("responder") else None, class_="acts r"),

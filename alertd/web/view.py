@@ -94,7 +94,7 @@ def _no_faults() -> Sequence[str]:
     return ()
 
 
-def _no_lanes() -> Sequence[DeliveryStats]:
+def _no_delivery_stats() -> Sequence[DeliveryStats]:
     return ()
 
 
@@ -137,7 +137,7 @@ class View:
     book: Callable[[], PriceBook] = PriceBook
     lines: Callable[[], Iterable[Line]] = _no_lines
     faults: Callable[[], Sequence[str]] = _no_faults
-    lanes: Callable[[], Sequence[DeliveryStats]] = _no_lanes
+    delivery_stats: Callable[[], Sequence[DeliveryStats]] = _no_delivery_stats
     actions: Callable[[], Sequence[ActionPolicy]] = _no_actions
     #: What people do; None where nothing can be changed.
     operations: Operations | None = None
@@ -170,7 +170,7 @@ class Snapshot:
     started: datetime
     standings: BudgetStatuses
     loops: Sequence[LoopStats]
-    lanes: Sequence[DeliveryStats] = ()
+    delivery_stats: Sequence[DeliveryStats] = ()
     actions: Sequence[ActionPolicy] = ()
     outbox: Mapping[str, tuple[int, datetime | None]] | None = None
     notes: State | None = None

@@ -347,7 +347,7 @@ async def test_an_id_whose_key_has_a_name_is_not_looked_up_as_a_name(kind):
 async def test_a_key_that_shows_itself_as_alertds_own_is_not_stopped():
     provider = PROVIDERS[0]()
     async with stopping(provider) as going:
-        going.actor.orders = replace(going.actor.orders, secrets=("sk-ant-api03-R2D-the-middle-igAA",))
+        going.actor.config = replace(going.actor.config, secrets=("sk-ant-api03-R2D-the-middle-igAA",))
         act = await going.rounds()
     assert (act.state, provider.written) == ("failed", [])
     assert "a credential of alertd itself" in act.error
@@ -385,7 +385,7 @@ async def test_a_retry_waits_as_long_as_the_provider_asks():
 async def test_who_approves_sees_what_the_provider_tells_of_the_key(make):
     provider = make()
     async with stopping(provider) as going:
-        shown = await describe(await going.act(), going.actor.orders.actions["stop"], (), going.clock.now())
+        shown = await describe(await going.act(), going.actor.config.actions["stop"], (), going.clock.now())
     assert {name: shown.get(name) for name in provider.tells} == provider.tells
     assert "problem" not in shown
     assert shown["state"]
@@ -396,7 +396,7 @@ async def test_a_key_that_could_not_be_acted_upon_says_why_before_anybody_approv
     provider = make()
     provider.there = False
     async with stopping(provider) as going:
-        shown = await describe(await going.act(), going.actor.orders.actions["stop"], (), going.clock.now())
+        shown = await describe(await going.act(), going.actor.config.actions["stop"], (), going.clock.now())
     assert shown["problem"]
 
 

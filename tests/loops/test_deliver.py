@@ -110,7 +110,7 @@ async def test_a_message_without_a_fallback_is_not_given_up_in_silence(caplog: p
     await outbox.write("a")
     assert await outbox.rounds(1) == Sent(given_up=1)
     assert "gave up after 1 tries; it has no fallback: NOBODY WAS TOLD: ops: no such channel" in caplog.text
-    assert outbox.deliver.lanes["ops"].totals.given_up == 1
+    assert outbox.deliver.queues["ops"].totals.given_up == 1
 
 
 async def test_a_send_that_hangs_is_cut_and_tried_again_as_uncertain() -> None:
@@ -394,7 +394,7 @@ async def test_every_try_is_counted_with_how_long_it_took_and_why_it_failed() ->
     outbox = Outbox(Channel(story=[DOWN, DeliveryError("ops: no answer", uncertain=True), gone]))
     await outbox.write("a", "b")
     await outbox.rounds(20, seconds=30)
-    lane = outbox.deliver.lanes["ops"]
-    assert lane.totals == Sent(delivered=1, retried=2, given_up=1)
-    assert lane.failures == {"unavailable": 1, "uncertain": 1, "refused": 1}
-    assert lane.durations.count == 4
+    queue = outbox.deliver.queues["ops"]
+    assert queue.totals == Sent(delivered=1, retried=2, given_up=1)
+    assert queue.failures == {"unavailable": 1, "uncertain": 1, "refused": 1}
+    assert queue.durations.count == 4

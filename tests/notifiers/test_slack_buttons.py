@@ -327,7 +327,7 @@ async def proposed(server: SlackServer, **terms: Any) -> tuple[Any, SlackScenari
     chat.clock.at = acting.clock.at
     actor = acting.actors[0]
     board = InteractionDeps(
-        lambda: chat.notifiers, lambda: {name: one.terms for name, one in actor.orders.actions.items()}, actor.write
+        lambda: chat.notifiers, lambda: {name: one.terms for name, one in actor.config.actions.items()}, actor.write
     )
     chat.presses = InteractionLoop(acting.store, chat.clock, board)
     event = acting.told[-1]

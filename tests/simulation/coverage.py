@@ -55,9 +55,9 @@ class Visits:
         for source, view in daemon.evaluation.views.items():
             state = "fails" if view.error else "is stale" if view.stale(at) else "is back"
             self._see(f"source: {state}", (name, f"source {source}"), state, at)
-        for lane, its in daemon.deliver.lanes.items():
+        for queue, its in daemon.deliver.queues.items():
             for what in ("delivered", "retried", "overtaken"):
-                self._see(f"message: {what}", (name, f"{lane} {what}"), str(getattr(its.totals, what)), at, first="0")
+                self._see(f"message: {what}", (name, f"{queue} {what}"), str(getattr(its.totals, what)), at, first="0")
 
     def _see(self, what: str, where: tuple[str, str], state: str, at: datetime, first: str = "") -> None:
         if self._seen.get(where, first) != state:

@@ -281,8 +281,8 @@ class Oracle:
         app = replica.app
         assert app is not None
         await self.look_at_pages(app)
-        self.hold("memory is bounded", len(app.runner.rounds) < 40 and len(app.deliver.lanes) == 2,
-                  f"{len(app.runner.rounds)} loops, {len(app.deliver.lanes)} lanes")  # fmt: skip
+        self.hold("memory is bounded", len(app.runner.rounds) < 40 and len(app.deliver.queues) == 2,
+                  f"{len(app.runner.rounds)} loops, {len(app.deliver.queues)} queues")  # fmt: skip
         latest = app.evaluation.latest
         if latest is None:
             self.fail("a daemon evaluates", replica.name)

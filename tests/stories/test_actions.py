@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from alertd.core.actions.dry_run_report import hindsight
+from alertd.core.actions.dry_run_report import dry_run_outcomes
 from alertd.core.actions.policy import ActionPolicy
 from alertd.core.actions.state_machine import PAUSED
 from alertd.core.budgets import Amount, parse_threshold
@@ -477,7 +477,7 @@ async def test_a_try_that_sent_nothing_is_made_again_only_while_its_reason_holds
 async def press(acting: ActionScenario, handle: str) -> str:
     """What a person reads who presses Approve below the proposal now, before anything is evaluated anew."""
     actor = acting.actors[0]
-    policies = {name: action.terms for name, action in actor.orders.actions.items()}
+    policies = {name: action.terms for name, action in actor.config.actions.items()}
     deps = InteractionDeps(dict, lambda: policies, actor.write, actor.lost)
     loop = InteractionLoop(acting.store, acting.clock, deps)
     at = acting.clock.now()
@@ -551,9 +551,9 @@ async def test_a_reload_after_the_approval_counts_before_the_key_is_touched(chan
     acting = await runaway()
     await acting.answer("approve", expires=acting.clock.at + timedelta(hours=2))
     actor = acting.actors[0]
-    action = actor.orders.actions["stop"]
+    action = actor.config.actions["stop"]
     actions = {} if changed is None else {"stop": replace(action, terms=replace(action.terms, **changed))}
-    actor.orders = replace(actor.orders, actions=actions)
+    actor.config = replace(actor.config, actions=actions)
     for _ in range(3):
         acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
         await acting.round()
@@ -695,8 +695,8 @@ async def test_a_harder_operation_comes_only_after_the_gentler_one_was_done_and_
     slow = FakeKeyProvider(operation=Operation("slow this key down", "let it go", "throttle"))
     acting = ActionScenario(world, mode="auto", max_per_hour=9)
     gentle = ActionPolicy("slow", slow.operation.what, grade="throttle", mode="auto", max_per_hour=9)
-    orders = acting.actors[0].orders
-    acting.actors[0].orders = replace(orders, actions={**orders.actions, "slow": Action(gentle, slow)})
+    config = acting.actors[0].config
+    acting.actors[0].config = replace(config, actions={**config.actions, "slow": Action(gentle, slow)})
     await acting.round()
     done: list[tuple[int, int]] = []
     for _ in range(9):
@@ -715,7 +715,7 @@ async def test_hindsight_says_whether_a_dry_run_would_have_been_right(goes_on, o
         if goes_on:
             acting.world.spend(4, at=acting.clock.at, key="rag-indexer", team="research")
         await acting.round(minutes=30)
-    (found,) = hindsight(await acting.acts(), acting.world.facts(), SUNDAY)
+    (found,) = dry_run_outcomes(await acting.acts(), acting.world.facts(), SUNDAY)
     assert found.outcome == outcome
     assert found.saved is not None
     assert (found.saved > 50) == goes_on

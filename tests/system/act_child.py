@@ -96,7 +96,7 @@ async def _live(store: Store, task: Task, die: Callable[[str, str], None]) -> No
         expiry=timedelta(days=9999),
     )
     asks = replace(terms, name="ask", mode="approve")
-    orders = ActionConfig({"stop": Action(terms, revoker), "ask": Action(asks, revoker)})
+    config = ActionConfig({"stop": Action(terms, revoker), "ask": Action(asks, revoker)})
     seen, raised = _seen(task.count)
     turn = 0
     is_raised = False
@@ -105,7 +105,7 @@ async def _live(store: Store, task: Task, die: Callable[[str, str], None]) -> No
         return raised if is_raised else seen[turn % len(seen)]
 
     clock = FastClock(task)
-    actor = ActionLoop(store, clock, orders, look, bound=BOUND, lease=LEASE)
+    actor = ActionLoop(store, clock, config, look, bound=BOUND, lease=LEASE)
     wanted = {"stop": "restored" if task.december else "verified", "ask": "expired"}
     count = task.count + len(names_without_reason(task.count))
     while True:

@@ -44,7 +44,7 @@ async def test_a_source_an_action_and_a_notifier_that_a_reload_takes_away_are_no
         clock.at += timedelta(days=1)
         shown = loops_of(app.runner, app._scheduler, app.components.collects)
         assert [(loop.name, loop.stuck(clock.at, clock.at)) for loop in shown] == [("collect gateway", True)]
-        assert [lane.notifier for lane in app.deliver.lanes.values()] == ["ops"]
+        assert [one.notifier for one in app.deliver.queues.values()] == ["ops"]
     finally:
         await app.runner.outlast()
         await app.components.close()

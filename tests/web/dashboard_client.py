@@ -236,7 +236,7 @@ def view_of(world: Scenario, kept: StoredRows, **more: Any) -> View:
         loops=lambda: loops,
         book=lambda: world.book,
         lines=lambda: {row.line for row in world.ledger.series},
-        lanes=lambda: [
+        delivery_stats=lambda: [
             DeliveryStats(
                 "ops", Sent(delivered=5, retried=1), failures=Counter({"unavailable": 1}), durations=lasted(0.2, 12)
             )

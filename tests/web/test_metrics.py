@@ -102,10 +102,10 @@ def test_polls_show_their_durations_by_source_in_buckets_and_their_failures_by_r
 
 
 def test_notifiers_show_what_became_of_messages_how_long_it_took_and_why_it_failed(view: View):
-    lane = DeliveryStats(
+    stats = DeliveryStats(
         "ops", Sent(7, 3, 1), failures=Counter({"refused": 1, "unavailable": 3}), durations=lasted(0.2, 12)
     )
-    samples = scraped(replace(view, lanes=lambda: [lane]))
+    samples = scraped(replace(view, delivery_stats=lambda: [stats]))
     outcomes = {one: value(samples, "alertd_messages_total", notifier="ops", outcome=one)
                 for one in ("delivered", "retried", "given_up", "overtaken")}  # fmt: skip
     assert outcomes == {"delivered": 7, "retried": 3, "given_up": 1, "overtaken": 0}

@@ -413,8 +413,8 @@ def test_a_loop_that_is_stuck_is_said_before_any_figure(view: View):
 
 def test_messages_that_do_not_get_through_are_said_and_those_that_quiet_hours_hold_are_not(view: View):
     waiting = {"ops": (3, NOW - timedelta(minutes=42)), "mail": (1, NOW - timedelta(hours=5))}
-    lanes = [DeliveryStats("ops", last_error="Slack answers invalid_auth"), DeliveryStats("mail")]
-    told = replace(view, records=StoredRows(waiting=waiting), lanes=lambda: lanes)
+    stats = [DeliveryStats("ops", last_error="Slack answers invalid_auth"), DeliveryStats("mail")]
+    told = replace(view, records=StoredRows(waiting=waiting), delivery_stats=lambda: stats)
     words = read(browser(told), "/").words
     assert "Not delivered: 3 messages for ops, the first for 42 min: Slack answers invalid_auth. See Settings" in words
     assert "for mail" not in words

@@ -26,7 +26,7 @@ _RUNS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Hindsight:
+class DryRunOutcome:
     """One rehearsed act: what was spent after it that it would have saved, and whether it would have been right."""
 
     act: Act
@@ -36,7 +36,7 @@ class Hindsight:
     because: str
 
 
-def hindsight(acts: Sequence[Act], facts: Facts, since: datetime) -> list[Hindsight]:
+def dry_run_outcomes(acts: Sequence[Act], facts: Facts, since: datetime) -> list[DryRunOutcome]:
     """Every act that was rehearsed since an instant, oldest first."""
     survey = StatusEvaluator(facts.ledger, facts.context, since - timedelta(days=400))
     found = []
@@ -46,17 +46,17 @@ def hindsight(acts: Sequence[Act], facts: Facts, since: datetime) -> list[Hindsi
         budget = next((one for one in facts.budgets if one.name == budget_of(act.position)), None)
         positions = [] if budget is None else survey.statuses(budget, act.since)
         position = next((one for one in positions if one.name == act.position), None)
-        found.append(_assess_rehearsal(act, position, facts))
+        found.append(_outcome_of(act, position, facts))
     return found
 
 
-def _assess_rehearsal(act: Act, position: BudgetStatus | None, facts: Facts) -> Hindsight:
+def _outcome_of(act: Act, position: BudgetStatus | None, facts: Facts) -> DryRunOutcome:
     if position is None or act.since is None or position.data_until is None:
-        return Hindsight(act, "open", None, "", "its budget or its usage is gone")
+        return DryRunOutcome(act, "open", None, "", "its budget or its usage is gone")
     end = min(act.since + _LOOKS, position.period.end, position.data_until)
     unit = position.amount.unit
     if end - act.since < _SETTLES:
-        return Hindsight(act, "open", None, unit, "too little time has passed")
+        return DryRunOutcome(act, "open", None, unit, "too little time has passed")
     who = (act.label, act.target)
     saved = spent_between(facts, position, who, act.since, end)
     after = spent_between(facts, position, who, min(act.since + _SETTLES, end), end)
@@ -65,5 +65,5 @@ def _assess_rehearsal(act: Act, position: BudgetStatus | None, facts: Facts) -> 
     over = position.spent >= position.amount.value
     if over or after / hours > usual * _RUNS:
         why = "the budget was exceeded" if over else f"it went on at {after / hours:.2f} an hour, usual {usual:.2f}"
-        return Hindsight(act, "right", saved, unit, why)
-    return Hindsight(act, "wrong", saved, unit, "it fell back to its usual pace by itself, and the budget held")
+        return DryRunOutcome(act, "right", saved, unit, why)
+    return DryRunOutcome(act, "wrong", saved, unit, "it fell back to its usual pace by itself, and the budget held")
