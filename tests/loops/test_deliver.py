@@ -202,7 +202,7 @@ async def test_one_that_wakes_with_its_lease_gone_sends_nothing() -> None:
     await outbox.write("a")
     (row,) = await outbox.store.claim(outbox.clock.now(), timedelta(minutes=2), ["ops"], 9)
     outbox.clock.move(minutes=2)
-    assert await outbox.deliver._one(outbox.deliver._lane("ops"), ops, row) == Sent(overtaken=1)
+    assert await outbox.deliver._one(outbox.deliver._queue("ops"), ops, row) == Sent(overtaken=1)
     assert ops.tried == []
     assert await outbox.rounds(1) == Sent(delivered=1)
     assert [d.uncertain for d in ops.taken] == [True]

@@ -12,17 +12,26 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
 CHECKOUT = Path(__file__).parents[2]
 
 
+#: Daemons that nobody has stopped, killed or asked about their end: each must run.
+_RUNNING: Final[list[Daemon]] = []
+
+
 def wait_for(what: str, found: Callable[[], Any], seconds: float = 180.0) -> Any:
-    """The first answer of `found` that is true; fails, naming what was awaited, when it takes too long."""
+    """The first answer of `found` that is true; fails, naming what was awaited, when it takes too long.
+
+    It fails at once if a daemon ends that should run: then nothing more will come.
+    """
     deadline = time.monotonic() + seconds
     while not (answer := found()):
+        for daemon in [*_RUNNING]:
+            daemon.must_run(what)
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
         time.sleep(0.02)
     return answer
@@ -64,6 +73,7 @@ class Daemon:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        _RUNNING.append(self)
 
     def _read(self) -> None:
         assert self._process.stderr is not None
@@ -82,8 +92,18 @@ class Daemon:
         return self._process.pid
 
     def ended(self) -> int | None:
-        """Its exit status, None while it runs."""
+        """Its exit status, None while it runs. A test that asks knows that it may have ended."""
+        self._may_end()
         return self._process.poll()
+
+    def must_run(self, meanwhile: str) -> None:
+        """Fail if it has ended by itself."""
+        if (status := self._process.poll()) is not None:
+            self._may_end()
+            raise AssertionError(f"alertd ended with {status} while the test waited for {meanwhile}: {self.raw[-5:]}")
+
+    def _may_end(self) -> None:
+        _RUNNING[:] = [one for one in _RUNNING if one is not self]
 
     def get(self, path: str) -> Any:
         """The JSON of one of its pages, None until it serves."""
@@ -98,15 +118,19 @@ class Daemon:
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=60).text
 
     def signal(self, number: signal.Signals) -> None:
+        if number in {signal.SIGTERM, signal.SIGINT, signal.SIGKILL}:
+            self._may_end()
         self._process.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL: no goodbye."""
+        self._may_end()
         self._process.kill()
         self._end(60)
 
     def stop(self) -> tuple[int, float]:
         """SIGTERM; its exit status, and the seconds that it took."""
+        self._may_end()
         begin = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
         status = self._end(60)
