@@ -12,7 +12,7 @@ import pytest
 
 from alertd.core.actions.dry_run_report import dry_run_outcomes
 from alertd.core.actions.policy import ActionPolicy
-from alertd.core.actions.state_machine import PAUSED
+from alertd.core.actions.state_machine import PAUSED, Act
 from alertd.core.budgets import Amount, parse_threshold
 from alertd.core.evaluation.interactions import Press
 from alertd.core.evaluation.state import RAISED, SILENCES, RaisedAmount, Silence, State
@@ -599,6 +599,48 @@ async def test_undoing_for_one_budget_leaves_a_key_off_while_another_budget_is_o
     world.raised[other.name] = Amount(Decimal(5000), "USD")
     await acting.round()
     assert acting.key_provider.keys["rag-indexer"] == "active"
+
+
+async def two_actions() -> tuple[ActionScenario, Act, Act]:
+    """Two budgets that a key has used up, each with an action of its own on it: the act that did it, and the other."""
+    world = sunday()
+    small = replace(world.budgets[0], name="small", amount=Amount(Decimal(20), "USD"), actions=("second",))
+    world.budgets = (*world.budgets, small)
+    acting = ActionScenario(world, mode="auto", max_per_hour=5)
+    actor = acting.actors[0]
+    first = actor.orders.actions["stop"]
+    second = Action(replace(first.terms, name="second"), first.revoker)
+    actor.orders = replace(actor.orders, actions={"stop": first, "second": second})
+    await acting.round()
+    for _ in range(6):
+        world.spend(3, at=acting.clock.at, key="rag-indexer", team="research")
+        await acting.round()
+    did, other = sorted(
+        (act for act in await acting.acts() if act.target == "rag-indexer"), key=lambda act: not act.ours
+    )
+    assert [(act.state, act.ours) for act in (did, other)] == [("verified", True), ("verified", False)]
+    return acting, did, other
+
+
+async def test_a_key_stays_off_while_another_action_asks_for_it_and_the_last_reason_to_end_turns_it_on():
+    acting, did, other = await two_actions()
+    acting.world.raised[did.position] = Amount(Decimal(5000), "USD")
+    await acting.round()
+    assert acting.key_provider.keys == {"rag-indexer": "inactive", "web": "active"}
+    acting.world.raised[other.position] = Amount(Decimal(5000), "USD")
+    await acting.round()
+    assert acting.key_provider.keys["rag-indexer"] == "active"
+
+
+async def test_a_key_that_a_person_took_out_of_alertds_hands_is_not_turned_on_for_another_act():
+    acting, did, other = await two_actions()
+    after, step = other.after("disown", acting.clock.at, "@ana", reason="it leaked")
+    notes = await acting.store.memory()
+    assert await acting.actors[0].write((), (step,), {other.note: (after.to_json(), notes[other.note][1])})
+    acting.world.raised[did.position] = Amount(Decimal(5000), "USD")
+    for _ in range(3):
+        await acting.round()
+    assert acting.key_provider.keys["rag-indexer"] == "inactive"
 
 
 async def test_what_was_off_before_is_neither_switched_off_nor_on():

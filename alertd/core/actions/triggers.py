@@ -16,7 +16,18 @@ from alertd.core.actions.announcements import event_of_step
 from alertd.core.actions.confirmation import Readings, find_jumps, is_jumpy, without_jumps
 from alertd.core.actions.offenders import affordable_spend, choose_offenders, find_offenders, series_of, spent_between
 from alertd.core.actions.policy import GRADES, ActionPolicy
-from alertd.core.actions.state_machine import AWAITING, OPEN, PAUSED, VERIFIED, Act, Step, acts
+from alertd.core.actions.state_machine import (
+    APPROVED,
+    AWAITING,
+    DISOWNED,
+    EXECUTING,
+    OPEN,
+    PAUSED,
+    VERIFIED,
+    Act,
+    Step,
+    acts,
+)
 from alertd.core.budgets import Actual, BurnRate, parse_threshold
 from alertd.core.evaluation.keys import budget_of
 from alertd.core.evaluation.state import RAISED, Silence, State, episode_of, silence_of, silences_of
@@ -230,15 +241,40 @@ def _restore_when_due(context: PlanContext, act: Act, position: BudgetStatus | N
         return None
     if terms.mode_in_force(dry_run=context.dry_run) == "dry_run":
         return None
-    raised = position is not None and position.amount.value > Decimal(act.amount)
-    if act.period_end is not None and context.now >= act.period_end:
-        reason = "a new period has begun"
-    elif position is not None and raised and position.spent < position.amount.value:
-        reason = f"the budget was raised to {position.amount}"
-    else:
+    reason = _ended(context, act, position)
+    if not reason or _held_by_another(context, act):
         return None
     # Asked last: it sums what every key spent, and this is asked again every few seconds.
     return None if _needed_elsewhere(context, act, terms) else _step(act, "restore", context.now, reason)
+
+
+def _ended(context: PlanContext, act: Act, position: BudgetStatus | None) -> str:
+    """Why what was done may be undone: its period is over, or its budget was raised; "" while neither is so."""
+    if act.period_end is not None and context.now >= act.period_end:
+        return "a new period has begun"
+    if position is None or position.amount.value <= Decimal(act.amount) or position.spent >= position.amount.value:
+        return ""
+    return f"the budget was raised to {position.amount}"
+
+
+def _held_by_another(context: PlanContext, act: Act) -> bool:
+    """Whether another act keeps the same key off, as far or further: of another action, or disowned by a person since.
+
+    An act that found the key off already changed nothing itself, and relies on the one that did.
+    """
+    by_name = {position.name: position for position in context.statuses}
+    budgets = {budget.name for budget in context.facts.budgets}
+    for other in acts(context.notes).values():
+        same = other.there == act.there if other.there else (other.label, other.target) == (act.label, act.target)
+        if other.id == act.id or not same or GRADES.index(other.grade) < GRADES.index(act.grade):
+            continue
+        if other.state == DISOWNED and (other.since is None or act.since is None or other.since >= act.since):
+            return True
+        configured = other.action in context.terms and budget_of(other.position) in budgets
+        lasts = configured and not _ended(context, other, by_name.get(other.position))
+        if lasts and other.state in {APPROVED, EXECUTING, VERIFIED}:
+            return True
+    return False
 
 
 def _needed_elsewhere(context: PlanContext, act: Act, terms: ActionPolicy) -> bool:
