@@ -48,10 +48,13 @@ def parquet_table(path: Path, only: Callable[[str], bool] | None = None) -> Tabl
 
         def read() -> Iterator[Sequence[str]]:
             nonlocal line
-            for batch in parquet.ParquetFile(path).iter_batches(batch_size=_ROWS, columns=header):
-                columns = [_texts(column, lib) for column in batch.columns]
-                for line, row in enumerate(zip(*columns, strict=True), start=line + 1):  # noqa: B007,B020 - the lambda below reads it
-                    yield row
+            try:
+                for batch in parquet.ParquetFile(path).iter_batches(batch_size=_ROWS, columns=header):
+                    columns = [_texts(column, lib) for column in batch.columns]
+                    for line, row in enumerate(zip(*columns, strict=True), start=line + 1):  # noqa: B007,B020 - the lambda below reads it
+                        yield row
+            except (OSError, ValueError):  # Arrow's own errors are these
+                raise FormatError(f"is damaged, or holds bytes that are no text, after line {line}") from None
 
         return read(), lambda: line
 

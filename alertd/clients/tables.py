@@ -32,6 +32,8 @@ _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _PARQUET: Final = b"PAR1"
 _SNIFFED: Final = 64 * 1024
 _LONGEST_CELL: Final = 16 * 1024 * 1024
+#: A longer line is no row: it is not read into memory as a whole.
+_LONGEST_ROW: Final = 16 * 1024 * 1024
 #: A JSON document that is no list and has no lines is read as a whole.
 _LARGEST_DOCUMENT: Final = 512 * 1024 * 1024
 _HIGH_BYTES: Final = re.compile(rb"[\x80-\xff]+")
@@ -82,7 +84,7 @@ def _usage_lines(file: Path) -> Iterator[object]:
             if any(mark in line for mark in _USAGE_MARKS):
                 try:
                     yield decoded(line.decode("utf-8", "replace"))
-                except ValueError:
+                except (ValueError, RecursionError):
                     continue
 
 
@@ -102,6 +104,8 @@ def _faults() -> Iterator[None]:
         raise FormatError(f"is cut or damaged ({type(error).__name__})") from None
     except csv.Error:
         raise FormatError("is cut or no CSV file") from None
+    except RecursionError:
+        raise FormatError("is JSON that is nested too deeply") from None
 
 
 @contextmanager
@@ -113,7 +117,7 @@ def _bytes(path: Path) -> Iterator[IO[bytes]]:
             magic = stream.read(4)
             stream.seek(0)
             if magic[:2] == _GZIP:
-                stream = cast("IO[bytes]", opened.enter_context(gzip.GzipFile(fileobj=stream)))
+                stream = cast("IO[bytes]", opened.enter_context(gzip.GzipFile(fileobj=stream, mode="rb")))
             elif magic == _ZSTD:
                 stream = opened.enter_context(_zstandard(stream))
             elif magic == _ZIP:
@@ -123,7 +127,10 @@ def _bytes(path: Path) -> Iterator[IO[bytes]]:
                     raise FormatError("is a spreadsheet; save it as CSV")
                 if len(inside) != 1:
                     raise FormatError(f"is an archive of {len(inside)} files; one is expected")
-                stream = opened.enter_context(archive.open(inside[0]))
+                try:
+                    stream = opened.enter_context(archive.open(inside[0]))
+                except RuntimeError:  # which NotImplementedError is, too
+                    raise FormatError("is an archive with a password, or compressed in an unknown way") from None
             else:
                 break
         yield stream
@@ -185,6 +192,11 @@ def _csv(path: Path, encoding: str, beginning: str) -> Table:
                 next(reader, None)
                 for row in reader:
                     line = skipped + reader.line_num
+                    if len(row) > len(names) and any(row[len(names) :]):
+                        raise FormatError(
+                            f"line {line} has {len(row)} cells, and the header {len(names)}: a cell with"
+                            f" {delimiter!r} in it is written in quotes"
+                        )
                     yield row
 
         return read(), lambda: line
@@ -195,7 +207,15 @@ def _csv(path: Path, encoding: str, beginning: str) -> Table:
 def _rows(text: IO[str], skipped: int, delimiter: str) -> _csv_module.Reader:
     for _ in range(skipped):
         text.readline()
-    return csv.reader(text, delimiter=delimiter, strict=True)
+    return csv.reader(_bounded(text), delimiter=delimiter, strict=True)
+
+
+def _bounded(text: IO[str]) -> Iterator[str]:
+    """The lines of a text. FormatError at one that is too long to be a row."""
+    while line := text.readline(_LONGEST_ROW):
+        if len(line) == _LONGEST_ROW:
+            raise FormatError(f"has a line of more than {_LONGEST_ROW >> 20} MiB, which no row is")
+        yield line
 
 
 def _before_the_header(beginning: str) -> tuple[int, str]:
@@ -213,9 +233,9 @@ def _before_the_header(beginning: str) -> tuple[int, str]:
 def _objects(path: Path, encoding: str, form: str) -> Iterator[object]:
     """The objects of a JSON file: of its lines, of its list, or the document itself."""
     with _faults(), _text(path, encoding) as text:
-        first = text.readline()
+        first = text.readline(_LARGEST_DOCUMENT)
         while first and not first.strip("\ufeff \t\r\n"):
-            first = text.readline()
+            first = text.readline(_LARGEST_DOCUMENT)
         try:
             one = decoded(first.lstrip("\ufeff"))
         except ValueError:

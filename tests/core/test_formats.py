@@ -177,12 +177,22 @@ def test_money_is_read_by_the_files_own_habit(read, text, money) -> None:
         ("date,provider,model,input_tokens\n13/01/2026,x,m,5\n01/13/2026,x,m,5\n", "day first and month first"),
         ("date,provider,model,input_tokens\nyesterday,x,m,5\n", "line 2: a time is a day or an instant"),
         ("provider,model,input_tokens\nx,m,5\n", "no column of times"),
+        ("date,provider,model,input_tokens\n0001-01-01T00:00:00Z,x,m,5\n", "line 2: the time is in 1, as programs"),
+        ("date,provider,model,input_tokens\n1970-01-01,x,m,5\n", "line 2: the time is in 1970, as programs write"),
+        ("date,provider,model,input_tokens\n2026-W47,x,m,5\n", "line 2: a time is a day or an instant"),
+        ("date,provider,model,input_tokens\n2026-11-20,x,m,1,000,000\n", "line 2 has 6 cells, and the header 4"),
+        ("date,cost\n2026-11-20,12,50\n", "line 2 has 3 cells, and the header 2"),
+        (f"date,provider,model,input_tokens\n2026-11-20,x,m,{'1' * 5000}\n", "is larger than any quantity"),
     ],
 )  # fmt: skip
 def test_what_contradicts_itself_or_cannot_be_told_is_a_fault(read, text, fault) -> None:
     with pytest.raises(FormatError) as error:
         read(text)
     assert fault in str(error.value)
+
+
+def test_empty_cells_behind_the_last_column_are_no_cells(read) -> None:
+    assert meters(read("date,provider,model,input_tokens\n2026-11-20,x,m,5,,\n")) == {"input": 5}
 
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)

@@ -187,7 +187,7 @@ class RowReader:
             text = cell.strip()
             if is_nothing(text):
                 found.append(0)
-            elif text.isdecimal() and text.isascii():
+            elif text.isdecimal() and text.isascii() and len(text) <= LARGEST_EXPONENT:
                 found.append(int(text))
             elif place.column.rounded:
                 exact = exact_amount(text) if self.figures.decimals == "point" else None

@@ -14,6 +14,10 @@ DateOrder = Literal["dmy", "mdy"]
 Window = tuple[datetime, datetime]
 
 _MONTH: Final = re.compile(r"(\d{4})-?(0[1-9]|1[0-2])\Z")
+#: 2026-W47, 2026W47, 2026-W47-1.
+_WEEK: Final = re.compile(r"\d{4}-?W")
+#: Programs write 0001-01-01, 1970-01-01 or 1899-12-30 for a time that they do not have.
+_FIRST_YEAR: Final = 2000
 _DIGITS: Final = re.compile(r"\d{9,20}(\.\d+)?\Z")
 _PARTS: Final = re.compile(r"(\d{1,4})([/.\-])(\d{1,2})\2(\d{1,4})(?:[ T,]+(.*))?\Z")
 _NO_SECONDS: Final = re.compile(r"(?::00)?(?:[.,]0+)?(?:Z|[ +-].*)?\Z")
@@ -182,9 +186,15 @@ class Times:
             found = None
         if found is None:
             raise ValueError("a time is a day or an instant (2026-11-19, 2026-11-19T08:00:00Z)")
+        if found.at.year < _FIRST_YEAR:
+            raise ValueError(
+                f"the time is in {found.at.year}, as programs write it where there is none: correct the row"
+            )
         return found
 
     def _read(self, text: str) -> Moment | None:  # noqa: PLR0911 - one line a form
+        if _WEEK.match(text):
+            return None  # Python reads it as its Monday
         if month := _MONTH.match(text):
             return Moment(datetime(int(month[1]), int(month[2]), 1, tzinfo=self.zone), "month")
         if _DIGITS.match(text):
