@@ -17,6 +17,7 @@ from alertd.commands._context import refusal, with_daemon
 from alertd.commands._settings_args import add_settings_arguments, settings_of
 from alertd.core.actions.state_machine import Step, acts
 from alertd.core.budgets import Where
+from alertd.core.formats.table import spreadsheet_cell
 from alertd.core.messages.format import amount, plural
 from alertd.core.pricing.source_roles import counting
 from alertd.terminal import printable
@@ -139,7 +140,7 @@ def _csv(found: TeamReport, facts: Facts) -> str:
     columns = list(dict.fromkeys((_FIXED[0], found.label, *_FIXED[1:], "cost", "currency", "unpriced")))
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_plain(row) for row in rows)
+    writer.writerows({name: spreadsheet_cell(text) for name, text in _plain(row).items()} for row in rows)
     return text.getvalue()
 
 

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from alertd.commands._context import refusal, with_daemon
 from alertd.commands._settings_args import add_settings_arguments, settings_of
 from alertd.core.budgets import Where
+from alertd.core.formats.table import spreadsheet_cell
 from alertd.core.pricing.source_roles import counting
 from alertd.settings.parsers import read_where
 
@@ -156,6 +157,8 @@ def _write(args: argparse.Namespace, found: _ExportRows, zone: ZoneInfo) -> None
             return
         writer = csv.DictWriter(file, header, restval="", lineterminator="\n")
         writer.writeheader()
+        if args.format == "csv":
+            rows = ({name: spreadsheet_cell(text) for name, text in row.items()} for row in rows)
         writer.writerows(rows)
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from alertd.core.budgets import scope_text
 from alertd.core.evaluation.state import State
 from alertd.core.evaluation.values import BudgetStatus
+from alertd.core.formats.table import spreadsheet_cell
 from alertd.core.messages import compose, text_of
 from alertd.ports import AlertRow
 from alertd.web.answers import alert_state, decimal_text, instant_text, lifecycle_of
@@ -47,24 +48,13 @@ def csv_answer(name: str, rows: Sequence[Mapping[str, object]]) -> Response:
     if rows:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+        writer.writerows(
+            {key: spreadsheet_cell(value) if isinstance(value, str) else value for key, value in row.items()}
+            for row in rows
+        )
     return Response(
         text.getvalue(), media_type="text/csv", headers={"content-disposition": f'attachment; filename="{name}"'}
     )
-
-
-def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") and not _is_number(
-        value
-    ) else value  # fmt: skip
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def alert_row_of(rows: Sequence[AlertRow], notes: State) -> dict[str, object]:

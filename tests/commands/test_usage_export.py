@@ -97,6 +97,26 @@ def test_what_is_exported_can_be_read_again_with_the_same_sum(export: Export, fo
     assert contents.layout == ("focus" if form == "focus" else "alertd-export")
 
 
+FORMULAS = ('=HYPERLINK("http://x.example","open")', "+1+1", "-2+3", "@ana", "\uff1dcmd", "'quoted")
+
+
+def test_no_cell_of_an_export_or_report_is_a_formula_and_the_export_is_read_again_as_it_was(export: Export) -> None:
+    quoted = [name.replace('"', '""') for name in FORMULAS]
+    lines = "".join(f'2026-10-07,openai,gpt-4o,1000,"{name}","{name}"\n' for name in quoted)
+    Path("names.csv").write_text(f"date,provider,model,input_tokens,team,key\n{lines}")
+    assert main(["import", "names.csv", "--env-file", "my.env"]) == 0
+    export("--period", "2026-10", "--by", "team,key", "--output", "it.csv")
+    assert not [row for row in rows(Path("it.csv").read_text()) if row["team"][:1] in {*"=+-@\uff1d"}]
+    again = read_table(open_table(Path("it.csv")))
+    assert {*FORMULAS} <= {one.labels["team"] for one in again.costs}
+    budget = "ALERTD_BUDGETS__TEAMS__AMOUNT=5 USD\nALERTD_BUDGETS__TEAMS__PER=team\n"
+    Path("my.env").write_text(f"ALERTD_DATABASE=sqlite:///alertd.db\n{budget}")
+    words = ["--month", "2026-10", "--team", FORMULAS[0], "--out", "reports", "--env-file", "my.env"]
+    assert main(["report", *words]) == 0
+    (report,) = rows(next(Path("reports").glob("*.csv")).read_text())
+    assert (report["team"], report["key"]) == (f"'{FORMULAS[0]}",) * 2
+
+
 def test_a_focus_export_has_the_columns_that_1_2_asks_for(export: Export) -> None:
     found = rows(export("--period", "2026-10", "--format", "focus"))
     first = found[0]

@@ -182,7 +182,7 @@ class GroupRecords:
             if len(value) > LONGEST_LABEL:
                 self.of.left_out["long"] += 1
             else:
-                found[place.column.name] = value
+                found[place.column.name] = self.of.written(value)
         return {**found, **(self.found[1] if self.found else {})}
 
     def costs(self) -> Iterator[tuple[Column, BilledCost]]:

@@ -93,6 +93,7 @@ class Layout:
     `a|b` in `recognised_by` is either. `cells` are columns of JSON, and what each adds to its row. Columns that begin
     with `counting` count, whatever they are called. With `one_cost` the file's other columns of money are other views
     of the same charge. `products` are columns that say what a charge is for, where a bill holds more than models.
+    `spreadsheet`: cells are written for spreadsheets, an apostrophe before what would be a formula.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Layout:
     products: tuple[str, ...] = ()
     dates: Literal["dmy", "mdy"] | None = None
     note: str = ""
+    spreadsheet: bool = False
 
     def fits(self, header: Iterable[str]) -> bool:
         """Whether a header (plain names) is of this layout."""

@@ -22,7 +22,7 @@ from alertd.core.formats.names import MODELS
 from alertd.core.formats.parts import Kind, Seen, decide, kinds_used
 from alertd.core.formats.plan import FileHints, Plan, plan_of
 from alertd.core.formats.sums import FileSums, Key, RowGroup, RowReader
-from alertd.core.formats.table import FormatError, Table, with_cells
+from alertd.core.formats.table import FormatError, Table, from_spreadsheet, with_cells
 from alertd.core.formats.times import Times, Window, month_of
 from alertd.core.spellings import provider_id
 from alertd.core.usage import BilledCost, Line, Usage
@@ -187,8 +187,12 @@ class Records:
         """The value of a role's column in a group."""
         for place, text in zip(self.reader.dims, key[2], strict=True):
             if place.column.role == role:
-                return "" if text in NOTHING else text.strip()
+                return "" if text in NOTHING else self.written(text.strip())
         return ""
+
+    def written(self, text: str) -> str:
+        """A cell's text as it was before it was written for spreadsheets."""
+        return from_spreadsheet(text) if self.plan.layout.spreadsheet else text
 
     def provider(self, key: Key) -> str:
         """The provider of a group."""

@@ -40,6 +40,21 @@ def named(names: Iterable[str]) -> str:
     return ", ".join([*listed, more] if left else listed)
 
 
+#: What a spreadsheet takes for the beginning of a formula; also in full width.
+_FORMULA: Final = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?\Z", re.ASCII)
+
+
+def spreadsheet_cell(text: str) -> str:
+    """A cell of a CSV file that people open: what a spreadsheet would take for a formula begins with an apostrophe."""
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.match(text) else text
+
+
+def from_spreadsheet(text: str) -> str:
+    """The text that `spreadsheet_cell` wrote."""
+    return text[1:] if text[:1] == "'" and spreadsheet_cell(text[1:]) == text else text
+
+
 #: The rows of a table, from its beginning, and the line of the file that was read last.
 Opened = tuple[Iterator[Sequence[str]], Callable[[], int]]
 #: What separates the cells of a file of Parquet or JSON: nothing.

@@ -11,6 +11,7 @@ LAYOUT: Final = Layout(
     title="alertd usage export",
     recognised_by=("date", "basis", "quantity", "cost", "currency", "unpriced"),
     others="label",
+    spreadsheet=True,
     columns={
         "date": TIME,
         "provider": PROVIDER,
