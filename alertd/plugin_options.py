@@ -39,6 +39,10 @@ _JSON: Final = 'a list is written ["a","b"], a map {"a":"b"}'
 _LEAST_SECRET: Final = 16
 #: Up to the last @: one that was not quoted is a part of the password, as a / before it may be.
 _USER_INFO: Final = re.compile(r"://\S*@")
+#: `?token=abc`, `&X-Amz-Signature=abc`: what a name in a query says to be secret.
+_QUERY_SECRET: Final = re.compile(
+    r"([?&;][\w.%-]*(?:token|key|secret|passw|pwd|sig|auth|credential|code)[\w.%-]*=)[^&;#\s\"']+", re.IGNORECASE
+)
 
 
 def canonical(name: str) -> str:
@@ -199,8 +203,8 @@ def shown(name: str, value: Any, field: FieldInfo | None = None) -> Any:
 
 
 def without_password(text: str) -> str:
-    """The text without user and password in its addresses."""
-    return _USER_INFO.sub("://***@", text)
+    """The text without user and password in its addresses, and without the values of a query that names a secret."""
+    return _QUERY_SECRET.sub(r"\1***", _USER_INFO.sub("://***@", text))
 
 
 class Options(BaseModel):

@@ -19,7 +19,7 @@ from alertd.commands._context import (
     with_store,
 )
 from alertd.commands._settings_args import add_settings_arguments, settings_of
-from alertd.core.budgets import Amount, Budget, scope_text
+from alertd.core.budgets import Amount, Budget, scope_text, typed_amount
 from alertd.operations.values import By, OperationError
 from alertd.ports import Store
 from alertd.terminal import printable
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args, plugins=False)
     budget = budget_of(settings, args.budget)
     try:
-        amount = Amount.parse(args.amount, budget.amount.unit)
+        amount = typed_amount(args.amount, budget.amount.unit)
     except ValueError as error:
         raise refusal("amount", str(error), f"for example 600 {budget.amount.unit}") from error
     said = with_store(settings, lambda store: _raise(store, settings, budget, args, amount))

@@ -20,7 +20,7 @@ from alertd.clients.price_files import price_book, rates_of
 from alertd.commands._context import refusal
 from alertd.commands._prompts import PlainConsole, plain_table
 from alertd.commands._usage_files import FILE_HELP, add_reading_arguments, read_file, said_of
-from alertd.core.budgets import Amount, Budget, Threshold, parse_threshold, scope_text
+from alertd.core.budgets import Budget, Threshold, parse_threshold, scope_text, typed_amount
 from alertd.core.config_errors import unreadable
 from alertd.core.formats.table import FormatError
 from alertd.core.messages.format import amount
@@ -115,7 +115,7 @@ def _budgets(args: argparse.Namespace, settings: Settings | None) -> tuple[Budge
     if settings is not None:
         return tuple(settings.budgets.values())
     try:
-        whole = Amount.parse(args.budget)
+        whole = typed_amount(args.budget)
     except ValueError as error:
         raise refusal("--budget", str(error), 'for example --budget "500 USD"') from error
     budget = Budget("budget", whole, PeriodRule("month", ZoneInfo("UTC")), per=tuple(args.per))

@@ -28,6 +28,8 @@ _AMOUNT: Final = re.compile(
     r"(?P<scale>[kKmMgGbBtT](?=\s|\Z|tokens?\Z|[A-Za-z]{3}\Z))?\s*(?P<unit>[A-Za-z]*)\Z",
     re.ASCII,
 )
+#: 1.000 or 1.234.567: thousands where a comma is the decimal sign.
+_POINTS: Final = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+(?![\d.])", re.ASCII)
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 _LONGEST_SECONDS: Final = 10 * 366 * 86400
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -64,6 +66,13 @@ class Amount:
         if found != TOKENS and not re.fullmatch(r"[A-Z]{3}", found):
             raise ValueError(f"{text!r}: {name!r} is neither a currency code (USD) nor tokens")
         return cls(number, found)
+
+
+def typed_amount(text: str, unit: str | None = None) -> Amount:
+    """An amount that a person typed: 1.000 may be a thousand or one, and is refused. ValueError with remedy."""
+    if _POINTS.match(text.strip()):
+        raise ValueError(f"{text!r}: a point and three digits may be thousands or decimals; write it as 1500 or 1.50")
+    return Amount.parse(text, unit)
 
 
 def parse_duration(text: str) -> timedelta:

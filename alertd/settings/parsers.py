@@ -28,6 +28,7 @@ from alertd.core.budgets import (
     duration_text,
     parse_duration,
     parse_threshold,
+    typed_amount,
 )
 from alertd.core.config_errors import nearest, one_of
 from alertd.core.periods import KINDS, ROLLING, WINDOW, QuietHours
@@ -132,19 +133,20 @@ def read_amount(value: object, info: ValidationInfo) -> Amount:
     if isinstance(value, Decimal) and not (value.is_finite() and abs(value.adjusted()) < _MOST_DIGITS):
         raise ValueError(f"{str(value)[:40]!r} is not an amount; write it as 500 USD")
     text = f"{value:f}" if isinstance(value, Decimal) else str(value)
+    read = Amount.parse if isinstance(value, Decimal) else typed_amount
     own, default = info.data.get("currency"), (info.context or {}).get("currency")
     if own is None and default is not None:
         try:
-            return Amount.parse(text)
+            return read(text)
         except ValueError:
-            return Amount.parse(text, default)
-    return Amount.parse(text, own)
+            return read(text, default)
+    return read(text, own)
 
 
 def read_opening(value: object, info: ValidationInfo) -> Decimal:
     """What was spent before the first sample, in the unit of the amount."""
     amount = info.data.get("amount")
-    return Amount.parse(str(value), amount.unit if amount else None if _has_unit(value) else TOKENS).value
+    return typed_amount(str(value), amount.unit if amount else None if _has_unit(value) else TOKENS).value
 
 
 def read_bound(value: object, info: ValidationInfo) -> Amount | Decimal:
@@ -154,7 +156,7 @@ def read_bound(value: object, info: ValidationInfo) -> Amount | Decimal:
         return Decimal(percent[1])
     amount = info.data.get("amount")
     try:
-        return Amount.parse(text, amount.unit if amount else None)
+        return typed_amount(text, amount.unit if amount else None)
     except ValueError as error:
         raise ValueError(f"{error}; or as a share of the amount, 10%") from None
 
@@ -171,7 +173,7 @@ def read_amounts(value: object, info: ValidationInfo) -> tuple[tuple[date, Amoun
             since = date.fromisoformat(day if len(day) > len("2027-01") else f"{day}-01")
         except ValueError:
             raise ValueError(f"{day!r} is no day; write 2027-01-01=600 USD") from None
-        found[since] = Amount.parse(str(text), amount.unit if amount else None)
+        found[since] = typed_amount(str(text), amount.unit if amount else None)
     return tuple(sorted(found.items()))
 
 
@@ -201,7 +203,7 @@ def _by_day(entry: CreditEntry) -> date:
 def _credit_entry(day: str, text: str, budget: Amount | None) -> CreditEntry:
     sets = text.lower().startswith("left")
     try:
-        paid = Amount.parse(text[4:] if sets else text, budget.unit if budget else None)
+        paid = typed_amount(text[4:] if sets else text, budget.unit if budget else None)
         found = CreditEntry(date.fromisoformat(day), paid.value, sets)
     except ValueError as error:
         said = str(error) if "amount" in str(error) or "currency" in str(error) else f"{day[:20]!r} is no day"
@@ -303,6 +305,14 @@ def read_address(value: object) -> str:
     if not sound:
         raise ValueError("not a web address; write it as https://host/path")
     return str(value).strip().rstrip("/")
+
+
+def read_page(value: object) -> str:
+    """An address that messages show: nothing secret may stand in it."""
+    address = read_address(value)
+    if urlsplit(address).username is not None:
+        raise ValueError("holds a user or password, which every message would show; leave out what is before the @")
+    return address
 
 
 def read_database(value: object) -> str:

@@ -22,6 +22,7 @@ NESTING: Final = "__"
 
 Zone = Annotated[ZoneInfo, PlainValidator(parsers.read_zone)]
 Address = Annotated[str, PlainValidator(parsers.read_address)]
+Page = Annotated[str, PlainValidator(parsers.read_page)]
 
 
 #: A day of some zone, or an instant.
@@ -119,7 +120,7 @@ class BudgetKeys(Options):
         "allow", description="What the allowance answers while the status is unknown or too old"
     )
     owner: str = Field("", description="The person responsible; every message shows it", examples=["@ana"])
-    runbook_url: Address = Field(
+    runbook_url: Page = Field(
         "",
         description="Instructions for the alert; every message links to it",
         examples=["https://wiki.example.com/llm"],
@@ -296,7 +297,7 @@ class Document(BaseModel):
         description="Evaluate everything, but send nothing and act on nothing; these alerts are not announced "
         "later either",
     )
-    public_url: Address = Field(
+    public_url: Page = Field(
         "", description="The address of the status page, for links in messages", examples=["https://alertd.example.com"]
     )
     heartbeat_url: Address = Field(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from alertd.clients.local_files import read_text
-from alertd.core.budgets import Amount, Override
+from alertd.core.budgets import Override, typed_amount
 from alertd.core.config_errors import Fault, one_of
 from alertd.settings.parsers import read_names, read_notify, read_thresholds
 
@@ -109,7 +109,7 @@ def _values(
 
 def _readers(unit: str | None, known: Mapping[str, Collection[str]]) -> Mapping[str, Callable[[str], Any]]:
     return {
-        "amount": lambda text: Amount.parse(text, unit),
+        "amount": lambda text: typed_amount(text, unit),
         "channel": str,
         "owner": str,
         "notify": lambda text: _known_notify(text, known["notifiers"]),

@@ -121,7 +121,7 @@ class Section:
             problem, _, remedy = str(error).partition("; ")
         else:
             if text:
-                self.leaves[name] = replace(leaf, value=text)
+                self.leaves[name] = replace(leaf, value=text, is_content=True)
                 return
             problem, remedy = f"{leaf.value} is empty", "write the value into it"
         self.fault_at(leaf.place, problem, remedy)
@@ -146,7 +146,7 @@ class Section:
 
     def _without_secrets(self, text: str, fields: Mapping[str, FieldInfo]) -> str:
         for key, leaf in self.leaves.items():
-            if is_secret(key, fields.get(key)) and str(leaf.value):
+            if (leaf.is_content or is_secret(key, fields.get(key))) and str(leaf.value):
                 plain = str(leaf.value)
                 text = text.replace(plain, "***").replace(repr(plain)[1:-1], "***")
         return text

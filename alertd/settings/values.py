@@ -31,6 +31,8 @@ class Leaf:
     layer: int
     toml: bool = False
     parts: bool = False
+    #: Read from a file that another key names: no fault repeats it, for it may be the wrong file.
+    is_content: bool = False
 
 
 def leaves(path: KeyPath, tree: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Leaf]]:

@@ -82,6 +82,28 @@ BROKEN = [
     ("ALERTD_FX__EUR_USD", "NaN", "'NaN' is not a rate; write a number above 0, such as 1.08"),
     # budgets
     (BUDGET + "AMOUNT", "500", "'500' has no currency; write 500 USD"),
+    *(
+        (
+            BUDGET + key,
+            f"{before}{text}",
+            f"'{text}': a point and three digits may be thousands or decimals; write it as 1500 or 1.50",
+        )
+        for key, before in (("AMOUNT", ""), ("AMOUNTS", "2027-01-01="), ("OPENING", ""), ("CARRY_OVER", ""))
+        for text in ("1.000 USD", "12.345.678 USD")
+    ),
+    (
+        "ALERTD_DEFAULTS__AMOUNT",
+        "1.000 tokens",
+        "'1.000 tokens': a point and three digits may be thousands or decimals; write it as 1500 or 1.50",
+    ),
+    *(
+        (
+            key,
+            "https://user:pass@alertd.example.com",
+            "holds a user or password, which every message would show; leave out what is before the @",
+        )
+        for key in ("ALERTD_PUBLIC_URL", BUDGET + "RUNBOOK_URL")
+    ),
     (BUDGET + "AMOUNT", "lots", "'lots' is not an amount; write it as 500 USD or 5M tokens"),
     (
         BUDGET + "CURRENCY",

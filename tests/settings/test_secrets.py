@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -78,6 +79,26 @@ def test_the_password_in_an_address_is_not_shown(secret: str) -> None:
     assert "http://***@proxy:3128" in text
     assert secret not in text
     assert secret not in said({**env, "ALERTD_PUBLIC_URL": "x", "ALERTD_SOURCES__GATEWAY__PRESET": "x"})
+
+
+@pytest.mark.parametrize(
+    "name", ["token", "api_key", "X-Amz-Signature", "sig", "PASSWORD", "client_secret", "a=b&code"]
+)
+def test_a_secret_in_the_query_of_an_address_is_not_shown(name: str) -> None:
+    text = said({**BASE, "ALERTD_SOURCES__GATEWAY__URL": f"http://tap:9090/x?{name}=Zq9secret&page=1"})
+    assert "Settings(" in text
+    assert f"{name}=***&page=1" in text
+    assert "Zq9secret" not in text
+
+
+def test_no_fault_repeats_what_stands_in_a_file_that_a_key_names_by_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("Zq9secret\n")
+    keys = ("ALERTD_BUDGETS__RESEARCH__AMOUNT_FILE", "ALERTD_POLL_INTERVAL_FILE", "ALERTD_DATABASE_FILE")
+    text = said({**BASE, **dict.fromkeys(keys, str(file))})
+    assert all(key in text for key in keys)
+    assert "'***' is not an amount" in text
+    assert "Zq9secret" not in text
 
 
 @pytest.mark.parametrize("place", ["ALERTD_SOURCES__GATEWAY__TOKEN", "ALERTD_NOTIFIERS__OPS__WEBHOOK_URL"])
