@@ -81,9 +81,7 @@ def test_the_password_in_an_address_is_not_shown(secret: str) -> None:
     assert secret not in said({**env, "ALERTD_PUBLIC_URL": "x", "ALERTD_SOURCES__GATEWAY__PRESET": "x"})
 
 
-@pytest.mark.parametrize(
-    "name", ["token", "api_key", "X-Amz-Signature", "sig", "PASSWORD", "client_secret", "a=b&code"]
-)
+@pytest.mark.parametrize("name", ["token", "api_key", "X-Amz-Signature", "sig", "PASSWORD", "a=b&code"])
 def test_a_secret_in_the_query_of_an_address_is_not_shown(name: str) -> None:
     text = said({**BASE, "ALERTD_SOURCES__GATEWAY__URL": f"http://tap:9090/x?{name}=Zq9secret&page=1"})
     assert "Settings(" in text
