@@ -43,7 +43,6 @@ from alertd.core.evaluation.breakdown import ScopeUsage
 from alertd.core.evaluation.health import announce_configuration, announce_damage
 from alertd.core.evaluation.state import STORED_BUDGETS, State, StoredBudget
 from alertd.core.evaluation.values import BudgetStatus, Decisions, Facts
-from alertd.core.loop_stats import LoopStats
 from alertd.core.messages.format import plural
 from alertd.core.pricing.price_file import PriceFileError
 from alertd.loops.collect import Collect
@@ -493,8 +492,9 @@ class Daemon:
         return is_stored
 
     def _skipped(self, name: str) -> None:
-        """A round took longer than its interval: the next one was left out."""
-        self.runner.rounds.setdefault(name, LoopStats(name)).skipped += 1
+        """A round took longer than its interval: the next one was left out. The job `watch` is no loop of its own."""
+        if (seen := self.runner.rounds.get(name)) is not None:
+            seen.skipped += 1
 
     async def _evaluate_unless_read(self) -> None:
         """Evaluate where no reading does it: every source is read less often, or the one that is read takes long."""

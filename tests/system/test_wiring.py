@@ -51,6 +51,24 @@ async def test_a_source_an_action_and_a_notifier_that_a_reload_takes_away_are_no
         await app.store.close()
 
 
+async def test_a_look_at_the_files_that_takes_too_long_once_leaves_no_loop_stuck_for_ever(tmp_path: Path) -> None:
+    clock = StoppedClock()
+    app = Daemon(settings(tmp_path, "gateway"), lambda: settings(tmp_path, "gateway"), clock)
+    app._schedule()
+    for name in sorted(app._scheduler.names):
+        app._skipped(name)  # as the scheduler says of each job that is still under way at its next turn
+    for name in ("collect gateway", "evaluate"):
+        await app.runner.run(name, lambda: asyncio.sleep(0))
+        app._skipped(name)
+    shown = loops_of(app.runner, app._scheduler, app.components.collects)
+    assert [(loop.name, loop.skipped, loop.stuck(clock.at, clock.at)) for loop in shown] == [
+        ("collect gateway", 1, False), ("evaluate", 1, False),
+    ]  # fmt: skip
+    clock.at += timedelta(days=1)
+    assert all(loop.stuck(clock.at, clock.at) for loop in shown)
+    await app.components.close()
+
+
 async def test_a_sighup_while_it_starts_or_reads_its_configuration_has_it_read_once_more(tmp_path: Path) -> None:
     configured = settings(tmp_path, ALERTD_HTTP__LISTEN="127.0.0.1:0")
     read, is_read_twice = [0], asyncio.Event()
