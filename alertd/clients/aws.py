@@ -127,11 +127,10 @@ class Aws:
         return session
 
     def _found(self, session: Any) -> Any:
+        errors = import_module("botocore.exceptions")
         try:
             return session.get_credentials()
-        except Exception as error:
-            if not type(error).__module__.startswith("botocore"):
-                raise
+        except (errors.BotoCoreError, errors.ClientError) as error:
             raise SourceError(f"{self.name}: AWS credentials cannot be read ({type(error).__name__})") from None
 
     async def _own(self) -> AwsKeys:
@@ -195,13 +194,11 @@ def endpoint(service: str, prefix: str, region: str) -> tuple[str, str]:
 
 def _parsed(answer: Answer, form: Any) -> Any:
     """An answer in XML as plain JSON values."""
-    parser = import_module("botocore.parsers").create_parser("query")
+    parsers = import_module("botocore.parsers")
     given = {"status_code": answer.status, "headers": dict(answer.headers), "body": answer.body}
     try:
-        return _plain(parser.parse(given, form.output_shape))
-    except Exception as error:
-        if not type(error).__module__.startswith("botocore"):
-            raise
+        return _plain(parsers.create_parser("query").parse(given, form.output_shape))
+    except parsers.ResponseParserError:
         raise answer.unreadable("is no XML of AWS") from None
 
 
