@@ -137,7 +137,8 @@ def month(cloud: Any, tmp_path: Path, wrong: Callable[[Bill], None] = lambda _: 
     yield compared
 
 
-CLOUDS = [*([Bedrock] if find_spec("botocore") else []), AzureOpenAI, Vertex]
+NEEDS_BOTOCORE = pytest.mark.skipif(find_spec("botocore") is None, reason="needs the extra aws")
+CLOUDS = [pytest.param(Bedrock, marks=NEEDS_BOTOCORE), AzureOpenAI, Vertex]
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
