@@ -72,8 +72,8 @@ class Tally:
         """Both ways come to what they could see, to the token and to the billionth."""
         for way in WAYS:
             wanted = +self.visible[way]
-            # The claim is the figures, not the speed: five programs that have just been restarted share the machine's
-            # cores, and 90 s were too few for them on two busy ones. The wait ends when the figures agree.
+            # The claim is the figures, not the speed: what has just been restarted shares the machine's cores with all
+            # the rest. The wait ends when the figures agree; a figure that is wrong never does.
             try:
                 wait_for(
                     what, lambda way=way, wanted=wanted: self.stack.counted(way) == wanted
