@@ -21,7 +21,7 @@ from alertd.core.evaluation.state import State
 from alertd.core.events import Event
 from alertd.core.messages.rich_text import clean
 from alertd.loops.live_messages import LiveMessageInputs, live_events
-from alertd.ports import Clock, Notifier, Press, ReceivesInteractions, Step, Store, StoreError
+from alertd.ports import Clock, Interaction, Notifier, ReceivesInteractions, Step, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -74,12 +74,12 @@ class InteractionLoop:
                 task.cancel()
             await asyncio.gather(*listening.values(), return_exceptions=True)
 
-    async def take(self, press: Press) -> str:
+    async def take(self, interaction: Interaction) -> str:
         """What to show the person; "" where that was shown before."""
         try:
-            return await self._answered(press)
+            return await self._answered(interaction)
         except StoreError as error:
-            log.warning("a press of %s could not be written: %s", press.by, error)
+            log.warning("a press of %s could not be written: %s", interaction.by, error)
             return "alertd cannot write to its database; nothing was done. Press again later."
 
     async def ask(self, text: str) -> Sequence[Event] | str:
@@ -97,28 +97,28 @@ class InteractionLoop:
             return "alertd cannot read its database; ask again later."
         return await asyncio.to_thread(live_events, replace(inputs, statuses=named), state, self._clock.now())
 
-    async def _answered(self, press: Press) -> str:
+    async def _answered(self, interaction: Interaction) -> str:
         for _ in range(_TRIES):
             state = State.of(await self._store.memory())
-            lost = await self._lost(press, state)
+            lost = await self._lost(interaction, state)
             if lost:
-                log.info("%s chose %s: %s", press.by, press.what, lost)
+                log.info("%s chose %s: %s", interaction.by, interaction.what, lost)
                 return f"Not approved: {lost}; nothing was done."
-            found = answer(press, state, self._clock.now(), self._to.terms())
+            found = answer(interaction, state, self._clock.now(), self._to.terms())
             if not found.changes:
-                log.info("%s chose %s: %s", press.by, press.what, found.said or "heard before")
+                log.info("%s chose %s: %s", interaction.by, interaction.what, found.said or "heard before")
                 return found.said
             if await self._to.write(found.events, found.steps, state.revised(found.changes)):
-                log.info("%s chose %s: %s", press.by, press.what, found.said)
+                log.info("%s chose %s: %s", interaction.by, interaction.what, found.said)
                 self._wake()
                 return found.said
         return "alertd was too busy; nothing was done. Press again."
 
-    async def _lost(self, press: Press, state: State) -> str:
+    async def _lost(self, interaction: Interaction, state: State) -> str:
         """Why what would be approved has no reason any more; "" for every other press."""
-        if press.what != APPROVE or self._to.lost is None:
+        if interaction.what != APPROVE or self._to.lost is None:
             return ""
-        waiting = [act for act in acts(state.records).values() if act.id.startswith(press.on)]
+        waiting = [act for act in acts(state.records).values() if act.id.startswith(interaction.on)]
         return await self._to.lost(waiting[0]) if len(waiting) == 1 and waiting[0].state == AWAITING else ""
 
 

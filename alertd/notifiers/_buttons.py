@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from alertd.core.evaluation.interactions import ACKNOWLEDGE, APPROVE, REFUSE, SNOOZE, Press
+from alertd.core.evaluation.interactions import ACKNOWLEDGE, APPROVE, REFUSE, SNOOZE, Interaction
 from alertd.core.events import ActionStep, BurnRateReached, Event, Live, OpenAction, OpenAlert, details_of
 from alertd.core.messages.rich_text import Span, clean
 
@@ -74,7 +74,7 @@ def link_buttons(actions: Sequence[Span]) -> list[dict[str, object]]:
     return [{"type": "actions", "block_id": f"{_ACTION_ID}links", "elements": elements}] if elements else []
 
 
-def parse_press(payload: Mapping[str, Any], signer: ButtonSigner) -> Press | None:
+def parse_interaction(payload: Mapping[str, Any], signer: ButtonSigner) -> Interaction | None:
     """The press in a payload of Slack; None if it does not come from a button of alertd."""
     try:
         action, user = payload["actions"][0], payload["user"]
@@ -85,7 +85,7 @@ def parse_press(payload: Mapping[str, Any], signer: ButtonSigner) -> Press | Non
         if payload["type"] != "block_actions" or text is None or not str(action["action_id"]).startswith(_ACTION_ID):
             return None
         deed, argument, on, expires = text.split(".")
-        press = Press(
+        interaction = Interaction(
             key=f"{place}/{action['action_ts']}/{who}/{action['action_id']}",
             what=_DEEDS[deed],
             on=tuple(on.split(",")),
@@ -97,7 +97,7 @@ def parse_press(payload: Mapping[str, Any], signer: ButtonSigner) -> Press | Non
         )
     except (KeyError, IndexError, TypeError, ValueError, OverflowError, OSError, AttributeError):
         return None
-    return press
+    return interaction
 
 
 def _until(argument: str, at: datetime) -> datetime | None:

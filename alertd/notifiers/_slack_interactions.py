@@ -19,7 +19,7 @@ from alertd.core.evaluation.thresholds import STATUSES
 from alertd.core.events import Event
 from alertd.core.messages import Span, compose
 from alertd.notifiers._blocks import mrkdwn, render
-from alertd.notifiers._buttons import ButtonSigner, buttons, link_buttons, parse_press
+from alertd.notifiers._buttons import ButtonSigner, buttons, link_buttons, parse_interaction
 from alertd.notifiers._charts import PICTURE, Charts
 from alertd.plugin_options import Connection
 from alertd.ports import Ask, DeliveryError, Take
@@ -129,23 +129,23 @@ class SlackInteractions:
         return f"buttons for {await self._users.look(now)}{viewers}"
 
     async def _pressed(self, payload: Mapping[str, Any], take: Take, ask: Ask) -> None:
-        press = parse_press(payload, self._signer)
-        if press is None:
+        interaction = parse_interaction(payload, self._signer)
+        if interaction is None:
             log.warning("%s: dropped a payload that no button of alertd sends", self._name)
             return
-        user = press.person.removeprefix("slack:")
+        user = interaction.person.removeprefix("slack:")
         try:
             allowed = await self._users.have(user, self._now())
         except DeliveryError as error:
             log.warning("%s: %s chose %s: refused, the groups cannot be read: %s",
-                        self._name, press.by, press.what, error)  # fmt: skip
+                        self._name, interaction.by, interaction.what, error)  # fmt: skip
             await self._answer_press(payload, user, _NO_GROUPS, ask)
             return
         if not allowed:
-            log.warning("%s: %s chose %s and is not allowed to", self._name, press.by, press.what)
+            log.warning("%s: %s chose %s and is not allowed to", self._name, interaction.by, interaction.what)
             await self._answer_press(payload, user, _MAY_NOT_PRESS, ask)
             return
-        await self._answer_press(payload, user, await take(press), ask)
+        await self._answer_press(payload, user, await take(interaction), ask)
 
     async def _answer_press(self, payload: Mapping[str, Any], user: str, said: str, ask: Ask) -> None:
         """Answer the person privately, in the app's Home by the view itself. If that fails, the action still holds."""

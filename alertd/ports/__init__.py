@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alertd.core.actions.state_machine import Step
-from alertd.core.evaluation.interactions import Press
+from alertd.core.evaluation.interactions import Interaction
 from alertd.core.usage import SeriesRow, UsageRow
 from alertd.ports.clock import Clock
 from alertd.ports.notifiers import (
@@ -39,6 +39,7 @@ __all__ = [
     "Delivery",
     "DeliveryError",
     "Done",
+    "Interaction",
     "Look",
     "NewMessage",
     "NotTakenError",
@@ -46,7 +47,6 @@ __all__ = [
     "Observed",
     "Operation",
     "OutboxRow",
-    "Press",
     "Pushed",
     "Ranked",
     "Reading",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
-from alertd.core.evaluation.interactions import Press
+from alertd.core.evaluation.interactions import Interaction
 from alertd.core.events import Event
 
 
@@ -95,7 +95,7 @@ class ShowsLiveMessages(Protocol):
 
 
 #: Gives what is to be shown to a person who pressed a button.
-Take = Callable[[Press], Awaitable[str]]
+Take = Callable[[Interaction], Awaitable[str]]
 #: Gives the live status of every budget and scope that a question names, or why there is none.
 Ask = Callable[[str], Awaitable[Sequence[Event] | str]]
 

@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from alertd.clients.http import Http
-from alertd.notifiers._buttons import ButtonSigner, parse_press
+from alertd.notifiers._buttons import ButtonSigner, parse_interaction
 from alertd.ports import DeliveryError, Receipt, SourceError
 from alertd.registry import load
 from tests.contracts import test_notifiers, test_sources
@@ -323,14 +323,14 @@ def presses(count: int, first: int) -> int:
         for _ in range(chance.randint(1, 3)):
             payload = elsewhere(payload, chance)
         if isinstance(payload, dict):
-            press = parse_press(payload, SEAL)
+            press = parse_interaction(payload, SEAL)
             believed += press is not None
             assert press is None or (press.what, press.on) == ("acknowledge", ("4f2",)), f"seed {seed}: a forgery"
     return believed
 
 
 def test_a_payload_of_slack_is_the_press_that_was_sealed_or_nothing() -> None:
-    good = parse_press(PRESS, SEAL)
+    good = parse_interaction(PRESS, SEAL)
     assert good is not None
     assert good.what == "acknowledge"
     assert 0 < presses(SLICE * 10, 0) < SLICE * 10

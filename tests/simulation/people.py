@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from alertd.core.actions.state_machine import AWAITING, STUCK, VERIFIED, Act, acts
 from alertd.core.budgets import Amount
 from alertd.core.config_errors import SettingsError
-from alertd.core.evaluation.interactions import Press
+from alertd.core.evaluation.interactions import Interaction
 from alertd.operations.values import By, OperationError
 from alertd.ports import StoreError
 from alertd.stores.sql import SqlStore
@@ -120,7 +120,9 @@ class People:
     async def _press(self, chance: random.Random, what: str, on: str, until: timedelta | None = None) -> None:
         """A button is heard by one daemon, sometimes by two."""
         now = self.story.loop.now
-        press = Press(f"press {self._count}", what, (on,), "ana", "@ana", now, None if until is None else now + until)
+        press = Interaction(
+            f"press {self._count}", what, (on,), "ana", "@ana", now, None if until is None else now + until
+        )
         hearers = [self._replica(chance) for _ in range(chance.choice((1, 1, 2)))]
         for one in hearers:
             if one is not None and one.app is not None and one.process is not None:

@@ -14,7 +14,7 @@ from alertd.core.actions.dry_run_report import dry_run_outcomes
 from alertd.core.actions.policy import ActionPolicy
 from alertd.core.actions.state_machine import PAUSED, Act
 from alertd.core.budgets import Amount, parse_threshold
-from alertd.core.evaluation.interactions import Press
+from alertd.core.evaluation.interactions import Interaction
 from alertd.core.evaluation.state import RAISED, SILENCES, RaisedAmount, Silence, State
 from alertd.core.evaluation.values import SourceView
 from alertd.loops.executor import Action
@@ -481,7 +481,9 @@ async def press(acting: ActionScenario, handle: str) -> str:
     deps = InteractionDeps(dict, lambda: policies, actor.write, actor.lost)
     loop = InteractionLoop(acting.store, acting.clock, deps)
     at = acting.clock.now()
-    return await loop.take(Press(f"press-{at.timestamp()}", "approve", (handle,), "slack:U1", "ana (slack:U1)", at))
+    return await loop.take(
+        Interaction(f"press-{at.timestamp()}", "approve", (handle,), "slack:U1", "ana (slack:U1)", at)
+    )
 
 
 async def _raise_in_the_database(acting: ActionScenario) -> None:

@@ -30,7 +30,7 @@ from alertd.core.evaluation.interactions import (
     BY_BUTTON,
     REFUSE,
     AlertAnswer,
-    Press,
+    Interaction,
     answer_for_alerts,
     named_by,
     refusal,
@@ -89,28 +89,30 @@ class InteractionAnswer:
     events: tuple[Event, ...] = ()
 
 
-def answer(press: Press, state: State, now: datetime, terms: Mapping[str, ActionPolicy]) -> InteractionAnswer:
+def answer(
+    interaction: Interaction, state: State, now: datetime, terms: Mapping[str, ActionPolicy]
+) -> InteractionAnswer:
     """What comes of an interaction. `terms` are those of each action: whose approval counts.
 
     The same interaction received again changes nothing, whichever replica receives it.
     """
-    refused = refusal(press, state, now)
+    refused = refusal(interaction, state, now)
     if refused is not None:
         return InteractionAnswer(refused)
-    if press.what in {APPROVE, REFUSE}:
-        found = _answer_for_action(press, state, now, terms)
+    if interaction.what in {APPROVE, REFUSE}:
+        found = _answer_for_action(interaction, state, now, terms)
     else:
-        alerts = answer_for_alerts(press, state, now)
-        found = InteractionAnswer(alerts.reply, alerts.changes, tuple(_audited(press, alerts, now)))
-    return replace(found, changes={**found.changes, **remember(press, state, now)}) if found.changes else found
+        alerts = answer_for_alerts(interaction, state, now)
+        found = InteractionAnswer(alerts.reply, alerts.changes, tuple(_audited(interaction, alerts, now)))
+    return replace(found, changes={**found.changes, **remember(interaction, state, now)}) if found.changes else found
 
 
-def _audited(press: Press, alerts: AlertAnswer, now: datetime) -> Iterator[Step]:
+def _audited(interaction: Interaction, alerts: AlertAnswer, now: datetime) -> Iterator[Step]:
     """A row of the audit for each alert that a button changed, as every other way to change it writes one."""
-    identity = f"{AUDITED}{hashlib.sha256(press.key.encode()).hexdigest()[:16]}"
+    identity = f"{AUDITED}{hashlib.sha256(interaction.key.encode()).hexdigest()[:16]}"
     for number, (alert, life) in enumerate(alerts.moved.items(), 1):
         evidence = {"on": alert, "said": alerts.reply, "via": "chat"}
-        yield Step(identity, number, now, press.what, life.state, press.by, BY_BUTTON, evidence=evidence)
+        yield Step(identity, number, now, interaction.what, life.state, interaction.by, BY_BUTTON, evidence=evidence)
 
 
 def answer_act(act: Act, answer: ActionAnswer, policy: ActionPolicy | None, now: datetime) -> Move:
@@ -145,21 +147,21 @@ def answer_act(act: Act, answer: ActionAnswer, policy: ActionPolicy | None, now:
 
 
 def _answer_for_action(
-    press: Press, state: State, now: datetime, terms: Mapping[str, ActionPolicy]
+    interaction: Interaction, state: State, now: datetime, terms: Mapping[str, ActionPolicy]
 ) -> InteractionAnswer:
-    on = named_by(press)
+    on = named_by(interaction)
     found = [act for act in acts(state.records).values() if act.id.startswith(on)]
     if len(found) != 1:
         return InteractionAnswer("This proposal is not known any more; nothing was done.")
     act = found[0]
     if act.state == AWAITING and act.expires is not None and now >= act.expires:
         return InteractionAnswer("This proposal has expired; nothing was done.")
-    if (act.state, press.what) not in TRANSITIONS:
+    if (act.state, interaction.what) not in TRANSITIONS:
         return InteractionAnswer(f"It is {act.state} already; nothing was changed.")
-    given = ActionAnswer(press.what, press.person, press.by, BY_BUTTON, {"via": "chat"})
+    given = ActionAnswer(interaction.what, interaction.person, interaction.by, BY_BUTTON, {"via": "chat"})
     try:
         move = answer_act(act, given, terms.get(act.action), now)
     except CannotAnswerError as error:
         return InteractionAnswer(f"Not approved: {error.problem}; nothing was done.")
-    said = f"You {'approved' if press.what == APPROVE else 'refused'}: {act.what} {clean(act.key_name)}."
+    said = f"You {'approved' if interaction.what == APPROVE else 'refused'}: {act.what} {clean(act.key_name)}."
     return InteractionAnswer(said, {act.note: move.act.to_json()}, (move.step,), move.events)

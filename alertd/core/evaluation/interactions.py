@@ -37,7 +37,7 @@ _SHORTEST: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Press:
+class Interaction:
     """One press of a button. `key` is the same however often one press is heard.
 
     `on` names alerts, or an act, by the beginnings of their ids; `person` is who it was for lists of approvers, `by`
@@ -87,31 +87,33 @@ def _names_of(status: BudgetStatus) -> frozenset[str]:
     return frozenset(name.casefold() for name in (*names, *(f"{label}={value}" for label, value in values)))
 
 
-def refusal(press: Press, state: State, now: datetime) -> str | None:
+def refusal(interaction: Interaction, state: State, now: datetime) -> str | None:
     """Why an interaction is left: too late, expired, or ("") answered before; None where it is to be answered."""
-    if press.key in (INTERACTIONS.get(state) or {}):
+    if interaction.key in (INTERACTIONS.get(state) or {}):
         return ""
-    if abs(now - press.at) > FRESH:
+    if abs(now - interaction.at) > FRESH:
         return "That press came too late; nothing was done. Press again."
-    if press.expires is not None and now >= press.expires:
+    if interaction.expires is not None and now >= interaction.expires:
         return "This button has expired; nothing was done."
     return None
 
 
-def remember(press: Press, state: State, now: datetime) -> dict[str, object]:
+def remember(interaction: Interaction, state: State, now: datetime) -> dict[str, object]:
     """The change that remembers an interaction as answered, and forgets old ones."""
     known = INTERACTIONS.get(state) or {}
-    return INTERACTIONS.put({**{key: at for key, at in known.items() if now - at < _REMEMBERED}, press.key: press.at})
+    return INTERACTIONS.put(
+        {**{key: at for key, at in known.items() if now - at < _REMEMBERED}, interaction.key: interaction.at}
+    )
 
 
-def named_by(press: Press) -> tuple[str, ...]:
+def named_by(interaction: Interaction) -> tuple[str, ...]:
     """The beginnings of ids that are long enough to name something."""
-    return tuple(one for one in press.on if len(one) >= _SHORTEST)
+    return tuple(one for one in interaction.on if len(one) >= _SHORTEST)
 
 
-def answer_for_alerts(press: Press, state: State, now: datetime) -> AlertAnswer:
+def answer_for_alerts(interaction: Interaction, state: State, now: datetime) -> AlertAnswer:
     """What comes of an interaction with alerts: acknowledge or snooze each that it names."""
-    on = named_by(press)
+    on = named_by(interaction)
     wanted = {identity: life for identity, life in LIFECYCLES.items(state) if identity.startswith(on)}
     if not wanted:
         return AlertAnswer("This alert is not known any more; nothing was done.")
@@ -120,16 +122,16 @@ def answer_for_alerts(press: Press, state: State, now: datetime) -> AlertAnswer:
     refused: list[str] = []
     for identity, life in wanted.items():
         try:
-            moved[identity] = _moved(life, press, now)
+            moved[identity] = _moved(life, interaction, now)
         except CannotHappenError:
             refused.append(_why_unchanged(life))
         else:
             changed |= LIFECYCLES.put(moved[identity], identity)
-    return AlertAnswer(_said(press, len(moved)) if moved else refused[0], changed, moved)
+    return AlertAnswer(_said(interaction, len(moved)) if moved else refused[0], changed, moved)
 
 
-def _moved(life: AlertLifecycle, press: Press, now: datetime) -> AlertLifecycle:
-    return life.after(press.what, now, press.by, BY_BUTTON, until=press.until)
+def _moved(life: AlertLifecycle, interaction: Interaction, now: datetime) -> AlertLifecycle:
+    return life.after(interaction.what, now, interaction.by, BY_BUTTON, until=interaction.until)
 
 
 def _why_unchanged(life: AlertLifecycle) -> str:
@@ -142,9 +144,9 @@ def _why_unchanged(life: AlertLifecycle) -> str:
     return f"It is {done} already{until}, by {last.by}; nothing was changed."
 
 
-def _said(press: Press, count: int) -> str:
+def _said(interaction: Interaction, count: int) -> str:
     what = "it" if count == 1 else f"{count} alerts"
-    if press.what == SNOOZE:
-        until = f" until {press.until:%Y-%m-%d %H:%M} UTC" if press.until else ""
+    if interaction.what == SNOOZE:
+        until = f" until {interaction.until:%Y-%m-%d %H:%M} UTC" if interaction.until else ""
         return f"You snoozed {what}{until}."
     return f"You acknowledged {what}."
