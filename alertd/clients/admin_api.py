@@ -48,9 +48,9 @@ class AdminAnswer:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
 
-    def done(self, taken: str = "taken") -> Done:
-        """What a change came to: `taken`, or that there was nothing to change any more."""
-        return Done(taken if self.found else "it is gone", self.request)
+    def done(self, taken: str = "taken", effect: str = "") -> Done:
+        """What a change came to: `taken` and when it takes effect, or that there was nothing to change any more."""
+        return Done(taken, self.request, effect) if self.found else Done("it is gone", self.request)
 
 
 class AdminApi:

@@ -164,7 +164,7 @@ async def _sent(work: Work, revoker: Revoker, target: Target) -> None:
     if after.acted is False and after.present:
         raise problem or RevokerError(f"it answered {done.said!r}, but reads as before: {after.said}")
     how = "read back" if after.acted is not None else "by its answer; its state cannot be read"
-    why = f"{after.said or done.said} ({how})"
+    why = "; ".join(filter(None, (f"{after.said or done.said} ({how})", done.effect)))
     ours = after.present or not work.act.reversible
     await work.record(
         "verify", why, done.request, ours=ours, lease_until=None, looked=work.now(), error="", **_changed(after)
@@ -196,9 +196,8 @@ async def undo(work: Work, revoker: Revoker, own: Collection[str] = ()) -> None:
     after = await revoker.read(target)
     if after.acted or (after.acted is None and problem is not None) or not _as_before(revoker, act, after):
         raise problem or RevokerError(f"it answered, but is not yet as it was: {after.said}")
-    await work.record(
-        "restored", f"as before: {after.said}", done.request, lease_until=None, error="", **_changed(after)
-    )
+    why = "; ".join(filter(None, (f"as before: {after.said}", done.effect)))
+    await work.record("restored", why, done.request, lease_until=None, error="", **_changed(after))
 
 
 async def _answered(work: Work, change: Awaitable[Done]) -> tuple[Done, RevokerError | None]:

@@ -61,10 +61,11 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a provider answered to an act: in words, and its own id of the request."""
+    """What a provider answered to an act: in words, its own id of the request, and when it takes effect, in words."""
 
     said: str
     request: str = ""
+    effect: str = ""
 
 
 class RevokerError(Exception):

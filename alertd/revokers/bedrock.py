@@ -107,13 +107,13 @@ class Bedrock:
         """Attach the policy, or turn the key off; what is gone is done."""
         if self._options.operation == "api_key":
             return await self._set(target, "Inactive")
-        return (await self._change(target, "Attach")).done(f"attached; {_TIME}")
+        return (await self._change(target, "Attach")).done("attached", _TIME)
 
     async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Detach the policy, or give the key the state that it had; a policy that is detached is done."""
         if self._options.operation == "api_key":
             return await self._set(target, str(before.values["status"]))
-        return (await self._change(target, "Detach")).done(f"detached; {_TIME}")
+        return (await self._change(target, "Detach")).done("detached", _TIME)
 
     async def look(self) -> str:
         """The identity that is used, and whether the policy exists or how many keys are visible."""
@@ -140,7 +140,7 @@ class Bedrock:
         user, _, number = target.id.rpartition("/")
         given = {"UserName": user, "ServiceSpecificCredentialId": number, "Status": status}
         answer = await self._ask("UpdateServiceSpecificCredential", given, changing=True)
-        return answer.done(f"{status.lower()}; {_TIME}")
+        return answer.done(status.lower(), _TIME)
 
     async def _policies(self, kind: str, name: str) -> set[str] | None:
         """The ARNs of the policies that are attached to a principal; None where there is no such principal."""

@@ -118,7 +118,7 @@ class Vertex:
         """Disable the account, or take the role away; an account that is gone is done."""
         if self._options.operation == "role":
             return await self._write(lambda policy: _take(policy, self._options.role, target.id))
-        return (await self._account("POST", target.id, ":disable")).done(f"taken; {_TIME['service_account']}")
+        return (await self._account("POST", target.id, ":disable")).done("taken", _TIME["service_account"])
 
     async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
         """Enable the account, or give the role back with the conditions that it had."""
@@ -180,7 +180,7 @@ class Vertex:
             return Done("it is gone")
         change(policy)
         policy["version"] = _VERSION
-        return (await self._of_project("setIamPolicy", {"policy": policy})).done(f"taken; {_TIME['role']}")
+        return (await self._of_project("setIamPolicy", {"policy": policy})).done("taken", _TIME["role"])
 
     async def _of_project(self, verb: str, data: object, *, changing: bool = True) -> AdminAnswer:
         base = self._options.url.rstrip("/") or _PROJECTS

@@ -234,7 +234,7 @@ async def test_a_key_that_nobody_knows_is_a_failure_that_says_so(make):
 async def test_a_wrong_credential_acts_on_nothing_and_never_shows(make):
     provider = make()
     wrong = {"alibaba": {"access_key_id": "WRONG"}, "bedrock": {"access_key_id": "WRONG"}}
-    wrong["vertex"] = {"impersonate": "somebody@else.iam.gserviceaccount.com"}
+    wrong["vertex"] = wrong["vertex_quota"] = {"impersonate": "somebody@else.iam.gserviceaccount.com"}
     async with stopping(provider, token="wrong-secret-token", **wrong.get(provider.kind, {})) as going:
         act = await going.rounds()
         steps = await going.sound()

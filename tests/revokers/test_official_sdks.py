@@ -1,7 +1,9 @@
 """What changes a key is asked exactly as the provider's own SDK asks it: its requests, recorded once, as a table.
 
-Recorded against a local server from openai 3.54.0, anthropic 2.12.0, openrouter 1.3.84, scaleway 2.12.0, together 3.1.1
-and alibabacloud-modelstudio20260210 2.2.3 (its paths and actions).
+Recorded against a local server from openai 3.54.0, anthropic 2.12.0, openrouter 1.3.84, scaleway 2.12.0, together
+3.1.1, alibabacloud-modelstudio20260210 2.2.3 (its paths and actions), azure-mgmt-cognitiveservices 14.1.0,
+azure-mgmt-authorization 4.0.0 and google-api-python-client 2.202.0 (iam v1, cloudresourcemanager v1, serviceusage
+v1beta1).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.contracts.test_revokers import stopping
-from tests.servers.keys import PROVIDERS
+from tests.servers.keys import PROVIDERS, AzureCapacity, AzureOpenAI, AzureRole, Google, GoogleQuota, GoogleRole
 
 Request = tuple[str, str, Any]
 
@@ -20,6 +22,10 @@ _ANTHROPIC = "/v1/organizations/api_keys/apikey_01"
 _OPENAI = "/organization/projects/proj_1"
 _IAM = "/iam/v1alpha1"
 _STUDIO = "/modelstudio/apikeys/4711"
+_DEPLOYMENT = f"{AzureCapacity.resource}/deployments/rag-indexer"
+_ASSIGNMENT = f"{AzureOpenAI.place}/providers/Microsoft.Authorization/roleAssignments/the-one"
+_ACCOUNT = f"/v1/projects/-/serviceAccounts/{Google.account}"
+_OVERRIDES = f"{GoogleQuota.place}/consumerOverrides"
 #: By the server's class: what the SDK sends to stop, and to undo it.
 SDK: dict[str, tuple[Request, Request | None]] = {
     "Anthropic": (("POST", _ANTHROPIC, {"status": "inactive"}), ("POST", _ANTHROPIC, {"status": "active"})),
@@ -51,6 +57,32 @@ SDK: dict[str, tuple[Request, Request | None]] = {
     ),
     "ScalewayLock": (("POST", f"{_IAM}/users/user-1/lock", {}), ("POST", f"{_IAM}/users/user-1/unlock", {})),
     "ScalewayDelete": (("DELETE", f"{_IAM}/api-keys/SCWX", None), None),
+    "AzureOpenAI": (
+        ("PATCH", AzureOpenAI.place, {"properties": {"disableLocalAuth": True}}),
+        ("PATCH", AzureOpenAI.place, {"properties": {"disableLocalAuth": False}}),
+    ),
+    "AzureCapacity": (
+        ("PATCH", _DEPLOYMENT, {"sku": {"name": "GlobalStandard", "capacity": 2}}),
+        ("PATCH", _DEPLOYMENT, {"sku": {"name": "GlobalStandard", "capacity": 300}}),
+    ),
+    "AzureRole": (("DELETE", _ASSIGNMENT, None), ("PUT", _ASSIGNMENT, {"properties": AzureRole.assigned})),
+    "Google": (("POST", f"{_ACCOUNT}:disable", None), ("POST", f"{_ACCOUNT}:enable", None)),
+    "GoogleRole": (
+        ("POST", "/v1/projects/p-1:setIamPolicy", {"policy": {"version": 3, "etag": "e0", **GoogleRole.stopped}}),
+        (
+            "POST",
+            "/v1/projects/p-1:setIamPolicy",
+            {"policy": {"version": 3, "etag": "e1", "bindings": GoogleRole().first()["bindings"]}},
+        ),
+    ),
+    "GoogleQuota": (
+        ("POST", _OVERRIDES, {"overrideValue": "0", "dimensions": GoogleQuota.dimensions}),
+        ("DELETE", f"{_OVERRIDES}/Cg1h", None),
+    ),
+    "GoogleQuotaCapped": (
+        ("PATCH", f"{_OVERRIDES}/Cg1h", {"overrideValue": "5000"}),
+        ("PATCH", f"{_OVERRIDES}/Cg1h", {"overrideValue": "40000"}),
+    ),
     "TogetherCancel": (("POST", "/v1/fine-tunes/ft-01/cancel", None), None),
 }
 

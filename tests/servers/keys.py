@@ -585,7 +585,7 @@ class AzureOpenAI(Provider):
     changes = "lastModifiedAt"
     tells: ClassVar = {"name": NAME, "location": "swedencentral"}
     place: ClassVar[str] = f"/subscriptions/S/resourceGroups/R/providers/Microsoft.CognitiveServices/accounts/{NAME}"
-    kind, operation, stopped = "azure_openai", "", {"disableLocalAuth": True}
+    kind, operation, stopped = "azure_openai", "keys", {"disableLocalAuth": True}
     options: ClassVar = {"tenant_id": "t", "client_id": "c", "resources": [place]}
 
     def first(self) -> dict[str, Any]:
@@ -602,6 +602,9 @@ class AzureOpenAI(Provider):
     def answer(self, asked: Asked) -> Reply:
         if asked.path == "/t/oauth2/v2.0/token":
             return Reply({"access_token": "T", "expires_in": 3600})
+        return self.inside(asked)
+
+    def inside(self, asked: Asked) -> Reply:
         if asked.path != self.place or not self.there:
             return self.missing()
         assert asked.one("api-version") == "2025-09-01"
@@ -609,6 +612,88 @@ class AzureOpenAI(Provider):
             self.write(asked, **json.loads(asked.body)["properties"])
         return Reply({"id": self.place, "name": NAME, "location": "swedencentral", "properties": dict(self.state),
                       "systemData": self.changed()})  # fmt: skip
+
+
+class AzureCapacity(AzureOpenAI):
+    """Two deployments, on a page each; one has provisioned units."""
+
+    tells: ClassVar = {"name": NAME, "resource": "acme"}
+    resource: ClassVar[str] = "/subscriptions/S/resourceGroups/R/providers/Microsoft.CognitiveServices/accounts/acme"
+    operation: ClassVar[str] = "capacity"
+    stopped: ClassVar = {"sku": {"name": "GlobalStandard", "capacity": 2}}
+    options: ClassVar = {**AzureOpenAI.options, "resources": [resource], "capacity": 2}
+    provisioned: ClassVar = {"name": "steady", "sku": {"name": "GlobalProvisionedManaged", "capacity": 100}}
+
+    def first(self) -> dict[str, Any]:
+        return {"sku": {"name": "GlobalStandard", "capacity": 300}}
+
+    def inside(self, asked: Asked) -> Reply:
+        assert asked.one("api-version") == "2025-09-01"
+        place = f"{self.resource}/deployments"
+        row = {"id": f"{place}/{NAME}", "name": NAME, "properties": {"model": {"name": "gpt-5"}}, **self.state,
+               "systemData": self.changed()}  # fmt: skip
+        if asked.path == place:
+            if "$skiptoken" in asked.query:
+                return Reply({"value": [row] if self.there else []})
+            more = f"http://{asked.headers['host']}{place}?api-version=2025-09-01&$skiptoken=2"
+            return Reply({"value": [self.provisioned], "nextLink": more})
+        if asked.path != f"{place}/{NAME}" or not self.there:
+            return self.missing()
+        if asked.method == "PATCH":
+            self.write(asked, **json.loads(asked.body))
+        return Reply({**row, **self.state})
+
+
+class AzureRole(AzureOpenAI):
+    """The assignments that a resource inherits and has: of this identity and others, of this role and others."""
+
+    principal: ClassVar[str] = "0b1c2d3e-1111-2222-3333-444455556666"
+    tells: ClassVar = {"name": NAME}
+    operation: ClassVar[str] = "role"
+    changes: ClassVar[str] = ""
+    stopped: ClassVar = {"assigned": None}
+    options: ClassVar = {**AzureOpenAI.options, "targets": {NAME: principal}}
+    roles: ClassVar[str] = "/subscriptions/S/providers/Microsoft.Authorization/roleDefinitions"
+    assigned: ClassVar = {
+        "roleDefinitionId": f"{roles}/5e0bd9bd-7b93-4f28-af87-19fc36ad61bd", "principalId": principal,
+        "principalType": "ServicePrincipal", "condition": "@Resource[x] StringEquals 'y'", "conditionVersion": "2.0",
+    }  # fmt: skip
+    #: Where else the identity has the role.
+    above: str = ""
+
+    def first(self) -> dict[str, Any]:
+        return {"assigned": dict(self.assigned)}
+
+    def reads(self, asked: Asked) -> bool:
+        return asked.method not in {"PUT", "DELETE"}
+
+    def row(self, name: str, given: dict[str, Any], scope: str) -> dict[str, Any]:
+        more = {"scope": scope, "createdOn": USED, "updatedOn": USED, "createdBy": "someone"}
+        return {"id": f"{scope}/providers/Microsoft.Authorization/roleAssignments/{name}", "name": name,
+                "type": "Microsoft.Authorization/roleAssignments", "properties": {**given, **more}}  # fmt: skip
+
+    def inside(self, asked: Asked) -> Reply:
+        place = f"{self.place}/providers/Microsoft.Authorization/roleAssignments"
+        assert asked.one("api-version") == "2022-04-01"
+        if not self.there:
+            return self.missing()
+        if asked.path == place:
+            assert asked.one("$filter") == f"principalId eq '{self.principal}'"
+            other = {**self.assigned, "roleDefinitionId": f"{self.roles}/acdd72a7-3385-48ef-bd42-f606fba81ae7"}
+            rows = [self.row("other-role", other, self.place)]
+            if self.above:
+                rows.append(self.row("inherited", self.assigned, self.above))
+            if self.state["assigned"] is not None:
+                rows.append(self.row("the-one", self.state["assigned"], self.place))
+            return Reply({"value": rows})
+        assert asked.path == f"{place}/the-one"
+        if asked.method == "DELETE":
+            if self.state["assigned"] is None:
+                return Reply("", 204)
+            self.write(asked, assigned=None)
+            return Reply(self.row("the-one", self.assigned, self.place))
+        self.write(asked, assigned=json.loads(asked.body)["properties"])
+        return Reply(self.row("the-one", self.state["assigned"], self.place), 201)
 
 
 class Google(Provider):
@@ -687,12 +772,83 @@ class GoogleRole(Google):
         return Reply(given["policy"])
 
 
+class GoogleQuota(Google):
+    """A project's overrides of one quota: of other dimensions on the first page, on the second one's own, if any."""
+
+    kind, operation, stopped = "vertex_quota", "", {"override": "0"}
+    tells: ClassVar = {"name": NAME, "project": "p-1"}
+    dimensions: ClassVar = {"region": "us-east5", "base_model": "anthropic-claude-opus"}
+    metric: ClassVar[str] = "aiplatform.googleapis.com/online_prediction_input_tokens_per_minute_per_base_model"
+    options: ClassVar = {
+        "token": None,
+        "impersonate": Google.acting,
+        "targets": {NAME: "p-1"},
+        "metric": metric,
+        "dimensions": dimensions,
+    }
+    place: ClassVar[str] = (
+        "/v1beta1/projects/p-1/services/aiplatform.googleapis.com/consumerQuotaMetrics/"
+        "aiplatform.googleapis.com%2Fonline_prediction_input_tokens_per_minute_per_base_model/limits/"
+        "%2Fmin%2Fproject%2Fregion%2Fbase_model"
+    )
+
+    def first(self) -> dict[str, Any]:
+        return {"override": None}
+
+    def reads(self, asked: Asked) -> bool:
+        return asked.method == "GET" or asked.path.endswith(":generateAccessToken")
+
+    def inside(self, asked: Asked) -> Reply:
+        path = asked.path
+        overrides = f"{self.place}/consumerOverrides"
+        if not self.there or not path.startswith(self.place):
+            return self.missing()
+        if path == self.place:
+            return Reply({"name": path.removeprefix("/v1beta1/"), "unit": "1/min/{project}/{region}/{base_model}"})
+        if asked.method == "GET":
+            assert path == overrides
+            return self.page(overrides.removeprefix("/v1beta1/"), first="pageToken" not in asked.query)
+        assert asked.one("force") == "true"
+        if asked.method == "POST":
+            assert path == overrides
+            if self.state["override"] is not None:
+                return self.error(409)
+            given = json.loads(asked.body)
+            assert given["dimensions"] == self.dimensions
+            self.write(asked, override=given["overrideValue"])
+        elif path != f"{overrides}/Cg1h" or self.state["override"] is None:
+            return self.missing()
+        elif asked.method == "DELETE":
+            self.write(asked, override=None)
+        else:
+            assert (asked.method, asked.one("updateMask")) == ("PATCH", "overrideValue")
+            self.write(asked, override=json.loads(asked.body)["overrideValue"])
+        return Reply({"name": "operations/quf.p1", "done": False})
+
+    def page(self, place: str, *, first: bool) -> Reply:
+        if first:
+            other = {"name": "x", "overrideValue": "9", "dimensions": {"region": "us-east5"}}
+            return Reply({"overrides": [other], "nextPageToken": "2"})
+        own = {"name": f"{place}/Cg1h", "overrideValue": self.state["override"], "dimensions": self.dimensions}
+        return Reply({"overrides": [own]} if self.state["override"] is not None else {})
+
+
+class GoogleQuotaCapped(GoogleQuota):
+    """A quota that has an override already."""
+
+    options: ClassVar = {**GoogleQuota.options, "cap": 5000}
+    stopped: ClassVar = {"override": "5000"}
+
+    def first(self) -> dict[str, Any]:
+        return {"override": "40000"}
+
+
 #: Without botocore nobody can talk to it.
 AWS: tuple[type[Provider], ...] = (Bedrock, BedrockKey) if find_spec("botocore") else ()
 PROVIDERS: tuple[type[Provider], ...] = (
     Anthropic, AnthropicArchive, OpenRouter, OpenRouterLimit, OpenRouterDelete, LiteLLM, LiteLLMBudget, LiteLLMThrottle,
     LiteLLMCheaper, LiteLLMDelete,
     Alibaba, AlibabaDelete, OpenAI, OpenAIWithoutLimit, OpenAIRates, OpenAIModels, OpenAIDelete, Scaleway, ScalewayLock,
-    ScalewayDelete, Together, TogetherCancel, AzureOpenAI, Google,
-    GoogleRole, *AWS,
+    ScalewayDelete, Together, TogetherCancel, AzureOpenAI, AzureCapacity, AzureRole, Google,
+    GoogleRole, GoogleQuota, GoogleQuotaCapped, *AWS,
 )  # fmt: skip
