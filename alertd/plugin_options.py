@@ -41,7 +41,8 @@ _LEAST_SECRET: Final = 16
 _USER_INFO: Final = re.compile(r"://\S*@")
 #: `?token=abc`, `&X-Amz-Signature=abc`: what a name in a query says to be secret.
 _QUERY_SECRET: Final = re.compile(
-    r"([?&;][\w.%-]*(?:token|key|secret|passw|pwd|sig|auth|credential|code)[\w.%-]*=)[^&;#\s\"']+", re.IGNORECASE
+    r"([?&;][\w.%-]*(?:token|key|secret|passw|pwd|sig|auth|credential|code)[\w.%-]*=)(?!\.\.\.)[^&;#\s\"']+",
+    re.IGNORECASE,
 )
 
 

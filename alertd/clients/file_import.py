@@ -227,7 +227,8 @@ def _steps(
         spans = [(record.start, record.end) for record in records]
         spans += [span for span in imported.empty if month_of(span[0], zone) == month]
         window = (min(start for start, _ in spans), max(end for _, end in spans))
-        newest = max(newest, *(record.end for record in records))
+        # Rows of a time to come (a plan, a typing error) do not say that what is before them was read.
+        newest = max([newest, *(record.end for record in records if written is None or record.start < written)])
         until = newest if written is None else min(newest, max(window[0], written))
         yield Reading(
             mark if number == len(months) else (cursor or ""),
@@ -248,9 +249,10 @@ async def look_at_files(pattern: str, read: Callable[[Sequence[Path]], FileImpor
 
 
 def _look(imported: FileImport, files: int, written: datetime | None, now: datetime) -> Look:
-    latest = max((record.end for record in imported.records), default=None)
+    latest = max((record.end for record in imported.records if record.start < now), default=None)
     first = min((record.start for record in imported.records), default=None)
-    span = f" from {first:%Y-%m-%d} to {latest:%Y-%m-%d}" if first and latest else ""
+    last = max((record.end for record in imported.records), default=None)
+    span = f" from {first:%Y-%m-%d} to {last:%Y-%m-%d}" if first and last else ""
     age = f", the newest written {ago(written, now)} ago" if written else ""
     said = [
         f"{plural(files, 'file')}{age}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -40,6 +41,15 @@ def test_a_glob_sees_new_files(tmp_path: Path) -> None:
     (tmp_path / "2.csv").write_text("date,provider,cost\n2026-11-19,x,2\n")
     found.round(SINCE, NOW)
     assert found.cost() == 3
+
+
+def test_rows_of_a_time_to_come_do_not_make_what_is_read_newer(tmp_path: Path) -> None:
+    file = tmp_path / "1.csv"
+    file.write_text("date,provider,cost\n2026-11-18,x,1\n2026-11-28,x,2\n2027-01-05,x,500\n")
+    os.utime(file, (NOW.timestamp(), NOW.timestamp()))
+    found = held(file).round(SINCE, NOW)
+    assert found.error is None
+    assert (found.until, found.cost()) == (datetime(2026, 11, 19, tzinfo=UTC), 503)
 
 
 def test_a_row_that_is_taken_out_of_the_file_is_taken_out_of_the_ledger(tmp_path: Path) -> None:

@@ -180,6 +180,8 @@ class Records:
             yield f"{self.sums.totals} rows that add up the others are left out"
         if self.left_out["products"]:
             yield f"charges for other products than models are left out: {self.others.normalize():f} in all"
+        if self.times.months:
+            yield "all its times are first days of months: each row is taken as of its whole month"
         if count := self.left_out["long"]:
             yield f"{count} cells of labels are longer than {LONGEST_LABEL} characters: left out"
 

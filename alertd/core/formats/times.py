@@ -76,6 +76,8 @@ class Times:
     weeks: bool = False
     #: Whether a time has seconds, which buckets have not.
     has_seconds: bool = False
+    #: Whether all times without an end are first days of months: each is its whole month.
+    months: bool = False
     _known: dict[str, Moment] = field(default_factory=dict)
 
     def cut(self, text: str) -> str:
@@ -109,10 +111,13 @@ class Times:
     def windows(self, written: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Window]:
         """The window of every (start, end) of the file, as `cut` left them; "" for a time that is not given.
 
-        Without an end: times that are all midnights are days, all full hours are hours, others are minutes.
+        Without an end: times that are all midnights are days, all full hours are hours, others are minutes; where all
+        are first days of months, of several, they are months.
         """
         pairs = list(dict.fromkeys(written))
         starts = [self.moment(start) for start, _ in pairs]
+        open_starts = {one.at for one, (_, end) in zip(starts, pairs, strict=True) if not end and one.width != "month"}
+        self.months = len(open_starts) > 1 and all((at.day, at.hour, at.minute) == (1, 0, 0) for at in open_starts)
         minutes = [one.at for one in starts if one.width == "minute"]
         width = _MINUTE
         if minutes and not self.has_seconds and all(one.minute == 0 for one in minutes):
@@ -136,7 +141,7 @@ class Times:
                 raise ValueError("a row ends before it starts")
             if ends > start.at:
                 return start.at, ends
-        if start.width == "month":
+        if start.width == "month" or (self.months and not self.weeks):
             return start.at, _later(start.at, 32 * _DAY).replace(day=1)
         if start.width == "day":
             return start.at, _later(start.at, 7 * _DAY if self.weeks else _DAY)
