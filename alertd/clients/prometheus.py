@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from math import nan
+from typing import Final, NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from alertd.clients.http import MEGABYTE, Http
 from alertd.clients.http_response import Answer, HttpProblem, may_retry, retry_after
@@ -34,11 +38,56 @@ _REASON: Final = 300
 
 
 class RawSeries(msgspec.Struct, frozen=True, gc=False):
-    """A series as it came: its labels still as JSON (the same bytes every time), and its samples."""
+    """A series as it came: its labels still as JSON (the same bytes every time), and so its samples."""
 
     metric: msgspec.Raw
-    values: list[tuple[float, str]] = []
+    text: msgspec.Raw = msgspec.field(name="values", default=msgspec.Raw(b"[]"))
     value: tuple[float, str] | None = None
+
+    @property
+    def values(self) -> list[tuple[float, str]]:
+        """Its samples, made anew by every call."""
+        return _POINTS.decode(self.text)
+
+
+class PointColumns(NamedTuple):
+    """The samples of many series as columns: how many each has; the time (Unix seconds) and value of all of them.
+
+    A value is NaN where it is no number.
+    """
+
+    lengths: NDArray[np.int64]
+    at: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, series: Sequence[RawSeries]) -> PointColumns:
+        """Read some thousand series at a time: a number a sample is no object for longer. ValidationError if odd."""
+        parts = [_columns(series[first : first + _AT_ONCE]) for first in range(0, max(1, len(series)), _AT_ONCE)]
+        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _columns(series: Sequence[RawSeries]) -> PointColumns:
+    texts = [bytes(one.text) for one in series]
+    lengths = np.fromiter((text.count(b"[") - 1 for text in texts), np.int64, len(texts))
+    numbers = b",".join(text for text in texts if len(text) > _EMPTY).translate(None, b'[]"')
+    try:
+        flat = np.array(_NUMBERS.decode(b"[%b]" % numbers))
+        if len(flat) != 2 * lengths.sum() or (lengths < 0).any():
+            raise msgspec.ValidationError("samples are no pairs")
+    except msgspec.MsgspecError:  # NaN, infinity, or what no Prometheus writes
+        listed = [_POINTS.decode(text) for text in texts]
+        lengths = np.fromiter(map(len, listed), np.int64, len(listed))
+        flat = np.array([number for points in listed for at, value in points for number in (at, number_or_nan(value))])
+    return PointColumns(lengths, flat[0::2], flat[1::2])
+
+
+def number_or_nan(text: str) -> float:
+    """A sample's value; NaN where it is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return nan
 
 
 class _Histogram(msgspec.Struct, frozen=True):
@@ -62,7 +111,7 @@ class _Lenient(msgspec.Struct, frozen=True):
             value = (self.histogram[0], self.histogram[1].sum)
         return RawSeries(
             self.metric,
-            sorted((at, str(one)) for at, one in values),
+            msgspec.Raw(msgspec.json.encode(sorted((at, str(one)) for at, one in values))),
             None if value is None else (value[0], str(value[1])),
         )
 
@@ -82,6 +131,10 @@ class _ScrapeTargets(msgspec.Struct, frozen=True):
 
 _TARGETS: Final = msgspec.json.Decoder(_ScrapeTargets)
 _LABELS: Final = msgspec.json.Decoder(dict[str, str])
+_NUMBERS: Final = msgspec.json.Decoder(list[float])
+#: How long the text of no samples is, and of how many series are read at a time.
+_EMPTY, _AT_ONCE = len("[]"), 4096
+_POINTS: Final = msgspec.json.Decoder(list[tuple[float, str]])
 _STATUS: Final = re.compile(r"HTTP status (\d{3})")
 
 
@@ -119,6 +172,8 @@ class Raw:
     series: list[RawSeries]
     warnings: tuple[str, ...]
     size: int
+    #: All samples, series by series.
+    points: PointColumns
 
 
 class Prometheus:
@@ -136,25 +191,26 @@ class Prometheus:
         answer = await self._ask({"query": expression, "time": f"{at:.3f}"})
         if answer.status in _EXPLAINED:
             raise self._refused(answer)
-        envelope, series = await asyncio.to_thread(self._read, answer)
+        envelope, series, points = await asyncio.to_thread(self._read, answer)
         if envelope.status != "success" or envelope.data is None:
             said = without(answer.secrets, " ".join(filter(None, (envelope.error_type, envelope.error))))
             raise HttpProblem(f"{answer.place} answers an error: {said[:_REASON]}".rstrip(": "))
         partial = (_PARTIAL,) if envelope.is_partial else ()
-        return Raw(series, (*(envelope.warnings or ()), *partial), len(answer.body))
+        return Raw(series, (*(envelope.warnings or ()), *partial), len(answer.body), points)
 
-    def _read(self, answer: Answer) -> tuple[_Envelope | _LenientEnvelope, list[RawSeries]]:
-        """The answer and its series; as most write it, else as the few do that are lenient."""
+    def _read(self, answer: Answer) -> tuple[_Envelope | _LenientEnvelope, list[RawSeries], PointColumns]:
+        """The answer, its series and their samples; as most write it, else as the few do that are lenient."""
         # A name that has histograms has no values: the strict form would take it for an empty series.
         if b'"histogram' not in answer.body:
             try:
                 envelope = self._decoder.decode(answer.body)
+                series = envelope.data.result if envelope.data is not None else []
+                return envelope, series, PointColumns.of(series)
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 pass
-            else:
-                return envelope, envelope.data.result if envelope.data is not None else []
         lenient = answer.decoded(self._lenient)
-        return lenient, [one.strict() for one in (lenient.data and lenient.data.result) or ()]
+        series = [one.strict() for one in (lenient.data and lenient.data.result) or ()]
+        return lenient, series, PointColumns.of(series)
 
     async def samples(self, selector: str, begin: float, end: float) -> Raw:
         """The raw samples in (begin, end], at their own times."""

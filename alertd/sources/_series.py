@@ -135,7 +135,8 @@ def counts_on(series: RawSeries) -> bool:
     """Whether a series went on within what was asked for; of one sample, whether it counted anything at all."""
     if series.value is not None:
         return seconds(series.value[1]) > 0
-    return bool(series.values) and series.values[0][1] != series.values[-1][1]
+    values = series.values
+    return bool(values) and values[0][1] != values[-1][1]
 
 
 def created_name(metric: str) -> str:
@@ -191,7 +192,7 @@ class Copies:
         if not exporters.same and (len(targets) < 2 or not exporters.is_open(targets)):  # noqa: PLR2004 - one is alone
             return False
         began = [series for series in states if b'"process_start_time_seconds"' in bytes(series.metric)]
-        starts = {target_of(labels_in(bytes(one.metric))): seconds(one.values[-1][1]) for one in began if one.values}
+        starts = {target_of(labels_in(bytes(one.metric))): seconds(at[1]) for one in began for at in one.values[-1:]}
         changed = exporters.part({*(counter.alias for counter, _ in window.mismatches), *exporters.others(starts)})
 
         def pages(asked: Collection[str]) -> Mapping[str, Page]:

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from alertd.clients.prometheus import Prometheus, Raw, RawSeries
+from alertd.clients.prometheus import PointColumns, Prometheus, Raw, RawSeries
 from alertd.core.counting.attribution import Attributor, fingerprint
 from alertd.core.counting.columns import Floats, Ints, SampleColumns, Samples, SeriesTable
 from alertd.core.counting.exporters import may_be_one
@@ -261,8 +261,9 @@ class Windows:
         targets = self._table.target_of[samples.places]
         rows = np.flatnonzero(asked[targets])
         began, largest = np.zeros(len(names)), np.zeros(len(names))
-        points = [samples.points[row] for row in rows.tolist()]
-        firsts, lasts = (_numbers([one[place][1] for one in points]) for place in (0, -1))
+        ends = np.cumsum(samples.lengths)
+        values = np.where(np.isfinite(samples.values), samples.values, 0.0)
+        firsts, lasts = values[(ends - samples.lengths)[rows]], values[ends[rows] - 1]
         np.maximum.at(began, targets[rows], firsts)
         np.maximum.at(largest, targets[rows], np.maximum(firsts, lasts))
         for number, name in enumerate(names):
@@ -291,7 +292,7 @@ class Windows:
     def _sorted(self, answer: Raw, begin: float, end: float) -> Window:
         window = Window(size=answer.size)
         places = self._placed(answer.series, window)
-        samples = None if self._has_copies else self._in_columns(answer.series, places, begin, end)
+        samples = None if self._has_copies else self._in_columns(answer, places, begin, end)
         if samples is not None:
             window.hold(self._table, samples, self._counters)
         else:
@@ -342,12 +343,16 @@ class Windows:
             self._has_copies |= self._by_name.setdefault(name, place) != place
         return place
 
-    def _in_columns(self, given: Sequence[RawSeries], places: Ints, begin: float, end: float) -> Samples | None:
+    def _in_columns(self, answer: Raw, places: Ints, begin: float, end: float) -> Samples | None:
         """The samples of these series; None where one has none, comes twice, or is of another time."""
-        rows = np.flatnonzero(self._table.feeds[places] >= 0)
-        series = given if len(rows) == len(given) else [given[row] for row in rows.tolist()]
-        samples = Samples.of(places[rows], [one.values for one in series])
-        if not samples.lengths.all() or (len(rows) and np.bincount(samples.places).max() > 1):
+        given, points = answer.series, answer.points
+        feeds = self._table.feeds[places] >= 0
+        if not feeds.all():
+            each = np.repeat(feeds, points.lengths)
+            given = [one for one, own in zip(given, feeds.tolist(), strict=True) if own]
+            points = PointColumns(points.lengths[feeds], points.at[each], points.values[each])
+        samples = Samples(places[feeds], _Points(given), *points)
+        if not samples.lengths.all() or (given and np.bincount(samples.places).max() > 1):
             return None
         return samples if not len(samples.at) or are_inside(samples.at, begin, end) else None
 
@@ -412,9 +417,9 @@ class Windows:
             metrics.setdefault(created_name(counter.metric), set()).add(counter.metric)
         conditions = (any_of("__name__", metrics), *(m for m in self._conditions if m.label != "__name__"))
         copies: dict[str, list[Sequence[tuple[float, str]]]] = {}
-        answer = await self._server.samples(selector(conditions), begin, end) if metrics else Raw([], (), 0)
-        window.warnings = tuple(dict.fromkeys((*window.warnings, *answer.warnings)))
-        for series in answer.series:
+        answer = await self._server.samples(selector(conditions), begin, end) if metrics else None
+        window.warnings = tuple(dict.fromkeys((*window.warnings, *(answer.warnings if answer else ()))))
+        for series in answer.series if answer else ():
             labels = labels_in(bytes(series.metric))
             for metric in metrics.get(labels.get("__name__", ""), ()):
                 name = fingerprint(metric, labels, self.copies.replicas.names)
@@ -431,18 +436,22 @@ class Windows:
         return found
 
 
-def _numbers(texts: Sequence[str]) -> Floats:
-    """As `seconds`, of many."""
-    try:
-        found = np.fromiter(map(float, texts), np.float64, len(texts))
-    except ValueError:
-        return np.array([seconds(text) for text in texts])
-    return np.where(np.isfinite(found), found, 0.0)
+class _Points(Sequence[Sequence[tuple[float, str]]]):
+    """The samples of each series, made objects where somebody asks for them."""
+
+    def __init__(self, series: Sequence[RawSeries]) -> None:
+        self._series = series
+
+    def __len__(self) -> int:
+        return len(self._series)
+
+    def __getitem__(self, row: int) -> Sequence[tuple[float, str]]:  # type: ignore[override]
+        return self._series[row].values
 
 
 def _is_down(series: RawSeries) -> bool:
     """Whether these are samples of `up`, and the last one says that the target was not scraped."""
-    return b'"up"' in bytes(series.metric) and bool(series.values) and series.values[-1][1] == "0"
+    return b'"up"' in bytes(series.metric) and [value for _, value in series.values[-1:]] == ["0"]
 
 
 def _process_at(starts: Starts | None, at: float) -> float:

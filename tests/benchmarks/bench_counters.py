@@ -13,7 +13,7 @@ from time import process_time
 
 import msgspec
 
-from alertd.clients.prometheus import Raw, RawSeries
+from alertd.clients.prometheus import PointColumns, Raw, RawSeries
 from alertd.commands.run import collect_seldom
 from alertd.core.counting.ordinary import count_columns
 from alertd.core.counting.state_columns import StateColumns
@@ -45,7 +45,8 @@ def targets(poll: int) -> Raw:
         for name, value in (("up", "1"), ("process_start_time_seconds", str(START - 7200))):
             labels = {"__name__": name, "instance": f"10.0.0.{n}:4000", "job": "gateway"}
             found.append({"metric": labels, "values": [[at, value], [at + 60, value]]})
-    return Raw(msgspec.json.decode(msgspec.json.encode(found), type=list[RawSeries]), (), 0)
+    series = msgspec.json.decode(msgspec.json.encode(found), type=list[RawSeries])
+    return Raw(series, (), 0, PointColumns.of(series))
 
 
 def body(series: int, keys: int, poll: int) -> bytes:
@@ -78,7 +79,8 @@ async def measure(series: int, keys: int) -> None:
     for poll in range(3):
         text = body(series, keys, poll)
         began = process_time()
-        answers.answer = Raw(msgspec.json.decode(text, type=list[RawSeries]), (), len(text))
+        decoded_series = msgspec.json.decode(text, type=list[RawSeries])
+        answers.answer = Raw(decoded_series, (), len(text), PointColumns.of(decoded_series))
         answers.states = targets(poll)
         decoded = process_time()
         window = await windows.raw(START, START + 120 * poll + 60)

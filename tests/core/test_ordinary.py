@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from decimal import Decimal
 
+import msgspec
 import numpy as np
 import pytest
 
+from alertd.clients.prometheus import PointColumns, RawSeries
 from alertd.core.counting.columns import SampleColumns, Samples, SeriesTable
 from alertd.core.counting.counters import count
 from alertd.core.counting.falls import Fall
@@ -19,6 +21,12 @@ from tests.memory_ledger import said
 
 START = 1_795_000_000.0
 INPUT, CACHED, OUTPUT = (Line("acme", "large", meter) for meter in ("input", "cached_input", "output"))
+
+
+def samples_of(places: np.ndarray, points: list[list[tuple[float, str]]]) -> Samples:
+    """As they are read of an answer."""
+    texts = (msgspec.Raw(msgspec.json.encode(own)) for own in points)
+    return Samples(places, points, *PointColumns.of([RawSeries(msgspec.Raw(b"{}"), text) for text in texts]))
 
 
 class Source:
@@ -81,7 +89,7 @@ class Source:
             places.append(place)
             points.append(own)
             created.append(np.nan if self.created[series.target] is None else self.created[series.target])
-        return SampleColumns(self.table, Samples.of(np.array(places, np.int64), points), np.array(created), parts)
+        return SampleColumns(self.table, samples_of(np.array(places, np.int64), points), np.array(created), parts)
 
     def read(self, at: float) -> None:
         given = self.reading(at)
@@ -118,7 +126,7 @@ def test_an_ordinary_reading_leaves_nothing_to_the_plain_rule() -> None:
     for poll in range(4):
         at = START + 60 * poll
         points = [[(at, str(1000 + poll * (13 - 3 * (n % 3))))] for n in range(len(table))]
-        given = SampleColumns(table, Samples.of(np.arange(len(table)), points), np.full(len(table), START), {})
+        given = SampleColumns(table, samples_of(np.arange(len(table)), points), np.full(len(table), START), {})
         found = ordinary(states, given, at)
         counted = count_columns(states, given, {"a": (at,)}, first_read=not poll, period_start=START, now=at)
         states.update(counted.states)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from alertd.clients.prometheus import Raw, RawSeries
+from alertd.clients.prometheus import PointColumns, Raw, RawSeries
 from alertd.core.counting.matchers import parse_matchers
 from alertd.ports import SourceError
 from alertd.sources._windows import Windows
@@ -482,11 +482,12 @@ async def test_targets_that_come_and_go_leave_nothing_behind():
 
         async def query(self, expression, at):
             self.polls += 1
-            return Raw([series(f"pod-{self.polls}-{number}") for number in range(300)], (), 0)
+            found = [series(f"pod-{self.polls}-{number}") for number in range(300)]
+            return Raw(found, (), 0, PointColumns.of(found))
 
     def series(instance):
         labels = {"__name__": INPUT, "model": "gpt-5", "job": "vllm", "instance": instance}
-        return RawSeries(msgspec.Raw(json.dumps(labels).encode()), [], (T, "1"))
+        return RawSeries(msgspec.Raw(json.dumps(labels).encode()), value=(T, "1"))
 
     options = Options(url="http://127.0.0.1:9", preset="litellm")
     windows = Windows(Pods(), options.conditions(), options.attributor())

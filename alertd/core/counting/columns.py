@@ -7,9 +7,7 @@ columns (`SampleColumns`). Objects of a series are made only where somebody asks
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from math import isnan
-from operator import itemgetter
 from typing import Final, NamedTuple, overload
 
 import numpy as np
@@ -31,22 +29,25 @@ class LedgerSeries:
 
     def __init__(self) -> None:
         self.known: list[tuple[Line, Labels]] = []
-        self._by_object: dict[tuple[int, int], int] = {}
-        self._by_value: dict[tuple[Line, frozenset[tuple[str, str]]], int] = {}
+        self._numbers: dict[tuple[int, int], int] = {}
+        self._lines: dict[Line, int] = {}
+        #: Labels by value, which takes a kilobyte each, and by object: the series of one key share theirs.
+        self._by_value: dict[frozenset[tuple[str, str]], int] = {}
+        self._by_object: dict[int, tuple[Labels, int]] = {}
 
     def number(self, line: Line, labels: Labels) -> int:
         """The number of a series."""
-        one = id(line), id(labels)
-        found = self._by_object.get(one)
-        if found is not None:
-            own = self.known[found]
-            if own[0] is line and own[1] is labels:
-                return found
-        found = self._by_value.setdefault((line, frozenset(labels.items())), len(self.known))
-        if found == len(self.known):
+        found = self._by_object.get(id(labels))
+        if found is None:
+            count = len(self._by_value)
+            found = labels, self._by_value.setdefault(frozenset(labels.items()), count)
+            if found[1] == count:
+                self._by_object[id(labels)] = found  # held, so that no other object has its id
+        own = self._lines.setdefault(line, len(self._lines)), found[1]
+        number = self._numbers.setdefault(own, len(self.known))
+        if number == len(self.known):
             self.known.append((line, labels))
-            self._by_object[one] = found
-        return found
+        return number
 
     def is_full(self) -> bool:
         """Whether it is time to begin anew."""
@@ -157,22 +158,16 @@ class SeriesTable:
 
 
 class Samples(NamedTuple):
-    """The samples of a window by series: places in a table, the points of each, and all instants one after the other.
+    """The samples of a window by series: places in a table, the points of each, and all of these as columns.
 
-    `lengths` are the numbers of points. Instants are in Unix seconds.
+    `lengths` are the numbers of points. Instants are in Unix seconds; a value that is no number is NaN.
     """
 
     places: Ints
-    points: list[Sequence[tuple[float, str]]]
+    points: Sequence[Sequence[tuple[float, str]]]
     lengths: Ints
     at: Floats
-
-    @classmethod
-    def of(cls, places: Ints, points: list[Sequence[tuple[float, str]]]) -> Samples:
-        """The samples of series, by their places."""
-        lengths = np.fromiter(map(len, points), np.int64, len(points))
-        at = np.fromiter(map(itemgetter(0), chain.from_iterable(points)), np.float64, int(lengths.sum()))
-        return cls(places, points, lengths, at)
+    values: Floats
 
 
 class SampleColumns(Sequence[CounterSamples]):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from math import inf
 from typing import Any, Final, NamedTuple
 
@@ -24,7 +23,6 @@ from alertd.core.counting.counters import count
 from alertd.core.counting.intervals import LONGEST, WIDTH
 from alertd.core.counting.samples import Counted, CounterSamples
 from alertd.core.counting.state_columns import Moved, StateColumns
-from alertd.core.usage import LARGEST_EXPONENT
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -35,6 +33,7 @@ REFRESH: Final = 3600.0
 #: An input waits for a counter of cached tokens that was seen within these seconds of the newest sample.
 _LATELY: Final = 7200.0
 _LARGEST: Final = 1 << 62
+_EXACT: Final = float(1 << 53)
 
 
 class Ordinary(NamedTuple):
@@ -109,15 +108,12 @@ def _going_on(states: StateColumns, given: SampleColumns, numbers: Ints, now: fl
     fine[owner[(late & ~first) | (at > now)]] = False
     picked = np.flatnonzero(fine[owner] & (at >= since[owner]))
     rows = owner[picked]
-    points = list(chain.from_iterable(samples.points))
-    texts = [points[place][1] for place in picked.tolist()]
-    if not all(map(str.isdecimal, texts)) or max(map(len, texts), default=0) > LARGEST_EXPONENT:
-        plain = np.fromiter(map(_is_plain, texts), np.bool_, len(texts))
-        fine[rows[~plain]] = False
-        kept = fine[rows]
-        texts = [text for text, one in zip(texts, kept.tolist(), strict=True) if one]
-        picked, rows = picked[kept], rows[kept]
-    values = np.fromiter(map(int, texts), np.int64, len(texts))
+    values = samples.values[picked]
+    # NaN is none of these; above the limit a float is not exact.
+    plain = (values >= 0) & (values < _EXACT) & (values == np.floor(values))
+    fine[rows[~plain]] = False
+    kept = fine[rows]
+    picked, rows, values = picked[kept], rows[kept], values[kept].astype(np.int64)
     steps = _steps(states, known, rows, at[picked], values)
     bad = _breaks(steps, since[rows])
     if bad.any():
@@ -151,10 +147,6 @@ def _breaks(steps: _Steps, since: Floats) -> Bools:
     found: Bools = steps.at - last > LONGEST
     found |= (steps.values < steps.before) | ((steps.at == last) & (steps.values != steps.before))
     return found
-
-
-def _is_plain(value: str) -> bool:
-    return value.isdecimal() and len(value) <= LARGEST_EXPONENT
 
 
 def _needs_all(states: StateColumns, given: SampleColumns, numbers: Ints, rest: list[int]) -> bool:

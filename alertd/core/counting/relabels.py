@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import inf
@@ -38,11 +37,13 @@ def interludes(given: Sequence[CounterSamples], states: Mapping[str, CounterStat
             seen.extend(at for at, _ in series.points)
     found: dict[str, str] = {}
     for kin, each in new.items():
-        whole = [(name, sorted(seen)) for name, seen in others[kin].items() if len(seen) > _FEW]
+        gaps = _gaps(others[kin])
         for name, instants in each.items():
-            fits = [other for other, seen in whole if name != other and _lies_within(instants, seen)]
+            first, last = min(instants), max(instants)
+            around = (own for (begin, end), own in gaps.items() if begin < first and last < end)
+            fits = [one for own in around for one in own if one[1] != name]
             if fits:
-                found[name] = fits[0]
+                found[name] = min(fits)[1]
     return found
 
 
@@ -78,9 +79,16 @@ def joined(
     return merged, aside
 
 
-def _lies_within(instants: Sequence[float], seen: Sequence[float]) -> bool:
-    """Whether all of them lie in one gap of the other's samples, which usually follow each other sooner."""
-    place = bisect_left(seen, min(instants))
-    if not 0 < place < len(seen) or max(instants) >= seen[place]:
-        return False
-    return seen[place] - seen[place - 1] > _GAP * min(later - earlier for earlier, later in pairwise(seen))
+def _gaps(others: Mapping[str, Sequence[float]]) -> dict[tuple[float, float], list[tuple[int, str]]]:
+    """The gaps between samples that usually follow each other sooner, each with the first two that have it, in order.
+
+    A scrape that failed is a gap of every series of its target: of these there may be thousands.
+    """
+    found: dict[tuple[float, float], list[tuple[int, str]]] = {}
+    for number, (name, seen) in enumerate(others.items()):
+        steps = list(pairwise(sorted(seen))) if len(seen) > _FEW else ()
+        usual = min((later - earlier for earlier, later in steps), default=inf)
+        for gap in steps:
+            if gap[1] - gap[0] > _GAP * usual and len(own := found.setdefault(gap, [])) < 2:  # noqa: PLR2004 - as said
+                own.append((number, name))
+    return found
