@@ -70,11 +70,11 @@ class PointColumns(NamedTuple):
 def _columns(series: Sequence[RawSeries]) -> PointColumns:
     texts = [bytes(one.text) for one in series]
     lengths = np.fromiter((text.count(b"[") - 1 for text in texts), np.int64, len(texts))
-    numbers = b",".join(text for text in texts if len(text) > _EMPTY).translate(None, b'[]"')
+    whole, pairs = b",".join(text for text in texts if len(text) > _EMPTY), 2 * int(lengths.sum())
     try:
-        flat = np.array(_NUMBERS.decode(b"[%b]" % numbers))
-        if len(flat) != 2 * lengths.sum() or (lengths < 0).any():
-            raise msgspec.ValidationError("samples are no pairs")
+        flat = np.array(_NUMBERS.decode(b"[%b]" % whole.translate(None, b'[]"')))
+        if len(flat) != pairs or whole.count(b'"') != pairs or (lengths < 0).any():
+            raise msgspec.ValidationError("samples are no pairs of a time and a text")
     except msgspec.MsgspecError:  # NaN, infinity, or what no Prometheus writes
         listed = [_POINTS.decode(text) for text in texts]
         lengths = np.fromiter(map(len, listed), np.int64, len(listed))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
 
 from alertd.clients.http import Access, Http
 from alertd.clients.http_response import HttpProblem
-from alertd.clients.prometheus import Prometheus, is_too_much
+from alertd.clients.prometheus import Prometheus, is_too_much, number_or_nan
 from tests.servers.billing import Reply, serving
 
 
@@ -53,6 +54,19 @@ def test_nulls_numbers_and_native_histograms_are_read(answer, values):
     raw, _ = ask(answer)
     assert [series.values for series in raw.series] == values
     assert raw.warnings == ()
+
+
+@pytest.mark.parametrize("odd", ["NaN", "+Inf", "1e+06", "007", "seven", '7","8', "\\u0037"])
+def test_the_columns_of_samples_are_what_the_samples_are_one_by_one(odd):
+    plain = [
+        {"metric": {"n": str(n)}, "values": [[n, str(7 * n)], [n + 0.5, f"{n}.25"]] * (n % 3)} for n in range(9000)
+    ]
+    for found in plain, [*plain, {"metric": {}, "values": [[1.5, odd], [2, "8"]]}, plain[1]]:
+        raw, _ = ask(success(found))
+        listed = [point for series in raw.series for point in series.values]
+        assert raw.points.lengths.tolist() == [len(series["values"]) for series in found]
+        assert raw.points.at.tolist() == [at for at, _ in listed]
+        np.testing.assert_array_equal(raw.points.values, [number_or_nan(text) for _, text in listed])
 
 
 def test_an_instant_native_histogram_is_its_sum():
