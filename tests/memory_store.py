@@ -372,7 +372,7 @@ class MemoryStore:
         return len(gone)
 
     async def compact(self, before: datetime) -> int:
-        until = micros(before) // 10**6 // _SLOT * _SLOT
+        until = micros(before) // 10**6 // 3600 * 3600
         narrow = [b for b in self._usage if b.width <= _NARROW and self._closed <= b.start < until]
         for bucket in narrow:
             n, revision = self._usage.pop(bucket)

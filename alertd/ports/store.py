@@ -268,7 +268,7 @@ class Store(Protocol):
         ...
 
     async def compact(self, before: datetime) -> int:
-        """Compact usage before `before` into buckets of at least a quarter of an hour, some at a time; 0 at the end.
+        """Compact whole hours before `before` into buckets of at least a quarter of one, some at a time; 0 at the end.
 
         Sums do not change. What was compacted can be corrected by whole quarters of an hour only.
         """

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from alertd.core.counting.buckets import micros
 from alertd.stores.transaction import Transaction
-from alertd.stores.usage_blocks import NARROW, ROWS_A_CALL, SLOT, blocks, changed_blocks, compacted, take_turn
+from alertd.stores.usage_blocks import NARROW, OLD, ROWS_A_CALL, blocks, changed_blocks, compacted, take_turn
 
 _DAY: Final = 86_400
 #: The most series deleted in one statement: both databases accept this many values.
@@ -43,7 +43,7 @@ def delete_usage(tx: Transaction, before: datetime) -> int:
         " WHERE start < ? AND start + width <= ? ORDER BY start, series, width LIMIT ?)",
         border, border, ROWS_A_CALL,
     )  # fmt: skip
-    return gone or tx.run("DELETE FROM usage_block WHERE slot <= ?", border - SLOT - NARROW)
+    return gone or tx.run("DELETE FROM usage_block WHERE slot <= ?", border - OLD - NARROW)
 
 
 def inventory(tx: Transaction) -> Inventory:

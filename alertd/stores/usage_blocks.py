@@ -1,6 +1,6 @@
 """Usage as blocks: the buckets of a source that start within some minutes, as compressed columns with a checksum.
 
-    one poll -> the open blocks of its buckets, five minutes each -> two days later one block each quarter of an hour
+    one poll -> the open blocks of its buckets, five minutes each -> two days later one block of quarters each hour
 
 An open block is written anew by every poll that changes it, with the revision of the ledger: who reads on from a
 revision reads the blocks that changed since. Before `closed` usage is compacted; what comes later for such a time
@@ -22,8 +22,10 @@ from alertd.stores.transaction import Transaction, Upsert
 if TYPE_CHECKING:
     from alertd.core.ledger.blocks import Buckets
 
-#: An old block holds the narrow buckets that start within these seconds: midnights of all zones fall on its borders.
+#: How wide old buckets are, in seconds: midnights of all zones fall on their borders.
 SLOT: Final = 900
+#: An old block holds the narrow buckets that start within these seconds; a smaller one would half fill SQLite's pages.
+OLD: Final = 3600
 #: An open one those of these seconds: the buckets of counters are as wide.
 OPEN: Final = 300
 #: Buckets of at most this many seconds are narrow.
@@ -31,7 +33,7 @@ NARROW: Final = 3600
 #: How much one transaction does: some 0.1 s, so that a commit of usage never waits long.
 ROWS_A_CALL: Final = 20_000
 #: The number of slots read with one statement: a day of old ones.
-_AT_ONCE: Final = 96
+_AT_ONCE: Final = 24
 _COLUMNS: Final = tuple((name, "bigint") for name in ("start", "series", "width", "quantity", "revision"))
 
 SET: Final = Upsert(
@@ -78,8 +80,8 @@ def write(tx: Transaction, source: str, changes: Buckets, revision: int, *, add:
     try:
         for slot, some in packing.by_slot(changes, OPEN):
             old = slot < until
-            at = slot - slot % SLOT if old else slot
-            held = (own for _, _, own in _slots(tx, at, at + (SLOT if old else OPEN), source))
+            at = slot - slot % OLD if old else slot
+            held = (own for _, _, own in _slots(tx, at, at + (OLD if old else OPEN), source))
             _put(tx, source, at, packing.changed(held, some, add=add), revision, old=old)
     except OverflowError:
         raise too_large(tx, source) from None
@@ -120,7 +122,7 @@ def blocks(tx: Transaction, begin: int, end: int, source: str | None = None) -> 
 
     Raises StoreDamagedError, with source and time, for one that is not as it was written.
     """
-    return ((name, held) for name, _, held in _slots(tx, begin - begin % SLOT, end, source))
+    return ((name, held) for name, _, held in _slots(tx, begin - begin % OLD, end, source))
 
 
 def changed_blocks(tx: Transaction, after: int) -> list[Buckets]:
@@ -165,21 +167,20 @@ def compact(tx: Transaction, before: datetime) -> int:
     """
     take_turn(tx)
     until = micros(before) // 1_000_000
-    until, begin = until - until % SLOT, _number(tx, "closed")
+    until, begin = until - until % OLD, _number(tx, "closed") // OLD * OLD
     if until <= begin:
         return 0
     packing, done, found = _packing(), 0, None
     newest = tx.rows("SELECT max(revision) FROM usage_block WHERE slot >= ? AND slot < ?", begin, until)[0][0] or 0
     merged: dict[tuple[str, int], list[Buckets]] = {}
     for source, slot, held in _slots(tx, begin, until, None):
-        quarter = slot - slot % SLOT
-        if quarter != found and done + len(held.series) > ROWS_A_CALL and merged:
-            until = quarter
+        hour = slot - slot % OLD
+        if hour != found and done + len(held.series) > ROWS_A_CALL and merged:
+            until = hour
             break
-        found = quarter
+        found = hour
         done += len(held.series)
-        merged.setdefault((source, quarter), []).append(packing.coarsened(held, quarter, SLOT))
-    tx.run("DELETE FROM usage_block WHERE slot >= ? AND slot < ?", begin, until)
+        merged.setdefault((source, hour), []).append(packing.coarsened(held, SLOT))
     for (source, slot), parts in sorted(merged.items(), key=lambda one: one[0]):
         whole = packing.changed(parts[1:], parts[0], add=True)
         try:
@@ -192,10 +193,10 @@ def compact(tx: Transaction, before: datetime) -> int:
 
 
 def _put(tx: Transaction, source: str, slot: int, rows: Buckets, revision: int, *, old: bool) -> None:
-    """Write one block; an old one that holds nothing any more goes."""
-    if old and not rows.quantities.any():
-        tx.run("DELETE FROM usage_block WHERE source = ? AND slot = ?", source, slot)
-    else:
+    """Write one block; an old one takes the place of all of its time, and where it holds nothing there is none."""
+    if old:
+        tx.run("DELETE FROM usage_block WHERE source = ? AND slot >= ? AND slot < ?", source, slot, slot + OLD)
+    if not old or rows.quantities.any():
         tx.upsert(_BLOCK, [(source, slot, _packing().pack(rows, old=old), revision)])
 
 

@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from alertd.core.counting.samples import CounterState, Increment
@@ -71,9 +72,13 @@ def increments(series: int, start: int, count: int = 1) -> list[Increment]:
     ]
 
 
+_USED = np.random.default_rng(1).lognormal(9, 1.5, 1 << 20).astype(int).tolist()
+
+
 def used(number: int, start: int) -> int:
-    """What a series used in a bucket: no two alike, so that nothing compresses that would not."""
-    return 100 + (number * 7919 + start // QUARTER * 104_729) % 9973
+    """What a series used in a bucket: thousands of tokens, often ten times more or less; nothing repeats nearby."""
+    found: int = _USED[(number * 7919 + start // QUARTER * 104_729) % len(_USED)]
+    return found
 
 
 def states(series: int, at: float) -> dict[str, CounterState]:

@@ -112,19 +112,18 @@ def test_sums_by_series_and_day_stay_and_a_reader_that_goes_on_has_them(
 
 async def test_what_lies_before_the_border_becomes_quarters_of_an_hour_and_hours_and_days_stay(place: Place) -> None:
     async with place.open() as store:
-        fine = [Increment(LINE, {}, AT + minute * 60, 60, 1) for minute in range(60)]
+        fine = [Increment(LINE, {}, AT + minute * 60, 60, 1) for minute in range(120)]
         wide = [Increment(LINE, {}, AT + 3600 * hour, width, 5) for hour, width in ((2, 3600), (3, DAY))]
         await count(store, *fine, *wide)
-        await compact_all(store, MIDNIGHT + timedelta(minutes=40))
+        await compact_all(store, MIDNIGHT + timedelta(minutes=100))
         assert [(row.start - AT, row.width, row.quantity) for row in await held(store)] == [
-            (0, QUARTER, 15),
-            (QUARTER, QUARTER, 15),
-            *((minute * 60, 60, 1) for minute in range(30, 60)),
+            *((part * QUARTER, QUARTER, 15) for part in range(4)),
+            *((minute * 60, 60, 1) for minute in range(60, 120)),
             (2 * 3600, 3600, 5),
             (3 * 3600, DAY, 5),
         ]
         await compact_all(store, MIDNIGHT + timedelta(days=1))
-        assert [(row.width, row.quantity) for row in await held(store)] == [*[(QUARTER, 15)] * 4, (3600, 5), (DAY, 5)]
+        assert [(row.width, row.quantity) for row in await held(store)] == [*[(QUARTER, 15)] * 8, (3600, 5), (DAY, 5)]
         assert await compact_all(store, MIDNIGHT + timedelta(days=1)) == 0
 
 
@@ -135,14 +134,14 @@ async def test_one_call_does_a_bounded_piece_of_the_work(durable: Place) -> None
             *(
                 Increment(LINE, {"n": str(n)}, AT + part * QUARTER, QUARTER, 1)
                 for n in range(3000)
-                for part in range(8)
+                for part in range(12)
             ),
         )
-        assert await store.compact(MIDNIGHT + timedelta(days=1)) == 18_000, "whole quarters of an hour"
-        assert sum(row.quantity for row in await held(store)) == 24_000
-        assert await store.compact(MIDNIGHT + timedelta(days=1)) == 6_000
+        assert await store.compact(MIDNIGHT + timedelta(days=1)) == 24_000, "whole hours"
+        assert sum(row.quantity for row in await held(store)) == 36_000
+        assert await store.compact(MIDNIGHT + timedelta(days=1)) == 12_000
         assert await store.compact(MIDNIGHT + timedelta(days=1)) == 0
-        assert len(await held(store)) == 24_000
+        assert len(await held(store)) == 36_000
 
 
 async def test_a_late_increment_counts_beside_what_is_compacted_and_readers_start_anew(place: Place) -> None:
@@ -193,14 +192,27 @@ async def test_a_damaged_block_is_named_with_its_source_and_time(durable: Place)
         assert isinstance(store, SqlStore)
         await count(store, *(Increment(LINE, {}, AT + part * QUARTER, QUARTER, 7 + part) for part in range(8)))
         await compact_all(store, MIDNIGHT + timedelta(days=1))
-        slot = AT + 2 * QUARTER
+        slot = AT + 4 * QUARTER
         ((block,),) = await store.database.read(
             lambda tx: tx.rows("SELECT buckets FROM usage_block WHERE slot = ?", slot)
         )
         torn = bytes(block)[:-1] + bytes([bytes(block)[-1] ^ 1])
         await store.database.write(lambda tx: tx.run("UPDATE usage_block SET buckets = ? WHERE slot = ?", torn, slot))
-        with pytest.raises(StoreDamagedError, match=r"the usage of gateway from 2026-09-01 00:30 UTC on is damaged"):
+        with pytest.raises(StoreDamagedError, match=r"the usage of gateway from 2026-09-01 01:00 UTC on is damaged"):
             await store.usage(MIDNIGHT)
+
+
+async def test_blocks_of_quarters_that_an_earlier_version_wrote_go_into_those_of_their_hour(durable: Place) -> None:
+    async with durable.open() as store:
+        assert isinstance(store, SqlStore)
+        await count(store, *(Increment(LINE, {}, AT + part * QUARTER, QUARTER, 7) for part in range(8)))
+        ((until,),) = await store.database.write(
+            lambda tx: tx.rows("UPDATE turn SET number = ? WHERE name = 'closed' RETURNING number", AT + 5 * QUARTER)
+        )
+        await count(store, Increment(LINE, {}, AT + QUARTER, QUARTER, 1), Increment(LINE, {}, AT + 4800, 300, 1))
+        assert sum(row.quantity for row in await held(store)) == 58
+        await compact_all(store, datetime.fromtimestamp(until, UTC) + timedelta(hours=1))
+        assert [row.quantity for row in await held(store)] == [7, 8, 7, 7, 7, 8, 7, 7]
 
 
 columns = st.lists(

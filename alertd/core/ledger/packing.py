@@ -74,10 +74,10 @@ def _without(rows: Buckets, keys: Container[tuple[int, int, int]]) -> Buckets:
     return Buckets(*(column[kept] for column in rows))
 
 
-def coarsened(rows: Buckets, slot: int, width: int) -> Buckets:
-    """Buckets that start in a slot, those of less than its width as one of it each."""
+def coarsened(rows: Buckets, width: int) -> Buckets:
+    """Buckets, those of less than a width as the one of it that they start in."""
     fine = rows.widths < width
-    starts, widths = np.where(fine, slot, rows.starts), np.where(fine, width, rows.widths)
+    starts, widths = np.where(fine, rows.starts - rows.starts % width, rows.starts), np.maximum(rows.widths, width)
     return Buckets(rows.series, starts, widths, rows.quantities)
 
 
