@@ -249,11 +249,14 @@ class Evaluate:
         self._stored = {row.name: row for row in await self._store.sources()}
         if self._loaded != now.date():
             self._loaded, self._announced = now.date(), None
-            if len(await self._store.series()) < len(self.ledger.series):
+            if self.ledger.series and len(await self._store.series()) < len(self.ledger.series):
                 self._folded = ()  # some were deleted: they are let go here, too
+        if not self._folded:
+            await self._read_anew(now)
+            return
         await self._learn()
         edges = self._edges(now)
-        if not (self._folded and self.ledger.folds(edges)):
+        if not self.ledger.folds(edges):
             await self._read_anew(now)
             return
         if edges != self._folded:

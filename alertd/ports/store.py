@@ -152,7 +152,7 @@ class Store(Protocol):
         """
         ...
 
-    async def usage_within(self, begin: int, end: int) -> list[UsageRow]:
+    async def usage_within(self, begin: int, end: int) -> Sequence[UsageRow]:
         """What each series used in buckets of at most an hour that start in [begin, end), as one row of that width."""
         ...
 

@@ -92,7 +92,7 @@ class SqlStore:
     ) -> tuple[Sequence[UsageRow], int]:
         return await self._database.read(lambda tx: ledger.usage(tx, since, after, narrow_since or since))
 
-    async def usage_within(self, begin: int, end: int) -> list[UsageRow]:
+    async def usage_within(self, begin: int, end: int) -> Sequence[UsageRow]:
         return await self._database.read(lambda tx: ledger.usage_within(tx, begin, end))
 
     async def alerts(self, since: datetime) -> list[AlertRow]:

@@ -139,11 +139,11 @@ def test_a_block_of_usage_that_is_not_as_it_was_written_is_named_and_the_sources
     """The file is sound to SQLite: only the block's own checksum tells."""
     file = filled(tmp_path)
     with closing(sqlite3.connect(file, isolation_level=None)) as db:
-        ((block,),) = db.execute("SELECT buckets FROM usage_block WHERE slot = 1800").fetchall()
+        ((block,),) = db.execute("SELECT buckets FROM usage_block WHERE slot = 0").fetchall()
         torn = block[:20] + bytes([block[20] ^ 1]) + block[21:]
-        db.execute("UPDATE usage_block SET buckets = ? WHERE slot = 1800", (torn,))
+        db.execute("UPDATE usage_block SET buckets = ? WHERE slot = 0", (torn,))
     fault = salvage.fault_of(file)
-    assert fault == "the usage of gateway from 1970-01-01 00:30 UTC on is not as it was written"
+    assert fault == "the usage of gateway from 1970-01-01 00:00 UTC on is not as it was written"
     found = salvage.recover(file, fault, NOW)
     assert (found.lost, found.ledger) == (("usage_block",), False)
     assert "usage is read again from the sources" in found.report()
@@ -161,9 +161,9 @@ def test_a_damaged_block_in_a_large_file_is_found_after_an_error_and_by_the_comm
     monkeypatch.setenv("ALERTD_DATABASE", f"sqlite:///{file}")
     assert salvage.fault_of(file, whole=True) == ""
     with closing(sqlite3.connect(file, isolation_level=None)) as db:
-        db.execute("UPDATE usage_block SET buckets = x'7531' WHERE slot = 1800")
+        db.execute("UPDATE usage_block SET buckets = x'7531' WHERE slot = 0")
     assert salvage.fault_of(file) == ""
-    assert "1970-01-01 00:30 UTC" in salvage.fault_of(file, whole=True)
+    assert "1970-01-01 00:00 UTC" in salvage.fault_of(file, whole=True)
     assert main(["db", "recover", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["damaged"] is True
 

@@ -164,7 +164,8 @@ class Ledger:
 
     def _kind(self, row: SeriesRow) -> int:
         """Which kind a series is of: what its price and whether it counts depend on."""
-        key = (row.line, row.billed, row.source, row.labels.get(CHARGE_LABEL))
+        line = (row.provider, row.model, row.meter, row.modifiers, row.account)
+        key = (*line, row.billed, row.source, row.labels.get(CHARGE_LABEL))
         found = self._kind_index.setdefault(key, len(self.kinds))
         if found == len(self.kinds):
             self.kinds.append(row)
