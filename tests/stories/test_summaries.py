@@ -63,6 +63,18 @@ def test_a_digest_is_sent_up_to_twenty_hours_late_and_then_left_out(hours: int, 
     assert len([one for one in world.tick() if one.event.summary == "digest"]) == digests
 
 
+def test_a_digest_that_was_due_before_the_first_start_is_not_made_up_for():
+    world = Scenario(budget(), at=datetime(2026, 11, 5, 9, 30, tzinfo=UTC))
+    world.policy = Policy(digest="daily")
+    world.spend(1)
+    assert [one.event.summary for one in world.tick()] == ["first_start"]
+    for _ in range(12):
+        world.now += timedelta(hours=1)
+        assert world.tick() == []
+    world.now = datetime(2026, 11, 6, 9, 0, tzinfo=UTC)
+    assert [one.event.summary for one in world.tick()] == ["digest"]
+
+
 @pytest.mark.parametrize(("days", "kept"), [(400, True), (401, False)])
 def test_episodes_and_raised_amounts_are_forgotten_400_days_after_their_period_began(days: int, kept):
     now = NOVEMBER + timedelta(days=days)

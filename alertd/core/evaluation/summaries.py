@@ -134,11 +134,20 @@ def _all_seen(status: BudgetStatus, now: datetime) -> bool:
 
 
 def digest(
-    statuses: Iterable[BudgetStatus], announced: Mapping[str, datetime], now: datetime, often: str, zone: tzinfo
+    statuses: Iterable[BudgetStatus],
+    announced: Mapping[str, datetime],
+    now: datetime,
+    often: str,
+    zone: tzinfo,
+    *,
+    first: datetime,
 ) -> Iterator[Alert]:
-    """Every budget and scope in one message for people, daily or weekly; announced once."""
+    """Every budget and scope in one message for people, daily or weekly; announced once.
+
+    One that was due before alertd's first evaluation (`first`) is not made up for: the first summary has just said it.
+    """
     due = _due(now, often, zone)
-    if due is None:
+    if due is None or due < first:
         return
     since = due - timedelta(days=_DAYS[often])
     counts = announced_since(announced, since)
