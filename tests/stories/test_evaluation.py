@@ -511,7 +511,8 @@ free = { quantity = 1_000_000 }
 
 def test_a_free_tier_is_projected_by_its_rule_and_not_by_scaling_money():
     """150,000 tokens a day are free until the seventh day; scaled money would be 0, and is 3.50 by the rule."""
-    world = Scenario(budget(amount="3 USD", thresholds=["forecast 100%"]), prices=FREE_MILLION)
+    # With a `p`: without one a forecast waits for a chance of 80% in the first week.
+    world = Scenario(budget(amount="3 USD", thresholds=["forecast 100% p50"]), prices=FREE_MILLION)
     for _ in range(6):
         world.spend("0.15")
         world.pass_time(days=1)
@@ -520,6 +521,22 @@ def test_a_free_tier_is_projected_by_its_rule_and_not_by_scaling_money():
     assert position.spent == 0
     assert 3.0 < position.projection.quantile(0.5) < 4.0
     assert [alert.event.basis for alert in world.alerts if alert.event.kind == "threshold"] == ["forecast"]
+
+
+@pytest.mark.parametrize(("days", "announced"), [(6, []), (20, ["forecast"])])
+def test_in_the_first_week_of_use_a_forecast_waits_for_a_chance_of_80_percent(days: int, announced: list[str]) -> None:
+    """Of the same six days of November; the status says it either way."""
+    world = Scenario(budget(amount="280 USD", thresholds=["forecast 100%"]), at=NOVEMBER - timedelta(days=days - 6))
+    for number in range(days):
+        world.pass_time(hours=12)
+        world.spend(15 if number % 3 else 5)
+        world.pass_time(hours=12)
+        world.tick()
+    (status,) = world.evaluate().statuses
+    assert status.projection is not None
+    assert 0.5 < status.projection.probability_over(280) < 0.8
+    assert status.status == "at_risk"
+    assert [alert.event.basis for alert in world.alerts if alert.event.kind == "threshold"] == announced
 
 
 def test_a_budget_that_was_watched_from_its_first_cent_is_told_of_its_levels_and_not_summed_up():

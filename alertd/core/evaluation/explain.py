@@ -13,11 +13,13 @@ from alertd.core.budgets import Actual, Anomaly, Balance, BurnRate, Forecast, Th
 from alertd.core.evaluation.event_builder import credit_ends
 from alertd.core.evaluation.state import CARRIED, RESTORED, ThresholdRecord, episode_of, silence_of, silences_of
 from alertd.core.evaluation.thresholds import (
+    FIRST_WEEK_CHANCE,
     SETTLE,
     cooldown_of,
     is_above_usual,
     is_certain,
     is_crossed,
+    is_too_young,
     key_of,
     reaches_minimum,
     thresholds_of,
@@ -105,6 +107,8 @@ def _rules(status: BudgetStatus, threshold: Threshold, now: datetime) -> Iterato
                 yield "the period has ended"
             elif status.idle:
                 yield "nothing was used for a week"
+            elif is_too_young(status, threshold):
+                yield f"the first week of use: until then it takes a chance of {chance(FIRST_WEEK_CHANCE)}"
         else:
             yield "within a tenth of where it would fire: it neither fires nor ends here"
     if isinstance(threshold, BurnRate):

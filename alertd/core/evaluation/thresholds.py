@@ -112,7 +112,16 @@ def _forecast(status: BudgetStatus, threshold: Forecast, now: datetime) -> bool 
     bound = status.projection.fires_below(threshold.probability)
     if level >= bound:
         return False if level * _CLEARED >= bound else None
+    if is_too_young(status, threshold):
+        return None
     return True if not status.idle and now < status.period.end else None
+
+
+def is_too_young(status: BudgetStatus, threshold: Forecast) -> bool:
+    """Whether a forecast without a `p` waits: in the first week of use it fires from FIRST_WEEK_CHANCE on."""
+    if threshold.probability is not None or status.projection is None or not _is_younger(status, FIRST_WEEK):
+        return False
+    return float(threshold.reached_at(status.amount)) >= status.projection.fires_below(FIRST_WEEK_CHANCE)
 
 
 def is_certain(status: BudgetStatus, threshold: Forecast) -> bool:
@@ -241,6 +250,9 @@ STATUSES: Final = ("over", "runaway", "at_risk", "unknown", "no_forecast", "on_t
 FLAGS: Final = ("runaway", "late", "rough")
 #: Under this much history a projection is a wide range: it is marked rough.
 ROUGH_UNTIL: Final = timedelta(days=3)
+#: In this time after the first use a forecast without a `p` fires from this chance on: docs/projection.md has why.
+FIRST_WEEK: Final = timedelta(days=7)
+FIRST_WEEK_CHANCE: Final = 0.8
 #: The run rate of less than this is no rate.
 _LEAST_SEEN: Final = timedelta(hours=1)
 
@@ -249,7 +261,7 @@ def evaluate_status(status: BudgetStatus, now: datetime) -> tuple[str, tuple[str
     """One of STATUSES, and those of FLAGS that come with it."""
     burning = is_burning(status)
     rate = run_rate_total(status, now)
-    rough = rate is not None if status.projection is None else _is_young(status)
+    rough = rate is not None if status.projection is None else _is_younger(status, ROUGH_UNTIL)
     rough = rough and status.period.whole_days
     holds = {"runaway": burning, "late": bool(status.late), "rough": rough}
     return _status(status, rate, burning=burning, ended=now >= status.period.end), tuple(
@@ -286,9 +298,9 @@ def run_rate_total(status: BudgetStatus, now: datetime) -> Decimal | None:
     return status.spent + status.spent * Decimal(repr(max(0.0, left / seen)))
 
 
-def _is_young(status: BudgetStatus) -> bool:
-    """Whether the projection has so little history that its range is wide."""
+def _is_younger(status: BudgetStatus, age: timedelta) -> bool:
+    """Whether the projection has less history than this."""
     begins = [at for at in (status.complete_from, status.used_since) if at is not None]
     if status.seen_until is None or not begins:
         return False
-    return status.seen_until - max(begins) < ROUGH_UNTIL
+    return status.seen_until - max(begins) < age
