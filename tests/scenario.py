@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from alertd.core.budgets import Amount, Budget, Where, parse_threshold
-from alertd.core.evaluation.amounts import carried_amounts, opened_windows
+from alertd.core.evaluation.amounts import carried_amounts, opened_windows, top_ups
 from alertd.core.evaluation.evaluate import evaluate
 from alertd.core.evaluation.state import State
 from alertd.core.evaluation.values import Alert, Decisions, EvaluationContext, Facts, Policy, SourceView
@@ -142,6 +142,7 @@ class Scenario:
         context = EvaluationContext(
             self.now, tariff, exchange, dict(self.sources), dict(self.raised), self.commitments, self.balances,
             standings=standings, carried=carried_amounts(self.state), windows=opened_windows(self.state),
+            top_ups=top_ups(self.state),
         )  # fmt: skip
         known = self.told, self.state, self.catching_up, self.policy, self.book, self.failing
         return Facts(self.budgets, self.ledger, context, *known)

@@ -18,7 +18,7 @@ from alertd.core.addresses import answer_page, page_of
 from alertd.core.budgets import Amount, Budget
 from alertd.core.charts.picture_link import picture_url
 from alertd.core.evaluation import health
-from alertd.core.evaluation.amounts import carried_amounts, credit_start, opened_windows
+from alertd.core.evaluation.amounts import carried_amounts, credit_start, opened_windows, top_ups
 from alertd.core.evaluation.evaluate import evaluate
 from alertd.core.evaluation.health import caught_up
 from alertd.core.evaluation.keys import parse_status
@@ -342,6 +342,7 @@ class Evaluate:
             raised=raised_amounts(state),
             carried=carried_amounts(state),
             windows=opened_windows(state),
+            top_ups=top_ups(state),
             commitments=[(name, one) for name, known in self._known(state, committed).items() for one in known],
             balances=terms.balances(),
         )

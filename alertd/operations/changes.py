@@ -7,10 +7,11 @@ store.memory -> a pure decision -> store.commit_decisions (compare-and-set; the 
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -27,11 +28,13 @@ from alertd.core.evaluation.state import (
     REQUESTS,
     RESOLVED,
     SILENCES,
+    TOP_UPS,
     AnsweredRequest,
     CannotHappenError,
     RaisedAmount,
     Silence,
     State,
+    TopUp,
 )
 from alertd.core.events import Event
 from alertd.core.messages.rich_text import clean
@@ -67,6 +70,8 @@ MOST_REASON: Final = 500
 _MOST_AMOUNT: Final = 10**15
 #: The most periods that one raise is for.
 _MOST_PERIODS: Final = 36
+#: What names a payment that was entered by hand.
+_TOP_UP_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,79}", re.ASCII)
 #: What was done to an action, as people read it.
 _SAID: Final = {"approve": "Approved", "refuse": "Refused", "restore": "Being undone", "disown": "Left as it is"}
 
@@ -184,6 +189,62 @@ class Operations:
         if not 1 <= periods <= _MOST_PERIODS or (periods > 1 and budget.period.kind == ROLLING):
             raise InvalidError("periods: no such number", f"give 1 to {_MOST_PERIODS}; 1 for a window that rolls")
         return await self.commit(by, lambda state: self._raised(state, (budget, scope, periods), wanted, by, seen))
+
+    async def top_up(
+        self, name: str, amount: str, by: By, *, day: str = "", left: bool = False, identity: str = ""
+    ) -> ChangeOutcome:
+        """Enter a payment into a budget's prepaid credit, or what is `left` of it; the outcome's `on` has its id.
+
+        `day` is today unless given, as 2026-11-20. The same id with the same payment changes nothing.
+        """
+        budget, now = self._prepaid(name), self.clock.now()
+        today = now.astimezone(budget.period.zone).date()
+        try:
+            paid, on = Amount.parse(amount, budget.amount.unit), date.fromisoformat(day) if day else today
+        except ValueError as error:
+            raise InvalidError(str(error), f"for example 300 {budget.amount.unit} and 2026-11-20") from error
+        if not paid.value.is_finite() or paid.value > _MOST_AMOUNT or not (paid.value or left):
+            raise InvalidError("no such amount", f"for example 300 {budget.amount.unit}")
+        first = budget.credit[0].day
+        if not first <= on <= today:
+            raise InvalidError(f"{on} is not between {first}, when the credit began, and today", "give another day")
+        if identity and not _TOP_UP_ID.fullmatch(identity):
+            raise InvalidError(
+                "an id is at most 80 letters, digits, dots, dashes and _", "an invoice's number, perhaps"
+            )
+        identity = identity or secrets.token_hex(4)
+        entry = TopUp(budget.name, on, paid.value, paid.unit, left, by.name, now, _checked_reason(by))
+
+        def decide(state: State) -> Decision:
+            key = f"{budget.name}/{identity}"
+            said = f"{'Left' if left else 'Paid'} on {on}: {paid}."
+            if (known := TOP_UPS.get(state, key)) is not None:
+                if (known.day, known.amount, known.left) != (entry.day, entry.amount, entry.left):
+                    raise ConflictError(f"{identity} was entered as another payment", "give another id, or remove it")
+                return Decision(self.outcome("top_up", key, str(paid), said, by=by, changed=False))
+            return self.done("top_up", key, str(paid), said, by=by, changes=TOP_UPS.put(entry, key))
+
+        return await self.commit(by, decide)
+
+    async def remove_top_up(self, name: str, identity: str, by: By) -> ChangeOutcome:
+        """Take back a payment that was entered by hand."""
+        key = f"{self._prepaid(name).name}/{identity}"
+
+        def decide(state: State) -> Decision:
+            if (known := TOP_UPS.get(state, key)) is None:
+                raise NotFoundError("no such payment was entered", "alertd top-up BUDGET lists them")
+            said = f"Taken back: {Amount(known.amount, known.unit)} on {known.day}."
+            return self.done("remove_top_up", key, "removed", said, by=by, changes=TOP_UPS.put(None, key))
+
+        return await self.commit(by, decide)
+
+    def _prepaid(self, name: str) -> Budget:
+        budget = self.budgets().get(name)
+        if budget is None:
+            raise NotFoundError("no such budget", "alertd status lists them")
+        if not budget.credit:
+            raise ConflictError(f"{name} has no prepaid credit", "give it CREDIT in the configuration first")
+        return budget
 
     async def approve(self, action: str, by: By, *, seen: int | None = None) -> ChangeOutcome:
         """Approve a proposed action, where its reason still holds and this person's approval counts."""

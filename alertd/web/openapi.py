@@ -41,6 +41,8 @@ _SUMMARIES: Final = {
     "/silences": ("Hold back matching alerts until an end", "NewSilence"),
     "/silences/{id}": ("End a silence", "Reason"),
     "/budgets/{name}/raise": ("A higher amount for the current period; thresholds re-arm", "Raise"),
+    "/budgets/{name}/top-ups": ("Enter a payment into a prepaid credit, or what is left of it", "TopUp"),
+    "/budgets/{name}/top-ups/{id}": ("Take back a payment that was entered", "Reason"),
     "PUT /budgets/{name}": ("Store a budget that is not in the configuration, or change it", "NewBudget"),
     "DELETE /budgets/{name}": ("Delete a stored budget", "Reason"),
     "/actions/pause": ("Hold back all actions", "Reason"),

@@ -92,6 +92,17 @@ BODIES: Final[dict[str, Any]] = {
             "reason": _REASON,
         },
     },
+    "TopUp": {
+        "type": "object",
+        "required": ["amount"],
+        "properties": {
+            "amount": {"type": "string", "description": "300 (in the budget's unit) or 300 USD."},
+            "day": {"type": "string", "description": "2026-11-20; today in the budget's zone unless given."},
+            "left": {"type": "boolean", "description": "It is what was left at the start of that day."},
+            "id": {"type": "string", "description": "Such as an invoice's number: entered once, however often sent."},
+            "reason": _REASON,
+        },
+    },
 }
 
 SCHEMAS: Final[dict[str, Any]] = {

@@ -119,13 +119,32 @@ async def _end_silence(asked: Asked) -> ChangeOutcome:
 
 async def _raise(asked: Asked) -> ChangeOutcome:
     scope = _scope(asked.fields.get("scope", {}))
-    if asked.labels and (budget := asked.operations.budgets().get(asked.path["name"])) is not None:
-        check_labels(budget, asked.labels)
+    _check_own(asked)
     amount, periods = asked.text("amount", needed=True), asked.fields.get("periods", 1)
     if not isinstance(periods, int) or isinstance(periods, bool):
         raise InvalidError("periods is no number", "write it as 3")
     name = asked.path["name"]
     return await asked.operations.raise_amount(name, scope, amount, asked.by, seen=asked.seen, periods=periods)
+
+
+async def _top_up(asked: Asked) -> ChangeOutcome:
+    _check_own(asked)
+    left, day, identity = asked.fields.get("left", False), asked.text("day"), asked.text("id")
+    if not isinstance(left, bool):
+        raise InvalidError("left is neither true nor false", "leave it out for a payment")
+    amount, name = asked.text("amount", needed=True), asked.path["name"]
+    return await asked.operations.top_up(name, amount, asked.by, day=day, left=left, identity=identity)
+
+
+async def _remove_top_up(asked: Asked) -> ChangeOutcome:
+    _check_own(asked)
+    return await asked.operations.remove_top_up(asked.path["name"], asked.path["id"], asked.by)
+
+
+def _check_own(asked: Asked) -> None:
+    """Whether an editor who is bound to labels may change this budget. ForbiddenError."""
+    if asked.labels and (budget := asked.operations.budgets().get(asked.path["name"])) is not None:
+        check_labels(budget, asked.labels)
 
 
 async def _approve(asked: Asked) -> ChangeOutcome:
@@ -217,6 +236,15 @@ WRITES: Final = (
     Write("/silences", "responder", _silence),
     Write("/silences/{id}", "responder", _end_silence, method="DELETE", form="/silences/{id}/end"),
     Write("/budgets/{name}/raise", "editor", _raise, bounded=True),
+    Write("/budgets/{name}/top-ups", "editor", _top_up, bounded=True),
+    Write(
+        "/budgets/{name}/top-ups/{id}",
+        "editor",
+        _remove_top_up,
+        method="DELETE",
+        form="/budgets/{name}/top-ups/{id}/remove",
+        bounded=True,
+    ),
     Write("/budgets/{name}", "editor", _put_budget, method="PUT", form="/budgets/{name}/store", bounded=True),
     Write("/budgets/{name}", "editor", _delete_budget, method="DELETE", form="/budgets/{name}/delete", bounded=True),
     Write("/actions/pause", "responder", _pause),

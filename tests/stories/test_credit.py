@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertd.core.budgets import CreditEntry, credit_on
 from alertd.core.evaluation.event_builder import credit_ends
-from alertd.core.evaluation.explain import explain_thresholds
+from alertd.core.evaluation.explain import explain_notes, explain_thresholds
+from alertd.core.evaluation.state import State
 from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.messages import compose, text_of
 from alertd.core.money import Money
+from alertd.operations.changes import Operations
+from alertd.operations.values import By, ConflictError, InvalidError, NotFoundError
+from tests.fakes import StoppedClock
+from tests.memory_store import MemoryStore
 from tests.scenario import Scenario, budget
 
 
@@ -149,3 +156,107 @@ def test_what_was_paid_is_the_last_that_was_left_and_all_top_ups_since(entries: 
         later = sum((one.amount for one in known if one.day > begin), Decimal(0))
         first = sum((one.amount for one in known if one.day == begin and one.sets == bool(sets)), Decimal(0))
         assert amount == first + later
+
+
+class Till:
+    """Payments that people enter beside the configuration, over one store; the world evaluates with its state."""
+
+    def __init__(self, world: Scenario) -> None:
+        self.world, self.store, self.clock = world, MemoryStore(), StoppedClock(world.now)
+
+    async def _write(self, _: object, steps: object, notes: object) -> bool:
+        return await self.store.commit_decisions([], [], notes, steps)
+
+    @property
+    def operations(self) -> Operations:
+        self.clock.at = self.world.now
+        budgets = {one.name: one for one in self.world.budgets}
+        return Operations(self.store, self.clock, self._write, budgets=lambda: budgets)
+
+    def pay(self, amount: str, day: str = "", *, left: bool = False, identity: str = "", by: str = "ana") -> bool:
+        paying = self.operations.top_up("acme", amount, By(by), day=day, left=left, identity=identity)
+        outcome = asyncio.run(paying)
+        self.refresh()
+        return outcome.changed
+
+    def take_back(self, identity: str) -> None:
+        asyncio.run(self.operations.remove_top_up("acme", identity, By("ana")))
+        self.refresh()
+
+    def refresh(self) -> None:
+        self.world.state = State.of(asyncio.run(self.store.memory()))
+
+
+def test_a_payment_that_is_entered_counts_once_beside_the_configured_ones_and_the_audit_has_it() -> None:
+    world = prepaid(("2026-11-02", "300"))
+    world.now = datetime(2026, 11, 12, 9, tzinfo=UTC)
+    world.spend(120, at=datetime(2026, 11, 5, tzinfo=UTC))
+    till = Till(world)
+    assert till.pay("200 USD", "2026-11-10", identity="inv-1")
+    assert not till.pay("200", "2026-11-10", identity="inv-1", by="bea")  # sent twice
+    assert till.pay("50")
+    assert status(world).balance == 430
+    with pytest.raises(ConflictError, match="inv-1 was entered as another payment"):
+        till.pay("210", "2026-11-10", identity="inv-1")
+    said = explain_notes(world.facts(), status(world))
+    assert "credit paid on 2026-11-10: 200 USD, entered by ana at 2026-11-12 09:00 UTC" in said
+    steps = asyncio.run(till.store.audit())
+    assert [(step.what, step.by, step.evidence["said"]) for step in steps] == [
+        ("top_up", "ana", "Paid on 2026-11-10: 200 USD."),
+        ("top_up", "ana", "Paid on 2026-11-12: 50 USD."),
+    ]
+    till.take_back("inv-1")
+    assert status(world).balance == 230
+    with pytest.raises(NotFoundError):
+        till.take_back("inv-1")
+
+
+def test_what_was_left_on_a_day_takes_the_place_of_what_was_counted_before_and_the_last_entry_of_a_day_counts() -> None:
+    world = prepaid(("2026-11-02", "300"), ("2026-11-10", "left 150"))
+    world.now = datetime(2026, 11, 12, 9, tzinfo=UTC)
+    world.spend(20, at=datetime(2026, 11, 11, tzinfo=UTC))
+    till = Till(world)
+    till.pay("1000", "2026-11-09")  # before what was left: it is in it
+    assert status(world).balance == 130
+    till.pay("140", "2026-11-10", left=True)
+    world.pass_time(minutes=1)
+    till.pay("145", "2026-11-10", left=True)
+    assert status(world).balance == 125
+    till.pay("0", "2026-11-12", left=True)
+    assert status(world).balance == 0
+
+
+def test_a_payment_ends_the_alert_at_the_next_evaluation() -> None:
+    world = prepaid(("2026-11-01", "100"), thresholds=("balance 50 USD",))
+    days(world, 4, 20)
+    fired = [alert for alert in world.alerts if alert.event.basis == "balance"]
+    assert [alert.event.kind for alert in fired] == ["threshold"]
+    kept = world.state
+    till = Till(world)
+    till.pay("500")
+    world.state = State({**kept.records, **world.state.records})
+    assert [alert.event.kind for alert in world.tick() if alert.event.basis == "balance"] == ["recovered"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "day", "words"),
+    [
+        ("300 EUR", "", "is in EUR"),
+        ("0", "", "no such amount"),
+        ("-5", "", "an amount is not negative"),
+        ("300", "2026-11-13", "is not between 2026-11-02"),
+        ("300", "2026-11-01", "is not between 2026-11-02"),
+        ("300", "soon", "2026-11-20"),
+    ],
+)
+def test_a_payment_that_cannot_be_is_refused_with_its_remedy(amount: str, day: str, words: str) -> None:
+    world = prepaid(("2026-11-02", "300"))
+    world.now = datetime(2026, 11, 12, 9, tzinfo=UTC)
+    with pytest.raises(InvalidError, match=words):
+        Till(world).pay(amount, day)
+
+
+def test_a_budget_without_a_credit_takes_no_payment() -> None:
+    world = Scenario(budget("acme"))
+    with pytest.raises(ConflictError, match="acme has no prepaid credit; give it CREDIT"):
+        Till(world).pay("300")

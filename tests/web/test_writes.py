@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
@@ -11,7 +13,8 @@ import httpx
 import pytest
 
 from alertd.core.actions.state_machine import acts
-from alertd.core.evaluation.state import LIFECYCLES, RAISED, SILENCES, State, silences_of
+from alertd.core.budgets import CreditEntry
+from alertd.core.evaluation.state import LIFECYCLES, RAISED, SILENCES, TOP_UPS, State, silences_of
 from alertd.ports import DeliveryError, Receipt
 from alertd.web.server import Person, View, build
 from alertd.web.writes import WRITES
@@ -104,8 +107,10 @@ def test_a_snooze_ends_and_an_alert_that_is_over_cannot_be_snoozed(house: House)
     alert = house.open_alert()
     answer = house.post(f"/alerts/{alert}/snooze", "responder", {"for": "4h"})
     assert answer.json()["until"] == "2026-11-17T13:40:00Z"
-    over = next(identity for identity, life in LIFECYCLES.items(house.state) if life.state == "resolved")
-    assert house.post(f"/alerts/{over}/snooze", "responder", {"for": "4h"}).status_code == 409
+    life = LIFECYCLES.get(house.state, alert)
+    assert life is not None
+    house.kept.notes |= LIFECYCLES.put(life.after("end", life.since, "alertd"), alert)
+    assert house.post(f"/alerts/{alert}/snooze", "responder", {"for": "4h"}).status_code == 409
 
 
 def test_a_silence_is_made_and_ended(house: House):
@@ -130,6 +135,23 @@ def test_a_raise_takes_the_amount_that_was_seen_and_nothing_lower(house: House):
     scoped = house.post("/budgets/teams/raise", body={"amount": "250 USD", "scope": {"team": None}})
     assert scoped.status_code == 200
     assert house.post("/budgets/teams/raise", body={"amount": "250 USD"}).status_code == 422
+
+
+def test_a_payment_into_a_prepaid_credit_is_entered_once_and_taken_back_by_an_editor(told: tuple[Any, StoredRows]):
+    world, _ = told
+    budgets = {one.name: replace(one, credit=(CreditEntry(date(2026, 1, 1), Decimal(900)),)) for one in world.budgets}
+    house = at_home(world, StoredRows([], {}), budgets=lambda: budgets)
+    body = {"amount": "300 USD", "day": "2026-11-02", "id": "inv-7", "reason": "card"}
+    assert house.post("/budgets/research/top-ups", "responder", body).status_code == 403
+    first, again = (house.post("/budgets/research/top-ups", body=body).json() for _ in range(2))
+    assert (first["on"], first["changed"], again["changed"]) == ("research/inv-7", True, False)
+    assert house.post("/budgets/research/top-ups", body={**body, "amount": "310 USD"}).status_code == 409
+    assert house.post("/budgets/research/top-ups", body={"amount": "1", "left": "yes"}).status_code == 422
+    (held,) = dict(TOP_UPS.items(house.state)).values()
+    assert (held.amount, held.by, held.reason) == (300, "editor", "card")
+    assert house.ask("DELETE", "/budgets/research/top-ups/inv-7").status_code == 200
+    assert house.ask("DELETE", "/budgets/research/top-ups/inv-7").status_code == 404
+    assert [step.what for step in house.kept.steps] == ["top_up", "remove_top_up"]
 
 
 def test_one_key_is_one_change_and_another_body_under_it_is_refused(house: House):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time
 from decimal import Decimal
 from typing import Final
 
-from alertd.core.budgets import Amount, Budget, Override, Scope, credit_on
-from alertd.core.evaluation.state import CARRIED, WINDOW_OPENED, State
+from alertd.core.budgets import Amount, Budget, CreditEntry, Override, Scope, credit_on
+from alertd.core.evaluation.state import CARRIED, TOP_UPS, WINDOW_OPENED, State, TopUp
 from alertd.core.periods import Period
 
 #: A scope that has nothing of its own.
@@ -37,6 +38,25 @@ def credit_start(budget: Budget, now: datetime) -> datetime | None:
 def carried_amounts(state: State) -> dict[str, Amount]:
     """What earlier periods left to later ones, by the status's name."""
     return {name: Amount(carried.amount, carried.unit) for name, carried in CARRIED.items(state)}
+
+
+def top_ups(state: State) -> dict[str, tuple[TopUp, ...]]:
+    """What was entered by hand into each budget's credit, in the order in which it was entered."""
+    found: dict[str, list[TopUp]] = {}
+    for _, one in TOP_UPS.items(state):
+        found.setdefault(one.budget, []).append(one)
+    return {name: tuple(sorted(some, key=lambda one: one.at)) for name, some in found.items()}
+
+
+def credit_of(budget: Budget, entered: Mapping[str, Sequence[TopUp]]) -> tuple[CreditEntry, ...]:
+    """A budget's credit by the configuration and by hand; of several `left` of a day the one entered last counts."""
+    added = [one for one in entered.get(budget.name, ()) if one.unit == budget.amount.unit]
+    if not (budget.credit and added):
+        return budget.credit
+    left = {one.day: CreditEntry(one.day, one.amount, sets=True) for one in added if one.left}
+    paid = [CreditEntry(one.day, one.amount) for one in added if not one.left]
+    configured = [one for one in budget.credit if not (one.sets and one.day in left)]
+    return tuple(sorted((*configured, *paid, *left.values()), key=lambda one: one.day))
 
 
 def opened_windows(state: State) -> dict[str, datetime]:

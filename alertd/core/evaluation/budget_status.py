@@ -29,7 +29,7 @@ from alertd.core.budgets import (
     credit_on,
     scope_text,
 )
-from alertd.core.evaluation.amounts import override_of
+from alertd.core.evaluation.amounts import credit_of, override_of
 from alertd.core.evaluation.contributors import (
     Recent,
     assumed_models,
@@ -375,7 +375,8 @@ class PeriodScopes:
     def _of_ledger(self, number: int, budget: Budget) -> Credit | None:
         """None without entries, and where the ledger in memory begins later than they do."""
         now, table = self._context.now, self._table
-        known = credit_on(budget.credit, now.astimezone(self._period.zone).date()) if budget.credit else None
+        entries = credit_of(budget, self._context.top_ups) if budget.credit else ()
+        known = credit_on(entries, now.astimezone(self._period.zone).date()) if entries else None
         if known is None:
             return None
         begin, paid = known

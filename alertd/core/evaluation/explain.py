@@ -204,6 +204,10 @@ def _notes(facts: Facts, status: BudgetStatus) -> Iterator[str]:
         yield f"the amount has {_money(abs(status.carried), status)} {what} the period that began on {carried.period}"
     elif carried is not None and carried.reason:
         yield f"nothing was carried over from the period that began on {carried.period}: {carried.reason}"
+    for one in facts.context.top_ups.get(status.budget.name, ()):
+        what = "credit left" if one.left else "credit paid"
+        why = f": {one.reason}" if one.reason else ""
+        yield f"{what} on {one.day}: {amount(one.amount, one.unit)}, entered by {one.by} at {_minute(one.at)}{why}"
     silence = silence_of(silences_of(facts.state), status.budget.name, status.scope, facts.context.now)
     if silence is not None:
         yield f"silenced until {_minute(silence.until)} by {silence.by}: {silence.reason}"

@@ -111,6 +111,7 @@ def terms_of(facts: Facts) -> tuple[object, ...]:
         dict(context.raised),
         dict(context.carried),
         dict(context.balances),
+        dict(context.top_ups),
         dict(context.standings),
     )
 

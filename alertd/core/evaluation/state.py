@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Final, Generic, TypedDict, TypeVar
 
@@ -171,6 +171,19 @@ class CarriedAmount(msgspec.Struct, frozen=True):
     unit: str
     at: datetime
     period: str = ""
+    reason: str = ""
+
+
+class TopUp(msgspec.Struct, frozen=True):
+    """A payment into a budget's prepaid credit that somebody entered; with `left`, what was left at the day's start."""
+
+    budget: str
+    day: date
+    amount: Decimal
+    unit: str
+    left: bool
+    by: str
+    at: datetime
     reason: str = ""
 
 
@@ -366,6 +379,8 @@ LIFECYCLES: Final = RecordTable("lifecycle/", AlertLifecycle)
 RAISED: Final = RecordTable("raise/", RaisedAmount)
 #: By status name: of the period into which it is carried.
 CARRIED: Final = RecordTable("carried/", CarriedAmount)
+#: By the budget's name and the payment's id.
+TOP_UPS: Final = RecordTable("top_up/", TopUp)
 #: By id.
 SILENCES: Final = RecordTable("silence/", Silence)
 #: Changes that wait for a person, and those that were answered lately, by id.

@@ -13,7 +13,7 @@ from alertd.core.billing.commitments import Certain
 from alertd.core.budgets import Amount, Budget, Override, Scope
 from alertd.core.evaluation.amounts import AS_THE_BUDGET, configured_amount, with_carried
 from alertd.core.evaluation.keys import status_name
-from alertd.core.evaluation.state import Changes, State
+from alertd.core.evaluation.state import Changes, State, TopUp
 from alertd.core.events import Contributor, Event, UnpricedUsage
 from alertd.core.lazy import Deferred
 from alertd.core.ledger.columns import Ledger
@@ -276,6 +276,8 @@ class EvaluationContext:
     carried: Mapping[str, Amount] = field(default_factory=dict)
     #: When the windows began that were open at the last evaluation, by the status's name.
     windows: Mapping[str, datetime] = field(default_factory=dict)
+    #: What was entered by hand into the prepaid credit of a budget, by its name.
+    top_ups: Mapping[str, tuple[TopUp, ...]] = field(default_factory=dict)
 
     def carried_to(self, name: str, unit: str) -> Decimal:
         """What of the amount in force was carried over; nothing where it was raised by hand."""
