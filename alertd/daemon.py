@@ -132,7 +132,7 @@ class Daemon:
             self._wake_deliver,
         )
         self.follow = LiveMessageLoop(self.store, self.clock, self._live_message_inputs)
-        self.maintenance = Maintenance(self.store, self.clock, self._obsolete_before)
+        self.maintenance = Maintenance(self.store, self.clock, self._obsolete_before, self._idle_before)
         self.interactions = InteractionLoop(
             self.store, self.clock, self._interaction_deps(), self._refresh_live_messages
         )
@@ -309,6 +309,11 @@ class Daemon:
         """Before when usage is to be deleted; None where it is kept for good."""
         retention = self.components.settings.retention
         return None if retention is None else self.evaluation.obsolete_before(now, retention)
+
+    def _idle_before(self, now: datetime) -> Mapping[str, datetime]:
+        """By label, since when a value must be unused to become a pseudonym."""
+        lengths = self.components.settings.label_retention
+        return {label: self.evaluation.idle_before(now, length) for label, length in lengths.items()}
 
     def _seen(self) -> LastEvaluation | None:
         facts, latest = self.evaluation.facts, self.evaluation.latest

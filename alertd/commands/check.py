@@ -112,6 +112,11 @@ async def _check(settings: Settings) -> CheckReport:
     if settings.retention is not None:
         before = daemon.evaluation.obsolete_before(daemon.clock.now(), settings.retention)
         report.rows.append(("retention", "", True, f"usage that ended before {before:%Y-%m-%d} is deleted"))
+    for label, length in settings.label_retention.items():
+        unused = daemon.evaluation.idle_before(daemon.clock.now(), length)
+        report.rows.append(
+            ("retention", label, True, f"values that are unused since {unused:%Y-%m-%d} become pseudonyms")
+        )
     if not settings.notifiers:
         report.rows.append(
             (

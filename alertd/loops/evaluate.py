@@ -316,6 +316,14 @@ class Evaluate:
         """Before when usage may be deleted: older than `retention`, and than all that an evaluation reads."""
         return min(now - retention, self.reach(now) - _SPARED)
 
+    def idle_before(self, now: datetime, retention: timedelta) -> datetime:
+        """Since when a label's value must be unused to lose its name: never since a current period began.
+
+        Somebody who comes back within it would have a second scope that lacks what they spent before.
+        """
+        starts = [budget.period.containing(now).start for budget in self.terms.budgets]
+        return min([now - retention, *starts])
+
     async def _facts(
         self,
         state: State,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -59,12 +59,22 @@ _ALONE_FOR: Final = timedelta(minutes=1)
 
 
 class Maintenance:
-    """`tick` is one round. `obsolete_before` says which usage to delete; None where all is kept for good."""
+    """`tick` is one round. `obsolete_before` says which usage to delete; None where all is kept for good.
 
-    def __init__(self, store: Store, clock: Clock, obsolete_before: Callable[[datetime], datetime | None]) -> None:
+    `idle_before` says by label since when a value must be unused to become a pseudonym.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        obsolete_before: Callable[[datetime], datetime | None],
+        idle_before: Callable[[datetime], Mapping[str, datetime]] = lambda _: {},
+    ) -> None:
         self._store = store
         self._clock = clock
         self._obsolete_before = obsolete_before
+        self._idle_before = idle_before
 
     async def tick(self) -> None:
         now = self._clock.now()
@@ -72,6 +82,9 @@ class Maintenance:
         while await self._store.compact(now - _FINE):
             pass
         await self._forget(now)
+        for label, before in self._idle_before(now).items():
+            if count := await self._store.erase_idle(label, before, now):
+                log.info("%d values of %s became pseudonyms: unused since %s", count, label, f"{before:%Y-%m-%d}")
 
     async def _forget(self, now: datetime) -> None:
         """Delete usage that is older than it is to be kept; what an evaluation reads stays."""

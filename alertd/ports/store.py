@@ -267,6 +267,13 @@ class Store(Protocol):
         """
         ...
 
+    async def erase_idle(self, label: str, before: datetime, now: datetime) -> int:
+        """Replace the values of a label that nothing was used with since `before` by pseudonyms, and give how many.
+
+        As `alertd erase` does: usage, alerts, messages and notes keep their sums, and the audit has that it happened.
+        """
+        ...
+
     async def compact(self, before: datetime) -> int:
         """Compact whole hours before `before` into buckets of at least a quarter of one, some at a time; 0 at the end.
 

@@ -177,6 +177,18 @@ def read_amounts(value: object, info: ValidationInfo) -> tuple[tuple[date, Amoun
     return tuple(sorted(found.items()))
 
 
+def read_durations(value: object) -> dict[str, timedelta]:
+    """`user=90d,end_user=30d`, or a JSON map: how long, by label."""
+    written = read_map(value)
+    pairs = written.items() if isinstance(written, Mapping) else [("", "")]
+    if not all(str(label) and str(length) for label, length in pairs):
+        raise ValueError("no durations by label; write user=90d,end_user=30d")
+    found = {str(label): parse_duration(str(length)) for label, length in pairs}
+    if short := [label for label, length in found.items() if length < timedelta(days=1)]:
+        raise ValueError(f"{short[0]}: shorter than a day; write {short[0]}=90d")
+    return found
+
+
 def read_credit(value: object, info: ValidationInfo) -> tuple[CreditEntry, ...]:
     """`2026-11-01=500 USD,2026-12-01=left 412.30 USD`, a JSON map, or the lines of a CSV file: day, amount[, left]."""
     amount = info.data.get("amount")

@@ -323,6 +323,12 @@ class Document(BaseModel):
         description="How long usage is kept, at least what forecasts need (121 days). Default: without a limit",
         examples=["400d"],
     )
+    label_retention: Annotated[dict[str, timedelta], PlainValidator(parsers.read_durations)] = Field(
+        default_factory=dict,
+        description="How long a label's value is kept after its last use; then it becomes a random pseudonym",
+        examples=["user=90d,end_user=30d"],
+        json_schema_extra={"takes": "map of labels to durations"},
+    )
     config: Path | None = Field(None, description="A TOML file with the same keys; the environment wins")
     secrets_dir: Path | None = Field(
         None, description="A folder of files that are named like variables and contain one value each"

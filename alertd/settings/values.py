@@ -143,6 +143,8 @@ class Settings:
     quiet_hours: QuietHours | None
     #: How long usage is kept; None: without a limit.
     retention: timedelta | None
+    #: By label, how long after its last use a value is kept by name.
+    label_retention: Mapping[str, timedelta]
     sources: Mapping[str, Configured]
     budgets: Mapping[str, Budget]
     #: Money that will certainly be charged and that no source reports.

@@ -23,8 +23,12 @@ from alertd.core.evaluation.state import ERASED, Erasure
 from alertd.core.usage import Line
 from alertd.stores.series import digest_of
 from alertd.stores.transaction import Transaction
-from alertd.stores.usage_blocks import take_turn
+from alertd.stores.usage_blocks import blocks, take_turn
 
+#: What a pseudonym begins with.
+PSEUDONYM: Final = "erased-"
+#: Seconds: no bucket starts later than this after now.
+_AHEAD: Final = 2 * 86_400
 #: Shorter values are replaced only beside their label: in a sentence they may be any word.
 _WORD: Final = 3
 _PAIR: Final = 2
@@ -144,6 +148,29 @@ def erase(tx: Transaction, erasure: Erasure, value: str) -> dict[str, int]:
     found["audit"] = len(_audited(tx, eraser))
     _note(tx, erasure, found)
     return {place: found[place] for place in PLACES}
+
+
+def values_of(tx: Transaction, label: str) -> dict[str, frozenset[int]]:
+    """Every value of a label that is no pseudonym, with its series."""
+    found: dict[str, set[int]] = {}
+    for number, text, account in tx.rows("SELECT id, labels, account FROM series"):
+        value = msgspec.json.decode(text, type=dict[str, str]).get(label) or (account if label == "account" else "")
+        if value and not value.startswith(PSEUDONYM):
+            found.setdefault(value, set()).add(number)
+    return {value: frozenset(series) for value, series in found.items()}
+
+
+def erase_idle(tx: Transaction, erasure: Erasure, value: str, since: int) -> bool:
+    """Erase a value unless it was used in buckets that start at or after an instant; whether it was erased."""
+    take_turn(tx)
+    series = values_of(tx, erasure.label).get(value, frozenset())
+    used = {number for (number,) in tx.rows("SELECT DISTINCT series FROM usage WHERE start >= ?", since)}
+    for _, held in blocks(tx, since, micros(erasure.at) // 1_000_000 + _AHEAD):
+        used.update(held.series[held.starts >= since].tolist())
+    if series & used:
+        return False
+    erase(tx, erasure, value)
+    return True
 
 
 def _note(tx: Transaction, erasure: Erasure, found: Mapping[str, int]) -> None:

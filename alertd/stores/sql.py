@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 
 from alertd.core.counting.buckets import micros
 from alertd.core.counting.samples import CounterState, Increment
+from alertd.core.evaluation.state import Erasure
 from alertd.ports import (
     AlertRow,
     NewMessage,
@@ -21,7 +23,7 @@ from alertd.ports import (
     Step,
     UsageRow,
 )
-from alertd.stores import counter_blocks, decisions, ledger, outbox, retention, series, usage_blocks
+from alertd.stores import counter_blocks, decisions, erasure, ledger, outbox, retention, series, usage_blocks
 from alertd.stores.series import SeriesIds, SeriesNumbers, newer
 from alertd.stores.transaction import Database, Transaction
 
@@ -195,6 +197,25 @@ class SqlStore:
                 return 0
             unused -= await self._database.read(partial(retention.used, start=start, end=end))
         return await self._database.write(lambda tx: retention.delete_series(tx, unused, found.revision))
+
+    async def erase_idle(self, label: str, before: datetime, now: datetime) -> int:
+        candidates = await self._database.read(partial(erasure.values_of, label=label))
+        if not candidates:
+            return 0
+        found = await self._database.read(retention.inventory)
+        border = int(before.timestamp())
+        for start, end in found.days():
+            if end <= border or not candidates:
+                break
+            used = await self._database.read(partial(retention.used, start=max(start, border), end=end))
+            candidates = {value: series for value, series in candidates.items() if not series & used}
+        erased, since = 0, max(found.last, border)
+        for value in sorted(candidates):
+            reason = f"unused since {before:%Y-%m-%d}"
+            record = Erasure(now, "alertd", label, f"{erasure.PSEUDONYM}{secrets.token_hex(4)}", reason)
+            erase = partial(erasure.erase_idle, erasure=record, value=value, since=since)
+            erased += await self._database.write(erase)
+        return erased
 
     def _remember(self, found: SeriesIds | None) -> bool:
         """Only ids that are committed are kept: what a transaction found that was undone may belong to another."""

@@ -21,8 +21,9 @@ from alertd.core.pricing.price_book import PriceBook
 from alertd.core.pricing.tariffs import exchange_of
 from alertd.core.usage import Line
 from alertd.loops.evaluate import Evaluate, EvaluationConfig
+from alertd.loops.maintenance import Maintenance
 from alertd.ports import Store
-from alertd.stores import erasure
+from alertd.stores import erasure, retention
 from alertd.stores.sql import SqlStore
 from tests.databases import Place
 from tests.fakes import StoppedClock
@@ -133,3 +134,53 @@ async def test_a_word_that_another_label_has_is_left_in_sentences(durable: Place
         assert sorted((row.labels["user"], row.labels["team"]) for row in await store.series()) == [
             ("bob", "research"), ("erased-0011", "a"),
         ]  # fmt: skip
+
+
+def idle_since(store: Store, days: int, *, period: str = "month", now: datetime = NOW) -> Maintenance:
+    running = evaluation(store)
+    budgets = [replace(one, period=PeriodRule(period, UTC)) for one in running.terms.budgets]
+    running.terms = replace(running.terms, budgets=budgets)
+    length = timedelta(days=days)
+    return Maintenance(
+        store, StoppedClock(now), lambda _: None, lambda at: {"user": running.idle_before(at, length)}
+    )  # fmt: skip
+
+
+async def test_a_value_that_nobody_used_for_its_retention_becomes_a_pseudonym_and_others_stay(durable: Place) -> None:
+    async with durable.open() as store:
+        await used(store, "ana", 10, NOW - timedelta(days=100))
+        await used(store, "ana", 20, NOW - timedelta(days=91))
+        await used(store, "bob", 30, NOW - timedelta(days=100))
+        await used(store, "bob", 40, NOW - timedelta(days=89))
+        await used(store, "eve", 50)
+        await idle_since(store, 90).tick()
+        named = {row.labels["user"]: row.id for row in await store.series()}
+        (pseudonym,) = named.keys() - {"bob", "eve"}
+        assert pseudonym.startswith("erased-")
+        (step,) = await store.audit([f"operation/{pseudonym}"])
+        assert (step.what, step.by, step.reason) == ("erase", "alertd", "unused since 2026-08-23")
+        assert "ana" not in await everything(store)
+        rows, _ = await store.usage(NOW - timedelta(days=200))
+        assert sum(row.quantity for row in rows if row.series == named[pseudonym]) == 30
+        before = await store.series()
+        await idle_since(store, 90).tick()  # a pseudonym gets no other
+        assert await store.series() == before
+
+
+async def test_nobody_loses_a_name_within_a_period_of_a_budget(durable: Place) -> None:
+    async with durable.open() as store:
+        await used(store, "ana", 10, NOW - timedelta(days=100))
+        await idle_since(store, 90, period="year").tick()
+        assert [row.labels["user"] for row in await store.series()] == ["ana"]
+        await idle_since(store, 90, period="quarter").tick()
+        assert "ana" not in await everything(store)
+
+
+async def test_usage_that_comes_while_values_are_looked_for_keeps_its_name(durable: Place) -> None:
+    async with durable.open() as store:
+        await used(store, "ana", 10, NOW - timedelta(days=100))
+        newest = (await store.database.read(retention.inventory)).last
+        await used(store, "ana", 5)
+        record = Erasure(NOW, "alertd", "user", "erased-0011", "")
+        assert not await store.database.write(lambda tx: erasure.erase_idle(tx, record, "ana", newest))
+        assert [row.labels["user"] for row in await store.series()] == ["ana"]
