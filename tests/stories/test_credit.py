@@ -199,7 +199,7 @@ def test_a_payment_that_is_entered_counts_once_beside_the_configured_ones_and_th
     with pytest.raises(ConflictError, match="inv-1 was entered as another payment"):
         till.pay("210", "2026-11-10", identity="inv-1")
     said = explain_notes(world.facts(), status(world))
-    assert "credit paid on 2026-11-10: 200 USD, entered by ana at 2026-11-12 09:00 UTC" in said
+    assert "credit paid on 2026-11-10: 200.00 USD, entered by ana at 2026-11-12 09:00 UTC" in said
     steps = asyncio.run(till.store.audit())
     assert [(step.what, step.by, step.evidence["said"]) for step in steps] == [
         ("top_up", "ana", "Paid on 2026-11-10: 200 USD."),
