@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import mimetypes
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -169,6 +170,22 @@ class Email:
         whom = f"; refused for good: {', '.join(map(str, refused))}" if refused else ""
         ids = [*thread[:1], *thread[1:][-_REFERENCES:], message_id]
         return Receipt(f"{said}{whom}", {**delivery.memory, "thread": " ".join(ids)})
+
+    async def send_report(self, about: Event, message: Message, files: Mapping[str, bytes], key: str) -> str:
+        """Mail a report with its files to whom an event would go to, and give the server's answer. DeliveryError.
+
+        The same key has the same Message-ID. Of several recipients those that the server refuses are named.
+        """
+        to, now = [one for one in self.address(about).split(", ") if one], self._now()
+        if not to:
+            raise DeliveryError(f"{self.name}: no recipient: TO names labels that the report lacks", permanent=True)
+        mail = render(message, sender=self._options.sender, to=to, message_id=_message_id(key, self._sender), now=now)
+        for name, content in files.items():
+            kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+            mail.add_attachment(content, *kind.split("/"), filename=name)
+        said, refused = await hand_over(self.name, self._server, mail, self._sender, to)
+        whom = f"; refused: {', '.join(map(str, refused))}" if refused else ""
+        return f"{', '.join(to)}: {said}{whom}"
 
     async def look(self) -> str:
         """Connects, encrypts and logs in; sends nothing."""

@@ -97,7 +97,7 @@ class _SettingsReader:
             correct_estimates=document.correct_estimates,
             quiet_hours=document.quiet_hours,
             retention=document.retention,
-            label_retention=document.label_retention,
+            label_retention=dict(document.label_retention),
             budgets=budgets,
             commitments=commitments,
             prices=prices,

@@ -177,7 +177,7 @@ def read_amounts(value: object, info: ValidationInfo) -> tuple[tuple[date, Amoun
     return tuple(sorted(found.items()))
 
 
-def read_durations(value: object) -> dict[str, timedelta]:
+def read_durations(value: object) -> tuple[tuple[str, timedelta], ...]:
     """`user=90d,end_user=30d`, or a JSON map: how long, by label."""
     written = read_map(value)
     pairs = written.items() if isinstance(written, Mapping) else [("", "")]
@@ -186,7 +186,7 @@ def read_durations(value: object) -> dict[str, timedelta]:
     found = {str(label): parse_duration(str(length)) for label, length in pairs}
     if short := [label for label, length in found.items() if length < timedelta(days=1)]:
         raise ValueError(f"{short[0]}: shorter than a day; write {short[0]}=90d")
-    return found
+    return tuple(found.items())
 
 
 def read_credit(value: object, info: ValidationInfo) -> tuple[CreditEntry, ...]:

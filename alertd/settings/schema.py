@@ -323,8 +323,8 @@ class Document(BaseModel):
         description="How long usage is kept, at least what forecasts need (121 days). Default: without a limit",
         examples=["400d"],
     )
-    label_retention: Annotated[dict[str, timedelta], PlainValidator(parsers.read_durations)] = Field(
-        default_factory=dict,
+    label_retention: Annotated[tuple[tuple[str, timedelta], ...], PlainValidator(parsers.read_durations)] = Field(
+        (),
         description="How long a label's value is kept after its last use; then it becomes a random pseudonym",
         examples=["user=90d,end_user=30d"],
         json_schema_extra={"takes": "map of labels to durations"},

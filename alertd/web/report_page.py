@@ -12,13 +12,15 @@ from alertd.core.evaluation.breakdown import Breakdown
 from alertd.core.evaluation.report import TeamReport
 from alertd.core.evaluation.state import AlertLifecycle
 from alertd.core.events import Event
-from alertd.core.messages import compose, text_of
+from alertd.core.messages import BOLD, Fact, Message, Span, compose, text_of
 from alertd.core.messages.format import clock_time, money, percent, plural
 from alertd.core.messages.rich_text import clean
 from alertd.web.layout import STYLE
 from alertd.web.parts import SPRITE, card, pill, scope_name, table, tile
 
 _MOST: Final = 12
+#: What a mail names of each split.
+_NAMED: Final = 3
 _PRINT: Final = """
 main { max-width: 60rem; } .card { break-inside: avoid; } table { width: 100%; } .num { text-align: right; }
 @media print { @page { size: A4; margin: 14mm; } :root { color-scheme: light; } body { background: #fff; }
@@ -54,6 +56,38 @@ def report_page(found: TeamReport, now: datetime) -> bytes:
         element("style", verbatim(STYLE.decode()), verbatim(_PRINT)),
     )
     return b"<!doctype html>" + element("html", head, element("body", SPRITE, body), lang="en", class_="light")
+
+
+def report_message(found: TeamReport, now: datetime) -> Message:
+    """The report as a mail that has the page attached: its figures, what it was spent on, and the next month's."""
+    position, unit, zone = found.position, found.position.amount.unit, found.position.period.zone
+    month, team = f"{position.period.start.astimezone(zone):%B %Y}", clean(f"{found.label} {found.value}", 80)
+    spent = money(position.spent, unit)
+    used = percent(position.spent, position.amount.value) if found.has_budget and position.amount.value else ""
+    of = f" of {money(position.amount.value, unit)} ({used})" if used else ""
+    before = found.past[0] if found.past else None
+    facts = [Fact("Spent", (Span(f"{spent}{of}"),))]
+    if before is not None and before.spent:
+        change = _change(position.spent, before.spent)
+        facts.append(Fact("Month before", (Span(f"{money(before.spent, unit)} ({change})"),)))
+    facts.append(Fact("Alerts", (Span(f"{len(found.alerts):,}"),)))
+    if found.proposal is not None:
+        facts.append(Fact("Next month, proposed", (Span(money(found.proposal.amount, unit)),)))
+    lines = [(Span(_top_parts(one, found)),) for one in found.breakdowns if one.parts]
+    headline = f"{team}: {spent}{of} in {month}"
+    foot = f"{_period(found, now)}. The whole report is attached: open it in a browser, which also prints it as PDF."
+    return Message("📊", "info", (Span(headline, BOLD),), tuple(lines), (Span(foot),), f"{headline}: monthly report",
+                   facts=tuple(facts))  # fmt: skip
+
+
+def _top_parts(found: Breakdown, whole: TeamReport) -> str:
+    """`By model: gpt-5 $900, gpt-5-mini $12 and 3 more`."""
+    unit, more = whole.position.amount.unit, len(found.parts) - _NAMED
+    named = [
+        f"{clean(part.value, 60) or f'without a {found.label}'} {money(part.spent, unit)}"
+        for part in found.parts[:_NAMED]
+    ]
+    return f"By {found.label}: {', '.join(named)}{f' and {more:,} more' if more > 0 else ''}"
 
 
 def _status(found: TeamReport) -> Markup:

@@ -381,6 +381,8 @@ RAISED: Final = RecordTable("raise/", RaisedAmount)
 CARRIED: Final = RecordTable("carried/", CarriedAmount)
 #: By the budget's name and the payment's id.
 TOP_UPS: Final = RecordTable("top_up/", TopUp)
+#: When a report was mailed, by notifier, label, value and month.
+REPORTED: Final = RecordTable("report/", datetime)
 #: By id.
 SILENCES: Final = RecordTable("silence/", Silence)
 #: Changes that wait for a person, and those that were answered lately, by id.
