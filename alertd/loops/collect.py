@@ -17,7 +17,7 @@ import numpy as np
 
 from alertd.clients.billing_api import Noticed
 from alertd.core.billing.deductions import share_deductions
-from alertd.core.counting.columns import Increments, Ints, LedgerSeries
+from alertd.core.counting.columns import Increments, Ints, LedgerSeries, SampleColumns
 from alertd.core.counting.ordinary import count_columns
 from alertd.core.counting.samples import Counted, CounterState
 from alertd.core.counting.state_columns import ChangedStates, StateColumns, as_columns
@@ -156,24 +156,17 @@ class Collect:
         for refused in counted.refused:
             self._noticed.once(f"refused a sample: {refused}")
         fine_from = (now - _FINE).timestamp()
-        increments, changed = await asyncio.to_thread(self._changes, counted, states, moved_back, fine_from)
+        known = reading.samples.table.ledger if isinstance(reading.samples, SampleColumns) else self._known()
+        increments, changed = await asyncio.to_thread(_changes, counted, known, states, moved_back, fine_from)
         if not await self._store.commit_counters(after, increments, changed, counted.forgotten):
             return None
         self._states = row.revision + 1, states.without(counted.forgotten) if counted.forgotten else states
         return after
 
-    def _changes(
-        self, counted: Counted, states: StateColumns, moved_back: Ints | None, fine_from: float
-    ) -> tuple[Increments, ChangedStates]:
-        """What is to be written: usage, and the states that changed, as of now."""
+    def _known(self) -> LedgerSeries:
         if self._series.is_full():
             self._series = LedgerSeries()
-        increments = coarsened(Increments.of(counted.increments, self._series), fine_from)
-        rows, moved = states.update(counted.states), np.empty(0, np.int64)
-        if counted.moved is not None:
-            states.move(counted.moved)
-            moved = counted.moved.numbers
-        return increments, ChangedStates(states, rows if moved_back is None else np.union1d(rows, moved_back), moved)
+        return self._series
 
     def _counted(self, row: SourceRow, reading: Reading, states: StateColumns, now: datetime) -> Counted:
         since = self._since(now).timestamp()
@@ -210,6 +203,18 @@ async def _closing(readings: AsyncIterator[Reading]) -> AsyncIterator[None]:
     finally:
         if isinstance(readings, AsyncGenerator):
             await readings.aclose()
+
+
+def _changes(
+    counted: Counted, known: LedgerSeries, states: StateColumns, moved_back: Ints | None, fine_from: float
+) -> tuple[Increments, ChangedStates]:
+    """What is to be written: usage, and the states that changed, as of now."""
+    increments = coarsened(Increments.of(counted.increments, known), fine_from)
+    rows, moved = states.update(counted.states), np.empty(0, np.int64)
+    if counted.moved is not None:
+        states.move(counted.moved)
+        moved = counted.moved.numbers
+    return increments, ChangedStates(states, rows if moved_back is None else np.union1d(rows, moved_back), moved)
 
 
 def set_back(states: Mapping[str, CounterState], now: datetime) -> dict[str, CounterState]:

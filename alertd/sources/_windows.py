@@ -437,16 +437,20 @@ class Windows:
 
 
 class _Points(Sequence[Sequence[tuple[float, str]]]):
-    """The samples of each series, made objects where somebody asks for them."""
+    """The samples of each series, made objects, once, where somebody asks for them."""
 
     def __init__(self, series: Sequence[RawSeries]) -> None:
         self._series = series
+        self._made: dict[int, Sequence[tuple[float, str]]] = {}
 
     def __len__(self) -> int:
         return len(self._series)
 
     def __getitem__(self, row: int) -> Sequence[tuple[float, str]]:  # type: ignore[override]
-        return self._series[row].values
+        found = self._made.get(row)
+        if found is None:
+            found = self._made[row] = self._series[row].values
+        return found
 
 
 def _is_down(series: RawSeries) -> bool:
