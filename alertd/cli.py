@@ -126,28 +126,25 @@ def _without_command(name: str) -> int:
     return USAGE
 
 
-#: The commands by what people want, in this order; others stand at the end.
+#: Every command, by what people want, in this order.
 GROUPS: Final = (
-    ("Watch", ("status", "alerts", "explain", "usage", "reconcile")),
-    ("Answer", ("ack", "silence", "raise", "actions")),
+    ("Watch", ("status", "alerts", "explain", "usage", "report", "reconcile")),
+    ("Answer", ("ack", "silence", "raise", "actions", "proposals")),
     ("Try", ("demo", "replay", "project", "rate", "estimate", "test-notify")),
     ("Set up", ("init", "check", "budgets", "kinds", "prices", "formats", "import", "completion")),
-    ("Run", ("run", "mcp", "db")),
+    ("Run", ("run", "mcp", "db", "erase")),
 )
 
 
 def _help() -> str:
     """The commands in groups, each line wrapped to the terminal."""
-    names = command_names()
-    width = max(map(len, names), default=0)
+    width = max(map(len, command_names()))
     columns = max(60, min(shutil.get_terminal_size().columns, 110))
-    grouped = {name for _, group in GROUPS for name in group}
-    rest = tuple(name for name in names if name not in grouped)
     bold, plain = ("\x1b[1m", "\x1b[0m") if coloured(sys.stdout) else ("", "")
     lines = ["usage: alertd [--version] COMMAND ...", ""]
-    for title, group in (*GROUPS, *((("More", rest),) if rest else ())):
+    for title, group in GROUPS:
         lines.append(f"{bold}{title}{plain}")
-        for name in (one for one in group if one in names):
+        for name in group:
             lead = f"  {name:<{width}}  "
             lines += textwrap.wrap(_help_of(name), columns, initial_indent=lead, subsequent_indent=" " * len(lead))
         lines.append("")
