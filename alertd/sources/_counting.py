@@ -87,7 +87,9 @@ class CounterOptions(SourceOptions):
         default_factory=list, description="Further labels that budgets may be cut by, such as project"
     )
     max_series: int = Field(
-        100_000, gt=0, description="How many counters are followed at most; further ones are left out, which is said"
+        100_000,
+        gt=0,
+        description="How many counters are followed at most; the source says if it leaves any out",
     )
     currency: str = Field(
         "", description="The currency of counters of money, where no label `currency` names it; USD where absent"

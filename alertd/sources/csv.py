@@ -35,7 +35,7 @@ columns of your own, in CSV, JSON, JSON lines or Parquet ([files](files.md)). Da
 | `charge` | what money is for, where it is not the use of a model |
 | any other | a label that budgets can be cut by |
 
-What a file does not say is said by `COLUMNS`, `CACHED`, `DECIMALS`, `DATES`. Equal rows in two files may be one row
+What a file does not say, you say with `COLUMNS`, `CACHED`, `DECIMALS`, `DATES`. Equal rows in two files may be one row
 that both hold, or two: they count once and the reading is partial until `EQUAL_ROWS` says `once` or `each`.
 Least privilege: read access to the files. Delay: taken as a day. Cannot see: the time after its last row.
 ```sh
