@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 #: For how long a thread keeps Python's lock while another waits for it, in seconds. A request waits for it several
 #: times: with the default of 0.005 a few hundred requests a second pile up for seconds beside an evaluation.
-_SWITCH_SECONDS: Final = 0.0002
+_SWITCH_SECONDS: Final = 0.0001
 
 HELP: Final = "run the daemon: poll, evaluate, alert, until it is stopped"
 EXAMPLES: Final = (

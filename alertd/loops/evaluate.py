@@ -202,8 +202,13 @@ class Evaluate:
         wanted.update(nsmallest(count, statuses.keys() - wanted, key=lambda name: (known[name][0], name)))
         if not wanted:
             return
-        records = await asyncio.to_thread(self._recorder, facts, decisions, wanted)
-        texts = {one.name: (statuses[one.name].budget.name, encode_record(one)) for one in records}
+        recorder = self._recorder
+
+        def recorded() -> dict[str, tuple[str, str]]:
+            records = recorder(facts, decisions, wanted)
+            return {one.name: (statuses[one.name].budget.name, encode_record(one)) for one in records}
+
+        texts = await asyncio.to_thread(recorded)
         await self._store.record_evaluation(now, texts, statuses.keys())
         fresh = {name: (now, statuses[name].status, statuses[name].flags) for name in texts}
         self._recorded = {name: fresh.get(name) or known[name] for name in statuses}

@@ -7,8 +7,9 @@
 process of its own asks `--rate` questions a second over keep-alive connections, by a fixed schedule: an answer that is
 late delays no later question of another connection, and its time counts from when it was due. `--floor` of them a
 second ask /healthz instead: that is the floor. Phases: quiet (nothing is evaluated), evaluating, reloading (SIGHUP
-every two seconds), database away (PostgreSQL's processes are stopped by SIGSTOP). The last figure is the daemon's CPU,
-evaluations included: where the machine has other work, it says what the daemon got.
+every two seconds), database away (PostgreSQL's processes are stopped by SIGSTOP). In dry run, as a message about each
+scope would be sent for minutes. The last figure is the daemon's CPU, evaluations included: where the machine has other
+work, it says what the daemon got; `chrt -r 1 python ...` (as root) gets it what it needs.
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ def settings(folder: Path, database: str, source: str, series: int, interval: st
         {
             "ALERTD_DATABASE": database,
             "ALERTD_POLL_INTERVAL": interval,
+            "ALERTD_DRY_RUN": "true",
             "ALERTD_HTTP__LISTEN": "127.0.0.1:0",
             "ALERTD_SOURCES__GATEWAY__KIND": "prometheus",
             "ALERTD_SOURCES__GATEWAY__URL": source,

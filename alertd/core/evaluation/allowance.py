@@ -80,9 +80,10 @@ class AllowanceIndex:
                 newest[(status.budget.name, status.scope)] = status
         object.__setattr__(self, "_by_scope", newest)
         object.__setattr__(self, "_has_data", any(status.seen for status in newest.values()))
-        ends = {status.period.end for status in newest.values()}
+        # Thousands of scopes share a few periods, and an aware time is slow to hash.
+        ends = {id(status.period): status.period.end for status in newest.values()}.values()
         at = self.evaluated_at
-        object.__setattr__(self, "holds_until", None if at is None else min({at + self.lasts, *ends}))
+        object.__setattr__(self, "holds_until", None if at is None else min((at + self.lasts, *ends)))
 
     def answer(self, labels: Mapping[str, str], estimate: Amount | None, now: datetime) -> AllowanceDecision:
         """What the budgets say to spending by these labels; an empty value is usage without the label."""
