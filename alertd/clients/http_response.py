@@ -129,7 +129,7 @@ class Answer:
         """The body as the decoder's type. HttpProblem where it is not."""
         try:
             return decoder.decode(self.body)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise self.unreadable(f"is not as expected: {error}") from error
 
     def unreadable(self, what: str) -> HttpProblem:

@@ -76,7 +76,7 @@ def read_manifest(
     """A delivery by its manifest. SourceError where it names no file, or one that is not there (yet)."""
     try:
         said = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise SourceError(f"{manifest.key} is no JSON: the delivery is not read") from None
     named = list(_named(said)) if isinstance(said, dict) else []
     if not named:

@@ -78,7 +78,7 @@ def snapshot_of(text: str, name: str) -> DataSnapshot:
     """genai-prices' data out of its JSON. ValueError with the remedy where it is not that."""
     try:
         providers = _providers_from_raw(json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{name} is no data of genai-prices ({type(error).__name__}); fetch its data.json") from error
     if len(providers) < _FEWEST:
         raise ValueError(f"{name} has {len(providers)} providers; genai-prices' data.json has some fifty")
@@ -163,7 +163,7 @@ def litellm_prices(where: str) -> LitellmPrices:
     file = _installed() if where == INSTALLED else Path(where)
     try:
         table = json.loads(read_text(file), parse_float=Decimal)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         raise ValueError(f"{file} is no JSON; give LiteLLM's model_prices_and_context_window.json") from None
     entries = {name: one for name, one in table.items() if _is_model(one)} if isinstance(table, dict) else {}
     if not entries:

@@ -206,7 +206,7 @@ class Prometheus:
                 envelope = self._decoder.decode(answer.body)
                 series = envelope.data.result if envelope.data is not None else []
                 return envelope, series, PointColumns.of(series)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 pass
         lenient = answer.decoded(self._lenient)
         series = [one.strict() for one in (lenient.data and lenient.data.result) or ()]
@@ -260,7 +260,7 @@ class Prometheus:
             envelope = self._lenient.decode(answer.body)
             reason = f": {without(answer.secrets, f'{envelope.error_type}: {envelope.error}')[:_REASON]}"
             said = reason
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             reason, said = answer.shown_error(), answer.body[:2000].decode(errors="replace")
         too_long = answer.status == _BAD_REQUEST and any(words in said.lower() for words in _TOO_LONG)
         status = _UNPROCESSABLE if too_long else answer.status

@@ -169,7 +169,7 @@ def _wanted(file: Path | None) -> dict[str, dict[str, str]]:
         raise refusal("FILE", "required", "name a TOML file with [budgets.NAME] tables")
     try:
         held = tomllib.loads(read_text(file, _MOST_BYTES))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise refusal(str(file), f"not valid TOML: {error}", "alertd budgets export shows the form") from error
     except ValueError as error:
         problem, _, remedy = str(error).partition("; ")

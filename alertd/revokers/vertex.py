@@ -152,7 +152,7 @@ class Vertex:
             return self._options.impersonate
         try:
             return str(json.loads(await asyncio.to_thread(read_text, file, SECRET_BYTES)).get("client_email", ""))
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             raise self._api.refused("CREDENTIALS_FILE cannot be read as JSON") from None
 
     async def _account(self, method: str, address: str, verb: str = "") -> AdminAnswer:

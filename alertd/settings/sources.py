@@ -216,8 +216,9 @@ class TomlSource(LeafSource):
         self._is_read = True
         try:
             tables = tomllib.loads(self._text(self._file, self._place), parse_float=Decimal)
-        except (tomllib.TOMLDecodeError, InvalidOperation) as error:
-            problem = "a number that is too large" if isinstance(error, InvalidOperation) else str(error)
+        except (tomllib.TOMLDecodeError, InvalidOperation, RecursionError) as error:
+            known = {InvalidOperation: "a number that is too large", RecursionError: "it is nested too deeply"}
+            problem = known.get(type(error), str(error))
             self.faults.append(
                 Fault(str(self._file), f"not valid TOML: {problem}", "put text in quotes and tables in [brackets]")
             )

@@ -65,7 +65,7 @@ def read_http(options: HttpOptions, leaves: Mapping[KeyPath, Leaf], faults: list
 def _read_people(file: Path, leaves: Mapping[KeyPath, Leaf], faults: list[Fault]) -> Iterator[Person]:
     try:
         held = tomllib.loads(read_text(file, _MOST_BYTES))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         where = re.search(r"\(at .*\)", str(error))
         faults.append(
             Fault(shortened(str(file)), f"not valid TOML {where[0] if where else ''}".rstrip(), "see TOKENS_FILE")

@@ -176,7 +176,7 @@ class FocusRow:
             return {}
         try:
             found = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if isinstance(found, list):
             found = _pairs(found)

@@ -374,7 +374,7 @@ async def _may_answer(asked: Asked) -> None:
 def _decoded(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidError("the body is no JSON", 'for example {"reason": "load test"}') from error
 
 

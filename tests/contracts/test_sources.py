@@ -159,6 +159,14 @@ def test_a_server_that_never_answers_is_an_error_and_no_hang(kind: str, silent: 
     assert "did not answer within 0.2 s" in str(found.error)
 
 
+@pytest.mark.parametrize("deep", [b'{"data":' * 50_000 + b"1" + b"}" * 50_000, b"[" * 100_000 + b"]" * 100_000])
+@pytest.mark.parametrize("kind", sorted(STAGES))
+def test_an_answer_that_is_nested_without_end_is_an_error_and_no_surprise(kind: str, deep: bytes) -> None:
+    with serving(lambda _: Reply(deep)) as server:
+        found = SourceLedger(built(kind, server.url)).round(SINCE, NOW)
+    assert found.error is not None
+
+
 #: What the kinds leave as their cursors, and what none of them does.
 LEFT: Final = (
     "2026-11-01T00:00:00+00:00/2026-11-20T10:00:00+00:00",

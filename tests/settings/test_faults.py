@@ -252,6 +252,17 @@ def test_a_fault_in_the_defaults_is_told_once_at_the_default(faults: Faults) -> 
     assert [fault.place for fault in faults(env)] == ["ALERTD_DEFAULTS__PERIOD", "ALERTD_DEFAULTS__NOTIFY"]
 
 
+@pytest.mark.parametrize("key", ["CONFIG", "HTTP__TOKENS_FILE", "PRICES__FILES", "PRICES__LIST_FILE",
+                                 "PRICES__SECOND_OPINION"])  # fmt: skip
+@pytest.mark.parametrize("text", ["x = " + "[" * 100_000, "[" * 100_000, '{"a":' * 100_000])
+def test_a_file_that_is_nested_without_end_is_one_fault(faults: Faults, tmp_path: Path, key: str, text: str) -> None:
+    file = tmp_path / "deep"
+    file.write_text(text)
+    (fault,) = faults({**SOUND, f"ALERTD_{key}": str(file)})
+    assert fault.problem
+    assert len(str(fault)) < 500
+
+
 def test_a_fault_in_toml_is_told_at_its_toml_key_with_the_file(faults: Faults, tmp_path: Path) -> None:
     config = tmp_path / "alertd.toml"
     config.write_text(

@@ -59,6 +59,8 @@ def read_price_file(name: str, text: str) -> Layer:
         raise PriceFileError(name, [f"not TOML: {error}"]) from error
     except InvalidOperation:
         raise PriceFileError(name, ["a number in it is beyond all numbers"]) from None
+    except RecursionError:
+        raise PriceFileError(name, ["not TOML: it is nested too deeply"]) from None
     reader = _PriceFileReader(data)
     layer = reader.layer(name, sha256(text.encode()).hexdigest())
     if reader.faults:
