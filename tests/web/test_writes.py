@@ -244,7 +244,7 @@ def test_a_notifier_is_tested_and_one_that_fails_says_why(told: tuple[Any, Store
     assert own.post("/notifiers/mail/test", "responder").status_code == 404
 
 
-@pytest.mark.parametrize("body", [b'{"where":' * 1_200, b"[" * 4_000, b"{", b"\xff"])
+@pytest.mark.parametrize("body", [b'{"a":' * 800, b"[" * 4_000, b"{", b"\xff"])
 def test_a_body_that_is_no_json_or_nested_without_end_is_refused(house: House, body: bytes):
     headers = {"authorization": f"Bearer {TOKENS['editor']}", "content-type": "application/json"}
     answer = house.browser.ask("POST", "/api/v1/silences", headers=headers, content=body)
