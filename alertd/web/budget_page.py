@@ -38,6 +38,7 @@ from alertd.web.budget_tables import changed_table, commitment_table, threshold_
 from alertd.web.front_page import legend
 from alertd.web.labels import event_for, forecast, html, used
 from alertd.web.parts import Reader, bar, card, chance_of, is_lower_bound, pill, quantile, running_out, sure, tile
+from alertd.web.settings_page import budget_form_path
 from alertd.web.usage_section import EVERYTHING, UsageQuery, bars, last_curve, past_periods, usage_section
 
 #: Alerts in the list on the page.
@@ -56,11 +57,13 @@ def budget_page(
     usage: ScopeUsage | None = None,
     query: UsageQuery = EVERYTHING,
     parts: Markup | None = None,
+    stored: bool = False,
 ) -> Markup:
     """Everything that is known of one budget, scope and period.
 
     `acted` is its section of actions, `asked` what waits for an answer, `sent` what became of its messages; `parts`
-    are below it; of `usage` is shown what `query` asks for; it is None where nothing was evaluated yet.
+    are below it; of `usage` is shown what `query` asks for; it is None where nothing was evaluated yet; `stored`: it is
+    kept in the database.
     """
     now = reader.now
     event = event_for(position, now)
@@ -78,7 +81,7 @@ def budget_page(
         element("div", element("h1", html(evidence.who(event, "plain"))), pill(position.status),
                 element("div", _answers(announced, notes, reader), budget_forms(position, reader), class_="end btns"),
                 class_="head"),
-        _meta(position, event, now),
+        _meta(position, event, now, reader, stored=stored),
         _silence(position, notes, now),
         asked,
         budget_tiles(position, event, now),
@@ -146,7 +149,7 @@ def _legend(position: BudgetStatus) -> str:
     return "Solid: spent. Dashed: the likely course, with the range that holds 80 of 100 courses. Hatched: not seen."
 
 
-def _meta(position: BudgetStatus, event: Event, now: datetime) -> Markup:
+def _meta(position: BudgetStatus, event: Event, now: datetime, reader: Reader, *, stored: bool) -> Markup:
     """Below the headline: of what, in which period, how much of it is left, whose it is, where to read more."""
     owner = position.override.owner or position.budget.owner
     scope = scope_text(position.scope)
@@ -156,7 +159,9 @@ def _meta(position: BudgetStatus, event: Event, now: datetime) -> Markup:
         element("span", _period(position, event, now)),
         element("span", "owner ", element("b", clean(owner, 60))) if owner else None,
         element("a", "Runbook", href=runbook, rel="noreferrer noopener") if runbook else None,
-        element("a", "Configuration", href=f"/settings?q={quote(position.budget.name)}#configuration"),
+        element("a", "Edit", href=budget_form_path(position.budget.name))
+        if stored and reader.may("editor")
+        else element("a", "Configuration", href=f"/settings?q={quote(position.budget.name)}#configuration"),
     ]
     return element("div", facts, class_="meta")
 

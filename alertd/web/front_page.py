@@ -50,6 +50,7 @@ from alertd.web.parts import (
     tile,
     used_percent,
 )
+from alertd.web.settings_page import budget_form_path
 from alertd.web.usage_section import last_curve
 
 #: A sum over more scopes than these is not drawn: each one's days have to be worked out.
@@ -272,7 +273,9 @@ def budget_table(index: Index, query: Query, reader: Reader, *, path: str = "/")
         class_="card-f",
     )
     body = fragment(element("div", table, class_="scroll"), foot) if shown else none
-    return element("section", _tools(index, query, path), body, class_="card", aria_label="All budgets", id="budgets")
+    return element(
+        "section", _tools(index, query, path, reader), body, class_="card", aria_label="All budgets", id="budgets"
+    )
 
 
 def _columns(shown: Sequence[BudgetStatus]) -> list[tuple[str, str, str]]:
@@ -329,7 +332,7 @@ def _tree_row(row: Row, depth: int) -> Markup:
     )  # fmt: skip
 
 
-def _tools(index: Index, query: Query, path: str) -> Markup:
+def _tools(index: Index, query: Query, path: str, reader: Reader) -> Markup:
     counts = index.counts
     chips = [chip(fragment("All ", element("b", f"{len(index.statuses):,}")), query.href(path, status=""),
                   here=not query.status)]  # fmt: skip
@@ -359,10 +362,13 @@ def _tools(index: Index, query: Query, path: str) -> Markup:
         class_="menu",
     )
     csv = element("a", "CSV", class_="btn", href="/budgets.csv", download=True)
+    add = element("a", "Add", class_="btn", href=budget_form_path(), aria_label="Add a budget") if reader.may(
+        "editor"
+    ) else None  # fmt: skip
     return element(
         "div",
         element("nav", chips, class_="chips", aria_label="Filter by status"),
-        element("div", search, group, csv, class_="end"),
+        element("div", search, group, csv, add, class_="end"),
         class_="tools",
     )
 

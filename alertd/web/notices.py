@@ -53,7 +53,7 @@ def notices(view: View, now: datetime) -> Markup:
     return fragment(said)
 
 
-def empty(view: View) -> Markup:
+def empty(view: View, *, can_add: bool = False) -> Markup:
     """What to do where there is no budget to show yet: three steps, the next one marked, and the first lines."""
     if view.standings().evaluated_at is None:
         words = "Nothing was evaluated yet: alertd is reading its sources for the first time. "
@@ -67,7 +67,8 @@ def empty(view: View) -> Markup:
     )  # fmt: skip
     steps = (
         (bool(sources), "Connect a source", read, ("See sources", "/sources")),
-        (bool(budgets), "Set a budget", waiting, ("Configuration", "/settings#configuration")),
+        (bool(budgets), "Set a budget", waiting,
+         ("Add a budget", "/settings/budget") if can_add else ("Configuration", "/settings#configuration")),
         (bool(notifiers), "Say where alerts go", "Slack, mail, Teams, Discord, PagerDuty, a webhook, and others.",
          ("Send a test", "/settings#notifiers")),
     )  # fmt: skip

@@ -12,9 +12,19 @@ function keepFocus(next) {
   return () => link && next.querySelector(`a[href="${CSS.escape(link)}"]`)?.focus({ preventScroll: true });
 }
 
+// What somebody types, or has typed, is not drawn over.
+function isTyped(field) {
+  if (field === document.activeElement) return true;
+  if (field.type === "hidden") return false;
+  if (!field.options) return field.value !== field.defaultValue;
+  const first = [...field.options].findIndex((option) => option.defaultSelected);
+  return field.selectedIndex !== Math.max(0, first);
+}
+
 async function refresh() {
   const main = document.querySelector("main");
-  if (document.hidden || main.querySelector("input:focus") || !getSelection().isCollapsed) return;
+  if (document.hidden || main.querySelector("form.form") || !getSelection().isCollapsed) return;
+  if ([...main.querySelectorAll("input, select, textarea")].some(isTyped)) return;
   const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
   if (answer?.status === 401) location.reload();
   if (!answer?.ok) return tell("not refreshed: the server does not answer");

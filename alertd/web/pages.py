@@ -18,7 +18,7 @@ from starlette.routing import Route
 from alertd.core.budgets import TOKENS, scope_text
 from alertd.core.charts.html import Content, Markup, element, fragment
 from alertd.core.evaluation.breakdown import PastPeriod, spent_by_model
-from alertd.core.evaluation.state import State
+from alertd.core.evaluation.state import STORED_BUDGETS, State
 from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.messages.format import clock_time, day, place
 from alertd.core.messages.rich_text import clean
@@ -38,11 +38,12 @@ from alertd.web.notices import empty, no_database, notices, undelivered
 from alertd.web.parts import Reader
 from alertd.web.prices_page import price_rows, prices_page
 from alertd.web.problems import problem
-from alertd.web.settings_page import InForce, settings_page
+from alertd.web.settings_page import InForce, TypedBudget, budget_form, settings_page
 from alertd.web.sources import no_data_since
 from alertd.web.sources_page import feeds_of, health_page, sources_page
 from alertd.web.usage_section import UsageQuery
 from alertd.web.view import View
+from alertd.web.writes import BUDGET_FORM
 
 #: The cookie that holds how a browser wants the pages.
 _DISPLAY: Final = "alertd_display"
@@ -87,6 +88,7 @@ class Pages:
             Route("/prices", self.prices),
             Route("/prices.csv", self.prices_csv),
             Route("/settings", self.settings),
+            Route(BUDGET_FORM, self.budget_form),
             Route("/health", self.health),
             Route(DISPLAY, self.display),
             Route("/assets/{version}/{name}", self.asset),
@@ -202,6 +204,9 @@ class Pages:
         """Why a form was refused, with the way back."""
         host = request.headers.get("host", "\0")
         back = own_path(request.headers.get("referer", "").partition(host)[2])
+        if request.scope["path"] == BUDGET_FORM and status != 503:  # noqa: PLR2004 - then nothing can be stored
+            typed = TypedBudget.of_form(getattr(request.state, "fields", {}), said)
+            return self._budget_form(typed, request, Kept(State()), status)
         link = element("p", element("a", "Go back", href=back, class_="btn"))
         content = element("h1", "Nothing was changed"), element("p", said), link
         return self._page("Not done", "", request, Kept(State()), *content, status=status)
@@ -231,7 +236,8 @@ class Pages:
             except StoreError:
                 asks = no_database()
         if not index.statuses:
-            return self._page("Budgets", "/", request, kept, element("h1", "Budgets"), asks, empty(self.view))
+            return self._page("Budgets", "/", request, kept, element("h1", "Budgets"), asks,
+                              empty(self.view, can_add=reader.may("editor")))  # fmt: skip
 
         def drawn() -> Markup:
             total = index.total
@@ -280,6 +286,7 @@ class Pages:
         acted = budget_actions(position, self.view.actions(), notes, reader)
         usage, query = self.view.usage(position), UsageQuery.of(request.query_params)
         parts = tree_table(self.view.standings().statuses, (position.budget.name, position.scope))
+        stored = STORED_BUDGETS.get(notes, position.budget.name) is not None
         waiting = [act for act in waiting_actions(notes) if is_about(act, position)]
         asked = asked_actions(waiting, reader) if waiting else None
         return await asyncio.to_thread(
@@ -294,6 +301,7 @@ class Pages:
             usage=usage,
             query=query,
             parts=parts,
+            stored=stored,
         )
 
     async def usage_csv(self, request: Request) -> Response:
@@ -425,6 +433,21 @@ class Pages:
         found = InForce(view.settings(), view.in_force(), view.people, view.delivery_stats())
         shown = settings_page(found, kept.notes, reader, words)
         return self._page("Settings", "/settings", request, kept, shown)
+
+    async def budget_form(self, request: Request) -> Response:
+        """The form that adds a budget beside the configuration, or changes a stored one (`?name=`)."""
+        kept, name = await self._kept(), request.query_params.get("name", "")[:100]
+        if kept.notes is None:
+            return self._page("Budget", "/settings", request, kept, element("h1", "Budget"), status=503)
+        stored = STORED_BUDGETS.get(kept.notes, name)
+        if name and stored is None:
+            return self._not_found(request, kept, f"No budget {clean(name, 80)} is kept in the database.")
+        return self._budget_form(TypedBudget() if stored is None else TypedBudget.of_stored(stored), request, kept)
+
+    def _budget_form(self, typed: TypedBudget, request: Request, kept: Kept, status: int = 200) -> Response:
+        notifiers = [lane.notifier for lane in self.view.lanes()]
+        shown = budget_form(typed, notifiers, self._reader(request))
+        return self._page("Budget", "/settings", request, kept, shown, status=status)
 
     async def health(self, request: Request) -> Response:
         """The daemon's own loops."""

@@ -6,6 +6,7 @@ role (access) -> own site -> fields -> alertd.operations -> JSON, or back to the
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ from alertd.web.problems import problem, status_of
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
 _LENGTH: Final = re.compile(r"[1-9][0-9]{0,3}[smhdw]")
 _NUMBER: Final = re.compile(r"[0-9]{1,8}")
+#: The page's form that stores a budget, and where it is sent.
+BUDGET_FORM: Final = "/settings/budget"
 #: What a page says after a form was taken, by what was done.
 DONE: Final[Mapping[str, str]] = {
     "acknowledge": "Acknowledged: no reminders follow.",
@@ -53,8 +56,8 @@ DONE: Final[Mapping[str, str]] = {
     "test": "A sample message was sent.",
     "propose": "It waits for a person.",
     "accept": "Accepted, and done.",
-    "put_budget": "Stored.",
-    "delete_budget": "Deleted.",
+    "put_budget": "Stored: it is evaluated within seconds.",
+    "delete_budget": "Deleted: what it announced stays.",
     "decline": "Refused: nothing was changed.",
 }
 
@@ -189,12 +192,31 @@ async def _decline(asked: Asked) -> ChangeOutcome:
 
 
 async def _put_budget(asked: Asked) -> ChangeOutcome:
+    """The name is in the path, or typed into the page's form with a line for each setting."""
+    typed = "name" not in asked.path
     try:
-        given = msgspec.convert(asked.fields.get("settings", {}), dict[str, str])
+        given = settings_of_form(asked.fields) if typed else msgspec.convert(
+            asked.fields.get("settings", {}), dict[str, str]
+        )  # fmt: skip
     except msgspec.ValidationError as error:
         raise InvalidError(f"settings: {error}", 'for example {"settings": {"amount": "500 USD"}}') from error
-    name, read = asked.path["name"], _reader(asked)
+    except ValueError as error:
+        raise InvalidError(str(error)) from error
+    name, read = asked.text("name", needed=True) if typed else asked.path["name"], _reader(asked)
     return await put_budget(asked.operations, read, name, given, asked.by, labels=asked.labels, seen=asked.seen)
+
+
+def settings_of_form(fields: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that a form holds, as text; what is empty is left out. ValueError where a line cannot be read."""
+    found = {key[4:]: str(value).strip() for key, value in fields.items() if key.startswith("set-")}
+    thresholds = [line.strip() for line in str(fields.get("thresholds", "")).splitlines() if line.strip()]
+    found["thresholds"] = json.dumps(thresholds) if thresholds else ""
+    for line in filter(str.strip, str(fields.get("other", "")).splitlines()):
+        key, sign, value = line.partition("=")
+        if not sign:
+            raise ValueError(f"{line.strip()[:40]!r} of the other settings has no =: write it as start_day=15")
+        found[key.strip().lower()] = value.strip()
+    return {key: value for key, value in found.items() if value}
 
 
 async def _delete_budget(asked: Asked) -> ChangeOutcome:
@@ -245,7 +267,7 @@ WRITES: Final = (
         form="/budgets/{name}/top-ups/{id}/remove",
         bounded=True,
     ),
-    Write("/budgets/{name}", "editor", _put_budget, method="PUT", form="/budgets/{name}/store", bounded=True),
+    Write("/budgets/{name}", "editor", _put_budget, method="PUT", form=BUDGET_FORM, bounded=True),
     Write("/budgets/{name}", "editor", _delete_budget, method="DELETE", form="/budgets/{name}/delete", bounded=True),
     Write("/actions/pause", "responder", _pause),
     Write("/actions/resume", "editor", _resume, by_person=True),
@@ -310,7 +332,7 @@ class _Endpoint:
             body = await read_body(request)
             if body is None:
                 return self._refused(request, 413, f"a body is at most {MOST_BODY_BYTES} bytes")
-            fields = self._fields(body)
+            fields = request.state.fields = self._fields(body)
             asked = self._asked(request, body, fields, self._operations)
             outcome = await self._write.change(asked)
         except OperationError as error:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +21,7 @@ import pytest
 from alertd.core.actions.state_machine import acts
 from alertd.core.evaluation.state import LIFECYCLES, RAISED, State, silences_of
 from alertd.web.server import Person, View, build
+from tests.system.daemon import wait_for
 from tests.web.dashboard_client import StoredRows, november, view_of, with_acts
 from tests.web.serving import serving
 
@@ -163,6 +169,8 @@ def test_colours_and_the_zone_of_times_are_chosen_in_the_menu(chromium: sync_api
 # --- acting from the page, on a telephone at night ---
 
 TOKENS = {role: f"a token of the role {role}, long" for role in ("viewer", "responder", "editor")}
+#: A responder whom an action names as its approver.
+ANA = "the token of ana, the approver"
 
 
 @dataclass
@@ -194,6 +202,7 @@ def console(told: Any) -> Iterator[Console]:
     world, kept = told
     own = StoredRows(list(kept.rows), dict(kept.notes), steps=list(kept.steps))
     people = [Person(role, role, sha256(token.encode()).hexdigest()) for role, token in TOKENS.items()]
+    people.append(Person("ana", "responder", sha256(ANA.encode()).hexdigest()))
     application = build(view_of(world, own), token=None, open_metrics=False, loopback=False, people=people)
     with serving({"console": application}) as found:
         yield Console(own, found["console"])
@@ -206,7 +215,7 @@ def on_a_phone(
     context = chromium.new_context(viewport=PHONE, has_touch=True, java_script_enabled=script)
     page = context.new_page()
     page.goto(console.address)
-    page.get_by_label("Access token").fill(TOKENS[role])
+    page.get_by_label("Access token").fill(TOKENS.get(role, ANA))
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("heading", name="Budgets", exact=True).wait_for()
     yield page
@@ -267,6 +276,77 @@ def test_a_silence_is_made_on_the_budget_and_ended_on_the_page_of_alerts(chromiu
         assert silences_of(console.state) == []
 
 
+#: What each role finds to press, by page; nobody finds more.
+PRESSES = {
+    "alert": {"viewer": set(), "responder": {"Snooze 4 h", "Acknowledge"}, "editor": {"Snooze 4 h", "Acknowledge"}},
+    "action": {"viewer": set(), "responder": {"Not now"}, "editor": {"Approve", "Not now"}},
+    "budget": {"viewer": set(), "responder": {"Silence"}, "editor": {"Raise", "Silence"}},
+    "settings": {"viewer": set(), "responder": {"Send test"}, "editor": {"Send test"}},
+    "actions": {
+        "viewer": set(), "responder": {"Not now", "Pause all actions"},
+        "editor": {"Approve", "Not now", "Undo", "Pause all actions"},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without"])
+@pytest.mark.parametrize("role", list(TOKENS))
+def test_a_role_finds_what_it_may_do_and_what_it_may_not_is_refused_and_changes_nothing(
+    chromium: sync_api.Browser, console: Console, role: str, *, script: bool
+):
+    alert, before = console.open_alert("evaluation"), dict(console.kept.notes)
+    pages = {
+        "alert": f"/alerts/{alert}", "action": "/actions/ffee00", "budget": "/budgets/tokens", "settings": "/settings",
+        "actions": "/actions",
+    }  # fmt: skip
+    writes = {
+        f"/alerts/{alert}/acknowledge": "responder", f"/alerts/{alert}/snooze": "responder",
+        "/silences": "responder", "/actions/pause": "responder", "/actions/ffee00/refuse": "responder",
+        "/notifiers/ops/test": "responder", "/budgets/research/raise": "editor", "/actions/ffee00/approve": "editor",
+        "/actions/a1b2c3/restore": "editor", "/settings/budget": "editor", "/budgets/research/delete": "editor",
+    }  # fmt: skip
+    rank = list(TOKENS)
+    with on_a_phone(chromium, console, role, script=script) as page:
+        for name, path in pages.items():
+            page.goto(console.address + path)
+            pressed = page.locator("main button:not([type=search])").all_inner_texts()
+            found = {one.strip() for one in pressed if one.strip()} - {"Find"}
+            hidden = {one.text_content() or "" for one in page.locator("main details button").all()}
+            assert (found | hidden) == PRESSES[name][role], (name, found, hidden)
+        for path, needed in writes.items():
+            if rank.index(role) < rank.index(needed):
+                sent = page.request.post(console.address + path, headers={"origin": console.address})
+                assert sent.status == 403, path
+        page.goto(f"{console.address}/settings/budget")
+        assert page.get_by_role("button", name="Store").count() == (1 if role == "editor" else 0)
+    assert console.kept.notes == before
+
+
+def test_an_approver_who_is_named_approves_on_the_telephone(chromium: sync_api.Browser, console: Console):
+    with on_a_phone(chromium, console, "ana", script=False) as page:
+        page.goto(f"{console.address}/actions/ffee00")
+        page.locator(".bottom").get_by_role("button", name="Approve").tap()
+        said(page, "Approved")
+    assert acts(console.kept.notes)["ffee00aa11"].approved_by == "ana"
+
+
+def test_a_refusal_an_undo_and_a_pause_are_one_tap_each(chromium: sync_api.Browser, console: Console):
+    with on_a_phone(chromium, console, "editor", script=False) as page:
+        page.goto(f"{console.address}/actions/ffee00")
+        page.locator(".bottom").get_by_role("button", name="Refuse").tap()
+        said(page, "Refused: nothing is done.")
+        assert acts(console.kept.notes)["ffee00aa11"].state == "refused"
+        page.goto(f"{console.address}/actions/a1b2c3")
+        page.locator(".bottom").get_by_role("button", name="Undo").tap()
+        said(page, "It is being undone.")
+        assert acts(console.kept.notes)["a1b2c3d4e5"].state == "restoring"
+        page.goto(f"{console.address}/actions")
+        page.get_by_role("button", name="Pause all actions").tap()
+        said(page, "All actions are paused.")
+        page.get_by_role("button", name="Continue").tap()
+        said(page, "Actions continue.")
+
+
 def test_what_a_role_may_not_do_has_no_button_and_is_refused(chromium: sync_api.Browser, console: Console):
     alert = console.open_alert("evaluation")
     with on_a_phone(chromium, console, "viewer") as page:
@@ -283,17 +363,165 @@ def test_what_a_role_may_not_do_has_no_button_and_is_refused(chromium: sync_api.
     assert dict(LIFECYCLES.items(console.state))[alert].state == "firing"
 
 
+FORGED = {
+    "acknowledge": "/alerts/{alert}/acknowledge", "snooze": "/alerts/{alert}/snooze?for=4h",
+    "raise": "/budgets/research/raise?amount=5000&scope={{}}&seen=500", "approve": "/actions/ffee00/approve",
+    "store": "/settings/budget?name=mine&set-amount=1 USD", "silence": "/silences?for=7d&where={{}}&reason=quiet",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORGED.values(), ids=FORGED)
 def test_a_form_of_another_site_changes_nothing_though_the_editor_is_signed_in(
-    chromium: sync_api.Browser, console: Console
+    chromium: sync_api.Browser, console: Console, form: str
 ):
-    alert = console.open_alert("evaluation")
+    before = dict(console.kept.notes)
+    path, _, fields = form.format(alert=console.open_alert("evaluation")).partition("?")
     with on_a_phone(chromium, console, "editor") as page:
         page.goto("about:blank")
-        with page.expect_response(lambda answer: "acknowledge" in answer.url) as forged:
+        with page.expect_response(lambda answer: path in answer.url) as forged:
             page.evaluate(
-                """target => { const form = document.createElement("form"); form.method = "post"; form.action = target;
+                """([target, fields]) => {
+                const form = document.createElement("form"); form.method = "post"; form.action = target;
+                for (const [name, value] of new URLSearchParams(fields)) {
+                  const field = document.createElement("input"); field.name = name; field.value = value;
+                  form.append(field);
+                }
                 document.body.append(form); form.submit(); }""",
-                f"{console.address}/alerts/{alert}/acknowledge",
+                [console.address + path, fields],
             )
         assert forged.value.status in (401, 403)
-    assert dict(LIFECYCLES.items(console.state))[alert].state == "firing"
+    assert console.kept.notes == before
+
+
+def test_what_was_typed_is_not_drawn_over_by_the_refresh(chromium: sync_api.Browser, console: Console):
+    with on_a_phone(chromium, console, "editor") as page:
+        page.clock.install()
+        page.goto(f"{console.address}/budgets/research")
+        page.locator("summary", has_text="Raise…").tap()
+        page.get_by_label("New amount in USD").fill("650")
+        page.locator("h1").tap()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.clock.fast_forward(31_000)
+        page.evaluate("new Promise((done) => requestAnimationFrame(done))")
+        assert asked == []
+        assert page.get_by_label("New amount in USD").input_value() == "650"
+        page.get_by_label("New amount in USD").fill("")
+        page.locator("h1").tap()
+        with page.expect_response(lambda answer: answer.url.endswith("/budgets/research")):
+            page.clock.fast_forward(31_000)
+
+
+def test_a_charts_figures_stand_beside_the_finger_and_the_pointer(chromium: sync_api.Browser, address: dict[str, str]):
+    for size, touch in ((PHONE, True), (WIDE, False)):
+        context = chromium.new_context(viewport=size, has_touch=touch)
+        page = context.new_page()
+        page.goto(f"{address['open']}/budgets/research")
+        column = page.locator("#chart svg.chart rect.hit").nth(5)
+        column.tap(force=True) if touch else column.hover(force=True)
+        tip = page.locator(".chart-tip")
+        assert re.search(r"^\w{3} \d+ Nov: \$\d+\.\d\d that day, \$\d+\.\d\d so far", tip.inner_text())
+        box = tip.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= size["width"]
+        page.mouse.move(5, 5)
+        assert tip.is_hidden()
+        context.close()
+
+
+def test_a_tap_on_who_spends_narrows_the_page(chromium: sync_api.Browser, address: dict[str, str]):
+    context = chromium.new_context(viewport=PHONE, has_touch=True, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address['open']}/budgets/research")
+    page.locator("#who").get_by_role("link", name="chat").tap()
+    page.wait_for_url("**/budgets/research?by=model&key=chat#who")
+    page.get_by_role("link", name="key chat: show all").tap()
+    page.wait_for_url("**/budgets/research?by=model#who")
+    context.close()
+
+
+# --- the demonstration, as somebody sees it who has just started it ---
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[str]:
+    """Where the page of a running `alertd demo` is."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("ALERTD_")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "alertd", "demo"], env={**bare, "ALERTD_HTTP__LISTEN": "127.0.0.1:0"},
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        lines: list[str] = []
+        assert process.stdout is not None
+        reader = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
+        reader.start()
+        wait_for("the page's address", lambda: any(line.startswith("Page: ") for line in lines))
+        yield next(line for line in lines if line.startswith("Page: ")).split()[1].rstrip("/")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        reader.join(5)
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without"])
+def test_a_budget_is_added_changed_and_deleted_with_faults_beside_their_lines(
+    chromium: sync_api.Browser, demo: str, *, script: bool
+):
+    context = chromium.new_context(viewport=PHONE, has_touch=True, java_script_enabled=script)
+    page, name = context.new_page(), f"mine-{'with' if script else 'without'}"
+    page.goto(demo)
+    page.get_by_role("link", name="Add a budget").tap()
+    page.get_by_label("Name").fill("Mine")
+    page.get_by_label("Amount").fill("5OO")
+    page.get_by_label("Alerts when").fill("actual 80")
+    page.get_by_role("button", name="Store").tap()
+    assert page.get_by_role("alert").inner_text() == "Nothing was stored: see below."
+    assert "not a valid name" in page.locator("#name-f").inner_text()
+    page.get_by_label("Name").fill(name)
+    page.get_by_role("button", name="Store").tap()
+    assert "neither a currency code" in page.locator("#set-amount-f").inner_text()
+    assert "write it as actual 80%" in page.locator("#thresholds-f").inner_text()
+    assert [one["id"] for one in axe.Axe().run(page).response["violations"]] == [] if script else True
+    pictured(page, f"budget-form-{script}")
+    page.get_by_label("Amount").fill("1 USD")
+    page.get_by_label("Which usage").fill("team=research")
+    page.get_by_label("Alerts when").fill("actual 80%\nforecast 100%")
+    page.get_by_role("button", name="Store").tap()
+    said(page, "Stored: it is evaluated within seconds.")
+    wait_for("its own page", lambda: page.goto(f"{demo}/budgets/{name}").status == 200)
+    page.get_by_role("link", name="Edit", exact=True).tap()
+    assert page.get_by_label("Alerts when").input_value() == "actual 80%\nforecast 100%"
+    page.get_by_label("Amount").fill("2 USD")
+    page.get_by_role("button", name="Store").tap()
+    said(page, "Stored")
+    assert "2 USD" in page.locator("#stored").inner_text()
+    page.get_by_role("link", name=f"Edit {name}").tap()
+    page.get_by_role("button", name="Delete this budget").tap()
+    said(page, "Deleted: what it announced stays.")
+    assert page.goto(f"{demo}/settings/budget?name={name}").status == 404
+    context.close()
+
+
+def test_the_demonstrations_runaway_is_stopped_by_one_press(chromium: sync_api.Browser, demo: str):
+    context = chromium.new_context(viewport=PHONE, has_touch=True, java_script_enabled=False)
+    page = context.new_page()
+
+    def proposed() -> bool:
+        page.goto(demo)
+        return page.locator("#ask").get_by_role("button", name="Approve").count() == 1
+
+    wait_for("the proposal", proposed, seconds=180)
+    page.locator("#ask").get_by_role("button", name="Approve").tap()
+    said(page, "Approved")
+    page.goto(f"{demo}/actions")
+    page.get_by_role("link", name=re.compile("^Block this key at the gateway: ci")).tap()
+    path = page.url
+
+    def verified() -> bool:
+        page.goto(path)
+        return page.get_by_text("Done and verified").count() == 1
+
+    wait_for("the gateway's answer", verified)
+    assert "by hour, to" in page.inner_text("main")
+    assert "Approved by local" in page.inner_text("main")
+    pictured(page, "demo-approved")
+    context.close()
