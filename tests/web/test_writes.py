@@ -14,11 +14,21 @@ import pytest
 
 from alertd.core.actions.state_machine import acts
 from alertd.core.budgets import CreditEntry
-from alertd.core.evaluation.state import LIFECYCLES, RAISED, SILENCES, TOP_UPS, State, silences_of
+from alertd.core.evaluation.state import (
+    LIFECYCLES,
+    RAISED,
+    SILENCES,
+    STORED_BUDGETS,
+    TOP_UPS,
+    State,
+    StoredBudget,
+    silences_of,
+)
+from alertd.operations.stored_budgets import tag_of
 from alertd.ports import DeliveryError, Receipt
 from alertd.web.server import Person, View, build
-from alertd.web.writes import WRITES
-from tests.web.dashboard_client import Browser, StoredRows, november, view_of, with_acts
+from alertd.web.writes import WRITES, settings_of_form
+from tests.web.dashboard_client import NOW, Browser, StoredRows, november, view_of, with_acts
 
 TOKENS = {role: f"a token of the role {role}, long" for role in ("allowance", "viewer", "responder", "editor")}
 PEOPLE = (
@@ -345,3 +355,51 @@ def test_the_document_names_the_role_of_every_change(house: House):
     found = {(path, method): one["x-role"] for path, methods in document["paths"].items()
              for method, one in methods.items() if "x-role" in one}  # fmt: skip
     assert found == {(f"/api/v1{write.path}", write.method.lower()): write.role for write in WRITES}
+
+
+# --- the page's form for a budget ---
+
+
+def test_a_budget_that_is_refused_stands_in_the_form_again_as_it_was_typed(house: House):
+    typed = {
+        "name": "mine", "set-amount": "5 USD", "set-where": "team=<b>", "set-period": "week",
+        "thresholds": "actual 80%", "other": "start_day=2", "reason": "a trial", "seen": "absent", "back": "/settings",
+    }  # fmt: skip
+    before = dict(house.kept.notes)
+    for more, fault in (
+        ({}, "no budgets are stored here"),
+        ({"other": "rubbish"}, "has no =: write it as start_day=15"),
+    ):
+        headers = {"authorization": f"Bearer {TOKENS['editor']}", "origin": house.browser.origin}
+        answer = house.browser.ask("POST", "/settings/budget", headers=headers, data={**typed, **more})
+        assert answer.status_code in (409, 422)
+        assert fault in answer.text
+        assert 'value="team=&lt;b&gt;"' in answer.text
+        assert '<option value="week" selected>' in answer.text
+        assert ">actual 80%</textarea>" in answer.text
+        assert 'value="a trial"' in answer.text
+    assert house.kept.notes == before
+
+
+def test_a_forms_lines_are_settings_and_what_is_empty_is_left_out():
+    lines = {"set-amount": " 5 USD ", "set-per": "", "thresholds": "actual 80%\n\nforecast 100% p70\n", "name": "x"}
+    assert settings_of_form({**lines, "other": "START_DAY = 15\n"}) == {
+        "amount": "5 USD", "thresholds": '["actual 80%", "forecast 100% p70"]', "start_day": "15",
+    }  # fmt: skip
+
+
+def test_a_stored_budget_is_shown_to_whoever_may_change_it(house: House):
+    stored = StoredBudget(
+        "mine", {"amount": "5 USD", "thresholds": '["actual 80%","forecast 100%"]', "remind": "24h"}, "lena", NOW
+    )
+    house.kept.notes = {**house.kept.notes, **STORED_BUDGETS.put(stored, "mine")}
+    editor, viewer = ({"authorization": f"Bearer {TOKENS[role]}"} for role in ("editor", "viewer"))
+    listed = house.browser.get("/settings", headers=editor).text
+    assert 'href="/settings/budget?name=mine"' in listed
+    assert 'href="/settings/budget' not in house.browser.get("/settings", headers=viewer).text
+    form = house.browser.get("/settings/budget?name=mine", headers=editor).text
+    assert ">actual 80%\nforecast 100%</textarea>" in form
+    assert ">remind=24h</textarea>" in form
+    assert f'name="seen" value="{tag_of(stored)}"' in form
+    assert "Your role may not change budgets." in house.browser.get("/settings/budget", headers=viewer).text
+    assert house.browser.get("/settings/budget?name=other", headers=editor).status_code == 404
