@@ -168,7 +168,7 @@ def action_page(
 
     `usage` is that of the budget, whose hours before the proposal are shown.
     """
-    event, forms = event_of_act(act), action_forms(act, reader, policy)
+    event, forms = event_of_act(act), action_forms(act, reader)
     words, kind = STATES.get(act.state, (act.state, ""))
     about = scope_name(event.budget, event.scope)
     facts = [
@@ -182,13 +182,13 @@ def action_page(
         element("div", element("a", "Actions", href="/actions"), " / ", element("code", act.handle), class_="crumbs"),
         element("div", element("h1", question), pill(kind, words), class_="head"),
         element("div", facts, class_="meta"),
-        None if forms else _who_may(act, policy, reader),
+        _who_may(act, policy, reader),
         element(
             "div",
             element("div", _evidence(act, position, reader, _hours(act, usage, reader)), _what_happens(act, position)),
             element(
                 "div",
-                _your_answer(act, policy, reader) if forms else None,
+                _your_answer(act, reader) if forms else None,
                 card("Audit", audit_list(act, steps, reader), identity="audit"),
                 _without_page(act),
             ),
@@ -198,7 +198,7 @@ def action_page(
     )
 
 
-def _your_answer(act: Act, policy: ActionPolicy | None, reader: Reader) -> Markup:
+def _your_answer(act: Act, reader: Reader) -> Markup:
     """The answer with its consequence above the buttons, and a reason for the audit; a phone has them at its bottom."""
     undo = element("b", "Can be undone.", class_="t-good") if act.reversible else element(
         "b", "Cannot be undone.", class_="t-over"
@@ -212,7 +212,7 @@ def _your_answer(act: Act, policy: ActionPolicy | None, reader: Reader) -> Marku
     buttons = [
         element("button", words, type="submit", formaction=f"{action_path(act.id)}/{what}",
                 class_=f"btn lg {kind}".strip())
-        for what, words, kind in action_answers(act, reader, policy)
+        for what, words, kind in action_answers(act, reader)
     ]  # fmt: skip
     hidden = {"back": reader.back, "seen": str(act.steps)}
     body = element(
@@ -251,7 +251,8 @@ def _without_page(act: Act) -> Markup | None:
 
 
 def _who_may(act: Act, policy: ActionPolicy | None, reader: Reader) -> Markup | None:
-    if act.state != AWAITING:
+    """For whom it waits, where that is somebody else."""
+    if act.state != AWAITING or any(what == "approve" for what, _, _ in action_answers(act, reader)):
         return None
     names = ", ".join(clean(one, 40) for one in policy.approvers) if policy is not None else ""
     words = f"Waiting for {names or 'an editor'}." if reader.may("responder") else "Your role only reads."

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from alertd.core.actions.policy import ActionPolicy
 from alertd.core.actions.state_machine import AWAITING, STUCK, VERIFIED, Act
 from alertd.core.addresses import budget_path
 from alertd.core.budgets import Scope
@@ -94,7 +93,7 @@ def asked_actions(waiting: Sequence[Act], reader: Reader) -> Markup:
 
 def _open(one: AnnouncedAlert, reader: Reader) -> Markup:
     event = one.row.event
-    said = compose([event], one.row.at)
+    said = compose([event], reader.now)
     # What the page has buttons for is not said as a command.
     lines = [line for line in said.body if not text_of(line).startswith(_COMMAND)][:2]
     why = fragment([fragment(html(line), " " if text_of(line).endswith(".") else ". ") for line in lines])
@@ -162,13 +161,18 @@ def alert_forms(
     return forms
 
 
-def action_answers(act: Act, reader: Reader, policy: ActionPolicy | None = None) -> list[tuple[str, str, str]]:
-    """What may be answered to an action now, as (path, words, kind of button): refuse and approve, or undo."""
-    named = policy is not None and not policy.refuses_approver(reader.person.name) and bool(policy.approvers)
+def action_answers(act: Act, reader: Reader) -> list[tuple[str, str, str]]:
+    """What may be answered to an action now, as (path, words, kind of button): refuse and approve, or undo.
+
+    Where APPROVERS are named nobody else approves, not even an editor.
+    """
+    policy = next((one for one in reader.policies if one.name == act.action), None)
+    refused = policy is None or bool(policy.refuses_approver(reader.person.name))
+    named = policy is not None and bool(policy.approvers) and not refused
     may_answer = reader.may("editor") or (reader.may("responder") and named)
     found = []
     if act.state == AWAITING:
-        if may_answer:
+        if may_answer and not refused:
             found.append(("approve", "Approve", "danger"))
         if reader.may("responder"):
             found.append(("refuse", "Not now", ""))
@@ -177,13 +181,13 @@ def action_answers(act: Act, reader: Reader, policy: ActionPolicy | None = None)
     return found
 
 
-def action_forms(act: Act, reader: Reader, policy: ActionPolicy | None = None) -> list[Markup]:
+def action_forms(act: Act, reader: Reader) -> list[Markup]:
     """The same as forms of one tap. Each carries what was seen."""
     name, whole = clean(act.key_name, 60), f"{act.what}, {clean(act.key_name, 60)}"
     labels = {"approve": f"Approve: {whole}", "refuse": f"Refuse: {name}", "restore": f"Undo: {whole}"}
     return [
         button(words, f"{action_path(act.id)}/{what}", reader.back, kind=kind, label=labels[what], seen=str(act.steps))
-        for what, words, kind in action_answers(act, reader, policy)
+        for what, words, kind in action_answers(act, reader)
     ]
 
 

@@ -78,6 +78,8 @@ class PageFrame:
 
     here: str
     state: str = ""
+    #: Whether the data of a source are too old.
+    is_late: bool = False
     foot: str = ""
     version: str = ""
     person: str = ""
@@ -160,7 +162,7 @@ def _top(frame: PageFrame) -> Markup:
         links.append(element("a", words, mark if count else None, href=place, aria_current=here))
     right = element(
         "div",
-        element("span", frame.state, class_="live hide-s") if frame.state else None,
+        element("span", frame.state, class_=f"live hide-s{' late' if frame.is_late else ''}") if frame.state else None,
         _menu(frame),
         class_="top-r",
     )

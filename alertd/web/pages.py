@@ -143,7 +143,7 @@ class Pages:
         back = f"{request.scope['path']}?{kept}" if kept else str(request.scope["path"])
         can = self.view.operations is not None
         theme, zone = _display_of(request, self.view.zone)
-        return Reader(person_of(request), self.view.clock.now(), zone, back, can, theme)
+        return Reader(person_of(request), self.view.clock.now(), zone, back, can, theme, tuple(self.view.actions()))
 
     async def display(self, request: Request) -> Response:
         """Remember in a cookie of this browser in which colours and zone it wants the pages; then back to the page."""
@@ -172,6 +172,7 @@ class Pages:
         frame = PageFrame(
             here=here,
             state=state,
+            is_late=any(no_data_since(one, reader.now) is not None for one in standings.sources.values()),
             foot=f"{evaluated} {today}. All times {zone}.",
             theme=reader.theme,
             zone=str(zone),

@@ -8,6 +8,7 @@ from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Final
 
+from alertd.core.actions.policy import ActionPolicy
 from alertd.core.budgets import BurnRate, Scope
 from alertd.core.charts.html import Content, Markup, element, fragment
 from alertd.core.evaluation.event_builder import exhausted_at_pace
@@ -65,6 +66,8 @@ class Reader:
     can_change: bool = True
     #: How this browser wants the pages: `light`, `dark`, or "" as the system has it.
     theme: str = ""
+    #: What actions are configured, which says who may approve.
+    policies: Sequence[ActionPolicy] = ()
 
     def may(self, role: str) -> bool:
         return self.can_change and self.person.may(role)

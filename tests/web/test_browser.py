@@ -198,14 +198,17 @@ def told() -> Any:
 
 
 @pytest.fixture
-def console(told: Any) -> Iterator[Console]:
+def console(told: Any, request: pytest.FixtureRequest) -> Iterator[Console]:
+    """With a parameter: one in which every action names its approvers."""
     world, kept = told
     own = StoredRows(list(kept.rows), dict(kept.notes), steps=list(kept.steps))
     people = [Person(role, role, sha256(token.encode()).hexdigest()) for role, token in TOKENS.items()]
     people.append(Person("ana", "responder", sha256(ANA.encode()).hexdigest()))
-    policies = {one.name: replace(one, approvers=("ana",)) for one in view_of(world, own).actions()}
-    view = replace(view_of(world, own), actions=lambda: list(policies.values()))
-    view = replace(view, operations=replace(view.operations, policies=lambda: policies))
+    view = view_of(world, own)
+    if approvers := getattr(request, "param", ()):
+        policies = {one.name: replace(one, approvers=approvers) for one in view.actions()}
+        view = replace(view, actions=lambda: list(policies.values()))
+        view = replace(view, operations=replace(view.operations, policies=lambda: policies))
     application = build(view, token=None, open_metrics=False, loopback=False, people=people)
     with serving({"console": application}) as found:
         yield Console(own, found["console"])
@@ -325,7 +328,16 @@ def test_a_role_finds_what_it_may_do_and_what_it_may_not_is_refused_and_changes_
     assert console.kept.notes == before
 
 
-def test_an_approver_who_is_named_approves_on_the_telephone(chromium: sync_api.Browser, console: Console):
+@pytest.mark.parametrize("console", [("ana",)], indirect=True)
+def test_where_approvers_are_named_they_approve_on_the_telephone_and_no_editor_is_offered_it(
+    chromium: sync_api.Browser, console: Console
+):
+    with on_a_phone(chromium, console, "editor", script=False) as page:
+        page.goto(f"{console.address}/actions/ffee00")
+        assert page.get_by_role("button", name="Approve").count() == 0
+        assert "Waiting for ana." in page.inner_text("main")
+        sent = page.request.post(f"{console.address}/actions/ffee00/approve", headers={"origin": console.address})
+        assert sent.status == 403
     with on_a_phone(chromium, console, "ana", script=False) as page:
         page.goto(f"{console.address}/actions/ffee00")
         page.locator(".bottom").get_by_role("button", name="Approve").tap()
