@@ -142,6 +142,8 @@ def _silence(position: BudgetStatus, notes: State, now: datetime) -> Markup | No
 
 
 def _legend(position: BudgetStatus) -> str:
+    if not position.seen:
+        return "No usage of it was seen yet."
     if position.status == "unknown":
         return "What was seen; nothing is projected while the data are too old."
     if position.status == "runaway":

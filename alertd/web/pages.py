@@ -446,7 +446,7 @@ class Pages:
         return self._budget_form(TypedBudget() if stored is None else TypedBudget.of_stored(stored), request, kept)
 
     def _budget_form(self, typed: TypedBudget, request: Request, kept: Kept, status: int = 200) -> Response:
-        notifiers = [lane.notifier for lane in self.view.lanes()]
+        notifiers = [one.notifier for one in self.view.delivery_stats()]
         shown = budget_form(typed, notifiers, self._reader(request))
         return self._page("Budget", "/settings", request, kept, shown, status=status)
 
