@@ -99,7 +99,9 @@ def read_url(url: str) -> DatabaseUrl:
         raise ValueError("names a driver; leave out + and what follows it: postgresql://host/alertd")
     if not url.startswith(SQLITE) and not _POSTGRES.match(url):
         raise ValueError("no database; write sqlite:////var/lib/alertd/alertd.db or postgresql://host/alertd")
-    if any(not sign.isprintable() or sign.isspace() for sign in url):
+    if any(not sign.isprintable() for sign in url):
+        raise ValueError("holds a control character; leave it out")
+    if " " in url and not url.startswith(SQLITE):
         raise ValueError("holds a space or a control character; quote a space as %20")
     return _sqlite(url) if url.startswith(SQLITE) else _postgres(url)
 
@@ -108,6 +110,8 @@ def _sqlite(url: str) -> DatabaseUrl:
     name = url.removeprefix(SQLITE)
     if name in {"", ":memory:"}:
         raise ValueError("names no file; write sqlite:////var/lib/alertd/alertd.db")
+    if "?" in name:
+        raise ValueError("has options after the ?, which a file has not; leave them out")
     return DatabaseUrl(url, name, Path(name))
 
 

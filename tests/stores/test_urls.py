@@ -36,6 +36,7 @@ BROKEN = [
     (f"postgresql+psycopg://u:{SECRET}@db/x", "leave out +"),
     (f"host=db password={SECRET}", "postgresql://host/alertd"),
     (f"mysql://u:{SECRET}@db/x", "postgresql://host/alertd"),
+    (f"sqlite:////srv/{SECRET}.db?mode=ro", "leave them out"),
 ]
 
 
@@ -58,6 +59,7 @@ def test_a_broken_database_url_is_one_error_with_the_remedy_and_nothing_of_the_p
         ("postgresql://u:p@[::1]:5433/x", "postgresql://[::1]:5433/x"),
         ("postgresql:///x?host=/run/postgresql", "postgresql:///run/postgresql:5432/x"),
         ("sqlite:////var/lib/alertd.db", "/var/lib/alertd.db"),
+        ("sqlite:////srv/my data/ä.db", "/srv/my data/ä.db"),
     ],
 )
 def test_a_sound_url_is_shown_by_its_place_alone(url: str, place: str) -> None:
