@@ -23,10 +23,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from alertd.clients.price_files import price_book
 from alertd.core.counting.samples import CounterState, Increment
 from alertd.core.usage import Line
+from alertd.loops.evaluate import Evaluate, EvaluationConfig
 from alertd.ports import Store
 from tests.databases import Place, postgres_server, schema
+from tests.fakes import StoppedClock
 
 MONTH = datetime(2026, 11, 1, tzinfo=UTC)
 AT = int(MONTH.timestamp())
@@ -172,8 +175,11 @@ def weigh(place: Place, series: int) -> None:
         print(f"{'':9} {grown / series:,.0f} bytes more a series and month of quarter hours, {weight():,} bytes in all")
 
 
-async def a_period(store: Store, series: int) -> tuple[float, float]:
-    """Seconds to ask for a month of all series, a bucket a day of each, row by row and as one sum of each."""
+async def a_period(store: Store, series: int) -> tuple[float, float, Took]:
+    """Seconds to ask for a month of all series, a bucket a day of each, row by row and as one sum of each.
+
+    And what a start takes: all of it into a ledger in memory.
+    """
     for day in range(DAYS):
         row = await store.source("daily")
         rows = [one._replace(start=AT + day * DAY) for one in increments(series, AT)]
@@ -184,7 +190,13 @@ async def a_period(store: Store, series: int) -> tuple[float, float]:
     sums = await store.usage_within(AT, AT + DAYS * DAY)
     summed = perf_counter()
     assert sum(row.quantity for row in found) == sum(row.quantity for row in sums)
-    return listed - began, summed - listed
+    terms = EvaluationConfig([], price_book([]), lambda *_: None, {})
+    evaluation = Evaluate(store, StoppedClock(MONTH + timedelta(days=DAYS)), terms, lambda: None)
+    began_start = Took.now()
+    facts, _ = await evaluation.preview()
+    took = Took.now().since(began_start)
+    assert len(facts.ledger.series) == series
+    return listed - began, summed - listed, took
 
 
 async def compacted(store: Store, series: int) -> tuple[int, float, list[float]]:
@@ -217,12 +229,13 @@ async def compacted(store: Store, series: int) -> tuple[int, float, list[float]]
 def ask(place: Place, series: int) -> None:
     """Time of a period's question, and what compaction costs others."""
 
-    async def run() -> tuple[tuple[float, float], tuple[int, float, list[float]]]:
+    async def run() -> tuple[tuple[float, float, Took], tuple[int, float, list[float]]]:
         async with place.open() as store:
             return await a_period(store, series), await compacted(store, series)
 
-    (listed, summed), (merged, took, waits) = asyncio.run(run())
+    (listed, summed, start), (merged, took, waits) = asyncio.run(run())
     print(f"{'':9} a month of {series:,} series by the day: {listed:.2f} s by row, {summed:.2f} s as sums")
+    print(f"{'':9} the same into the ledger of an evaluation: {start}")
     print(
         f"{'':9} compacted {merged:,} rows in {took:.1f} s, {len(waits)} polls of 100 series committed meanwhile:"
         f" {sorted(waits)[len(waits) // 2]:.2f} s each, {max(waits):.2f} s at most"
