@@ -28,6 +28,8 @@ class SeriesIds(NamedTuple):
     ids: Mapping[str, int] = {}
 
 
+#: So many series are written at a time: all of a first reading would be 150 MB of texts.
+_AT_ONCE: Final = 4096
 _COLUMNS: Final = ("digest", "source", "provider", "model", "meter", "modifiers", "account", "labels", "billed")
 _INSERT: Final = Upsert("series", tuple((name, "text") for name in _COLUMNS), "ON CONFLICT (digest) DO NOTHING")
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
@@ -56,16 +58,17 @@ class SeriesNumbers:
         if ids is not None and (epoch, whose) == (known.epoch, source):
             grown[: len(ids)] = ids
         missing = np.unique(given.numbers[grown[given.numbers] == 0]).tolist()
-        named = {number: counted_identity(source, *table.known[number]) for number in missing}
-        digests = {number: digest_of(*one) for number, one in named.items()}
-        identities = {digests[number]: one for number, one in named.items()}
-        found = identify(tx, known, identities.keys(), identities.__getitem__)
-        fresh = {number for number, digest in digests.items() if digest not in known.ids}
-        for number, digest in digests.items():
-            grown[number] = found.ids[digest]
+        found, fresh = known, []
+        for part in (missing[place : place + _AT_ONCE] for place in range(0, len(missing), _AT_ONCE)):
+            named = {number: counted_identity(source, *table.known[number]) for number in part}
+            digests = {number: digest_of(*one) for number, one in named.items()}
+            identities = {digests[number]: one for number, one in named.items()}
+            found = identify(tx, found, identities.keys(), identities.__getitem__)
+            grown[part] = [found.ids[digest] for digest in digests.values()]
+            fresh += [number for number, digest in digests.items() if digest not in known.ids]
         # Only what was committed before is remembered: what this transaction writes may be undone.
         kept = grown.copy()
-        kept[list(fresh)] = 0
+        kept[fresh] = 0
         self._known[table] = known.epoch, source, kept
         return grown, found
 
