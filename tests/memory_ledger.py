@@ -14,6 +14,7 @@ from alertd.core.counting.counters import count
 from alertd.core.counting.ordinary import count_columns
 from alertd.core.counting.samples import Counted, CounterState, Increment
 from alertd.core.counting.state_columns import StateColumns
+from alertd.core.counting.states import renamed
 from alertd.ports import Reading, Source
 
 
@@ -42,6 +43,8 @@ class Ledger:
                 "now": now.timestamp(),
                 "newborn": reading.newborn,
             }
+            put, forgotten = renamed(self.states, reading.renamed)
+            self.states = {name: one for name, one in self.states.items() if name not in forgotten} | put
             counted = count(self.states, list(reading.samples), reading.scrapes, **terms)
             if isinstance(reading.samples, SampleColumns):
                 states = StateColumns(self.states)

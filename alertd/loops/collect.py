@@ -21,6 +21,7 @@ from alertd.core.counting.columns import Increments, Ints, LedgerSeries, SampleC
 from alertd.core.counting.ordinary import count_columns
 from alertd.core.counting.samples import Counted, CounterState
 from alertd.core.counting.state_columns import ChangedStates, StateColumns, as_columns
+from alertd.core.counting.states import renamed
 from alertd.core.counting.streams import count_streams
 from alertd.core.money import Money
 from alertd.core.usage import Committed
@@ -139,6 +140,10 @@ class Collect:
         # What is changed in them now holds only once it is committed; else they are read again.
         states, self._states = self._states[1], None
         now = self._clock.now()
+        put, forgotten = renamed(states, reading.renamed)
+        if forgotten:
+            states = states.without(forgotten)
+            states.update(put)
         moved_back = states.update(set_back(states, now)) if reading.set_back else None
         counted = await asyncio.to_thread(self._counted, row, reading, states, now)
         assumed = (*reading.assumed, *counted.assumed)
@@ -158,9 +163,10 @@ class Collect:
         fine_from = (now - _FINE).timestamp()
         known = reading.samples.table.ledger if isinstance(reading.samples, SampleColumns) else self._known()
         increments, changed = await asyncio.to_thread(_changes, counted, known, states, moved_back, fine_from)
-        if not await self._store.commit_counters(after, increments, changed, counted.forgotten):
+        forgotten = *forgotten, *counted.forgotten
+        if not await self._store.commit_counters(after, increments, changed, forgotten):
             return None
-        self._states = row.revision + 1, states.without(counted.forgotten) if counted.forgotten else states
+        self._states = row.revision + 1, states.without(forgotten) if forgotten else states
         return after
 
     def _known(self) -> LedgerSeries:

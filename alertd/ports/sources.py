@@ -33,6 +33,9 @@ class Reading:
     scrapes: Mapping[str, Sequence[float]] = field(default_factory=dict)
     #: Targets taken to have begun with their first sample: others of their kind came and went.
     newborn: frozenset[str] = frozenset()
+    #: Series that are known under another fingerprint now, from the old one to the new one: a label is known by now to
+    #: distinguish copies only.
+    renamed: Mapping[str, str] = field(default_factory=dict)
     records: Sequence[Usage | BilledCost] = ()
     window: tuple[datetime, datetime] | None = None
     warnings: tuple[str, ...] = ()

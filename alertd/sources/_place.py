@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final, Self
 
@@ -34,7 +34,7 @@ class ReadPosition(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Targets are scraped every `step` seconds, and were last at `scraped`. Since `held`, answers are partial.
     `begun` once a whole answer held anything. `came` are the targets that were seen coming,
-    `copies` those that are others under another name.
+    `copies` those that are others under another name. `replicas` are the labels that only distinguish copies.
     """
 
     at: float
@@ -45,6 +45,7 @@ class ReadPosition(msgspec.Struct, frozen=True, omit_defaults=True):
     held: float = 0.0
     begun: bool = False
     copies: dict[str, str] = {}
+    replicas: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, cursor: str | None, since: datetime) -> Self:
@@ -103,6 +104,7 @@ class ReadPosition(msgspec.Struct, frozen=True, omit_defaults=True):
         delay: float,
         came: Mapping[str, Life] | None = None,
         copies: Mapping[str, str] | None = None,
+        replicas: Collection[str] = (),
     ) -> ReadPosition:
         """After a window up to `stop`. A partial one holds the cursor, for an hour at most."""
         held = (self.held or now) if partial else 0.0
@@ -121,6 +123,7 @@ class ReadPosition(msgspec.Struct, frozen=True, omit_defaults=True):
             held=held,
             begun=self.begun or not waits,
             copies=dict(copies or {}),
+            replicas=tuple(sorted(replicas)),
         )
 
     def with_last(self, targets: Targets) -> dict[str, tuple[float, ...]]:

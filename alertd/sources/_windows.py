@@ -80,12 +80,22 @@ class Windows:
         self._counted: set[str] = set()
         #: Series of known metrics that no rule takes, and whether they count.
         self.unknown: dict[str, bool] = {}
+        #: From the fingerprints that counters had to those that they have, until a reading with them is committed.
+        self.renamed: dict[str, str] = {}
 
-    def remember(self, counted: Collection[str], same: Mapping[str, str]) -> None:
-        """Remember, once, which targets earlier readings counted, and which targets are the same under another name."""
+    def remember(self, counted: Collection[str], same: Mapping[str, str], replicas: Collection[str]) -> None:
+        """Take over what is known as of the last reading that was committed.
+
+        Once, which targets were `counted`, and which are the `same` under another name; always, which labels are
+        `replicas`: they only distinguish copies.
+        """
         if not self._places:
             self._counted |= set(counted)
             self.copies.exporters.same.update(same)
+        if self.copies.replicas.remember(replicas):
+            self._rename(frozenset())
+        if self.copies.replicas.found <= frozenset(replicas):
+            self.renamed.clear()
 
     def ever(self) -> bool:
         """Whether any counter has been seen."""
@@ -134,6 +144,21 @@ class Windows:
         self._by_name.clear()
         self._counters, self._table, self._has_copies = [], SeriesTable(), False
         self.metrics.clear()
+
+    def _rename(self, fresh: Collection[str]) -> set[str]:
+        """Forget the known counters, but keep how they are called now: labels are known to distinguish copies only.
+
+        The new fingerprints of those that are not `fresh`.
+        """
+        known, found = [one for one in self._counters if one.found is not None], {}
+        self.forget()
+        for one in known:
+            found[one.fingerprint] = new = self._meaning(one.text).fingerprint
+            if (born := self._born.pop(one.fingerprint, None)) is not None:
+                self._born.setdefault(new, born)
+        earlier = {old: found.get(new, new) for old, new in self.renamed.items()}
+        self.renamed = earlier | {old: new for old, new in found.items() if old != new}
+        return {new for old, new in found.items() if old not in fresh}
 
     def _begins_anew(self, window: Window) -> bool:
         """Whether a counter is back that the last window did not have, or a process is another one than before."""
@@ -298,8 +323,10 @@ class Windows:
         else:
             self._one_of_each(window, answer.series, places, (begin, end))
         if self.copies.replicas.decide(lambda: (named_series(one) for one in answer.series)):
-            self.forget()
-            return self._sorted(answer, begin, end)
+            familiar = self._rename(window.fresh)
+            window = self._sorted(answer, begin, end)
+            window.fresh -= familiar
+            return window
         if len(self._places) > 2 * len(answer.series) + 1000:
             window.leave_columns()
             kept = list(window.each())

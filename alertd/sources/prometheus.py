@@ -123,7 +123,7 @@ class Prometheus:
         end, delay = now.timestamp(), self.delay.total_seconds()
         place = ReadPosition.read(cursor, since).not_after(end)
         self._most = _LONGEST
-        self._windows.remember(place.scraped, place.copies)
+        self._windows.remember(place.scraped, place.copies, place.replicas)
         if self._nothing and not place.begun:
             await self._probe(end)
         backfill = end - place.at > _CHUNK
@@ -149,6 +149,7 @@ class Prometheus:
                 delay=delay,
                 came=came,
                 copies=self._windows.copies.exporters.same,
+                replicas=self._windows.copies.replicas.found,
             )
             newborn = short_lived(came, fresh, place.step) if fresh else frozenset()
             progress = (place.at - since.timestamp()) / (end - since.timestamp()) if backfill else None
@@ -206,6 +207,7 @@ class Prometheus:
             until=datetime.fromtimestamp(place.seen or before.at, UTC),
             samples=samples,
             scrapes={} if held else before.with_last(window.targets),
+            renamed=self._windows.renamed.copy(),
             warnings=(
                 *(window.warnings or self._unnamed(window)),
                 *_astray(window),

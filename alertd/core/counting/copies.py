@@ -51,6 +51,8 @@ class ReplicaLabels:
 
     def __init__(self, named: Collection[str], kept: Collection[str]) -> None:
         self.names = frozenset({*REPLICAS, *named})
+        #: Those of them that the samples have shown, now or before this process began.
+        self.found: frozenset[str] = frozenset()
         self._kept = frozenset({*kept, *_TARGET})
         #: Those of them that series have.
         self.seen: set[str] = set()
@@ -64,6 +66,16 @@ class ReplicaLabels:
     def undecided(self) -> list[list[bytes]]:
         """Series that may be copies of each other, by their texts."""
         return [group for groups in self._undecided.values() for group in groups]
+
+    def remember(self, found: Collection[str]) -> bool:
+        """Take over labels that an earlier process found; whether that changes `names`."""
+        before = self.names
+        self.found |= frozenset(found) - before - self._kept
+        self.names |= self.found
+        for name in self.found - before:
+            self._open.discard(name)
+            self._undecided.pop(name, None)
+        return self.names != before
 
     def see(self, labels: Mapping[str, str]) -> None:
         """Take note of a new series' labels."""
@@ -106,6 +118,7 @@ class ReplicaLabels:
                 self._open.discard(name)
             if answer:
                 self.names |= {name}
+                self.found |= {name}
                 self.seen.add(name)
         self._patience, self._waited = (0 if uncertain else 2 * self._patience + 1), 0
         return self.names != before

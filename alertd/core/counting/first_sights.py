@@ -54,6 +54,8 @@ class FirstSights:
     higher: dict[str, str] = field(default_factory=dict)
     #: What is known of the falls of those that vanished, by fingerprint of the one that came in place.
     falls: dict[str, Fall | None] = field(default_factory=dict)
+    #: The first samples of counters that are taken off others, and what of them is not counted.
+    uncounted: list[tuple[CounterSamples, int]] = field(default_factory=list)
     _sights: list[Sight] = field(default_factory=list)
 
     def add(self, sight: Sight) -> None:
@@ -89,7 +91,7 @@ class FirstSights:
                 new = 0 if is_sample_of(sight, kin_of(series), known) else lower_value
                 relabelled[named] = relabelled.get(named, 0) + new
             elif before is not None:
-                unknown.append(max(0, value - before.value))
+                self._leave(series, max(0, value - before.value), unknown)
             elif (since := self._counts_since(sight, earlier, gone)) is not None:
                 found.append((sight, value, since))
                 higher = gone.higher(sight, seen if seen < at else earlier)
@@ -102,11 +104,16 @@ class FirstSights:
                 if grown > 0:
                     found.append((sight, grown, seen))
                 if (series.created is None and (not self.first_read or at > oldest + CAME)) or gone.is_foreign(series):
-                    unknown.append(value - max(grown, 0))
+                    self._leave(series, value - max(grown, 0), unknown)
         for known, sight in taken:
             self.copies |= dict.fromkeys(gone.copies_of(known, sight.value), sight.series.fingerprint)
         self._say(relabelled, [value for value in unknown if value], assumed)
         return found
+
+    def _leave(self, series: CounterSamples, value: int, unknown: list[int]) -> None:
+        unknown.append(value)
+        if series.within is not None and value:
+            self.uncounted.append((series, value))
 
     def _say(self, relabelled: Mapping[str, int], unknown: Sequence[int], assumed: Mapping[str, int]) -> None:
         """Keep what is said: of what only the difference counts, of what nothing does, and what is assumed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from itertools import pairwise
+from operator import itemgetter
 from typing import Final
 
 from alertd.core.counting.netting import Name, Netted, Ower, Place, Series, Sums
@@ -58,6 +59,7 @@ class IntervalSums:
         self._less: dict[Place, int] = {}
         self._long: dict[tuple[int, int, int, float, float], int] = {}
         self._owers: dict[Name, list[Ower]] = {}
+        self._held_back: list[tuple[int, Line, Labels]] = []
 
     def book(
         self, quantity: int, interval: tuple[float, float], line: Line, labels: Labels, within: Line | None = None
@@ -92,6 +94,11 @@ class IntervalSums:
         self._lines[id(line)], self._lines[id(within)], self._labels[id(labels)] = line, within, labels
         self._owers.setdefault((id(within), id(labels)), []).append(Ower(ower, id(line), owed))
 
+    def hold_back(self, most: int, line: Line, labels: Labels) -> None:
+        """Leave out up to `most` of what is booked on a line, where the labels agree."""
+        if most:
+            self._held_back.append((most, line, labels))
+
     def forget_owed(self, names: Collection[str]) -> None:
         """Take back what these raw series were said to owe."""
         for owing in self._owers.values():
@@ -107,6 +114,8 @@ class IntervalSums:
         self._spread_long()
         same = self._same()
         more, less = _merged(self._more, same), _merged(self._less, same)
+        for most, line, labels in self._held_back:
+            self._leave_out(more, most, line, labels)
         owers: dict[Name, dict[str, Ower]] = {}
         for (line, labels), owing in self._owers.items():
             owers.setdefault((same.get(line, line), same.get(labels, labels)), {}).update(
@@ -120,6 +129,13 @@ class IntervalSums:
             if quantity
         ]
         return found, netted
+
+    def _leave_out(self, more: dict[Place, int], most: int, line: Line, labels: Labels) -> None:
+        for place in sorted(more, key=itemgetter(2), reverse=True):
+            own = self._labels[place[1]]
+            if self._lines[place[0]] == line and all(labels[name] == own[name] for name in labels.keys() & own.keys()):
+                taken = min(most, more[place])
+                more[place], most = more[place] - taken, most - taken
 
     def _spread_long(self) -> None:
         for (line, labels, within, begin, end), quantity in self._long.items():

@@ -6,10 +6,14 @@ at the full price. So it would where the cached counter went back, and nothing s
 hour at most. It does not wait where
 
     the input's process began anew, or its value fell      the cached counter comes with its first cached tokens
-    an input counter of the same labels is missing, too    a process behind a collector ended
+    an input counter of the same labels is missing, too,   a process behind a collector ended
+    and no other one came in its place
     the cached counter had counted nothing for minutes     collectors leave out what is idle
 
 What waited when the process of the cached counter ended is lost: no page shows what it was of.
+
+Cached tokens that are not counted, as nothing shows that they are new, may be among what the input counts: so much of
+it is held back for good, as the input would count them at the full price.
 """
 
 from __future__ import annotations
@@ -41,6 +45,11 @@ _BEFORE: Final = 0.001
 WAITING: Final = (
     "its counter of cached tokens is missing or went back: what the input counts since waits for it, for an hour at"
     " most; the figure is a lower bound"
+)
+
+UNFALLEN: Final = (
+    "its input began anew and it did not go back: it may have counted more since than its difference, so as much of the"
+    " input is left out; the figure is a lower bound"
 )
 
 
@@ -83,23 +92,26 @@ def waiting_inputs(
         if series.fingerprint in late and series.points and series.points[0][1] != series.points[-1][1]
     }
     present = {series.fingerprint for series in given if series.points}
-    #: By labels when an input counter that is missing was last seen to count: it does whenever its cached one does.
-    gone: dict[str, float] = {}
+    #: By labels the input counter that is missing, as it was last seen to count: it does whenever its cached one does.
+    gone: dict[str, CounterState] = {}
     for name, other in states.items():
         if other.kin[:TARGET_KIN] in by_input and not other.heir and name not in present:
-            gone[other.kin[:LABELS_KIN]] = max(other.at, gone.get(other.kin[:LABELS_KIN], -inf))
+            gone[other.kin[:LABELS_KIN]] = max(other, gone.get(other.kin[:LABELS_KIN], other), key=_at)
     restarts = _restarts(states, {kin[KIN:] for kin in by_input})
     known = {state.kin[:LABELS_KIN] for state in states.values() if state.kin[:TARGET_KIN] in by_input}
     found: dict[Part, float] = {}
     for series in (one for one in given if one.points and kin_of(one) in by_input):
-        kin = kin_of(series)
+        kin, labels = kin_of(series), full_kin_of(series)[:LABELS_KIN]
         state = states.get(series.fingerprint)
-        if state is None or state.heir:
+        replaced = state is None or bool(state.heir)
+        if replaced:  # it may go on from one that waits
+            state = gone.get(labels)
+        if state is None:
             continue
-        labels = full_kin_of(series)[:LABELS_KIN]
         for name in by_input[kin]:
             own = kin + cached[name].kin[TARGET_KIN:LABELS_KIN]
-            if gone.get(own, -inf) >= cached[name].at - SKEW or (own in known and own != labels):
+            ended = own in gone and gone[own].at >= cached[name].at - SKEW
+            if (ended and not replaced) or (own in known and own != labels):
                 continue
             gap = late[name]
             if (restart := restarts.get(kin[KIN:], -inf)) > gap.since:
@@ -109,6 +121,64 @@ def waiting_inputs(
                 part = series.fingerprint, series.created
                 found[part] = min(gap.since, found.get(part, inf))
     return found
+
+
+def held_back(
+    given: Sequence[CounterSamples],
+    uncounted: Sequence[tuple[CounterSamples, int]],
+    resets: Sequence[tuple[CounterSamples, float]],
+    states: Mapping[str, CounterState],
+    changed: Mapping[str, CounterState],
+) -> list[tuple[CounterSamples, int, str]]:
+    """The cached counters of which tokens may be among their input uncounted, up to how many, and what is said of it.
+
+    `uncounted` are first samples, or a part of them. `resets` are the counters that began anew as far as their values
+    show, and when: a cached counter of the same labels that did not go back then may have begun anew, too.
+    """
+    found = [(one, value, "") for one, value in uncounted]
+    for one in given if resets else ():
+        at = [
+            at for reset, at in resets if reset.line == one.within and reset.target == one.target and _agree(one, reset)
+        ]
+        if at and (before := _unfallen(one, at[0], states.get(one.fingerprint))):
+            found.append((one, before, UNFALLEN))
+    return [(one, min(value, _grown(one, given, states, changed)), said) for one, value, said in found]
+
+
+def _agree(one: CounterSamples, other: CounterSamples) -> bool:
+    """Whether both have the same values of the labels that both have."""
+    return all(one.labels[name] == other.labels[name] for name in one.labels.keys() & other.labels.keys())
+
+
+def _unfallen(cached: CounterSamples, at: float, state: CounterState | None) -> int:
+    """What a cached counter had counted before its input began anew; 0 where it went back, or has no later sample."""
+    before, after = 0 if state is None or state.at >= at else state.value, -1
+    for instant, value in cached.points:
+        try:
+            number = number_of(value, cached.scale) or 0
+        except ValueError:
+            continue
+        before, after = (number, after) if instant < at else (before, number if after < 0 else after)
+    return before if after >= before else 0
+
+
+def _grown(
+    cached: CounterSamples,
+    given: Sequence[CounterSamples],
+    states: Mapping[str, CounterState],
+    changed: Mapping[str, CounterState],
+) -> int:
+    """What the input counters of a cached counter's target gained in a reading, at most."""
+    names = {one.fingerprint for one in given if one.line == cached.within and one.target == cached.target}
+    gained = 0
+    for name in names & changed.keys():
+        after, before = changed[name].value, states[name].value if name in states else 0
+        gained += after - before if after >= before else after
+    return gained
+
+
+def _at(state: CounterState) -> float:
+    return state.at
 
 
 def _is_idle(gap: _Gap, cached: CounterState, state: CounterState) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from math import inf
 
-from alertd.core.counting.falls import SAME_START, Fall
+from alertd.core.counting.falls import SAME_START, Fall, is_deep
 from alertd.core.counting.samples import (
     KIN,
     TARGET_KIN,
@@ -19,6 +19,32 @@ from alertd.core.counting.samples import (
     number_of,
 )
 from alertd.core.usage import Line
+
+
+def renamed(
+    states: Mapping[str, CounterState], names: Mapping[str, str]
+) -> tuple[dict[str, CounterState], tuple[str, ...]]:
+    """The states of series that have another fingerprint now, under that one; and the fingerprints to forget.
+
+    `names` leads from the old one to the new one. Of several that are one series now, the newest state goes on.
+    """
+    gone = tuple(name for name in names if name in states)
+    if not gone:
+        return {}, ()
+    found: dict[str, CounterState] = {}
+    for name in gone:
+        new = names[name]
+        known = found.get(new) or states.get(new)
+        if known is None or known.at < states[name].at:
+            found[new] = states[name]
+    for name, state in states.items():
+        if state.heir in names and name not in names:
+            found.setdefault(name, state)
+    return {name: _with_heir(state, names.get(state.heir, state.heir), name) for name, state in found.items()}, gone
+
+
+def _with_heir(state: CounterState, heir: str, name: str) -> CounterState:
+    return state._replace(heir="" if heir == name else heir)
 
 
 class CounterStates:
@@ -88,16 +114,17 @@ class CounterStates:
         """
         name = series.fingerprint
         old = self.get(name)
-        if old is None and (other := self._vanished.get(name)) is not None and self._is_ambiguous(other):
+        if old is None and (other := self._vanished.get(name)) is not None and self._may_be(series, other):
             state = self.changed.get(other) or self.before[other]
-            self.changed[other] = state._replace(heir=name, owed=0)
+            came = series.points[0][0] if series.points else state.at
+            self.changed[other] = state._replace(at=max(state.at, came), heir=name, owed=0)
             return state._replace(kin=full_kin_of(series))
         if old is None or not series.points:
             return old
-        if old.heir and (heir := self.get(old.heir)) is not None and heir.at < series.points[0][0]:
-            number = _first_number(series)
-            alone = series.created is None and old.heir not in self._present
-            if number < old.value or (alone and number < heir.value):
+        if old.heir and (heir := self.get(old.heir)) is not None and heir.at < series.points[-1][0]:
+            number, ended = _first_number(series, heir.at), self._last.get(old.heir, -inf) <= heir.at
+            is_lower = number < old.value and (ended or heir.at < series.points[0][0])
+            if is_lower or (series.created is None and ended and number < heir.value):
                 self.changed[old.heir] = heir._replace(heir=name)
                 return old._replace(at=heir.at, value=heir.value, fall=heir.fall, heir="")
         return old._replace(at=self.seen[1]) if self.seen[0] == name and self.seen[1] > old.at else old
@@ -109,21 +136,29 @@ class CounterStates:
             return -inf, -1, None
         return -inf, -1, Fall(series.points[0][0], peak=(self.changed.get(name) or self.before[name]).value)
 
-    def _is_ambiguous(self, name: str) -> bool:
-        """Whether a counter of the same target fell lately and it is not certain why: several processes may answer."""
+    def _may_be(self, series: CounterSamples, name: str) -> bool:
+        """Whether a new series may be the one that vanished with a higher value, and no new process.
+
+        It is not deep below it; or a counter of the same target fell lately and it is not certain why: several
+        processes may answer.
+        """
         state = self.changed.get(name) or self.before[name]
+        if series.points and not is_deep(_first_number(series), state.value):
+            return True
         target = state.kin[KIN:TARGET_KIN]
         every: Iterable[CounterState] = chain(self.before.values(), self.changed.values())
         fallen = (one for one in every if one.fall is not None and one.kin[KIN:TARGET_KIN] == target)
         return any(one.fall is not None and one.fall.is_doubtful(state.at) for one in fallen)
 
     @cached_property
-    def _present(self) -> Collection[str]:
-        return {series.fingerprint for series in self._given}
+    def _last(self) -> Mapping[str, float]:
+        """When each series of the reading was last seen."""
+        return {series.fingerprint: series.points[-1][0] for series in self._given if series.points}
 
 
-def _first_number(series: CounterSamples) -> int:
+def _first_number(series: CounterSamples, after: float = -inf) -> int:
+    """The first value `after` a time; 0 where it is none."""
     try:
-        return number_of(series.points[0][1], series.scale) or 0
+        return number_of(next(value for at, value in series.points if at > after), series.scale) or 0
     except ValueError:
         return 0

@@ -27,7 +27,7 @@ from alertd.core.counting.falls import (
 )
 from alertd.core.counting.first_sights import RELABELLED, FirstSights, scrape_before
 from alertd.core.counting.intervals import LONGEST, IntervalSums, bucket
-from alertd.core.counting.missing import WAITING
+from alertd.core.counting.missing import WAITING, held_back
 from alertd.core.counting.periods import UNSEEN, periods_of
 from alertd.core.counting.samples import (
     LABELS_KIN,
@@ -77,6 +77,8 @@ class Tally:
         self.doubts: dict[str, str] = {}
         self._now = now
         self.buckets = IntervalSums()
+        #: The counters that began anew, as far as their values show, and when they were first seen to.
+        self._resets: list[tuple[CounterSamples, float]] = []
         self._period_start = period_start if first_read or not states else None
         self.sights = FirstSights(self.scrapes, newborn, lambda: self._begun_since, first_read or not states)
 
@@ -156,6 +158,7 @@ class Tally:
                 if reached is None:
                     continue
                 anew = number < last
+                self._resets += [(series, fall.at)] if anew and fall is not None else []
             if last < 0 or stood_in:
                 moved = True
                 since = self._begin(series, at, instant, anew=True) if stood_in else None
@@ -218,6 +221,9 @@ class Tally:
         """Count the first samples, once all of the reading is known."""
         for sight, quantity, begin in self.sights.resolve(self._given, self._before, self.changed):
             self._book(sight.series, quantity, begin, min(sight.at, self._now))
+        for one, most, doubt in held_back(self._given, self.sights.uncounted, self._resets, self._before, self.changed):
+            self.buckets.hold_back(most, one.within or one.line, one.labels)
+            self.doubts |= {f"{one.fingerprint} held": f"{one.line.model} {one.line.meter}: {doubt}"} if doubt else {}
         for name, sight in self.sights.replaced.items():
             state = self.changed.get(name) or self._before[name]
             self.changed[name] = state._replace(at=max(state.at, sight.at), heir=sight.series.fingerprint, owed=0)
@@ -285,7 +291,7 @@ class Tally:
         self.cached_fell |= series.within is not None and fall is not None and fall.low >= 0
         if fall is not None and fall.is_doubtful(max(at, fall.seen)):
             self.doubts[series.fingerprint] = f"{series.line.model} {series.line.meter}: {fall.reason()}"
-        else:
+        elif fall is None or not fall.ended:  # a restart leaves what was in doubt before it as it was
             self.doubts.pop(series.fingerprint, None)
         if series.within is not None and (moved or owed):
             self.buckets.owe(series.fingerprint, owed, series.line, series.labels, series.within)
