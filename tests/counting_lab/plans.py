@@ -16,6 +16,7 @@ ACCIDENTS = {
     "missing series": "scrapes",
     "missing page part": "scrapes; half of the series",
     "relabel": "scrapes until the labels are as before",
+    "labels dropped": "scrapes in which the series of all teams and keys of a model are one sum",
     "rename": "scrapes until both names are there, then the new one alone",
     "old page": "scrapes; the page of the last accident-free scrape",
     "late answers": "scrapes that answers lag",
@@ -84,7 +85,7 @@ def planned(seed: int, most: int) -> Plan:
     source = random.choice(("prometheus", "prometheus", "prometheus", "scrape", "scrape", "pushed"))
     stored, starts = source == "prometheus", "none" if source == "pushed" else starts
     if starts == "none" and any(one.kind == "busy processes" for one in accidents):
-        accidents = tuple(one for one in accidents if one.kind not in {"rename", "relabel"})
+        accidents = tuple(one for one in accidents if one.kind not in {"rename", "relabel", "labels dropped"})
     return Plan(
         seed=seed,
         accidents=accidents,

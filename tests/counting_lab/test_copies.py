@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from alertd.core.counting.samples import CounterState
+from alertd.core.counting.states import renamed
 from alertd.sources.prometheus import Options, build
 from tests.memory_ledger import Ledger
 from tests.servers.prometheus import Memory, prometheus
@@ -92,3 +94,44 @@ def test_labels_that_usage_is_attributed_by_never_tell_copies(polls):
     for user in ("ana", "bob"):
         memory.add(METRIC, minutes(5_000_000, 10), model="gpt-5", end_user=user)
     assert read(memory, polls) == 2 * 600
+
+
+@LABEL
+@pytest.mark.parametrize("sources", [1, 2, 7])
+def test_copies_stay_copies_whoever_reads_next(label, sources):
+    """A daemon that starts anew at every reading, and several that take turns, know what the others have found."""
+    memory = served(label, minutes(5_000_000, 10), minutes(5_000_000, 10, shift=7))
+    ledger, options = Ledger(), {"preset": "litellm"}
+    with prometheus(memory) as server:
+
+        async def run():
+            readers = [build("gateway", Options(url=server.url, **options)) for _ in range(sources)]
+            for before in range(60, -1, -1):
+                if sources == 1:
+                    await readers[0].close()
+                    readers = [build("gateway", Options(url=server.url, **options))]
+                await ledger.collect(readers[before % sources], SINCE, NOW - timedelta(minutes=before))
+            for one in readers:
+                await one.close()
+
+        asyncio.run(run())
+    assert ledger.totals().total() == 2 * 600
+    assert [said for said in ledger.doubts if said] == []
+
+
+def test_states_go_on_under_another_fingerprint_and_so_do_their_heirs():
+    states = {
+        "a": CounterState(10.0, 5),
+        "b": CounterState(12.0, 7, heir="c"),
+        "c": CounterState(9.0, 3),
+        "d": CounterState(8.0, 1, heir="a"),
+        "ab": CounterState(3.0, 2),
+    }
+    put, forgotten = renamed(states, {"a": "ab", "b": "ab", "c": "c2", "gone": "x"})
+    assert put == {
+        "ab": CounterState(12.0, 7, heir="c2"),
+        "c2": CounterState(9.0, 3),
+        "d": CounterState(8.0, 1, heir="ab"),
+    }
+    assert sorted(forgotten) == ["a", "b", "c"]
+    assert renamed(states, {}) == ({}, ()) == renamed(states, {"x": "y"})

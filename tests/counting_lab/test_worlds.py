@@ -322,6 +322,40 @@ NAMED = {
         replica="monitor",
         cached_labels=("model",),
     ),
+    "labels were dropped: the sum of several counters counted as one of them, and the others again": Plan(
+        seed=6,
+        accidents=(Accident("labels dropped", 38, 1, 1),),
+        starts="both",
+        step=15,
+        replica="replica",
+        shift=7,
+        cached_labels=("model",),
+    ),
+    "labels were dropped and were back, all in one window": Plan(
+        seed=0, accidents=(Accident("labels dropped", 26, 20),), starts="both", pods=2, poll=20, old=0, uncached=2
+    ),
+    "labels were dropped, and one of the counters that were back took all of the sum": Plan(
+        seed=127, accidents=(Accident("labels dropped", 4, 1),), replica="monitor", uncached=1
+    ),
+    "labels were dropped while a counter was at zero, and it counted again once they were back": Plan(
+        seed=176,
+        accidents=(Accident("labels dropped", 3, 0),),
+        poll=3,
+        replica="replica",
+        shift=7,
+        cached_labels=("model", "team_alias", "api_key_alias"),
+        old=0,
+    ),
+    "one of two gateways dropped its labels: cached tokens waited for its input, and were the other one's": Plan(
+        seed=31,
+        accidents=(Accident("labels dropped", 2, 60),),
+        starts="both",
+        pods=2,
+        step=15,
+        cached_labels=("model",),
+        old=0,
+        uncached=5,
+    ),
 }
 
 

@@ -210,6 +210,8 @@ class World:
                 labels = {"model": series[0], "team_alias": series[1], "api_key_alias": f"key-{series[1]}"}
                 if meter == "cached_input":
                     labels = {name: value for name, value in labels.items() if name in self.plan.cached_labels}
+                if self.active("labels dropped", scrape, pod):
+                    labels = {"model": series[0]}
                 if self.active("relabel", scrape, pod):
                     labels["zone"] = "z1"
                 key = metric, tuple(labels.items())

@@ -3,6 +3,8 @@
 seen                                                          counts
 a series of the same model and meter vanished as this one     the difference, said: a relabel or a rename
 came, at or below its value, from the same target or process
+several of them vanished as this one came, or one as several  all of these together less all of those, said: labels
+came                                                          that were dropped, or are back
 its counter began in the period, on a first read              the whole value
 its counter began since this source was last read             the whole value
 an earlier scrape of the same target lacked the series        the whole value (born)
@@ -21,7 +23,7 @@ from typing import Final
 
 from alertd.core.counting.falls import SKEW, Fall, above
 from alertd.core.counting.samples import KIN, CounterSamples, CounterState, kin_of
-from alertd.core.counting.vanished import Sight, Vanished, counted_of, is_sample_of
+from alertd.core.counting.vanished import Sight, Vanished, counted_of, is_sample_of, joint_of
 
 #: From how many seconds after the oldest scrape of a first read on a series is one that came, and no base of all.
 CAME: Final = 600.0
@@ -48,6 +50,8 @@ class FirstSights:
     doubts: list[str] = field(default_factory=list)
     assumed: list[str] = field(default_factory=list)
     replaced: dict[str, Sight] = field(default_factory=dict)
+    #: Those that went into a sum, or fell into parts, with one of those that came.
+    joined: dict[str, Sight] = field(default_factory=dict)
     #: Copies of those that were replaced, by the fingerprint of the one that came in their place.
     copies: dict[str, str] = field(default_factory=dict)
     #: By fingerprint of a new series the one of its labels that vanished with a higher value: it may be its process.
@@ -68,8 +72,10 @@ class FirstSights:
         """Each first sample with what it counts, and since when. `changed` are the states after the reading."""
         if not self._sights:
             return []
+        given = list(given)
         gone = self._gone(given, states, changed)
         found: list[tuple[Sight, int, float]] = []
+        back: list[Sight] = []
         unknown: list[int] = []
         assumed: dict[str, int] = {}
         relabelled: dict[str, int] = {}
@@ -78,7 +84,8 @@ class FirstSights:
         for sight in sorted(self._sights, key=lambda one: (one.at, not gone.has_labels(one.series), -one.value)):
             series, at, value, (seen, began), before, _ = sight
             earlier = scrape_before(self.scrapes, series.target, seen if before is None else at)
-            lower = gone.take(sight, seen if seen < at else earlier)
+            is_part = before is not None and gone.is_sum(before.heir)
+            lower = None if is_part else gone.take(sight, seen if seen < at else earlier)
             if lower is not None:
                 self.replaced[lower] = sight
                 known = changed.get(lower) or states[lower]
@@ -91,7 +98,7 @@ class FirstSights:
                 new = 0 if is_sample_of(sight, kin_of(series), known) else lower_value
                 relabelled[named] = relabelled.get(named, 0) + new
             elif before is not None:
-                self._leave(series, max(0, value - before.value), unknown)
+                back.append(sight)
             elif (since := self._counts_since(sight, earlier, gone)) is not None:
                 found.append((sight, value, since))
                 higher = gone.higher(sight, seen if seen < at else earlier)
@@ -105,10 +112,62 @@ class FirstSights:
                     found.append((sight, grown, seen))
                 if (series.created is None and (not self.first_read or at > oldest + CAME)) or gone.is_foreign(series):
                     self._leave(series, value - max(grown, 0), unknown)
+        oldest = min((series.points[0][0] for series in given if series.points), default=inf)
+        self._join(found, back, gone, oldest, relabelled)
+        for sight in back:
+            self._leave(
+                sight.series, max(0, sight.value - (0 if sight.before is None else sight.before.value)), unknown
+            )
         for known, sight in taken:
             self.copies |= dict.fromkeys(gone.copies_of(known, sight.value), sight.series.fingerprint)
         self._say(relabelled, [value for value in unknown if value], assumed)
         return found
+
+    def _join(
+        self,
+        found: list[tuple[Sight, int, float]],
+        back: list[Sight],
+        gone: Vanished,
+        oldest: float,
+        relabelled: dict[str, int],
+    ) -> None:
+        """Take off the first samples in `found` what vanished as they came in other labels, several for one.
+
+        Those that are `back` are found, too, where more vanished than was counted of them before. `oldest` is the
+        oldest sample of the reading.
+        """
+        pools: dict[str, list[int]] = {}
+        for place, (sight, quantity, _) in enumerate(found):
+            if quantity and sight.since is None:
+                pools.setdefault(kin_of(sight.series), []).append(place)
+        for sight in back:
+            pools.setdefault(kin_of(sight.series), [])
+        for kin, places in pools.items():
+            left = gone.left(kin)
+            returned = [sight for sight in back if kin_of(sight.series) == kin] if left else []
+            new = [found[place][:2] for place in places] if left else []
+            joint = joint_of([*new, *((one, one.value) for one in returned)], left, self._earlier, oldest)
+            counted = sum(one.before.value for one in returned if one.before is not None)
+            if returned and joint.taken < counted:
+                returned, joint = [], joint_of(new, left, self._earlier, oldest)
+            self.joined |= joint.heirs
+            if not joint.taken:
+                continue
+            for place, quantity in zip(places, joint.rest, strict=False):
+                found[place] = found[place][0], quantity, found[place][2]
+            for sight, quantity in zip(returned, joint.rest[len(places) :], strict=True):
+                found.append((sight, quantity, self._earlier(sight) or sight.at))
+                back.remove(sight)
+            line = next(iter(joint.heirs.values())).series.line
+            named = f"{line.model} {line.meter}"
+            relabelled[named] = relabelled.get(named, 0) + joint.taken
+
+    def _earlier(self, sight: Sight) -> float | None:
+        """When its target was last seen without a series."""
+        seen, at = sight.first[0], sight.at
+        if seen < at:
+            return seen
+        return scrape_before(self.scrapes, sight.series.target, seen if sight.before is None else at)
 
     def _leave(self, series: CounterSamples, value: int, unknown: list[int]) -> None:
         unknown.append(value)

@@ -124,9 +124,15 @@ class Sums:
     def _net_shared(
         self, open_: Mapping[Name, tuple[dict[int, int], int]], rest: dict[Name, int], inputs: _Inputs
     ) -> None:
-        """Take the rest off the input counters of other labels; one of the same labels has until the next reading."""
+        """Take the rest off the input counters of other labels; one of the same labels has until the next reading.
+
+        That is where no other one shares these.
+        """
         named = {name: (self.lines[name[0]], self.labels[name[1]]) for name, left in rest.items() if left}
-        waits = {name: inputs.has(line, labels) and not self._owed(name) for name, (line, labels) in named.items()}
+        waits = {
+            name: inputs.has(line, labels) and not self._owed(name) and len(inputs.sharing(line, labels).members) == 1
+            for name, (line, labels) in named.items()
+        }
         booked = self._booked(inputs) if not all(waits.values()) else {}
         for name, (line, labels) in sorted(named.items(), key=lambda one: _order(*one[1])):
             if waits[name]:

@@ -122,7 +122,8 @@ class CounterStates:
         if old is None or not series.points:
             return old
         if old.heir and (heir := self.get(old.heir)) is not None and heir.at < series.points[-1][0]:
-            number, ended = _first_number(series, heir.at), self._last.get(old.heir, -inf) <= heir.at
+            number = _first_number(series, heir.at)
+            ended = self._last.get(old.heir, -inf) <= heir.at and not self._is_sum(old.heir)
             is_lower = number < old.value and (ended or heir.at < series.points[0][0])
             if is_lower or (series.created is None and ended and number < heir.value):
                 self.changed[old.heir] = heir._replace(heir=name)
@@ -149,6 +150,10 @@ class CounterStates:
         every: Iterable[CounterState] = chain(self.before.values(), self.changed.values())
         fallen = (one for one in every if one.fall is not None and one.kin[KIN:TARGET_KIN] == target)
         return any(one.fall is not None and one.fall.is_doubtful(state.at) for one in fallen)
+
+    def _is_sum(self, name: str) -> bool:
+        """Whether several series went into this one."""
+        return sum(state.heir == name for state in self.before.values()) > 1
 
     @cached_property
     def _last(self) -> Mapping[str, float]:

@@ -224,11 +224,12 @@ class Tally:
         for one, most, doubt in held_back(self._given, self.sights.uncounted, self._resets, self._before, self.changed):
             self.buckets.hold_back(most, one.within or one.line, one.labels)
             self.doubts |= {f"{one.fingerprint} held": f"{one.line.model} {one.line.meter}: {doubt}"} if doubt else {}
-        for name, sight in self.sights.replaced.items():
+        for name, sight in (*self.sights.joined.items(), *self.sights.replaced.items()):
             state = self.changed.get(name) or self._before[name]
             self.changed[name] = state._replace(at=max(state.at, sight.at), heir=sight.series.fingerprint, owed=0)
             heir = self.changed[sight.series.fingerprint]
-            if heir.value < state.value and heir.created is not None and heir.created == state.created:
+            joined = name in self.sights.joined
+            if not joined and heir.value < state.value and heir.created is not None and heir.created == state.created:
                 heir = self.changed[sight.series.fingerprint] = heir._replace(value=state.value)
             if heir.fall is None and (fall := self.sights.falls.get(sight.series.fingerprint)) is not None:
                 self.changed[sight.series.fingerprint] = heir._replace(fall=fall)

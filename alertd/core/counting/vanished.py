@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from math import inf
 from typing import Final, NamedTuple
 
-from alertd.core.counting.falls import SAME_START, SKEW
+from alertd.core.counting.falls import SAME_START, SKEW, is_deep
 from alertd.core.counting.samples import (
     KIN,
     LABELS_KIN,
@@ -37,6 +39,14 @@ class Sight(NamedTuple):
     since: float | None = None
 
 
+class Joint(NamedTuple):
+    """What is left of each of the first samples, what was taken off them in all, and who goes on where."""
+
+    rest: list[int]
+    taken: int
+    heirs: dict[str, Sight]
+
+
 class Vanished:
     """The series that are not in the newest samples, by line.
 
@@ -48,6 +58,7 @@ class Vanished:
         self._labelled: set[str] = set()
         #: By the digest of a target the oldest start known of its counters.
         self._oldest: dict[str, float] = {}
+        self._states = states
         targets = {kin_of(series)[KIN:] for series in new if series.created is not None}
         for state in states.values() if targets else ():
             if state.created is not None and (target := state.kin[KIN:TARGET_KIN]) in targets:
@@ -108,6 +119,18 @@ class Vanished:
         held.remove((name, state, last))
         return name
 
+    def is_sum(self, name: str) -> bool:
+        """Whether several series went into this one."""
+        return self._heirs[name] > 1
+
+    @cached_property
+    def _heirs(self) -> Counter[str]:
+        return Counter(state.heir for state in self._states.values() if state.heir)
+
+    def left(self, kin: str) -> list[tuple[str, CounterState, float]]:
+        """Those of a line and a target from which none goes on."""
+        return [one for one in self._by_line.get(kin[:KIN], []) if one[1].kin[:TARGET_KIN] == kin]
+
     def copies_of(self, state: CounterState, value: int) -> list[str]:
         """Those left that were as the one that was taken, at the same time: not both are in the `value` that came."""
         return [
@@ -137,6 +160,40 @@ class Vanished:
             and _is_same(series, kin, state, earlier)
         ]
         return min(fits)[1] if fits else None
+
+
+def joint_of(
+    came: Sequence[tuple[Sight, int]],
+    left: Iterable[tuple[str, CounterState, float]],
+    earlier: Callable[[Sight], float | None],
+    oldest: float,
+) -> Joint:
+    """Take those that are `left` off the first samples that `came` as they vanished, as far as these are enough.
+
+    `earlier` answers when the target was last seen without one of them. Where the reading, whose `oldest` sample that
+    is, reaches back to then, it holds what vanished since.
+    """
+    joint = Joint([quantity for _, quantity in came], 0, {})
+    for name, state, last in sorted(left, key=lambda one: -one[1].value):
+        fits = [
+            place
+            for place, (sight, _) in enumerate(came)
+            if name != sight.series.fingerprint
+            and last < sight.at
+            and state.at <= sight.at
+            and (last > -inf or oldest > (earlier(sight) or inf))
+            and _is_same(sight.series, kin_of(sight.series), state, earlier(sight))
+        ]
+        total = sum(joint.rest[place] for place in fits)
+        if not fits or is_deep(total, state.value):
+            continue
+        fits.sort(key=lambda place: -joint.rest[place])
+        joint.heirs[name], owed = came[fits[0]][0], min(state.value, total)
+        joint = joint._replace(taken=joint.taken + owed)
+        for place in fits:
+            part = min(owed, joint.rest[place])
+            joint.rest[place], owed = joint.rest[place] - part, owed - part
+    return joint
 
 
 def counted_of(series: CounterSamples, state: CounterState) -> int:
