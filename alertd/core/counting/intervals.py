@@ -114,8 +114,8 @@ class IntervalSums:
         self._spread_long()
         same = self._same()
         more, less = _merged(self._more, same), _merged(self._less, same)
-        for most, line, labels in self._held_back:
-            self._leave_out(more, most, line, labels)
+        for held_back in self._held_back:
+            self._leave_out(more, *held_back)
         owers: dict[Name, dict[str, Ower]] = {}
         for (line, labels), owing in self._owers.items():
             owers.setdefault((same.get(line, line), same.get(labels, labels)), {}).update(
