@@ -20,6 +20,7 @@ _LABEL: Final = re.compile(
     re.ASCII | re.DOTALL,
 )
 _END: Final = re.compile(r"[ \t]*+\}")
+_QUOTED_NAME: Final = re.compile(rf"\{{[ \t]*+{_STRING}[ \t]*+[,}}]", re.ASCII | re.DOTALL)
 _NUMBER: Final = r"[-+]?(?:[\d.]++(?:[eE][-+]?\d++)?|[iI]nf(?:inity)?|[nN]a[nN])"
 _VALUE: Final = re.compile(rf"[ \t]*+({_NUMBER})(?:[ \t]++({_NUMBER}))?[ \t\r]*+(?:#.*)?\Z", re.ASCII | re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
@@ -54,7 +55,7 @@ def read_page(body: bytes, names: Collection[str], *, openmetrics: bool) -> Page
     page = Page()
     unit = 1.0 if openmetrics else _MILLISECONDS
     ended = False
-    for number, line in enumerate(body.decode(errors="replace").split("\n"), 1):
+    for number, line in enumerate(body.decode("utf-8-sig", errors="replace").split("\n"), 1):
         if line.startswith("#"):
             ended = ended or line.rstrip() == "# EOF"
             continue
@@ -77,9 +78,11 @@ def read_page(body: bytes, names: Collection[str], *, openmetrics: bool) -> Page
 def names_on(body: bytes) -> Iterator[str]:
     """The names of all samples on a page, without those of buckets, counts and beginnings."""
     for line in body.decode(errors="replace").split("\n"):
+        quoted = _QUOTED_NAME.match(line)
         match = None if line.startswith("#") else _NAME.match(line)
-        if match is not None and not match[0].endswith(("_bucket", "_created", "_count")):
-            yield match[0]
+        name = _unescaped(quoted[1]) if quoted is not None else match[0] if match is not None else ""
+        if name and not name.endswith(("_bucket", "_created", "_count")):
+            yield name
 
 
 def _sample(line: str, unit: float) -> Sample | None:

@@ -137,7 +137,8 @@ class Scrape:
     def _counters(self, page: Page, now: float) -> tuple[list[CounterSamples], tuple[str, ...]]:
         """The page's counters, and what makes them doubtful."""
         astray: set[str] = set()
-        samples = one_spelling(self._samples(page.samples, now, astray), self._spellings)
+        twice: set[str] = set()
+        samples = one_spelling(self._samples(page.samples, now, astray, twice), self._spellings)
         self._watch_unknown(page.samples)
         doubts: list[str] = []
         if page.bad:
@@ -146,6 +147,9 @@ class Scrape:
                 f"{self._target}: {plural(len(page.bad), 'line')} of the page cannot be read (line {lines});"
                 " their series are left out"
             )
+        if twice:
+            names = ", ".join(sorted(twice)[:_NAMED])
+            doubts.append(f"{self._target}: {names} comes more than once with the same labels; only the first counts")
         if astray:
             names = ", ".join(sorted(astray)[:_NAMED])
             doubts.append(f"{self._target}: the timestamps of {names} cannot be right, {_STAMPS}")
@@ -162,17 +166,24 @@ class Scrape:
             before, counts = self._unknown.get(name, (value, False))
             self._unknown[name] = value, counts or value != before
 
-    def _samples(self, page: list[Sample], now: float, astray: set[str]) -> Iterator[tuple[str, CounterSamples]]:
+    def _samples(
+        self, page: list[Sample], now: float, astray: set[str], twice: set[str]
+    ) -> Iterator[tuple[str, CounterSamples]]:
         created = {
             _key(sample, "_created"): began
             for sample in page
             if sample.name.endswith("_created") and (began := _began(sample.value, now)) is not None
         }
         start = next((_began(sample.value, now) for sample in page if sample.name == _START), None)
+        known: dict[tuple[str, float | None], float] = {}
         for sample in page:
             found = self._attributor.of(sample.name, sample.labels)
             if found is not None:
                 name = fingerprint(sample.name, sample.labels)
+                if (name, sample.at) in known:
+                    twice |= {sample.name} if known[name, sample.at] != sample.value else set()
+                    continue
+                known[name, sample.at] = sample.value
                 at = now if sample.at is None else self._stamp(name, sample, sample.at, now, astray)
                 began = created.get(_key(sample, "_total", "_sum"), start)
                 yield sample.name, self._series(name, sample, found, at, began)

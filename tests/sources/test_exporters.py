@@ -181,3 +181,24 @@ def test_a_metric_beside_a_preset_is_a_further_name_of_its_metric():
 def test_what_would_have_no_effect_is_a_fault(options, said):
     with pytest.raises(ValidationError, match=said):
         Options(url="http://x/metrics", **options)
+
+
+@pytest.mark.parametrize(
+    ("preset", "metric", "labels"),
+    [
+        ("otel", "gen_ai.client.token.usage_sum", {"gen_ai.token.type": "input", "gen_ai.request.model": "m"}),
+        ("otel", "gen_ai.client.token.usage_sum", {"gen_ai.token.type": "input", "gen_ai.response.model": "m"}),
+        ("otel", "gen_ai.client.token.usage_tokens_sum", {"gen_ai.token.type": "input", "gen_ai.response.model": "m"}),
+        ("claude_code", "claude_code.token.usage_tokens_total", {"type": "input", "model": "m"}),
+        ("claude_code", "claude_code.token.usage", {"type": "input", "model": "m"}),
+        ("gemini_cli", "gemini_cli.token.usage_total", {"type": "input", "model": "m"}),
+    ],
+)
+def test_names_with_the_dots_of_opentelemetry_are_the_same_names(preset, metric, labels):
+    """Prometheus 3 keeps them where translation_strategy says so; a page has them in quotes."""
+    attributor = Options(url="http://gateway:4000/metrics", preset=preset).attributor()
+    found = attributor.of(metric, {**labels, "service.name": "shop", "user.email": "ana"})
+    assert found is not None
+    assert (found.line.model, found.line.meter) == ("m", "input")
+    named = {"service": "shop"} if preset == "otel" else {"user": "ana"}
+    assert named.items() <= found.labels.items()

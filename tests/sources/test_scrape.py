@@ -207,3 +207,46 @@ def collect_with_one_source(*replies):
     with serving(lambda _: waiting.pop(0)) as server:
         asyncio.run(polls(server.url))
     return ledger
+
+
+INPUT = "litellm_input_tokens_metric_total"
+
+
+def lines(*pages):
+    """One poll a page of these lines, without timestamps; the ledger."""
+    return collect(*(Reply("\n".join([*page, ""]), 200, TEXT) for page in pages))
+
+
+def warned(ledger):
+    return [said for reading in ledger.readings for said in reading.warnings]
+
+
+@pytest.mark.parametrize("second", ["900", "90", "100"])
+def test_a_series_that_is_on_a_page_twice_counts_once_and_is_named_where_its_values_differ(second):
+    """Pages of two processes put one after the other, without the label that distinguishes them."""
+    pages = [(f'{INPUT}{{model="m"}} {100 + 10 * n}', f'{INPUT}{{model="m"}} {int(second) + 50 * n}') for n in range(3)]
+    ledger = lines(*pages)
+    assert ledger.totals().total() == 20
+    assert all("comes more than once with the same labels; only the first counts" in said for said in warned(ledger))
+    assert warned(ledger)
+
+
+def test_one_line_twice_is_said_of_nobody():
+    ledger = lines(*[(f'{INPUT}{{model="m"}} {value}',) * 2 for value in (100, 110)])
+    assert ledger.totals().total() == 10
+    assert warned(ledger) == []
+
+
+@pytest.mark.parametrize("value", ["-5", "+Inf", "-Inf", "1e400"])
+def test_a_value_that_no_counter_has_counts_nothing_and_is_said(value):
+    ledger = lines(*[(f'{INPUT}{{model="m"}} {one}',) for one in (100, value, 130)])
+    assert ledger.totals().total() == 30
+    assert [bool(doubts) for doubts in ledger.doubts] == [False, True, False]
+    assert "is no value of a counter" in ledger.doubts[1][0]
+
+
+@pytest.mark.parametrize("start", ["\ufeff", ""])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_byte_order_mark_and_carriage_returns_are_no_part_of_a_page(start, end):
+    pages = [f'{start}{INPUT}{{model="m"}} {value}{end}# HELP x y{end}' for value in (100, 130)]
+    assert collect(*(Reply(one, 200, TEXT) for one in pages)).totals() == {("m", "input"): 30}

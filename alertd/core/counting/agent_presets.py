@@ -37,11 +37,23 @@ AGENTS: Final[Mapping[str, Preset]] = MappingProxyType(
                     (
                         "claude_code_token_usage_tokens_total",
                         "claude_code_token_usage_total",
+                        "claude_code.token.usage_tokens_total",
+                        "claude_code.token.usage_total",
+                        "claude_code.token.usage",
                     ),
                     "type",
                     {"input": "input", "output": "output", "cacheRead": "cached_input", "cacheCreation": "cache_write"},
                 ),
-                Rule(("claude_code_cost_usage_USD_total", "claude_code_cost_usage_total"), COST_METER),
+                Rule(
+                    (
+                        "claude_code_cost_usage_USD_total",
+                        "claude_code_cost_usage_total",
+                        "claude_code.cost.usage_USD_total",
+                        "claude_code.cost.usage_total",
+                        "claude_code.cost.usage",
+                    ),
+                    COST_METER,
+                ),
             ),
             model=("model",),
             provider="anthropic",
@@ -51,7 +63,7 @@ AGENTS: Final[Mapping[str, Preset]] = MappingProxyType(
         "codex": Preset(
             # One record a turn; reasoning is within output. That cache writes are within input is unverified.
             rules=typed(
-                sums("codex_turn_token_usage", "codex_turn_token_usage_tokens"),
+                sums("codex_turn_token_usage", "codex_turn_token_usage_tokens", "codex.turn.token_usage"),
                 "token_type",
                 {
                     "input": "input",
@@ -68,7 +80,7 @@ AGENTS: Final[Mapping[str, Preset]] = MappingProxyType(
         "gemini_cli": Preset(
             # Thinking and the results of tools come beside output and input; what the cache had is within input.
             rules=typed(
-                counter("gemini_cli_token_usage"),
+                counter("gemini_cli_token_usage", "gemini_cli.token.usage"),
                 "type",
                 {
                     "input": "input",

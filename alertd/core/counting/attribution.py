@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Final, Literal
@@ -63,17 +63,22 @@ class Attributor:
         self._preset, self._terms = preset, terms
         self._rules: dict[str, list[Rule]] = {}
         for rule in preset.rules:
+            rule = replace(rule, where={plain(label): values for label, values in rule.where.items()})
             for metric in rule.metrics:
                 self._rules.setdefault(metric, []).append(rule)
         asked = {name: preset.optional.get(name, (name,)) for name in terms.scope_labels}
         kept = {**{name: (name,) for name in PLACES}, **asked, **preset.labels}
-        self._labels = {name: origins for name, origins in kept.items() if name not in terms.drop_labels}
+        self._labels = {
+            name: tuple(map(plain, origins)) for name, origins in kept.items() if name not in terms.drop_labels
+        }
+        self._models, self._providers = tuple(map(plain, preset.model)), tuple(map(plain, preset.providers))
         self._charge = {CHARGE_LABEL: ESTIMATE_CHARGE} if terms.money == "estimate" else {}
         self._lines: dict[Line, Line] = {}
         self._known: dict[frozenset[tuple[str, str]], Labels] = {}
 
     def of(self, metric: str, raw: Mapping[str, str]) -> Attribution | None:
         """The series that `metric` with these labels feeds, or None."""
+        raw = {plain(name): value for name, value in raw.items()}
         for rule in self._rules.get(metric, self._rules.get(ANY, [])):
             if all(raw.get(label) in values for label, values in rule.where.items()):
                 if rule.meter == COST_METER:
@@ -87,13 +92,13 @@ class Attributor:
         """The raw labels that usage is attributed by."""
         rules = (label for rules in self._rules.values() for rule in rules for label in rule.where)
         origins = (label for labels in self._labels.values() for label in labels)
-        return frozenset((*rules, *origins, *self._preset.model, *self._preset.providers, _CURRENCY))
+        return frozenset((*rules, *origins, *self._models, *self._providers, _CURRENCY))
 
     def unknown_type(self, metric: str, raw: Mapping[str, str]) -> str | None:
         """What a series of a known metric counts, as its label says, where no rule takes it and no total holds it."""
         for rule in self._rules.get(metric, ()):
             for label in rule.where:
-                value = raw.get(label, "")
+                value = next((value for name, value in raw.items() if plain(name) == label), "")
                 if value and not any(word in value.lower() for word in OVERLAPPING):
                     shown = "".join(char if char.isprintable() else "?" for char in value[:40])
                     return f'{metric}{{{label}="{shown}"}}'
@@ -107,8 +112,8 @@ class Attributor:
         return self._lines.setdefault(line, line)
 
     def _line(self, raw: Mapping[str, str], meter: str) -> Line:
-        model = self._terms.model or _first(raw, self._preset.model)
-        provider = self._terms.provider or _first(raw, self._preset.providers)
+        model = self._terms.model or _first(raw, self._models)
+        provider = self._terms.provider or _first(raw, self._providers)
         prefix, slash, rest = model.partition("/")
         prefixed = slash and prefix.lower() in PROVIDERS and not self._preset.provider
         if prefixed and provider_id(provider or prefix) == provider_id(prefix):
@@ -120,6 +125,11 @@ class Attributor:
         found = {name: value for name, origins in self._labels.items() if (value := _first(raw, origins))}
         found = {**self._terms.pseudonyms.applied({**found, **self._terms.labels}), **more}
         return self._known.setdefault(frozenset(found.items()), found)
+
+
+def plain(label: str) -> str:
+    """A label's name as it was before names could be any text: Prometheus 3 keeps the dots of OpenTelemetry."""
+    return label.replace(".", "_")
 
 
 def fingerprint(metric: str, raw: Mapping[str, str], replicas: Collection[str] = ()) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from alertd.core.counting.attribution import plain
 from alertd.core.counting.scrapes import seconds
 
 Points = Sequence[tuple[float, str]]
@@ -82,7 +83,7 @@ class ReplicaLabels:
         for name, value in labels.items():
             if name in self.names:
                 self.seen.add(name)
-            if name in self._kept or name in self.names:
+            if plain(name) in self._kept or name in self.names:
                 continue
             values = self._values.setdefault(name, set())
             if value in values or len(values) > _MOST_VALUES:

@@ -20,7 +20,9 @@ _GEN_AI: Final = sums(
     "gen_ai_client_token_usage_token",
     "gen_ai_client_token_usage_tokens",
     "gen_ai.client.token.usage",
-) + counter("gen_ai_client_token_usage")  # Spring AI's is a counter; the bare name is a native histogram's
+    "gen_ai.client.token.usage_token",
+    "gen_ai.client.token.usage_tokens",
+) + counter("gen_ai_client_token_usage", "gen_ai.client.token.usage")  # Spring AI; a native histogram has the bare name
 _GEN_AI_TYPES: Final = {
     "input": "input",
     "output": "output",
@@ -50,12 +52,10 @@ _GEN_AI_MODEL: Final = (
     "gen_ai_response_model",
     "gen_ai_request_model",
     "gen_ai_original_model",
-    "gen_ai.request.model",
 )
-_GEN_AI_PROVIDERS: Final = ("gen_ai_provider_name", "gen_ai_system", "gen_ai.provider.name")
+_GEN_AI_PROVIDERS: Final = ("gen_ai_provider_name", "gen_ai_system")
 _GEN_AI_RULES: Final = (
     *typed(_GEN_AI, "gen_ai_token_type", _GEN_AI_TYPES),
-    *typed(_GEN_AI, "gen_ai.token.type", _GEN_AI_TYPES),
     Rule((*sums("gen_ai_usage_cost_USD", "gen_ai_usage_cost"), *counter("gen_ai_usage_cost")), COST_METER),  # OpenLIT
 )
 _SERVICE: Final = {

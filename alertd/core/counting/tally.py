@@ -262,7 +262,9 @@ class Tally:
         try:
             return number_of(value, series.scale)
         except ValueError as error:
-            self.refused.append(f"{series.line.model} {series.line.meter}: {error}")
+            said = f"{series.line.model} {series.line.meter}: {error}"
+            self.refused.append(said)
+            self.doubts[f"{series.fingerprint} value"] = said
             return None
 
     def _begin(self, series: CounterSamples, at: float, instant: float, *, anew: bool) -> float:
