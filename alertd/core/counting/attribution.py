@@ -62,8 +62,7 @@ class Attributor:
     def __init__(self, preset: Preset, terms: Terms) -> None:
         self._preset, self._terms = preset, terms
         self._rules: dict[str, list[Rule]] = {}
-        for rule in preset.rules:
-            rule = replace(rule, where={plain(label): values for label, values in rule.where.items()})
+        for rule in (_with_plain_labels(rule) for rule in preset.rules):
             for metric in rule.metrics:
                 self._rules.setdefault(metric, []).append(rule)
         asked = {name: preset.optional.get(name, (name,)) for name in terms.scope_labels}
@@ -130,6 +129,10 @@ class Attributor:
 def plain(label: str) -> str:
     """A label's name as it was before names could be any text: Prometheus 3 keeps the dots of OpenTelemetry."""
     return label.replace(".", "_")
+
+
+def _with_plain_labels(rule: Rule) -> Rule:
+    return replace(rule, where={plain(label): values for label, values in rule.where.items()})
 
 
 def fingerprint(metric: str, raw: Mapping[str, str], replicas: Collection[str] = ()) -> str:
