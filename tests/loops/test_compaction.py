@@ -75,8 +75,8 @@ async def same(evaluation, store, zones, now):
     expected = await plain(store)
     for zone in zones:
         assert (evaluation.ledger.sums(midnights(zone, now)) == expected.sums(midnights(zone, now))).all()
-    # What is older than two days the store compacts into quarters of an hour; who read it before holds it finer. A window
-    # that begins within such a quarter takes a share of it, which is then another one: so that window begins with it.
+    # What is older than two days the store compacts into quarters of an hour; who read it before holds it finer. A
+    # window that begins within such a quarter takes a share of it, which is then another one: so it begins with it.
     for hours, minutes in ((1, 7), (24, 7), (72, 15)):
         span = (now - timedelta(hours=hours, minutes=minutes)).timestamp(), now.timestamp()
         assert (evaluation.ledger.between(*span) == expected.between(*span)).all()
