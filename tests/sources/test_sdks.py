@@ -6,18 +6,23 @@ They are no dependency: `pip install alertd[sdks]`, and `together` in an environ
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from alertd.core.money import from_nanos
+from alertd.registry import load
+from tests.servers import azure_google as azure_fixtures
 from tests.servers.billing import Asked, Reply, Server, serving
+from tests.servers.source_ledger import SourceLedger
 from tests.sources import test_alibaba as alibaba
 from tests.sources import test_anthropic as anthropic_fixtures
+from tests.sources import test_cloud_bills as bill_fixtures
 from tests.sources import test_openai as openai_fixtures
 from tests.sources import test_scaleway as scaleway_fixtures
 from tests.sources import test_together as together_fixtures
@@ -195,3 +200,158 @@ def test_anthropics_sdk_reads_the_same_analytics() -> None:
     assert mine.query == theirs.query
     assert mine.headers["anthropic-beta"] == theirs.headers["anthropic-beta"]
     assert ours.cost() == Decimal(rows[0].cost.amount) / 100
+
+
+def azure_client(made: Callable[..., Any], server: Server, *given: str) -> Any:
+    """A client of Azure's, which sends its token over plain HTTP for once."""
+
+    class Bearer(sdk("azure.core.pipeline.policies").SansIOHTTPPolicy):  # type: ignore[misc]
+        def on_request(self, request: Any) -> None:
+            request.http_request.headers["Authorization"] = "Bearer T"
+
+    return made(object(), *given, base_url=server.url, authentication_policy=Bearer())
+
+
+def test_azures_sdks_ask_for_the_same_metrics_and_deployments_and_read_the_same_tokens() -> None:
+    management, monitor = sdk("azure.mgmt.cognitiveservices"), sdk("azure.mgmt.monitor")
+    azure = azure_fixtures.Azure(NOW, {"chat": ("gpt-5", "GlobalStandard", 10)})
+    azure.use(NOW - timedelta(hours=1), "chat", ProcessedPromptTokens=100, GeneratedTokens=10)
+    given = {"tenant_id": "t", "client_id": "c", "client_secret": azure.secret, "resources": azure_fixtures.RESOURCE}
+    plugin = load("sources", "azure_openai")
+
+    def lenient(asked: Asked) -> Reply:
+        """The SDK of the metrics asks for an older version of their interface."""
+        version = {"api-version": ["2024-02-01"]} if "/metrics" in asked.path else {}
+        path = asked.path.replace("/Microsoft.Insights/", "/microsoft.insights/")
+        return azure(replace(asked, path=path, query={**asked.query, **version}))
+
+    with serving(lenient) as server:
+        options = plugin.Options.model_validate({**given, "url": server.url})
+        ours = SourceLedger(plugin.build("azure", options)).round(NOW - timedelta(days=1), NOW)
+        mine = [asked for asked in server.asked if asked.method == "GET"]
+        client = azure_client(management.CognitiveServicesManagementClient, server, "S")
+        (deployment,) = client.deployments.list("R", "acme")
+        listed = server.asked[-1]
+        wanted = next(one for one in mine if one.one("$filter") and "ProcessedPromptTokens" in one.one("metricnames"))
+        metrics = azure_client(monitor.MonitorManagementClient, server, "S").metrics.list(
+            azure_fixtures.RESOURCE.strip("/"),
+            timespan=wanted.one("timespan"),
+            interval=wanted.one("interval"),
+            metricnames=wanted.one("metricnames"),
+            aggregation=wanted.one("aggregation"),
+            top=int(wanted.one("top")),
+            filter=wanted.one("$filter"),
+            metricnamespace=wanted.one("metricnamespace"),
+        )
+        theirs = server.asked[-1]
+    assert (listed.path, listed.query) == (mine[0].path, mine[0].query)
+    assert wanted.path.lower() == theirs.path.lower()
+    assert wanted.query == {**theirs.query, "api-version": wanted.query["api-version"]}
+    assert (deployment.name, deployment.sku.name, deployment.properties.model.name) == (
+        "chat",
+        "GlobalStandard",
+        "gpt-5",
+    )
+    read = sum(
+        point.total or 0 for metric in metrics.value for series in metric.timeseries for point in series.data
+        if metric.name.value in {"ProcessedPromptTokens", "GeneratedTokens"}
+    )  # fmt: skip
+    assert ours.tokens("input") + ours.tokens("output") == read == 110
+
+
+def test_azures_sdk_asks_cost_management_for_the_same_days() -> None:
+    management = sdk("azure.mgmt.costmanagement")
+    given = {"scopes": "/subscriptions/S", "tenant_id": "t", "client_id": "c", "client_secret": "s" * 20}
+    plugin = load("sources", "azure_costs")
+    with serving(bill_fixtures.cost_management(bill_fixtures.AZURE[:1])) as server:
+        options = plugin.Options.model_validate({**given, "url": server.url})
+        ours = SourceLedger(plugin.build("bill", options)).round(bill_fixtures.SINCE, NOW)
+        mine = next(asked for asked in server.asked if asked.path.endswith("/query"))
+        body = json.loads(mine.body)
+        models = management.models
+        dataset = models.QueryDataset(
+            granularity="Daily",
+            aggregation={"cost": models.QueryAggregation(name="Cost", function="Sum")},
+            grouping=[models.QueryGrouping(type="Dimension", name=name) for name in ("ResourceId", "Meter")],
+        )
+        period = models.QueryTimePeriod(
+            from_property=datetime.fromisoformat(body["timePeriod"]["from"]),
+            to=datetime.fromisoformat(body["timePeriod"]["to"]),
+        )
+        definition = models.QueryDefinition(type="ActualCost", timeframe="Custom", time_period=period, dataset=dataset)
+        answer = azure_client(management.CostManagementClient, server).query.usage("/subscriptions/S", definition)
+        theirs = server.asked[-1]
+    assert mine.query == theirs.query
+    assert mine.path == theirs.path.replace("//", "/")
+    assert body == json.loads(theirs.body)
+    assert ours.cost(currency="EUR") == Decimal(str(answer.rows[0][0]))
+
+
+def google_api(name: str, server: Server) -> Any:
+    """A client by Google's own description of an interface, as google-api-python-client holds it."""
+    discovery, http = sdk("googleapiclient.discovery"), sdk("httplib2").Http()
+    return discovery.build(
+        *name.split("."), http=http, static_discovery=True, client_options={"api_endpoint": server.url}
+    )
+
+
+def test_googles_sdk_asks_cloud_monitoring_for_the_same_series_and_reads_the_same_tokens() -> None:
+    google = azure_fixtures.Google(NOW)
+    google.use(NOW - timedelta(hours=1), "gemini-2.5-pro", "google", "global", "input", "shared", "global", n=70)
+    plugin = load("sources", "vertex")
+    with serving(google) as server:
+        options = plugin.Options.model_validate({"projects": "my-llm-project", "url": server.url})
+        ours = SourceLedger(plugin.build("google", options)).round(NOW - timedelta(days=1), NOW)
+        mine = questions(server, "/v3/projects/my-llm-project/timeSeries")[0]
+        given = {name.replace(".", "_"): mine.one(name) for name in mine.query}
+        request = (
+            google_api("monitoring.v3", server)
+            .projects()
+            .timeSeries()
+            .list(name="projects/my-llm-project", **{**given, "pageSize": int(given["pageSize"])})
+        )
+        request.headers["authorization"] = "Bearer T"
+        answer = request.execute()
+        theirs = server.asked[-1]
+    assert mine.path == theirs.path
+    assert mine.query == {name: value for name, value in theirs.query.items() if name != "alt"}
+    read = sum(int(point["value"]["int64Value"]) for one in answer["timeSeries"] for point in one["points"])
+    assert ours.tokens("input") == read == 70
+
+
+def test_googles_sdk_sends_the_same_query_to_bigquery_and_reads_the_same_rows() -> None:
+    library, credentials = sdk("google.cloud.bigquery"), sdk("google.oauth2.credentials")
+    plugin = load("sources", "bigquery")
+    served, is_sdk = bill_fixtures.bigquery(bill_fixtures.GOOGLE, []), threading.Event()
+
+    def at_once(asked: Asked) -> Reply:
+        """For the SDK, which asks jobs.get while a query is not done, one is done at once."""
+        reply = served(replace(asked, method="GET", path=f"{asked.path}/job_1", query={"location": ["EU"]}))
+        rows = [{"f": [{"v": cell} for cell in row]} for row in bill_fixtures.GOOGLE]
+        return Reply({**reply.body, "rows": rows, "pageToken": None, "totalRows": str(len(rows))})
+
+    with serving(lambda asked: at_once(asked) if is_sdk.is_set() else served(asked)) as server:
+        options = plugin.Options.model_validate({**bill_fixtures.GIVEN["bigquery"], "url": server.url})
+        ours = SourceLedger(plugin.build("bill", options)).round(bill_fixtures.SINCE, NOW)
+        mine = next(asked for asked in server.asked if asked.method == "POST")
+        body = json.loads(mine.body)
+        client = library.Client(
+            project="p", credentials=credentials.Credentials("T"), client_options={"api_endpoint": server.url}
+        )
+        values = {one["name"]: one["parameterValue"]["value"] for one in body["queryParameters"]}
+        config = library.QueryJobConfig(
+            use_legacy_sql=False,
+            maximum_bytes_billed=int(body["maximumBytesBilled"]),
+            query_parameters=[library.ScalarQueryParameter(name, "STRING", value) for name, value in values.items()],
+        )
+        asked = len(server.asked)
+        is_sdk.set()
+        rows = client.query_and_wait(body["query"], job_config=config, page_size=body["maxResults"])
+        read = sum(Decimal(row["cost"]) for row in rows)
+        theirs = server.asked[asked]
+    sent = json.loads(theirs.body)
+    assert (mine.path, mine.headers["authorization"]) == (theirs.path, theirs.headers["authorization"])
+    for name in ("query", "useLegacySql", "parameterMode", "queryParameters", "maxResults"):
+        assert sent[name] == body[name], name
+    assert int(sent["maximumBytesBilled"]) == int(body["maximumBytesBilled"])
+    assert ours.cost() == read
