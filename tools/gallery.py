@@ -41,6 +41,7 @@ _TITLES: Final = {
     "forecast": "The forecast breaks the budget", "burn_rate": "A runaway", "anomaly": "Unusual spend",
     "balance": "A prepaid credit runs low",
     "novel": "A model that nobody used before", "window": "A window that rolls is used up",
+    "opened_window": "A window that first use opened is full soon",
     "recovered": "Back on track", "source_stale": "No data",
     "live_message": "The message that follows a budget",
     "source_back": "Seeing again", "unpriced": "A model without a price", "unmatched": "A budget that matches nothing",

@@ -194,15 +194,15 @@ def next_page(page: Fields) -> str:
     return page.text("next_page") if page.flag("has_more") else ""
 
 
-async def named(billing: Billing, url: str, after: str) -> Mapping[str, str]:
-    """What the ids of a list are called; `after` is how its next page is asked for."""
+async def named(billing: Billing, url: str, after: str, *, name: str = "name") -> Mapping[str, str]:
+    """What the ids of a list are called, by the field `name`; `after` is how its next page is asked for."""
 
     async def ask(last: str) -> Fields:
         return await billing.get(url, {"limit": "100", **({after: last} if last else {})})
 
     found: dict[str, str] = {}
     async for page in every_page(ask, last_id, billing.name):
-        found |= {row.text("id"): row.text("name") for row in page.items("data")}
+        found |= {row.text("id"): row.text(name) for row in page.items("data")}
     return found
 
 

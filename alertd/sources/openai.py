@@ -49,14 +49,16 @@ GUIDE: Final = """\
 OpenAI
 
 Reads: usage by the hour (project, key, model, batch, tier) and costs by the day (project, line). Cached and written
-tokens are taken out of the input that includes them. Lines of the costs that are no tokens (web search, images,
-training, ...) count beside the tokens.
+tokens are taken out of the input that includes them. `USERS=true` tells usage apart by user, too: `user` is the e-mail
+address of who called with a key of their own; a service account has none. Lines of the costs that are no tokens (web
+search, images, training, ...) count beside the tokens.
 Least privilege: an admin key with `api.usage.read`; for names instead of ids `api.management.read`. Delay: minutes;
 costs about a day, two days are read again. Audio and image tokens are lines of their own (`modality`), at their own
 price where the model has one. Cannot see: use of other organizations.
 ```sh
 ALERTD_SOURCES__OPENAI__KIND=openai
 ALERTD_SOURCES__OPENAI__ADMIN_KEY_FILE=/run/secrets/openai-admin
+ALERTD_SOURCES__OPENAI__USERS=true
 ALERTD_SOURCES__OPENAI__COSTS=true
 ALERTD_SOURCES__OPENAI__INTERVAL=5m
 ALERTD_SOURCES__OPENAI__LABELS=env=production
@@ -70,6 +72,9 @@ class Options(SourceOptions):
     admin_key: Secret = Field(description="An admin key (sk-admin-...), made by an owner of the organization")
     organization: str = Field("", description="The organization, for a user key of several")
     kinds: TextList = Field(list(_KINDS), description="The usage that is counted in tokens: completions, embeddings")
+    users: bool = Field(
+        default=False, description="Whether usage is told apart by user: labels user (the e-mail address) and user_id"
+    )
     costs: bool = Field(default=True, description="Whether costs are read besides the tokens")
     url: str = Field("https://api.openai.com/v1", description="Where the API is")
 
@@ -96,7 +101,9 @@ class OpenAI(ReportSource):
         billing = Billing(name, options, bearer=options.admin_key.get_secret_value(), headers=headers)
         self._projects = Names("projects", self._list_projects, billing)
         self._keys = Names("keys", self._list_keys, billing)
-        super().__init__(name, options, billing, {"project_id": self._projects, "api_key_id": self._keys})
+        self._users = Names("users", self._list_users, billing)
+        names = {"project_id": self._projects, "api_key_id": self._keys}
+        super().__init__(name, options, billing, {**names, "user_id": self._users} if options.users else names)
         self._options = options
         self._url = f"{options.url.rstrip('/')}/organization"
         self._seen_projects: set[str] = set()
@@ -105,13 +112,16 @@ class OpenAI(ReportSource):
         """The usage of every kind by the hour, then the costs by the day."""
         span = {"start_time": str(int(window.start.timestamp())), "end_time": str(int(window.end.timestamp()))}
         for kind in self._options.kinds:
-            query = {**span, "bucket_width": "1h", "limit": "168", "group_by[]": _GROUPS[kind]}
+            query = {**span, "bucket_width": "1h", "limit": "168", "group_by[]": self._groups(kind)}
             async for page in self.rows(f"{self._url}/usage/{kind}", query):
                 yield {key: usage for row in page for key, usage in self._usage(kind, *row)}
         if self._options.costs:
             query = {**span, "bucket_width": "1d", "limit": "31", "group_by[]": ["project_id", "line_item"]}
             async for page in self.rows(f"{self._url}/costs", query):
                 yield dict(self._cost(*row, now) for row in page)
+
+    def _groups(self, kind: str) -> list[str]:
+        return [*_GROUPS[kind], "user_id"] if self._options.users else _GROUPS[kind]
 
     async def learn(self, rows: list[Fields]) -> None:
         """The keys of a project are listed by project."""
@@ -152,6 +162,7 @@ class OpenAI(ReportSource):
                     batch,
                     row.text("api_key_id"),
                     row.text("project_id"),
+                    row.text("user_id"),
                     row.text("model"),
                     tier,
                 )
@@ -173,10 +184,15 @@ class OpenAI(ReportSource):
     def _labels(self, row: Fields) -> Labels:
         project, key = row.text("project_id"), row.text("api_key_id")
         found = {"project": self._projects.of(project), "project_id": project, "key": self._keys.of(key), "key_id": key}
+        if self._options.users and (user := row.text("user_id")):
+            found |= {"user": self._users.of(user), "user_id": user}
         return attributed(self._options, found)
 
     async def _list_projects(self) -> Mapping[str, str]:
         return await named(self.billing, f"{self._url}/projects", "after")
+
+    async def _list_users(self) -> Mapping[str, str]:
+        return await named(self.billing, f"{self._url}/users", "after", name="email")
 
     async def _list_keys(self) -> Mapping[str, str]:
         """The keys of every project seen in the usage."""

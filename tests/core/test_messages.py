@@ -50,6 +50,8 @@ HEADLINES: Final = {
     "balance": "openrouter-credit has $42.10 of credit left and runs out Thu 26 Nov",
     "novel": "research uses a new model: gpt-image-9, $8.20 so far",
     "window": "agents is over the budget of the last 5 hours: $21.30 of $20",
+    "opened_window": "user ana (sessions) has spent 82% of the budget of the window since 06:05: full at 08:31 at this"
+    " pace, closes at 11:05",
     "recovered": "research is back on track: likely $463 of $500",
     "live_message": "research will probably go over: $564 of $500, runs out Fri 27 Nov",
     "source_stale": "No data from gateway since 07:43 (22 min)",

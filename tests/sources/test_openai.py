@@ -52,7 +52,10 @@ class Organization:
     def __call__(self, asked: Asked) -> Reply:
         assert asked.headers["authorization"] == "Bearer sk-admin-secret"
         path = asked.path.removeprefix("/v1/organization/")
-        if path.startswith("projects"):
+        if path == "users" and self.names:
+            row = {"object": "organization.user", "id": "user_1", "name": "Ana", "email": "ana@example.com"}
+            return Reply({"object": "list", "data": [row], "last_id": row["id"], "has_more": False})
+        if path.startswith(("projects", "users")):
             if not self.names:
                 return Reply({"error": {"message": "insufficient permissions", "code": None}}, 403)
             row = {"id": "key_1", "name": "ci"} if path.endswith("api_keys") else {"id": "proj_abc", "name": "search"}
@@ -233,3 +236,26 @@ def test_sound_and_pictures_are_lines_of_their_own_and_the_rest_is_text() -> Non
         ("cached_input", ""): 40_000, ("cached_input", "audio"): 60_000, ("cached_input", "image"): 0,
         ("output", ""): 100_000, ("output", "audio"): 1_000_000, ("output", "image"): 0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("names", "shown"), [(True, "ana@example.com"), (False, "user_1")])
+def test_usage_is_told_apart_by_user_where_it_is_asked_for(*, names: bool, shown: str) -> None:
+    both = usage()
+    both["results"].append({**both["results"][0], "user_id": "user_1", "output_tokens": 7})
+    there = Organization(both)
+    there.names = names
+    with serving(there) as server:
+        found = held(server.url, users=True, costs=False, kinds=["completions"]).round(SINCE, NOW)
+        apart = [asked for asked in server.asked if "usage" in asked.path]
+    assert found.error is None
+    assert found.labels("user") == {"", shown}
+    assert found.tokens("output", lambda key: dict(key.labels).get("user") == shown) == 7
+    assert found.tokens("output") == 15_007
+    assert all("user_id" in asked.query["group_by[]"] for asked in apart)
+
+
+def test_users_are_not_asked_for_unless_they_are_wanted() -> None:
+    with serving(Organization(usage(user_id="user_1"))) as server:
+        found = held(server.url, costs=False, kinds=["completions"]).round(SINCE, NOW)
+    assert found.labels("user") == {""}
+    assert not [asked for asked in server.asked if "users" in asked.path or "user_id" in str(asked.query)]

@@ -150,6 +150,26 @@ def test_what_waited_is_told_once_nobody_explains_it_any_more() -> None:
     assert world.tick() == []
 
 
+def test_a_company_that_goes_over_by_others_after_the_alert_of_a_key_is_announced_once_and_names_no_key() -> None:
+    world = started(*company())
+    world.pass_time(days=2)
+    world.spend(250, team="a", key="a1")
+    ((headline, *_),) = texts(world, world.tick())
+    assert headline == "team a, key a1 (keys) is over November's budget: $250.01 of $200"
+    said = []
+    for _ in range(8):
+        world.pass_time(days=1)
+        if world.now < NOVEMBER + timedelta(days=9):
+            for key, team in (("b1", "b"), ("b2", "b"), ("c1", "c"), ("c2", "c"), ("d1", "d")):
+                world.spend(26, team=team, key=key)
+        said += texts(world, [one for one in world.tick() if one.event.budget == "company"])
+    assert [text[0].split(":")[0] for text in said] == [
+        "company has spent 90% of November's budget and will probably go over",
+        "company is over November's budget",
+    ]
+    assert not any("Because of" in line for text in said for line in text)
+
+
 def test_machines_get_every_event() -> None:
     world = started(*company())
     world.spend(1001, team="a", key="a1")

@@ -27,6 +27,7 @@ SAMPLES: Final[Mapping[str, Callable[[datetime], tuple[Event, ...]]]] = {
     "balance": lambda now: (budget.balance(now),),
     "novel": lambda now: (budget.novel(now),),
     "window": lambda now: (budget.window(now),),
+    "opened_window": lambda now: (budget.opened_window(now),),
     "recovered": lambda now: (budget.recovered(now),),
     "live_message": lambda now: (budget.live_message(now),),
     "source_stale": lambda now: (system.source_stale(now),),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -260,6 +261,27 @@ def window(now: datetime) -> Event:
         contributors=(),
         daily=(),
         handle="f04",
+    )
+
+
+def opened_window(now: datetime) -> Event:
+    """A window that first use opened two hours ago is full before it closes."""
+    return replace(
+        window(now),
+        severity="warning",
+        level=Decimal(80),
+        levels=(Decimal(80),),
+        threshold="actual 80%",
+        budget="sessions",
+        scope=(("user", "ana"),),
+        spent=Decimal("16.40"),
+        status="at_risk",
+        period_start=now - timedelta(hours=2),
+        period_end=now + timedelta(hours=3),
+        anchored=True,
+        frees_at=None,
+        exhausted_at=now + timedelta(minutes=26),
+        handle="f05",
     )
 
 
