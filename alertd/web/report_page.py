@@ -22,7 +22,7 @@ _MOST: Final = 12
 #: What a mail names of each split.
 _NAMED: Final = 3
 _PRINT: Final = """
-main { max-width: 60rem; } .card { break-inside: avoid; } table { width: 100%; } .num { text-align: right; }
+main { max-width: 60rem; } #alerts th[scope=row] { white-space: nowrap; } .card { break-inside: avoid; } table { width: 100%; } .num { text-align: right; }
 @media print { @page { size: A4; margin: 14mm; } :root { color-scheme: light; } body { background: #fff; }
   main { max-width: none; padding: 0; } .card, .tiles { box-shadow: none; border-color: #ccc; } a { color: inherit; } }
 """
@@ -188,7 +188,7 @@ def _forecasts(found: TeamReport) -> Markup | None:
         held = one.low <= spent <= one.high
         figures = [money(_cents(value), unit) for value in (one.likely, one.low, one.high)]
         said = ("within" if held else "outside") if found.complete else "not known yet"
-        off = f"{(one.likely - spent) / spent * 100:+.0f}%".replace("-", "−") if spent and found.complete else "–"
+        off = f"{round((one.likely - spent) / spent * 100):+d}%".replace("-", "−") if spent and found.complete else "–"
         rows.append(_row((f"Day {one.day}", None), (figures[0], "num"), (f"{figures[1]} to {figures[2]}", "num"),
                          (off, "num"), (said, None)))  # fmt: skip
     heads = (("Forecast", None), ("Likely", "num"), ("Range (80%)", "num"), ("Off by", "num"), ("Outcome", None))
