@@ -22,7 +22,8 @@ _MOST: Final = 12
 #: What a mail names of each split.
 _NAMED: Final = 3
 _PRINT: Final = """
-main { max-width: 60rem; } #alerts th[scope=row] { white-space: nowrap; } .card { break-inside: avoid; } table { width: 100%; } .num { text-align: right; }
+main { max-width: 60rem; } #alerts th[scope=row] { white-space: nowrap; }
+.card { break-inside: avoid; } table { width: 100%; } .num { text-align: right; }
 @media print { @page { size: A4; margin: 14mm; } :root { color-scheme: light; } body { background: #fff; }
   main { max-width: none; padding: 0; } .card, .tiles { box-shadow: none; border-color: #ccc; } a { color: inherit; } }
 """
