@@ -59,7 +59,6 @@ price where the model has one. Cannot see: use of other organizations.
 ALERTD_SOURCES__OPENAI__KIND=openai
 ALERTD_SOURCES__OPENAI__ADMIN_KEY_FILE=/run/secrets/openai-admin
 ALERTD_SOURCES__OPENAI__USERS=true
-ALERTD_SOURCES__OPENAI__COSTS=true
 ALERTD_SOURCES__OPENAI__INTERVAL=5m
 ALERTD_SOURCES__OPENAI__LABELS=env=production
 ```
