@@ -5,6 +5,7 @@ python tools/page_pictures.py          writes docs/gallery/page-*.png (needs `ma
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from math import sin
 from pathlib import Path
@@ -43,8 +44,8 @@ def main() -> None:
         ),
         StoredRows(),
     )
-    for step in range(-30, 23):
-        at = NOVEMBER + timedelta(days=step, hours=6)
+    for step in range(-31, 23):
+        at = NOVEMBER + timedelta(days=step, hours=6, minutes=30)
         quiet = 0.45 if at.isoweekday() in (6, 7) else 1.0
         for team, (_, pace, key, _, since, times) in TEAMS.items():
             amount = pace * quiet * (times if step >= since else 1) * (1 + 0.15 * sin(step * 1.7 + pace))
@@ -61,7 +62,8 @@ def main() -> None:
     act, step = act.after("ask", NOW - timedelta(minutes=3), expires=NOW + timedelta(minutes=57))
     kept.steps.append(step)
     kept.notes = {**kept.notes, act.note: act.to_json()}
-    application = build(view_of(world, kept), token=None, open_metrics=False, loopback=True)
+    view = view_of(world, kept, actions=lambda: [replace(STOP, approvers=())])
+    application = build(view, token=None, open_metrics=False, loopback=True)
     with serving({"page": application}) as found, sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         for name, path, width, height in SHOTS:

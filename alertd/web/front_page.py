@@ -126,13 +126,9 @@ def _total_tiles(total: Total, now: datetime) -> list[Markup]:
 
 
 def _against(one: BudgetStatus | None) -> Content:
-    """` · +12% on October by now`: beside as many whole days of the period before."""
+    """` · +12% vs October`: beside as many whole days of the period before."""
     words = "–" if one is None else _change_words(one)
-    return (
-        None
-        if one is None or words == "–"
-        else fragment(" · ", element("b", words), f" on {_period_before(one)} by now")
-    )
+    return None if one is None or words == "–" else fragment(" · ", element("b", words), f" vs {_period_before(one)}")
 
 
 def _period_before(one: BudgetStatus) -> str:

@@ -253,7 +253,9 @@ def hour_bars(hours: Sequence[float], end: datetime, unit: str, zone: tzinfo) ->
                               height=_HEIGHT))  # fmt: skip
     for share, anchor in ((0, "start"), (50, "middle"), (100, "end")):
         at = end - timedelta(hours=len(hours) * (1 - share / 100))
-        shapes.append(element("text", clock_time(at, zone, end), x=f"{share}%", y=_HEIGHT + 16, text_anchor=anchor))
+        words = clock_time(at, zone, end) if share != 50 else f"{at.astimezone(zone):%H:%M}"  # noqa: PLR2004
+        shapes.append(element("text", words, class_="minor" if share == 50 else None, x=f"{share}%",  # noqa: PLR2004
+                              y=_HEIGHT + 16, text_anchor=anchor))  # fmt: skip
     said = f"Spend by hour: {_exact(hours[-1], unit)} in the last of {len(hours)}"
     drawn = element("svg", shapes, class_="chart", height=_HEIGHT, role="img", aria_label=said)
     return element("div", drawn, class_="plot act wide")
