@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -37,6 +39,21 @@ def total(result):
 
 def known(value, at=NOON, created=None):
     return {"a": CounterState(at, value, created)}
+
+
+def test_a_reading_goes_with_its_counting_without_the_help_of_the_garbage_collector():
+    class Reading(list[CounterSamples]):
+        """One that can be watched."""
+
+    reading = Reading([series((NOON, "5"))])
+    watched = weakref.ref(reading)
+    gc.disable()
+    try:
+        assert list(counted(reading, first_read=True).states) == ["a"]
+        del reading
+        assert watched() is None
+    finally:
+        gc.enable()
 
 
 # an old page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from alertd.core.budgets import Amount
 from alertd.core.evaluation.evaluate import evaluate
 from alertd.core.evaluation.renewal import RENEWED_WITHIN, KeptEvaluation
+from alertd.core.evaluation.values import BudgetStatus
 from tests.scenario import NOVEMBER, Scenario, budget
 
 KEYS = ("a", "b", "c", "d")
@@ -107,6 +109,20 @@ def test_a_scope_far_below_its_thresholds_keeps_its_projection_for_a_quarter_of_
     gaps = [later - earlier for earlier, later in zip(renewed, renewed[1:], strict=False)]
     assert len(renewed) >= 2
     assert max(gaps) * MINUTE <= RENEWED_WITHIN
+
+
+def test_the_statuses_of_earlier_evaluations_go_without_the_help_of_the_garbage_collector():
+    made, alive = world(), []
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(6):
+            made.evaluate()
+            made.now += MINUTE
+            alive.append(sum(type(one) is BudgetStatus for one in gc.get_objects()))
+    finally:
+        gc.enable()
+    assert alive[-1] == alive[2] > 0
 
 
 def test_the_oldest_projections_are_renewed_first_and_so_many_at_every_evaluation():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import partial
 from math import inf
 from operator import itemgetter
 from typing import Final
@@ -80,14 +80,9 @@ class Tally:
         #: The counters that began anew, as far as their values show, and when they were first seen to.
         self._resets: list[tuple[CounterSamples, float]] = []
         self._period_start = period_start if first_read or not states else None
-        self.sights = FirstSights(self.scrapes, newborn, lambda: self._begun_since, first_read or not states)
-
-    @cached_property
-    def _begun_since(self) -> float:
-        """From when on a counter must have begun to be new."""
-        if self._period_start is not None:
-            return self._period_start
-        return self.states.newest - _SLOW_START
+        # Nothing that leads back here: a first reading is large, and goes with its tally.
+        begun_since = partial(_begun_since, self.states, self._period_start)
+        self.sights = FirstSights(self.scrapes, newborn, begun_since, first_read or not states)
 
     def went_on(self, series: CounterSamples) -> bool:
         """Count a running total that simply went on, as nearly all do; False, and nothing done, where it did not.
@@ -301,3 +296,8 @@ class Tally:
         if moved or old is None or created != old.created or at - old.at >= _REFRESH or fall != before:
             kin = full_kin_of(series) if old is None or len(old.kin) < LABELS_KIN else old.kin
             self.changed[series.fingerprint] = CounterState(at, last, created, owed, fall, kin)
+
+
+def _begun_since(states: CounterStates, period_start: float | None) -> float:
+    """From when on a counter must have begun to be new."""
+    return states.newest - _SLOW_START if period_start is None else period_start

@@ -484,7 +484,9 @@ class StatusEvaluator(LedgerCosts):
         earliest: datetime | None = None,
         kept: KeptEvaluation | None = None,
     ) -> None:
-        super().__init__(ledger, context, earliest)
+        #: What statuses hold until somebody asks for their evidence: the same costs, and nothing that holds statuses.
+        self._shared = LedgerCosts(ledger, context, earliest)
+        vars(self).update(vars(self._shared))
         self._kept = kept
         #: The names of the statuses that kept their projections.
         self.kept_names: set[str] = set()
@@ -549,7 +551,7 @@ class StatusEvaluator(LedgerCosts):
         """
         table = self.costs(period.zone, budget.amount.unit)
         asked = [ScopeQuery(n, budget, scope, members) for n, (scope, members) in enumerate(members_of.items())]
-        spent, active = PeriodScopes(self, table, period, asked).spent_and_active(self.context.now - _IDLE)
+        spent, active = PeriodScopes(self._shared, table, period, asked).spent_and_active(self.context.now - _IDLE)
         levels = [t.reached_at(budget.amount) for t in budget.thresholds if isinstance(t, Actual)]
         burns = [
             budget.amount.value * t.factor * Decimal(repr(max(t.windows) / (period.end - period.start)))
@@ -579,7 +581,7 @@ class StatusEvaluator(LedgerCosts):
         if self._kept is None or not held or not period.whole_days:
             return {}
         try:
-            found = PeriodScopes(self, table, period, asked).kept(held)
+            found = PeriodScopes(self._shared, table, period, asked).kept(held)
         except Exception:  # noqa: BLE001 - the budget that fails is found one by one
             return {}
         if now < period.end:
@@ -598,7 +600,7 @@ class StatusEvaluator(LedgerCosts):
         """The statuses of one period, by place. One that cannot be worked out says so; the others are not touched."""
         try:
             table = self.costs(period.zone, unit)
-            scopes = PeriodScopes(self, table, period, asked)
+            scopes = PeriodScopes(self._shared, table, period, asked)
             found, feeds = dict(scopes.statuses()), scopes.feeds
         except Exception as error:  # noqa: BLE001 - one budget cannot take down another
             if len(asked) == 1:
@@ -615,7 +617,7 @@ class StatusEvaluator(LedgerCosts):
     def _failed(self, unit: str, period: Period, asked: ScopeQuery, failed: str) -> BudgetStatus:
         """A status without its projection; without any figure where those fail, too."""
         try:
-            scopes = PeriodScopes(self, self.costs(period.zone, unit), period, [asked])
+            scopes = PeriodScopes(self._shared, self.costs(period.zone, unit), period, [asked])
             return replace(scopes.unprojected()[0], failed=failed)
         except Exception:  # noqa: BLE001 - the first error is the one to report
             budget = asked.budget
