@@ -356,6 +356,17 @@ NAMED = {
         old=0,
         uncached=5,
     ),
+    "a metric got its new name at the moment of a dip, and its start was known": Plan(
+        seed=951509,
+        accidents=(Accident("rename", 31, 3), Accident("dip", 34, 2, 2)),
+        starts="process",
+        step=15,
+        poll=3,
+        shift=7,
+        cached_labels=("model", "team_alias", "api_key_alias"),
+        old=0,
+        uncached=1,
+    ),
 }
 
 

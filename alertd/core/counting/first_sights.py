@@ -90,6 +90,8 @@ class FirstSights:
                 self.replaced[lower] = sight
                 known = changed.get(lower) or states[lower]
                 taken.append((known, sight))
+                if value < known.value and series.created is not None and series.created == known.created:
+                    self.higher[series.fingerprint] = lower  # a dip of the same process: what follows is below, too
                 lower_value = max(self._counted(sight, known), 0 if before is None else before.value)
                 found.append(
                     (sight, max(0, value - lower_value), known.at if earlier is None else max(earlier, known.at))
@@ -137,6 +139,8 @@ class FirstSights:
         oldest sample of the reading.
         """
         pools: dict[str, list[int]] = {}
+        if not gone:
+            return
         for place, (sight, quantity, _) in enumerate(found):
             if quantity and sight.since is None:
                 pools.setdefault(kin_of(sight.series), []).append(place)

@@ -140,10 +140,12 @@ class CounterStates:
     def _may_be(self, series: CounterSamples, name: str) -> bool:
         """Whether a new series may be the one that vanished with a higher value, and no new process.
 
-        It is not deep below it; or a counter of the same target fell lately and it is not certain why: several
-        processes may answer.
+        It is not deep below it, or has its start; or a counter of the same target fell lately and it is not certain
+        why: several processes may answer.
         """
         state = self.changed.get(name) or self.before[name]
+        if series.created is not None and series.created == state.created:
+            return True
         if series.points and not is_deep(_first_number(series), state.value):
             return True
         target = state.kin[KIN:TARGET_KIN]

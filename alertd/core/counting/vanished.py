@@ -17,6 +17,7 @@ from alertd.core.counting.samples import (
     CounterState,
     full_kin_of,
     kin_of,
+    line_of,
 )
 
 #: How long before the last scrape without it a series may have been written down last: idle ones are, once an hour.
@@ -59,19 +60,20 @@ class Vanished:
         #: By the digest of a target the oldest start known of its counters.
         self._oldest: dict[str, float] = {}
         self._states = states
-        targets = {kin_of(series)[KIN:] for series in new if series.created is not None}
+        targets = {kin_of(series)[KIN:] for series in new if series.created is not None} if states else ()
         for state in states.values() if targets else ():
             if state.created is not None and (target := state.kin[KIN:TARGET_KIN]) in targets:
                 self._oldest[target] = min(state.created, self._oldest.get(target, inf))
 
     def is_foreign(self, series: CounterSamples) -> bool:
         """Whether it began before every counter that is known of its target: it is of another process."""
-        oldest = self._oldest.get(kin_of(series)[KIN:], -inf)
-        return series.created is not None and series.created < oldest - SKEW
+        if series.created is None or not self._oldest:
+            return False
+        return series.created < self._oldest.get(kin_of(series)[KIN:], -inf) - SKEW
 
     def has_labels(self, series: CounterSamples) -> bool:
         """Whether one that is gone fed the same ledger series."""
-        return full_kin_of(series)[:LABELS_KIN] in self._labelled
+        return bool(self._labelled) and full_kin_of(series)[:LABELS_KIN] in self._labelled
 
     def add(self, name: str, state: CounterState, last: float) -> None:
         self._by_line.setdefault(state.kin[:KIN], []).append((name, state, last))
@@ -83,8 +85,10 @@ class Vanished:
         One of the same target, then of the very same start, and then of the same labels goes before others.
         """
         series, at, value, _, before, _ = sight
+        held = self._by_line.get(line_of(series.line))
+        if not held:
+            return None
         kin, labels = kin_of(series), full_kin_of(series)[:LABELS_KIN]
-        held = self._by_line.get(kin[:KIN], [])
         fits = [
             (
                 (
@@ -119,6 +123,9 @@ class Vanished:
         held.remove((name, state, last))
         return name
 
+    def __bool__(self) -> bool:
+        return any(self._by_line.values())
+
     def is_sum(self, name: str) -> bool:
         """Whether several series went into this one."""
         return self._heirs[name] > 1
@@ -145,7 +152,7 @@ class Vanished:
     def higher(self, sight: Sight, earlier: float | None) -> str | None:
         """The series of the same labels that vanished with a higher value, where no start distinguishes them."""
         series, at, value, _, _, _ = sight
-        if series.created is not None or earlier is None:
+        if series.created is not None or earlier is None or not self._by_line:
             return None
         kin, labels = kin_of(series), full_kin_of(series)[:LABELS_KIN]
         fits = [
