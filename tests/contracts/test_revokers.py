@@ -456,7 +456,7 @@ def rows_of(kind: str, keys: list[tuple[Any, Any]]) -> Any:
 def is_list(asked: Any) -> bool:
     """Whether it asks for the list that holds the keys."""
     return asked.method == "GET" and asked.path.endswith(
-        ("/api_keys", "/keys", "/apikeys", "/endpoints", "/fine-tunes")
+        ("/api_keys", "/keys", "/apikeys", "/endpoints", "/fine-tunes", "/workspaces")
     )
 
 

@@ -140,6 +140,64 @@ class AnthropicArchive(Anthropic):
     operation, stopped, reversible = "archive", {"status": "archived"}, False
 
 
+class AnthropicLimit(Anthropic):
+    """A workspace of 500.00 USD a month; beside it a limit a day and one of another scope, which stay."""
+
+    tells: ClassVar = {"name": NAME}
+    operation, stopped = "spend_limit", {"limit": {"amount": "1"}}
+
+    def first(self) -> dict[str, Any]:
+        return {"limit": {"amount": "50000"}}
+
+    def rows(self) -> list[dict[str, Any]]:
+        more = {"type": "spend_limit", "currency": "USD", "is_enabled": True}
+        scope = {"type": "workspace", "workspace_id": "wrkspc_01"}
+        organization = {"type": "organization"}
+        found = [
+            {"id": "spl_0", "amount": "5", "period": "daily", "scope": scope, **more},
+            {"id": "spl_9", "amount": "7", "period": "monthly", "scope": organization, **more},
+        ]
+        if self.state["limit"] is not None:
+            found.append({"id": "spl_1", **self.state["limit"], "period": "monthly", "scope": scope, **more})
+        return found
+
+    def answer(self, asked: Asked) -> Reply:
+        path = asked.path.removeprefix("/v1/organizations/")
+        workspace = {"id": "wrkspc_01", "type": "workspace", "name": NAME}
+        if path == "workspaces":
+            rows = [workspace] if self.there else []
+            return Reply({"data": rows, "first_id": "wrkspc_01", "last_id": "wrkspc_01", "has_more": False})
+        if not self.there:
+            return self.missing()
+        if path == "workspaces/wrkspc_01":
+            return Reply(workspace)
+        if asked.method == "GET" and path == "spend_limits":
+            assert asked.headers["anthropic-beta"] == "spend-limit-reads-2026-09-26"
+            assert asked.one("workspace_id") == "wrkspc_01"
+            return Reply({"data": self.rows(), "next_page": None}, headers={"request-id": "req_012"})
+        if asked.method == "DELETE" and path == "spend_limits/spl_1" and self.state["limit"]:
+            self.write(asked, limit=None)
+            return Reply({"id": "spl_1", "type": "spend_limit_deleted"})
+        assert (asked.method, path) == ("POST", "spend_limits")
+        body = json.loads(asked.body)
+        assert (body["scope"], body["period"]) == ({"type": "workspace", "workspace_id": "wrkspc_01"}, "monthly")
+        assert body["amount"] is None or body["amount"].isdigit()
+        self.write(asked, limit={"amount": body["amount"]})
+        return Reply(self.rows()[-1], headers={"request-id": "req_013"})
+
+
+class AnthropicWithoutLimit(AnthropicLimit):
+    def first(self) -> dict[str, Any]:
+        return {"limit": None}
+
+
+class AnthropicOpenLimit(AnthropicLimit):
+    """Somebody wrote that this workspace has no limit: null is written back."""
+
+    def first(self) -> dict[str, Any]:
+        return {"limit": {"amount": None}}
+
+
 class OpenRouter(Provider):
     changes = "updated_at"
     tells: ClassVar = {"name": NAME, "owner": "user_ana", "last_used": USED}
@@ -846,7 +904,8 @@ class GoogleQuotaCapped(GoogleQuota):
 #: Without botocore nobody can talk to it.
 AWS: tuple[type[Provider], ...] = (Bedrock, BedrockKey) if find_spec("botocore") else ()
 PROVIDERS: tuple[type[Provider], ...] = (
-    Anthropic, AnthropicArchive, OpenRouter, OpenRouterLimit, OpenRouterDelete, LiteLLM, LiteLLMBudget, LiteLLMThrottle,
+    Anthropic, AnthropicArchive, AnthropicLimit, AnthropicWithoutLimit, AnthropicOpenLimit,
+    OpenRouter, OpenRouterLimit, OpenRouterDelete, LiteLLM, LiteLLMBudget, LiteLLMThrottle,
     LiteLLMCheaper, LiteLLMDelete,
     Alibaba, AlibabaDelete, OpenAI, OpenAIWithoutLimit, OpenAIRates, OpenAIModels, OpenAIDelete, Scaleway, ScalewayLock,
     ScalewayDelete, Together, TogetherCancel, AzureOpenAI, AzureCapacity, AzureRole, Google,
