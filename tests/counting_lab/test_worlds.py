@@ -367,6 +367,15 @@ NAMED = {
         old=0,
         uncached=1,
     ),
+    "labels were dropped while another process was followed": Plan(
+        seed=950146,
+        accidents=(Accident("labels dropped", 44, 1, 2), Accident("another process", 35, 1, 1)),
+        starts="created",
+        step=15,
+        poll=3,
+        replica="receive_replica",
+        uncached=5,
+    ),
 }
 
 

@@ -192,10 +192,11 @@ def joint_of(
             and _is_same(sight.series, kin_of(sight.series), state, earlier(sight))
         ]
         total = sum(joint.rest[place] for place in fits)
-        if not fits or is_deep(total, state.value):
+        value = counted_of(came[fits[0]][0].series, state) if fits else 0
+        if not fits or is_deep(total, value):
             continue
         fits.sort(key=lambda place: -joint.rest[place])
-        joint.heirs[name], owed = came[fits[0]][0], min(state.value, total)
+        joint.heirs[name], owed = came[fits[0]][0], min(value, total)
         joint = joint._replace(taken=joint.taken + owed)
         for place in fits:
             part = min(owed, joint.rest[place])
