@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from alertd.core.evaluation.state import (
     ACKNOWLEDGED,
@@ -21,7 +21,9 @@ from alertd.core.evaluation.state import (
     CannotHappenError,
     State,
 )
-from alertd.core.evaluation.values import BudgetStatus
+
+if TYPE_CHECKING:
+    from alertd.core.evaluation.values import BudgetStatus
 
 ACKNOWLEDGE: Final = "acknowledge"
 SNOOZE: Final = "snooze"
