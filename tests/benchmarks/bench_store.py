@@ -247,7 +247,7 @@ def main(series: int) -> None:
     bare = floor(series)
     print(f"{series:,} increments and as many counter states a commit")
     print(f"floor     {bare}: {2 * series / bare.seconds:,.0f} rows/s")
-    few = max(1, series // 500)
+    few = max(1, series // 100)
     with TemporaryDirectory() as folder, ExitStack() as stack:
         measure(Place("sqlite", f"sqlite:///{folder}/a.db"), series, bare)
         weigh(Place("sqlite", f"sqlite:///{folder}/b.db"), few)
