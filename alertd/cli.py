@@ -129,7 +129,7 @@ def _without_command(name: str) -> int:
 #: Every command, by what people want, in this order.
 GROUPS: Final = (
     ("Watch", ("status", "alerts", "explain", "usage", "report", "reconcile")),
-    ("Answer", ("ack", "silence", "raise", "actions", "proposals")),
+    ("Answer", ("ack", "silence", "raise", "top-up", "actions", "proposals")),
     ("Try", ("demo", "replay", "project", "rate", "estimate", "test-notify")),
     ("Set up", ("init", "check", "budgets", "kinds", "prices", "formats", "import", "completion")),
     ("Run", ("run", "mcp", "db", "erase")),
