@@ -7,6 +7,7 @@ import ast
 import json
 import os
 import shutil
+import signal
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -102,9 +103,20 @@ def _run(words: list[str]) -> int:
     name = words[0] if words else ""
     if name not in command_names():
         return _without_command(name)
+    if name != "run":
+        return _command(name, words[1:])
+    # A SIGHUP would end the process until the daemon listens to it: it is held back until then.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        return _command(name, words[1:])
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _command(name: str, words: list[str]) -> int:
     # The second lazy import: only the file of the command that runs.
     command: Any = import_module(f"alertd.commands.{name.replace('-', '_')}")
-    return int(command.run(Parser.of(name, command).parse_args(words[1:])))
+    return int(command.run(Parser.of(name, command).parse_args(words)))
 
 
 def _without_command(name: str) -> int:

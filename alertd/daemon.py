@@ -177,6 +177,14 @@ class Daemon:
         Raises StoreDamagedError where the database's file turns out to be broken.
         """
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload_soon)
+        # `alertd run` holds SIGHUP back from its first line on: one that came meanwhile is delivered now.
+        before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        try:
+            await self._open_and_run()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    async def _open_and_run(self) -> None:
         await self.store.open()
         if inherited := await self.store.inherit():
             log.warning("%d messages were being sent when alertd ended; they may arrive twice", inherited)

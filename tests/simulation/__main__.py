@@ -79,7 +79,7 @@ class Totals:
     """What many stories came to."""
 
     def __init__(self) -> None:
-        self.stories = self.ticks = self.failed = self.told = self.acts = 0
+        self.stories = self.ticks = self.rounds = self.failed = self.told = self.acts = 0
         self.cpu = 0.0
         self.happened: Counter[str] = Counter()
         self.injected: Counter[str] = Counter()
@@ -90,6 +90,7 @@ class Totals:
         """Count one more."""
         self.stories += 1
         self.ticks += outcome.ticks
+        self.rounds += outcome.rounds
         self.told += outcome.told
         self.acts += outcome.acts
         self.cpu += outcome.cpu
@@ -108,7 +109,8 @@ class Totals:
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         lines = [
             f"{self.stories} stories, {self.failed} failed",
-            f"{self.ticks} evaluations in {self.cpu:.0f} s of CPU ({self.ticks / max(self.cpu, 1):.0f} a second)",
+            f"{self.rounds} rounds of loops ({self.rounds / max(self.cpu, 1):.0f} a second of processor time)",
+            f"{self.ticks} evaluations among them ({self.ticks / max(self.cpu, 1):.0f}), in {self.cpu:.0f} s",
             f"{self.told} messages, {self.acts} acts, {memory:.0f} MB at most",
             "happened: " + ", ".join(f"{kind} {number}" for kind, number in self.happened.most_common()),
             "conversations disturbed: " + ", ".join(f"{kind} {number}" for kind, number in self.injected.most_common()),

@@ -45,20 +45,29 @@ class Process:
     running: asyncio.Event = field(default_factory=asyncio.Event)
     #: What it does at which signal.
     handlers: dict[int, Callable[[], object]] = field(default_factory=dict)
+    #: Signals that came before.
+    pending: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.running.set()
 
-    def signal(self, number: int) -> bool:
-        """Send it a signal; False where it does not listen to that yet, which ends a process."""
+    def signal(self, number: int) -> None:
+        """Send it a signal; one that it does not listen to yet is kept until it does, as `alertd run` has it."""
         if number not in self.handlers:
-            return False
+            self.pending.add(number)
+            return
         token = PROCESS.set(self)
         try:
             self.handlers[number]()
         finally:
             PROCESS.reset(token)
-        return True
+
+    def listen(self, number: int, handler: Callable[[], object]) -> None:
+        """Do something at a signal from now on."""
+        self.handlers[number] = handler
+        if number in self.pending:
+            self.pending.remove(number)
+            self.signal(number)
 
     async def step(self, seconds: float) -> None:
         """Something that takes time: nobody returns from it to a process that was killed meanwhile."""

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from alertd.core.actions.state_machine import AT_WORK, acts
+from alertd.core.counting import falls
 from alertd.core.evaluation.state import LIFECYCLES, State, decode_record
 from alertd.operations.changes import AUDITED
 from alertd.stores.sql import SqlStore
@@ -48,6 +49,8 @@ class Oracle:
         self.failures: list[str] = []
         #: How often each promise was looked at.
         self.checks: Counter[str] = Counter()
+        #: What sources said of their figures: which one, up to when it had been read, and the sentences.
+        self._said: dict[str, dict[datetime, str]] = {}
 
     def fail(self, promise: str, what: str) -> None:
         """A promise that was not kept."""
@@ -217,6 +220,36 @@ class Oracle:
             for at in instants
         )
 
+    # --- what sources say ------------------------------------------------------------------------------------------
+
+    def listen(self, app: Daemon) -> None:
+        """Remember what a daemon says of each gateway's figures, and up to when it had read it then."""
+        for place, name in NAMES.items():
+            view = app.evaluation.views.get(name)
+            if view is not None and view.until is not None:
+                self._said.setdefault(place, {})[view.until] = view.degraded
+
+    def _excused(self, place: str) -> list[tuple[datetime, datetime]]:
+        """When what was used at a gateway may not be counted, as it says itself: it restarted under a wrong clock.
+
+        The readings that took the restart up must have said so: those within clocks' error of it and the first one
+        after. Only a start that was taken for a clock that was set loses no more than what was there until then.
+        """
+        story, said = self.story, sorted(self._said.get(place, {}).items())
+        wrong = [(begin, end) for kind, begin, end in story.visits.faults if kind.startswith("clock")]
+        found = []
+        for at, of in story.traffic.restarts:
+            if of != place or not any(begin <= at <= end for begin, end in wrong):
+                continue
+            near = [(until, text) for until, text in said if until >= at - CLOCKS_DIFFER]
+            first = next((until for until, _ in near if until > at + CLOCKS_DIFFER), story.loop.now)
+            if not any(words in text for until, text in near if until <= first for words in _SAID):
+                continue
+            lasts = [until for until, text in near if any(words in text for words in _SAID)]
+            only_set = not any(words in text.replace(falls.CLOCK_SET, "") for _, text in near for words in _SAID)
+            found.append((at - CLOCKS_DIFFER, first if only_set else max(lasts) + CLOCKS_DIFFER))
+        return found
+
     # --- pages ----------------------------------------------------------------------------------------------------
 
     async def look_at_pages(self, app: Daemon) -> None:
@@ -256,6 +289,8 @@ class Oracle:
     async def look_at_the_end(self) -> None:
         """After a time of peace ledger, messages, pages and replicas agree; nothing waits, nothing is lost."""
         story = self.story
+        for app in (replica.app for replica in story.replicas if replica.app is not None):
+            self.listen(app)
         alive = [replica for replica in story.replicas if replica.app is not None]
         self.hold("a daemon runs", len(alive) == len(story.replicas), f"{len(alive)} of {len(story.replicas)}")
         store = SqlStore(Database(story.disk, Process("oracle")))
@@ -267,10 +302,15 @@ class Oracle:
             story.visits.change("alert: announce", life.announced_at)
             for step in life.history[1:]:
                 story.visits.change(f"alert: {step.what}", step.at)
+        just_now = story.loop.now - _UNDER_WAY
         for act in acts(notes).values():
-            self.hold("no action is left half done", act.state not in AT_WORK, f"{act.handle} is {act.state}")
-        depth = await store.outbox_depth()
-        self.hold("every message arrives", not depth, f"after a time of peace wait {depth}")
+            # What a guard holds back has begun nothing at the provider; what began just now is under way.
+            half = act.state in AT_WORK and not act.is_waiting(story.loop.now)
+            self.hold("no action is left half done", not half or (act.since or just_now) > just_now,
+                      f"{act.handle} is {act.state} since {act.since}")  # fmt: skip
+        for lane, (count, oldest) in (await store.outbox_depth()).items():
+            self.hold("every message arrives", oldest is not None and oldest > just_now,
+                      f"{lane}: {count} wait, the oldest since {oldest}")  # fmt: skip
         for replica in alive:
             await self._look_at(replica)
         if alive:
@@ -307,7 +347,7 @@ class Oracle:
                 bills = {bill, story.bill.last(start, end)}
                 self.hold("a bill is taken to the cent", position.spent in bills, f"{position.spent}, truly {bill}")
             elif start <= story.plan.start:
-                least = self._least(name, alias, self._certain_until(app, known), start, end)
+                least = self._least(name, alias, known, start, end)
                 self.hold("nothing is lost unless it is said", position.spent >= least,
                           f"{position.name} {position.spent}, truly {least} at least")  # fmt: skip
             told = [Decimal(str(one.event["spent"])) for one in story.receivers.told
@@ -326,18 +366,6 @@ class Oracle:
         own, kept = (views[name].until or never if name in views else never for name in NAMES.values())
         return {OWN: own - timedelta(seconds=30), SECOND: kept - timedelta(seconds=90)}
 
-    def _certain_until(self, app: Daemon, known: dict[str, datetime]) -> dict[str, datetime]:
-        """The same; of a gateway that is said to lack something, until it first restarted while a clock was wrong."""
-        story, views = self.story, app.evaluation.views
-        wrong = [(begin, end) for kind, begin, end in story.visits.faults if kind.startswith("clock")]
-        certain = dict(known)
-        for place, name in NAMES.items():
-            if name in views and any(words in views[name].degraded for words in _SAID):
-                lost = [at - CLOCKS_DIFFER for at, of in story.traffic.restarts
-                        if of == place and any(begin <= at <= end for begin, end in wrong)]  # fmt: skip
-                certain[place] = min([known[place], *lost])
-        return certain
-
     def _least(self, budget: str, alias: str, known: dict[str, datetime], start: datetime, end: datetime) -> Decimal:
         """What a scope has spent at least by what alertd says that it has read."""
         traffic = self.story.traffic
@@ -345,7 +373,10 @@ class Oracle:
                    for name in ([alias] if budget == "keys" else sorted(traffic.aliases)))  # fmt: skip
         unseen = sum(one.tokens for one in traffic.unseen if one.since < known[one.place]
                      and (budget != "keys" or one.alias == alias))  # fmt: skip
-        tokens = Decimal(used - unseen) - (len(traffic.restarts) + 1) * (
+        excused = sum(traffic.used((place,), name, since, min(until, known[place])) for place in known
+                      for since, until in _merged(self._excused(place)) if since < known[place]
+                      for name in ([alias] if budget == "keys" else sorted(traffic.aliases)))  # fmt: skip
+        tokens = Decimal(used - unseen - excused) - (len(traffic.restarts) + 1) * (
             1 if budget == "keys" else len(traffic.aliases)
         )
         if budget != "all":
@@ -413,7 +444,7 @@ class Oracle:
         assert replica.app.evaluation.latest is not None
         story = self.story
         positions = {str(dict(one.scope).get("key") or ""): one for one in replica.app.evaluation.latest.statuses
-                     if one.budget.name == "keys"}  # fmt: skip
+                     if one.budget.name == "keys" and one.period.end > story.loop.now}  # fmt: skip
         for key in story.traffic.keys:
             done = [act for act in story.provider.acts if act.key is key]
             position = positions.get(key.alias)
@@ -439,6 +470,17 @@ class Oracle:
             if "failed unexpectedly" in line or "Traceback" in line or "broke over a message" in line:
                 self.fail("nothing unexpected is logged", line[-2500:])
         self.checks["no secret is logged"] += len(lines)
+
+
+def _merged(spans: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    """The same instants in spans that do not overlap."""
+    found: list[tuple[datetime, datetime]] = []
+    for begin, end in sorted(spans):
+        if found and begin <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        else:
+            found.append((begin, end))
+    return found
 
 
 def _holds_secret(text: str) -> bool:

@@ -68,7 +68,19 @@ THEMES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]
          "bill is corrected"),
         ("dry_run", "auto"), (5_000, 20_000)),
     "everything": (KINDS, ("auto", "approve", "dry_run"), (5_000, 200_000)),
+    "clocks": (
+        ("clock is behind", "clock is behind", "clock is ahead", "gateway restarts", "second gateway restarts",
+         "both restart at once", "key runs away", "key is new", "gateway shows an old page", "daemon is killed"),
+        ("dry_run",), (5_000, 200_000)),
+    # Only a key that runs away passes its amount: the one beside it that is turned off has no reason of its own.
+    "names": (
+        ("key is renamed", "key is renamed", "key is renamed", "somebody approves", "somebody restores", "key is new",
+         "key runs away", "gateway restarts", "daemon is killed in a call"),
+        ("auto", "auto", "approve"), (300_000, 1_000_000)),
 }  # fmt: skip
+#: Seeds below this go through the themes and sequels of before: stories that once failed stay what they were.
+_LATER: Final = 1000
+_THEMES_BEFORE: Final = 7
 #: What often follows within minutes: the second half of what once went wrong together.
 SEQUELS: Final[dict[str, tuple[str, ...]]] = {
     "somebody turns a key off": ("somebody approves", "somebody raises"),
@@ -78,6 +90,11 @@ SEQUELS: Final[dict[str, tuple[str, ...]]] = {
     "key is renamed": ("key runs away",),
     "key is new": ("key runs away",),
 }  # fmt: skip
+_LATER_SEQUELS: Final[dict[str, tuple[str, ...]]] = {
+    **SEQUELS,
+    "clock is behind": ("gateway restarts", "key runs away"),
+    "key is renamed": ("key runs away", "somebody approves"),
+}
 _STARTS: Final = (datetime(2026, 11, 3, 7, 0, tzinfo=UTC), datetime(2026, 11, 3, 7, 0, tzinfo=UTC),
                   datetime(2026, 11, 30, 22, 20, tzinfo=UTC))  # fmt: skip
 #: What an accident may wait for, so that it comes in the middle of something.
@@ -113,9 +130,11 @@ class Plan:
 
     def __post_init__(self) -> None:
         chance = random.Random(self.seed)
-        self.theme = tuple(THEMES)[self.seed % len(THEMES)]
+        themes = len(THEMES) if self.seed >= _LATER else _THEMES_BEFORE
+        self.theme = tuple(THEMES)[self.seed % themes]
+        self.sequels = SEQUELS if self.seed < _LATER else _LATER_SEQUELS
         often, modes, amounts = THEMES[self.theme]
-        self.featured = KINDS[self.seed // len(THEMES) % len(KINDS)]
+        self.featured = KINDS[self.seed // themes % len(KINDS)]
         share = chance.choice((0.15, 0.4, 0.9)) if self.theme == "everything" else 0.7
         # What the theme is about, a few others, and what most things hang on: that something is spent.
         self.kinds = tuple(kind for kind in often if chance.random() < share)
@@ -123,7 +142,9 @@ class Plan:
         drawn = chance.choice((1, 2, 2, 3))
         self.replicas = drawn if self.daemons is None else self.daemons
         self.start = chance.choice(_STARTS)
-        self.poll = chance.choice((1, 2, 3) if self.theme in {"provider", "afterwards"} else (1, 2, 3, 5, 5, 15))
+        self.poll = chance.choice(
+            (1, 2, 3) if self.theme in {"provider", "afterwards", "clocks", "names"} else (1, 2, 3, 5, 5, 15)
+        )
         self.mode = chance.choice(modes)
         self.undo = chance.choice(("auto", "auto", "by_hand"))
         self.acts_per_hour = chance.choice((1, 100, 100))
@@ -134,7 +155,7 @@ class Plan:
         self.latency = chance.choice((0.02, 0.02, 0.5))
         happenings = [*self._draw(chance, self.pace, self.kinds), *self._draw(chance, 12, (self.featured,))]
         # In every other story all kinds of accidents come at once, a minute apart: every change of state meets many.
-        self.storm = self.seed // len(THEMES) % 2 == 1
+        self.storm = self.seed // themes % 2 == 1
         if self.storm:
             happenings += self._draw(chance, 1, KINDS)
         self.happenings = [Happening(number, minutes, kind, cue) for number, (minutes, kind, cue) in

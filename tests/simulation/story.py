@@ -13,6 +13,7 @@ import re
 import signal
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,8 +37,8 @@ from tests.simulation.coverage import Visits
 from tests.simulation.machines import PROCESS, Clock, Database, Disk, Network, Process, network_of
 from tests.simulation.oracle import CLOCKS_DIFFER, Oracle
 from tests.simulation.people import People
-from tests.simulation.plan import FAULTS, KINDS, PEOPLE, SEQUELS, Happening, Plan
-from tests.simulation.virtual_time import VirtualLoop, run
+from tests.simulation.plan import FAULTS, KINDS, PEOPLE, Happening, Plan
+from tests.simulation.virtual_time import StandstillError, VirtualLoop, run
 from tests.simulation.world import OWN, SECOND, TOKEN, Bill, Key, Prometheus, Provider, Receivers, Traffic
 
 #: A dollar for a million tokens: tokens read as micro-dollars.
@@ -52,6 +53,8 @@ currency = "USD"
 #: How long everything is well at the end, before the last look; half a minute at least after the last poll.
 PEACE: Final = timedelta(minutes=22.5)
 _SCRAPE: Final = 30.0
+#: Seconds of processor time for a virtual hour of a story, before it is said to hang: ten times what one takes.
+_SECONDS_PER_HOUR: Final = 120.0
 #: What the log says of a step of an action.
 _STEP: Final = re.compile(r"act \w+: ([a-z ]+) -> \w+ by ")
 _NETWORK: Final = {"refuses": "refused", "is slow": "slow", "answers errors": "error", "is silent": "silent",
@@ -124,7 +127,7 @@ class Story:
         self.log: list[str] = []
         self.happened: Counter[str] = Counter()
         self.visits = Visits()
-        self.ticks = 0
+        self.ticks = self.rounds = 0
         #: When the amounts of budgets in the configuration changed, and what to.
         self.amounts: dict[str, list[tuple[datetime, Decimal]]] = {
             "all": [(loop.now, Decimal(plan.amount))], "keys": [(loop.now, Decimal(plan.of_a_key))],
@@ -257,7 +260,7 @@ class Story:
         """Let one thing happen, and what follows from it; what cannot happen now does not."""
         chance, after = self.plan.dice(one.number), 0.0
         self._happen(one.number, one.kind, chance, in_the_middle=bool(one.cue))
-        for sequel in SEQUELS.get(one.kind, ()) if chance.random() < 0.6 else ():
+        for sequel in self.plan.sequels.get(one.kind, ()) if chance.random() < 0.6 else ():
             after += chance.choice((0.5, 2.0, 4.0, 7.0))
             dice = random.Random(chance.random())
             self.later(after, partial(self._happen, one.number, sequel, dice), at_peace=False)
@@ -391,8 +394,7 @@ class Story:
     def _read_anew(self, replica: Replica) -> None:
         if replica.app is None or replica.process is None:
             return
-        if not replica.process.signal(signal.SIGHUP):
-            self.kill(replica)
+        replica.process.signal(signal.SIGHUP)
 
     def _scrape(self) -> None:
         self.prometheus.scrape()
@@ -403,6 +405,7 @@ class Story:
         for replica in self.replicas:
             if replica.app is not None:
                 self.visits.look(replica.app, replica.name, self.loop.now)
+                self.oracle.listen(replica.app)
         self.loop.call_later(60, self._look)
 
     def _bill(self) -> None:
@@ -443,6 +446,7 @@ class Story:
     def _count(self, replica: Replica) -> None:
         rounds = replica.app.runner.rounds if replica.app is not None else {}
         self.ticks += rounds["evaluate"].runs if "evaluate" in rounds else 0
+        self.rounds += sum(one.runs for one in rounds.values())
 
     def _calm(self, key: Key) -> None:
         self.traffic.pass_time()
@@ -460,6 +464,7 @@ class Outcome:
     replicas: int
     happenings: tuple[Happening, ...]
     ticks: int
+    rounds: int
     told: int
     acts: int
     happened: Counter[str]
@@ -474,8 +479,11 @@ class Outcome:
 
 
 def play(seed: int, hours: float = 12.0, *, only: frozenset[int] | None = None, replicas: int | None = None,
-         url: str = "") -> Outcome:  # fmt: skip
-    """The story of a seed, from its beginning to the oracle's last look; `url` is of a PostgreSQL to play it on."""
+         url: str = "", seconds: float = 0) -> Outcome:  # fmt: skip
+    """The story of a seed, from its beginning to the oracle's last look; `url` is of a PostgreSQL to play it on.
+
+    A story that takes more than `seconds` of processor time (or a bound far above any that ends) is a failure.
+    """
     plan = Plan(seed, hours, only, replicas)
     random.seed(seed)
     network = Network(random.Random(f"{seed}/network"))
@@ -486,9 +494,9 @@ def play(seed: int, hours: float = 12.0, *, only: frozenset[int] | None = None, 
             told.append(Story(plan, loop, Path(folder), network, url))
             try:
                 await told[0].tell()
-            except AssertionError as error:
+            except Exception as error:  # noqa: BLE001 - whatever ends a story is a failure with its seed
                 if not told[0].oracle.failures:
-                    told[0].oracle.fail("the story ends", str(error))
+                    told[0].oracle.fail("the story ends", "".join(traceback.format_exception(error))[-1500:])
 
     began = time.process_time()
 
@@ -497,14 +505,41 @@ def play(seed: int, hours: float = 12.0, *, only: frozenset[int] | None = None, 
             told[0].cue(step[1], "")
 
     with network_of(network), _quiet(hear) as lines:
-        run(plan.start, story)
+        try:
+            with _at_most(most := seconds or _SECONDS_PER_HOUR * (1 + hours)):
+                run(plan.start, story)
+        except _TooLongError as error:
+            where = "".join(traceback.format_tb(error.__traceback__)[-4:])
+            told[0].oracle.fail("a story ends", f"it hangs: {most:.0f} s of processor time were not enough; in {where}")
+        except StandstillError:
+            told[0].oracle.fail("a story ends", "it hangs: nothing is ready and no timer is set")
     one = told[0]
     one.disk.close()
     one.oracle.look_at_log(lines)
     trace = json.dumps([(str(each.at), each.receiver, each.event.get("id")) for each in one.receivers.told])
-    return Outcome(seed, hours, plan.replicas, tuple(plan.happenings), one.ticks, len(one.receivers.told),
+    return Outcome(seed, hours, plan.replicas, tuple(plan.happenings), one.ticks, one.rounds, len(one.receivers.told),
                    len(one.provider.acts), one.happened, network.injected, one.visits.pairs(), one.oracle.checks,
                    one.oracle.failures, one.log, trace, time.process_time() - began)  # fmt: skip
+
+
+class _TooLongError(KeyboardInterrupt):
+    """A story took too long. Nothing in a daemon catches this kind."""
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Raise _TooLongError in what takes more processor time."""
+
+    def end(_number: int, _frame: object) -> None:
+        raise _TooLongError
+
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 @contextmanager

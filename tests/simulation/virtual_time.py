@@ -19,7 +19,9 @@ from tests.simulation.machines import PROCESS
 
 Result = TypeVar("Result")
 #: Virtual seconds that two timers may differ by and still be due together.
-_RESOLUTION: Final = 1e-6
+_RESOLUTION: Final = 1e-9
+#: The time moves on by this at least: what waits for less than a clock can show would wait again and again.
+_STEP: Final = 1e-6
 
 
 class StandstillError(Exception):
@@ -37,7 +39,7 @@ class _NoWaiting(selectors.SelectSelector):
         if timeout is None:
             raise StandstillError
         if timeout > 0:
-            self._advance(timeout)
+            self._advance(max(timeout, _STEP))
         return []
 
 
@@ -70,7 +72,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
         """Kept with the simulated process, for `Process.signal`."""
-        PROCESS.get().handlers[sig] = partial(callback, *args)
+        PROCESS.get().listen(sig, partial(callback, *args))
 
     def _write_to_self(self) -> None:
         """There is no other thread to be woken from."""

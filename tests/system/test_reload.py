@@ -88,6 +88,26 @@ def test_a_bad_configuration_is_refused_said_once_a_set_of_faults_and_once_when_
     assert "ALERTD_BUDGETS__ALL__AMOUNT (alertd.env:8): 'lots' is not an amount" in first[1]
 
 
+def is_held_back(process: int, number: signal.Signals) -> bool:
+    """Whether a process has a signal delivered later: proc(5), SigBlk."""
+    line = next(line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("SigBlk"))
+    return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="what a process holds back is read from /proc")
+def test_a_signal_to_reload_that_comes_while_the_daemon_starts_is_obeyed_once_it_runs(tmp_path: Path) -> None:
+    with serving_gateway() as (_, server), WebhookServer() as hook:
+        daemon = Daemon(env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook)))
+        try:
+            wait_for("its first line", lambda: is_held_back(daemon.pid, signal.SIGHUP))
+            daemon.signal(signal.SIGHUP)
+            wait_for("the reload", lambda: logged(daemon, "configuration re-read"))
+            assert not is_held_back(daemon.pid, signal.SIGHUP)
+        finally:
+            status, _ = daemon.stop()
+    assert status == 0
+
+
 def test_a_changed_file_is_read_anew_without_a_signal_secrets_included(tmp_path: Path) -> None:
     with serving_gateway() as (gateway, server), WebhookServer() as hook:
         file = env_file(tmp_path / "alertd.env", settings(tmp_path, server, hook))
