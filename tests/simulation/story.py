@@ -23,6 +23,7 @@ from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import httpx
@@ -505,17 +506,21 @@ def play(seed: int, hours: float = 12.0, *, only: frozenset[int] | None = None, 
             told[0].cue(step[1], "")
 
     with network_of(network), _quiet(hear) as lines:
+        late: list[str] = []
         try:
-            with _at_most(most := seconds or _SECONDS_PER_HOUR * (1 + hours)):
+            with _at_most(most := seconds or _SECONDS_PER_HOUR * (1 + hours), late):
                 run(plan.start, story)
-        except _TooLongError as error:
-            where = "".join(traceback.format_tb(error.__traceback__)[-4:])
-            told[0].oracle.fail("a story ends", f"it hangs: {most:.0f} s of processor time were not enough; in {where}")
+        except _TooLongError:
+            late.append("its last step")
         except StandstillError:
             told[0].oracle.fail("a story ends", "it hangs: nothing is ready and no timer is set")
     one = told[0]
     one.disk.close()
-    one.oracle.look_at_log(lines)
+    if late:
+        one.oracle.failures.clear()  # what was cut off may have broken anything
+        one.oracle.fail("a story ends", f"it hangs: {most:g} s of processor time were not enough; in {late[0]}")
+    else:
+        one.oracle.look_at_log(lines)
     trace = json.dumps([(str(each.at), each.receiver, each.event.get("id")) for each in one.receivers.told])
     return Outcome(seed, hours, plan.replicas, tuple(plan.happenings), one.ticks, one.rounds, len(one.receivers.told),
                    len(one.provider.acts), one.happened, network.injected, one.visits.pairs(), one.oracle.checks,
@@ -523,18 +528,19 @@ def play(seed: int, hours: float = 12.0, *, only: frozenset[int] | None = None, 
 
 
 class _TooLongError(KeyboardInterrupt):
-    """A story took too long. Nothing in a daemon catches this kind."""
+    """A story took too long. A scheduler catches it and goes on, so it is raised again and again."""
 
 
 @contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
-    """Raise _TooLongError in what takes more processor time."""
+def _at_most(seconds: float, late: list[str]) -> Iterator[None]:
+    """Raise _TooLongError in what takes more processor time, again after every second; `late` gets where it was."""
 
-    def end(_number: int, _frame: object) -> None:
+    def end(_number: int, frame: FrameType | None) -> None:
+        late.append("".join(traceback.format_stack(frame, limit=4)))
         raise _TooLongError
 
     before = signal.signal(signal.SIGVTALRM, end)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 1)
     try:
         yield
     finally:

@@ -64,7 +64,7 @@ def test_one_seed_is_one_story() -> None:
 
 def test_a_story_that_takes_too_long_is_a_failure_that_says_where() -> None:
     told = play(3, hours=0.25, seconds=0.05).failures
-    assert "a story ends: it hangs: 0 s of processor time were not enough; in " in told[0]
+    assert "a story ends: it hangs: 0.05 s of processor time were not enough; in " in told[0]
 
 
 def test_what_happens_is_the_same_when_something_else_is_left_out() -> None:
