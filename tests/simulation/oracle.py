@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from alertd.core.actions.state_machine import AT_WORK, acts
 from alertd.core.counting import falls
 from alertd.core.evaluation.state import LIFECYCLES, State, decode_record
+from alertd.loops.execute import LastEvaluation
 from alertd.operations.changes import AUDITED
 from alertd.stores.sql import SqlStore
 from tests.simulation.machines import Database, Process
@@ -33,6 +34,8 @@ CLOCKS_DIFFER: Final = timedelta(seconds=420)
 #: or the provider are disturbed.
 _UNDER_WAY: Final = timedelta(seconds=90)
 _UNDER_WAY_DISTURBED: Final = timedelta(minutes=5)
+#: The ledger's buckets: the usage of a window is known to one of them at its edge.
+_BUCKET: Final = timedelta(minutes=5)
 #: What each gateway is called as a source.
 NAMES: Final = {OWN: "gateway", SECOND: "kept"}
 #: How a source says that its figures lack something.
@@ -178,7 +181,7 @@ class Oracle:
             for name in _names(act)
             for amount in self.amounts("keys", name, before, month)
         )
-        burns = any(self._burns(name, now) for name in _names(act))
+        burns = story.plan.acts_on_burns and any(self._burns(name, now) for name in _names(act))
         self.hold("nothing is turned off without a reason", over or burns, f"{act.alias}, rate {key.rate:.1f}")
         later = now + (CLOCKS_DIFFER if any(kind.startswith("clock") for kind in story.happened) else timedelta())
         silenced = all(any(one.since <= before and one.covers("keys", name, now) and one.until > later
@@ -215,8 +218,8 @@ class Oracle:
         lately = 2 * self.story.plan.round + timedelta(minutes=20)
         instants = [now - lately * share / 20 for share in range(21)]
         return any(
-            traffic.truth(alias, at - timedelta(hours=1), at) >= allowed
-            and traffic.truth(alias, at - timedelta(minutes=5), at) >= allowed / 12
+            traffic.truth(alias, at - timedelta(hours=1) - _BUCKET, at) >= allowed
+            and traffic.truth(alias, at - timedelta(minutes=5) - _BUCKET, at) >= allowed / 12
             for at in instants
         )
 
@@ -315,7 +318,7 @@ class Oracle:
             await self._look_at(replica)
         if alive:
             self._look_at_announcements(alive[0])
-            self._look_at_keys(alive[0])
+            await self._look_at_keys(alive[0])
 
     async def _look_at(self, replica: Replica) -> None:
         app = replica.app
@@ -438,12 +441,18 @@ class Oracle:
             bound = 2 * story.plan.round + timedelta(minutes=5)
             self.hold("what is due is announced in time", late <= bound, f"{budget} {alias} {amount}: after {late}")
 
-    def _look_at_keys(self, replica: Replica) -> None:
-        """What alertd turned off for an amount that is not reached any more is on again, where undoing is automatic."""
+    async def _look_at_keys(self, replica: Replica) -> None:
+        """What alertd turned off for an amount that is not reached any more is on again, where undoing is automatic.
+
+        What is over is off, or `alertd actions plan` shows why not.
+        """
         assert replica.app is not None
-        assert replica.app.evaluation.latest is not None
-        story = self.story
-        positions = {str(dict(one.scope).get("key") or ""): one for one in replica.app.evaluation.latest.statuses
+        evaluation = replica.app.evaluation
+        assert evaluation.latest is not None
+        assert evaluation.facts is not None
+        story, seen = self.story, LastEvaluation(evaluation.facts, evaluation.latest.statuses)
+        shown = {(one.position, one.target) for one in (await replica.app.actor.preview(seen)).withheld}
+        positions = {str(dict(one.scope).get("key") or ""): one for one in evaluation.latest.statuses
                      if one.budget.name == "keys" and one.period.end > story.loop.now}  # fmt: skip
         for key in story.traffic.keys:
             done = [act for act in story.provider.acts if act.key is key]
@@ -458,9 +467,9 @@ class Oracle:
                           position.spent >= position.amount.value,
                           f"{key.alias}: {position.spent} of {position.amount.value}")  # fmt: skip
             if story.plan.mode == "auto" and position.spent >= position.amount.value and not key.blocked:
-                self.hold("what is over is turned off", done[-1].what == "unblock" and (
-                    key.alias in story.people.restored), f"{key.alias}: {position.spent} of {position.amount.value}"
-                )  # fmt: skip
+                why = key.alias in story.people.restored or shown & {(position.name, ""), (position.name, key.alias)}
+                self.hold("what is over is turned off, or it is shown why not", bool(why),
+                          f"{key.alias}: {position.spent} of {position.amount.value}")  # fmt: skip
 
     def look_at_log(self, lines: list[str]) -> None:
         """No secret and no surprise in the log, nor in what commands showed people."""

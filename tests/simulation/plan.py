@@ -76,7 +76,7 @@ THEMES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]
     "names": (
         ("key is renamed", "key is renamed", "key is renamed", "somebody approves", "somebody restores", "key is new",
          "key runs away", "gateway restarts", "daemon is killed in a call"),
-        ("auto", "auto", "approve"), (300_000, 1_000_000)),
+        ("auto", "auto", "approve"), (15_000, 30_000)),
 }  # fmt: skip
 #: Seeds below this go through the themes and sequels of before: stories that once failed stay what they were.
 _LATER: Final = 1000
@@ -133,6 +133,8 @@ class Plan:
         themes = len(THEMES) if self.seed >= _LATER else _THEMES_BEFORE
         self.theme = tuple(THEMES)[self.seed % themes]
         self.sequels = SEQUELS if self.seed < _LATER else _LATER_SEQUELS
+        #: How often an accident has each of its sequels.
+        self.follows = 0.6 if self.theme != "names" else 0.9
         often, modes, amounts = THEMES[self.theme]
         self.featured = KINDS[self.seed // themes % len(KINDS)]
         share = chance.choice((0.15, 0.4, 0.9)) if self.theme == "everything" else 0.7
@@ -148,6 +150,7 @@ class Plan:
         self.mode = chance.choice(modes)
         self.undo = chance.choice(("auto", "auto", "by_hand"))
         self.acts_per_hour = chance.choice((1, 100, 100))
+        self.acts_on_burns = self.theme != "names"
         self.amount = chance.choice((10, 40))
         self.of_a_key = chance.choice(amounts)
         self.pace = chance.choice((2, 4, 8))
@@ -222,6 +225,7 @@ class Plan:
             "ALERTD_ACTIONS__STOP__MODE": self.mode,
             "ALERTD_ACTIONS__STOP__UNDO": self.undo,
             "ALERTD_ACTIONS__STOP__MAX_PER_HOUR": str(self.acts_per_hour),
+            **({} if self.acts_on_burns else {"ALERTD_ACTIONS__STOP__ON": '["actual 100%"]'}),
             "ALERTD_NOTIFIERS__HOOK__KIND": "webhook",
             "ALERTD_NOTIFIERS__HOOK__URL": "http://hook/a-secret-path",
             "ALERTD_NOTIFIERS__SECOND__KIND": "webhook",

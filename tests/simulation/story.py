@@ -261,7 +261,7 @@ class Story:
         """Let one thing happen, and what follows from it; what cannot happen now does not."""
         chance, after = self.plan.dice(one.number), 0.0
         self._happen(one.number, one.kind, chance, in_the_middle=bool(one.cue))
-        for sequel in self.plan.sequels.get(one.kind, ()) if chance.random() < 0.6 else ():
+        for sequel in self.plan.sequels.get(one.kind, ()) if chance.random() < self.plan.follows else ():
             after += chance.choice((0.5, 2.0, 4.0, 7.0))
             dice = random.Random(chance.random())
             self.later(after, partial(self._happen, one.number, sequel, dice), at_peace=False)
@@ -357,7 +357,8 @@ class Story:
                 self.traffic.add(Key(name, "search", rate, rate, chance.choice((OWN, SECOND))))
                 self._keys_of[number] = self.traffic.keys[-1]
             case "key is renamed":
-                other = chance.choice(self.traffic.keys)
+                mates = [each for each in self.traffic.keys if each.team == key.team]
+                other = chance.choice(mates if self.plan.theme == "names" else self.traffic.keys)
                 own = f"{key.names[0][1]}-{len(key.names)}"
                 taken = other.hash if other is not key else own  # whoever names a key may choose another's id
                 self.traffic.rename(key, chance.choice((own, taken)))
