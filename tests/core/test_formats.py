@@ -183,12 +183,18 @@ def test_money_is_read_by_the_files_own_habit(read, text, money) -> None:
         ("date,provider,model,input_tokens\n2026-11-20,x,m,1,000,000\n", "line 2 has 6 cells, and the header 4"),
         ("date,cost\n2026-11-20,12,50\n", "line 2 has 3 cells, and the header 2"),
         (f"date,provider,model,input_tokens\n2026-11-20,x,m,{'1' * 5000}\n", "is larger than any quantity"),
+        ("date,provider,model,input_tokens,cost\n2026-11-20,x,m,5,1\n2026-11-20,x,m,6", "line 3: the file ends inside"),
     ],
 )  # fmt: skip
 def test_what_contradicts_itself_or_cannot_be_told_is_a_fault(read, text, fault) -> None:
     with pytest.raises(FormatError) as error:
         read(text)
     assert fault in str(error.value)
+
+
+def test_rows_that_leave_empty_cells_out_are_whole_where_it_is_the_files_habit(read) -> None:
+    text = "date,provider,model,input_tokens,output_tokens\n2026-11-20,x,m,5,1\n2026-11-20,x,m,6\n2026-11-21,x,m,7\n"
+    assert meters(read(text)) == {"input": 18, "output": 1}
 
 
 def test_empty_cells_behind_the_last_column_are_no_cells(read) -> None:

@@ -108,10 +108,14 @@ class RowReader:
         money, quantity, numbers = bool(self.money), self.quantity is not None, len(self.counted)
         plain_at = self.money[0].at if len(self.money) == 1 and self.figures.decimals == "point" else -1
         no_point = "point" not in self.figures.seen
+        needed = 1 + max((one.at for one in (*self.counted, *self.money)), default=-1)
+        short: list[int] = []
         for row in rows:
             if len(row) < width:
                 if not any(row):
                     continue
+                if len(row) < needed:
+                    short.append(sums.rows)
                 row = [*row, *[""] * (width - len(row))]  # noqa: PLW2901 - spreadsheets leave empty cells out
             if keep is not None and not keep(row):
                 sums.skipped += 1
@@ -167,6 +171,8 @@ class RowReader:
                 sums.fault(f"line {line_of()}: {error}")
             if len(cuts) > _MOST_TIMES:
                 cuts.clear()
+        if sums.rows > 1 and short == [sums.rows - 1]:
+            sums.fault(f"line {line_of()}: the file ends inside this row: its header has more columns. Export it again")
         for group in groups.values():
             if any(abs(n) >= _LARGEST for n in group.counts):
                 sums.fault(f"line {group.line}: tokens are more than any quantity")
