@@ -8,7 +8,7 @@ from functools import cached_property
 from math import inf
 from typing import Final, NamedTuple
 
-from alertd.core.counting.falls import SAME_START, SKEW, is_deep
+from alertd.core.counting.falls import SAME_START, SKEW
 from alertd.core.counting.samples import (
     KIN,
     LABELS_KIN,
@@ -22,6 +22,8 @@ from alertd.core.counting.samples import (
 
 #: How long before the last scrape without it a series may have been written down last: idle ones are, once an hour.
 _REFRESH: Final = 3600.0
+#: A sum that is lower than its parts were by more than a dip is not theirs.
+_MOST_OF: Final = 0.9
 
 
 class Sight(NamedTuple):
@@ -193,7 +195,7 @@ def joint_of(
         ]
         total = sum(joint.rest[place] for place in fits)
         value = counted_of(came[fits[0]][0].series, state) if fits else 0
-        if not fits or is_deep(total, value):
+        if not fits or total < _MOST_OF * value:
             continue
         fits.sort(key=lambda place: -joint.rest[place])
         joint.heirs[name], owed = came[fits[0]][0], min(value, total)
