@@ -189,7 +189,8 @@ COMPARED = {
 
 
 def proposed(number: str, action: str, target: str, position: BudgetStatus, at: datetime) -> tuple[Act, Step]:
-    event = event_of(position, "action", "critical", number, at, reason="It spent $12.50 in the last hour: 62% of what this budget spent then")
+    reason = "It spent $12.50 in the last hour: 62% of what this budget spent then"
+    event = event_of(position, "action", "critical", number, at, reason=reason)
     act = Act(
         number, action, target, "key", position.name, "threshold/actual 50%", "actual", "turn this key off",
         reversible=True, grade="disable", event=event.to_json(), evidence={"share": "0.62", "spent": "12.50"},
