@@ -94,8 +94,15 @@ _TABLE: Final = "CREATE TABLE IF NOT EXISTS migration (number $integer PRIMARY K
 def migrate(tx: Transaction, words: Mapping[str, str], steps: Sequence[Migration] = MIGRATIONS) -> int:
     """Bring the schema up to the last step inside one exclusive transaction, and give the number it has now.
 
-    A newer schema is worked on where it only added to what this alertd knows, and refused by StoreError where not.
+    A newer schema is worked on where it only added to what this alertd knows, and refused by StoreError where not; so
+    is a database that holds another program's tables: some programs drop every table that they do not know.
     """
+    tables = {name for (name,) in tx.rows(words["tables"])}
+    if tables and "migration" not in tables:
+        raise StoreError(
+            f"{tx.place}: holds tables of another program (in all {len(tables)}) and none of alertd's. Give alertd a"
+            " database of its own (PostgreSQL: CREATE DATABASE alertd) and name it in ALERTD_DATABASE"
+        )
     tx.run(Template(_TABLE).substitute(words))
     done = dict(tx.rows("SELECT number, oldest FROM migration"))
     known = steps[-1].number

@@ -49,6 +49,8 @@ _BOUNDS: Final = (
     ("statement_timeout", "120000"),
 )
 _WORDS: Final = {
+    "tables": "SELECT table_name FROM information_schema.tables"
+    " WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'",
     "integer": "BIGINT",
     "real": "DOUBLE PRECISION",
     "text": "TEXT",

@@ -34,6 +34,7 @@ _PRAGMAS: Final = (
     "PRAGMA temp_store = MEMORY",
 )
 _WORDS: Final = {
+    "tables": "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'",
     "integer": "INTEGER",
     "real": "REAL",
     "text": "TEXT",
