@@ -26,16 +26,16 @@ START = 1_795_000_000.0
 class Answers:
     """A Prometheus that answers what it was given."""
 
-    answer = Raw([], (), 0)
-    states = Raw([], (), 0)
+    answer = Raw([], (), 0, PointColumns.of([]))
+    states = Raw([], (), 0, PointColumns.of([]))
 
     async def samples(self, selector: str, begin: float, end: float) -> Raw:
         if "process_start_time_seconds" in selector:
             return self.states
-        return Raw([], (), 0) if "_created" in selector else self.answer
+        return Raw([], (), 0, PointColumns.of([])) if "_created" in selector else self.answer
 
     async def query(self, selector: str, at: float) -> Raw:
-        return Raw([], (), 0)
+        return Raw([], (), 0, PointColumns.of([]))
 
 
 def targets(poll: int) -> Raw:
