@@ -187,7 +187,9 @@ def pages(*read, created=None):
     for minute, page in enumerate(read):
         at = T + MINUTE * minute
         samples = [
-            CounterSamples(f"of {key}", INPUT, {"key": key} if key else {}, ((at, str(value)),), "t", created)
+            CounterSamples(
+                f"of {key}", INPUT, {"key": key} if key else {}, ((at, str(value)),), "t", _began(key, created)
+            )
             for key, value in page.items()
         ]
         scrapes = {"t": [at - MINUTE, at] if minute else [at]}
@@ -197,7 +199,12 @@ def pages(*read, created=None):
     return found
 
 
-@pytest.mark.parametrize("created", [None, T - 90_000_000])
+def _began(key, created):
+    """One start for all, or that of each counter by its key: a sum began with its oldest part."""
+    return created.get(key, min(created.values())) if isinstance(created, dict) else created
+
+
+@pytest.mark.parametrize("created", [None, T - 90_000_000, {"a": T - 9e7, "b": T - 8e7, "c": T - 7e7}])
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_labels_that_are_dropped_and_are_back_count_what_was_used_and_nothing_twice(created, turns):
     """Several series become one sum, which falls into them again: metric_relabel_configs, LiteLLM's label settings."""

@@ -194,7 +194,8 @@ def joint_of(
             and _is_same(sight.series, kin_of(sight.series), state, earlier(sight))
         ]
         total = sum(joint.rest[place] for place in fits)
-        value = counted_of(came[fits[0]][0].series, state) if fits else 0
+        # A sum began with the oldest of its parts: it is older than the others, and no process before theirs.
+        value = (counted_of(came[fits[0]][0].series, state) or state.value) if fits else 0
         if not fits or total < _MOST_OF * value:
             continue
         fits.sort(key=lambda place: -joint.rest[place])
