@@ -610,9 +610,9 @@ async def two_actions() -> tuple[ActionScenario, Act, Act]:
     world.budgets = (*world.budgets, small)
     acting = ActionScenario(world, mode="auto", max_per_hour=5)
     actor = acting.actors[0]
-    first = actor.orders.actions["stop"]
+    first = actor.config.actions["stop"]
     second = Action(replace(first.terms, name="second"), first.revoker)
-    actor.orders = replace(actor.orders, actions={"stop": first, "second": second})
+    actor.config = replace(actor.config, actions={"stop": first, "second": second})
     await acting.round()
     for _ in range(6):
         world.spend(3, at=acting.clock.at, key="rag-indexer", team="research")

@@ -381,9 +381,11 @@ def to_do(event: Event, *, commands: bool = True) -> Line:
 
 def is_raise_an_answer(event: Event) -> bool:
     """Whether a higher amount answers an event: not where the likely total is below the amount already."""
-    if not event.amount or event.spent is None or event.basis in NOTHING_TO_RAISE:
+    if not event.amount or event.basis in NOTHING_TO_RAISE:
         return False
     certain = Decimal(0) if event.committed is None else event.committed.total
+    if event.spent is None:
+        return certain >= event.amount
     likely = event.projected.get("0.5") if event.status != "unknown" else None
     return event.basis == "forecast" or likely is None or max(likely, certain, event.spent) >= event.amount
 
