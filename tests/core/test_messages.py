@@ -316,6 +316,18 @@ def test_several_levels_at_once_are_one_message_that_names_them() -> None:
     assert "50% and 80% were reached in one evaluation." in said(sample("ahead"))
 
 
+def test_the_hour_at_which_a_budget_was_used_up_has_its_day_for_who_reads_it_later() -> None:
+    event = sample("over")
+    gone = event.at - timedelta(hours=2)
+    event = replace(event, exhausted_at=gone, exhausted_low=gone, exhausted_high=gone)
+
+    def used_up(now: datetime) -> str:
+        return next(text_of(one.value) for one in compose([event], now).facts if one.label == "Used up")
+
+    assert re.fullmatch(r"about \d\d:\d0", used_up(event.at))
+    assert re.fullmatch(r"[A-Z][a-z]{2} \d+ [A-Z][a-z]{2}", used_up(event.at + timedelta(days=1)))
+
+
 def test_what_was_crossed_while_nobody_looked_says_so() -> None:
     late = sample("over", found_late="down", found_late_since=NOW - timedelta(days=2))
     assert "Reached while alertd was not running (since Thu 19 Nov 08:05)." in said(late)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from alertd.core.billing.commitments import Certain, CertainLine
-from alertd.core.budgets import parse_threshold
+from alertd.core.budgets import Amount, parse_threshold
 from alertd.core.evaluation.state import EPISODES, Episode, State, episode_key
 from alertd.core.evaluation.threshold_alerts import alerts_of, repeated_event
 from alertd.core.evaluation.values import Alert, BudgetStatus, Burn, Evidence
@@ -151,3 +151,15 @@ def test_a_source_that_went_silent_neither_begins_nor_ends_a_runaway():
     one = status(rule, burns=cold, silent=True)
     state = State(EPISODES.put(open_, episode_key(one.name, parse_threshold(rule))))
     assert alerts_of(one, {}, state, NOW, None) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("amount", "spent", "reason"),
+    [
+        ("2000 USD", "1700", "spent 1,700.00 of 2,000 USD reached actual 80%"),
+        ("2000000 tokens", "1700000.00", "spent 1,700,000 of 2,000,000 tokens reached actual 80%"),
+    ],
+)
+def test_the_reason_of_a_level_is_to_the_cent_or_the_token(amount: str, spent: str, reason: str) -> None:
+    one = replace(status("actual 80%", spent=spent), amount=Amount.parse(amount))
+    assert only(alerts_of(one, {}, State(), NOW, None)).event.reason == reason

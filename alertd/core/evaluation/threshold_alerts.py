@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final, Unpack
 
-from alertd.core.budgets import Actual, Anomaly, Balance, BurnRate, Forecast, Novel, Threshold, threshold_text
+from alertd.core.budgets import TOKENS, Actual, Anomaly, Balance, BurnRate, Forecast, Novel, Threshold, threshold_text
 from alertd.core.evaluation.event_builder import (
     EventFacts,
     anomaly_details,
@@ -124,8 +124,7 @@ def levels(status: BudgetStatus, announced: Mapping[str, datetime], now: datetim
     if not reached:
         return
     top = reached[-1]
-    spent = status.spent.quantize(Decimal("0.01"))
-    reason = f"spent {spent} of {status.amount} reached {threshold_text(top.threshold)}"
+    reason = f"spent {_exact(status)} of {status.amount} reached {threshold_text(top.threshold)}"
     event = event_of(status, "threshold", severity(status, top.level), top.key, now, reason=reason)
     yield Alert(tuple(item.key for item in reached), with_level(event, top.threshold, [i.level for i in reached]))
 
@@ -204,5 +203,10 @@ def _reason(status: BudgetStatus, threshold: Threshold) -> str:
     if isinstance(threshold, Anomaly) and status.today is not None:
         return f"{threshold}: fewer than one day in {1 / max(1e-9, 1 - status.today.probability):,.0f} is like today"
     if isinstance(threshold, Actual):
-        return f"spent {status.spent:.2f} of {status.amount} in the window reached {threshold}"
+        return f"spent {_exact(status)} of {status.amount} in the window reached {threshold}"
     return f"{threshold}: every window is above it"
+
+
+def _exact(status: BudgetStatus) -> str:
+    """What is spent, to the cent or the token."""
+    return f"{status.spent:,.0f}" if status.amount.unit == TOKENS else f"{status.spent:,.2f}"

@@ -115,7 +115,7 @@ def _over(event: Event, now: datetime) -> Said:
         evidence.spent(event),
         Fact("Frees", (bold(frees_at.removeprefix("frees ")),) if frees_at else ()),
         evidence.likely_total(event, now),
-        Fact("Used up", _since(event)),
+        Fact("Used up", _since(event, now)),
         _daily(event),
     )
     return Said((*evidence.who(event), bold(f" {said}{': ' + figures if figures else ''}")), lines, (), facts)
@@ -217,7 +217,7 @@ def _also_passed(event: Event) -> Line:
     return (plain(f"{text[:1].upper()}{text[1:]}."),) if said else ()
 
 
-def _since(event: Event) -> Line:
+def _since(event: Event, now: datetime) -> Line:
     if event.exhausted_at is None or event.exhausted_at > event.at:
         return ()
-    return (bold(soon_or_day(event.exhausted_at, zone_of(event), event.at)),)
+    return (bold(soon_or_day(event.exhausted_at, zone_of(event), now)),)
