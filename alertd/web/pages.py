@@ -37,7 +37,7 @@ from alertd.web.layout import ASSETS, DISPLAY, PageFrame, page
 from alertd.web.notices import empty, no_database, notices, undelivered
 from alertd.web.parts import Reader
 from alertd.web.prices_page import price_rows, prices_page
-from alertd.web.problems import problem
+from alertd.web.problems import problem, unknown_path
 from alertd.web.settings_page import InForce, TypedBudget, budget_form, settings_page
 from alertd.web.sources import no_data_since
 from alertd.web.sources_page import feeds_of, health_page, sources_page
@@ -217,6 +217,13 @@ class Pages:
         return self._page(
             "Not found", "", request, kept, element("h1", "Not found"), element("p", said), back, status=404
         )
+
+    async def unknown(self, request: Request, error: Exception) -> Response:
+        """What the router refuses: a page for a browser, a problem for a program."""
+        is_page = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
+        if is_page and not request.scope["path"].startswith("/api/"):
+            return self._not_found(request, Kept(State()), "There is no such page.")
+        return unknown_path(request, error)
 
     # --- budgets ---
 

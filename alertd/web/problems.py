@@ -42,7 +42,7 @@ def status_of(error: OperationError) -> int:
     return _STATUS.get(type(error), 400)
 
 
-async def unknown_path(request: Request, error: Exception) -> Response:
+def unknown_path(request: Request, error: Exception) -> Response:
     """What the router refuses: a path that is not there, or a method that it does not have."""
     status: Any = getattr(error, "status_code", 404)
     said = f"{request.method} is not for this path" if status == HTTPStatus.METHOD_NOT_ALLOWED else "no such page"

@@ -30,7 +30,6 @@ from alertd.web.identity import Identities, Network, Person
 from alertd.web.layout import POLICY, form
 from alertd.web.pages import Pages
 from alertd.web.pictures import Pictures
-from alertd.web.problems import unknown_path
 from alertd.web.questions import Questions
 from alertd.web.view import BudgetStatuses, View
 from alertd.web.writes import roles_to_write
@@ -282,7 +281,7 @@ def build(
             Middleware(_Direct, paths=PATHS, answering=allowance),
             Middleware(GZipMiddleware, compresslevel=5),
         ],
-        exception_handlers={404: unknown_path, 405: unknown_path},
+        exception_handlers={404: pages.unknown, 405: pages.unknown},
     )
     application.router.redirect_slashes = False  # it would build an address from the Host header
     return application

@@ -171,6 +171,16 @@ def test_a_budget_of_many_scopes_lists_them_and_each_scope_stands_alone(open_hou
     assert "without a team" in read(open_house, "/budgets/teams?scope=team=").words
 
 
+def test_a_path_that_is_not_there_is_a_page_for_a_browser_and_a_problem_for_a_program(open_house) -> None:
+    for_people = open_house.get("/nothing", headers={"accept": "text/html,*/*"})
+    assert (for_people.status_code, for_people.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is no such page." in for_people.text
+    assert 'href="/"' in for_people.text
+    for path, accept in (("/nothing", "*/*"), ("/api/v1/nothing", "text/html")):
+        answer = open_house.get(path, headers={"accept": accept})
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
 @pytest.mark.parametrize("path", ["/budgets/nothing", "/budgets/research?scope=team=a", "/budgets/teams?scope=team=zz",
                                   "/budgets/a%2Fb", "/budgets/%00"])  # fmt: skip
 def test_an_unknown_budget_or_scope_is_not_found(open_house: Browser, path: str):
