@@ -38,7 +38,7 @@ parameters = { "path.name" = "research", "query.amount" = "600 USD", "query.thre
 
 
 @pytest.mark.parametrize(
-    ("token", "options", "count"), [(None, EVERY, 31), ("secret", READS, 15)], ids=["all", "reads"]
+    ("token", "options", "count"), [(None, EVERY, 33), ("secret", READS, 15)], ids=["all", "reads"]
 )
 def test_no_question_gets_an_answer_that_the_document_does_not_have(
     tmp_path: Path, token: str | None, options: list[str], count: int
