@@ -260,18 +260,6 @@ NAMED = {
         cached_labels=("model", "team_alias", "api_key_alias"),
         uncached=5,
     ),
-    "a clock was set within a minute of a start, and the process counted as a new one": Plan(
-        seed=910771,
-        accidents=(Accident("clock skew", 8, 20),),
-        starts="created",
-        source="scrape",
-        step=15,
-        poll=20,
-        cached_labels=("model", "team_alias", "api_key_alias"),
-        shift=7,
-        old=0,
-        uncached=2,
-    ),
     "labels changed before it was certain that a lower value was a restart, and were back in the same window": Plan(
         seed=911051,
         accidents=(Accident("relabel", 20, 3, 1), Accident("restart", 16, 0, 1)),

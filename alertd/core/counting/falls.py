@@ -2,8 +2,8 @@
 
     seen                                                        counts
     its process began after the last sample                     the whole value: a reset
-    it began a little before that, or within a minute of the    the difference: its clock may have been set
-    start that is known, and the value is no lower
+    it began a little before that, or within five seconds of    the difference: its clock may have been set
+    the start that is known, and the value is no lower
     its start is known and older than the last sample           nothing: another process or an old page
     no start, under half of the maximum, and two samples go on  the whole value: a reset
     no start, under half twice within an hour                   nothing: several processes answer as this series
@@ -21,6 +21,8 @@ from typing import Final, NamedTuple
 SKEW: Final = 60.0
 #: Starts of one process differ by no more than this.
 SAME_START: Final = 1.0
+#: Seconds within which no process ends, begins anew and counts: where a start moved by no more, its clock was set.
+_SET: Final = 5.0
 #: How long a fall keeps the figures of its series in doubt.
 DOUBT: Final = 3600.0
 #: The number of samples that have to go on from a fall before it is a reset.
@@ -39,8 +41,8 @@ DIPPED: Final = (
     "it went back and nothing shows a restart: it counts on once it passes its old maximum; the figure is a lower bound"
 )
 CLOCK_SET: Final = (
-    "its start moved, by less than a minute or to before its last sample, and its value did not fall: its clock was"
-    " set, or its process began anew; only the difference counts; the figure is a lower bound"
+    "its start moved, by seconds or to before its last sample, and its value did not fall: its clock was set, or its"
+    " process began anew; only the difference counts; the figure is a lower bound"
 )
 MAY_BE_BACK: Final = (
     "it passed the maximum from before a restart that nothing confirms: it may be the process from before, so only what"
@@ -190,4 +192,4 @@ def process(at: float, known: float | None, created: float | None) -> tuple[bool
 
 def is_clock_set(at: float, known: float | None, created: float | None) -> bool:
     """Whether a start that moved may be the same start on another clock, as long as the value is no lower."""
-    return created is not None and (created <= at or (known is not None and created - known <= SKEW))
+    return created is not None and (created <= at or (known is not None and created - known <= _SET))
