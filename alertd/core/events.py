@@ -422,7 +422,7 @@ class Event:
     pace_allowed: Decimal | None = None
     contributors: tuple[Contributor, ...] = ()
     contributor_count: int = 0
-    #: What was spent on each local day of the period so far, for the chart; None where there is none to draw.
+    #: What was spent on each local day of the period so far, for the chart; None: no chart.
     daily: tuple[tuple[str, Decimal], ...] | None = None
     #: The oldest and the newest data of any source, and the sources that lag behind with their own newest data.
     data_until: datetime | None = None
@@ -449,13 +449,13 @@ class Event:
     details_url: str = ""
     #: The page on which people answer it: acknowledge an alert, approve an action; "" where nobody can.
     answer_url: str = ""
-    #: The signed address of its picture; "" where there is none.
+    #: The signed address of its picture; "" without one.
     picture_url: str = ""
     #: What people type to acknowledge it.
     handle: str = ""
     #: The source that it is about; "" for what is of a budget.
     source: str = ""
-    #: Since when what it tells lasts; of what is over also until when, and with which severity it was announced.
+    #: Since when it has lasted; once it is over also until when, and with which severity it was announced.
     since: datetime | None = None
     until: datetime | None = None
     fired: str = ""

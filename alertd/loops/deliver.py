@@ -235,7 +235,7 @@ class Deliver:
         message = elsewhere and NewMessage(sent.key, elsewhere, sent.conversation, sent.events)
         if not await self._store.give_up(row, self._clock.now(), reason, message or None):
             return self._overtaken(name, row)
-        instead = f"; {elsewhere} says it instead" if elsewhere else "; it has no fallback: NOBODY WAS TOLD"
+        instead = f"; {elsewhere} says it instead" if elsewhere else "; it has no fallback: NOBODY WAS NOTIFIED"
         log.error(
             "%s: gave up after %d tries%s: %s", name, sent.attempt, instead, reason, extra={"message_key": sent.key}
         )

@@ -145,8 +145,8 @@ def _digest(this: _Evaluation) -> _Decided:
     facts, policy = this.facts, this.facts.policy
     if this.first is None:
         return _Decided()
-    told, now = facts.announced, this.now
-    return _Decided(list(summaries.digest(this.statuses, told, now, policy.digest, policy.zone, first=this.first)))
+    announced, now = facts.announced, this.now
+    return _Decided(list(summaries.digest(this.statuses, announced, now, policy.digest, policy.zone, first=this.first)))
 
 
 def _prices(this: _Evaluation) -> _Decided:

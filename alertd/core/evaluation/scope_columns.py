@@ -73,7 +73,7 @@ class ScopeColumns:
 
     @cached_property
     def born_ever(self) -> list[int]:
-        """The first day of the history with usage of any series; its last day if there is none."""
+        """The first day of the history with usage of any series; its last day without usage."""
         return self._least(self._first_used[self._flat], len(self.table.days) - 1)
 
     @cached_property
