@@ -311,9 +311,9 @@ class Oracle:
             half = act.state in AT_WORK and not act.is_waiting(story.loop.now)
             self.hold("no action is left half done", not half or (act.since or just_now) > just_now,
                       f"{act.handle} is {act.state} since {act.since}")  # fmt: skip
-        for lane, (count, oldest) in (await store.outbox_depth()).items():
+        for notifier, (count, oldest) in (await store.outbox_depth()).items():
             self.hold("every message arrives", oldest is not None and oldest > just_now,
-                      f"{lane}: {count} wait, the oldest since {oldest}")  # fmt: skip
+                      f"{notifier}: {count} wait, the oldest since {oldest}")  # fmt: skip
         for replica in alive:
             await self._look_at(replica)
         if alive:

@@ -496,7 +496,8 @@ def test_a_budget_is_added_changed_and_deleted_with_faults_beside_their_lines(
     page.get_by_role("button", name="Store").tap()
     assert "neither a currency code" in page.locator("#set-amount-f").inner_text()
     assert "write it as actual 80%" in page.locator("#thresholds-f").inner_text()
-    assert [one["id"] for one in axe.Axe().run(page).response["violations"]] == [] if script else True
+    if script:
+        assert [one["id"] for one in axe.Axe().run(page).response["violations"]] == []
     pictured(page, f"budget-form-{script}")
     page.get_by_label("Amount").fill("1 USD")
     page.get_by_label("Which usage").fill("team=research")
