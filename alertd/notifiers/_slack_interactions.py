@@ -1,4 +1,4 @@
-"""Receive what people do in Slack by Socket Mode: presses of buttons, `/budget`, mentions, and the app's Home.
+"""Receive what people do in Slack by Socket Mode: button interactions, `/budget`, mentions, and the app's Home.
 
 Only listed people are answered. A payload that does not come from a button of alertd is dropped without an answer.
 """
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 #: How long the members of a group are cached.
 _MEMBERS_FOR: Final = timedelta(minutes=5)
 _GROUP: Final = "S"
-#: Whoever is a member of the workspace.
+#: Every member of the workspace.
 EVERYBODY: Final = "*"
 _MENTION: Final = re.compile(r"<[@!#][^>]*>")
 #: Slack is still looking at a picture that was just uploaded.
@@ -114,7 +114,7 @@ class SlackInteractions:
             elif kind == "events_api":
                 await self._event(payload, ask)
             else:
-                await self._pressed(payload, take, ask)
+                await self._answer_click(payload, take, ask)
 
         await self._socket.listen(received)
 
@@ -128,7 +128,7 @@ class SlackInteractions:
             viewers = f"; {await self._viewers.look(now)} may ask" if self._viewers.listed else ""
         return f"buttons for {await self._users.look(now)}{viewers}"
 
-    async def _pressed(self, payload: Mapping[str, Any], take: Take, ask: Ask) -> None:
+    async def _answer_click(self, payload: Mapping[str, Any], take: Take, ask: Ask) -> None:
         interaction = parse_interaction(payload, self._signer)
         if interaction is None:
             log.warning("%s: dropped a payload that no button of alertd sends", self._name)
@@ -139,15 +139,15 @@ class SlackInteractions:
         except DeliveryError as error:
             log.warning("%s: %s chose %s: refused, the groups cannot be read: %s",
                         self._name, interaction.by, interaction.what, error)  # fmt: skip
-            await self._answer_press(payload, user, _NO_GROUPS, ask)
+            await self._answer_privately(payload, user, _NO_GROUPS, ask)
             return
         if not allowed:
             log.warning("%s: %s chose %s and is not allowed to", self._name, interaction.by, interaction.what)
-            await self._answer_press(payload, user, _MAY_NOT_PRESS, ask)
+            await self._answer_privately(payload, user, _MAY_NOT_PRESS, ask)
             return
-        await self._answer_press(payload, user, await take(interaction), ask)
+        await self._answer_privately(payload, user, await take(interaction), ask)
 
-    async def _answer_press(self, payload: Mapping[str, Any], user: str, said: str, ask: Ask) -> None:
+    async def _answer_privately(self, payload: Mapping[str, Any], user: str, said: str, ask: Ask) -> None:
         """Answer the person privately, in the app's Home by the view itself. If that fails, the action still holds."""
         if not said:
             return

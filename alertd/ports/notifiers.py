@@ -94,7 +94,7 @@ class ShowsLiveMessages(Protocol):
     async def refresh(self, event: Event, memory: Mapping[str, str]) -> Mapping[str, str]: ...
 
 
-#: Gives what is to be shown to a person who pressed a button.
+#: Gives what is to be shown to the person who used a button.
 Take = Callable[[Interaction], Awaitable[str]]
 #: Gives the live status of every budget and scope that a question names, or why there is none.
 Ask = Callable[[str], Awaitable[Sequence[Event] | str]]

@@ -25,7 +25,7 @@ from alertd.web.parts import Reader, button, card, pill, quantile, scope_name
 from alertd.web.usage_section import hour_bars
 
 _SHOWN: Final = 100
-#: Usage is kept by the hour for so long at least.
+#: Usage is kept by the hour for at least two days.
 _HOURS_KEPT: Final = timedelta(days=2)
 #: The width of a bucket of usage, in seconds.
 _BUCKET: Final = 300
@@ -221,7 +221,7 @@ def _your_answer(act: Act, reader: Reader) -> Markup:
                 class_="sm"),
         left,
         [element("input", type="hidden", name=name, value=value) for name, value in hidden.items()],
-        # Several lines, so that Enter in it presses no button.
+        # Several lines, so that Enter in it sends nothing.
         element("div", element("label", "Note for the audit (optional)", for_="why"),
                 element("textarea", id="why", name="reason", rows="2", maxlength="500"), class_="field"),
         element("div", buttons, class_="btns keep"),

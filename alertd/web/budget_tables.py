@@ -84,7 +84,7 @@ def _firing_words(position: BudgetStatus, threshold: Threshold, *, firing: bool 
 
 def _foreseen(threshold: Forecast, position: BudgetStatus, projection: Projection) -> str:
     if _is_spent(threshold, position):
-        return "so much is spent already: nothing is left to foresee"
+        return "this much is already spent: there is nothing to forecast"
     likely = chance(projection.probability_over(float(threshold.reached_at(position.amount))))
     bound = number(Decimal(repr(projection.fires_below(threshold.probability))), position.amount.unit)
     return f"{likely} chance of exceeding it; fires for amounts under {bound}"

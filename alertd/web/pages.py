@@ -52,7 +52,7 @@ _ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,30}(/[A-Za-z0-9_+-]{1,30}){
 _YEAR: Final = timedelta(days=365)
 #: A message is written a moment before its alert counts as announced.
 _BEFORE: Final = timedelta(minutes=1)
-#: What models cost is worked out for a page from at most so many series.
+#: With more series than these a page does not work out what models cost.
 _MOST_COSTED: Final = 20_000
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -141,8 +141,8 @@ def chip(words: Content, href: str, *, here: bool, shape: str = "") -> Markup:
 def button(words: str, action: str, back: str, *, kind: str = "", label: str = "", **fields: str) -> Markup:
     """One tap: a form with only its button; `label` says to what it is done, for those who do not see where it is."""
     hidden = [element("input", type="hidden", name=n.rstrip("_"), value=v) for n, v in {"back": back, **fields}.items()]
-    pressed = element("button", words, class_=f"btn {kind}".strip(), type="submit", aria_label=label or None)
-    return element("form", hidden, pressed, method="post", action=action)
+    submit = element("button", words, class_=f"btn {kind}".strip(), type="submit", aria_label=label or None)
+    return element("form", hidden, submit, method="post", action=action)
 
 
 def ask_form(

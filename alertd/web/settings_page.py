@@ -209,7 +209,7 @@ def budget_form_path(name: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class TypedBudget:
-    """What stands in the form: of a stored budget, or as it was typed when it was refused."""
+    """The values of the form: those of a stored budget, or as they were typed when they were refused."""
 
     name: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)

@@ -28,7 +28,7 @@ _SHOWN: Final = 50
 _THEN: Final = ("key", "model", "team", "provider")
 _LONGEST: Final = 200
 _HEIGHT: Final = 110
-#: Bars of periods are no wider than of so many.
+#: Bars are as wide as those of this many periods, also where there are fewer.
 _FEWEST: Final = 6
 
 

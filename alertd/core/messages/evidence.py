@@ -40,7 +40,7 @@ _SAME: Final = Decimal("0.1")
 _CHANGED: Final = Decimal("0.25")
 #: A runaway is stopped, not paid for; a credit is topped up at its provider; what is new is looked at.
 NOTHING_TO_RAISE: Final = frozenset({"burn_rate", "balance", "novel"})
-#: A range whose upper end is more than so many times its lower one is of no use: half of them on day 10 of a month.
+#: A range is left out where its upper end is more than this many times its lower one: on day 10 of a month, half are.
 _NO_USE: Final = 5
 _DAY: Final = timedelta(days=1)
 _RAISE_BY: Final = Decimal("1.2")

@@ -156,8 +156,8 @@ def _summary(event: Event, now: datetime) -> Said:
     so_far = f"{period[:1].upper()}{period[1:]} so far" if period else "So far"
     if closed:
         budget = possessive(period)
-        verdict = "stayed within" if _stayed(event) else "went over"
-        head: Line = (*evidence.who(event), bold(f" {verdict} {budget}{': ' + figures if figures else ''}"))
+        outcome = "stayed within" if _stayed(event) else "went over"
+        head: Line = (*evidence.who(event), bold(f" {outcome} {budget}{': ' + figures if figures else ''}"))
     else:
         status = STATUSES[event.status][1] if event.status in STATUSES else ""
         said = ", ".join(part for part in (figures, status) if part)

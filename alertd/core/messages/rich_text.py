@@ -152,12 +152,12 @@ def name(text: str, style: str = PLAIN) -> Span:
 
 
 def facts_line(facts: Sequence[Fact]) -> tuple[Line, ...]:
-    """Spent: *$323.60* of $500 (65%) · Likely by 30 Nov: *$564* (515 to 640); nothing where there are none."""
+    """Spent: *$323.60* of $500 (65%) · Likely by 30 Nov: *$564* (515 to 640); nothing without any."""
     return (joined([(plain(f"{one.label}: "), *one.value) for one in facts]),) if facts else ()
 
 
 def actions_line(message: Message) -> tuple[Line, ...]:
-    """The actions as one line of links, for channels without buttons; nothing where there are none."""
+    """The actions as one line of links, for channels without buttons; nothing without any."""
     return (joined([(one,) for one in message.actions]),) if message.actions else ()
 
 
