@@ -182,7 +182,8 @@ class Email:
         mail = render(message, sender=self._options.sender, to=to, message_id=_message_id(key, self._sender), now=now)
         for name, content in files.items():
             kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-            mail.add_attachment(content, *kind.split("/"), filename=name)
+            params = {"charset": "utf-8"} if kind.startswith("text/") else None
+            mail.add_attachment(content, *kind.split("/"), filename=name, params=params)
         said, refused = await hand_over(self.name, self._server, mail, self._sender, to)
         whom = f"; refused: {', '.join(map(str, refused))}" if refused else ""
         return f"{', '.join(to)}: {said}{whom}"

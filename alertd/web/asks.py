@@ -102,7 +102,7 @@ def _open(one: AnnouncedAlert, reader: Reader) -> Markup:
         element(
             "div",
             element("h3", element("a", html(said.headline), href=alert_path(one.id))),
-            element("p", why, element("span", "Since ", reader.at(one.row.at), class_="q"),
+            element("p", why, element("span", "Announced ", reader.at(one.row.at), class_="q"),
                     f" · {clean(event.owner)}" if event.owner else None),
         ),
         element("div", alert_forms(one.id, one.life, event, reader), class_="btns"),

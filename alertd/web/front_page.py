@@ -138,8 +138,10 @@ def _period_before(one: BudgetStatus) -> str:
 
 def _pace(total: Total, now: datetime) -> Markup:
     unit, paces = total.unit, [one.pace for one in total.statuses[:_MOST_SUMMED]]
-    if len(total.statuses) > _MOST_SUMMED or not any(pace is not None for pace in paces):
-        return tile("Pace, last 7 days", "–", "not worked out for so many scopes" if paces else None)
+    if len(total.statuses) > _MOST_SUMMED:
+        return tile("Pace, last 7 days", "–", f"not worked out for {len(total.statuses):,} scopes")
+    if not any(pace is not None for pace in paces):
+        return tile("Pace, last 7 days", "–", "known after a whole day of usage")
     pace = sum((one or Decimal(0) for one in paces), Decimal(0))
     left = max(Decimal(0), total.amount - total.spent)
     days = Decimal(max((total.statuses[0].period.end - now) / timedelta(days=1), 1e-3))

@@ -13,7 +13,7 @@ from alertd.core.evaluation.report import TeamReport
 from alertd.core.evaluation.state import AlertLifecycle
 from alertd.core.events import Event
 from alertd.core.messages import BOLD, Fact, Message, Span, compose, text_of
-from alertd.core.messages.format import clock_time, money, percent, plural
+from alertd.core.messages.format import clock_time, day, money, percent, plural
 from alertd.core.messages.rich_text import clean
 from alertd.web.layout import STYLE
 from alertd.web.parts import SPRITE, card, pill, scope_name, table, tile
@@ -98,7 +98,7 @@ def _status(found: TeamReport) -> Markup:
 
 def _period(found: TeamReport, now: datetime) -> str:
     period = found.position.period
-    last = f"{period.start.astimezone(period.zone):%d %b} to {period.last_day:%d %b %Y}"
+    last = f"{day(period.start, period.zone, weekday=False)} to {period.last_day.day} {period.last_day:%b %Y}"
     if not found.complete:
         return f"{last}, as of {clock_time(now, period.zone, now)}: the month is not over"
     lacks = "; some of its usage has no price and is in no figure" if found.position.unpriced else ""
@@ -241,7 +241,7 @@ def _proposal(found: TeamReport) -> Markup | None:
     months = len(one.months)
     over = f" {one.exceeded} of {plural(months, 'complete month')} cost more." if months else ""
     said = (
-        f"{money(one.amount, unit)}: the next month stays within it with a chance of 80%. Likely are "
+        f"{money(one.amount, unit)}: the next month stays within it with a chance of 80%. Likely: "
         f"{money(one.likely.quantize(Decimal('0.01')), unit)}, from {plural(one.days, 'day')} of spend.{over}"
     )
     return card("Next month's amount", element("p", said, class_="card-b"), identity="proposal")

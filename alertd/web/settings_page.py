@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from alertd.core.budgets import DEFAULT_THRESHOLDS
 from alertd.core.charts.html import Content, Markup, element, fragment
 from alertd.core.evaluation.state import STORED_BUDGETS, State, StoredBudget
 from alertd.core.loop_stats import DeliveryStats
@@ -25,7 +26,10 @@ _ROLES: Final = (
     ("allowance", "asks whether something may be spent, nothing else"),
     ("viewer", "reads everything"),
     ("responder", "also acknowledges, snoozes, silences, refuses, pauses, tests; approves where APPROVERS name them"),
-    ("editor", "also raises budgets, approves, undoes, resumes"),
+    (
+        "editor",
+        "also raises and stores budgets, enters payments, undoes, resumes; approves without APPROVERS",
+    ),
 )
 _MOST_SHOWN: Final = 500
 #: The settings of a stored budget that have a line of their own in the form: key, label, hint.
@@ -34,7 +38,7 @@ _LINES: Final = (
     ("where", "Which usage", "patterns by label: team=research,model=gpt-*; empty: all usage"),
     ("per", "One budget for every", "label, such as team or key; empty: one for all together"),
     ("owner", "Owner", "every message shows it: @ana"),
-    ("notify", "Who is told", "notifiers; empty: all of them"),
+    ("notify", "Notify", "notifiers; empty: all of them"),
 )
 _PLACED: Final = frozenset({"name", "period", "thresholds", *(key for key, _, _ in _LINES)})
 
@@ -84,7 +88,7 @@ def _notifiers(delivery_stats: Sequence[DeliveryStats], kinds: Mapping[str, str]
         (element("span", "Test", class_="vh"), None),
     ]
     shown = table(heads, [_notifier(one, kinds.get(one.notifier, ""), reader) for one in delivery_stats])
-    none = element("p", "No notifier is configured: alertd evaluates, and tells nobody.", class_="card-b quiet")
+    none = element("p", "No notifier is configured: alertd evaluates, and sends nothing.", class_="card-b quiet")
     foot = element("p", "Counted since the daemon started.", class_="card-f")
     return card("Notifiers", shown if delivery_stats else none, foot if delivery_stats else None)
 
@@ -288,8 +292,9 @@ def budget_form(typed: TypedBudget, notifiers: Sequence[str], reader: Reader) ->
         [element("input", type="hidden", name=key, value=value)
          for key, value in (("back", "/settings"), ("seen", typed.seen))],
         name, lines["amount"], period, lines["where"], lines["per"],
-        _text("thresholds", "Alerts when", "one a line: actual 80%, forecast 100% p70, burn_rate 10x over 1h and 5m; "
-              "empty: the usual four", typed.settings.get("thresholds", ""), placed.get("thresholds", "")),
+        _text("thresholds", "Alerts when",
+              f"one a line, such as forecast 100% p70; empty: {', '.join(map(str, DEFAULT_THRESHOLDS))}",
+              typed.settings.get("thresholds", ""), placed.get("thresholds", "")),
         lines["owner"], lines["notify"],
         _text("other", "Other settings", "KEY=VALUE, one a line, as in ALERTD_BUDGETS__NAME__KEY",
               typed.settings.get("other", ""), ""),

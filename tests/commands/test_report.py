@@ -66,6 +66,7 @@ def test_each_team_gets_its_month_once_with_the_page_and_the_figures(
         assert set(files) == {"search-2026-10.html", "search-2026-10.csv"}
         assert "2026-10-05,search,openai,gpt-4o,ci,3.5,USD," in files["search-2026-10.csv"]
         assert "team search: October 2026" in files["search-2026-10.html"]
+        assert "–" in files["search-2026-10.html"], "a reader that shows it without a browser knows its encoding"
         assert main(WORDS) == 0
         assert "search: was mailed on" in capsys.readouterr().out
         assert len(server.mails) == 2

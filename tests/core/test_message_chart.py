@@ -15,7 +15,8 @@ from alertd.core.charts.message_chart import DARK, HEIGHT, LIGHT, WIDTH, Theme, 
 from alertd.core.charts.picture_link import event_of, picture_key, picture_url
 from alertd.core.charts.svg import COLOURS
 from alertd.core.events import Event
-from alertd.core.messages import compose
+from alertd.core.messages import compose, text_of
+from alertd.core.messages.rich_text import facts_line
 from alertd.core.messages.samples import NOW, SAMPLES
 from tests.servers.deliveries import sample
 
@@ -51,6 +52,15 @@ def test_its_title_is_as_sure_as_the_message(chance: float, said: str) -> None:
     event = sample("forecast", probability_over=chance)
     assert f">research {said} go over: $564 of $500<" in drawn(event)
     assert f" {said} go over: $564 of $500" in compose([event], NOW).subject
+
+
+def test_its_title_names_no_likely_total_while_the_message_says_that_it_is_too_early() -> None:
+    event = sample("forecast", projected={"0.1": Decimal(337), "0.5": Decimal(1190), "0.9": Decimal(3140)})
+    svg = drawn(event)
+    assert ">research will probably go over: $323.60 of $500 so far<" in svg
+    assert "1,190" not in svg
+    assert "3,140" not in svg
+    assert "too early to say" in text_of(facts_line(compose([event], NOW).facts)[0])
 
 
 def test_a_budget_without_history_says_so_and_draws_no_curve() -> None:

@@ -702,3 +702,11 @@ def test_a_running_runaway_says_when_the_budget_is_used_up_and_asks_without_comm
     (ask,) = re.findall(r"Needs an answer .* Acknowledge (?=Spend of)", front)
     assert "alertd ack" not in ask
     assert ".." not in ask
+
+
+def test_on_the_first_day_the_pace_is_said_to_be_known_later() -> None:
+    world = Scenario(budget("research", "500 USD"))
+    world.now += timedelta(hours=3)
+    world.spend(4)
+    words = read(browser(view_of(world, StoredRows())), "/").words
+    assert "Pace, last 7 days – known after a whole day of usage" in words

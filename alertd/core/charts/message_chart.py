@@ -15,7 +15,7 @@ from alertd.core.budgets import TOKENS
 from alertd.core.charts.html import Content, Markup, element
 from alertd.core.charts.svg import COLOURS, Point, line, polygon, rectangle
 from alertd.core.events import Event
-from alertd.core.messages.evidence import who
+from alertd.core.messages.evidence import is_too_early, who
 from alertd.core.messages.format import (
     dated,
     day,
@@ -241,7 +241,9 @@ def _dates(frame: _Frame, now: datetime, theme: Theme) -> list[Markup]:
 
 
 def _ends(event: Event, frame: _Frame, colour: str, theme: Theme) -> list[Markup]:
-    """Likely and range at the right, kept apart; what lies above the upper edge has an arrow."""
+    """Likely and range at the right, kept apart; what lies above the upper edge has an arrow; nothing too early."""
+    if is_too_early(event):
+        return []
     rows: list[tuple[float, str, bool]] = []
     for level in ("0.9", "0.5", "0.1"):
         value = event.projected.get(level)
@@ -282,7 +284,9 @@ def _title(event: Event) -> str:
     spent, amount = event.spent or Decimal(0), event.amount or Decimal(0)
     figures = spent_of(spent, amount, event.currency).rpartition(" (")[0]
     middle = event.projected.get("0.5")
-    likely = "" if middle is None else f"{estimated(middle, event.currency, spent)} of {money(amount, event.currency)}"
+    likely = ""
+    if middle is not None and not is_too_early(event):
+        likely = f"{estimated(middle, event.currency, spent)} of {money(amount, event.currency)}"
     is_ended = event.period_end is not None and event.period_end <= event.at
     match "" if is_ended else event.status:
         case "over":
@@ -290,7 +294,7 @@ def _title(event: Event) -> str:
         case "runaway":
             return f"{whose} runs away: {figures}"
         case "at_risk":
-            return f"{whose} {how_surely(event.probability_over)} go over: {likely or figures}"
+            return f"{whose} {how_surely(event.probability_over)} go over: {likely or figures + ' so far'}"
         case "on_track":
             return f"{whose} is on track: {'likely ' + likely if likely else figures}"
         case "unknown":
