@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     month = args.month or (datetime.now(settings.timezone).date().replace(day=1) - _DAY).replace(day=1)
     zone, currency = settings.timezone, args.currency.upper()
 
-    async def work(daemon: Daemon) -> list[Written]:
+    async def work(daemon: Daemon) -> tuple[list[Written], bool]:
         mail = None if args.send is None else _mail(daemon, args.send)
         facts, _ = await daemon.evaluation.preview()
         start = datetime(month.year, month.month, 1, tzinfo=UTC) - 40 * _DAY
@@ -95,20 +95,16 @@ def run(args: argparse.Namespace) -> int:
         found = [report(facts, one, events.values(), done) for one in asked]
         now = facts.context.now
         made = [Written(one, _csv(one, facts), now) for one in found if one.position.spent or args.team]
-        if mail is not None:
-            sent = [await _send(daemon, mail, one, again=args.again) for one in made]
-            if None in sent:
-                failed.append(args.send)
-        return made
+        mailed = [await _send(daemon, mail, one, again=args.again) for one in made] if mail is not None else []
+        return made, all(mailed)
 
-    failed: list[str] = []
-    found = with_daemon(settings, work)
+    found, is_mailed = with_daemon(settings, work)
     if not found:
         raise refusal("--by", f"no {args.by} spent anything in {month:%Y-%m}", "alertd check lists the labels")
     if args.out:
         for one in found:
             _write(args.out, one)
-    return int(bool(failed))
+    return 0 if is_mailed else 1
 
 
 class Written(NamedTuple):
@@ -135,7 +131,8 @@ class Written(NamedTuple):
 def _mail(daemon: Daemon, name: str) -> Email:
     """The notifier of a name, which has to be of the kind email."""
     notifiers = daemon.components.notifiers
-    found: Any = notifiers.get(name.strip().lower().replace("-", "_"))
+    known = {other.replace("-", "_"): one for other, one in notifiers.items()}
+    found: Any = known.get(name.strip().lower().replace("-", "_"))
     if found is None or not hasattr(found, "send_report"):
         mails = [one for one in sorted(notifiers) if hasattr(notifiers[one], "send_report")]
         raise refusal("--send", f"{name} is no notifier of the kind email", f"there are: {', '.join(mails) or 'none'}")
@@ -145,8 +142,8 @@ def _mail(daemon: Daemon, name: str) -> Email:
     return mail
 
 
-async def _send(daemon: Daemon, mail: Email, one: Written, *, again: bool) -> bool | None:
-    """Mail one report unless it was mailed before, and remember it; None where it was not taken."""
+async def _send(daemon: Daemon, mail: Email, one: Written, *, again: bool) -> bool:
+    """Mail one report unless it was mailed before, and remember it; False where the server did not take it."""
     # Imported here, so that --help answers without numpy.
     from alertd.core.evaluation.event_builder import event_of  # noqa: PLC0415
     from alertd.web.report_page import report_message  # noqa: PLC0415
@@ -156,14 +153,14 @@ async def _send(daemon: Daemon, mail: Email, one: Written, *, again: bool) -> bo
     before = REPORTED.get(State.of(await store.memory()), key)
     if before is not None and not again:
         print(printable(f"{found.value}: was mailed on {before:%Y-%m-%d %H:%M} UTC; --again mails it anew"))
-        return False
+        return True
     identity = f"report/{key}" + (f"/{one.now.isoformat()}" if again else "")
     about = replace(event_of(found.position, "summary", "info", identity, one.now), scope=((found.label, found.value),))
     try:
         said = await mail.send_report(about, report_message(found, one.now), one.files(), identity)
     except DeliveryError as error:
         print(printable(f"{found.value}: not mailed: {error}"), file=sys.stderr)
-        return None
+        return False
     operations, by = operations_of(store, daemon.components.settings), By(who())
     await operations.commit(
         by,

@@ -133,7 +133,8 @@ def _against(one: BudgetStatus | None) -> Content:
 
 def _period_before(one: BudgetStatus) -> str:
     before = one.budget.period.previous(one.period)
-    return f"{before.start.astimezone(before.zone):%B}" if before.days > 27 else "the period before"  # noqa: PLR2004
+    is_month = one.budget.period.kind == "month"
+    return f"{before.start.astimezone(before.zone):%B}" if is_month else "the period before"
 
 
 def _pace(total: Total, now: datetime) -> Markup:

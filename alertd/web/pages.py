@@ -222,7 +222,7 @@ class Pages:
         """What the router refuses: a page for a browser, a problem for a program."""
         is_page = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
         if is_page and not request.scope["path"].startswith("/api/"):
-            return self._not_found(request, Kept(State()), "There is no such page.")
+            return self._not_found(request, await self._kept(), "There is no such page.")
         return unknown_path(request, error)
 
     # --- budgets ---

@@ -75,6 +75,16 @@ def test_each_team_gets_its_month_once_with_the_page_and_the_figures(
         assert server.mails[2]["Message-ID"] != mail["Message-ID"]
 
 
+@pytest.mark.parametrize("name", ["team-mail", "TEAM_MAIL"])
+def test_a_notifier_is_named_as_in_the_file_or_as_in_the_environment(configured: Path, name: str) -> None:
+    with SmtpServer() as server:
+        with_mail(configured, server.port)
+        written = configured.read_text().replace("ALERTD_NOTIFIERS__MAIL__", "ALERTD_NOTIFIERS__TEAM_MAIL__")
+        configured.write_text(written)
+        assert main([name if word == "mail" else word for word in WORDS]) == 0
+        assert len(server.mails) == 2
+
+
 def test_a_mail_that_was_not_taken_is_said_and_sent_by_the_next_run(
     configured: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,7 +23,7 @@ from alertd.core.pricing.price_file import read_price_file
 from alertd.core.usage import Line
 from alertd.ports import AlertRow, SentMessage, StoreError
 from alertd.web.server import BudgetStatuses, View
-from tests.scenario import Scenario, budget
+from tests.scenario import NOVEMBER, Scenario, budget
 from tests.web.dashboard_client import HOSTILE, NOW, SHOUT, Browser, StoredRows, browser, november, view_of
 
 PAGES = ["/", "/budgets/research", "/budgets/teams", "/alerts", "/alerts?show=all", "/actions", "/actions/ffee00",
@@ -710,3 +710,15 @@ def test_on_the_first_day_the_pace_is_said_to_be_known_later() -> None:
     world.spend(4)
     words = read(browser(view_of(world, StoredRows())), "/").words
     assert "Pace, last 7 days – known after a whole day of usage" in words
+
+
+def test_the_period_before_a_quarter_is_not_called_by_its_first_or_last_month() -> None:
+    world = Scenario(budget("research", "500 USD", period=PeriodRule("quarter", UTC)))
+    for days in (60, 50, 40, 30, 20, 10):
+        world.spend(5, at=NOVEMBER - timedelta(days=days), key="ci")
+    world.now += timedelta(days=3)
+    client = browser(view_of(world, StoredRows()))
+    assert "vs last 14 days" in read(client, "/").words
+    words = read(client, "/budgets/research").words
+    assert "last $" in words
+    assert "Sep $" not in words

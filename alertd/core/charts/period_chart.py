@@ -294,7 +294,7 @@ def _ends(frame: _Frame, figures: ChartFigures) -> list[Markup]:
         labels.append((low, _estimate(low, figures.unit), ""))
     if figures.last:
         before = figures.period.start - timedelta(hours=1)
-        name = f"{before.astimezone(figures.period.zone):%b}" if figures.period.days > 27 else "last"  # noqa: PLR2004
+        name = f"{before.astimezone(figures.period.zone):%b}" if 27 < figures.period.days < 32 else "last"  # noqa: PLR2004
         labels.append((figures.last[-1][1], f"{name} {_estimate(figures.last[-1][1], figures.unit)}", ""))
     labels.sort(key=lambda one: -one[0])
     places: list[float] = []
