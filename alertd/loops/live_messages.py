@@ -50,17 +50,17 @@ def live_events(inputs: LiveMessageInputs, state: State, now: datetime) -> list[
 class LiveMessageLoop:
     """Keeps live messages up to date. `tick` is one round; how many were brought up to date."""
 
-    def __init__(self, store: Store, clock: Clock, scene: Callable[[], LiveMessageInputs]) -> None:
-        self._store, self._clock, self._scene = store, clock, scene
+    def __init__(self, store: Store, clock: Clock, inputs: Callable[[], LiveMessageInputs]) -> None:
+        self._store, self._clock, self._inputs = store, clock, inputs
         self._not_before: dict[str, datetime] = {}
 
     async def tick(self) -> int:
-        scene, now = self._scene(), self._clock.now()
-        lively = {name: one for name, one in scene.notifiers.items() if isinstance(one, ShowsLiveMessages)}
-        if not lively or not scene.statuses:
+        inputs, now = self._inputs(), self._clock.now()
+        lively = {name: one for name, one in inputs.notifiers.items() if isinstance(one, ShowsLiveMessages)}
+        if not lively or not inputs.statuses:
             return 0
         state = State.of(await self._store.memory())
-        events = {conversation(event): event for event in live_events(scene, state, now)}
+        events = {conversation(event): event for event in live_events(inputs, state, now)}
         total = 0
         for name, notifier in lively.items():
             if now >= self._not_before.get(name, now):
