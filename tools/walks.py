@@ -1,6 +1,7 @@
 """How many files five things touch: one alert, one `raise`, a new notifier, a new source, a new field of the API.
 
-    PYTHONPATH=. python tools/walks.py [alert|raise|notifier|source|field ...] [--list]
+    PYTHONPATH=. python tools/walks.py                    all five, some minutes
+    PYTHONPATH=. python tools/walks.py alert raise --list  two of them, with the files by name
 
 `alert` and `raise` run for real and count the files of alertd that were entered. `notifier` and `source` add a kind to
 a copy of this tree (an existing one under another name), run `make docs` there, and name every file that is new or
@@ -9,6 +10,7 @@ changed; the contract tests of the new kind have to pass. `field` names the file
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import inspect
 import io
@@ -133,13 +135,20 @@ WALKS: Final[dict[str, Callable[[], Iterable[str]]]] = {
 
 
 def main() -> int:
-    """Walk those that are named, or all."""
-    wanted = [name for name in sys.argv[1:] if not name.startswith("-")] or list(WALKS)
-    for name in wanted:
+    """Print the files of each walk that is named, or of all."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("tools/walks.py", description=__doc__, formatter_class=form)
+    parser.add_argument("walk", nargs="*", metavar="WALK", help=f"one of {', '.join(WALKS)}; without one, all")
+    parser.add_argument("--list", action="store_true", help="print the files, too")
+    given = parser.parse_args()
+    if unknown := set(given.walk) - {*WALKS}:
+        parser.error(f"no walk {', '.join(sorted(unknown))}; there are: {', '.join(WALKS)}")
+    for name in given.walk or WALKS:
+        print(f"{name}:")
         files = sorted(set(WALKS[name]()))
-        print(f"{name}: {len(files)} files")
-        for file in files if "--list" in sys.argv else ():
-            print(f"  {file}")
+        print(f"  {len(files)} files")
+        for file in files if given.list else ():
+            print(f"    {file}")
     return 0
 
 

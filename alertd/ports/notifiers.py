@@ -96,7 +96,7 @@ class ShowsLiveMessages(Protocol):
 
 #: Gives what is to be shown to the person who used a button.
 Take = Callable[[Interaction], Awaitable[str]]
-#: Gives the live status of every budget and scope that a question names, or why there is none.
+#: Gives the live status of every budget and scope that a question names, or the reason why there is no answer.
 Ask = Callable[[str], Awaitable[Sequence[Event] | str]]
 
 

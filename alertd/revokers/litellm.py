@@ -208,5 +208,5 @@ class LiteLLM:
 
 
 def _whole(info: Fields, name: str) -> int | None:
-    """A limit; None where there is none."""
+    """A limit of a key; None if it has no such limit."""
     return int(info.number(name)) if name in info else None

@@ -28,7 +28,7 @@ _SERVICES: Final = "https://serviceusage.googleapis.com"
 _SERVICE: Final = "aiplatform.googleapis.com"
 _SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 _OVERRIDE: Final = re.compile(r"projects/[\w.%:/-]+/consumerOverrides/[\w=-]+", re.ASCII)
-#: Google refuses to lower a quota by much unless it is told that this is meant.
+#: Without it Google refuses to lower a quota by more than 10%.
 _FORCED: Final = {"force": "true"}
 _TIME: Final = "Google applies it within some minutes; calls beyond it get 429"
 _UNDONE: Final = "Google applies it within some minutes"
@@ -146,7 +146,7 @@ class VertexQuota:
             return (await self._ask("POST", place, params=_FORCED, data=body)).done("taken", effect)
         name = override.text("name")
         if not _OVERRIDE.fullmatch(name):
-            raise self._api.refused("Google names an override that is none; nothing was changed")
+            raise self._api.refused("Google's answer has no valid name of an override; nothing was changed")
         if value is None:
             return (await self._ask("DELETE", name, params=_FORCED)).done("taken", effect)
         params = {**_FORCED, "updateMask": "overrideValue"}

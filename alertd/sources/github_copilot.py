@@ -39,8 +39,8 @@ GUIDE: Final = """\
 GitHub Copilot
 
 Reads: dollars of AI credits by day, product and model. `AMOUNT=net` is what is billed beyond the pool of included
-credits, `AMOUNT=gross` what was used at list price, the pool too. GitHub tells the user only where it is asked for one:
-each of `USERS` is a request a day, and what the others used has no user.
+credits, `AMOUNT=gross` what was used at list price, the pool too. GitHub names a user only in the answer to a request
+about that user: each of `USERS` is one request a day, and usage of others has no user.
 Least privilege: a fine-grained token of an administrator with "Administration" (read); an enterprise takes a classic
 one. Delay: taken as six hours; two days are read again. Cannot see: tokens, today's last hours.
 ```sh

@@ -49,8 +49,8 @@ GUIDE: Final = """\
 OpenAI
 
 Reads: usage by the hour (project, key, model, batch, tier) and costs by the day (project, line). Cached and written
-tokens are taken out of the input that includes them. `USERS=true` tells usage apart by user, too: `user` is the e-mail
-address of who called with a key of their own; a service account has none. Lines of the costs that are no tokens (web
+tokens are taken out of the input that includes them. `USERS=true` splits usage by user, too: `user` is the e-mail
+address of the owner of the key; a service account has no user. Lines of the costs that are no tokens (web
 search, images, training, ...) count beside the tokens.
 Least privilege: an admin key with `api.usage.read`; for names instead of ids `api.management.read`. Delay: minutes;
 costs about a day, two days are read again. Audio and image tokens are lines of their own (`modality`), at their own
@@ -72,7 +72,7 @@ class Options(SourceOptions):
     organization: str = Field("", description="The organization, for a user key of several")
     kinds: TextList = Field(list(_KINDS), description="The usage that is counted in tokens: completions, embeddings")
     users: bool = Field(
-        default=False, description="Whether usage is told apart by user: labels user (the e-mail address) and user_id"
+        default=False, description="Whether usage is split by user: labels user (the e-mail address) and user_id"
     )
     costs: bool = Field(default=True, description="Whether costs are read besides the tokens")
     url: str = Field("https://api.openai.com/v1", description="Where the API is")

@@ -56,7 +56,7 @@ class Eraser:
     """Replaces a label's value in JSON values, in keys and in sentences, and counts what it found."""
 
     def __init__(self, label: str, value: str, pseudonym: str, *, in_sentences: bool = True) -> None:
-        """`in_sentences`: also as a word of its own, wherever it stands."""
+        """`in_sentences`: also as a word of its own inside any text."""
         self.label, self.value, self.pseudonym = label, value, pseudonym
         self.found = 0
         pairs = [_written(label, one) for one in (value, pseudonym)]

@@ -28,7 +28,7 @@ class SeriesIds(NamedTuple):
     ids: Mapping[str, int] = {}
 
 
-#: So many series are written at a time: all of a first reading would be 150 MB of texts.
+#: Series written by one statement: all of a first reading would be 150 MB of text.
 _AT_ONCE: Final = 4096
 _COLUMNS: Final = ("digest", "source", "provider", "model", "meter", "modifiers", "account", "labels", "billed")
 _INSERT: Final = Upsert("series", tuple((name, "text") for name in _COLUMNS), "ON CONFLICT (digest) DO NOTHING")

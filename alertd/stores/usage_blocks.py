@@ -193,7 +193,7 @@ def compact(tx: Transaction, before: datetime) -> int:
 
 
 def _put(tx: Transaction, source: str, slot: int, rows: Buckets, revision: int, *, old: bool) -> None:
-    """Write one block; an old one takes the place of all of its time, and where it holds nothing there is none."""
+    """Write one block; an old one replaces all blocks of its time; an empty one is not written."""
     if old:
         tx.run("DELETE FROM usage_block WHERE source = ? AND slot >= ? AND slot < ?", source, slot, slot + OLD)
     if not old or rows.quantities.any():

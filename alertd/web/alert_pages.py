@@ -139,7 +139,7 @@ class AlertList:
 
     @property
     def since(self) -> datetime | None:
-        """When the first alert of the page was announced; None where there is none."""
+        """When the first alert of the page was announced; None for a page without alerts."""
         return min((group[0].at for group in self.groups[: 2 * _SHOWN]), default=None)
 
 

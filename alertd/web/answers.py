@@ -156,8 +156,8 @@ def _commitments(position: BudgetStatus) -> list[dict[str, Any]]:
 def is_firing(position: BudgetStatus, threshold: Threshold, notes: State, now: datetime) -> bool | None:
     """Whether a threshold fires; None if that is unknown or not evaluated yet.
 
-    An episode lasts until hysteresis ends it, as the state of the evaluation knows. Where it never began, the
-    figures of the moment tell.
+    An episode lasts until hysteresis ends it, as the state of the evaluation knows. Without an
+    episode, the current figures decide.
     """
     known = position.status != "unknown"
     if isinstance(threshold, Actual) and position.spent >= threshold.reached_at(position.amount):

@@ -151,7 +151,7 @@ def _pace(total: Total, now: datetime) -> Markup:
 
 
 def total_chart(total: Total | None, now: datetime, before: PastPeriod | None = None) -> Markup | None:
-    """The course of the total; None where there is none, or its days are not worked out."""
+    """The course of the total; None without a total, or if its days are not worked out."""
     if total is None or len(total.statuses) > _MOST_SUMMED:
         return None
     first = total.statuses[0]

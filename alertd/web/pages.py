@@ -471,7 +471,7 @@ def _display_of(request: Request, zone: tzinfo) -> tuple[str, tzinfo]:
 
 
 def _zone_of(name: str) -> tzinfo | None:
-    """The zone with a name, None where there is none; UTC is the one that everything else has."""
+    """The zone with a name, None for an unknown name; UTC is the default."""
     if name == "UTC":
         return UTC
     try:
@@ -481,7 +481,7 @@ def _zone_of(name: str) -> tzinfo | None:
 
 
 def last_period(view: View, total: Total | None) -> PastPeriod | None:
-    """What the total came to in the period before; None where there is none, or it is the sum of many scopes."""
+    """What the total came to in the period before; None without such a period, or for the sum of many scopes."""
     if total is None or len(total.statuses) != 1 or not total.statuses[0].period.whole_days:
         return None
     usage = view.usage(total.statuses[0])

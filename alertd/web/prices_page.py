@@ -70,7 +70,7 @@ def prices_page(
 
 
 def price_rows(book: PriceBook, lines: Iterable[Line], now: datetime) -> list[dict[str, object]]:
-    """Every line in use with its price, for the CSV file; empty where there is none."""
+    """Every line in use with its price, for the CSV file; empty without one."""
     today = now.astimezone(UTC).date()
     used = {(line.provider, line.model, line.meter, line.modifiers): line for line in lines if not _billed(line)}
     found: list[dict[str, object]] = []

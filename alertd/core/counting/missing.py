@@ -12,8 +12,8 @@ hour at most. It does not wait where
 
 What waited when the process of the cached counter ended is lost: no page shows what it was of.
 
-Cached tokens that are not counted, as nothing shows that they are new, may be among what the input counts: so much of
-it is held back for good, as the input would count them at the full price.
+Cached tokens that are not counted, as nothing shows that they are new, may be included in the input counter: that
+number of input tokens is held back for good, as they would be counted at the full price.
 """
 
 from __future__ import annotations

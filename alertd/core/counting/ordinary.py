@@ -109,7 +109,7 @@ def _going_on(states: StateColumns, given: SampleColumns, numbers: Ints, now: fl
     picked = np.flatnonzero(fine[owner] & (at >= since[owner]))
     rows = owner[picked]
     values = samples.values[picked]
-    # NaN is none of these; above the limit a float is not exact.
+    # NaN fails each comparison; above the limit a float is not exact.
     plain = (values >= 0) & (values < _EXACT) & (values == np.floor(values))
     fine[rows[~plain]] = False
     kept = fine[rows]

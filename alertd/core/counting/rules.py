@@ -10,7 +10,7 @@ from alertd.core.usage import COST_METER
 
 #: Labels of a scrape target that say where a server is, not which of its replicas it is.
 PLACES: Final = ("job", "namespace", "cluster", "environment")
-#: Stands for every metric, in a rule for a selector that the operator wrote.
+#: Means every metric, in a rule for a selector that the operator wrote.
 ANY: Final = "*"
 
 #: Values of a type label that count tokens which others count too, or no tokens that are billed apart.

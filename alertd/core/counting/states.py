@@ -164,7 +164,7 @@ class CounterStates:
 
 
 def _first_number(series: CounterSamples, after: float = -inf) -> int:
-    """The first value `after` a time; 0 where it is none."""
+    """The first value `after` a time; 0 without one that is a number."""
     try:
         return number_of(next(value for at, value in series.points if at > after), series.scale) or 0
     except ValueError:

@@ -193,7 +193,7 @@ class Times:
             raise ValueError("a time is a day or an instant (2026-11-19, 2026-11-19T08:00:00Z)")
         if found.at.year < _FIRST_YEAR:
             raise ValueError(
-                f"the time is in {found.at.year}, as programs write it where there is none: correct the row"
+                f"the time is in {found.at.year}, as programs write it for a time that is missing: correct the row"
             )
         return found
 

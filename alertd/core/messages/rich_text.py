@@ -80,7 +80,7 @@ class Message:
     #: What a person can open, the most urgent first: a button or a link in every channel.
     actions: tuple[Span, ...] = ()
     facts: tuple[Fact, ...] = ()
-    #: The signed address of the picture of its budget's period; "" where there is none.
+    #: The signed address of the picture of its budget's period; "" without a picture.
     picture_url: str = ""
     #: What colours it: the severity, or the worst that a summary reports.
     tone: str = ""

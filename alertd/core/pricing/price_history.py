@@ -95,7 +95,7 @@ class Layer:
         return next((one.of for one in fitting), "")
 
     def prices(self, provider: str, model: str, meter: str, modifiers: Modifiers) -> tuple[Entry, ...]:
-        """The history of one price, oldest first; empty if there is none, or if several providers sell the model."""
+        """The history of one price, oldest first; empty without a price, or if several providers sell the model."""
         sold = (one for one in self.entries if one.meter == meter and _sold_by(one.provider, provider))
         return _history([one for one in sold if self._fits(one, modifiers)], model)
 
