@@ -207,7 +207,7 @@ def unmounted(url: str) -> Path | None:
 def is_lost(folder: Path, mounts: str, *, marked: bool) -> bool:
     """Whether the folder goes with its container. `mounts`: as in /proc/self/mountinfo; `marked`: it is a container.
 
-    A volume may lie on the same device as the root (Docker on btrfs, a bound folder), so the device number does not show it.
+    A volume may lie on the same device as the root (Docker on btrfs, a bound folder): its number does not show it.
     """
     found = [_mount(line) for line in mounts.splitlines()]
     root = next((mount for mount in reversed(found) if mount.point == Path("/")), None)
