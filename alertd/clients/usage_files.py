@@ -30,7 +30,7 @@ _FAULTS_SHOWN: Final = 3
 class TableOptions(SourceOptions):
     """Options for what a table does not state itself."""
 
-    cached: Cached = Field("auto", description="Whether input includes cached tokens; auto: as the files show, or an error")
+    cached: Cached = Field("auto", description="Whether input includes cached tokens; auto: as files show, or an error")
     decimals: Decimals | None = Field(None, description="The decimal sign, if no number of a file shows it")
     dates: DateOrder | None = Field(None, description="Whether 03/04/2026 begins with the day (dmy) or the month (mdy)")
     columns: TextMap = Field(
