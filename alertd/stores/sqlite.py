@@ -322,13 +322,30 @@ def _opened(path: Path) -> _SqliteConnection:
     if path.exists() and not path.is_file():
         raise StoreError(f"{path}: it cannot be opened, it is no file; name a file in ALERTD_DATABASE")
     try:
-        if not path.exists():  # SQLite gives its -wal and -shm the permissions of the file
-            os.close(_private(str(path), os.O_CREAT | os.O_RDWR))
+        if not path.exists():
+            _create(path)
         return _SqliteConnection(path)
     except OSError as error:
         raise StoreError(f"{path}: it cannot be created: {error.strerror}") from error
     except sqlite3.Error as error:
         raise _explained(str(path), error) from error
+
+
+def _create(path: Path) -> None:
+    """Put a database without tables at `path` in one step, so that a killed start leaves no empty file."""
+    new = path.with_name(f"{path.name}.new-{os.getpid()}")
+    os.close(_private(str(new), os.O_CREAT | os.O_RDWR))  # SQLite gives its -wal and -shm the permissions of the file
+    try:
+        with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL").fetchall()  # writes the header
+        try:
+            path.hardlink_to(new)
+        except FileExistsError:
+            pass  # another process was faster
+        except OSError:  # a file system without links
+            new.rename(path)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _private(path: str, flags: int) -> int:

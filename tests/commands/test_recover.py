@@ -6,6 +6,8 @@ import asyncio
 import json
 import random
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -205,3 +207,49 @@ def test_the_command_says_what_it_saved_and_leaves_a_sound_one_alone(
     told = json.loads(capsys.readouterr().out)
     assert told["damaged"] is True
     assert Path(told["aside"]).read_bytes().startswith(b"no database")
+
+
+#: Makes a store in a folder and ends, as if killed, at the call of the system with the number given.
+_KILLED = """
+import asyncio, os, sys
+from pathlib import Path
+from alertd.stores.sqlite import build
+
+folder, last = Path(sys.argv[1]), int(sys.argv[2])
+count = 0
+
+def end(event, arguments):
+    global count
+    if str(folder) in str(arguments[:1]) and event in ("open", "os.link", "os.remove", "os.rename", "sqlite3.connect"):
+        count += 1
+        if count == last:
+            os._exit(9)
+
+async def opened():
+    store = build(f"sqlite:///{folder}/alertd.db")
+    await store.open()
+    await store.close()
+
+for last in range(1, last):
+    if not (child := os.fork()):
+        folder = folder / str(last)
+        folder.mkdir()
+        sys.addaudithook(end)
+        asyncio.run(opened())
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+def test_a_first_start_that_was_killed_at_any_call_leaves_no_file_that_counts_as_damaged(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path), "12"], check=True)
+    folders = [folder for folder in tmp_path.iterdir() if not (folder / "alertd.db").is_file()]
+    assert 2 < len(folders) < 11, "killed before there is a file, and after it"
+    for folder in tmp_path.iterdir():
+        assert salvage.fault_of(folder / "alertd.db") == "", folder.name
+
+        async def opened(folder: Path = folder) -> None:
+            async with Place("sqlite", f"sqlite:///{folder}/alertd.db").open():
+                pass
+
+        asyncio.run(opened())
