@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Final, cast
 
 from alertd.clients.parquet import arrow, parquet_table
 from alertd.core.formats.documents import decoded, unfolded
+from alertd.core.formats.plan import is_header
 from alertd.core.formats.table import FormatError, Opened, Table
 
 if TYPE_CHECKING:
@@ -38,6 +39,24 @@ _LONGEST_ROW: Final = 16 * 1024 * 1024
 _LARGEST_DOCUMENT: Final = 512 * 1024 * 1024
 _HIGH_BYTES: Final = re.compile(rb"[\x80-\xff]+")
 _DELIMITERS: Final = ",;\t|"
+_LINE_ENDS: Final = re.compile(r"\r\n|\r|\n")
+#: As many lines of a title stand before a header.
+_TITLE_LINES: Final = 50
+#: What files begin with that are no tables, and what to do with them.
+_NO_TABLES: Final = (
+    (b"BZh", "is compressed by bzip2; gzip, zip and zstandard are read"),
+    (b"\xfd7zXZ", "is compressed by xz; gzip, zip and zstandard are read"),
+    (b"PK\x05\x06", "is an archive without a file"),
+    (b"7z\xbc\xaf", "is a 7z archive; gzip, zip and zstandard are read"),
+    (b"\xd0\xcf\x11\xe0", "is a spreadsheet; save it as CSV"),
+    (b"%PDF", "is a PDF; export CSV or JSON"),
+    (b"SQLite format 3", "is a SQLite database; export CSV or JSON"),
+    (b"Obj\x01", "is an Avro file; export CSV, JSON or Parquet"),
+    (b"ORC", "is an ORC file; export CSV, JSON or Parquet"),
+    (codecs.BOM_UTF32_LE, "is UTF-32; save it as UTF-8"),
+    (codecs.BOM_UTF32_BE, "is UTF-32; save it as UTF-8"),
+)
+_HTML: Final = re.compile(rb"[\xef\xbb\xbf\s]*<(?:!doctype html|html|\?xml)", re.IGNORECASE)
 
 
 def open_table(path: Path, only: Callable[[str], bool] | None = None) -> Table:
@@ -49,6 +68,8 @@ def open_table(path: Path, only: Callable[[str], bool] | None = None) -> Table:
         if raw.read(4) == _PARQUET:
             return parquet_table(path, only)
     with _faults(), _bytes(path) as stream:
+        _refuse_other_kinds(stream.read(512))
+        stream.seek(0)
         encoding = _encoding(stream)
     with _faults(), _text(path, encoding) as text:
         beginning = text.read(_SNIFFED)
@@ -93,6 +114,16 @@ def _is_json(beginning: str) -> bool:
     return bool(re.match(r"[\ufeff\s]*(?:\{\s*(?:\"|\}|\Z)|\[\s*(?:[\[{\]\"\d-]|\Z))", beginning))
 
 
+def _refuse_other_kinds(beginning: bytes) -> None:
+    for magic, said in _NO_TABLES:
+        if beginning.startswith(magic):
+            raise FormatError(said)
+    if beginning[257:262] == b"ustar":
+        raise FormatError("is a tar archive; unpack it, or put one file in a zip")
+    if _HTML.match(beginning):
+        raise FormatError("is a web page, maybe one that asks for a login; export CSV or JSON")
+
+
 @contextmanager
 def _faults() -> Iterator[None]:
     """Turn errors of decoders and parsers into FormatError, without any content."""
@@ -122,7 +153,7 @@ def _bytes(path: Path) -> Iterator[IO[bytes]]:
                 stream = opened.enter_context(_zstandard(stream))
             elif magic == _ZIP:
                 archive = opened.enter_context(zipfile.ZipFile(stream))
-                inside = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
+                inside = [name for name in archive.namelist() if not name.endswith("/") and not _is_hidden(name)]
                 if "[Content_Types].xml" in inside:
                     raise FormatError("is a spreadsheet; save it as CSV")
                 if len(inside) != 1:
@@ -134,6 +165,11 @@ def _bytes(path: Path) -> Iterator[IO[bytes]]:
             else:
                 break
         yield stream
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a file in an archive is one that a file manager left there."""
+    return "__MACOSX" in name or name.rpartition("/")[2].startswith(".")
 
 
 def _zstandard(stream: IO[bytes]) -> IO[bytes]:
@@ -189,8 +225,10 @@ def _csv(path: Path, encoding: str, beginning: str) -> Table:
             nonlocal line
             with _faults(), _text(path, encoding) as text:
                 reader = _rows(text, skipped, delimiter)
-                next(reader, None)
+                first = next(reader, None)
                 for row in reader:
+                    if row == first:
+                        continue  # the header once more, where files were put together
                     line = skipped + reader.line_num
                     if len(row) > len(names) and any(row[len(names) :]):
                         raise FormatError(
@@ -207,7 +245,7 @@ def _csv(path: Path, encoding: str, beginning: str) -> Table:
 def _rows(text: IO[str], skipped: int, delimiter: str) -> _csv_module.Reader:
     for _ in range(skipped):
         text.readline()
-    return csv.reader(_bounded(text), delimiter=delimiter, strict=True)
+    return csv.reader(_bounded(text), delimiter=delimiter, strict=True, skipinitialspace=True)
 
 
 def _bounded(text: IO[str]) -> Iterator[str]:
@@ -219,15 +257,25 @@ def _bounded(text: IO[str]) -> Iterator[str]:
 
 
 def _before_the_header(beginning: str) -> tuple[int, str]:
-    """The number of lines before the header (blank, comments, `sep=;`), and the delimiter."""
-    lines = beginning.lstrip("\ufeff").splitlines()
-    for number, line in enumerate(lines):
-        if found := re.match(r"sep=(.)$", line.strip('"')):
+    """The number of lines before the header (blank, comments, `sep=;`, a title above it), and the delimiter."""
+    lines = _LINE_ENDS.split(beginning.lstrip("\ufeff"))
+    first = -1
+    for number, line in enumerate(lines[:_TITLE_LINES]):
+        if found := re.match(r"sep=(.)$", line.strip(' "').lower()):
             return number + 1, found[1]
-        if line.strip() and not line.startswith("#"):
-            outside = "".join(line.split('"')[::2])
-            return number, max(_DELIMITERS, key=outside.count)
-    return 0, ","
+        if not line.strip() or line.startswith("#"):
+            continue
+        if first < 0:
+            first = number
+        cells = next(csv.reader([line], delimiter=_delimiter(line)), [])
+        if is_header(cells):
+            return number, _delimiter(line)
+    return (first, _delimiter(lines[first])) if first >= 0 else (0, ",")
+
+
+def _delimiter(line: str) -> str:
+    outside = "".join(line.split('"')[::2])
+    return max(_DELIMITERS, key=outside.count)
 
 
 def _objects(path: Path, encoding: str, form: str) -> Iterator[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -70,17 +71,20 @@ def own_files(defaults: Defaults, equal_rows: EqualRows) -> Callable[..., FileIm
         records: list[Record] = []
         notes: list[str] = []
         empty: set[Window] = set()
+        lacks: list[str] = []
         for path in paths:
             distinct.next_file()
             contents = _contents(path, defaults, distinct if len(paths) > 1 else None)
             records.extend(_records(contents, defaults))
             empty |= contents.empty
-            notes.extend(f"{path.name}: {note}" for note in contents.notes)
+            notes.extend(f"{path.name}: {note}" for note in contents.notes if note != contents.lacks)
+            if contents.lacks:
+                lacks.append(f"{path.name}: {contents.lacks}")
         questions: tuple[str, ...] = ()
         if distinct.questions():
             each = [one for path in paths for one in _records(_contents(path, defaults, None), defaults)]
             questions = distinct.questions(_sums(records), _sums(each))
-        return FileImport(records, (*notes, *distinct.notes()), questions, tuple(sorted(empty)))
+        return FileImport(records, (*notes, *distinct.notes()), (*lacks, *questions), tuple(sorted(empty)))
 
     return read
 
@@ -108,7 +112,7 @@ def _contents(path: Path, defaults: Defaults, distinct: Distinct | None) -> Cont
     except OSError as error:
         raise SourceError(f"{path.name}: {error.strerror or type(error).__name__}") from error
     except FormatError as error:
-        raise _faults(path.name, error) from None
+        raise _faults(path.name, error, defaults) from None
 
 
 def _read(table: Table, defaults: Defaults, distinct: Distinct | None = None) -> Contents:
@@ -127,13 +131,33 @@ def _read(table: Table, defaults: Defaults, distinct: Distinct | None = None) ->
     try:
         return read_table(table, said, distinct.is_new if distinct else None)
     except FormatError as error:
-        raise _faults(table.name, error) from None
+        raise _faults(table.name, error, defaults) from None
 
 
-def _faults(name: str, error: FormatError) -> SourceError:
-    faults = [fault.replace("--", "the option ", 1) for fault in error.faults]
+def _faults(name: str, error: FormatError, defaults: Defaults) -> SourceError:
+    """The faults of a file; the options of a command are named as those of a source, where a source reads it."""
+    faults = error.faults if defaults.only_counted else [_of_a_source(fault) for fault in error.faults]
     more = f"; and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
     return SourceError(f"{name}: {'; '.join(faults[:_FAULTS_SHOWN])}{more}")
+
+
+def _of_a_source(fault: str) -> str:
+    for command, source in _NO_PERIOD:
+        fault = fault.replace(command, source)
+    return _OPTION.sub(_as_setting, fault)
+
+
+#: A source has no month to say.
+_NO_PERIOD: Final = (
+    (", or which month the rows are of (--period 2026-11)", ""),
+    ("; say which month it was (--period 2026-11)", "; write one, or take the row out"),
+)
+_OPTION: Final = re.compile(r"--([a-z]+)(?: (?:'([^']*)'|(NAME=\w+|\w[\w-]*)))?")
+
+
+def _as_setting(found: re.Match[str]) -> str:
+    value = found[2] or found[3]
+    return f"{found[1].upper()}={value}" if value else found[1].upper()
 
 
 def _records(contents: Contents, defaults: Defaults) -> Iterator[Record]:

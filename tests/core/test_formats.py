@@ -176,6 +176,9 @@ def test_money_is_read_by_the_files_own_habit(read, text, money) -> None:
         ("date,provider,model,input_tokens\n03/01/2026,x,m,5\n", "--dates dmy or --dates mdy"),
         ("date,provider,model,input_tokens\n13/01/2026,x,m,5\n01/13/2026,x,m,5\n", "day first and month first"),
         ("date,provider,model,input_tokens\nyesterday,x,m,5\n", "line 2: a time is a day or an instant"),
+        ("date,provider,model,input_tokens\n2026-11-20 10:00:00 PST,x,m,5\n", "line 2: a time is a day or an instant"),
+        ("date,provider,model,input_tokens\n2026-11-20T10:00:31Z,x,m,5\n2026-11-20T10:00:31 EST,x,m,5\n",
+         "line 3: a time is a day or an instant"),
         ("provider,model,input_tokens\nx,m,5\n", "no column of times"),
         ("date,provider,model,input_tokens\n0001-01-01T00:00:00Z,x,m,5\n", "line 2: the time is in 1, as programs"),
         ("date,provider,model,input_tokens\n1970-01-01,x,m,5\n", "line 2: the time is in 1970, as programs write"),
@@ -225,6 +228,15 @@ DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
         (["3/14/2026 1:05 PM"], "2026-03-14T13:05", MINUTE),
         (['"Mar 4, 2026"'], "2026-03-04T00:00", DAY),
         (["4 March 2026"], "2026-03-04T00:00", DAY),
+        (["4-Mar-2026"], "2026-03-04T00:00", DAY),
+        (["04-Mar-26"], "2026-03-04T00:00", DAY),
+        (["March 2026"], "2026-03-01T00:00", 31 * DAY),
+        (["2026/03"], "2026-03-01T00:00", 31 * DAY),
+        (["03/2026"], "2026-03-01T00:00", 31 * DAY),
+        (["2026-03-04 10:20:31 PM"], "2026-03-04T22:20", MINUTE),
+        (["2026-03-04 10:20:31 +0545"], "2026-03-04T04:35", MINUTE),
+        (["2026-03-04 10:20:31-0800"], "2026-03-04T18:20", MINUTE),
+        (["2026-03-04 10:20:31.123 +0000 UTC", "2026-03-04T10:20:32-08"], "2026-03-04T10:20", MINUTE),
         (["20260304"], "2026-03-04T00:00", DAY),
         (["2026-01-01", "2026-02-01", "2026-03-01"], "2026-01-01T00:00", 31 * DAY),
         (["2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"], "2026-02-01T00:00", 28 * DAY),
@@ -290,7 +302,76 @@ def test_free_text_and_names_of_rows_are_no_labels(read) -> None:
 def test_a_row_that_adds_up_the_others_is_left_out_and_said(read) -> None:
     contents = read("Date,Model,Cost ($)\n2026-11-20,m,1.50\n2026-11-21,m,2\nTotal,,3.50\n")
     assert billed(contents) == {"USD": Decimal("3.50")}
-    assert "1 rows that add up the others are left out" in contents.notes
+    assert "1 row that adds up the others is left out" in contents.notes
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "2026-11-20,openai,a,1.50\n2026-11-21,openai,b,2\nTotal (USD):,,,3.50\n",
+        "2026-11-20,openai,a,1.50\n2026-11-21,openai,b,2\n,,Grand Total,3.50\n",
+        "2026-11-20,openai,a,1.50\n2026-11-21,openai,b,2\n2026-11-30,Gesamtsumme,,3.50\n",
+        "2026-11-20,openai,a,1.50\n2026-11-20,openai,b,2\n2026-11-20,openai,Total,3.50\n",
+        "2026-11-20,openai,a,1.50\n2026-11-20,openai,Total,1.50\n2026-11-20,x,b,2\n2026-11-20,x,Total,2\n",
+        "2026-11-20,openai,a,1.504\n2026-11-20,openai,b,1.999\n,Total,,3.50\n",
+    ],
+)
+def test_a_total_counts_in_no_column(read, rows) -> None:
+    contents = read(f"date,provider,model,cost\n{rows}")
+    assert billed(contents)["USD"].quantize(Decimal("0.01")) == Decimal("3.50")
+    assert any("up the others" in note and "left out" in note for note in contents.notes)
+
+
+def test_a_row_named_total_that_is_no_sum_is_asked_about_and_a_team_of_that_name_counts(read) -> None:
+    with pytest.raises(FormatError, match="line 3: column model says that this row adds up others, and it is not"):
+        read("date,provider,model,cost\n2026-11-20,openai,a,1.50\n2026-11-20,openai,Total,9\n")
+    contents = read("date,provider,model,team,cost\n2026-11-20,openai,a,web,1.50\n2026-11-20,openai,a,Total,9\n")
+    assert billed(contents) == {"USD": Decimal("10.50")}
+
+
+@pytest.mark.parametrize("name", ["request units", "Cached (extra)", "prompt_sum", "completion_n"])
+def test_a_label_of_nothing_but_numbers_that_sounds_like_tokens_is_asked_about(read, name) -> None:
+    text = f"date,provider,model,input_tokens,{name}\n2026-11-20,openai,gpt-4o,10,700\n"
+    known = name == "request units"
+    with pytest.raises(FormatError, match="count the same and differ" if known else "is not understood.*--columns"):
+        read(text)
+    assert meters(read(text, columns={name: "ignore"})) == {"input": 10}
+
+
+@pytest.mark.parametrize("name", ["prompt_version", "prompt_id", "cache_hit", "input_length", "completion_score"])
+def test_numbers_that_are_names_or_sizes_are_labels(read, name) -> None:
+    contents = read(f"date,provider,model,input_tokens,{name}\n2026-11-20,openai,gpt-4o,10,700\n")
+    assert [used.labels for used in contents.usage] == [{name: "700"}]
+
+
+@pytest.mark.parametrize("head", ["date,model,type,price,amount", "date,model,token_type,amount", "date,unit,amount"])
+def test_an_amount_beside_a_price_or_a_unit_is_asked_about(read, head) -> None:
+    row = {"date": "2026-11-20", "model": "m", "type": "in", "token_type": "input", "unit": "tokens", "price": "1"}
+    text = f"{head}\n{','.join(row.get(name, '5') for name in head.split(','))}\n"
+    with pytest.raises(FormatError, match="column amount may be money, or a quantity: say which"):
+        read(text)
+    assert billed(read(text, columns={"amount": "cost"})) == {"USD": Decimal(5)}
+    assert billed(read(f"{head},currency\n{text.splitlines()[1]},EUR\n")) == {"EUR": Decimal(5)}
+
+
+def test_what_stands_above_the_header_and_a_header_once_more_are_no_rows(read) -> None:
+    text = "date,model,cost\n2026-11-20,m,1\n"
+    assert billed(read(f"Usage report\nInvoice,17\n\n{text}{text}")) == {"USD": Decimal(2)}
+    assert billed(read(f"SEP=;\n{text.replace(',', ';')}")) == {"USD": Decimal(1)}
+
+
+def test_an_answer_that_says_that_more_follows_is_said_to_be_a_part(read) -> None:
+    page = '{"data": [{"date": "2026-11-20", "model": "m", "cost": 1}], "has_more": %s}'
+    assert (
+        read(page % "true").lacks == "its last answer says that more pages follow (has_more), which are not in the file"
+    )
+    assert read(f"{page % 'true'}\n{page % 'false'}\n").lacks == ""
+
+
+def test_a_bill_that_costs_nothing_is_no_fault(read) -> None:
+    head = "date,product,sku,quantity,gross_amount,discount_amount,net_amount\n"
+    contents = read(f"{head}2026-11-20,copilot,copilot_premium_request,5,0.2,0.2,0\n")
+    assert (contents.costs, len(contents.empty)) == ((), 1)
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_a_hashed_label_is_stored_as_its_hash_alone(tmp_path: Path) -> None:
         ("date,provider\n2026-11-18,x\n", "are no usage and no cost"),
         (
             "date,provider,cost\n2026-11-18,x,one\n",
-            "line 2: column cost holds no number; correct it, or leave it out (the option columns 'cost=ignore')",
+            "line 2: column cost holds no number; correct it, or leave it out (COLUMNS=cost=ignore)",
         ),
         ("date,provider,cost,currency\n2026-11-18,x,1,euro\n", "three capital letters"),
         ("date,provider,cost\nyesterday,x,1\n", "line 2: a time is a day or an instant"),

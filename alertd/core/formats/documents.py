@@ -42,7 +42,15 @@ def unfolded(name: str, objects: Objects) -> Table:
     header: dict[str, None] = {}
     for row in rows():
         header.update(dict.fromkeys(row))
-    return Table(name, tuple(header), lambda: _opened(rows, tuple(header)), layout=layout)
+    return Table(name, tuple(header), lambda: _opened(rows, tuple(header)), layout=layout, lacks=_lacks(sample))
+
+
+def _lacks(sample: Sequence[object]) -> str:
+    """What is missing where the last answer in the file says that more pages follow."""
+    last = next((one for one in reversed(sample) if isinstance(one, dict)), {})
+    if last.get("has_more") is True and len(sample) < _SAMPLE:
+        return "its last answer says that more pages follow (has_more), which are not in the file"
+    return ""
 
 
 def _opened(rows: Callable[[], Iterator[Flat]], header: Sequence[str]) -> Opened:

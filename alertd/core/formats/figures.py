@@ -175,5 +175,10 @@ def proves_point(text: str) -> bool:
 
 
 def is_nothing(text: str) -> bool:
-    """Whether a cell says that there is no number."""
-    return text in {"", "-", "NULL", "null", "None", "N/A", "n/a", "NaN", "nan", "—", "\\N"}
+    """Whether a cell says that there is no number, or that nothing is charged."""
+    return text in _NOTHING
+
+
+_NOTHING: Final = frozenset(
+    ["", "-", "NULL", "null", "None", "N/A", "n/a", "NaN", "nan", "—", "\\N", "Included", "included", "Free", "free"]
+)

@@ -46,6 +46,8 @@ Money = Literal["billed", "reported"]
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 #: `Cost ($)` is cost_usd.
 _SIGNS: Final = str.maketrans({"$": " usd ", "€": " eur ", "£": " gbp ", "%": " percent "})
+#: `$ai_model` and `properties.$ai_model` are names of properties, not of dollars.
+_VARIABLE: Final = re.compile(r"(?:^|(?<=\.))\$(?=[a-z_]+_)")
 _MARKS: Final = re.compile(r"[\s\-./:()\[\]（）#@]+")
 
 
@@ -127,7 +129,7 @@ class Layout:
 
 def plain(name: str) -> str:
     """A column's name without case, blanks and marks: `Input Tokens` and `inputTokens` are input_tokens."""
-    spelled = name.strip().strip("\ufeff").translate(_SIGNS)
+    spelled = _VARIABLE.sub("", name.strip().strip("\ufeff")).translate(_SIGNS)
     return _MARKS.sub("_", _CAMEL.sub("_", spelled)).strip("_").lower()
 
 

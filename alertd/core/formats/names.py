@@ -10,7 +10,7 @@ from alertd.core.formats.words import WORDS
 
 #: Prefixes that say nothing: gen_ai.usage.input_tokens, usage.input_tokens, attributes.llm.usage.prompt_tokens.
 _PREFIX: Final = re.compile(
-    r"(?:attributes_|properties_|span_|resource_|metadata_usage_|log_|llm_token_count_|llm_|gen_ai_client_|gen_ai_|response_usage_"
+    r"(?:attributes_|properties_|span_|resource_|metadata_usage_|log_|llm_token_count_|llm_|gen_ai_client_|gen_ai_|ai_|ls_|response_usage_"
     r"|usage_details_|token_usage_|usage_metadata_|usage_|token_counts_|tokens_details_|metrics_)+"
 )
 _COUNTING: Final = re.compile(
@@ -27,6 +27,16 @@ _NAMES: Final = re.compile(
     r"|label|status|class|frequency|description|subcategory|currency|symbol|units?|version|region|owner|group|to|ms"
     r"|seconds|duration|price|date|time|at|by|period|start|end|count_method|details|account)(?:_|$)"
 )
+#: What is counted, in the name of a label that holds nothing but numbers.
+_COUNTED: Final = re.compile(
+    r"(?:^|_)(?:cache|cached|input|output|prompt|completion|reasoning|thinking|thoughts|(?:request|response|total)_units)"
+    r"(?:_|$)"
+)
+#: Sizes of texts, and other numbers about a request that nobody pays for.
+_SIZES: Final = re.compile(
+    r"(?:^|_)(?:length|len|chars?|characters|bytes|words|size|score|index|number|turns?|messages?|temperature|hits?"
+    r"|hit|used|enabled|flag|eval|lines|files|images?|chunks|documents|docs)(?:_|$)"
+)
 #: Secrets that are called tokens.
 _SECRET: Final = re.compile(
     r"(?:api|access|auth|csrf|bearer|session|refresh|id|secret|device|bos|eos|stop|pad)_token\Z"
@@ -37,7 +47,7 @@ _SECRET: Final = re.compile(
 MODELS: Final = re.compile(
     r"bedrock|openai|cognitive|foundry|azure ai|ai services|vertex|gemini|generative|claude|anthropic|llama|mistral"
     r"|deepseek|gpt|qwen|nova|titan|grok|cohere|sagemaker|model studio|百炼|大模型|dashscope|\bllm\b|tokens?\b|ai21"
-    r"|inference|managed inference|\bAI\b|bailian|sfm_",
+    r"|inference|managed inference|\bAI\b|bailian|sfm_|copilot|github.models",
     re.IGNORECASE,
 )
 #: Free text: never a label, never shown.
@@ -130,6 +140,14 @@ def counts(name: str) -> bool:
     if not found or _LIMITS.search(name) or _SECRET.search(name):
         return False
     return not _NAMES.match(name[found[-1].end() :])
+
+
+def may_count(name: str) -> bool:
+    """Whether a label (a plain name) with nothing but numbers may be a meter that is not known by its name."""
+    found = list(_COUNTED.finditer(name))
+    if not found or _LIMITS.search(name) or _SIZES.search(name) or _SECRET.search(name):
+        return False
+    return not _NAMES.search(name[found[0].start() :])
 
 
 def meant(text: str) -> Column | None:

@@ -100,6 +100,7 @@ def plan_of(table: Table, said: FileHints) -> Plan:
     layout = table.layout or recognised(table.header) or _FREE
     names = [plain(name) for name in table.header]
     own = _own(said)
+    own_names = frozenset(own)
     places: list[ColumnPlace] = []
     faults: list[str] = []
     left: dict[str, list[str]] = {"text": [], "identity": []}
@@ -108,12 +109,12 @@ def plan_of(table: Table, said: FileHints) -> Plan:
         if column is None and (layout is _FREE or (layout.counting and name.startswith(layout.counting))):
             column = meaning(name)
             if column is None and layout is not _FREE:
-                faults.append(_not_understood(written))
+                faults.append(not_understood(written))
                 continue
         if column is None:
             known = layout is not _FREE and (layout.one_cost or meaning(name) is IGNORED)
             if counts(name) and not known:
-                faults.append(_not_understood(written))
+                faults.append(not_understood(written))
                 continue
             if layout.others == "ignored" or not name:
                 continue
@@ -126,11 +127,22 @@ def plan_of(table: Table, said: FileHints) -> Plan:
         places.append(ColumnPlace(at, written.strip(), column))
     if own:
         faults.append(f"--columns names {named(own)}, which the file does not have")
+    if layout is _FREE:
+        faults.extend(_ambiguous(names, places, own_names))
     if faults:
         raise FormatError(faults)
     chosen = _chosen(places, layout)
     _require(chosen, table, said)
     return Plan(layout, tuple(chosen), tuple(_notes(layout, left)))
+
+
+def is_header(cells: Iterable[str]) -> bool:
+    """Whether the cells of a line are a header that is understood: a known layout's, or names of a time and a figure."""
+    listed = list(cells)
+    if recognised(listed) is not None:
+        return True
+    roles = {column.role for name in listed if (column := meaning(plain(name)))}
+    return bool(roles & {"time", "end"}) and bool(roles & {"tokens", "money", "quantity", "requests"})
 
 
 def _own(said: FileHints) -> dict[str, Column]:
@@ -141,6 +153,24 @@ def _own(said: FileHints) -> dict[str, Column]:
             raise FormatError(f"--columns: {named([word])} is no known column; name one, or label, or ignore")
         found[plain(name)] = column
     return found
+
+
+def _ambiguous(names: Iterable[str], places: Iterable[ColumnPlace], said: frozenset[str]) -> Iterable[str]:
+    """A column `amount` beside a price or a unit and without a currency: it may be of tokens or of money."""
+    roles = {place.column.role for place in places}
+    if "currency" in roles or not ({"meter", "unit"} & roles or _PRICES & set(names)):
+        return
+    for place in places:
+        name = plain(place.name)
+        if place.column.role == "money" and name in {"amount", "total_amount"} and name not in said:
+            yield (
+                f"column {place.name} may be money, or a quantity: say which (--columns '{place.name}=cost' or"
+                f" --columns '{place.name}=quantity')"
+            )
+
+
+#: What a price of one is called: what stands beside it may be a quantity.
+_PRICES: Final = frozenset({"price", "unit_price", "price_per_token", "price_per_unit", "rate"})
 
 
 def _chosen(places: Iterable[ColumnPlace], layout: Layout) -> list[ColumnPlace]:
@@ -219,7 +249,8 @@ def _nearest(table: Table) -> str:
     return ""
 
 
-def _not_understood(name: str) -> str:
+def not_understood(name: str) -> str:
+    """The fault of a column that counts by its name and has no known meaning."""
     shown = named([name])
     return (
         f"column {shown} counts tokens or money and is not understood: say what it is"

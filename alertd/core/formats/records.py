@@ -8,8 +8,8 @@ All faults come at once, each with its line or column; what had to be decided is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from decimal import Decimal
 from typing import Final
@@ -18,10 +18,10 @@ from zoneinfo import ZoneInfo
 from alertd.core.formats.figures import NumberReader
 from alertd.core.formats.group_records import LONGEST_LABEL, NOTHING, GroupRecords
 from alertd.core.formats.layout import plain
-from alertd.core.formats.names import MODELS
+from alertd.core.formats.names import MODELS, may_count
 from alertd.core.formats.parts import Kind, Seen, decide, kinds_used
-from alertd.core.formats.plan import FileHints, Plan, plan_of
-from alertd.core.formats.sums import FileSums, Key, RowGroup, RowReader
+from alertd.core.formats.plan import FileHints, Plan, not_understood, plan_of
+from alertd.core.formats.sums import FileSums, Key, RowGroup, RowReader, is_total
 from alertd.core.formats.table import FormatError, Table, from_spreadsheet, with_cells
 from alertd.core.formats.times import Times, Window, month_of
 from alertd.core.spellings import provider_id
@@ -41,6 +41,8 @@ class Contents:
     rows: int = 0
     #: When rows are of that hold no token and no money, as a day whose cost was taken back has.
     empty: frozenset[Window] = frozenset()
+    #: What the file lacks, as it says itself: its figures are a lower bound.
+    lacks: str = ""
 
     @property
     def counted(self) -> tuple[Usage | BilledCost, ...]:
@@ -66,6 +68,9 @@ class Records:
 
     def contents(self) -> Contents:
         """All records, or FormatError."""
+        self._leave_out_totals()
+        self._check_labels()
+        self.sums.raise_faults()
         windows = self._windows()
         beside, notes = self._decided()
         usage: list[Usage] = []
@@ -90,7 +95,7 @@ class Records:
             except ValueError as error:
                 self.sums.fault(f"line {group.line}: {error}")
         self.sums.raise_faults()
-        if not usage and not costs and not reported and not self.sums.skipped:
+        if not usage and not costs and not reported and not self.sums.skipped and not self._costs_nothing(empty):
             raise FormatError(self._nothing())
         return Contents(
             self.plan.layout.name,
@@ -103,6 +108,39 @@ class Records:
             frozenset(empty),
         )
 
+    def _leave_out_totals(self) -> None:
+        """Take out the rows that say they are a total and equal the sum of the rows they are of."""
+        dims = self.reader.dims
+        cells = {key[2] for key in self.sums.groups}
+        totals = {each for each in cells if any(map(is_total, each))}
+        rows = [(key, group) for key, group in self.sums.groups.items() if key[2] not in totals]
+        for key, group in [(key, group) for key, group in self.sums.groups.items() if key[2] in totals]:
+            same = [n for n, text in enumerate(key[2]) if text and not is_total(text)]
+            of = [(one, found) for one, found in rows if all(one[2][n] == key[2][n] for n in same)]
+            if group.is_sum([found for _, found in of]) or group.is_sum(
+                [found for one, found in of if one[:2] == key[:2]]
+            ):
+                del self.sums.groups[key]
+                self.sums.totals += 1
+                continue
+            for place, text in zip(dims, key[2], strict=True):
+                if place.column.role in {"model", "provider"} and is_total(text):
+                    self.sums.fault(
+                        f"line {group.line}: column {place.name} says that this row adds up others, and it is not their"
+                        " sum: take the row out, or name what it is of"
+                    )
+
+    def _check_labels(self) -> None:
+        """A label with nothing but numbers that may count tokens by its name is a fault: it is never left uncounted."""
+        for n, place in enumerate(self.reader.dims):
+            if place.column.role != "label" or not may_count(plain(place.name)) or self.plan.layout.name != "free":
+                continue
+            if plain(place.name) in {plain(name) for name in self.said.columns}:
+                continue
+            values = {key[2][n].strip() for key in self.sums.groups} - NOTHING
+            if values and all(text.replace(",", "").isdecimal() for text in values) and max(map(len, values)) > 1:
+                self.sums.fault(not_understood(place.name))
+
     def is_of_models(self, key: Key) -> bool:
         """Whether a charge of a whole account's bill is for models."""
         names = self.plan.layout.products
@@ -112,6 +150,11 @@ class Records:
     def _leave_out(self, group: RowGroup) -> None:
         self.others += sum((group.money or {}).values())
         self.left_out["products"] += bool(group.money)
+
+    def _costs_nothing(self, empty: Collection[Window]) -> bool:
+        """Whether a known provider's bill has charges for models, and all of them are 0."""
+        layout = self.plan.layout
+        return bool(empty and self.reader.money) and layout.name != "free" and layout.money == "billed"
 
     def _nothing(self) -> str:
         if not self.sums.rows:
@@ -177,7 +220,9 @@ class Records:
         if self.left_out["no model"]:
             yield "tokens of rows that name no model are not read, their money is"
         if self.sums.totals:
-            yield f"{self.sums.totals} rows that add up the others are left out"
+            rows = "1 row that adds" if self.sums.totals == 1 else f"{self.sums.totals} rows that add"
+            are = "is" if self.sums.totals == 1 else "are"
+            yield f"{rows} up the others {are} left out"
         if self.left_out["products"]:
             yield f"charges for other products than models are left out: {self.others.normalize():f} in all"
         if self.times.months:
@@ -239,4 +284,7 @@ def read_table(
     sums.raise_faults()
     if times.order is None:
         times.prove(start for start, _, _ in sums.groups)
-    return Records(plan, said, reader, sums, times).contents()
+    contents = Records(plan, said, reader, sums, times).contents()
+    if not table.lacks:
+        return contents
+    return replace(contents, lacks=table.lacks, notes=(*contents.notes, table.lacks))

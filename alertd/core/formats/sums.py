@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -20,9 +21,17 @@ from alertd.core.usage import LARGEST_EXPONENT
 Key = tuple[str, str, tuple[str, ...]]
 #: More than this of one kind is no list that anybody reads.
 _FAULTS: Final = 20
-#: What spreadsheets write in the place of a time in the row that adds up the others.
-_TOTALS: Final = frozenset({"total", "totals", "grand total", "sum", "summe", "gesamt", "total général", "subtotal"})
+#: What spreadsheets write in the row that adds up the others.
+_TOTALS: Final = re.compile(
+    r"(?:grand |sub|sub-)?totals?(?: g[ée]n[ée]ral| amount| cost| costs| usage| spend| usd| eur| gbp| tokens)?|sum|summe"
+    r"|summen?|gesamt(?:summe|betrag|kosten)?|insgesamt|somme|totale|suma|合计|总计|小计|合計",
+    re.IGNORECASE,
+)
+#: Whether a gateway's own cache answered, in a column `cached`: no count.
+_HIT: Final = frozenset({"true", "false", "yes", "no"})
+_MARKS: Final = str.maketrans("", "", "():*")
 _ZERO: Final = Decimal(0)
+_CENT: Final = Decimal("0.01")
 _LARGEST: Final = 10**LARGEST_EXPONENT
 _MOST_TIMES: Final = 200_000
 
@@ -43,6 +52,22 @@ class RowGroup:
         if self.money is None:
             self.money = {}
         self.money[at, currencies] = self.money.get((at, currencies), _ZERO) + amount
+
+    def is_sum(self, others: Sequence[RowGroup]) -> bool:
+        """Whether this row has the sum of some others, money to the cent; a row without any figure has it of none."""
+        if not others or not (any(self.counts) or self.quantity or self.money):
+            return False
+        money: dict[tuple[int, tuple[str, ...]], Decimal] = {}
+        for one in others:
+            for key, amount in (one.money or {}).items():
+                money[key] = money.get(key, _ZERO) + amount
+        own = self.money or {}
+        counted = [sum(column) for column in zip(*(one.counts for one in others), strict=True)]
+        return (
+            all(abs(own.get(key, _ZERO) - money.get(key, _ZERO)) <= _CENT for key in own)
+            and all(n in {0, total} for n, total in zip(self.counts, counted, strict=True))
+            and self.quantity in {_ZERO, sum((one.quantity for one in others), _ZERO)}
+        )
 
 
 @dataclass(slots=True)
@@ -137,7 +162,7 @@ class RowReader:
                 key = (start, ends, cells(row))
                 group = groups.get(key)
                 if group is None:
-                    if start.lower() in _TOTALS:
+                    if is_total(start) or (not start and time_at >= 0 and any(map(is_total, row))):
                         sums.totals += 1
                         continue
                     if not start and time_at >= 0 and any(row):
@@ -191,7 +216,7 @@ class RowReader:
         found = []
         for cell, place in zip(cells, self.counted, strict=True):
             text = cell.strip()
-            if is_nothing(text):
+            if is_nothing(text) or (text.lower() in _HIT and _plain(place) == "cached"):
                 found.append(0)
             elif text.isdecimal() and text.isascii() and len(text) <= LARGEST_EXPONENT:
                 found.append(int(text))
@@ -275,6 +300,11 @@ class RowReader:
                 f"columns {amounts[0][0].name} and {other.name} are both the cost and differ;"
                 f" say which one counts (--columns '{other.name}=ignore')"
             )
+
+
+def is_total(text: str) -> bool:
+    """Whether a cell says that its row adds up others: Total, Grand Total:, Total (USD), Summe."""
+    return bool(_TOTALS.fullmatch(text.translate(_MARKS).strip())) if text and not text[0].isdigit() else False
 
 
 def _plain(place: ColumnPlace) -> str:

@@ -15,7 +15,7 @@ from alertd.core.formats.layout import Cells, Flat, Layout, plain, recognised
 
 #: As much of a file's own names as any message holds.
 _LONGEST: Final = 200
-_NAME: Final = re.compile(r"[A-Za-z_\u0080-\uffff][\w.:/ -]{0,59}\Z")
+_NAME: Final = re.compile(r"[A-Za-z_$\u0080-\uffff][\w.:/$%€£()\[\] -]{0,59}\Z")
 
 
 class FormatError(ValueError):
@@ -36,7 +36,7 @@ def named(names: Iterable[str]) -> str:
             length += len(name) + 2
         else:
             left += 1
-    more = f"{left} more" if listed else f"{left} that are no names"
+    more = f"{left} more" if listed else f"{left} whose names are not shown"
     return ", ".join([*listed, more] if left else listed)
 
 
@@ -65,7 +65,8 @@ NO_DELIMITER: Final = ""
 class Table:
     """A file's header and its rows, which can be read from the beginning as often as needed.
 
-    `layout` is what a document was unfolded by, where its form decides; else the header does.
+    `layout` is what a document was unfolded by, where its form decides; else the header does. `lacks` says in words
+    what the file itself says that it does not hold.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Table:
     opened: Callable[[], Opened]
     delimiter: str = NO_DELIMITER
     layout: Layout | None = None
+    lacks: str = ""
 
 
 def with_cells(table: Table) -> Table:

@@ -21,15 +21,23 @@ _FIRST_YEAR: Final = 2000
 _DIGITS: Final = re.compile(r"\d{9,20}(\.\d+)?\Z")
 _PARTS: Final = re.compile(r"(\d{1,4})([/.\-])(\d{1,2})\2(\d{1,4})(?:[ T,]+(.*))?\Z")
 _NO_SECONDS: Final = re.compile(r"(?::00)?(?:[.,]0+)?(?:Z|[ +-].*)?\Z")
+#: What may be behind an ISO date's minute: seconds, and a zone that is understood. Nothing else is cut off.
+_BEHIND_MINUTE: Final = re.compile(
+    r"(?::\d{2}(?:[.,]\d+)?)?\s*(?:(Z|UTC|GMT)|([+-]\d{2})(?::?(\d{2}))?(?: [+-]\d{4}| UTC| Z)?)?\Z"
+)
 _ISO_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _CHINESE: Final = re.compile(r"(\d{4})年(\d{1,2})月(?:(\d{1,2})日)?(?:\s*(.*))?\Z")
 _CLOCK: Final = re.compile(
     r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*([AaPp][Mm])?\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2})?\Z"
 )
 _NAMED: Final = re.compile(
-    r"(?:[A-Za-z]{3,9},? )?(?:([A-Za-z]{3,9})\.? (\d{1,2})|(\d{1,2}) ([A-Za-z]{3,9})\.?),? (\d{4})"
+    r"(?:[A-Za-z]{3,9},? )?(?:([A-Za-z]{3,9})\.?[ -](\d{1,2}),?[ -]|(\d{1,2})[ /-]([A-Za-z]{3,9})\.?,?[ /-])(\d{4}|\d{2})"
     r"(?:[, ]+(?:at )?(.*))?\Z"
 )
+#: November 2026, Nov-2026.
+_NAMED_MONTH: Final = re.compile(r"([A-Za-z]{3,9})\.?[ -](\d{4})\Z")
+#: 2026/11, 11/2026.
+_SLASHED_MONTH: Final = re.compile(r"(?:(\d{4})[/.](0?[1-9]|1[0-2])|(0?[1-9]|1[0-2])[/.](\d{4}))\Z")
 _MONTHS: Final = {
     name: number
     for number, names in enumerate(
@@ -85,15 +93,16 @@ class Times:
         if len(text) > _MINUTE_TEXT and text[13] == ":" and text[4] == "-":
             if self.has_seconds:
                 last = text[-1]
-                if last in "ZC":
+                if last == "Z":
                     return text[:_MINUTE_TEXT] + "Z"
-                if last.isdigit() and text[-6] not in "+-" and text[-3:-2] not in {"+", "-"}:
+                if last.isdigit() and "+" not in text[-6:] and "-" not in text[-6:]:
                     return text[:_MINUTE_TEXT]
+            behind = _BEHIND_MINUTE.match(text, _MINUTE_TEXT)
+            if behind is None:
+                return text
             if not _NO_SECONDS.match(text, _MINUTE_TEXT):
                 self.has_seconds = True
-            zone = "Z" if text.endswith(("Z", "UTC")) else text[-6:] if text[-6] in "+-" and text[-3] == ":" else ""
-            if text[-5:].endswith(("+00", "-00")) and not zone:
-                zone = "Z"
+            zone = "Z" if behind[1] else f"{behind[2]}:{behind[3] or '00'}" if behind[2] else ""
             return text[:_MINUTE_TEXT] + zone
         if _DIGITS.match(text):
             seconds = _seconds(text)
@@ -212,11 +221,23 @@ class Times:
         if named := _NAMED.match(text):
             name, day = (named[1], named[2]) if named[1] else (named[4], named[3])
             number = _MONTHS.get(name.lower())
-            return self._at(int(named[5]), number, int(day), named[6]) if number else None
+            year_of = int(named[5]) + (2000 if len(named[5]) == 2 else 0)  # noqa: PLR2004 - 26
+            return self._at(year_of, number, int(day), named[6]) if number else None
+        if named := _NAMED_MONTH.match(text):
+            number = _MONTHS.get(named[1].lower())
+            return Moment(datetime(int(named[2]), number, 1, tzinfo=self.zone), "month") if number else None
+        if slashed := _SLASHED_MONTH.match(text):
+            first, last = (slashed[1], slashed[2]) if slashed[1] else (slashed[4], slashed[3])
+            return Moment(datetime(int(first), int(last), 1, tzinfo=self.zone), "month")
         if (parts := _PARTS.match(text)) and not _ISO_DAY.match(text):
             return self._slashed(parts)
         written, text = text, text.removesuffix(" UTC").removesuffix(" GMT")
-        start = datetime.fromisoformat(text)
+        try:
+            start = datetime.fromisoformat(text)
+        except ValueError:
+            if parts := _PARTS.match(written):
+                return self._slashed(parts)
+            raise
         if text != written:
             start = start.replace(tzinfo=UTC)
         aware = start.replace(tzinfo=self.zone) if start.tzinfo is None else start

@@ -40,7 +40,8 @@ WORDS: Final[Mapping[str, Column]] = {
     **_each(tokens("input"), "input_tokens prompt_tokens input_token_count prompt_token_count tokens_prompt"),
     **_each(tokens("input"), "tokens_in tokens_input input_tokens_total total_input_tokens total_prompt_tokens"),
     **_each(
-        tokens("input"), "num_input_tokens n_input_tokens prompt_tokens_total request_tokens n_context_tokens_total"
+        tokens("input"),
+        "num_input_tokens n_input_tokens prompt_tokens_total request_tokens n_context_tokens_total request_units",
     ),
     **_each(
         tokens("input", exclusive=True),
@@ -55,14 +56,16 @@ WORDS: Final[Mapping[str, Column]] = {
         " usage_input_tokens_cache_read input_tokens_cache_read input_cache_read_tokens cache_tokens_read"
         " prompt_tokens_details_cached_tokens input_tokens_details_cached_tokens input_token_details_cache_read"
         " prompt_cache_read_tokens cached cache_hits_tokens total_cached_tokens cached_content_tokens"
-        " total_cache_read_tokens cached_input_token_count cache_read_input_token_count",
+        " total_cache_read_tokens cached_input_token_count cache_read_input_token_count cache_read_input"
+        " input_cache_read input_cached cached_prompt cache_hits_input",
     ),
     **_each(
         tokens("cache_write"),
         "cache_write_tokens cache_creation_tokens cache_creation_input_tokens cache_write_input_tokens"
         " input_cache_write_tokens prompt_cache_write_tokens cache_creation_token_count cache_creation"
         " cache_write_token_count input_tokens_cache_write cache_tokens_write cached_write_tokens"
-        " total_cache_creation_tokens total_cache_write_tokens cache_creation_input_token_count",
+        " total_cache_creation_tokens total_cache_write_tokens cache_creation_input_token_count cache_create"
+        " cache_create_tokens cache_write_input cache_creation_input input_cache_write input_cache_creation",
     ),
     **_each(
         tokens("cache_write", cache_ttl="5m"),
@@ -83,7 +86,8 @@ WORDS: Final[Mapping[str, Column]] = {
         "output_tokens completion_tokens output_token_count completion_token_count tokens_completion tokens_out"
         " tokens_output output_tokens_total total_output_tokens total_completion_tokens num_output_tokens"
         " generated_tokens candidates_tokens candidates_token_count response_tokens n_generated_tokens_total"
-        " usage_output_tokens completion_tokens_total n_output_tokens num_completion_tokens",
+        " usage_output_tokens completion_tokens_total n_output_tokens num_completion_tokens"
+        " response_units",
     ),
     **_each(
         tokens("reasoning"),
@@ -129,7 +133,7 @@ WORDS: Final[Mapping[str, Column]] = {
     **_each(
         TOKEN_TOTAL,
         "total_tokens token_total tokens_total total_token_count total tokens num_tokens token_count usage_total_tokens"
-        " total_usage_tokens",
+        " total_usage_tokens total_units",
     ),
     **_each(
         money(),
@@ -164,7 +168,7 @@ WORDS: Final[Mapping[str, Column]] = {
     ),
     **_each(
         PROVIDER,
-        "provider custom_llm_provider llm_provider provider_name provider_id service_provider_name gen_ai_system"
+        "provider custom_llm_provider llm_provider provider_name provider_id service_provider_name gen_ai_system ai_org"
         " gen_ai_provider_name litellm_provider vendor",
     ),
     **_each(ACCOUNT, "account account_id billing_account billing_account_id"),

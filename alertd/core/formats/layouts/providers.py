@@ -1,7 +1,8 @@
-"""Bills and metrics of single providers: Fireworks, Together, Scaleway, Alibaba.
+"""Bills and metrics of single providers: Fireworks, Together, Scaleway, Alibaba, DeepSeek.
 
 Sources: docs.fireworks.ai (exporting billing metrics), together SDK 3.1 (billing usage), Scaleway's Billing API
-v2beta1 (consumptions), Alibaba's "detailed file format" (the names of its columns in the API, in English and Chinese).
+v2beta1 (consumptions), Alibaba's "detailed file format" (the names of its columns in the API, in English and Chinese),
+DeepSeek's monthly export (`amount-*.csv`: tokens, `cost-*.csv`: money).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from alertd.core.formats.layout import (
     CURRENCY,
     END,
     INSTANCE,
+    METER,
     MODEL,
     QUANTITY,
     TIME,
@@ -159,5 +161,45 @@ LAYOUTS: Final = (
             "产品名称": label("product_name"),
         },
         one_cost=True,
+    ),
+    Layout(
+        name="deepseek-amount",
+        title="DeepSeek usage export (amount)",
+        recognised_by=("utc_date", "model", "type", "price", "amount"),
+        provider="deepseek",
+        columns={
+            "utc_date": TIME,
+            "model": MODEL,
+            "type": METER,
+            "amount": QUANTITY,
+            "user_id": label("user"),
+            "api_key_name": label("key"),
+            **ignored("api_key", "price"),
+        },
+        values={
+            "type": {
+                "input_cache_hit_tokens": "cached_input",
+                "input_cache_miss_tokens": "input",
+                "prompt_cache_hit_tokens": "cached_input",
+                "prompt_cache_miss_tokens": "input",
+                "output_tokens": "output",
+                "completion_tokens": "output",
+                "request_count": "ignored",
+            }
+        },
+    ),
+    Layout(
+        name="deepseek-cost",
+        title="DeepSeek usage export (cost)",
+        recognised_by=("utc_date", "model", "wallet_type", "cost", "currency"),
+        provider="deepseek",
+        columns={
+            "utc_date": TIME,
+            "model": MODEL,
+            "cost": money(),
+            "currency": CURRENCY,
+            "user_id": label("user"),
+            "wallet_type": label("wallet"),
+        },
     ),
 )  # fmt: skip
