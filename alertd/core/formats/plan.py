@@ -137,7 +137,7 @@ def plan_of(table: Table, said: FileHints) -> Plan:
 
 
 def is_header(cells: Iterable[str]) -> bool:
-    """Whether the cells of a line are a header that is understood: a known layout's, or names of a time and a figure."""
+    """Whether a line is a header that is understood: a known layout's, or names of a time and a figure."""
     listed = list(cells)
     if recognised(listed) is not None:
         return True

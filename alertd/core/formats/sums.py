@@ -23,8 +23,8 @@ Key = tuple[str, str, tuple[str, ...]]
 _FAULTS: Final = 20
 #: What spreadsheets write in the row that adds up the others.
 _TOTALS: Final = re.compile(
-    r"(?:grand |sub|sub-)?totals?(?: g[ée]n[ée]ral| amount| cost| costs| usage| spend| usd| eur| gbp| tokens)?|sum|summe"
-    r"|summen?|gesamt(?:summe|betrag|kosten)?|insgesamt|somme|totale|suma|合计|总计|小计|合計",
+    r"(?:grand |sub|sub-)?totals?(?: g[ée]n[ée]ral| amount| costs?| usage| spend| usd| eur| gbp| tokens)?|sum"
+    r"|summen?|gesamt(?:summe|betrag|kosten)?|insgesamt|somme|totale|suma|合计|总计|小计",
     re.IGNORECASE,
 )
 #: Whether a gateway's own cache answered, in a column `cached`: no count.
