@@ -391,6 +391,7 @@ class Daemon:
             zone=self.components.settings.timezone,
             settings=lambda: settings_shown(self.components.settings),
             in_force=lambda: self.components.settings.in_force,
+            command_options=lambda: self.components.settings.command_options,
             people=[(person.name, person.role) for person in self.components.settings.http.people],
             dry_run=self.components.settings.dry_run,
             budgets=lambda: self.evaluation.terms.budgets,

@@ -152,7 +152,7 @@ def find_scope(budget: Budget, words: Sequence[str], series: Sequence[SeriesRow]
     An empty value means usage without the label. Blanks around a value are removed unless the scope has them.
     SettingsError lists the known scopes if none or several match.
     """
-    given, known = _given(budget, words), known_scopes(budget, series)
+    given, known = given_labels(budget, words), known_scopes(budget, series)
     if set(given) == set(budget.per):
         exact = tuple((label, given[label] or None) for label in budget.per)
         return exact if exact in known else tuple((label, given[label].strip() or None) for label in budget.per)
@@ -174,7 +174,7 @@ def _printed(scope: Scope) -> str:
     return text_of(command([word for name, value in scope for word in ("--scope", f"{name}={value or ''}")]))
 
 
-def _given(budget: Budget, words: Sequence[str]) -> dict[str, str]:
+def given_labels(budget: Budget, words: Sequence[str]) -> dict[str, str]:
     """The values by label, as they were typed. SettingsError for a label that the budget does not have."""
     given: dict[str, str] = {}
     labels = [word.partition("=")[0].strip() for word in words]

@@ -10,11 +10,22 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from alertd.commands._context import budget_of, evaluate_now, recorded, say, show_record, with_store
+from alertd.commands._context import (
+    budget_of,
+    evaluate_now,
+    given_labels,
+    recorded,
+    refusal,
+    say,
+    show_record,
+    with_store,
+)
 from alertd.commands._prompts import PlainConsole
 from alertd.commands._settings_args import add_settings_arguments, settings_of
+from alertd.core.budgets import scope_text
 from alertd.core.evaluation.state import LIFECYCLES, AlertLifecycle, State, StatusRecord
 from alertd.core.messages.format import age
+from alertd.terminal import printable
 
 if TYPE_CHECKING:
     from alertd.ports import Store
@@ -23,12 +34,15 @@ if TYPE_CHECKING:
 HELP: Final = "say why a budget fired, or did not"
 EXAMPLES: Final = (
     "alertd explain research --env-file my.env",
+    "alertd explain teams --scope team=research --env-file my.env",
     "alertd explain teams --env-file my.env --json",
 )
 ENDS: Final = "0 on success; 1 without such a budget or a database; 2 for wrong usage"
 _NEED: Final = ("sources", "budgets")
 #: An evaluation that is older than this many poll intervals gets a remark.
 _INTERVALS: Final = 5
+#: As many scopes are named where none fits.
+_NAMED: Final = 8
 
 Lifecycles = Mapping[str, AlertLifecycle]
 
@@ -37,13 +51,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which budget."""
     add_settings_arguments(parser)
     parser.add_argument("budget", help="the budget's name in the configuration; every scope of it")
+    parser.add_argument(
+        "--scope",
+        action="append",
+        default=[],
+        metavar="LABEL=VALUE",
+        help="for a budget with PER: only these scopes, such as team=research; an empty value is usage without the label",
+    )
     parser.add_argument("--json", action="store_true", help="JSON lines, one a scope")
 
 
 def run(args: argparse.Namespace) -> int:
     """0 if there is something to explain."""
     settings = settings_of(args, _NEED, plugins=False)
-    name = budget_of(settings, args.budget).name
+    budget = budget_of(settings, args.budget)
+    name, wanted = budget.name, given_labels(budget, args.scope)
     records, lifecycles = with_store(settings, lambda store: _read(store, settings, name))
     now = datetime.now(UTC)
     if not records:
@@ -54,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
             say(f"No usage carries the labels in PER of {name} yet.")
     elif now - records[0].at > _INTERVALS * settings.poll_interval:
         say(f"The last evaluation of {name} is {age(now - records[0].at)} old; alertd run may not be running.")
+    if wanted and records:
+        records = _of_scope(records, wanted)
     if settings.dry_run:
         say("ALERTD_DRY_RUN is on: everything is evaluated, nothing is sent.")
     console = PlainConsole(highlight=False)
@@ -64,6 +88,22 @@ def run(args: argparse.Namespace) -> int:
         else:
             show_record(console, record, own)
     return 0
+
+
+def _of_scope(records: list[StatusRecord], wanted: Mapping[str, str]) -> list[StatusRecord]:
+    """The records of the scopes with these values. SettingsError, with some that there are, if there is none."""
+    scopes = [one.answer["scope"] for one in records]
+    found = [
+        record
+        for record, scope in zip(records, scopes, strict=True)
+        if isinstance(scope, dict)
+        and all((scope.get(label) or "") in (value, value.strip()) for label, value in wanted.items())
+    ]
+    if found:
+        return found
+    first = "; ".join(scope_text(tuple(scope.items())) for scope in scopes[:_NAMED] if isinstance(scope, dict))
+    more = f" and {len(scopes) - _NAMED} more" if len(scopes) > _NAMED else ""
+    raise refusal("--scope", "no such scope has usage", f"there are: {printable(first)}{more}")
 
 
 async def _read(store: Store, settings: Settings, name: str) -> tuple[list[StatusRecord], Lifecycles]:

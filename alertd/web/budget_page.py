@@ -29,7 +29,7 @@ from alertd.core.messages.format import (
     rate,
     soon_or_day,
 )
-from alertd.core.messages.rich_text import clean
+from alertd.core.messages.rich_text import clean, command, text_of
 from alertd.ports import AlertRow
 from alertd.web.alert_pages import SEVERITIES, Deliveries, alert_entry
 from alertd.web.answers import alert_state
@@ -227,7 +227,8 @@ def _figures(position: BudgetStatus, event: Event, now: datetime) -> Markup:
 def _computed(position: BudgetStatus) -> Markup:
     """Each figure, what it is made of, and the command that reproduces it."""
     projection = position.projection
-    name = f"alertd explain {position.budget.name}"
+    scopes = [word for label, value in position.scope for word in ("--scope", f"{label}={value or ''}")]
+    explain = text_of(command(["alertd", "explain", position.budget.name, *scopes])) or "alertd explain"
     rows = [
         ("Spent", "tokens × price from every source that counts, and what only a bill shows"),
         ("Likely, chance", "–" if projection is None else f"{len(projection.totals):,} courses by {projection.method}"),
@@ -235,7 +236,7 @@ def _computed(position: BudgetStatus) -> Markup:
         ("Amount", f"{money(position.amount.value, position.amount.unit)}, from the configuration or raised by hand"),
     ]
     body = [element("tr", element("th", one, scope="row"), element("td", clean(said))) for one, said in rows]
-    commands = f"{name}   # every figure and threshold\nalertd usage export --by key   # the usage itself"
+    commands = f"{explain}   # every figure and threshold\nalertd usage export --by key   # the usage itself"
     return element(
         "details",
         element("summary", "How this is computed"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from importlib.resources import files
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -93,6 +95,8 @@ class PageFrame:
     zone: str = ""
     own_zone: str = ""
     back: str = "/"
+    #: What the commands on the page end with (`--env-file /etc/a.env`).
+    command_options: str = ""
 
 
 def grid(name: str, columns: Sequence[str], rows: Sequence[Markup], *, stacked: bool = False) -> Markup:
@@ -118,12 +122,29 @@ def page(title: str, frame: PageFrame, *content: Content, status: int = 200) -> 
             "main",
             element("p", said, class_="banner good", role="status") if said else None,
             frame.notices,
-            *content,
+            _with_options(fragment(*content), frame.command_options),
             id="main",
         ),
         _foot(frame),
     )
     return _document(title, body, status, frame.theme)
+
+
+def _with_options(content: Markup, options: str) -> Markup:
+    """The content, each command of alertd in it with these options, so that it works as printed."""
+    if not options:
+        return content
+    added = escape(f" {options}", quote=False).encode()
+
+    def line(found: re.Match[bytes]) -> bytes:
+        return found[1] + _COMMAND.sub(lambda command: command[1] + added + command[2], found[2])
+
+    return Markup(_CODE.sub(line, content))
+
+
+#: Commands that need no configuration are not completed.
+_COMMAND: Final = re.compile(rb"(?m)^(alertd (?!rate |project |formats|kinds|demo|init)[^\n#]*?)( *(?:#.*)?)$")
+_CODE: Final = re.compile(rb"(<(?:code|pre)[^>]*>)(alertd [^<]*)")
 
 
 def _document(title: str, body: Markup, status: int = 200, theme: str = "") -> Response:

@@ -189,6 +189,7 @@ class Pages:
                 undelivered(kept.waiting, view.delivery_stats(), reader.now),
             ),
             done=request.query_params.get("done", ""),
+            command_options=view.command_options(),
         )
         return page(title, frame, *content, status=status)
 

@@ -151,6 +151,8 @@ class View:
     people: Sequence[tuple[str, str]] = ()
     #: Every setting that was written: the variable, its value without a secret, where it was written.
     in_force: Callable[[], Sequence[tuple[str, str, str]]] = tuple
+    #: The options with which commands find this configuration: those that pages print work as printed.
+    command_options: Callable[[], str] = str
     dry_run: bool = False
     budgets: Callable[[], Sequence[Budget]] = _no_budgets
     #: The names of the budgets in the configuration; the others are in the database.

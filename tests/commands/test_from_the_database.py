@@ -259,3 +259,17 @@ def test_explain_before_the_first_evaluation_says_so_and_shows_what_it_would_fin
     assert "alertd run has not evaluated keys yet" in printed.err
     assert "keys/team=research,key=rag/" in printed.out
     assert "not firing  actual 80%" in printed.out
+
+
+def test_explain_shows_the_scopes_that_are_asked_for(capsys):
+    stored(labels=({"team": "research", "key": "rag"}, {"team": "web", "key": "rag"}, {"key": "orphan"}))
+    assert main(["explain", "keys", "--scope", "team=web", "--json"]) == 0
+    assert [json.loads(line)["scope"]["team"] for line in capsys.readouterr().out.splitlines()] == ["web"]
+    assert main(["explain", "keys", "--scope", "team=", "--scope", "key=orphan", "--json"]) == 0
+    assert [json.loads(line)["scope"] for line in capsys.readouterr().out.splitlines()] == [
+        {"team": None, "key": "orphan"}
+    ]
+    assert main(["explain", "keys", "--scope", "team=wbe"]) == 1
+    assert "--scope: no such scope has usage; there are: " in capsys.readouterr().err
+    assert main(["explain", "all", "--scope", "team=web"]) == 1
+    assert "all is one budget, without scopes" in capsys.readouterr().err

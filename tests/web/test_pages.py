@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import html
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -677,6 +678,23 @@ def test_what_is_new_is_answered_by_no_raise_and_its_threshold_is_known() -> Non
     words = read(house, "/budgets/agents").words
     assert re.search(r"A new key is used novel key above 1 USD – Firing new: stolen", words)
     assert "Not known" not in words
+
+
+def test_commands_on_a_page_find_the_configuration_of_the_daemon() -> None:
+    world = Scenario(budget("teams", "5 USD", per=("team",)), at=NOW)
+    world.spend(9, at=NOW - timedelta(hours=1), team="a b")
+    options = "--env-file '/etc/a <b>.env'"
+    page = browser(replace(view_of(world, StoredRows()), command_options=lambda: options)).get(
+        "/budgets/teams?scope=team%3Da+b"
+    ).text
+    written = html.escape(options, quote=False)
+    commands = [line for text in re.findall(r"<(?:code|pre)[^>]*>(alertd [^<]*)", page) for line in text.splitlines()]
+    assert len(commands) == 5
+    assert [line for line in commands if f" {written}" not in line] == []
+    assert f"alertd explain teams --scope 'team=a b' {written}   # every figure and threshold" in html.unescape(
+        page.replace(written, html.escape(written))
+    )
+    assert f"alertd usage export --by key {written}   # the usage itself" in commands
 
 
 def test_a_running_runaway_says_when_the_budget_is_used_up_and_asks_without_commands() -> None:
