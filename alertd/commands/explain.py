@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="LABEL=VALUE",
-        help="for a budget with PER: only these scopes, such as team=research; an empty value is usage without the label",
+        help="for a budget with PER: only these scopes, such as team=research; an empty value: without the label",
     )
     parser.add_argument("--json", action="store_true", help="JSON lines, one a scope")
 

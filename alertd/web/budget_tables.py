@@ -47,8 +47,8 @@ def threshold_table(position: BudgetStatus, notes: State, now: datetime) -> Mark
     ]
     heads: list[tuple[Content, str | None]] = [("Alerts when", None), ("At", "num"), ("Now", None), ("Why", None)]
     shown = table(heads, rows, "thr stackable")
-    foot = fragment("What would have fired with others: ", element("code", "alertd usage export --output usage.csv"),
-                    ", then ", element("code", 'alertd replay --usage usage.csv --try "forecast 100% p80"'))  # fmt: skip
+    export, replay = "alertd usage export --output usage.csv", 'alertd replay --usage usage.csv --try "forecast 100% p80"'
+    foot = fragment("What would have fired with others: ", element("code", export), ", then ", element("code", replay))
     return card("Thresholds", shown, element("p", foot, class_="card-f"))
 
 

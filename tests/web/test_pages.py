@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import io
 import html
+import io
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
