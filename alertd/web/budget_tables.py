@@ -47,7 +47,8 @@ def threshold_table(position: BudgetStatus, notes: State, now: datetime) -> Mark
     ]
     heads: list[tuple[Content, str | None]] = [("Alerts when", None), ("At", "num"), ("Now", None), ("Why", None)]
     shown = table(heads, rows, "thr stackable")
-    export, replay = "alertd usage export --output usage.csv", 'alertd replay --usage usage.csv --try "forecast 100% p80"'
+    export = "alertd usage export --output usage.csv"
+    replay = 'alertd replay --usage usage.csv --try "forecast 100% p80"'
     foot = fragment("What would have fired with others: ", element("code", export), ", then ", element("code", replay))
     return card("Thresholds", shown, element("p", foot, class_="card-f"))
 

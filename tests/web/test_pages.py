@@ -684,9 +684,11 @@ def test_commands_on_a_page_find_the_configuration_of_the_daemon() -> None:
     world = Scenario(budget("teams", "5 USD", per=("team",)), at=NOW)
     world.spend(9, at=NOW - timedelta(hours=1), team="a b")
     options = "--env-file '/etc/a <b>.env'"
-    page = browser(replace(view_of(world, StoredRows()), command_options=lambda: options)).get(
-        "/budgets/teams?scope=team%3Da+b"
-    ).text
+    page = (
+        browser(replace(view_of(world, StoredRows()), command_options=lambda: options))
+        .get("/budgets/teams?scope=team%3Da+b")
+        .text
+    )
     written = html.escape(options, quote=False)
     commands = [line for text in re.findall(r"<(?:code|pre)[^>]*>(alertd [^<]*)", page) for line in text.splitlines()]
     assert len(commands) == 5
