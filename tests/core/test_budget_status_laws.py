@@ -130,6 +130,8 @@ def check_late(position, used, own):
         for _, model, source, at, n in used:
             end = UNTIL[source].timestamp()
             begin = end - window.total_seconds()
+            if window == timedelta(hours=1):  # what was read in the first bucket may be a minute older than it
+                begin = -(-(begin + 60) // 300) * 300
             last = min(end, at + 300)
             if at < end and last > begin:
                 part = n if at >= begin else round(n * (last - begin) / (last - at))

@@ -34,8 +34,10 @@ CLOCKS_DIFFER: Final = timedelta(seconds=420)
 #: or the provider are disturbed.
 _UNDER_WAY: Final = timedelta(seconds=90)
 _UNDER_WAY_DISTURBED: Final = timedelta(minutes=5)
-#: The ledger's buckets: the usage of a window is known to one of them at its edge.
+#: The ledger's buckets.
 _BUCKET: Final = timedelta(minutes=5)
+#: What is read after more than ten minutes is spread over its time: how old it was, nobody can know.
+_LONG_READING: Final = timedelta(minutes=40)
 #: What each gateway is called as a source.
 NAMES: Final = {OWN: "gateway", SECOND: "kept"}
 #: How a source says that its figures lack something.
@@ -211,17 +213,32 @@ class Oracle:
         self.hold("what alertd was told to leave is left", not left, act.alias)
 
     def _burns(self, alias: str, now: datetime) -> bool:
-        """Whether a key spent ten times what its amount allows, for an hour and for five minutes, lately."""
-        traffic, hours = self.story.traffic, 24 * 30
+        """Whether a key spent ten times what its amount allows, for an hour and for five minutes, lately.
+
+        Its hour is the one before a reading, to the token; its five minutes may be longer by a bucket and a reading,
+        which their mean is of.
+        """
+        traffic, plan = self.story.traffic, self.story.plan
         month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        allowed = 10 * float(min(self.amounts("keys", alias, now - self._under_way(), month))) / hours
-        lately = 2 * self.story.plan.round + timedelta(minutes=20)
-        instants = [now - lately * share / 20 for share in range(21)]
+        allowed = 10 * float(min(self.amounts("keys", alias, now - self._under_way(), month))) / (24 * 30)
+        spent = lambda at, ago: traffic.truth(alias, at - ago, at)  # noqa: E731
+        wrong = CLOCKS_DIFFER if any(kind.startswith("clock") for kind in self.story.happened) else timedelta()
+        ago = timedelta(minutes=5) + wrong
+        short = [ago + part * (_BUCKET + plan.round) / 20 for part in range(21)]
+        since = now - 2 * plan.round - timedelta(minutes=20) - wrong
         return any(
-            traffic.truth(alias, at - timedelta(hours=1) - _BUCKET, at) >= allowed
-            and traffic.truth(alias, at - timedelta(minutes=5) - _BUCKET, at) >= allowed / 12
-            for at in instants
+            spent(at, timedelta(hours=1) + self._unread(at - timedelta(hours=1)) + wrong) >= allowed
+            and any(spent(at, ago) >= allowed * (ago / timedelta(hours=1)) for ago in short)
+            for at in {*(of for _, of in traffic.shown), *self.story.prometheus.scrapes}
+            if since <= at <= now
         )
+
+    def _unread(self, at: datetime) -> timedelta:
+        """By how much longer than usual the reading may be that an instant lies in: accidents hinder readings."""
+        hinders = ("gateway", "second", "prometheus", "daemon", "disk", "both")
+        near = any(kind.startswith(hinders) and begin - timedelta(minutes=10) <= at <= end + timedelta(minutes=10)
+                   for kind, begin, end in self.story.visits.faults)  # fmt: skip
+        return _LONG_READING if near else timedelta()
 
     # --- what sources say ------------------------------------------------------------------------------------------
 

@@ -235,6 +235,8 @@ class Prometheus:
     def __init__(self, traffic: Traffic) -> None:
         self.traffic, self.down = traffic, False
         self.scraped_at: datetime | None = None
+        #: When it saw the gateway.
+        self.scrapes: list[datetime] = []
         traffic.known_until[SECOND] = lambda: self.scraped_at
         self._memory = Memory()
         self._points: dict[tuple[str, ...], list[tuple[float, str]]] = {}
@@ -248,6 +250,7 @@ class Prometheus:
             return
         gateway = self.traffic.gateways[SECOND]
         self.scraped_at = self.traffic.now()
+        self.scrapes.append(self.scraped_at)
         self.traffic.show(SECOND)
         self._add("process_start_time_seconds", at, str(gateway.began.timestamp()))
         for labels, used in gateway.lines():

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from alertd.core.actions.offenders import cost_table, series_of
+from alertd.core.evaluation.scope_sources import SURELY_LONGER
 from alertd.core.evaluation.values import BudgetStatus, Burn, Facts, SourceView
 
 #: Two readings confirm each other where neither rate is over this many times the other's.
@@ -113,10 +114,15 @@ def without_jumps(position: BudgetStatus, jumps: Sequence[Increase]) -> BudgetSt
 
 def _without(burn: Burn, position: BudgetStatus, jumps: Sequence[Increase]) -> Burn:
     begin = (position.seen_until or position.period.start) - burn.window
-    left = burn.spent - sum((one.amount for one in jumps if one.at > begin), Decimal(0))
+    left = burn.spent - _since(jumps, begin)
     if left <= 0:
-        return replace(burn, spent=Decimal(0), factor=0.0)
-    return replace(burn, spent=left, factor=burn.factor * float(left / burn.spent))
+        return Burn(burn.window, Decimal(0), 0.0)
+    least = None if burn.least is None else max(Decimal(0), burn.least - _since(jumps, begin - SURELY_LONGER))
+    return Burn(burn.window, left, burn.factor * float(left / burn.spent), least)
+
+
+def _since(jumps: Sequence[Increase], begin: datetime) -> Decimal:
+    return sum((one.amount for one in jumps if one.at > begin), Decimal(0))
 
 
 def is_jumpy(position: BudgetStatus, jumps: Sequence[Increase]) -> bool:

@@ -83,12 +83,17 @@ def firing_triggers(
     *,
     unless_over: bool = False,
 ) -> Iterator[Trigger]:
-    """Every threshold to act upon that fires; with `unless_over` also one that may not be over yet."""
+    """Every threshold to act upon that fires; with `unless_over` also one that may not be over yet.
+
+    A burn rate that begins an action holds by what was surely spent.
+    """
+    burns = {window: burn.surely for window, burn in position.burns.items()}
+    known = position if unless_over else replace(position, burns=burns)
     amount = f"{position.amount.value.normalize():f}"
     for text in terms.on:
         if text in {"burn_rate", "forecast"}:
             for threshold in thresholds_of(position):
-                fires = is_crossed(position, threshold, now) if threshold.basis == text else False
+                fires = is_crossed(known, threshold, now) if threshold.basis == text else False
                 episode = episode_of(State(notes), position.name, threshold)
                 if fires or (unless_over and fires is None and episode.open):
                     window = max(threshold.windows) if isinstance(threshold, BurnRate) else _DAY

@@ -60,7 +60,16 @@ from alertd.core.evaluation.scope_columns import (
     newest_price,
     scopes_without,
 )
-from alertd.core.evaluation.scope_sources import Feed, certain_of, committed_scopes, feed_of
+from alertd.core.evaluation.scope_sources import (
+    LONG_WINDOW,
+    Feed,
+    Span,
+    certain_of,
+    committed_scopes,
+    feed_of,
+    span_of,
+    surest_span,
+)
 from alertd.core.evaluation.thresholds import evaluate_status
 from alertd.core.evaluation.values import (
     NO_EVIDENCE,
@@ -390,12 +399,18 @@ class PeriodScopes:
         return Credit(left.quantize(EXACT).normalize(), "", left, paid, begin)
 
     def _burn(self, number: int, window: timedelta, feed: Feed, amount: Amount) -> Burn:
-        key = (feed.current, window)
-        if key not in self._burned:
-            self._burned[key] = self._sheet.spent_of(self._of_late(feed, window), self._sheet.today)
-        spent = self._burned[key][number]
+        spent, least = self._burned_in(number, feed, window, surely=False), None
         even = float(amount.value) * (window / (self._period.end - self._period.start))
-        return Burn(window, spent, float(spent) / even if even else 0.0)
+        budget, own = self._asked[number].budget, override_of(self._asked[number].budget, self._asked[number].scope)
+        if window < LONG_WINDOW and (budget.actions if own.actions is None else own.actions):
+            least = self._burned_in(number, feed, window, surely=True)
+        return Burn(window, spent, float(spent) / even if even else 0.0, least)
+
+    def _burned_in(self, number: int, feed: Feed, window: timedelta, *, surely: bool) -> Decimal:
+        key = feed.current, window, surely
+        if key not in self._burned:
+            self._burned[key] = self._sheet.spent_of(self._of_late(feed, window, surely=surely), self._sheet.today)
+        return self._burned[key][number]
 
     def _evidence(self, number: int, windows: tuple[timedelta, ...], feed: Feed) -> Evidence:
         if not self._period.whole_days:
@@ -417,20 +432,24 @@ class PeriodScopes:
         known = earliest is not None and earliest < (period.start + timedelta(days=1)).timestamp()
         return (begin, end) if known and self._table.borders[begin] <= period.start.timestamp() else None
 
-    def _of_late(self, feed: Feed, window: timedelta) -> NDArray[np.int64]:
-        """What every series used in a window that ends at its own source's watermark; 0 of late sources."""
-        ends = {at for _, at in feed.current}
-        if len(ends) == 1 and len(feed.current) == len(feed.names):
-            end = ends.pop().timestamp()
-            return self._costs.between(end - window.total_seconds(), end)
-        count = len(self._table.kind_of)  # the ledger may have grown since
-        found = np.zeros(count, np.int64)
-        for name, at in feed.current:
-            end = at.timestamp()
-            own = self._costs.of_source(name)[:count]
-            counts = self._costs.between(end - window.total_seconds(), end)
-            found[own] = counts[:count][own]
+    def _of_late(self, feed: Feed, window: timedelta, *, surely: bool = False) -> NDArray[np.int64]:
+        """What every series used in a window that ends at its own source's watermark; 0 of late sources.
+
+        `surely`: of a window shorter than an hour its share of what was used in the shortest time that surely holds it.
+        """
+        find = surest_span if surely else span_of
+        spans = {name: find(window, self._context.sources[name].interval, at) for name, at in feed.current}
+        if len(set(spans.values())) == 1 and len(feed.current) == len(feed.names):
+            return self._within_span(next(iter(spans.values())))
+        found = np.zeros(len(self._table.kind_of), np.int64)  # the ledger may have grown since
+        for name, span in spans.items():
+            own = self._costs.of_source(name)[: len(found)]
+            found[own] = self._within_span(span)[: len(found)][own]
         return found
+
+    def _within_span(self, span: Span) -> NDArray[np.int64]:
+        counts = self._costs.between(span.begin, span.end)
+        return counts if span.share == 1 else np.floor(counts * span.share).astype(np.int64)
 
     def _unseen(self, number: int, feed: Feed) -> Decimal:
         """What silent sources may have seen since, at their highest hourly rate of the last seven days."""

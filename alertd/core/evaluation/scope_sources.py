@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from alertd.core.billing.commitments import Certain, certain_money
 from alertd.core.budgets import TOKENS, Budget, Scope
+from alertd.core.counting.intervals import LONGEST, WIDTH, bucket
 from alertd.core.evaluation.values import (
     BudgetStatus,
     EvaluationContext,
@@ -21,6 +22,11 @@ from alertd.core.usage import Committed
 _LATE: Final = timedelta(hours=1)
 #: One whose data end this long before the newest ones says nothing of the present: it adds nothing to a burn rate.
 _APART: Final = timedelta(hours=2)
+#: A window of a burn rate that is at least so long is made of buckets that lie in it as a whole.
+LONG_WINDOW: Final = timedelta(hours=1)
+
+#: The time that `surest_span` looks at is longer than its window by no more than this.
+SURELY_LONGER: Final = timedelta(seconds=WIDTH + LONGEST)
 
 
 class Feed(NamedTuple):
@@ -64,6 +70,45 @@ def feed_of(feeding: set[str], context: EvaluationContext, period: Period) -> Fe
         silent,
         closed=context.now >= period.end + max((view.delay for view in views), default=timedelta(0)),
     )
+
+
+class Span(NamedTuple):
+    """Seconds of Unix time, in which a counter's usage is looked up, and which `share` of it counts for a window."""
+
+    begin: float
+    end: float
+    share: float = 1.0
+
+
+def span_of(window: timedelta, interval: timedelta, until: datetime) -> Span:
+    """Where to look up what was spent in a window that ends where a source's data end.
+
+    A counter's usage lies in the bucket of its reading, so a bucket has what was used since the reading before it
+    began. A window of an hour or more begins with the first bucket that has nothing older than the window. A shorter
+    one may have no such bucket: of the one that it begins in, its share of time counts.
+    """
+    end = until.timestamp()
+    begin = end - window.total_seconds()
+    if window < LONG_WINDOW:
+        return Span(begin, end)
+    return Span(-(-(begin + _reaches_back(window, interval)) // WIDTH) * WIDTH, end)
+
+
+def surest_span(window: timedelta, interval: timedelta, until: datetime) -> Span:
+    """The same for what acts on keys: of a shorter window, its share of a time that is up to a bucket longer.
+
+    Everything in those buckets was surely used in that time, so the mean of it is never too high.
+    """
+    if window >= LONG_WINDOW:
+        return span_of(window, interval, until)
+    end, length, reading = until.timestamp(), window.total_seconds(), _reaches_back(window, interval)
+    begin = bucket(min(end, end - length + reading))
+    return Span(begin, end, length / (end - begin + reading))
+
+
+def _reaches_back(window: timedelta, interval: timedelta) -> float:
+    """How many seconds before its bucket usage may have been; what is read more rarely is spread over its time."""
+    return interval.total_seconds() if interval.total_seconds() <= LONGEST or 4 * interval <= window else 0.0
 
 
 def _complete_from(views: Sequence[SourceView], period: Period) -> datetime | None:

@@ -62,11 +62,22 @@ class LateSource:
 
 @dataclass(frozen=True, slots=True)
 class Burn:
-    """What was spent in one window, which ends for each source where its data end."""
+    """What was spent in one window, which ends for each source where its data end.
+
+    `least` is what an action may rely on, where that may be less: see `surest_span`.
+    """
 
     window: timedelta
     spent: Decimal
     factor: float
+    least: Decimal | None = None
+
+    @property
+    def surely(self) -> Burn:
+        """The same with what an action may rely on as the spend."""
+        if self.least is None or not self.spent:
+            return self
+        return Burn(self.window, self.least, self.factor * float(self.least / self.spent))
 
 
 @dataclass(frozen=True, slots=True)
