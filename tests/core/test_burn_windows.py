@@ -17,7 +17,7 @@ readings = st.lists(st.integers(0, 10_000), min_size=30, max_size=90)
 
 
 def counted(span, booked):
-    """What a span counts of quantities by bucket: whole where they begin in it, by time where only a part lies in it."""
+    """What a span counts of buckets: whole where they begin in it, by time where only a part lies in it."""
     total = 0.0
     for start, quantity in booked:
         last = min(span.end, start + WIDTH)
@@ -49,7 +49,8 @@ def test_an_hour_counts_only_what_was_used_in_it(interval, used, phase, minutes)
 def test_the_mean_of_a_shorter_window_is_one_of_a_time_that_is_little_longer(interval, used, phase, minutes):
     booked, spans = read(interval, used, phase)
     end, window = UNTIL.timestamp() + phase, minutes * 60
-    found = counted(surest_span(timedelta(minutes=minutes), timedelta(seconds=interval), datetime.fromtimestamp(end, UTC)), booked)  # fmt: skip
+    until = datetime.fromtimestamp(end, UTC)
+    found = counted(surest_span(timedelta(minutes=minutes), timedelta(seconds=interval), until), booked)
 
     def mean(ago):
         truly = sum(quantity for begin, _, quantity in spans if begin >= end - ago)
