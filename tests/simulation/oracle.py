@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from alertd.core.actions.state_machine import AT_WORK, acts
@@ -40,8 +40,8 @@ _BUCKET: Final = timedelta(minutes=5)
 _LONG_READING: Final = timedelta(minutes=40)
 #: What each gateway is called as a source.
 NAMES: Final = {OWN: "gateway", SECOND: "kept"}
-#: How a source says that its figures lack something.
-_SAID: Final = ("lower bound", "is not counted")
+#: What a source says of a counter whose restart it could not take for one: what is not counted then.
+_SAID: Final = (falls.WENT_BACK, falls.DIPPED, falls.CLOCK_SET, falls.MAY_BE_BACK, falls.SEVERAL)
 #: Daemons read a changed configuration within this.
 _RELOADED: Final = timedelta(minutes=4)
 
@@ -253,7 +253,8 @@ class Oracle:
         """When what was used at a gateway may not be counted, as it says itself: it restarted under a wrong clock.
 
         The readings that took the restart up must have said so: those within clocks' error of it and the first one
-        after. Only a start that was taken for a clock that was set loses no more than what was there until then.
+        after. It excuses what was used while every reading goes on to say so; and where it only said that a clock was
+        set, what was there until then.
         """
         story, said = self.story, sorted(self._said.get(place, {}).items())
         wrong = [(begin, end) for kind, begin, end in story.visits.faults if kind.startswith("clock")]
@@ -265,9 +266,9 @@ class Oracle:
             first = next((until for until, _ in near if until > at + CLOCKS_DIFFER), story.loop.now)
             if not any(words in text for until, text in near if until <= first for words in _SAID):
                 continue
-            lasts = [until for until, text in near if any(words in text for words in _SAID)]
-            only_set = not any(words in text.replace(falls.CLOCK_SET, "") for _, text in near for words in _SAID)
-            found.append((at - CLOCKS_DIFFER, first if only_set else max(lasts) + CLOCKS_DIFFER))
+            lasting = list(takewhile(lambda one: one[0] <= first or any(words in one[1] for words in _SAID), near))  # noqa: B023
+            only_set = not any(words in text for _, text in lasting for words in _SAID if words != falls.CLOCK_SET)
+            found.append((at - CLOCKS_DIFFER, first if only_set else lasting[-1][0] + CLOCKS_DIFFER))
         return found
 
     # --- pages ----------------------------------------------------------------------------------------------------

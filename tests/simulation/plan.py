@@ -77,10 +77,17 @@ THEMES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]
         ("key is renamed", "key is renamed", "key is renamed", "somebody approves", "somebody restores", "key is new",
          "key runs away", "gateway restarts", "daemon is killed in a call"),
         ("auto", "auto", "approve"), (15_000, 30_000)),
+    # What an action rarely comes to: it is undone by others, has no effect, fails, is taken over, is refused.
+    "ends": (
+        ("key runs away", "key runs away", "somebody turns a key on", "somebody turns a key on", "somebody approves",
+         "somebody refuses", "somebody restores", "provider refuses", "provider answers errors", "provider is slow",
+         "daemon is killed", "daemon is killed in a call"),
+        ("auto", "auto", "approve"), (1_500, 3_000)),
 }  # fmt: skip
-#: Seeds below this go through the themes and sequels of before: stories that once failed stay what they were.
+#: Seeds below these go through the themes and sequels of before: stories that once failed stay what they were.
 _LATER: Final = 1000
-_THEMES_BEFORE: Final = 7
+_STEERED: Final = 2000
+_THEMES_BEFORE, _THEMES_LATER = 7, 9
 #: What often follows within minutes: the second half of what once went wrong together.
 SEQUELS: Final[dict[str, tuple[str, ...]]] = {
     "somebody turns a key off": ("somebody approves", "somebody raises"),
@@ -95,10 +102,24 @@ _LATER_SEQUELS: Final[dict[str, tuple[str, ...]]] = {
     "clock is behind": ("gateway restarts", "key runs away"),
     "key is renamed": ("key runs away", "somebody approves"),
 }
+_STEERED_SEQUELS: Final[dict[str, tuple[str, ...]]] = {
+    **_LATER_SEQUELS,
+    "somebody turns a key on": ("key runs away", "somebody restores"),
+    "somebody snoozes": ("somebody acknowledges",),
+}
 _STARTS: Final = (datetime(2026, 11, 3, 7, 0, tzinfo=UTC), datetime(2026, 11, 3, 7, 0, tzinfo=UTC),
                   datetime(2026, 11, 30, 22, 20, tzinfo=UTC))  # fmt: skip
 #: What an accident may wait for, so that it comes in the middle of something.
 CUES: Final = ("announced", "ask", "approve", "permit", "begin", "send", "turned off", "verify", "restore", "turned on")
+#: From seed 2,000 on, what these mostly wait for: the moment at which they change what becomes of an action or alert.
+_CUES_OF: Final[dict[str, tuple[str, ...]]] = {
+    "somebody turns a key on": ("turned off", "verify"), "somebody approves": ("ask",),
+    "somebody refuses": ("ask", "approve"), "somebody restores": ("verify",), "somebody disowns": ("verify",),
+    "somebody acknowledges": ("announced",), "somebody snoozes": ("announced",),
+    **dict.fromkeys(("daemon is killed", "daemon is killed in a call"), ("begin", "send", "restore", "turned off")),
+    **{f"provider {how}": ("permit", "approve", "begin", "restore")
+       for how in ("refuses", "answers errors", "is slow", "takes and is cut off")},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -130,9 +151,10 @@ class Plan:
 
     def __post_init__(self) -> None:
         chance = random.Random(self.seed)
-        themes = len(THEMES) if self.seed >= _LATER else _THEMES_BEFORE
+        self.steered = self.seed >= _STEERED
+        themes = len(THEMES) if self.steered else _THEMES_LATER if self.seed >= _LATER else _THEMES_BEFORE
         self.theme = tuple(THEMES)[self.seed % themes]
-        self.sequels = SEQUELS if self.seed < _LATER else _LATER_SEQUELS
+        self.sequels = SEQUELS if self.seed < _LATER else _STEERED_SEQUELS if self.steered else _LATER_SEQUELS
         #: How often an accident has each of its sequels.
         self.follows = 0.6 if self.theme != "names" else 0.9
         often, modes, amounts = THEMES[self.theme]
@@ -145,7 +167,7 @@ class Plan:
         self.replicas = drawn if self.daemons is None else self.daemons
         self.start = chance.choice(_STARTS)
         self.poll = chance.choice(
-            (1, 2, 3) if self.theme in {"provider", "afterwards", "clocks", "names"} else (1, 2, 3, 5, 5, 15)
+            (1, 2, 3) if self.theme in {"provider", "afterwards", "clocks", "names", "ends"} else (1, 2, 3, 5, 5, 15)
         )
         self.mode = chance.choice(modes)
         self.undo = chance.choice(("auto", "auto", "by_hand"))
@@ -159,8 +181,8 @@ class Plan:
         happenings = [*self._draw(chance, self.pace, self.kinds), *self._draw(chance, 12, (self.featured,))]
         # In every other story all kinds of accidents come at once, a minute apart: every change of state meets many.
         self.storm = self.seed // themes % 2 == 1
-        if self.storm:
-            happenings += self._draw(chance, 1, KINDS)
+        if self.storm or self.steered:
+            happenings += self._draw(chance, 1 if self.storm else 3, KINDS)
         self.happenings = [Happening(number, minutes, kind, cue) for number, (minutes, kind, cue) in
                            enumerate(sorted(happenings))]  # fmt: skip
         if self.only is not None:
@@ -169,7 +191,17 @@ class Plan:
     def _draw(self, chance: random.Random, pace: float, kinds: Sequence[str]) -> Iterator[tuple[float, str, str]]:
         minutes = 0.0
         while (minutes := minutes + chance.expovariate(1 / pace)) < self.hours * 60:
-            yield minutes, chance.choice(kinds), chance.choice(("", "", *CUES)) if chance.random() < 0.5 else ""
+            kind, cue = chance.choice(kinds), chance.choice(("", "", *CUES)) if chance.random() < 0.5 else ""
+            if self.steered and chance.random() < 0.7:
+                cue = chance.choice(_CUES_OF.get(kind, (cue,)))
+            yield minutes, kind, cue
+
+    def delay(self, one: Happening) -> float:
+        """How many minutes after its cue it comes."""
+        chance = self.dice(one.number)
+        if self.steered and one.kind == "somebody turns a key on":
+            return chance.choice((0.1, 6.0, 15.5))  # alertd looks after a quarter of an hour
+        return chance.choice((0.001, 0.01, 0.1, 1.0))
 
     def dice(self, number: int) -> random.Random:
         """The dice of one happening."""

@@ -176,9 +176,7 @@ class Story:
         self._last_alias, self._at_work = alias or self._last_alias, PROCESS.get(None)
         for one in [one for one in self._waiting if one.cue == name]:
             self._waiting.remove(one)
-            self.later(
-                self.plan.dice(one.number).choice((0.001, 0.01, 0.1, 1.0)), partial(self.happen, one), at_peace=False
-            )
+            self.later(self.plan.delay(one), partial(self.happen, one), at_peace=False)
 
     def _give_up_waiting(self, one: Happening) -> None:
         if one in self._waiting:
@@ -273,6 +271,8 @@ class Story:
         self.note(f"{number}: {kind}")
         self.visits.begin(kind, self.loop.now, timedelta(minutes=minutes))
         key = self._keys_of.setdefault(number, self.in_question(chance))
+        if self.plan.steered and kind == "somebody turns a key on" and not key.blocked:
+            key = self._keys_of[number] = next((each for each in self.traffic.keys if each.blocked), key)
         if who in _HOSTS and how in _NETWORK:
             host, fault = chance.choice(_HOSTS[who]), _NETWORK[how]
             self.network.faults.setdefault(host, {})[fault] = chance.choice((0.3, 1.0))
@@ -328,7 +328,7 @@ class Story:
             case "daemon is killed":
                 self.kill(replica)
             case "daemon is killed in a call":
-                process.doomed_in = chance.randrange(200)
+                process.doomed_in = chance.randrange(20 if self.plan.steered else 200)
             case "daemon is stopped":
                 app.stop()
                 self._count(replica)
