@@ -82,12 +82,12 @@ THEMES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]
         ("key runs away", "key runs away", "somebody turns a key on", "somebody turns a key on", "somebody approves",
          "somebody refuses", "somebody restores", "provider refuses", "provider answers errors", "provider is slow",
          "daemon is killed", "daemon is killed in a call"),
-        ("auto", "auto", "approve"), (1_500, 3_000)),
+        ("auto", "approve", "approve"), (1_500, 3_000)),
 }  # fmt: skip
 #: Seeds below these go through the themes and sequels of before: stories that once failed stay what they were.
 _LATER: Final = 1000
 _STEERED: Final = 2000
-_THEMES_BEFORE, _THEMES_LATER = 7, 9
+_THEMES_BEFORE, _THEMES_LATER, _THEMES_STEERED = 7, 9, 12
 #: What often follows within minutes: the second half of what once went wrong together.
 SEQUELS: Final[dict[str, tuple[str, ...]]] = {
     "somebody turns a key off": ("somebody approves", "somebody raises"),
@@ -152,8 +152,8 @@ class Plan:
     def __post_init__(self) -> None:
         chance = random.Random(self.seed)
         self.steered = self.seed >= _STEERED
-        themes = len(THEMES) if self.steered else _THEMES_LATER if self.seed >= _LATER else _THEMES_BEFORE
-        self.theme = tuple(THEMES)[self.seed % themes]
+        themes = _THEMES_STEERED if self.steered else _THEMES_LATER if self.seed >= _LATER else _THEMES_BEFORE
+        self.theme = (*THEMES, "ends", "ends")[self.seed % themes]
         self.sequels = SEQUELS if self.seed < _LATER else _STEERED_SEQUELS if self.steered else _LATER_SEQUELS
         #: How often an accident has each of its sequels.
         self.follows = 0.6 if self.theme != "names" else 0.9
@@ -200,7 +200,9 @@ class Plan:
         """How many minutes after its cue it comes."""
         chance = self.dice(one.number)
         if self.steered and one.kind == "somebody turns a key on":
-            return chance.choice((0.1, 6.0, 15.5))  # alertd looks after a quarter of an hour
+            return chance.choice((0.1, 6.0, 15.5, 15.5))  # alertd looks after a quarter of an hour
+        if self.steered and one.kind.startswith("daemon"):
+            return chance.choice((0.0002, 0.001, 0.005))
         return chance.choice((0.001, 0.01, 0.1, 1.0))
 
     def dice(self, number: int) -> random.Random:
