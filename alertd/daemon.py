@@ -60,6 +60,8 @@ from alertd.ports import Clock, SourceError, Store, StoreDamagedError
 from alertd.scheduler import Scheduler
 from alertd.settings import Settings
 from alertd.settings.budgets import read_stored
+from alertd.web.allowance import CurrentIndex
+from alertd.web.allowance_process import AllowanceProcess, Rules
 from alertd.web.answers import record_evaluation
 from alertd.web.otlp import Receivers, Receiving, pushed_sources
 from alertd.web.server import ListenError, View, WebServer, build, is_loopback
@@ -168,6 +170,7 @@ class Daemon:
         self._receivers = Receiving(self.clock, self._take_in)
         self._started = self.clock.now()
         self._allowance = AllowanceCounts()
+        self._allowance_process = AllowanceProcess(self._allowance)
         self._application_now: ASGIApp | None = None
         self._mcp = self._mcp_endpoint()
 
@@ -197,6 +200,7 @@ class Daemon:
 
     async def _run(self) -> None:
         self._web = server = await self._serve()
+        await self._serve_allowance()
         await self.runner.run("announce", self._announce_faults)
         await self.runner.run("announce", self._announce_damage)
         self._has_begun = True
@@ -221,6 +225,7 @@ class Daemon:
             minding.cancel()
             await asyncio.wait([delivering, interacting], timeout=1)
             self._scheduler.end()
+            await self._allowance_process.stop()
             if server is not None:
                 await server.stop()
             if self._closing:  # the rounds that they waited for have ended
@@ -258,6 +263,7 @@ class Daemon:
         self.deliver.command_options = components.settings.command_options
         if self._web is not None:
             self._web.replace(self._application(self._web.host))
+        await self._serve_allowance()
         await self._receivers.start(components.sources)
         self._reschedule()
         self._files.renew(components.settings.watched)
@@ -349,6 +355,25 @@ class Daemon:
         log.info("page, API and probes at %s", address)
         self._served(address)
         return server
+
+    async def _serve_allowance(self) -> None:
+        """Let the process of the allowance answer as the configuration says; none where it has no address."""
+        http = self.components.settings.http
+        rules = Rules(
+            http.allowance[0] if http.allowance else "",
+            self.components.settings.public_url,
+            http.token.get_secret_value() if http.token is not None else None,
+            http.people,
+            http.user_header,
+            http.trusted_proxies,
+        )
+        try:
+            address = await self._allowance_process.start(http.allowance, rules, CurrentIndex(self._view()))
+        except ListenError as error:
+            log.error("%s", error)  # noqa: TRY400 - one line says all
+        else:
+            if address is not None:
+                log.info("the allowance alone at %s", address)
 
     def _application(self, host: str) -> ASGIApp:
         """What is served at `host`, by the token and the addresses that hold now."""

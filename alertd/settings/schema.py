@@ -202,6 +202,13 @@ class HttpOptions(Options):
         examples=["0.0.0.0:9480"],
         json_schema_extra={"takes": "host:port"},
     )
+    allowance_listen: Annotated[tuple[str, int] | None, PlainValidator(parsers.read_listen)] = Field(
+        None,
+        description="A second address that answers the allowance alone, by a process of its own: within milliseconds, "
+        "also while many series are evaluated",
+        examples=["0.0.0.0:9481"],
+        json_schema_extra={"takes": "host:port"},
+    )
     token: Secret | None = Field(
         None,
         description="The Bearer token of an editor; on any address but loopback everything except the "

@@ -28,7 +28,8 @@ def read_http(options: HttpOptions, leaves: Mapping[KeyPath, Leaf], faults: list
     host, port = options.listen
     place = leaves.get(("http", "token")) or leaves.get(("http", "token_file"))
     token = options.token.get_secret_value() if options.token is not None else ""
-    if token and len(token) < LEAST_TOKEN_LENGTH and not is_loopback(host):
+    hosts = {host, *(options.allowance_listen or ())[:1]}
+    if token and len(token) < LEAST_TOKEN_LENGTH and not all(map(is_loopback, hosts)):
         faults.append(
             Fault(
                 place.place if place else written(("http", "token")),
@@ -59,6 +60,7 @@ def read_http(options: HttpOptions, leaves: Mapping[KeyPath, Leaf], faults: list
         options.user_header,
         tuple(options.trusted_proxies),
         options.mcp,
+        options.allowance_listen,
     )
 
 

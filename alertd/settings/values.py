@@ -104,6 +104,8 @@ class HttpSettings:
     user_header: str = ""
     trusted_proxies: tuple[Network, ...] = ()
     mcp: str = "off"
+    #: Where the process of the allowance listens.
+    allowance: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ GET /api/v1/allowance/check  the same for proxies that know only a status: 200, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import ceil
@@ -21,11 +21,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from alertd.core.budgets import Amount
-from alertd.core.evaluation.allowance import AllowanceDecision, AllowanceIndex, BudgetAllowance
+from alertd.core.evaluation.allowance import AllowanceDecision, AllowanceIndex, BudgetAllowance, newest_statuses
+from alertd.ports import Clock
 from alertd.web.answers import decimal_text, instant_text
 from alertd.web.identity import ALLOWANCE_CHECK_PATH, ALLOWANCE_PATH
 from alertd.web.problems import problem
-from alertd.web.view import View
+from alertd.web.view import AllowanceCounts, View
 
 PATHS: Final = frozenset({ALLOWANCE_PATH, ALLOWANCE_CHECK_PATH})
 #: Below it is the path of the request that a proxy asks about.
@@ -107,9 +108,14 @@ class _CachedAnswer:
 
 @dataclass(slots=True)
 class Allowance:
-    """The two endpoints as one ASGI application, and the list of what was refused."""
+    """The two endpoints as one ASGI application, and the list of what was refused.
 
-    view: View
+    `current` gives the index over the newest evaluation and the budgets in force: the same one until either changes.
+    """
+
+    clock: Clock
+    current: Callable[[], AllowanceIndex]
+    counts: AllowanceCounts
     _index: AllowanceIndex | None = None
     _kept: dict[object, _CachedAnswer] = field(default_factory=dict)
 
@@ -151,12 +157,12 @@ class Allowance:
         headers = {"retry-after": str(answer.retry_after), "x-should-retry": "false"}
         return problem(_REFUSALS[refusal[0]], answer.reason, headers)
 
-    def denials(self) -> dict[str, Any]:
+    def denials(self, started: datetime) -> dict[str, Any]:
         """What was refused or warned about since the start, the latest first."""
-        found = reversed(self.view.allowance.denials.values())
+        found = reversed(self.counts.denials.values())
         return {
             "version": 1,
-            "since": instant_text(self.view.started),
+            "since": instant_text(started),
             "denials": [
                 {
                     "budget": one.budget,
@@ -172,16 +178,17 @@ class Allowance:
         }
 
     def _count(self, kept: _CachedAnswer) -> datetime:
-        now = self.view.clock.now()
-        self.view.allowance.add(kept.answer.deciding, now)
+        now = self.clock.now()
+        self.counts.add(kept.answer.deciding, now)
         return now
 
     def _answered(self, key: object, question: Any) -> _CachedAnswer:
         """The answer to a question, kept until the next evaluation."""
-        now, index = self.view.clock.now(), self._current()
+        now, index = self.clock.now(), self.current()
         holds = index.holds_until
         may_keep = holds is not None and now < holds
-        if not may_keep:
+        if index is not self._index or not may_keep:
+            self._index = index
             self._kept.clear()
         kept = self._kept.get(key)
         if kept is None:
@@ -193,19 +200,29 @@ class Allowance:
                 self._kept[key] = kept
         return kept
 
-    def _current(self) -> AllowanceIndex:
-        """The index over the newest evaluation and the budgets in force."""
-        standings, budgets, index = self.view.standings(), self.view.budgets(), self._index
-        is_same = index is not None and (
-            index.statuses is standings.statuses
-            and index.budgets is budgets
-            and index.evaluated_at == standings.evaluated_at
-        )
-        if index is None or not is_same:
-            index = AllowanceIndex(budgets, standings.statuses, standings.evaluated_at, self.view.evaluation_lasts)
-            self._index = index
-            self._kept.clear()
-        return index
+
+@dataclass(slots=True)
+class CurrentIndex:
+    """The index over the newest evaluation and the budgets in force, made anew when either has changed."""
+
+    view: View
+    _index: AllowanceIndex | None = None
+    _of: tuple[object, object, datetime | None] | None = None
+
+    def __call__(self) -> AllowanceIndex:
+        standings, budgets = self.view.standings(), self.view.budgets()
+        known, at = self._of, standings.evaluated_at
+        if (
+            self._index is None
+            or known is None
+            or known[0] is not standings.statuses
+            or known[1] is not budgets
+            or known[2] != at
+        ):
+            scopes = newest_statuses(standings.statuses)
+            self._index = AllowanceIndex(budgets, scopes, at, self.view.evaluation_lasts)
+            self._of = standings.statuses, budgets, at
+        return self._index
 
 
 def _pairs(query: bytes) -> list[tuple[str, str]]:

@@ -167,7 +167,7 @@ class Api:
 
     async def denials(self, request: Request) -> Response:
         """To whom the allowance said no since the start, and why."""
-        return JSONResponse(self.allowance.denials())
+        return JSONResponse(self.allowance.denials(self.view.started))
 
     async def openapi(self, request: Request) -> Response:
         return JSONResponse(DOCUMENT)

@@ -24,7 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from alertd.core.addresses import is_loopback
 from alertd.core.charts.picture_link import picture_key
 from alertd.web.access import MCP, PROBES, AccessRules, Gate
-from alertd.web.allowance import PATHS, Allowance, of_proxy
+from alertd.web.allowance import PATHS, Allowance, CurrentIndex, of_proxy
 from alertd.web.api import Api
 from alertd.web.identity import Identities, Network, Person
 from alertd.web.layout import POLICY, form
@@ -168,9 +168,18 @@ class _Direct:
 class WebServer:
     """One listening socket. `start` gives the address with the real port; `stop` ends within the seconds given."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int, *, patience: float = _REQUEST_SECONDS) -> None:
-        """Port 0 takes a free one. A request has `patience` seconds to arrive."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        patience: float = _REQUEST_SECONDS,
+        listening: socket.socket | None = None,
+    ) -> None:
+        """Port 0 takes a free one. A request has `patience` seconds to arrive. `listening` serves a socket at hand."""
         self.host = host
+        self._listening = listening
         self._patience = patience
         self._app = app
         self._requests = 0
@@ -180,7 +189,7 @@ class WebServer:
 
     async def start(self) -> str:
         """Listen and serve; the address, as `http://127.0.0.1:9480`. Raises ListenError."""
-        listening = self._listen()
+        listening = self._listening or listen(self.host, self._port)
         config = Config(
             self._answer,
             interface="asgi3",
@@ -197,8 +206,7 @@ class WebServer:
         self._server = _QuietServer(config)
         self._task = asyncio.create_task(self._server.serve([listening]), name="web")
         await self._server.listening.wait()
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{listening.getsockname()[1]}"
+        return url_of(listening)
 
     def replace(self, app: ASGIApp) -> None:
         """Answer further requests by another application, on the same socket."""
@@ -227,21 +235,30 @@ class WebServer:
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=1)
 
-    def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        try:
-            listening = socket.create_server((self.host, self._port), family=family)
-        except OSError as error:
-            place = f"ALERTD_HTTP__LISTEN={self.host}:{self._port}"
-            reason = error.strerror or str(error)
-            raise ListenError(f"{place}: {reason}; give another address, or port 0 for a free one") from error
-        # asyncio sets it only where the socket names its protocol. Without it the body of an answer waits for the
-        # acknowledgement of its headers, 40 ms on a connection that is kept open.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listening
+
+def listen(host: str, port: int, setting: str = "ALERTD_HTTP__LISTEN") -> socket.socket:
+    """A socket that listens; port 0 takes a free one. Raises ListenError, which names the setting."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ListenError(
+            f"{setting}={host}:{port}: {reason}; give another address, or port 0 for a free one"
+        ) from error
+    # asyncio sets it only where the socket names its protocol. Without it the body of an answer waits for the
+    # acknowledgement of its headers, 40 ms on a connection that is kept open.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
-__all__ = ["BudgetStatuses", "ListenError", "Person", "View", "WebServer", "build", "is_loopback"]
+def url_of(listening: socket.socket) -> str:
+    """Where it listens, as `http://127.0.0.1:9480`."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+__all__ = ["BudgetStatuses", "ListenError", "Person", "View", "WebServer", "build", "is_loopback", "listen", "url_of"]
 
 
 def _with_mcp(path: str) -> Mapping[str, str]:
@@ -263,7 +280,8 @@ def build(
     """The application. `loopback` says that only this machine reaches it; elsewhere all but probes asks who it is."""
     identities = Identities(view.clock, view.records, token or None, people, user_header, trusted_proxies)
     access = AccessRules(identities, open_metrics, loopback, view.public_url)
-    allowance, pages = Allowance(view), Pages(view, guarded=access.guarded)
+    allowance = Allowance(view.clock, CurrentIndex(view), view.allowance)
+    pages = Pages(view, guarded=access.guarded)
     pictures = Pictures(picture_key(token) if token else b"")
     reads = [*Api(view, allowance).routes(), *Questions(view).routes(), *pages.routes(), *pictures.routes()]
     gate = Middleware(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, Protocol
 
@@ -60,8 +60,21 @@ class AllowanceCounts:
             known = self.denials.pop(key, None)
             count, first = (0, now) if known is None else (known.count, known.first)
             self.denials[key] = Denial(*key, count + 1, first, now, asked.reason)
-            if len(self.denials) > _MOST_DENIALS:
-                del self.denials[next(iter(self.denials))]
+            self._bound()
+
+    def merge(self, answers: Iterable[tuple[str, str, int]], denials: Iterable[Denial]) -> None:
+        """Add what another process answered since it was asked last: by budget and answer, and its denials."""
+        for budget, answer, count in answers:
+            self.answers[budget, answer] += count
+        for one in denials:
+            key = one.budget, one.scope, one.warned
+            known = self.denials.pop(key, None)
+            self.denials[key] = one if known is None else replace(one, count=known.count + one.count, first=known.first)
+            self._bound()
+
+    def _bound(self) -> None:
+        if len(self.denials) > _MOST_DENIALS:
+            del self.denials[next(iter(self.denials))]
 
 
 class StoreReader(Protocol):

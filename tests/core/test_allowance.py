@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertd.core.budgets import AllowancePolicy, Amount, Budget, Override
-from alertd.core.evaluation.allowance import AllowanceDecision, AllowanceIndex
+from alertd.core.evaluation.allowance import AllowanceDecision, AllowanceIndex, newest_statuses
 from tests.scenario import NOVEMBER, Scenario, budget
 
 NOW = NOVEMBER + timedelta(days=10)
@@ -32,7 +32,7 @@ def world(*budgets: Budget, **spent: float) -> Scenario:
 
 
 def index(scenario: Scenario, **more: Any) -> AllowanceIndex:
-    statuses = scenario.evaluate().statuses
+    statuses = newest_statuses(scenario.evaluate().statuses)
     return AllowanceIndex(scenario.budgets, statuses, more.get("evaluated_at", scenario.now), LASTS)
 
 

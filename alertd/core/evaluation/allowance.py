@@ -5,11 +5,11 @@ labels -> the budgets that cover them -> what each allows, by status and ALLOWAN
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from alertd.core.budgets import Amount, Budget, Scope, Where
 from alertd.core.evaluation.amounts import configured_amount
@@ -17,6 +17,7 @@ from alertd.core.evaluation.thresholds import STATUSES
 from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.messages.format import amount, chance, day, used_of
 from alertd.core.messages.rich_text import clean
+from alertd.core.periods import Period
 
 _RISKY: Final = ("over", "runaway", "at_risk")
 
@@ -55,6 +56,58 @@ class AllowanceDecision:
         return self.deciding is None or not self.deciding.refused
 
 
+class ScopeStatus(NamedTuple):
+    """What the allowance goes by of one scope's status, small enough to be sent to another process.
+
+    `certain` is whether what is committed takes it over its amount; `used` whether there was any usage or money.
+    """
+
+    scope: Scope
+    period: Period
+    amount: Amount
+    spent: Decimal
+    status: str
+    probability_over: float | None
+    frees_at: datetime | None
+    data_until: datetime | None
+    seen: bool
+    used: bool
+    failed: bool
+    certain: bool
+
+    @classmethod
+    def of(cls, status: BudgetStatus) -> ScopeStatus:
+        """The part of a status that the allowance goes by."""
+        projection, limit = status.projection, status.amount.value
+        return cls(
+            status.scope,
+            status.period,
+            status.amount,
+            status.spent,
+            status.status,
+            None if projection is None else projection.probability_over(float(limit)),
+            status.frees_at,
+            status.data_until,
+            status.seen,
+            bool(status.matched or status.spent),
+            bool(status.failed),
+            status.certain_total > limit,
+        )
+
+
+Key = tuple[str, Scope]
+
+
+def newest_statuses(statuses: Iterable[BudgetStatus]) -> dict[Key, BudgetStatus]:
+    """The status of each budget and scope in its newest period."""
+    newest: dict[Key, BudgetStatus] = {}
+    for status in statuses:
+        known = newest.get((status.budget.name, status.scope))
+        if known is None or known.period.start < status.period.start:
+            newest[(status.budget.name, status.scope)] = status
+    return newest
+
+
 @dataclass(frozen=True, slots=True)
 class AllowanceIndex:
     """The statuses of one evaluation by budget and scope, and the budgets as they are configured now.
@@ -64,24 +117,17 @@ class AllowanceIndex:
     """
 
     budgets: Sequence[Budget]
-    statuses: Sequence[BudgetStatus]
+    scopes: Mapping[Key, ScopeStatus] | Mapping[Key, BudgetStatus]
     evaluated_at: datetime | None
     lasts: timedelta
-    _by_scope: Mapping[tuple[str, Scope], BudgetStatus] = field(init=False)
     _has_data: bool = field(init=False)
     #: Until when equal questions have equal answers; None before the first evaluation.
     holds_until: datetime | None = field(init=False)
 
     def __post_init__(self) -> None:
-        newest: dict[tuple[str, Scope], BudgetStatus] = {}
-        for status in self.statuses:
-            known = newest.get((status.budget.name, status.scope))
-            if known is None or known.period.start < status.period.start:
-                newest[(status.budget.name, status.scope)] = status
-        object.__setattr__(self, "_by_scope", newest)
-        object.__setattr__(self, "_has_data", any(status.seen for status in newest.values()))
+        object.__setattr__(self, "_has_data", any(status.seen for status in self.scopes.values()))
         # Thousands of scopes share a few periods, and an aware time is slow to hash.
-        ends = {id(status.period): status.period.end for status in newest.values()}.values()
+        ends = {id(status.period): status.period.end for status in self.scopes.values()}.values()
         at = self.evaluated_at
         object.__setattr__(self, "holds_until", None if at is None else min((at + self.lasts, *ends)))
 
@@ -103,12 +149,13 @@ class AllowanceIndex:
         return AllowanceDecision(decided, (*against, *(one for one in allowances if one.warned)), tuple(unasked))
 
     def _allowance_of(self, budget: Budget, scope: Scope, estimate: Amount | None, now: datetime) -> BudgetAllowance:
-        known = self._by_scope.get((budget.name, scope))
+        found = self.scopes.get((budget.name, scope))
+        known = ScopeStatus.of(found) if isinstance(found, BudgetStatus) else found
         if self.evaluated_at is None:
             return _unknown(budget, scope, known, now, "alertd has not evaluated it yet")
         if not self._has_data:
             return _unknown(budget, scope, known, now, "nothing was seen yet")
-        if known is None or not (known.matched or known.spent):
+        if known is None or not known.used:
             return _unused(budget, scope, estimate, now)
         if _is_past(known, now):
             return _unknown(budget, scope, None, now, "a new period has begun and was not evaluated yet")
@@ -117,11 +164,11 @@ class AllowanceIndex:
         if not no and (why := _doubt(known, is_old=now - self.evaluated_at > self.lasts)):
             return _unknown(budget, scope, known, now, why)
         risky = not no and budget.allowance.refuse_at == "at_risk" and known.status in _RISKY
-        reason = _reason(known, limit, wanted if no and known.spent < limit else Decimal(0))
+        reason = _reason(budget, known, limit, wanted if no and known.spent < limit else Decimal(0))
         return _of(budget, known, reason, no=no or risky)
 
 
-def _is_past(known: BudgetStatus, now: datetime) -> bool:
+def _is_past(known: ScopeStatus, now: datetime) -> bool:
     """Whether the period has ended since, or a window that rolls has freed."""
     if known.period.rolls is None:
         return known.period.end <= now
@@ -133,7 +180,7 @@ def _in_unit(estimate: Amount | None, unit: str) -> Decimal:
     return estimate.value if estimate is not None and estimate.unit == unit else Decimal(0)
 
 
-def _doubt(known: BudgetStatus, *, is_old: bool) -> str:
+def _doubt(known: ScopeStatus, *, is_old: bool) -> str:
     """Why a status does not speak for the present; "" where it does."""
     if known.failed:
         return "it could not be evaluated"
@@ -144,8 +191,8 @@ def _doubt(known: BudgetStatus, *, is_old: bool) -> str:
     return ""
 
 
-def _of(budget: Budget, known: BudgetStatus, reason: str, *, no: bool) -> BudgetAllowance:
-    limit, projection = budget.allowance.limit(known.amount), known.projection
+def _of(budget: Budget, known: ScopeStatus, reason: str, *, no: bool) -> BudgetAllowance:
+    limit = budget.allowance.limit(known.amount)
     return BudgetAllowance(
         budget,
         known.scope,
@@ -153,7 +200,7 @@ def _of(budget: Budget, known: BudgetStatus, reason: str, *, no: bool) -> Budget
         known.amount,
         known.spent,
         max(limit - known.spent, Decimal(0)),
-        None if projection is None else projection.probability_over(float(known.amount.value)),
+        known.probability_over,
         known.frees_at or known.period.end,
         known.data_until,
         reason,
@@ -162,7 +209,7 @@ def _of(budget: Budget, known: BudgetStatus, reason: str, *, no: bool) -> Budget
     )
 
 
-def _unknown(budget: Budget, scope: Scope, known: BudgetStatus | None, now: datetime, why: str) -> BudgetAllowance:
+def _unknown(budget: Budget, scope: Scope, known: ScopeStatus | None, now: datetime, why: str) -> BudgetAllowance:
     """The answer when the status is unknown: allowed, unless the budget's ALLOWANCE refuses it."""
     policy = budget.allowance
     end = known.period.end if known is not None else budget.period.containing(now).end
@@ -206,8 +253,8 @@ def _unused(budget: Budget, scope: Scope, estimate: Amount | None, now: datetime
     )
 
 
-def _reason(known: BudgetStatus, limit: Decimal, wanted: Decimal) -> str:
-    unit, name = known.amount.unit, _name(known.budget, known.scope)
+def _reason(budget: Budget, known: ScopeStatus, limit: Decimal, wanted: Decimal) -> str:
+    unit, name = known.amount.unit, _name(budget, known.scope)
     said = f"{name} has used {used_of(known.spent, known.amount.value, unit)}"
     if wanted:
         return f"{said}; this needs {amount(wanted, unit)}, {amount(limit - known.spent, unit)} are left"
@@ -220,11 +267,10 @@ def _reason(known: BudgetStatus, limit: Decimal, wanted: Decimal) -> str:
         return f"{said}{grace}; {until}"
     if known.status == "runaway":
         return f"{said} and is running away"
-    if known.status == "at_risk" and known.certain_total > known.amount.value:
+    if known.status == "at_risk" and known.certain:
         return f"{said}; with what is committed it goes over"
-    if known.status == "at_risk" and known.projection is not None:
-        probability = known.projection.probability_over(float(known.amount.value))
-        return f"{said}; the chance of going over is {chance(probability)}"
+    if known.status == "at_risk" and known.probability_over is not None:
+        return f"{said}; the chance of going over is {chance(known.probability_over)}"
     return said
 
 
