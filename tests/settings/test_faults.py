@@ -43,8 +43,10 @@ BROKEN = [
     (
         "ALERTD_HTTP__ZZZ",
         "1",
-        "no such key; there are: allowance_listen, listen, mcp, open_metrics, token, tokens_file, "
-        + "trusted_proxies, user_header",
+        (
+            "no such key; there are: allowance_listen, listen, mcp, open_metrics, token, tokens_file, "
+            "trusted_proxies, user_header"
+        ),
     ),
     ("ALERTD_DATABASE__URL", "x", "has no keys; write it as ALERTD_DATABASE"),
     (
