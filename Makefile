@@ -39,7 +39,7 @@ clouds: $(VENV)/.installed  ## small clouds in processes: AWS the whole way (usa
 	mkdir -p $(VENV)/node
 	npm install --silent --no-audit --no-fund --no-save --prefix $(VENV)/node azurite@3.37.0
 	$(BIN)/python -m pytest -q tests/system/test_bedrock_daemon.py tests/clients/test_object_store.py \
-		tests/clients/test_object_store_servers.py tests/sources/test_cloud_bills.py
+		tests/clients/test_object_store_servers.py tests/sources/test_cloud_bills.py tests/sources/test_bedrock_log.py
 
 # Validators of the custom resources that the chart can make, from their CRDs.
 $(VENV)/node/node_modules: Makefile

@@ -207,14 +207,22 @@ class ObjectStore:
                     raise SourceError(f"{self.path}: a delivery arrived while one was read; it is read again")
             yield paths
 
+    async def below(self, folder: str) -> list[StoredObject]:
+        """The objects below a folder of the place, by key. SourceError."""
+        return await self._list(folder)
+
+    async def copy(self, one: StoredObject, path: Path) -> None:
+        """Write an object into a file. SourceError, also where it changed meanwhile."""
+        await self._copy(one, path)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._aws.close()
 
-    async def _list(self) -> list[StoredObject]:
+    async def _list(self, folder: str | None = None) -> list[StoredObject]:
         store, found = await self._open(), []
         with self._faults():
-            async for some in import_module("obstore").list(store):
+            async for some in import_module("obstore").list(store, folder):
                 found += [StoredObject(one["path"], _mark(one), one["last_modified"], one["size"]) for one in some]
         return sorted(found, key=lambda one: one.key)
 

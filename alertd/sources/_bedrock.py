@@ -8,6 +8,7 @@ Sources: metrics of `AWS/Bedrock` and `AWS/BedrockMantle`; the model invocation 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -119,6 +120,17 @@ def model_of_profile(arns: Iterable[str]) -> str:
         place = next((place for beginning, place in _GEOGRAPHIES if first.startswith(beginning)), "")
         return f"{place}.{model}" if place else model
     return model
+
+
+#: Who called: labels in order.
+Caller = tuple[tuple[str, str], ...]
+
+
+class Callers(defaultdict[tuple[str, str, datetime], Counter[Caller]]):
+    """The tokens of each caller in one region, by model, meter and period."""
+
+    def __init__(self) -> None:
+        super().__init__(Counter)
 
 
 def caller(arn: str) -> Mapping[str, str]:

@@ -6,17 +6,17 @@ Source: Bedrock user guide (runtime and mantle metrics, model invocation logging
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from alertd.clients.aws import Aws, AwsOptions
 from alertd.clients.billing_api import attributed
 from alertd.clients.json_fields import Fields
+from alertd.clients.object_store import StoreOptions
 from alertd.core.pricing.allocation import allocate
 from alertd.core.usage import Line, Usage
 from alertd.plugin_options import Secret, SourceOptions, TextList
@@ -24,6 +24,8 @@ from alertd.ports import SourceError
 from alertd.sources._bedrock import (
     MANTLE,
     RUNTIME,
+    Caller,
+    Callers,
     MetricSeries,
     Profiles,
     caller,
@@ -34,11 +36,14 @@ from alertd.sources._bedrock import (
     short_id,
     sums,
 )
+from alertd.sources._bedrock_log import InvocationLog
 from alertd.sources._timed_source import AGAIN, Found, MetricSource, MetricSpan
 
 PROVIDER: Final = "aws"
 #: Queries of logs are paid by what they scan: less is read again.
 _AGAIN_LOGS: Final = timedelta(hours=1)
+#: A request is in the log in S3 by then.
+_LOGGED_BY: Final = timedelta(hours=1)
 #: Sums of five minutes are kept for 63 days, of an hour for 455.
 _FINE: Final = timedelta(days=62)
 _KEPT: Final = timedelta(days=454)
@@ -61,11 +66,12 @@ Amazon Bedrock
 
 Reads: CloudWatch's token metrics by model (input, output, cache read and write) of `bedrock-runtime` and
 `bedrock-mantle`, in every region that has any, by the extra `aws`. Application inference profiles are the label
-`profile`, priced by their model, and `TAGS` are the profiles' tags. With `LOG_GROUP`, the sums of the model invocation
-log say who called (`role`, `user`, `key`); no prompt is read. Credentials: AWS's own chain, or an access key.
-Least privilege: the policy in [clouds](clouds.md). Delay: five minutes; three hours are read again. A metric costs
-0.00001 USD a reading: ten models, read every five minutes, some 3.50 USD a month. Cannot see: batch jobs apart, cache
-writes of an hour apart, provisioned throughput, imported models, guardrails: the bill has them.
+`profile`, priced by their model, and `TAGS` are the profiles' tags. With `LOG_GROUP` or `LOG_PATH` (S3) the model
+invocation log says who called (`role`, `user`, `key`, and the request's own `METADATA`); no prompt is kept.
+Credentials: AWS's own chain, or an access key. Least privilege: the policy in [clouds](clouds.md). Delay: five minutes;
+three hours are read again. A metric costs 0.00001 USD a reading: ten models, read every five minutes, some 3.50 USD a
+month. Cannot see: batch jobs apart, cache writes of an hour apart, provisioned throughput, imported models,
+guardrails: the bill has them.
 ```sh
 ALERTD_SOURCES__AWS__KIND=bedrock
 ALERTD_SOURCES__AWS__REGIONS=us-east-1,eu-central-1
@@ -74,6 +80,12 @@ ALERTD_SOURCES__AWS__LOG_GROUP=/bedrock/invocations
 ALERTD_SOURCES__AWS__TAGS=team
 ```
 """
+
+
+def _bucket(path: str) -> str:
+    if path and not path.startswith("s3://"):
+        raise ValueError("the log is in S3: write it as s3://BUCKET/PREFIX")
+    return path.rstrip("/")
 
 
 class Options(AwsOptions, SourceOptions):
@@ -85,12 +97,17 @@ class Options(AwsOptions, SourceOptions):
         default_factory=list, description="Tags of application inference profiles that become labels"
     )
     log_group: str = Field("", description="The CloudWatch log group of the model invocation log: it says who called")
+    log_path: Annotated[str, AfterValidator(_bucket)] = Field(
+        "",
+        description="The model invocation log in S3, as it was set up, instead of LOG_GROUP; {region} in it is the "
+        "region's name",
+        examples=["s3://my-bedrock-log-{region}/prefix"],
+    )
+    metadata: TextList = Field(
+        default_factory=list, description="Keys of Converse's requestMetadata that become labels, with LOG_PATH"
+    )
     linked_accounts: bool = Field(default=False, description="In a monitoring account: those that are linked, too")
     url: str = Field("", description="Another endpoint than AWS's, for all services")
-
-
-#: By region, model, meter and period: the tokens of each caller.
-Callers = dict[tuple[str, str, str, datetime], dict[str, int]]
 
 
 def build(name: str, options: Options) -> Bedrock:
@@ -110,6 +127,7 @@ class Bedrock(MetricSource):
         self._aws = Aws(name, options, options, options.secret_access_key, options.url)
         #: By region, every series that was ever listed: CloudWatch forgets those that are silent for two weeks.
         self._series: dict[str, frozenset[MetricSeries]] = {}
+        self._log = self._invocation_log()
         self._profiles = Profiles(self._aws, options.tags, self.noticed)
 
     async def window(self, span: MetricSpan, now: datetime) -> Found:
@@ -130,6 +148,17 @@ class Bedrock(MetricSource):
     async def close(self) -> None:
         """Close the connections."""
         await self._aws.close()
+        if self._log is not None:
+            await self._log.close()
+
+    def _invocation_log(self) -> InvocationLog | None:
+        """The log in S3, where it is read."""
+        options = self._options
+        if not options.log_path:
+            return None
+        own = {name: getattr(options, name) for name in AwsOptions.model_fields}
+        of_store = StoreOptions(**own, secret_access_key=options.secret_access_key, endpoint=options.url)
+        return InvocationLog(options.log_path, self._aws, options, of_store, options.metadata)
 
     async def _regions(self) -> Sequence[str]:
         if "*" not in self._options.regions:
@@ -161,27 +190,38 @@ class Bedrock(MetricSource):
                 found.gaps.append(
                     f"{region}: {whole - seen:,} {total.meter} tokens are of models that CloudWatch does not list yet"
                 )
-        callers = await self._callers(region, span, found) if self._options.log_group else {}
+        callers = await self._callers(region, span, found)
         counts = {key: n for key, n in values.items() if key[0].dimensions}
+        if self._log is not None and not callers and any(at <= now - _LOGGED_BY for _, at in counts):
+            found.gaps.append(
+                f"{region}: LOG_PATH has no request of a time in which tokens were used: who called is not known"
+            )
         found.records += self._records(region, counts, callers, span.period)
 
     async def _callers(self, region: str, span: MetricSpan, found: Found) -> Callers:
         """Who called, by the log; what cannot be read of it is a gap."""
-        callers: Callers = {}
-        text = _WHO.format(", ".join(f"sum({path}) as {meter}" for meter, path in _COUNTS.items()), span.period)
         try:
-            rows = await query_logs(self._aws, region, self._options.log_group, text, span)
+            if self._log is not None:
+                callers, gaps = await self._log.callers(region, span)
+                found.gaps += [f"{region}: {gap}" for gap in gaps]
+                return callers
+            return await self._asked(region, span) if self._options.log_group else Callers()
         except SourceError as error:
             found.gaps.append(f"{region}: who called is not known: {error}")
-            return {}
-        for row in rows:
+            return Callers()
+
+    async def _asked(self, region: str, span: MetricSpan) -> Callers:
+        """Who called, by a query of the log group."""
+        callers = Callers()
+        text = _WHO.format(", ".join(f"sum({path}) as {meter}" for meter, path in _COUNTS.items()), span.period)
+        for row in await query_logs(self._aws, region, self._options.log_group, text, span):
             at = Fields({"at": row.get(f"bin({span.period}s)", "")}, f"{self.name}: the log").instant("at")
+            arn = row.get("identity.arn", "")
+            who = tuple(sorted(caller(arn).items())) if arn else ()
             for meter in _COUNTS:
                 n = round(Decimal(row.get(meter) or 0))
                 if n > 0:
-                    key = (region, short_id(row.get("modelId", "")), meter, at)
-                    who = callers.setdefault(key, defaultdict(int))
-                    who[row.get("identity.arn", "")] += n
+                    callers[short_id(row.get("modelId", "")), meter, at][who] += n
         return callers
 
     def _records(
@@ -194,14 +234,14 @@ class Bedrock(MetricSource):
             line = Line(PROVIDER, model, series.meter, placed, series.account or self._options.account)
             known = {**labels, "region": region, "project": series.project, "linked_account": series.account}
             runtime = series.namespace == RUNTIME and not series.account
-            who = callers.get((region, series.model, series.meter, at), {}) if runtime else {}
-            for arn, part in _shared(n, who):
+            by_caller: Mapping[Caller, int] = callers.get((series.model, series.meter, at), {}) if runtime else {}
+            for who, part in _shared(n, by_caller):
                 if part:
-                    given = attributed(self._options, {**known, **(caller(arn) if arn else {})})
+                    given = attributed(self._options, {**known, **dict(who)})
                     yield Usage(line, at, end, part, given, self.name)
 
 
-def _shared(n: int, who: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+def _shared(n: int, who: Mapping[Caller, int]) -> Iterator[tuple[Caller, int]]:
     """A metric's tokens by caller: the metric gives the total, the log the shares; the rest has no caller."""
     logged = sum(who.values())
     if logged > n:
@@ -209,4 +249,4 @@ def _shared(n: int, who: Mapping[str, int]) -> Iterator[tuple[str, int]]:
         yield from zip(who, map(int, parts), strict=True)
         return
     yield from who.items()
-    yield "", n - logged
+    yield (), n - logged
