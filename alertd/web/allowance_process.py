@@ -31,7 +31,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from alertd import logs
 from alertd.core.addresses import is_loopback
 from alertd.core.budgets import Budget
 from alertd.core.evaluation.allowance import AllowanceIndex, Key, ScopeStatus
@@ -149,7 +148,8 @@ class AllowanceProcess:
         ours, theirs = socket.socketpair()
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         # Not by -m: what is pickled names this module, which must be the one that runs.
-        program, passed = f"from {__name__} import main; main()", (listening.fileno(), theirs.fileno())
+        program = f"from alertd.logs import set_up; from {__name__} import main; set_up(); main()"
+        passed = (listening.fileno(), theirs.fileno())
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -364,7 +364,6 @@ async def _answer(listening: socket.socket, daemon: socket.socket) -> None:
 
 def main() -> None:
     """Run the process, with the file descriptors of the listening socket and of the daemon's as arguments."""
-    logs.set_up(verbose=False)
     gc.set_threshold(50_000, 20, 100)  # statuses and answers are in no cycles
     listening, daemon = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     asyncio.run(_answer(listening, daemon))
