@@ -59,14 +59,26 @@ def _duration(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else value
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written as UTF-8: it has no lone surrogate, which other bytes in the environment become."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_json(text: str) -> object:
     """The value of a JSON text; its fractions are exact. ValueError that does not repeat the text."""
     try:
-        return json.loads(text, parse_float=Decimal)
+        value = json.loads(text, parse_float=Decimal)
+        if "\\u" in text and not is_utf8(json.dumps(value, ensure_ascii=False, default=str)):
+            raise ValueError(f"JSON with half of a character (a \\ud... alone); write the character itself, {_JSON}")
     except json.JSONDecodeError as error:
         raise ValueError(f"not valid JSON ({error.msg} at character {error.pos + 1}); {_JSON}") from None
     except (RecursionError, InvalidOperation):
         raise ValueError(f"JSON that is nested too deeply or has too large a number; {_JSON}") from None
+    return value
 
 
 def read_list(value: object) -> object:

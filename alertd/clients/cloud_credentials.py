@@ -29,7 +29,7 @@ from pydantic import Field
 from alertd.clients.http import Http
 from alertd.clients.json_fields import Fields
 from alertd.clients.local_files import SECRET_BYTES, read_text
-from alertd.plugin_options import Options, Secret, revealed
+from alertd.plugin_options import Options, Secret, is_utf8, revealed
 from alertd.ports import SourceError
 
 #: A token is asked for again this long before it ends.
@@ -89,10 +89,10 @@ class AzureTokens(Tokens):
         self._name, self._http, self._options, self._url = name, http, options, url
 
     async def ask(self, scope: str) -> tuple[str, datetime]:
-        options, environment = self._options, os.environ
-        tenant = options.tenant_id or environment.get("AZURE_TENANT_ID", "")
-        client = options.client_id or environment.get("AZURE_CLIENT_ID", "")
-        federated = environment.get("AZURE_FEDERATED_TOKEN_FILE", "")
+        options = self._options
+        tenant = options.tenant_id or self._variable("AZURE_TENANT_ID")
+        client = options.client_id or self._variable("AZURE_CLIENT_ID")
+        federated = os.environ.get("AZURE_FEDERATED_TOKEN_FILE", "")
         form = {"grant_type": "client_credentials", "client_id": client, "scope": f"{scope}/.default"}
         if options.client_secret is not None:
             form["client_secret"] = revealed(options.client_secret)
@@ -108,6 +108,12 @@ class AzureTokens(Tokens):
             raise SourceError(f"{self._name}: a client secret wants TENANT_ID and CLIENT_ID", permanent=True)
         url = f"{self._url or _LOGIN}/{quote(tenant, safe='')}/oauth2/v2.0/token"
         return _token(await self._http.send("POST", url, form=form), self._name)
+
+    def _variable(self, name: str) -> str:
+        value = os.environ.get(name, "")
+        if not is_utf8(value):
+            raise SourceError(f"{self._name}: the variable {name} is no UTF-8 text; set it again", permanent=True)
+        return value
 
     async def _of_the_machine(self, scope: str, client: str) -> tuple[str, datetime]:
         query = {"api-version": "2018-02-01", "resource": scope, **({"client_id": client} if client else {})}

@@ -51,6 +51,10 @@ class OwnApi:
                 base_url=self.url, headers=headers, transport=transport, timeout=_PATIENCE, trust_env=self.app is None
             ) as client:
                 answer = await client.request(method, path, **more)
+        except UnicodeError:
+            raise OwnApiError(
+                "the token or the address has characters that no request can carry; set it again"
+            ) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise OwnApiError(f"alertd does not answer at {self.url} ({type(error).__name__})") from None
         if answer.is_success:

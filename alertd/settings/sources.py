@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from alertd.clients.local_files import SECRET_BYTES, TEXT_BYTES, read_text
 from alertd.core.config_errors import Fault, nearest, shortened
-from alertd.plugin_options import read_json
+from alertd.plugin_options import is_utf8, read_json
 from alertd.settings.schema import DEPTHS, NAMED, NESTING, PREFIX, written
 from alertd.settings.values import KeyPath, Leaf, depth_of, leaves, meant, nested, spelled, spread
 
@@ -169,8 +169,13 @@ class EnvironmentSource(LeafSource):
 
     def read(self) -> None:
         for name, value in self._variables.items():
-            if name.upper().startswith(PREFIX) and name != _ENV_FILE and not _injected(name, value):
+            if not name.upper().startswith(PREFIX) or name == _ENV_FILE or _injected(name, value):
+                continue
+            if is_utf8(name + value):
                 self._variable(name, _unquoted(value), name)
+            else:
+                place = name.encode("ascii", "backslashreplace").decode()
+                self.faults.append(Fault(place, "is no UTF-8 text", "set it again, as UTF-8"))
 
 
 class EnvFileSource(LeafSource):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -373,3 +374,31 @@ def test_a_budget_is_part_of_one_that_exists_in_its_currency_and_periods_and_not
         ({BUDGET + "PARENT": "research"}, "research is part of research itself; a budget has its parts below it only"),
     ):
         assert [str(fault) for fault in faults({**company, **changed})] == [f"{BUDGET}PARENT: {said}"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ALERTD_DATABASE",
+        SOURCE + "TOKEN",
+        SOURCE + "URL",
+        OPS + "URL",
+        BUDGET + "WHERE",
+        "ALERTD_HTTP__TOKEN",
+        "ALERTD_\udcff",
+    ],
+)
+def test_bytes_in_the_environment_that_are_no_utf8_are_a_fault_that_repeats_none_of_them(
+    faults: Faults, name: str
+) -> None:
+    place = name.replace("\udcff", r"\udcff")
+    said = [str(fault) for fault in faults(env={**SOUND, name: f"secret-{os.fsdecode(bytes([0xC3, 0x28]))}"})]
+    assert said[0] == f"{place}: is no UTF-8 text; set it again, as UTF-8"
+    assert all("required" in one for one in said[1:]), "what has to be there is not there without it"
+    assert "secret" not in str(said)
+
+
+def test_half_a_character_in_json_is_a_fault(faults: Faults) -> None:
+    (fault,) = faults(env={**SOUND, BUDGET + "WHERE": r'{"team": "\ud83d"}'})
+    assert "JSON with half of a character" in str(fault)
+    assert not faults(env={**SOUND, BUDGET + "WHERE": r'{"team": "\ud83d\ude00"}'})
