@@ -105,6 +105,7 @@ _LATER_SEQUELS: Final[dict[str, tuple[str, ...]]] = {
 _STEERED_SEQUELS: Final[dict[str, tuple[str, ...]]] = {
     **_LATER_SEQUELS,
     "somebody turns a key on": ("key runs away", "somebody restores"),
+    "somebody turns a key off": ("somebody approves", "somebody raises", "somebody restores"),
     "somebody snoozes": ("somebody acknowledges",),
 }
 _STARTS: Final = (datetime(2026, 11, 3, 7, 0, tzinfo=UTC), datetime(2026, 11, 3, 7, 0, tzinfo=UTC),
@@ -113,7 +114,8 @@ _STARTS: Final = (datetime(2026, 11, 3, 7, 0, tzinfo=UTC), datetime(2026, 11, 3,
 CUES: Final = ("announced", "ask", "approve", "permit", "begin", "send", "turned off", "verify", "restore", "turned on")
 #: From seed 2,000 on, what these mostly wait for: the moment at which they change what becomes of an action or alert.
 _CUES_OF: Final[dict[str, tuple[str, ...]]] = {
-    "somebody turns a key on": ("turned off", "verify"), "somebody approves": ("ask",),
+    "somebody turns a key on": ("turned off", "verify"), "somebody turns a key off": ("ask", "permit", "begin"),
+    "somebody approves": ("ask",),
     "somebody refuses": ("ask", "approve"), "somebody restores": ("verify",), "somebody disowns": ("verify",),
     "somebody acknowledges": ("announced",), "somebody snoozes": ("announced",),
     **dict.fromkeys(("daemon is killed", "daemon is killed in a call"), ("begin", "send", "restore", "turned off")),

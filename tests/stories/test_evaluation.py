@@ -287,6 +287,18 @@ def test_a_level_that_is_passed_while_a_key_runs_away_is_not_on_pace():
     assert "A key is running away now" in words
 
 
+def test_a_burn_rates_hour_counts_nothing_that_was_spent_before_it():
+    rule = "burn_rate 10x over 1h"
+    world = met(budget(amount="720 USD", thresholds=[rule]))
+    begin = NOVEMBER + timedelta(days=3, hours=11)
+    world.spend(200, at=begin + timedelta(minutes=1))  # in the bucket that ends at five past
+    world.now = begin + timedelta(hours=1, minutes=2)
+    world.spend(1, at=world.now - timedelta(seconds=1))
+    assert world.tick() == []
+    world.spend(9, at=world.now - timedelta(seconds=1))
+    assert said(world.tick()) == [("threshold", "research", rule)]
+
+
 def test_a_burn_below_its_floor_wakes_nobody():
     world = met(budget(amount="10 USD", thresholds=["burn_rate 10x over 1h and 5m above 20 USD"]))
     world.pass_time(minutes=5)
