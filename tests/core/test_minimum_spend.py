@@ -68,6 +68,17 @@ def test_a_floor_in_another_unit_is_compared_in_its_own(threshold, row):
     ] * told
 
 
+@pytest.mark.parametrize("minimum", ["20 USD", "20M tokens"])
+def test_what_was_spent_before_the_window_counts_towards_no_minimum(minimum):
+    world = Scenario(budget(amount="10 USD", thresholds=[f"burn_rate 10x over 1h above {minimum}"]))
+    world.tick()
+    begin = NOVEMBER.replace(day=20, hour=12)
+    world.spend(30, at=begin.replace(minute=1))  # in the bucket that ends at five past
+    world.now = begin.replace(hour=13, minute=2)
+    world.spend(15, at=begin.replace(minute=59))
+    assert [one.event.kind for one in world.tick() if one.event.basis == "burn_rate"] == []
+
+
 @pytest.mark.parametrize("priced", [19, 21])
 def test_tokens_without_a_price_leave_no_floor_to_hide_behind(priced):
     world = Scenario(budget(amount="1M tokens", thresholds=[BURN.format("20 USD")]))

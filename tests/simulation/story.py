@@ -375,6 +375,8 @@ class Story:
         self.environment[f"ALERTD_BUDGETS__{name.upper()}__AMOUNT"] = f"{amount} {'USD' if name == 'all' else 'tokens'}"
         self.amounts[name].append((self.loop.now, Decimal(amount)))
         self._reload(chance)
+        if self.plan.steered and chance.random() < 0.4:  # and again, while daemons still read that
+            self.later(chance.choice((0.0001, 0.001, 0.005)), partial(self._change_amount, chance), at_peace=False)
 
     def _break_configuration(self, chance: random.Random) -> None:
         name, wrong = "ALERTD_BUDGETS__ALL__AMOUNT", "many USD"
@@ -390,8 +392,9 @@ class Story:
         self.later(chance.choice((0.01, 0.05, 2)), mend)
 
     def _reload(self, chance: random.Random) -> None:
+        delays = (0, 0, 0.1, 3) if self.plan.steered else (0, 0.1, 3)
         for replica in self.replicas:
-            self.later(chance.choice((0, 0.1, 3)), partial(self._read_anew, replica))
+            self.later(chance.choice(delays), partial(self._read_anew, replica))
 
     def _read_anew(self, replica: Replica) -> None:
         if replica.app is None or replica.process is None:

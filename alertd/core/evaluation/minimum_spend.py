@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alertd.core.budgets import TOKENS, Amount, Anomaly, Budget, BurnRate, Threshold
+from alertd.core.counting.intervals import LONGEST
 from alertd.core.evaluation.scope_columns import ScopeColumns, newest_price
+from alertd.core.evaluation.scope_sources import span_of
 from alertd.core.evaluation.values import Burn, EvaluationContext
 from alertd.core.ledger.columns import Ledger
 from alertd.core.messages.format import round_amount_above
@@ -126,9 +128,13 @@ class MinimumSpends:
         return self._sheets[unit]
 
     def _span(self, window: timedelta | None, until: datetime | None) -> tuple[float, float]:
-        end = (until or self._context.now).timestamp()
+        until = until or self._context.now
+        end = until.timestamp()
         if window is not None:
-            return end - window.total_seconds(), end
+            intervals = [view.interval for view in self._context.sources.values()]
+            reaches = max((one for one in intervals if one.total_seconds() <= LONGEST), default=timedelta(0))
+            span = span_of(window, reaches, until)
+            return span.begin, span.end
         borders = self._sheet.table.borders
         return max(border for border in borders if border < end), end
 
