@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import json
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -21,11 +21,12 @@ from rich.markup import escape
 from alertd.commands._context import build_daemon, database_warning, evaluate_with, show_record
 from alertd.commands._prompts import PlainConsole, plain_table
 from alertd.commands._settings_args import add_settings_arguments, settings_of
+from alertd.core.budgets import Budget
 from alertd.core.config_errors import one_of
 from alertd.core.counting.pseudonyms import Pseudonyms
 from alertd.core.evaluation.state import StatusRecord
 from alertd.core.messages.evidence import who_is
-from alertd.core.messages.format import age, amount, plural
+from alertd.core.messages.format import age, amount, lacking_rates, plural
 from alertd.core.messages.rich_text import clean, text_of
 from alertd.core.pricing.price_book import Unpriced
 from alertd.core.pricing.price_suggestions import disagreements
@@ -51,6 +52,8 @@ ENDS: Final = "0 without faults; 1 on any fault; 2 for wrong usage"
 _WARNING: Final = "warning: "
 #: The maximum length of a row of text.
 _LONGEST: Final = 4000
+#: As many values of a table are named in a warning.
+_FEW: Final = 3
 #: The maximum time that `--now` reads sources.
 _READ_FOR: Final = timedelta(seconds=60)
 
@@ -230,6 +233,8 @@ async def _budgets(daemon: Daemon, report: CheckReport) -> None:
         report.budgets.append(_resolved(position, daemon))
     report.rows.extend(_prices(daemon))
     report.rows.extend(_nobody_has(daemon))
+    report.rows.extend(_stars(daemon.evaluation.terms.budgets))
+    report.rows.extend(_without_a_rate(decisions.statuses))
     report.rows.extend(_above_their_parents(decisions.statuses))
     floors = unconvertible_minimums(
         facts.budgets, facts.ledger, facts.context, StatusEvaluator(facts.ledger, facts.context).costs
@@ -262,6 +267,21 @@ def _nobody_has(daemon: Daemon) -> Iterator[tuple[str, str, bool, str]]:
             yield "budget", budget.name, True, f"{_WARNING}PER: no usage has the label {label}; {one_of(label, known)}"
 
 
+def _stars(budgets: Iterable[Budget]) -> Iterator[tuple[str, str, bool, str]]:
+    """Values with a star in a budget's table: a table has no patterns."""
+    for budget in budgets:
+        for value in sorted({value for values in budget.table for value in values if value and "*" in value})[:_FEW]:
+            said = f"TABLE_FILE: {clean(value, 80)} is this very value, not a pattern; what is not listed has AMOUNT"
+            yield "budget", budget.name, True, f"{_WARNING}{said}"
+
+
+def _without_a_rate(statuses: Sequence[BudgetStatus]) -> Iterator[tuple[str, str, bool, str]]:
+    """Rates of exchange that a budget needs and that nobody gave."""
+    found = {(one.budget.name, lack.reason): None for one in statuses for lack in one.unpriced if lack.rate}
+    for name, reason in found:
+        yield "budget", name, True, f"{_WARNING}{reason}: what needs it is in no total"
+
+
 def _above_their_parents(statuses: Sequence[BudgetStatus]) -> Iterator[tuple[str, str, bool, str]]:
     """Warnings about PARENT: children with more than their parent, usage in several children or outside the parent."""
     for one in statuses:
@@ -292,6 +312,10 @@ def _resolved(position: BudgetStatus, daemon: Daemon) -> dict[str, object]:
         "matches": position.matched,
         "spent": f"{position.spent:f}",
         "unpriced": sorted({one.reason for one in position.unpriced}),
+        "lacking": [
+            *(["unpriced usage"] if any(not one.rate for one in position.unpriced) else []),
+            *(f"{figure} without a rate" for _, figure in lacking_rates(position.unpriced)),
+        ],
     }
 
 
@@ -319,6 +343,6 @@ def _show_budgets(console: PlainConsole, report: CheckReport) -> None:
         scope = ", ".join(f"{k}={clean(v, _LONGEST) if v else '(none)'}" for k, v in row["scope"].items())
         goes = ", ".join(row["notify"]) + (f" {row['channel']}" if row["channel"] else "")
         spent = amount(Decimal(row["spent"]), row["unit"]) if row["matches"] else "matches nothing yet"
-        spent += " and unpriced usage" if row["unpriced"] else ""
+        spent += "".join(f" and {one}" for one in row["lacking"])
         table.add_row(row["budget"], escape(scope), amount(Decimal(row["amount"]), row["unit"]), escape(goes), spent)
     console.print(table)

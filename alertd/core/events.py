@@ -38,7 +38,10 @@ class Contributor:
 
 @dataclass(frozen=True, slots=True)
 class UnpricedUsage:
-    """Usage that no price list knows: its quantity counts in no figure."""
+    """Usage that no price list knows, or a cost without a rate of exchange: it counts in no figure.
+
+    `rate`: the rate that is missing (`USD to EUR`). `cost` is in the first of its currencies, where money was billed.
+    """
 
     provider: str
     model: str
@@ -46,6 +49,8 @@ class UnpricedUsage:
     quantity: int
     reason: str
     nearest: str = ""
+    rate: str = ""
+    cost: Decimal | None = None
 
 
 class BudgetScope(msgspec.Struct, frozen=True):

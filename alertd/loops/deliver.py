@@ -236,9 +236,8 @@ class Deliver:
         if not await self._store.give_up(row, self._clock.now(), reason, message or None):
             return self._overtaken(name, row)
         instead = f"; {elsewhere} says it instead" if elsewhere else "; it has no fallback: NOBODY WAS NOTIFIED"
-        log.error(
-            "%s: gave up after %d tries%s: %s", name, sent.attempt, instead, reason, extra={"message_key": sent.key}
-        )
+        tries = "1 try" if sent.attempt == 1 else f"{sent.attempt} tries"
+        log.error("%s: gave up after %s%s: %s", name, tries, instead, reason, extra={"message_key": sent.key})
         if elsewhere:
             self.wake()
         return Sent(given_up=1)

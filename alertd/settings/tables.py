@@ -22,13 +22,14 @@ def read_table(
     """The rows by the values of `per`, in its order ("" is usage without one), and faults at file:line column.
 
     `unit` is the budget's; an amount may leave it out. `known` holds the names of notifiers and actions.
-    A table saved with semicolons or a byte-order mark, as spreadsheets do, is read too.
+    A table saved with semicolons, a byte-order mark or other ends of lines, as spreadsheets do, is read too.
     """
     try:
         text = read_text(file)
     except ValueError as error:
         problem, _, remedy = str(error).partition("; ")
         return {}, [Fault(place, problem, remedy)]
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     first = text.partition("\n")[0]
     rows = csv.reader(
         io.StringIO(text),
@@ -37,13 +38,20 @@ def read_table(
         strict=True,
     )
     try:
-        header = [cell.strip().removeprefix("#").strip() for cell in next(rows, [])]
+        header = [_column(cell.strip().removeprefix("#").strip(), per) for cell in next(rows, [])]
         faults = _header_faults(header, f"{file}:1", per)
         return ({}, faults) if faults else _rows(file, header, rows, per, _readers(unit, known))
     except csv.Error as error:
         return {}, [
             Fault(f"{file}:{rows.line_num}", f"not valid CSV ({error})", "put cells with commas in double quotes")
         ]
+
+
+def _column(name: str, per: Sequence[str]) -> str:
+    """A column's own spelling where it differs by capitals alone (Team for team)."""
+    known = (*per, *_OWN)
+    alike = [one for one in known if one.casefold() == name.casefold()]
+    return name if name in known or len(alike) != 1 else alike[0]
 
 
 _OWN: Final = ("amount", "channel", "owner", "notify", "thresholds", "actions")
@@ -78,7 +86,11 @@ def _rows(
             continue
         if len(cells) != len(header):
             faults.append(
-                Fault(place, f"{len(cells)} cells, but {len(header)} columns", "put cells with commas in double quotes")
+                Fault(
+                    place,
+                    f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}, but {len(header)} columns",
+                    "put cells with commas in double quotes",
+                )
             )
             continue
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}

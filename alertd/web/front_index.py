@@ -118,7 +118,7 @@ class Index:
     def unpriced(self) -> int:
         """How many models have no price."""
         if not self._unpriced:
-            self._unpriced.append(len({item.model for one in self.statuses for item in one.unpriced}))
+            self._unpriced.append(len({item.model for one in self.statuses for item in one.unpriced if not item.rate}))
         return self._unpriced[0]
 
     def found(self, query: Query) -> list[BudgetStatus]:

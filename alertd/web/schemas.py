@@ -126,7 +126,16 @@ SCHEMAS: Final[dict[str, Any]] = {
         pace_before_per_day=_or_null(_DECIMAL),
         volume_change=_or_null(_NUMBER),
     ),
-    "Unpriced": _closed(provider=_TEXT, model=_TEXT, meter=_TEXT, quantity=_COUNT, reason=_TEXT, nearest=_TEXT),
+    "Unpriced": _closed(
+        provider=_TEXT,
+        model=_TEXT,
+        meter=_TEXT,
+        quantity=_COUNT,
+        reason=_TEXT,
+        nearest=_TEXT,
+        rate=_TEXT,
+        cost=_or_null(_DECIMAL),
+    ),
     "Budget": _closed(
         budget=_TEXT,
         scope=ref("Scope"),

@@ -149,7 +149,7 @@ def test_what_nobody_has_is_a_warning_and_a_name_from_outside_is_text(capsys: py
     assert not {"\x1b", "\x07"} & set(said), "a label moves nobody's terminal"
     assert "warn budget all: PER: no usage has the label tema; there are: meter, model, " in said
     assert "did you mean team?" in said
-    assert "0 EUR and unpriced usage" in said
+    assert "0 EUR and the price of 9M tokens without a rate" in said
 
 
 async def counted(path: str) -> None:

@@ -329,9 +329,9 @@ def test_a_row_named_total_that_is_no_sum_is_asked_about_and_a_team_of_that_name
     assert billed(contents) == {"USD": Decimal("10.50")}
 
 
-@pytest.mark.parametrize("name", ["request units", "Cached (extra)", "prompt_sum", "completion_n"])
+@pytest.mark.parametrize("name", ["request units", "Cached (extra)", "prompt_sum", "completion_n", "tax", "Discount"])
 def test_a_label_of_nothing_but_numbers_that_sounds_like_tokens_is_asked_about(read, name) -> None:
-    text = f"date,provider,model,input_tokens,{name}\n2026-11-20,openai,gpt-4o,10,700\n"
+    text = f"date,provider,model,input_tokens,{name}\n2026-11-20,openai,gpt-4o,10,{'-1.9' if 'is' in name else '700'}\n"
     known = name == "request units"
     with pytest.raises(FormatError, match="count the same and differ" if known else "is not understood.*--columns"):
         read(text)
@@ -342,6 +342,15 @@ def test_a_label_of_nothing_but_numbers_that_sounds_like_tokens_is_asked_about(r
 def test_numbers_that_are_names_or_sizes_are_labels(read, name) -> None:
     contents = read(f"date,provider,model,input_tokens,{name}\n2026-11-20,openai,gpt-4o,10,700\n")
     assert [used.labels for used in contents.usage] == [{name: "700"}]
+
+
+def test_a_column_in_a_unit_of_its_own_is_not_offered_as_whole_tokens_or_money(read) -> None:
+    for name in ("cost_cents", "input_tokens (k)", "output tokens in millions", "spend_micros"):
+        with pytest.raises(FormatError) as error:
+            read(f"date,provider,model,requests,{name}\n2026-11-20,openai,gpt-4o,1,10\n")
+        assert "in a unit of its own" in str(error.value)
+        assert f"{name}=ignore" in str(error.value)
+        assert "=cost" not in str(error.value)
 
 
 @pytest.mark.parametrize("head", ["date,model,type,price,amount", "date,model,token_type,amount", "date,unit,amount"])
@@ -404,3 +413,12 @@ def test_tokens_without_a_model_are_not_guessed_where_their_money_is_there(read)
     )
     assert (contents.usage, billed(contents)) == ((), {"USD": Decimal("1.48925175")})
     assert "tokens of rows that name no model are not read, their money is" in contents.notes
+
+
+def test_a_header_as_a_database_writes_it_is_known(read) -> None:
+    row = "12.50,EUR,2026-11-20T00:00:00Z,2026-11-21T00:00:00Z,Azure OpenAI"
+    for head in ("billedcost,billingcurrency,chargeperiodstart,chargeperiodend,servicename",
+                 "BILLED_COST,BILLING_CURRENCY,CHARGE_PERIOD_START,CHARGE_PERIOD_END,SERVICE_NAME"):  # fmt: skip
+        contents = read(f"{head}\n{row}\n")
+        assert (contents.layout, billed(contents)) == ("focus", {"EUR": Decimal("12.50")})
+        assert contents.costs[0].labels == {"service": "Azure OpenAI"}

@@ -109,7 +109,7 @@ async def test_a_message_without_a_fallback_is_not_given_up_in_silence(caplog: p
     outbox = Outbox(Channel(story=[DeliveryError("ops: no such channel", permanent=True)]))
     await outbox.write("a")
     assert await outbox.rounds(1) == Sent(given_up=1)
-    assert "gave up after 1 tries; it has no fallback: NOBODY WAS NOTIFIED: ops: no such channel" in caplog.text
+    assert "gave up after 1 try; it has no fallback: NOBODY WAS NOTIFIED: ops: no such channel" in caplog.text
     assert outbox.deliver.queues["ops"].totals.given_up == 1
 
 

@@ -58,10 +58,12 @@ def test_the_key_of_a_row_is_in_the_order_of_per_whatever_that_of_the_columns(lo
     "text",
     [
         "\ufeffteam,amount\r\nresearch,250\r\n",
+        "team,amount\rresearch,250\r",
+        "Team,AMOUNT\nresearch,250\n",
         "team;amount\nresearch;250\n",
         ' team , amount \n research , "250 USD"\n',
     ],
-    ids=["byte-order mark and CRLF", "semicolons", "blanks"],
+    ids=["byte-order mark and CRLF", "CR", "capitals", "semicolons", "blanks"],
 )
 def test_a_table_is_read_as_spreadsheets_save_it(load: Load, tmp_path: Path, text: str) -> None:
     table = load(with_table(tmp_path, text)).budgets["teams"].table

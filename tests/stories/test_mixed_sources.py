@@ -46,6 +46,18 @@ def position_of(world: Scenario) -> BudgetStatus:
     return found
 
 
+@pytest.mark.parametrize(("hours", "pace"), [(0, "28"), (-1, "10"), (6, "28")])
+def test_a_day_that_a_bill_has_seen_to_its_midnight_is_a_whole_one(hours: int, pace: str) -> None:
+    until = MIDNIGHT + timedelta(hours=hours)
+    world = Scenario(budget("company", "3000 USD"), at=NOW)
+    for day in range(9, 16):
+        world.bill(136 if day == 15 else 10, datetime(2026, 11, day, tzinfo=UTC))
+    world.bill(10, datetime(2026, 11, 8, tzinfo=UTC))
+    world.sources = {"gateway": SourceView("gateway", until, timedelta(days=3)),
+                     "bill": SourceView("bill", until, timedelta(days=3))}  # fmt: skip
+    assert position_of(world).pace == Decimal(pace)
+
+
 def test_a_runaway_beside_a_bill_that_is_late_fires_and_names_the_late_bill():
     world = mixed()
     assert position_of(world).status == "on_track"

@@ -8,8 +8,10 @@ from decimal import Decimal
 import pytest
 
 from alertd.clients.price_files import LitellmPrices
+from alertd.core.messages.format import unpriced_text
 from alertd.core.messages.notices import notice
 from alertd.core.messages.rich_text import text_of
+from alertd.core.pricing.exchange_rates import Rate
 from alertd.core.pricing.price_book import PriceBook
 from alertd.core.pricing.price_file import read_price_file
 from alertd.core.usage import SeriesRow, UsageRow
@@ -115,3 +117,24 @@ def test_what_is_announced_can_be_stored(world: Scenario) -> None:
     world.spend(7, model="mystery")
     for alert in world.tick():
         assert json.loads(json.dumps(alert.event.to_json()))
+
+
+def test_a_rate_of_exchange_that_is_missing_is_said_as_that_with_the_money_that_lacks() -> None:
+    world = Scenario(budget("labs", "100 EUR", thresholds=["actual 100%"]))
+    world.bill("41.20", world.now)
+    lines = told(world, "unpriced")
+    assert lines[0] == "No exchange rate from USD to EUR, so $41.20 is missing from labs"
+    assert lines[1].startswith("To fix it, set ALERTD_FX__USD_EUR (what one USD is in EUR), or ALERTD_PRICES__RATES")
+    assert not any("price]]" in line or "token" in line for line in lines)
+    assert told(world, "unpriced") == []
+    (status,) = world.evaluate().statuses
+    assert unpriced_text(status.unpriced) == "no rate from USD to EUR, so not counted: $41.20"
+    world.rates = [Rate("USD", "EUR", Decimal("0.5"))]
+    assert spent(world) == Decimal("20.60")
+
+
+def test_a_known_price_without_a_rate_is_no_model_without_a_price() -> None:
+    world = Scenario(budget("labs", "100 EUR", thresholds=["actual 100%"]))
+    world.spend(3)
+    headline = told(world, "unpriced")[0]
+    assert headline == "No exchange rate from USD to EUR, so the price of 3M tokens is missing from labs"

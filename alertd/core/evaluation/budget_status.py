@@ -417,12 +417,15 @@ class PeriodScopes:
             within = self._costs.between(self._period.start.timestamp(), self._period.end.timestamp())
             return evidence_within(self._ledger, self._sheet, number, self._asked[number].scope, within)
         counts = [self._of_late(feed, window) for window in reversed(windows)]
-        ends = {
-            name: column(self._table, view.until - timedelta(microseconds=1))
+        seen = {
+            name: view.until
             for name in feed.names
             if (view := self._context.sources.get(name)) is not None and view.until is not None
         }
-        recent = Recent(counts, ends, self._before(number))
+        ends = {name: column(self._table, until) for name, until in seen.items()}
+        last = max(seen.values(), default=None)
+        newest = self._sheet.today if last is None else column(self._table, last - timedelta(microseconds=1))
+        recent = Recent(counts, ends, newest, self._before(number))
         return evidence(self._ledger, self._sheet, number, self._asked[number].scope, recent)
 
     def _before(self, number: int) -> tuple[int, int] | None:

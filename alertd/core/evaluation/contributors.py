@@ -37,19 +37,21 @@ class _Curves:
 
 
 class Recent(NamedTuple):
-    """What every series used of late, the longest window first, and the day in which each source's data end.
+    """What every series used of late, the longest window first, and how far each source's data go.
 
+    `ends`: the first day that is not whole, by source. `newest`: the last day with data of any.
     `before` are the days of the period before, where they are known.
     """
 
     windows: Sequence[NDArray[np.int64]]
     ends: Mapping[str, int]
+    newest: int
     before: tuple[int, int] | None = None
 
 
 def evidence(ledger: Ledger, sheet: ScopeColumns, number: int, scope: Scope, recent: Recent) -> Evidence:
     """The evidence of one scope of a sheet. What is recent ends, for each source, where its data end."""
-    windows, ends, before = recent
+    windows, ends, newest, before = recent
     used, table, (first, last), today = sheet.used_of(number), sheet.table, sheet.days, sheet.today
     label = _contributor_label(ledger, used, scope)
     groups: dict[str, list[int]] = {}
@@ -59,7 +61,6 @@ def evidence(ledger: Ledger, sheet: ScopeColumns, number: int, scope: Scope, rec
     days = _own_days(ledger, groups.values(), ends, today)
     found = _contributors(label, groups, days, curves, sheet)
     born = min(curves.born)
-    newest = max(end for own in days for end in own)
     daily = curves.spent.sum(axis=0).tolist()
     now = curves.spent[:, newest].tolist()
     parts = next((parts for counts in windows if sum((parts := _spent_in(table, groups, counts, today)).values())), {})
@@ -115,7 +116,7 @@ def evidence_within(
 
 
 def _own_days(ledger: Ledger, groups: Iterable[Sequence[int]], ends: Mapping[str, int], today: int) -> list[list[int]]:
-    """The day in which the data of each series of each group end; today where that is not known."""
+    """The first day that is not whole in the data of each series of each group; today where that is not known."""
     return [[ends.get(ledger.series[index].source, today) for index in group] for group in groups]
 
 
@@ -214,20 +215,26 @@ def _rounded(value: float) -> Decimal:
 
 
 def unpriced_usage(ledger: Ledger, sheet: ScopeColumns, number: int) -> tuple[UnpricedUsage, ...]:
-    """What a scope used in the period that has no price, by provider, model and meter."""
+    """What a scope used in the period that has no price or no rate of exchange, by provider, model and meter."""
     (first, last), table = sheet.days, sheet.table
-    sums: dict[tuple[str, str, str], int] = {}
-    reasons: dict[tuple[str, str, str], NoPrice] = {}
+    sums: dict[tuple[str, str, str, str], int] = {}
+    reasons: dict[tuple[str, str, str, str], NoPrice] = {}
     for index in sheet.used_of(number):
         if index in table.unpriced:
             row = ledger.series[index]
-            kind = (row.provider, row.model, row.meter)
+            kind = (row.provider, row.model, row.meter, row.billed)
             sums[kind] = sums.get(kind, 0) + int(table.quantities[index, first:last].sum())
             reasons[kind] = table.unpriced[index]
-    return tuple(
-        UnpricedUsage(*kind, quantity=quantity, reason=reasons[kind].reason, nearest=reasons[kind].nearest)
-        for kind, quantity in sorted(sums.items())
-    )
+    return tuple(_unpriced(kind, quantity, reasons[kind]) for kind, quantity in sorted(sums.items()))
+
+
+def _unpriced(kind: tuple[str, str, str, str], quantity: int, why: NoPrice) -> UnpricedUsage:
+    """What has no price; of billed money (`kind` ends with its currency) the ledger counts billionths."""
+    provider, model, meter, billed = kind
+    if billed:
+        cost = Decimal(quantity).scaleb(-9).normalize()
+        return UnpricedUsage(provider, model, meter, 0, why.reason, why.nearest, why.rate, cost)
+    return UnpricedUsage(provider, model, meter, quantity, why.reason, why.nearest, why.rate)
 
 
 def assumed_models(ledger: Ledger, sheet: ScopeColumns, number: int) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ from alertd.core.pricing.price_book import Unpriced as NoPrice
 from alertd.core.pricing.price_suggestions import Disagreement, disagreements, price_blocks
 from alertd.core.pricing.source_roles import CHARGE, ESTIMATE
 from alertd.core.spellings import provider_id
-from alertd.core.usage import Line
+from alertd.core.usage import TOKEN_METERS, Line
 
 _SHOWN: Final = 5
 
@@ -124,6 +124,7 @@ _MOST_SAID: Final = 20
 def price_alerts(facts: Facts, statuses: Sequence[BudgetStatus], survey: StatusEvaluator) -> Iterator[Alert]:
     """Models without a price, each once; prices found for them since, each once; and where two lists disagree."""
     yield from _unpriced(facts, statuses)
+    yield from _without_rate(facts, statuses)
     if facts.book is not None:
         yield from _priced(facts, facts.book, statuses, survey)
         yield from _disagreeing(facts, facts.book)
@@ -131,7 +132,7 @@ def price_alerts(facts: Facts, statuses: Sequence[BudgetStatus], survey: StatusE
 
 def _unpriced(facts: Facts, statuses: Sequence[BudgetStatus]) -> Iterator[Alert]:
     """What no price list knows, announced once a model, whatever is counted of it; all that is new in one alert."""
-    found = {(item.provider, item.model, item.meter): item for p in statuses for item in p.unpriced}
+    found = {(item.provider, item.model, item.meter): item for p in statuses for item in p.unpriced if not item.rate}
     items = {
         kind: item
         for kind, item in sorted(found.items())
@@ -155,12 +156,32 @@ def _unpriced(facts: Facts, statuses: Sequence[BudgetStatus]) -> Iterator[Alert]
     )
 
 
+def _without_rate(facts: Facts, statuses: Sequence[BudgetStatus]) -> Iterator[Alert]:
+    """Each rate of exchange that is missing, announced once, with the budget that lacks most by it."""
+    of: dict[str, list[BudgetStatus]] = {}
+    for status in statuses:
+        for rate in {item.rate for item in status.unpriced if item.rate}:
+            of.setdefault(rate, []).append(status)
+    for rate, lacking in sorted(of.items()):
+        key = named_key("unpriced", "rate", *rate.split(" to "))
+        if key in facts.announced:
+            continue
+        items = {one: [item for item in status.unpriced if item.rate == rate] for one, status in enumerate(lacking)}
+        most = max(items, key=lambda one: sum(item.cost or 0 for item in items[one]))
+        shown = replace(lacking[most], unpriced=tuple(items[most]))
+        reason = f"no rate of exchange from {rate} is known; what needs it counts in no figure"
+        details = ModelsUnpriced(None, ())
+        yield Alert(
+            (key,), event_of(shown, "unpriced", "warning", key, facts.context.now, reason=reason, details=details)
+        )
+
+
 def _priced(
     facts: Facts, book: PriceBook, statuses: Sequence[BudgetStatus], survey: StatusEvaluator
 ) -> Iterator[Alert]:
     """Models that were announced as unpriced and now have a price for all that is used of them."""
     today = facts.context.now.date()
-    lacking = {(item.provider, item.model) for status in statuses for item in status.unpriced}
+    lacking = {(item.provider, item.model) for status in statuses for item in status.unpriced if not item.rate}
     lines: dict[tuple[str, str], list[Line]] = {}
     for row in facts.ledger.kinds:
         if not row.billed and (row.provider, row.model) not in lacking:
@@ -229,10 +250,11 @@ def _since(statuses: Iterable[BudgetStatus], now: datetime) -> datetime:
 def _share(ledger: Ledger, kinds: set[tuple[str, str]]) -> float | None:
     """The share of all tokens that is of these models and meters."""
     sums = ledger.sums([0, 2**40])[:, 0] if ledger.series else None
-    if sums is None or not sums.sum():
+    used = [index for index, row in enumerate(ledger.series) if not row.billed and row.meter in TOKEN_METERS]
+    if sums is None or not sums[used].sum():
         return None
-    wanted = [index for index, row in enumerate(ledger.series) if (row.model, row.meter) in kinds]
-    return float(sums[wanted].sum() / sums.sum())
+    wanted = [index for index in used if (ledger.series[index].model, ledger.series[index].meter) in kinds]
+    return float(sums[wanted].sum() / sums[used].sum()) if wanted else None
 
 
 #: A billed day may still change for this long after its data are there.

@@ -212,7 +212,9 @@ def _notes(facts: Facts, status: BudgetStatus) -> Iterator[str]:
     if silence is not None:
         yield f"silenced until {_minute(silence.until)} by {silence.by}: {silence.reason}"
     for item in status.unpriced:
-        yield f"{item.model} {item.meter} counts in no figure: {item.reason}"
+        what = item.model or item.provider
+        what = f"{what} {item.meter}" if item.cost is None else f"the bill for {what}"
+        yield f"{what} counts in no figure: {item.reason}"
     yield from _certain_notes(status)
     yield from _rate_notes(facts, status)
     if not status.matched:

@@ -181,6 +181,21 @@ def ignored(*names: str) -> dict[str, Column]:
     return dict.fromkeys(names, IGNORED)
 
 
+def own_name(layout: Layout, name: str) -> str:
+    """A plain name as the layout writes it: billedcost is billed_cost."""
+    return name if name in layout.columns else _bare_names(layout.name).get(_bare(name), name)
+
+
+@cache
+def _bare_names(layout: str) -> Mapping[str, str]:
+    found = next(one for one in known_layouts() if one.name == layout)
+    return {_bare(name): name for name in found.columns}
+
+
+def _bare(name: str) -> str:
+    return name.replace("_", "")
+
+
 @cache
 def known_layouts() -> tuple[Layout, ...]:
     """Every layout, by name; a module may hold one LAYOUT or several LAYOUTS."""
@@ -194,5 +209,13 @@ def known_layouts() -> tuple[Layout, ...]:
 def recognised(header: Iterable[str]) -> Layout | None:
     """The layout of a header; if several fit, the one that requires the most columns."""
     names = {plain(name) for name in header}
-    fitting = [layout for layout in known_layouts() if not layout.path and not layout.objects and layout.fits(names)]
+    tables = [layout for layout in known_layouts() if not layout.path and not layout.objects]
+    fitting = [layout for layout in tables if layout.fits(names)]
+    if not fitting:  # a database writes BilledCost as billedcost
+        bare = {_bare(name) for name in names}
+        fitting = [
+            layout
+            for layout in tables
+            if all(any(_bare(plain(one)) in bare for one in name.split("|")) for name in layout.recognised_by)
+        ]
     return max(fitting, key=lambda layout: len(layout.recognised_by), default=None)

@@ -14,7 +14,7 @@ _PREFIX: Final = re.compile(
     r"|usage_details_|token_usage_|usage_metadata_|usage_|token_counts_|tokens_details_|metrics_)+"
 )
 _COUNTING: Final = re.compile(
-    r"(?:^|_)(?:tokens?|costs?|amounts?|spend|spent|charges?|charged|billed|fees?|usd|eur|cents|credits)(?=_|$)"
+    r"(?:^|_)(?:tokens?|costs?|amounts?|spend|spent|charges?|charged|billed|fees?|usd|eur|cents|credits|dollars?|euros?)(?=_|$)"
 )
 #: Words anywhere in a name that make it a limit, a rate or an average.
 _LIMITS: Final = re.compile(
@@ -29,7 +29,8 @@ _NAMES: Final = re.compile(
 )
 #: What is counted, in the name of a label that holds nothing but numbers.
 _COUNTED: Final = re.compile(
-    r"(?:^|_)(?:cache|cached|input|output|prompt|completion|reasoning|thinking|thoughts|(?:request|response|total)_units)"
+    r"(?:^|_)(?:cache|cached|input|output|prompt|completion|reasoning|thinking|thoughts|(?:request|response|total)_units"
+    r"|discounts?|taxe?s?|vat|refunds?|rebates?)"
     r"(?:_|$)"
 )
 #: Sizes of texts, and other numbers about a request that nobody pays for.
@@ -128,7 +129,11 @@ def meaning(name: str) -> Column | None:
         return known
     for code in ("usd", "eur", "gbp", "cny", "jpy", "inr"):
         stem = name.removesuffix(f"_{code}")
-        if stem != name and (found := WORDS.get(stem)) and found.role == "money":
+        if stem == name:
+            continue
+        if stem in {"total", "net", "sum"}:
+            return money(code.upper())
+        if (found := WORDS.get(stem)) and found.role == "money":
             return money(code.upper(), part=found.part)
     shorter = _PREFIX.sub("", name, count=1) if _PREFIX.match(name) else name
     return meaning(shorter) if shorter and shorter != name else None

@@ -17,6 +17,7 @@ from alertd.core.formats.layout import (
     Role,
     known_layouts,
     label,
+    own_name,
     plain,
     recognised,
 )
@@ -99,6 +100,8 @@ def plan_of(table: Table, said: FileHints) -> Plan:
     """Plan how to read a file from its columns. FormatError names every quantity column that is not understood."""
     layout = table.layout or recognised(table.header) or _FREE
     names = [plain(name) for name in table.header]
+    if layout is not _FREE:
+        names = [own_name(layout, name) for name in names]
     own = _own(said)
     own_names = frozenset(own)
     places: list[ColumnPlace] = []
@@ -252,11 +255,43 @@ def _nearest(table: Table) -> str:
 def not_understood(name: str) -> str:
     """The fault of a column that counts by its name and has no known meaning."""
     shown = named([name])
+    own = name.strip()[:60] if shown == name.strip() else "NAME"
+    words = set(plain(name).split("_"))
+    if words & _SCALED:
+        return (
+            f"column {shown} counts tokens or money in a unit of its own: write whole tokens or whole amounts into a"
+            f" column with a known name, and leave this one out (--columns '{own}=ignore')"
+        )
+    likely = "cost" if not words & _TOKENS else "output_tokens" if words & _OUTPUT else "input_tokens"
+    others = ", ".join(f"...={one}" for one in ("cost", "input_tokens", "label") if one != likely)
     return (
         f"column {shown} counts tokens or money and is not understood: say what it is"
-        f" (--columns '{name.strip()[:60] if named([name]) == name.strip() else 'NAME'}=output_tokens', ...=cost,"
-        " ...=label or ...=ignore)"
+        f" (--columns '{own}={likely}', {others} or ...=ignore)"
     )
+
+
+_SCALED: Final = frozenset(
+    [
+        "cents",
+        "micros",
+        "microdollars",
+        "millicents",
+        "nano",
+        "nanos",
+        "k",
+        "m",
+        "thousand",
+        "thousands",
+        "million",
+        "millions",
+        "mtok",
+        "ktok",
+        "mtokens",
+        "ktokens",
+    ]
+)
+_TOKENS: Final = frozenset({"token", "tokens", "cache", "cached", "input", "output", "prompt", "completion", "units"})
+_OUTPUT: Final = frozenset({"output", "completion", "completions", "generated", "out", "reasoning", "response"})
 
 
 def _notes(layout: Layout, left: Mapping[str, list[str]]) -> Iterable[str]:

@@ -7,6 +7,7 @@ All faults come at once, each with its line or column; what had to be decided is
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -51,6 +52,7 @@ class Contents:
 
 
 _ZERO: Final = Decimal(0)
+_NUMBER: Final = re.compile(r"-?[\d.,]+", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -138,7 +140,7 @@ class Records:
             if plain(place.name) in {plain(name) for name in self.said.columns}:
                 continue
             values = {key[2][n].strip() for key in self.sums.groups} - NOTHING
-            if values and all(text.replace(",", "").isdecimal() for text in values) and max(map(len, values)) > 1:
+            if values and all(map(_NUMBER.fullmatch, values)) and max(map(len, values)) > 1:
                 self.sums.fault(not_understood(place.name))
 
     def is_of_models(self, key: Key) -> bool:

@@ -141,6 +141,11 @@ WORDS: Final[Mapping[str, Column]] = {
         " dollar_value amount_value net_cost cost_amount price_total total_price amount_due net_amount llm_cost"
         " request_cost response_cost calculated_total_cost total_charge",
     ),
+    **_each(money("USD"), "dollars cost_dollars amount_dollars total_dollars cost_in_dollars"),
+    **_each(
+        money(),
+        "sum_total_cost sum_cost",
+    ),
     **_each(
         money(part=True),
         "input_cost output_cost prompt_cost completion_cost cache_read_cost cache_write_cost cache_creation_cost"
@@ -154,7 +159,8 @@ WORDS: Final[Mapping[str, Column]] = {
         "timestamp date day time start start_time starttime datetime created_at created_time createdat created"
         " usage_date usage_date_utc period_start bucket_start billing_date billing_cycle window_start date_utc"
         " start_date start_time_iso month usage_start_time usage_start charge_period_start time_start hour event_time"
-        " aggregation_timestamp request_time request_timestamp start_at starting_at usage_day utc_date timestamp_utc",
+        " create_time time_dimension aggregation_timestamp request_time request_timestamp start_at starting_at"
+        " usage_day utc_date timestamp_utc",
     ),
     **_each(
         END,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
@@ -375,11 +375,30 @@ def missing(event: Event, now: datetime) -> list[str]:
 def unpriced_text(items: Sequence[UnpricedUsage]) -> str:
     """no price, so not counted: gpt-6-mini 5.2M tokens"""
     by_model: dict[tuple[str, str], int] = {}
+    without_rate = [f"no rate from {rate}, so not counted: {figure}" for rate, figure in lacking_rates(items)]
     for item in items:
+        if item.rate:
+            continue
         unit = item.meter if item.meter in {"requests", "minutes"} else TOKENS
         by_model[item.model, unit] = by_model.get((item.model, unit), 0) + item.quantity
     named = [f"{clean(model, 40)} {tokens(count)} {unit}" for (model, unit), count in by_model.items()]
-    return f"no price, so not counted: {_listed(named)}"
+    without_price = [f"no price, so not counted: {_listed(named)}"] if named else []
+    return " · ".join([*without_price, *without_rate])
+
+
+def lacking_rates(items: Iterable[UnpricedUsage]) -> Sequence[tuple[str, str]]:
+    """Each rate of exchange that is missing (`USD to EUR`), and what needs it: money, tokens, or both."""
+    found: dict[str, tuple[Decimal, int]] = {}
+    for item in items:
+        if item.rate:
+            cost, quantity = found.get(item.rate, (Decimal(0), 0))
+            found[item.rate] = (cost + (item.cost or Decimal(0)), quantity + item.quantity)
+    rows = []
+    for rate, (cost, quantity) in sorted(found.items()):
+        parts = [money(cost, rate.partition(" ")[0])] if cost else []
+        parts += [f"the price of {tokens(quantity)} tokens"] if quantity else []
+        rows.append((rate, " and ".join(parts) or "usage"))
+    return rows
 
 
 def _listed(items: Sequence[str]) -> str:

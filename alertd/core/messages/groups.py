@@ -110,12 +110,11 @@ def _quiet(quiet: Sequence[Event], events: Sequence[Event]) -> Line:
 def merged(events: Sequence[Event]) -> Event:
     """One event whose footer speaks for all: the oldest data, everything unpriced, the earliest end."""
     first = min(events, key=lambda event: event.period_end or event.at)
-    unpriced: dict[tuple[str, str, str], UnpricedUsage] = {}
+    unpriced: dict[tuple[str, str, str, str], UnpricedUsage] = {}
     for event in events:
         for item in event.unpriced:  # two budgets over the same usage lack the same price: shown once
-            unpriced[item.provider, item.model, item.meter] = max(
-                item, unpriced.get((item.provider, item.model, item.meter), item), key=lambda one: one.quantity
-            )
+            kind = (item.provider, item.model, item.meter, item.rate)
+            unpriced[kind] = max(item, unpriced.get(kind, item), key=lambda one: (one.quantity, one.cost or Decimal(0)))
     known = [event.data_until for event in events if event.data_until]
     since = [event.complete_from for event in events if event.complete_from]
     return Event(

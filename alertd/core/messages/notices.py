@@ -175,7 +175,7 @@ def _summary(event: Event, now: datetime) -> Said:
         evidence.credit_left(event, now),
         Fact("Alerts", () if announced is None else (plain(f"{announced:,} in this period"),)),
     )
-    calm = event.severity == "info" and not evidence.is_running_away(event)
+    calm = event.severity == "info" and not evidence.is_running_away(event) and not event.unpriced
     return Said(head, lines, ("no action needed",) if calm else (), facts)
 
 

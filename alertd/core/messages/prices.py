@@ -17,7 +17,7 @@ from alertd.core.events import (
     details_of,
 )
 from alertd.core.messages import evidence
-from alertd.core.messages.format import clock_time, money, plural, share_percent, tokens, zone_of
+from alertd.core.messages.format import clock_time, lacking_rates, money, plural, share_percent, tokens, zone_of
 from alertd.core.messages.rich_text import Fact, Line, Said, bold, clean, code, joined, name, plain
 
 _TOP: Final = 3
@@ -29,6 +29,8 @@ _MOST_LINES: Final = 12
 
 def unpriced(event: Event, now: datetime) -> Said:
     """gpt-6-mini has no price, so its cost is missing from every total"""
+    if event.unpriced and all(item.rate for item in event.unpriced):
+        return _without_rate(event)
     models = list(dict.fromkeys((item.model, item.provider) for item in event.unpriced))
     share = details_of(event, ModelsUnpriced).share
     first = models[0] if models else ("a model", "")
@@ -47,6 +49,22 @@ def unpriced(event: Event, now: datetime) -> Said:
     )  # fmt: skip
     lines = (*rows, rest, *_to_paste(event), evidence.to_do(event, commands=False))
     return Said(headline, lines, (), facts)
+
+
+def _without_rate(event: Event) -> Said:
+    """No exchange rate from USD to EUR, so $41.20 is missing from the total of research"""
+    ((rate, figure), *_) = lacking_rates(event.unpriced)
+    base, unit = rate.split(" to ")
+    headline = (
+        bold(f"No exchange rate from {rate}, so {figure} {'is' if ' and ' not in figure else 'are'} missing from "),
+        *evidence.who(event),
+    )
+    fix = (
+        plain("To fix it, set "), code(f"ALERTD_FX__{base}_{unit}"), plain(f" (what one {base} is in {unit}), or "),
+        code("ALERTD_PRICES__RATES_URL"), plain(" for daily rates; what was spent before is then counted, too."),
+    )  # fmt: skip
+    counted = Fact("Counted without it", evidence.spent(event).value if event.spent is not None else ())
+    return Said(headline, (fix, evidence.to_do(event, commands=False)), (), (counted,))
 
 
 def disagreeing(found: PricesDiffer) -> Said:

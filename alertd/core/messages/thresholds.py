@@ -70,7 +70,7 @@ def _actual(event: Event, now: datetime) -> Said:
         evidence.cause(event),
         evidence.to_do(event, commands=not is_quiet),
     )
-    calm = is_quiet and not evidence.is_running_away(event)
+    calm = is_quiet and not evidence.is_running_away(event) and not event.unpriced
     headline = (*evidence.who(event), bold(f" has spent {_share(event)} of {budget}{_ahead(event, now)}"))
     return Said(headline, lines, ("no action needed",) if calm else (), evidence.figures(event, now))
 

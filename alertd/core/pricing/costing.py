@@ -30,10 +30,14 @@ class UnitPrice:
 
 @dataclass(frozen=True, slots=True)
 class NoPrice:
-    """Why something has no price, and the nearest model that has one."""
+    """Why something has no price, and the nearest model that has one.
+
+    `rate`: its price or cost is known, and the rate of exchange (`USD to EUR`) is not.
+    """
 
     reason: str
     nearest: str = ""
+    rate: str = ""
 
 
 #: One unit of the first currency in the second, on a day; None where no rate is known.
@@ -236,7 +240,9 @@ def _priced(
 
 def no_rate(base: str, unit: str) -> NoPrice:
     """The reason that a rate of exchange is missing, with the remedy."""
-    return NoPrice(f"no rate from {base} to {unit}; set ALERTD_FX__{base}_{unit}, or give it as [[fx]] in a price file")
+    pair = f"{base} to {unit}"
+    remedy = f"set ALERTD_FX__{base}_{unit}, or give it as [[fx]] in a price file"
+    return NoPrice(f"no rate from {pair}; {remedy}", rate=pair)
 
 
 def _append(segments: list[tuple[int, int, Decimal]], begin: int, end: int, price: Decimal) -> None:

@@ -11,7 +11,20 @@ from decimal import Decimal
 from typing import Final
 
 from alertd.core.formats.documents import decoded
-from alertd.core.formats.layout import CURRENCY, END, PROVIDER, TIME, Cells, Column, Flat, Layout, label, money
+from alertd.core.formats.layout import (
+    CURRENCY,
+    END,
+    MODEL,
+    PROVIDER,
+    TIME,
+    Cells,
+    Column,
+    Flat,
+    Layout,
+    label,
+    money,
+    tokens,
+)
 
 
 def _credits(text: str) -> Flat:
@@ -149,6 +162,25 @@ LAYOUTS: Final = (
             "sku_description": label("sku"),
             "project_id": label("project"),
             "cost_type": label("category"),
+        },
+        one_cost=True,
+    ),
+    Layout(
+        name="bedrock-invocations",
+        title="Amazon Bedrock model invocation log (JSON lines)",
+        recognised_by=("timestamp", "modelId", "input.inputTokenCount", "output.outputTokenCount"),
+        provider="aws",
+        includes=frozenset(),
+        columns={
+            "timestamp": TIME,
+            "model_id": MODEL,
+            "input_input_token_count": tokens("input", exclusive=True),
+            "input_cache_read_input_token_count": tokens("cached_input"),
+            "input_cache_write_input_token_count": tokens("cache_write"),
+            "output_output_token_count": tokens("output"),
+            "account_id": label("subaccount"),
+            "region": label("region"),
+            "identity_arn": label("principal"),
         },
         one_cost=True,
     ),
