@@ -271,24 +271,8 @@ def not_understood(name: str) -> str:
 
 
 _SCALED: Final = frozenset(
-    [
-        "cents",
-        "micros",
-        "microdollars",
-        "millicents",
-        "nano",
-        "nanos",
-        "k",
-        "m",
-        "thousand",
-        "thousands",
-        "million",
-        "millions",
-        "mtok",
-        "ktok",
-        "mtokens",
-        "ktokens",
-    ]
+    {"cents", "micros", "microdollars", "millicents", "nano", "nanos", "k", "m", "thousand", "thousands", "million"}
+    | {"millions", "mtok", "ktok", "mtokens", "ktokens"}
 )
 _TOKENS: Final = frozenset({"token", "tokens", "cache", "cached", "input", "output", "prompt", "completion", "units"})
 _OUTPUT: Final = frozenset({"output", "completion", "completions", "generated", "out", "reasoning", "response"})
