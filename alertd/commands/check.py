@@ -233,6 +233,7 @@ async def _budgets(daemon: Daemon, report: CheckReport) -> None:
         report.budgets.append(_resolved(position, daemon))
     report.rows.extend(_prices(daemon))
     report.rows.extend(_nobody_has(daemon))
+    report.rows.extend(_without_thresholds(daemon.evaluation.terms.budgets))
     report.rows.extend(_stars(daemon.evaluation.terms.budgets))
     report.rows.extend(_without_a_rate(decisions.statuses))
     report.rows.extend(_above_their_parents(decisions.statuses))
@@ -265,6 +266,13 @@ def _nobody_has(daemon: Daemon) -> Iterator[tuple[str, str, bool, str]]:
     for budget in daemon.evaluation.terms.budgets:
         for label in sorted(set(budget.per) - known) if known else ():
             yield "budget", budget.name, True, f"{_WARNING}PER: no usage has the label {label}; {one_of(label, known)}"
+
+
+def _without_thresholds(budgets: Iterable[Budget]) -> Iterator[tuple[str, str, bool, str]]:
+    """Budgets that never alert."""
+    for budget in budgets:
+        if not budget.thresholds and not any(own.thresholds for own in budget.table.values()):
+            yield "budget", budget.name, True, f"{_WARNING}THRESHOLDS is empty: it is shown, and never alerts"
 
 
 def _stars(budgets: Iterable[Budget]) -> Iterator[tuple[str, str, bool, str]]:

@@ -135,7 +135,7 @@ def _token(file: Path) -> str:
 def _seen(found: DiscoveredSource) -> str:
     if found.look is None:
         return "No token counters were found when this file was written; alertd check looks again."
-    return f"DiscoveredSource {found.look.summary} ({found.keys[f'{SOURCE}PRESET']})."
+    return f"Found {found.look.summary} ({found.keys[f'{SOURCE}PRESET']})."
 
 
 def _budget(args: argparse.Namespace, asking: Asking, found: DiscoveredSource) -> Keys:

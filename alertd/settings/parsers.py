@@ -90,6 +90,9 @@ def _text_pairs(value: object) -> list[tuple[str, str]]:
     for label, sign, _ in parts:
         if not sign:
             raise ValueError(f"{label.strip()!r} has no label; write it as team=research,model=gpt-*")
+    for _, _, pattern in parts:
+        if re.search(r"(?:\s|;)(?:and\b|or\b|&&?|\|\|?|;)?\s*[A-Za-z_]\w*\s*=", pattern, re.IGNORECASE):
+            raise ValueError(f"{pattern.strip()!r} has a second condition; write a comma between: team=web,model=gpt-*")
     return [(label.strip(), pattern.strip()) for label, _, pattern in parts]
 
 

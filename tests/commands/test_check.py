@@ -69,6 +69,21 @@ def test_a_floor_in_a_currency_without_a_rate_is_warned_of_with_what_it_counts_a
     assert ("the minimum spend counts as 20 EUR: no rate from EUR to USD; set ALERTD_FX__EUR_USD" in said) is warned
 
 
+def test_a_budget_that_never_alerts_and_a_star_in_a_table_are_warned_of(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("model,amount\ngpt-*,5\nm,6\n")
+    changed = {"BUDGETS__ALL__THRESHOLDS": "[]", "BUDGETS__ALL__PER": "model"}
+    with serving_gateway() as (_, server):
+        assert check(
+            SOURCES__GATEWAY__URL=f"{server.url}/metrics", BUDGETS__ALL__TABLE_FILE=str(tmp_path / "t.csv"), **changed
+        ) == 0  # fmt: skip
+    said = capsys.readouterr().out
+    assert "warn budget all: THRESHOLDS is empty: it is shown, and never alerts" in said
+    assert "warn budget all: TABLE_FILE: gpt-* is this very value, not a pattern; what is not listed has AMOUNT" in said
+    assert "TABLE_FILE: m " not in said
+
+
 @pytest.mark.parametrize(
     ("changed", "place", "remedy"),
     [

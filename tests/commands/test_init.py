@@ -83,6 +83,9 @@ def test_the_counters_of_a_prometheus_are_found(capsys: pytest.CaptureFixture[st
     said = json.loads(capsys.readouterr().out)
     assert said["found"]
     assert said["source"] == {"kind": "prometheus", "url": server.url, "preset": "vllm"}
+    with prometheus(memory) as server:
+        assert main(["init", "--yes", "--out", "other.env", "--url", server.url]) == 0
+    assert "\nFound 1 token counter of 1 model (vllm).\n" in capsys.readouterr().out
 
 
 def test_a_person_is_asked_and_a_wrong_answer_is_asked_again(

@@ -117,6 +117,21 @@ BROKEN = [
     (BUDGET + "WHERE", "research", "'research' has no label; write it as team=research,model=gpt-*"),
     (
         BUDGET + "WHERE",
+        "team=web AND model=gpt-4o",
+        "'web AND model=gpt-4o' has a second condition; write a comma between: team=web,model=gpt-*",
+    ),
+    (
+        BUDGET + "WHERE",
+        "team=web model=gpt-4o",
+        "'web model=gpt-4o' has a second condition; write a comma between: team=web,model=gpt-*",
+    ),
+    (
+        BUDGET + "WHERE",
+        "team=web;model=gpt-4o",
+        "'web;model=gpt-4o' has a second condition; write a comma between: team=web,model=gpt-*",
+    ),
+    (
+        BUDGET + "WHERE",
         "team!=a",
         "'team!' is not a label pattern; write team=research, or team=!research for all others",
     ),
