@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from alertd import registry
+from alertd import __version__, registry
+from alertd.clients.otlp_metrics import OtlpMetrics, otlp_target
 from alertd.clients.png import can_draw
 from alertd.clients.price_files import FetchedFile, price_book, price_list_file, rates_file, rates_of
 from alertd.clients.reference_rates import reference_rates_of
@@ -15,6 +18,7 @@ from alertd.clients.webhook import Heartbeat
 from alertd.core.addresses import answer_page, page_of
 from alertd.core.budgets import Budget, duration_text
 from alertd.core.charts.picture_link import picture_key
+from alertd.core.config_errors import Fault, SettingsError
 from alertd.core.evaluation.routing import Receiver, quiet_until, route
 from alertd.core.evaluation.values import Alert, Policy
 from alertd.core.events import Event
@@ -44,12 +48,16 @@ class Components:
     revokers: dict[str, Revoker]
     collects: dict[str, Collect] = field(default_factory=dict)
     heartbeat: Heartbeat | None = None
+    #: Pushes what /metrics shows.
+    metrics: OtlpMetrics | None = None
     #: Lists that are downloaded, by the setting with their address.
     fetched: dict[str, FetchedFile] = field(default_factory=dict)
 
     async def close(self) -> None:
         if self.heartbeat is not None:
             await self.heartbeat.close()
+        if self.metrics is not None:
+            await self.metrics.close()
         for file in self.fetched.values():
             await file.close()
         for source in self.sources.values():
@@ -66,6 +74,12 @@ def build_components(
     """All that the settings ask for, built; nothing is contacted. Raises SettingsError."""
     components = Components(settings, sources_of(settings), notifiers_of(settings), revokers_of(settings))
     components.heartbeat = Heartbeat(settings.heartbeat_url) if settings.heartbeat_url else None
+    if settings.metrics_exporter == "otlp":
+        try:
+            components.metrics = OtlpMetrics(otlp_target(os.environ, __version__, socket.gethostname()))
+        except ValueError as error:
+            place, _, said = str(error).partition(": ")
+            raise SettingsError([Fault(place, *said.split("; ", 1))]) from None
     lists = settings.price_lists
     if lists.update_url and lists.file is not None:
         components.fetched["UPDATE_URL"] = price_list_file(lists.update_url, lists.file)

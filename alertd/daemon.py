@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from starlette.types import ASGIApp
 
 from alertd import __version__, registry
+from alertd.clients.otlp_metrics import encoded
 from alertd.components import (
     COLLECT,
     Components,
@@ -63,6 +64,8 @@ from alertd.settings.budgets import read_stored
 from alertd.web.allowance import CurrentIndex
 from alertd.web.allowance_process import AllowanceProcess, Rules
 from alertd.web.answers import record_evaluation
+from alertd.web.api import take_snapshot
+from alertd.web.metrics import registry_of
 from alertd.web.otlp import Receivers, Receiving, pushed_sources
 from alertd.web.server import ListenError, View, WebServer, build, is_loopback
 from alertd.web.view import AllowanceCounts
@@ -501,6 +504,8 @@ class Daemon:
         every(self.FOLLOW_EVERY, _FOLLOW, self._follow)
         every(_PRUNE_EVERY, "upkeep", self._maintain)
         every(self.LOOK_EVERY, "watch", self._watch)
+        if self.components.metrics is not None:
+            every(self.components.metrics.target.interval, "metrics", self._push_metrics)
         if self.components.fetched:
             every(_PRICES_EVERY, "prices", self._refresh_prices)
 
@@ -582,6 +587,19 @@ class Daemon:
                         log.info("ALERTD_PRICES__%s: fetched, %s", setting, plural(count, "entry", "entries"))
 
         await self.runner.run("prices", refresh)
+
+    async def _push_metrics(self) -> None:
+        """Send what /metrics shows to the collector."""
+        exporter = self.components.metrics
+        if exporter is None:
+            return
+
+        async def push() -> None:
+            snapshot = await take_snapshot(self._view())
+            families, resource = registry_of(snapshot).collect(), exporter.target.resource
+            await exporter.push(await asyncio.to_thread(encoded, families, resource, self._started, snapshot.now))
+
+        await self.runner.run("metrics", push)
 
     async def _watch(self) -> None:
         """Read the configuration anew when one of its files has changed, and has then been left alone for a round."""

@@ -93,6 +93,7 @@ class _SettingsReader:
             public_url=document.public_url,
             heartbeat_url=document.heartbeat_url,
             digest=document.digest,
+            metrics_exporter=document.metrics_exporter,
             drift_level=document.drift_level,
             correct_estimates=document.correct_estimates,
             quiet_hours=document.quiet_hours,

@@ -312,6 +312,11 @@ class Document(BaseModel):
         description="An address that alertd calls after every successful round, so that a monitor notices when "
         "alertd stops",
     )
+    metrics_exporter: Literal["none", "otlp"] = Field(
+        "none",
+        description="otlp: what /metrics shows is also pushed by OTLP, to where OTEL_EXPORTER_OTLP_ENDPOINT and "
+        "OpenTelemetry's other variables of the process environment say",
+    )
     digest: Literal["weekly", "daily", "off"] = Field("weekly", description="How often a summary is sent")
     correct_estimates: bool = Field(
         default=False,

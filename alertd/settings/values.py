@@ -139,6 +139,7 @@ class Settings:
     public_url: str
     heartbeat_url: str = field(repr=False)
     digest: str
+    metrics_exporter: str
     #: In percent of the bill.
     drift_level: Decimal
     correct_estimates: bool

@@ -72,7 +72,7 @@ class Api:
         return JSONResponse({"status": "ready"})
 
     async def metrics(self, request: Request) -> Response:
-        snapshot = await self._snapshot()
+        snapshot = await take_snapshot(self.view)
         wants_open = "application/openmetrics-text" in request.headers.get("accept", "")
         generate, kind = (
             (openmetrics.generate_latest, openmetrics.CONTENT_TYPE_LATEST)
@@ -80,29 +80,6 @@ class Api:
             else (generate_latest, CONTENT_TYPE_LATEST)
         )
         return Response(await asyncio.to_thread(generate, registry_of(snapshot)), media_type=kind)
-
-    async def _snapshot(self) -> Snapshot:
-        view = self.view
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                outbox, notes = await view.records.outbox_depth(), await load_state(view.records)
-        except (StoreError, TimeoutError):
-            outbox, notes = None, None
-        return Snapshot(
-            now=view.clock.now(),
-            version=view.version,
-            started=view.started,
-            standings=view.standings(),
-            loops=view.loops(),
-            delivery_stats=view.delivery_stats(),
-            actions=view.actions(),
-            outbox=outbox,
-            notes=notes,
-            book_version=view.book().version,
-            refused=bool(view.faults()),
-            dry_run=view.dry_run,
-            allowance=view.allowance,
-        )
 
     async def budgets(self, request: Request) -> Response:
         """The status of every budget, the worst first; `?budget=` and `?status=` filter."""
@@ -171,6 +148,30 @@ class Api:
 
     async def openapi(self, request: Request) -> Response:
         return JSONResponse(DOCUMENT)
+
+
+async def take_snapshot(view: View) -> Snapshot:
+    """What one scrape, or one push of metrics, shows."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            outbox, notes = await view.records.outbox_depth(), await load_state(view.records)
+    except (StoreError, TimeoutError):
+        outbox, notes = None, None
+    return Snapshot(
+        now=view.clock.now(),
+        version=view.version,
+        started=view.started,
+        standings=view.standings(),
+        loops=view.loops(),
+        delivery_stats=view.delivery_stats(),
+        actions=view.actions(),
+        outbox=outbox,
+        notes=notes,
+        book_version=view.book().version,
+        refused=bool(view.faults()),
+        dry_run=view.dry_run,
+        allowance=view.allowance,
+    )
 
 
 def _instant(text: str | None) -> datetime | None:
