@@ -32,9 +32,14 @@ class Process:
     counts: dict[Series, Counter[str]] = field(default_factory=dict)
     born: dict[tuple[Series, str], float] = field(default_factory=dict)
 
-    def use(self, series: Series, tokens: int, cached: int, at: float) -> None:
+    def use(self, series: Series, tokens: int, cached: int, at: float, skew: float = 0.0) -> None:
+        """Count tokens `at` a time, as a process does whose clock is ahead by `skew` seconds then.
+
+        The `_created` of a counter is what the clock shows as it is made, and stays: prometheus_client, client_java
+        and client_golang keep it beside the value, so a clock that is set later moves no counter that exists.
+        """
         for meter in ("input", "cached_input") if cached else ("input",):
-            self.born.setdefault((series, meter), at)
+            self.born.setdefault((series, meter), at + skew)
         self.counts.setdefault(series, Counter()).update({"input": tokens, "cached_input": cached})
 
 
@@ -140,7 +145,7 @@ class World:
                     cached = self.random.randint(0, tokens)
                     if self.at - process.start <= self.plan.uncached * self.plan.step:
                         cached = 0
-                    process.use(series, tokens, cached, max(before, process.start))
+                    process.use(series, tokens, cached, max(before, process.start), self._skew(scrape))
                     used[series[0], "input"] += tokens
                     used[series[0], "cached_input"] += cached
             for series, counts in process.counts.items():
@@ -169,6 +174,11 @@ class World:
         """What Prometheus calls the process that answers for a pod."""
         return f"uuid-{self.pods[pod].number}" if self.plan.source == "pushed" else f"pod-{pod}:4000"
 
+    def _skew(self, scrape: int) -> float:
+        """By how many seconds the exporters' clock is ahead at a scrape."""
+        skew = self.active("clock skew", scrape)
+        return 0.0 if skew is None else min(skew.size, 50)
+
     def page(self, scrape: int, pod: int) -> list[tuple[dict[str, str], str]] | None:
         """What one pod's page holds at a scrape: (labels with the name, value); None where it does not answer."""
         if self.active("exporter down", scrape, pod):
@@ -193,10 +203,9 @@ class World:
         return lines
 
     def _lines(self, scrape, pod, process):
-        skew = self.active("clock skew", scrape) or Accident("", 0, 0)
-        start = process.start + min(skew.size, 50)
         if self.plan.starts in {"process", "both"}:
-            yield {"__name__": "process_start_time_seconds"}, repr(start)
+            # The kernel counts it from the time of its boot, which moves as the clock is set (client_golang, node).
+            yield {"__name__": "process_start_time_seconds"}, repr(process.start + self._skew(scrape))
         missing, part = self.active("missing series", scrape, pod), self.active("missing page part", scrape, pod)
         dip = self.active("dip", scrape, pod)
         rename = next((one for one in self.plan.accidents if one.kind == "rename" and one.at <= scrape), None)
@@ -230,7 +239,7 @@ class World:
             for name in names:
                 yield {"__name__": metric + name, **dict(items)}, str(value - value * dips // 1000)
             if self.plan.starts in {"created", "both"}:
-                yield {"__name__": f"{metric}_created", **dict(items)}, repr(born[metric, items] + min(skew.size, 50))
+                yield {"__name__": f"{metric}_created", **dict(items)}, repr(born[metric, items])
         self._last = process, [parts for key, parts in holds.items() if key not in left_out]
 
     def show(self, pod: int, process: Process, seen: list[list[tuple[Series, str]]]) -> None:

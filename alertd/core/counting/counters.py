@@ -106,13 +106,28 @@ def settle(
     What waits and does not change is said until it has not counted for an hour before the `newest` sample.
     """
     owing: list[int] = []  # for longer than since the last reading
+    waits = dict.fromkeys(debts, 0)
     for fingerprint, owed in debts.items():
+        # One that was replaced within the reading leaves it to the one in its place.
+        last = _last_heir(states, changed, fingerprint) if owed else fingerprint
+        waits[last] = waits.get(last, 0) + owed
+    for fingerprint, owed in waits.items():
         state = changed.get(fingerprint) or states[fingerprint]
         if state.owed != owed:
             changed[fingerprint] = state._replace(owed=owed)
         if state.owed and owed and (owed != state.owed or newest - state.at <= DOUBT):
             owing.append(owed)
     return _waiting(owing)
+
+
+def _last_heir(states: Mapping[str, CounterState], changed: Mapping[str, CounterState], name: str) -> str:
+    """The series that counts in place of one, by fingerprint; itself where none does."""
+    passed = {name}
+    while (state := changed.get(name) or states.get(name)) is not None and state.heir and state.heir not in passed:
+        if state.heir not in changed and state.heir not in states:
+            break
+        passed.add(name := state.heir)
+    return name
 
 
 def _in_order(

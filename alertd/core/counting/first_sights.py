@@ -18,12 +18,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from math import inf
 from typing import Final
 
 from alertd.core.counting.falls import SKEW, Fall, above
 from alertd.core.counting.samples import KIN, CounterSamples, CounterState, kin_of
-from alertd.core.counting.vanished import Sight, Vanished, counted_of, is_sample_of, joint_of
+from alertd.core.counting.vanished import Sight, Vanished, counted_of, is_sample_of, is_unknown_process, joint_of
 
 #: From how many seconds after the oldest scrape of a first read on a series is one that came, and no base of all.
 CAME: Final = 600.0
@@ -52,6 +53,8 @@ class FirstSights:
     replaced: dict[str, Sight] = field(default_factory=dict)
     #: Those that went into a sum, or fell into parts, with one of those that came.
     joined: dict[str, Sight] = field(default_factory=dict)
+    #: By fingerprint of one that came how much it lacks, with others, of what vanished: it counts on beyond that.
+    lacking: dict[str, int] = field(default_factory=dict)
     #: Copies of those that were replaced, by the fingerprint of the one that came in their place.
     copies: dict[str, str] = field(default_factory=dict)
     #: By fingerprint of a new series the one of its labels that vanished with a higher value: it may be its process.
@@ -76,47 +79,56 @@ class FirstSights:
         gone = self._gone(given, states, changed)
         found: list[tuple[Sight, int, float]] = []
         back: list[Sight] = []
+        others: list[Sight] = []
         unknown: list[int] = []
         assumed: dict[str, int] = {}
         relabelled: dict[str, int] = {}
         taken: list[tuple[CounterState, Sight]] = []
         oldest = min((instants[0] for instants in self.scrapes.values() if instants), default=inf)
-        for sight in sorted(self._sights, key=lambda one: (one.at, not gone.has_labels(one.series), -one.value)):
-            series, at, value, (seen, began), before, _ = sight
-            earlier = scrape_before(self.scrapes, series.target, seen if before is None else at)
-            is_part = before is not None and gone.is_sum(before.heir)
-            lower = None if is_part else gone.take(sight, seen if seen < at else earlier)
-            if lower is not None:
-                self.replaced[lower] = sight
-                known = changed.get(lower) or states[lower]
-                taken.append((known, sight))
-                if value < known.value and series.created is not None and series.created == known.created:
-                    self.higher[series.fingerprint] = lower  # a dip of the same process: what follows is below, too
-                lower_value = max(self._counted(sight, known), 0 if before is None else before.value)
-                found.append(
-                    (sight, max(0, value - lower_value), known.at if earlier is None else max(earlier, known.at))
-                )
-                named = f"{series.line.model} {series.line.meter}"
-                new = 0 if is_sample_of(sight, kin_of(series), known) else lower_value
-                relabelled[named] = relabelled.get(named, 0) + new
-            elif before is not None:
-                back.append(sight)
-            elif (since := self._counts_since(sight, earlier, gone)) is not None:
-                found.append((sight, value, since))
-                higher = gone.higher(sight, seen if seen < at else earlier)
-                self.higher |= {series.fingerprint: higher} if higher is not None else {}
-            elif series.created is None and series.target in self.newborn:
-                assumed[series.target] = assumed.get(series.target, 0) + value
-                found.append((sight, value, at))
-            else:
-                grown = value - began if seen < at else 0
-                if grown > 0:
-                    found.append((sight, grown, seen))
-                if (series.created is None and (not self.first_read or at > oldest + CAME)) or gone.is_foreign(series):
-                    self._leave(series, value - max(grown, 0), unknown)
-        oldest = min((series.points[0][0] for series in given if series.points), default=inf)
-        self._join(found, back, gone, oldest, relabelled)
-        for sight in back:
+        first = min((series.points[0][0] for series in given if series.points), default=inf)
+        in_order = sorted(self._sights, key=lambda one: (one.at, not gone.has_labels(one.series), -one.value))
+        for _, group in groupby(in_order, key=_instant):
+            place, came_back = len(found), []
+            for sight in group:
+                series, at, value, (seen, began), before, _ = sight
+                earlier = scrape_before(self.scrapes, series.target, seen if before is None else at)
+                is_part = before is not None and gone.is_sum(before.heir)
+                lower = None if is_part else gone.take(sight, seen if seen < at else earlier)
+                if lower is not None:
+                    self.replaced[lower] = sight
+                    known = changed.get(lower) or states[lower]
+                    taken.append((known, sight))
+                    if value < known.value and series.created is not None and series.created == known.created:
+                        self.higher[series.fingerprint] = lower  # a dip of the same process: what follows is below, too
+                    lower_value = max(self._counted(sight, known), 0 if before is None else before.value)
+                    found.append(
+                        (sight, max(0, value - lower_value), known.at if earlier is None else max(earlier, known.at))
+                    )
+                    named = f"{series.line.model} {series.line.meter}"
+                    new = 0 if is_sample_of(sight, kin_of(series), known) else lower_value
+                    relabelled[named] = relabelled.get(named, 0) + new
+                elif before is not None:
+                    (others if is_unknown_process(series, before) else came_back).append(sight)
+                elif (since := self._counts_since(sight, earlier, gone)) is not None:
+                    found.append((sight, value, since))
+                    higher = gone.higher(sight, seen if seen < at else earlier)
+                    self.higher |= {series.fingerprint: higher} if higher is not None else {}
+                elif series.created is None and series.target in self.newborn:
+                    assumed[series.target] = assumed.get(series.target, 0) + value
+                    found.append((sight, value, at))
+                else:
+                    grown = value - began if seen < at else 0
+                    if grown > 0:
+                        found.append((sight, grown, seen))
+                    if (series.created is None and (not self.first_read or at > oldest + CAME)) or gone.is_foreign(
+                        series
+                    ):
+                        self._leave(series, value - max(grown, 0), unknown)
+            # What came at this instant goes before what comes later: a sum that is parts again is both within a reading.
+            self._join(found, place, came_back, gone, first, relabelled)
+            back += came_back
+        self._join(found, 0, back, gone, first, relabelled)
+        for sight in (*back, *others):
             self._leave(
                 sight.series, max(0, sight.value - (0 if sight.before is None else sight.before.value)), unknown
             )
@@ -128,12 +140,13 @@ class FirstSights:
     def _join(
         self,
         found: list[tuple[Sight, int, float]],
+        begin: int,
         back: list[Sight],
         gone: Vanished,
         oldest: float,
         relabelled: dict[str, int],
     ) -> None:
-        """Take off the first samples in `found` what vanished as they came in other labels, several for one.
+        """Take off the first samples in `found`, from `begin` on, what vanished as they came, several for one.
 
         Those that are `back` are found, too, where more vanished than was counted of them before. `oldest` is the
         oldest sample of the reading.
@@ -141,8 +154,8 @@ class FirstSights:
         pools: dict[str, list[int]] = {}
         if not gone:
             return
-        for place, (sight, quantity, _) in enumerate(found):
-            if quantity and sight.since is None:
+        for place, (sight, quantity, _) in enumerate(found[begin:], begin):
+            if quantity:
                 pools.setdefault(kin_of(sight.series), []).append(place)
         for sight in back:
             pools.setdefault(kin_of(sight.series), [])
@@ -151,10 +164,12 @@ class FirstSights:
             returned = [sight for sight in back if kin_of(sight.series) == kin] if left else []
             new = [found[place][:2] for place in places] if left else []
             joint = joint_of([*new, *((one, one.value) for one in returned)], left, self._earlier, oldest)
-            counted = sum(one.before.value for one in returned if one.before is not None)
+            counted = sum(counted_of(one.series, one.before) for one in returned if one.before is not None)
             if returned and joint.taken < counted:
                 returned, joint = [], joint_of(new, left, self._earlier, oldest)
+            self.lacking |= joint.lacking
             self.joined |= joint.heirs
+            gone.remove(kin, joint.heirs)
             if not joint.taken:
                 continue
             for place, quantity in zip(places, joint.rest, strict=False):
@@ -201,9 +216,11 @@ class FirstSights:
         created = sight.series.created
         if sight.since is not None:
             return sight.since
+        if gone.is_foreign(sight.series):
+            return None
         if created is not None and self.begun_since() <= created <= sight.at + SKEW:
             return min(created, sight.at)
-        return None if gone.is_foreign(sight.series) else earlier
+        return earlier
 
     def _gone(
         self, given: Iterable[CounterSamples], states: Mapping[str, CounterState], changed: Mapping[str, CounterState]
@@ -223,6 +240,10 @@ class FirstSights:
                 ):
                     found.add(name, state, last.get(name, -inf))
         return found
+
+
+def _instant(sight: Sight) -> float:
+    return sight.at
 
 
 def scrape_before(scrapes: Mapping[str, Sequence[float]], target: str, instant: float) -> float | None:

@@ -100,9 +100,9 @@ class IntervalSums:
             self._held_back.append((most, line, labels))
 
     def forget_owed(self, names: Collection[str]) -> None:
-        """Take back what these raw series were said to owe."""
+        """Take back what these raw series were said to owe: from before, not what they add now."""
         for owing in self._owers.values():
-            owing[:] = [one for one in owing if one.name not in names]
+            owing[:] = [one._replace(owed=0) if one.name in names else one for one in owing]
 
     def settled(
         self, series: Callable[[], Iterable[Series]], is_known: Callable[[Line], bool]

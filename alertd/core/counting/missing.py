@@ -114,7 +114,9 @@ def waiting_inputs(
             if (ended and not replaced) or (own in known and own != labels):
                 continue
             gap = late[name]
-            if (restart := restarts.get(kin[KIN:], -inf)) > gap.since:
+            # A counter that began before the cached one went, and goes on, shows that its process did not end.
+            alive = series.created is not None and series.created <= gap.since
+            if (restart := restarts.get(kin[KIN:], -inf)) > gap.since and not alive:
                 gap = gap._replace(anew=min(gap.anew, restart))
             idle = name not in moved and _is_idle(gap, cached[name], state)
             if not idle and _lacks(series, state, gap):

@@ -7,9 +7,10 @@ from functools import cached_property
 from itertools import chain
 from math import inf
 
-from alertd.core.counting.falls import SAME_START, Fall, is_deep
+from alertd.core.counting.falls import SAME_START, SKEW, Fall, is_deep
 from alertd.core.counting.samples import (
     KIN,
+    LABELS_KIN,
     TARGET_KIN,
     CounterSamples,
     CounterState,
@@ -79,17 +80,40 @@ class CounterStates:
         self._fresh += 1
         return len(self.before) + self._fresh > most
 
-    def has_stand_in(self, series: CounterSamples) -> bool:
-        """Whether a series that began anew may have been counted under another name since: one has the same start."""
+    def has_stand_in(self, series: CounterSamples, at: float) -> bool:
+        """Whether a series that began anew after `at` may have been counted under another name since.
+
+        One has the same start; or a counter of the new process, with other labels, was seen after this one began,
+        which was not: it may be a sum that this one went into.
+        """
         start = series.created
         if start is None:
             return False
         kin = kin_of(series)
-        return any(
+        if any(
             abs(other - start) <= SAME_START
             for second in (-1, 0, 1)
             for other in self._starts.get((kin, int(start) + second), ())
+        ):
+            return True
+        if self._latest.get(kin, -inf) < start:
+            return False
+        labels = full_kin_of(series)[:LABELS_KIN]
+        return any(
+            at - SKEW < (state.created or -inf) <= start <= state.at
+            for state in self.before.values()
+            if state.kin[:TARGET_KIN] == kin and state.kin[:LABELS_KIN] != labels and not state.heir
         )
+
+    @cached_property
+    def _latest(self) -> dict[str, float]:
+        """By line and target the newest sample of the counters before the reading, of those whose start is known."""
+        found: dict[str, float] = {}
+        for state in self.before.values():
+            if state.created is not None and not state.heir:
+                kin = state.kin[:TARGET_KIN]
+                found[kin] = max(state.at, found.get(kin, -inf))
+        return found
 
     @cached_property
     def _starts(self) -> dict[tuple[str, int], list[float]]:

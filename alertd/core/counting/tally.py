@@ -136,7 +136,7 @@ class Tally:
                 continue
             if begun and number >= last >= 0 and is_clock_set(at, old and old.created, created):
                 begun, fall = False, Fall(instant, instant, doubt=CLOCK_SET)
-            quantity, anew, stood_in = number - last, begun, begun and self.states.has_stand_in(series)
+            quantity, anew, stood_in = number - last, begun, begun and self.states.has_stand_in(series, at)
             if begun:
                 looked = scrape_before(self.scrapes, series.target, created or at)
                 self.unseen = max(self.unseen, (created or at) - max(at, looked or at))
@@ -232,7 +232,8 @@ class Tally:
             if state.owed and series.within is not None:
                 self.buckets.forget_owed({name, series.fingerprint})
                 self.buckets.owe(series.fingerprint, state.owed, series.line, series.labels, series.within)
-
+        for name, lacking in self.sights.lacking.items():
+            self.changed[name] = self.changed[name]._replace(value=self.changed[name].value + lacking)
         for name, heir_name in self.sights.copies.items():
             self.changed[name] = (self.changed.get(name) or self._before[name])._replace(heir=heir_name, owed=0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from math import inf
 from typing import Final, NamedTuple
@@ -43,11 +43,15 @@ class Sight(NamedTuple):
 
 
 class Joint(NamedTuple):
-    """What is left of each of the first samples, what was taken off them in all, and who goes on where."""
+    """What is left of each of the first samples, what was taken off them in all, and who goes on where.
+
+    `lacking` is, by fingerprint of one that came, by how much those that vanished were higher than all that came: a dip.
+    """
 
     rest: list[int]
     taken: int
     heirs: dict[str, Sight]
+    lacking: dict[str, int]
 
 
 class Vanished:
@@ -61,17 +65,33 @@ class Vanished:
         self._labelled: set[str] = set()
         #: By the digest of a target the oldest start known of its counters.
         self._oldest: dict[str, float] = {}
+        #: By line and target those in place of which others came.
+        self._replaced: dict[str, list[CounterState]] = {}
         self._states = states
         targets = {kin_of(series)[KIN:] for series in new if series.created is not None} if states else ()
         for state in states.values() if targets else ():
             if state.created is not None and (target := state.kin[KIN:TARGET_KIN]) in targets:
                 self._oldest[target] = min(state.created, self._oldest.get(target, inf))
+                if state.heir:
+                    self._replaced.setdefault(state.kin[:TARGET_KIN], []).append(state)
 
     def is_foreign(self, series: CounterSamples) -> bool:
-        """Whether it began before every counter that is known of its target: it is of another process."""
-        if series.created is None or not self._oldest:
+        """Whether it is of a process before those that are followed, and may have been counted under another name.
+
+        It began before every counter that is known of its target, or before one of its line that vanished as it came.
+        """
+        start = series.created
+        if start is None or not self._oldest:
             return False
-        return series.created < self._oldest.get(kin_of(series)[KIN:], -inf) - SKEW
+        kin = kin_of(series)
+        if start < self._oldest.get(kin[KIN:], -inf) - SKEW:
+            return True
+        came = series.points[0][0] if series.points else inf
+        others = [state for state in self._replaced.get(kin, ()) if state.at >= came]
+        return any(
+            state.created is not None and start < state.created - SKEW
+            for state in (*others, *(state for _, state, _ in self.left(kin)))
+        )
 
     def has_labels(self, series: CounterSamples) -> bool:
         """Whether one that is gone fed the same ledger series."""
@@ -140,6 +160,10 @@ class Vanished:
         """Those of a line and a target from which none goes on."""
         return [one for one in self._by_line.get(kin[:KIN], []) if one[1].kin[:TARGET_KIN] == kin]
 
+    def remove(self, kin: str, names: Collection[str]) -> None:
+        """From these of a line others go on now."""
+        self._by_line[kin[:KIN]] = [one for one in self._by_line.get(kin[:KIN], ()) if one[0] not in names]
+
     def copies_of(self, state: CounterState, value: int) -> list[str]:
         """Those left that were as the one that was taken, at the same time: not both are in the `value` that came."""
         return [
@@ -182,7 +206,7 @@ def joint_of(
     `earlier` answers when the target was last seen without one of them. Where the reading, whose `oldest` sample that
     is, reaches back to then, it holds what vanished since.
     """
-    joint = Joint([quantity for _, quantity in came], 0, {})
+    joint = Joint([quantity for _, quantity in came], 0, {}, {})
     for name, state, last in sorted(left, key=lambda one: -one[1].value):
         fits = [
             place
@@ -191,16 +215,19 @@ def joint_of(
             and last < sight.at
             and state.at <= sight.at
             and (last > -inf or oldest > (earlier(sight) or inf))
-            and _is_same(sight.series, kin_of(sight.series), state, earlier(sight))
+            and (sight.since is not None or _is_same(sight.series, kin_of(sight.series), state, earlier(sight)))
         ]
-        total = sum(joint.rest[place] for place in fits)
+        total, all_ = sum(joint.rest[place] for place in fits), sum(came[place][0].value for place in fits)
         # A sum began with the oldest of its parts: it is older than the others, and no process before theirs.
-        value = (counted_of(came[fits[0]][0].series, state) or state.value) if fits else 0
-        if not fits or total < _MOST_OF * value:
+        values = (counted_of(came[fits[0]][0].series, state) or state.value, state.value) if fits else ()
+        value = next((value for value in values if all_ >= _MOST_OF * (all_ - total + value)), None)
+        if value is None:
             continue
         fits.sort(key=lambda place: -joint.rest[place])
         joint.heirs[name], owed = came[fits[0]][0], min(value, total)
         joint = joint._replace(taken=joint.taken + owed)
+        if value > total:
+            joint.lacking[came[fits[0]][0].series.fingerprint] = value - total
         for place in fits:
             part = min(owed, joint.rest[place])
             joint.rest[place], owed = joint.rest[place] - part, owed - part
@@ -215,6 +242,11 @@ def counted_of(series: CounterSamples, state: CounterState) -> int:
     # Nothing shows a restart, and the starts are less than a minute apart: its clock was set.
     apart = (state.created or 0.0) - (series.created or 0.0)
     return state.value if not ended and apart <= SKEW else ended
+
+
+def is_unknown_process(series: CounterSamples, state: CounterState) -> bool:
+    """Whether a series is of a process before the one that is followed, and what was counted of it is not known."""
+    return _is_older(series, state) and counted_of(series, state) == 0
 
 
 def is_sample_of(sight: Sight, kin: str, state: CounterState) -> bool:
