@@ -62,7 +62,7 @@ class Fall(NamedTuple):
     from there. `peak` is the maximum before a reset, `step` the largest step since. `first` is the value that it fell
     to, `gap` the seconds since the sample before. `times` counts falls that follow each other within an hour; `mixed`
     says that lower values are other processes and no resets. `doubt` is what is said. `ended` is the value of the
-    process before the last known restart.
+    process before the last known restart, `ended_start` its start, 0 where that is not known.
     """
 
     at: float
@@ -78,6 +78,7 @@ class Fall(NamedTuple):
     mixed: bool = False
     doubt: str = ""
     ended: int = 0
+    ended_start: float = 0.0
 
     def is_doubtful(self, instant: float) -> bool:
         """Whether the figures of this series are still a lower bound only."""

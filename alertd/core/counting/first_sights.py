@@ -64,6 +64,12 @@ class FirstSights:
     #: The first samples of counters that are taken off others, and what of them is not counted.
     uncounted: list[tuple[CounterSamples, int]] = field(default_factory=list)
     _sights: list[Sight] = field(default_factory=list)
+    _found: list[tuple[Sight, int, float]] = field(default_factory=list)
+    #: What is said: by model and meter what was counted of those that vanished, first values that do not count, and by
+    #: target what is assumed.
+    _relabelled: dict[str, int] = field(default_factory=dict)
+    _unknown: list[int] = field(default_factory=list)
+    _assumed: dict[str, int] = field(default_factory=dict)
 
     def add(self, sight: Sight) -> None:
         """Keep a first sample until all of the reading is known."""
@@ -77,80 +83,75 @@ class FirstSights:
             return []
         given = list(given)
         gone = self._gone(given, states, changed)
-        found: list[tuple[Sight, int, float]] = []
+        oldest = min((series.points[0][0] for series in given if series.points), default=inf)
+        first_scrape = min((instants[0] for instants in self.scrapes.values() if instants), default=inf)
         back: list[Sight] = []
-        others: list[Sight] = []
-        unknown: list[int] = []
-        assumed: dict[str, int] = {}
-        relabelled: dict[str, int] = {}
         taken: list[tuple[CounterState, Sight]] = []
-        oldest = min((instants[0] for instants in self.scrapes.values() if instants), default=inf)
-        first = min((series.points[0][0] for series in given if series.points), default=inf)
         in_order = sorted(self._sights, key=lambda one: (one.at, not gone.has_labels(one.series), -one.value))
         for _, group in groupby(in_order, key=_instant):
-            place, came_back = len(found), []
+            place, came_back = len(self._found), []
             for sight in group:
-                series, at, value, (seen, began), before, _ = sight
+                series, at, _, (seen, _), before, _ = sight
                 earlier = scrape_before(self.scrapes, series.target, seen if before is None else at)
                 is_part = before is not None and gone.is_sum(before.heir)
                 lower = None if is_part else gone.take(sight, seen if seen < at else earlier)
                 if lower is not None:
-                    self.replaced[lower] = sight
                     known = changed.get(lower) or states[lower]
                     taken.append((known, sight))
-                    if value < known.value and series.created is not None and series.created == known.created:
-                        self.higher[series.fingerprint] = lower  # a dip of the same process: what follows is below, too
-                    lower_value = max(self._counted(sight, known), 0 if before is None else before.value)
-                    found.append(
-                        (sight, max(0, value - lower_value), known.at if earlier is None else max(earlier, known.at))
-                    )
-                    named = f"{series.line.model} {series.line.meter}"
-                    new = 0 if is_sample_of(sight, kin_of(series), known) else lower_value
-                    relabelled[named] = relabelled.get(named, 0) + new
-                elif before is not None:
-                    (others if is_unknown_process(series, before) else came_back).append(sight)
-                elif (since := self._counts_since(sight, earlier, gone)) is not None:
-                    found.append((sight, value, since))
-                    higher = gone.higher(sight, seen if seen < at else earlier)
-                    self.higher |= {series.fingerprint: higher} if higher is not None else {}
-                elif series.created is None and series.target in self.newborn:
-                    assumed[series.target] = assumed.get(series.target, 0) + value
-                    found.append((sight, value, at))
+                    self._replace(lower, known, sight, earlier)
+                elif before is None:
+                    self._count(sight, earlier, gone, first_scrape)
+                elif is_unknown_process(series, before):
+                    self._leave(series, max(0, sight.value - before.value))
                 else:
-                    grown = value - began if seen < at else 0
-                    if grown > 0:
-                        found.append((sight, grown, seen))
-                    if (series.created is None and (not self.first_read or at > oldest + CAME)) or gone.is_foreign(
-                        series
-                    ):
-                        self._leave(series, value - max(grown, 0), unknown)
-            # What came at this instant goes before what comes later: a sum that is parts again is both within a reading.
-            self._join(found, place, came_back, gone, first, relabelled)
+                    came_back.append(sight)
+            # What came at this instant goes before what comes later: within a reading, a sum may be parts again.
+            self._join(place, came_back, gone, oldest)
             back += came_back
-        self._join(found, 0, back, gone, first, relabelled)
-        for sight in (*back, *others):
-            self._leave(
-                sight.series, max(0, sight.value - (0 if sight.before is None else sight.before.value)), unknown
-            )
+        self._join(0, back, gone, oldest)
+        for sight in back:
+            self._leave(sight.series, max(0, sight.value - (0 if sight.before is None else sight.before.value)))
         for known, sight in taken:
             self.copies |= dict.fromkeys(gone.copies_of(known, sight.value), sight.series.fingerprint)
-        self._say(relabelled, [value for value in unknown if value], assumed)
-        return found
+        self._say()
+        return self._found
 
-    def _join(
-        self,
-        found: list[tuple[Sight, int, float]],
-        begin: int,
-        back: list[Sight],
-        gone: Vanished,
-        oldest: float,
-        relabelled: dict[str, int],
-    ) -> None:
-        """Take off the first samples in `found`, from `begin` on, what vanished as they came, several for one.
+    def _replace(self, lower: str, known: CounterState, sight: Sight, earlier: float | None) -> None:
+        """Count what a series has more than the one that it goes on from."""
+        series, _, value, _, before, _ = sight
+        self.replaced[lower] = sight
+        if value < known.value and series.created is not None and series.created == known.created:
+            self.higher[series.fingerprint] = lower  # a dip of the same process: what follows is below, too
+        counted = max(self._counted(sight, known), 0 if before is None else before.value)
+        since = known.at if earlier is None else max(earlier, known.at)
+        self._found.append((sight, max(0, value - counted), since))
+        self._relabel(series, 0 if is_sample_of(sight, kin_of(series), known) else counted)
+
+    def _count(self, sight: Sight, earlier: float | None, gone: Vanished, first_scrape: float) -> None:
+        """Count a series that goes on from no other one."""
+        series, at, value, (seen, began), _, _ = sight
+        if (since := self._counts_since(sight, earlier, gone)) is not None:
+            self._found.append((sight, value, since))
+            higher = gone.higher(sight, seen if seen < at else earlier)
+            self.higher |= {series.fingerprint: higher} if higher is not None else {}
+        elif series.created is None and series.target in self.newborn:
+            self._assumed[series.target] = self._assumed.get(series.target, 0) + value
+            self._found.append((sight, value, at))
+        else:
+            grown = value - began if seen < at else 0
+            if grown > 0:
+                self._found.append((sight, grown, seen))
+            came = series.created is None and (not self.first_read or at > first_scrape + CAME)
+            if came or gone.is_foreign(series):
+                self._leave(series, value - max(grown, 0))
+
+    def _join(self, begin: int, back: list[Sight], gone: Vanished, oldest: float) -> None:
+        """Take off the first samples found, from the place `begin` on, what vanished as they came, several for one.
 
         Those that are `back` are found, too, where more vanished than was counted of them before. `oldest` is the
         oldest sample of the reading.
         """
+        found = self._found
         pools: dict[str, list[int]] = {}
         if not gone:
             return
@@ -177,9 +178,11 @@ class FirstSights:
             for sight, quantity in zip(returned, joint.rest[len(places) :], strict=True):
                 found.append((sight, quantity, self._earlier(sight) or sight.at))
                 back.remove(sight)
-            line = next(iter(joint.heirs.values())).series.line
-            named = f"{line.model} {line.meter}"
-            relabelled[named] = relabelled.get(named, 0) + joint.taken
+            self._relabel(next(iter(joint.heirs.values())).series, joint.taken)
+
+    def _relabel(self, series: CounterSamples, counted: int) -> None:
+        named = f"{series.line.model} {series.line.meter}"
+        self._relabelled[named] = self._relabelled.get(named, 0) + counted
 
     def _earlier(self, sight: Sight) -> float | None:
         """When its target was last seen without a series."""
@@ -188,19 +191,19 @@ class FirstSights:
             return seen
         return scrape_before(self.scrapes, sight.series.target, seen if sight.before is None else at)
 
-    def _leave(self, series: CounterSamples, value: int, unknown: list[int]) -> None:
-        unknown.append(value)
+    def _leave(self, series: CounterSamples, value: int) -> None:
+        self._unknown.append(value)
         if series.within is not None and value:
             self.uncounted.append((series, value))
 
-    def _say(self, relabelled: Mapping[str, int], unknown: Sequence[int], assumed: Mapping[str, int]) -> None:
+    def _say(self) -> None:
         """Keep what is said: of what only the difference counts, of what nothing does, and what is assumed."""
-        named = ((name, value) for name, value in relabelled.items() if value)
+        named = ((name, value) for name, value in self._relabelled.items() if value)
         self.doubts += (f"{name}: {RELABELLED}, were they new, by {value:,}" for name, value in named)
-        if unknown:
+        if unknown := [value for value in self._unknown if value]:
             self.doubts.append(_unknown(len(unknown), sum(unknown)))
-        if assumed:
-            self.assumed.append(_assumed(assumed.keys(), sum(assumed.values())))
+        if self._assumed:
+            self.assumed.append(_assumed(self._assumed.keys(), sum(self._assumed.values())))
 
     def _counted(self, sight: Sight, known: CounterState) -> int:
         """What was counted already of a series that goes on from another one."""

@@ -79,7 +79,11 @@ def waiting_inputs(
     cached = {name: state for name, state in states.items() if len(state.kin) > LABELS_KIN and not state.heir}
     if not cached:
         return {}
-    late = _gaps(given, cached, changed)
+    new = [full_kin_of(one) for one in given if one.within is not None and one.points and _came(one, states)]
+    came, same = {kin[:TARGET_KIN] for kin in new}, {kin[:LABELS_KIN] for kin in new}
+    late = {
+        name: gap for name, gap in _gaps(given, cached, changed).items() if cached[name].kin[:LABELS_KIN] not in same
+    }
     if not late:
         return {}
     by_input: dict[str, list[str]] = {}
@@ -98,31 +102,70 @@ def waiting_inputs(
         if other.kin[:TARGET_KIN] in by_input and not other.heir and name not in present:
             gone[other.kin[:LABELS_KIN]] = max(other, gone.get(other.kin[:LABELS_KIN], other), key=_at)
     restarts = _restarts(states, {kin[KIN:] for kin in by_input})
+    inputs = [
+        (one, kin_of(one), full_kin_of(one)[:LABELS_KIN]) for one in given if one.points and kin_of(one) in by_input
+    ]
     known = {state.kin[:LABELS_KIN] for state in states.values() if state.kin[:TARGET_KIN] in by_input}
+    followed = _followed(inputs, states, by_input)
     found: dict[Part, float] = {}
-    for series in (one for one in given if one.points and kin_of(one) in by_input):
-        kin, labels = kin_of(series), full_kin_of(series)[:LABELS_KIN]
+    for series, kin, labels in inputs:
         state = states.get(series.fingerprint)
-        replaced = state is None or bool(state.heir)
+        replaced = _came(series, states)
         if replaced:  # it may go on from one that waits
             state = gone.get(labels)
-        if state is None:
-            continue
         for name in by_input[kin]:
             own = kin + cached[name].kin[TARGET_KIN:LABELS_KIN]
             ended = own in gone and gone[own].at >= cached[name].at - SKEW
-            if (ended and not replaced) or (own in known and own != labels):
+            if (ended and not replaced) or (own in followed and own != labels):
                 continue
-            gap = late[name]
-            # A counter that began before the cached one went, and goes on, shows that its process did not end.
-            alive = series.created is not None and series.created <= gap.since
-            if (restart := restarts.get(kin[KIN:], -inf)) > gap.since and not alive:
-                gap = gap._replace(anew=min(gap.anew, restart))
+            # Where another input came in place of the cached counter's own, it may be of that, unless another cached
+            # counter came, too.
+            is_replaced = own in known and own not in followed
+            if cached[name].kin[:TARGET_KIN] in came if is_replaced else state is None:
+                continue
+            gap = _until_restart(late[name], series, restarts.get(kin[KIN:], -inf))
             idle = name not in moved and _is_idle(gap, cached[name], state)
             if not idle and _lacks(series, state, gap):
                 part = series.fingerprint, series.created
                 found[part] = min(gap.since, found.get(part, inf))
     return found
+
+
+def _until_restart(gap: _Gap, series: CounterSamples, restart: float) -> _Gap:
+    """The gap as far as the process of an input counter goes.
+
+    A counter that began before the cached one went, and goes on, shows that its process did not end.
+    """
+    alive = series.created is not None and series.created <= gap.since
+    return gap._replace(anew=min(gap.anew, restart)) if restart > gap.since and not alive else gap
+
+
+def _came(series: CounterSamples, states: Mapping[str, CounterState]) -> bool:
+    """Whether a series is new, or back after another one stood in for it."""
+    state = states.get(series.fingerprint)
+    return state is None or bool(state.heir)
+
+
+def _followed(
+    inputs: Sequence[tuple[CounterSamples, str, str]], states: Mapping[str, CounterState], kins: Collection[str]
+) -> set[str]:
+    """The labels of the input counters that still count under these, and in place of which no other one came.
+
+    `inputs` are the samples of a reading with their `kin` and labels.
+    """
+    came: dict[str, float] = {}
+    last: dict[str, float] = {}
+    for series, kin, labels in inputs:
+        if _came(series, states):
+            came[kin] = max(series.points[-1][0], came.get(kin, -inf))
+        last[labels] = max(series.points[-1][0], last.get(labels, -inf))
+    return {
+        state.kin[:LABELS_KIN]
+        for state in states.values()
+        if (kin := state.kin[:TARGET_KIN]) in kins
+        and not state.heir
+        and last.get(state.kin[:LABELS_KIN], state.at) >= came.get(kin, -inf)
+    }
 
 
 def held_back(
@@ -183,14 +226,16 @@ def _at(state: CounterState) -> float:
     return state.at
 
 
-def _is_idle(gap: _Gap, cached: CounterState, state: CounterState) -> bool:
+def _is_idle(gap: _Gap, cached: CounterState, state: CounterState | None) -> bool:
     """Whether a cached counter had counted nothing for long before it went."""
-    return not gap.fell and (gap.since if gap.is_seen else state.at) - cached.at > _IDLE
+    return not gap.fell and (gap.since if gap.is_seen or state is None else state.at) - cached.at > _IDLE
 
 
-def _lacks(series: CounterSamples, state: CounterState, gap: _Gap) -> bool:
+def _lacks(series: CounterSamples, state: CounterState | None, gap: _Gap) -> bool:
     """Whether an input counter has new samples of the process whose cached counter is missing."""
     last = series.points[-1][0]
+    if state is None:
+        return gap.since < last <= gap.since + _LONGEST and last < gap.anew
     return max(gap.since, state.at) < last <= state.at + _LONGEST and last < gap.anew and _went_on(series, state)
 
 

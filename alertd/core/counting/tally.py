@@ -140,7 +140,9 @@ class Tally:
             if begun:
                 looked = scrape_before(self.scrapes, series.target, created or at)
                 self.unseen = max(self.unseen, (created or at) - max(at, looked or at))
-                quantity, begun, fall = number, False, Fall(instant, instant, peak=max(last, 0), ended=max(last, 0))
+                started = 0.0 if old is None else old.created or 0.0
+                fall = Fall(instant, instant, peak=max(last, 0), ended=max(last, 0), ended_start=started)
+                quantity, begun = number, False
             elif other or (number < last and is_known(created, old and old.created, instant - at)):
                 fall = refuse(fall, instant, number, SEVERAL if other and created is not None else WENT_BACK)
                 self.refused.append(f"{series.line.model} {series.line.meter}: {WENT_BACK}")

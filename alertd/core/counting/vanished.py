@@ -45,7 +45,7 @@ class Sight(NamedTuple):
 class Joint(NamedTuple):
     """What is left of each of the first samples, what was taken off them in all, and who goes on where.
 
-    `lacking` is, by fingerprint of one that came, by how much those that vanished were higher than all that came: a dip.
+    `lacking` is, by fingerprint of one that came, how much higher than all that came those were that vanished: a dip.
     """
 
     rest: list[int]
@@ -219,8 +219,10 @@ def joint_of(
         ]
         total, all_ = sum(joint.rest[place] for place in fits), sum(came[place][0].value for place in fits)
         # A sum began with the oldest of its parts: it is older than the others, and no process before theirs.
-        values = (counted_of(came[fits[0]][0].series, state) or state.value, state.value) if fits else ()
-        value = next((value for value in values if all_ >= _MOST_OF * (all_ - total + value)), None)
+        values = {counted_of(came[fits[0]][0].series, state) or state.value, state.value} if fits else set()
+        value = next(
+            (value for value in sorted(values, reverse=True) if all_ >= _MOST_OF * (all_ - total + value)), None
+        )
         if value is None:
             continue
         fits.sort(key=lambda place: -joint.rest[place])
@@ -238,10 +240,18 @@ def counted_of(series: CounterSamples, state: CounterState) -> int:
     """What was counted of the process that a series is of: before a restart where it is older than the one followed."""
     if not _is_older(series, state):
         return state.value
-    ended = 0 if state.fall is None else state.fall.ended
+    ended = _ended_of(series, state)
     # Nothing shows a restart, and the starts are less than a minute apart: its clock was set.
     apart = (state.created or 0.0) - (series.created or 0.0)
     return state.value if not ended and apart <= SKEW else ended
+
+
+def _ended_of(series: CounterSamples, state: CounterState) -> int:
+    """What was counted of the process before the restart of a state, if a series is of that one."""
+    fall = state.fall
+    if fall is None or series.created is None:
+        return 0
+    return fall.ended if not fall.ended_start or abs(series.created - fall.ended_start) <= SKEW else 0
 
 
 def is_unknown_process(series: CounterSamples, state: CounterState) -> bool:
@@ -269,7 +279,7 @@ def _has_same_start(series: CounterSamples, state: CounterState) -> bool:
     """Whether both are of one process; the start of the one before the restart of a state is not kept."""
     if series.created is None or state.created is None:
         return False
-    before = _is_older(series, state) and state.fall is not None and state.fall.ended > 0
+    before = _is_older(series, state) and _ended_of(series, state) > 0
     return before or abs(series.created - state.created) <= SAME_START
 
 
