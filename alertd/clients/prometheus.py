@@ -82,6 +82,24 @@ def _columns(series: Sequence[RawSeries]) -> PointColumns:
     return PointColumns(lengths, flat[0::2], flat[1::2])
 
 
+def _in_order(series: list[RawSeries], points: PointColumns) -> tuple[list[RawSeries], PointColumns]:
+    """The series with their samples in the order of time: some stores write a series part by part."""
+    goes_back = points.at[1:] < points.at[:-1]
+    begins = np.cumsum(points.lengths)[:-1]
+    goes_back[begins[(begins > 0) & (begins < len(points.at))] - 1] = False
+    if not goes_back.any():
+        return series, points
+    ordered = [
+        msgspec.structs.replace(one, text=msgspec.Raw(msgspec.json.encode(sorted(one.values, key=_instant))))
+        for one in series
+    ]
+    return ordered, PointColumns.of(ordered)
+
+
+def _instant(point: tuple[float, str]) -> float:
+    return point[0]
+
+
 def number_or_nan(text: str) -> float:
     """A sample's value; NaN where it is no number."""
     try:
@@ -205,16 +223,21 @@ class Prometheus:
             try:
                 envelope = self._decoder.decode(answer.body)
                 series = envelope.data.result if envelope.data is not None else []
-                return envelope, series, PointColumns.of(series)
+                return envelope, *_in_order(series, PointColumns.of(series))
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 pass
         lenient = answer.decoded(self._lenient)
         series = [one.strict() for one in (lenient.data and lenient.data.result) or ()]
-        return lenient, series, PointColumns.of(series)
+        return lenient, *_in_order(series, PointColumns.of(series))
 
     async def samples(self, selector: str, begin: float, end: float) -> Raw:
-        """The raw samples in (begin, end], at their own times."""
-        return await self.query(f"{selector}[{max(1, round((end - begin) * 1000))}ms]", end)
+        """The raw samples in (begin, end], at their own times. HttpProblem where the answer is one value a series."""
+        found = await self.query(f"{selector}[{max(1, round((end - begin) * 1000))}ms]", end)
+        if found.series and not found.points.lengths.any() and any(one.value is not None for one in found.series):
+            raise HttpProblem(
+                f"{self._url} answers a vector, one value a series, where the samples of a time are asked for (a matrix)"
+            )
+        return found
 
     async def down(self, at: float) -> tuple[str, ...]:
         """The scrape targets that this Prometheus cannot reach at `at`: their address, and the status that they answer.

@@ -134,6 +134,9 @@ class Windows:
             lambda: ((counter.target, points) for counter, points in window.counters.values()),
             window.names_of_targets(),
         )
+        if window.fresh:
+            new = (window.counters[name] for name in window.fresh if name in window.counters)
+            window.targets = window.targets.with_own_times((counter.target, points) for counter, points in new)
         self._counted |= targets - self.copies.exporters.held_back(self._counted)
         window.down = {target_of(labels_in(bytes(one.metric))) for one in states if _is_down(one)} & self._counted
         return window

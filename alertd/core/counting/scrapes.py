@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import isfinite
 from statistics import median
@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 #: A start is written with less than a second's exactness; a larger step is another process.
 _SAME_START: Final = 1.0
+#: Timestamps of one scrape differ by no more.
+_SAME_INSTANT: Final = 0.002
 #: Within this many steps of a pushed target every one of its series comes once.
 _ROUND: Final = 1.2
 #: What is pushed less often than this may be taken for new; so is not what was pushed once.
@@ -90,6 +92,22 @@ class Targets:
         """How many seconds after a target's sample all of its series have come: a scrape is one instant."""
         return _ROUND * self.pushed.get(target, 0.0)
 
+    def with_own_times(self, samples: Iterable[tuple[str, Sequence[tuple[float, str]]]]) -> Targets:
+        """The same, where the (target, points) of some counters have other timestamps than the scrapes of their target.
+
+        A federated counter, or one with the exporter's own timestamps, may be up to a scrape older than the scrape that
+        has it: that it is not there at the scrape before does not show that it is new.
+        """
+        found = {
+            target: min(_step_of(instants), _SLOWEST_STEP)
+            for target, points in samples
+            if points
+            and target not in self.pushed
+            and (instants := self.scrapes.get(target))
+            and not (_is_one(points[0][0], instants) or _is_one(points[-1][0], instants))
+        }
+        return replace(self, pushed={**self.pushed, **found}) if found else self
+
     def complete_scrapes(self) -> dict[str, tuple[float, ...]]:
         """By target when it was certain that a series would have been seen, had it been there."""
         return {target: tuple(at + self.lag(target) for at in instants) for target, instants in self.scrapes.items()}
@@ -110,6 +128,17 @@ class Targets:
             if len(instants) > 1
         ]
         return max(steps, default=None)
+
+
+def _step_of(instants: Sequence[float]) -> float:
+    """How many seconds usually lie between two scrapes; the most that may where there is one only."""
+    return median(later - earlier for earlier, later in pairwise(instants)) if len(instants) > 1 else _SLOWEST_STEP
+
+
+def _is_one(instant: float, instants: Sequence[float]) -> bool:
+    """Whether an instant is one of these, which are sorted, to the millisecond."""
+    place = bisect_left(instants, instant - _SAME_INSTANT)
+    return place < len(instants) and instants[place] <= instant + _SAME_INSTANT
 
 
 class Life(NamedTuple):
