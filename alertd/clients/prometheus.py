@@ -235,7 +235,7 @@ class Prometheus:
         found = await self.query(f"{selector}[{max(1, round((end - begin) * 1000))}ms]", end)
         if found.series and not found.points.lengths.any() and any(one.value is not None for one in found.series):
             raise HttpProblem(
-                f"{self._url} answers a vector, one value a series, where the samples of a time are asked for (a matrix)"
+                f"{self._url} answers a vector, one value a series, where samples of a time are asked for (a matrix)"
             )
         return found
 

@@ -322,6 +322,32 @@ def test_a_total_counts_in_no_column(read, rows) -> None:
     assert any("up the others" in note and "left out" in note for note in contents.notes)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Итого", "合計", "總計", "합계", "Razem", "Totaal", "Celkem", "Összesen", "TOTAL GENERAL", "Totale complessivo",
+        "Gesamtergebnis", "Endsumme", "All models", "all", "*", "Total for November", "Total (2 models)", "TOTAL: 2",
+    ],
+)  # fmt: skip
+def test_the_total_of_all_models_is_known_in_many_languages_and_is_left_out(read, name) -> None:
+    contents = read(f"date,model,input_tokens\n2026-11-20,a,100\n2026-11-21,b,200\n2026-11-30,{name},300\n")
+    assert sum(used.quantity for used in contents.usage) == 300
+    assert "1 row that adds up the others is left out" in contents.notes
+
+
+def test_the_subtotals_of_a_pivot_table_are_left_out(read) -> None:
+    rows = "2026-11-20,a,100\n2026-11-21,a,200\n2026-11-21,a Total,300\n2026-11-21,b,5\n2026-11-21,b Total,5\n"
+    contents = read(f"date,model,input_tokens\n{rows}2026-11-30,Grand Total,305\n")
+    assert sum(used.quantity for used in contents.usage) == 305
+    assert {used.line.model for used in contents.usage} == {"a", "b"}
+
+
+@pytest.mark.parametrize("name", ["all", "Total for November", "a Total", "*"])
+def test_a_model_that_only_sounds_like_a_total_counts(read, name) -> None:
+    contents = read(f"date,model,input_tokens\n2026-11-20,a,100\n2026-11-21,b,200\n2026-11-30,{name},7\n")
+    assert sum(used.quantity for used in contents.usage) == 307
+
+
 def test_a_row_named_total_that_is_no_sum_is_asked_about_and_a_team_of_that_name_counts(read) -> None:
     with pytest.raises(FormatError, match="line 3: column model says that this row adds up others, and it is not"):
         read("date,provider,model,cost\n2026-11-20,openai,a,1.50\n2026-11-20,openai,Total,9\n")

@@ -22,7 +22,7 @@ from alertd.core.formats.layout import plain
 from alertd.core.formats.names import MODELS, may_count
 from alertd.core.formats.parts import Kind, Seen, decide, kinds_used
 from alertd.core.formats.plan import FileHints, Plan, not_understood, plan_of
-from alertd.core.formats.sums import FileSums, Key, RowGroup, RowReader, is_total
+from alertd.core.formats.sums import FileSums, Key, RowGroup, RowReader, is_total, total_of
 from alertd.core.formats.table import FormatError, Table, from_spreadsheet, with_cells
 from alertd.core.formats.times import Times, Window, month_of
 from alertd.core.spellings import provider_id
@@ -114,11 +114,12 @@ class Records:
         """Take out the rows that say they are a total and equal the sum of the rows they are of."""
         dims = self.reader.dims
         cells = {key[2] for key in self.sums.groups}
-        totals = {each for each in cells if any(map(is_total, each))}
+        totals = {each for each in cells if any(total_of(text) is not None for text in each)}
         rows = [(key, group) for key, group in self.sums.groups.items() if key[2] not in totals]
         for key, group in [(key, group) for key, group in self.sums.groups.items() if key[2] in totals]:
-            same = [n for n, text in enumerate(key[2]) if text and not is_total(text)]
-            of = [(one, found) for one, found in rows if all(one[2][n] == key[2][n] for n in same)]
+            names = [text if (of_what := total_of(text)) is None else of_what for text in key[2]]
+            same = [n for n, text in enumerate(names) if text]
+            of = [(one, found) for one, found in rows if all(one[2][n] == names[n] for n in same)]
             if group.is_sum([found for _, found in of]) or group.is_sum(
                 [found for one, found in of if one[:2] == key[:2]]
             ):

@@ -24,8 +24,22 @@ _FAULTS: Final = 20
 #: What spreadsheets write in the row that adds up the others.
 _TOTALS: Final = re.compile(
     r"(?:grand |sub|sub-)?totals?(?: g[ée]n[ée]ral| amount| costs?| usage| spend| usd| eur| gbp| tokens)?|sum"
-    r"|summen?|gesamt(?:summe|betrag|kosten)?|insgesamt|somme|totale|suma|合计|总计|小计",
+    r"|(?:overall|column) totals?|totals? overall|summen?|(?:end|zwischen)summe|gesamt(?:summe|betrag|kosten)?"
+    r"|insgesamt|somme|ensemble|totale?(?: complessivo| generale| general| geral)?|totales|totaux|totali|totais|sous-total"
+    r"|subtotale?|suma(?: total)?|soma|razem|łącznie|ogółem|totaal|subtotaal|totalt|summa|samlet|i alt|yhteensä|celkem"
+    r"|celkom|součet|összesen|toplam|genel toplam|итого|всего|сумма|разом|усього|всього|σύνολο|jumlah|tổng(?: cộng)?"
+    r"|合计|总计|小计|合計|總計|総計|小計|총계|합계|소계|المجموع|الإجمالي|סה[\"״]?כ|कुल|รวม",
     re.IGNORECASE,
+)
+#: As spreadsheets and pivot tables name the total of a part: Total for November, Total (3 models), gpt-4o Total.
+_TOTAL_OF: Final = re.compile(
+    r"(?:grand |sub-?)?totals?\b.*|(?:gesamt)?(?:summe|ergebnis)\b.*"
+    r"|(?P<name>.*\S)[ :–-]+(?:sub-?totals?|totals?|ergebnis|summe)",
+    re.IGNORECASE,
+)
+#: What may be the row of all models, and may be a name: such a row is left out where it is the others' sum.
+_ALL: Final = re.compile(
+    r"all(?: models?| teams?| users?| keys?)?|everything|overall|alle(?: modelle)?|tous|todos|tutti|全部"
 )
 #: Whether a gateway's own cache answered, in a column `cached`: no count.
 _HIT: Final = frozenset({"true", "false", "yes", "no"})
@@ -300,6 +314,17 @@ class RowReader:
                 f"columns {amounts[0][0].name} and {other.name} are both the cost and differ;"
                 f" say which one counts (--columns '{other.name}=ignore')"
             )
+
+
+def total_of(text: str) -> str | None:
+    """Of what a cell may say that its row is the total: "" of all rows, a name of its rows; None where it does not.
+
+    Such a row may be a real one, too (a model `all`): it is a total only where it has the sum of the others.
+    """
+    if is_total(text) or text.strip() == "*" or _ALL.fullmatch(text.translate(_MARKS).strip().lower()):
+        return ""
+    found = _TOTAL_OF.fullmatch(text.strip())
+    return None if found is None else found["name"] or ""
 
 
 def is_total(text: str) -> bool:
