@@ -71,7 +71,9 @@ def joined(
         own = parts.get(heir, [])
         if heir in passed or len(own) != 1 or len(parts[series.fingerprint]) != 1 or own[0].created != series.created:
             continue
-        other, since = merged.get(heir, own[0]), states[heir].at if heir in states else -inf
+        # What was there before this reading was looked at then.
+        other, since = merged.get(heir, own[0]), states[series.fingerprint].at
+        since = max(since, states[heir].at) if heir in states else since
         known, after = {at for at, _ in other.points}, [point for point in series.points if point[0] > since]
         if after and other.points and after[0][0] < other.points[-1][0] and known.isdisjoint(at for at, _ in after):
             merged[heir] = other._replace(points=sorted((*other.points, *after)))

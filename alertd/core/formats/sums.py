@@ -26,7 +26,7 @@ _TOTALS: Final = re.compile(
     r"(?:grand |sub|sub-)?totals?(?: g[ée]n[ée]ral| amount| costs?| usage| spend| usd| eur| gbp| tokens)?|sum"
     r"|(?:overall|column) totals?|totals? overall|summen?|(?:end|zwischen)summe|gesamt(?:summe|betrag|kosten)?"
     r"|insgesamt|somme|ensemble|totale?(?: complessivo| generale| general| geral)?|totales|totaux|totali|totais"
-    r"|sous-total
+    r"|sous-total"
     r"|subtotale?|suma(?: total)?|soma|razem|łącznie|ogółem|totaal|subtotaal|totalt|summa|samlet|i alt|yhteensä|celkem"
     r"|celkom|součet|összesen|toplam|genel toplam|итого|всего|сумма|разом|усього|всього|σύνολο|jumlah|tổng(?: cộng)?"
     r"|合计|总计|小计|合計|總計|総計|小計|총계|합계|소계|المجموع|الإجمالي|סה[\"״]?כ|कुल|รวม",
