@@ -123,7 +123,7 @@ def waiting_inputs(
             is_replaced = own in known and own not in followed
             if cached[name].kin[:TARGET_KIN] in came if is_replaced else state is None:
                 continue
-            gap = _until_restart(late[name], series, restarts.get(kin[KIN:], -inf))
+            gap = _until_restart(late[name], series, cached[name], restarts.get(kin[KIN:], -inf))
             idle = name not in moved and _is_idle(gap, cached[name], state)
             if not idle and _lacks(series, state, gap):
                 part = series.fingerprint, series.created
@@ -131,12 +131,17 @@ def waiting_inputs(
     return found
 
 
-def _until_restart(gap: _Gap, series: CounterSamples, restart: float) -> _Gap:
+def _until_restart(gap: _Gap, series: CounterSamples, cached: CounterState, restart: float) -> _Gap:
     """The gap as far as the process of an input counter goes.
 
-    A counter that began before the cached one went, and goes on, shows that its process did not end.
+    An input that began before the cached counter did, and goes on after that went, shows that their process did not end.
     """
-    alive = series.created is not None and series.created <= gap.since
+    alive = (
+        series.created is not None
+        and cached.created is not None
+        and series.created - SAME_START <= cached.created
+        and series.created <= gap.since
+    )
     return gap._replace(anew=min(gap.anew, restart)) if restart > gap.since and not alive else gap
 
 

@@ -87,9 +87,12 @@ def _gaps(others: Mapping[str, Sequence[float]]) -> dict[tuple[float, float], li
     A scrape that failed is a gap of every series of its target: of these there may be thousands.
     """
     found: dict[tuple[float, float], list[tuple[int, str]]] = {}
+    own_steps = {name: list(pairwise(sorted(seen))) for name, seen in others.items()}
+    pace = min((later - earlier for steps in own_steps.values() for earlier, later in steps), default=inf)
     for number, (name, seen) in enumerate(others.items()):
-        steps = list(pairwise(sorted(seen))) if len(seen) > _FEW else ()
-        usual = min((later - earlier for earlier, later in steps), default=inf)
+        steps = own_steps[name]
+        # What few samples do not show, those of the others do: a sum that came while its parts were gone.
+        usual = min((later - earlier for earlier, later in steps), default=inf) if len(seen) > _FEW else pace
         for gap in steps:
             if gap[1] - gap[0] > _GAP * usual and len(own := found.setdefault(gap, [])) < 2:  # noqa: PLR2004 - as said
                 own.append((number, name))
