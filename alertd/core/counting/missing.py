@@ -134,7 +134,7 @@ def waiting_inputs(
 def _until_restart(gap: _Gap, series: CounterSamples, cached: CounterState, restart: float) -> _Gap:
     """The gap as far as the process of an input counter goes.
 
-    An input that began before the cached counter did, and goes on after that went, shows that their process did not end.
+    An input that began before the cached counter, and goes on after that went, shows that their process did not end.
     """
     alive = (
         series.created is not None
