@@ -15,9 +15,8 @@ from alertd.clients.png import can_draw
 from alertd.clients.price_files import FetchedFile, price_book, price_list_file, rates_file, rates_of
 from alertd.clients.reference_rates import reference_rates_of
 from alertd.clients.webhook import Heartbeat
-from alertd.core.addresses import answer_page, page_of
+from alertd.core.addresses import answer_page, page_of, picture_key
 from alertd.core.budgets import Budget, duration_text
-from alertd.core.charts.picture_link import picture_key
 from alertd.core.config_errors import Fault, SettingsError
 from alertd.core.evaluation.routing import Receiver, quiet_until, route
 from alertd.core.evaluation.values import Alert, Policy

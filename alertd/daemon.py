@@ -50,8 +50,7 @@ from alertd.loops.collect import Collect
 from alertd.loops.deliver import LOOK, Deliver
 from alertd.loops.evaluate import Evaluate
 from alertd.loops.execute import ActionLoop, LastEvaluation
-from alertd.loops.interactions import InteractionDeps, InteractionLoop
-from alertd.loops.live_messages import LiveMessageInputs, LiveMessageLoop
+from alertd.loops.interactions import InteractionDeps, InteractionLoop, LiveMessageInputs, LiveMessageLoop
 from alertd.loops.maintenance import Maintenance, OtherDaemonCheck, Watch
 from alertd.loops.runner import Runner
 from alertd.operations.changes import Operations

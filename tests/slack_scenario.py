@@ -12,8 +12,7 @@ from typing import Any, Final
 from alertd.core.evaluation.routing import Receiver, route
 from alertd.core.evaluation.state import LIFECYCLES, AlertLifecycle, State
 from alertd.loops.deliver import Deliver
-from alertd.loops.interactions import InteractionDeps, InteractionLoop
-from alertd.loops.live_messages import LiveMessageInputs, LiveMessageLoop
+from alertd.loops.interactions import InteractionDeps, InteractionLoop, LiveMessageInputs, LiveMessageLoop
 from alertd.notifiers.slack import Options, Slack
 from alertd.ports import NewMessage, Notifier, Store
 from tests.fakes import Channel, StoppedClock

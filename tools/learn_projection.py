@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alertd.core.projection import LEVELS, Question, Series
+from alertd.core.projection.batch import drifted
 from alertd.core.projection.learnt import SHIPPED, Calibration, Lesson, Taught, blended, calibrated
-from alertd.core.projection.method import drifted
 from alertd.core.projection.past import past_of, stacked
 from alertd.core.projection.rates import active_day, levels
 

@@ -32,8 +32,8 @@ from alertd.terminal import printable
 
 if TYPE_CHECKING:
     from alertd.commands._cost_history import CostHistory
-    from alertd.core.evaluation.proposals import AmountProposal
     from alertd.core.evaluation.replay import ReplayResult
+    from alertd.core.evaluation.report import AmountProposal
 
 _DAY: Final = timedelta(days=1)
 _CENT: Final = Decimal("0.01")
@@ -62,7 +62,7 @@ def propose_amounts(args: argparse.Namespace) -> int:
     """0 if amounts were proposed; SettingsError if the file or the ledger cannot be used."""
     # Imported here, so that --help answers without numpy.
     from alertd.commands._cost_history import costs_of_file, costs_of_ledger  # noqa: PLC0415
-    from alertd.core.evaluation.proposals import IDLE_DAYS, propose, split_idle  # noqa: PLC0415
+    from alertd.core.evaluation.report import IDLE_DAYS, propose, split_idle  # noqa: PLC0415
 
     history = costs_of_file(args) if args.usage else costs_of_ledger(args)
     active, idle = split_idle(history.costs)
@@ -202,7 +202,7 @@ def _show(
     written: Path | None,
 ) -> None:
     # Imported here, so that --help answers without numpy.
-    from alertd.core.evaluation.proposals import FEW_DAYS, WITHIN  # noqa: PLC0415
+    from alertd.core.evaluation.report import FEW_DAYS, WITHIN  # noqa: PLC0415
 
     console = PlainConsole(highlight=False)
     unit = budget.amount.unit

@@ -14,9 +14,8 @@ from heapq import nsmallest
 from itertools import pairwise
 from typing import Final
 
-from alertd.core.addresses import answer_page, page_of
+from alertd.core.addresses import answer_page, page_of, picture_url
 from alertd.core.budgets import Amount, Budget
-from alertd.core.charts.picture_link import picture_url
 from alertd.core.evaluation import health
 from alertd.core.evaluation.amounts import carried_amounts, credit_start, opened_windows, top_ups
 from alertd.core.evaluation.evaluate import evaluate

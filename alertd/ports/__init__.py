@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Protocol
+
 from alertd.core.actions.state_machine import Step
 from alertd.core.evaluation.interactions import Interaction
 from alertd.core.usage import SeriesRow, UsageRow
-from alertd.ports.clock import Clock
 from alertd.ports.notifiers import (
     Ask,
     Delivery,
@@ -71,3 +73,9 @@ __all__ = [
     "UsageRow",
     "role_of",
 ]
+
+
+class Clock(Protocol):
+    """What time it is, in aware UTC."""
+
+    def now(self) -> datetime: ...

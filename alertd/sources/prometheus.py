@@ -13,7 +13,8 @@ import logging
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field, field_validator
 
@@ -21,7 +22,6 @@ from alertd.clients.http import MEGABYTE, Http
 from alertd.clients.http_response import HttpProblem
 from alertd.clients.prometheus import Prometheus as Server
 from alertd.clients.prometheus import is_too_much
-from alertd.clients.prometheus_discovery import Discovery
 from alertd.core.counting.first_sights import CAME
 from alertd.core.counting.matchers import Matcher, any_of, parse_matchers, parse_selector
 from alertd.core.counting.samples import CounterSamples
@@ -35,6 +35,9 @@ from alertd.sources._place import ReadPosition
 from alertd.sources._series import Window
 from alertd.sources._sightings import like_tokens, one_spelling, seen, unknown_types
 from alertd.sources._windows import Windows
+
+if TYPE_CHECKING:
+    from alertd.clients.prometheus_discovery import Discovery
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +185,9 @@ class Prometheus:
     async def names(self, now: datetime) -> list[str]:
         """The names of all metrics of the last day, of whatever exporter. HttpProblem or SourceError."""
         options, end = self._options, now.timestamp()
-        return await asyncio.to_thread(Discovery(options.url, options.access()).names, end - _NAMES_SPAN, end)
+        # The library takes as long to load as half of alertd, and most daemons never ask for names.
+        discovery: type[Discovery] = import_module("alertd.clients.prometheus_discovery").Discovery
+        return await asyncio.to_thread(discovery(options.url, options.access()).names, end - _NAMES_SPAN, end)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -20,8 +20,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from alertd.core.addresses import is_loopback
-from alertd.core.charts.picture_link import PICTURES
+from alertd.core.addresses import PICTURES, is_loopback
 from alertd.operations.values import LOCAL
 from alertd.ports import StoreError
 from alertd.web.identity import SESSION, Identities, Person, role_needed

@@ -20,9 +20,9 @@ from alertd.web.acts import actions_json, event_of_act, newest_first
 from alertd.web.allowance import Allowance
 from alertd.web.answers import RECENT, STATES, alerts_json, budget_json, instant_text, load_state, worst_first
 from alertd.web.metrics import registry_of
+from alertd.web.notices import sources_json
 from alertd.web.openapi import DOCUMENT
 from alertd.web.problems import problem
-from alertd.web.sources import sources_json
 from alertd.web.view import Snapshot, View
 
 #: A database that takes longer for one row is not writable.

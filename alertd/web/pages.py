@@ -34,12 +34,11 @@ from alertd.web.csv_answers import alert_row_of, budget_rows, csv_answer
 from alertd.web.front_index import Index, Query, Total
 from alertd.web.front_page import budget_table, changes, period_head, tiles, total_chart, tree_table
 from alertd.web.layout import ASSETS, DISPLAY, PageFrame, page
-from alertd.web.notices import empty, no_database, notices, undelivered
+from alertd.web.notices import empty, no_data_since, no_database, notices, undelivered
 from alertd.web.parts import Reader
 from alertd.web.prices_page import price_rows, prices_page
 from alertd.web.problems import problem, unknown_path
 from alertd.web.settings_page import InForce, TypedBudget, budget_form, settings_page
-from alertd.web.sources import no_data_since
 from alertd.web.sources_page import feeds_of, health_page, sources_page
 from alertd.web.usage_section import UsageQuery
 from alertd.web.view import View

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from alertd.clients.png import png
+from alertd.core.addresses import PICTURES, event_of
 from alertd.core.charts.message_chart import story
-from alertd.core.charts.picture_link import PICTURES, event_of
 
 #: A picture never changes; who fetches it may keep it.
 _KEPT: Final = {"cache-control": "public, max-age=31536000, immutable"}

@@ -10,7 +10,7 @@ from alertd.core.budgets import BASES, SEVERITIES
 from alertd.core.evaluation.thresholds import FLAGS
 from alertd.core.events import KINDS
 from alertd.web.answers import STATES
-from alertd.web.sources import STATES as SOURCE_STATES
+from alertd.web.notices import STATES as SOURCE_STATES
 
 _RFC3339: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$"
 #: What an exact amount looks like: never an exponent, never a float.

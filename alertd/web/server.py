@@ -21,8 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from alertd.core.addresses import is_loopback
-from alertd.core.charts.picture_link import picture_key
+from alertd.core.addresses import is_loopback, picture_key
 from alertd.web.access import MCP, PROBES, AccessRules, Gate
 from alertd.web.allowance import PATHS, Allowance, CurrentIndex, of_proxy
 from alertd.web.api import Api

@@ -18,8 +18,8 @@ from alertd.core.evaluation.values import BudgetStatus, Facts, SourceView
 from alertd.core.loop_stats import LoopStats
 from alertd.core.messages.format import age, money, plural
 from alertd.core.messages.rich_text import clean
+from alertd.web.notices import compared_at, duplicates, no_data_since, state_of_source
 from alertd.web.parts import Reader, card, pill, table
-from alertd.web.sources import compared_at, duplicates, no_data_since, state_of_source
 
 #: With more budgets than these it is not worked out which source feeds which.
 _MOST_RULES: Final = 200

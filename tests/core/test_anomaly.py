@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.core.projection.anomaly import LEAST_DAYS, unusual
+from alertd.core.projection.past import LEAST_DAYS, unusual
 
 spends = st.floats(0, 1e6)
 histories = st.lists(spends, min_size=LEAST_DAYS, max_size=40).filter(lambda days: sum(days) > 1e-3)

@@ -11,9 +11,9 @@ from typing import Final
 import pytest
 
 from alertd.clients.png import png
+from alertd.core.addresses import event_of, picture_key, picture_url
+from alertd.core.charts.html import COLOURS
 from alertd.core.charts.message_chart import DARK, HEIGHT, LIGHT, WIDTH, Theme, story
-from alertd.core.charts.picture_link import event_of, picture_key, picture_url
-from alertd.core.charts.svg import COLOURS
 from alertd.core.events import Event
 from alertd.core.messages import compose, text_of
 from alertd.core.messages.rich_text import facts_line

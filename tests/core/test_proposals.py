@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alertd.core.evaluation.proposals import propose, rounded_up, split_idle
+from alertd.core.evaluation.report import propose, rounded_up, split_idle
 
 UTC = ZoneInfo("UTC")
 FIRST = date(2026, 8, 20)

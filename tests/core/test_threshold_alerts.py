@@ -17,7 +17,7 @@ from alertd.core.evaluation.values import Alert, BudgetStatus, Burn, Evidence
 from alertd.core.events import ActionStep, BalanceReached, BurnRateReached, ForecastReached, details_of
 from alertd.core.lazy import Deferred
 from alertd.core.projection import DAY, Series, project
-from alertd.core.projection.anomaly import Unusual
+from alertd.core.projection.past import Unusual
 from tests.scenario import NOVEMBER, budget
 
 NOW = NOVEMBER + timedelta(days=10)

@@ -25,7 +25,7 @@ from alertd.core.evaluation.thresholds import (
 )
 from alertd.core.evaluation.values import BudgetStatus, Burn
 from alertd.core.projection import DAY, Projection, Series, project
-from alertd.core.projection.anomaly import Unusual
+from alertd.core.projection.past import Unusual
 from tests.scenario import NOVEMBER, budget
 
 NOW = NOVEMBER + timedelta(days=10)

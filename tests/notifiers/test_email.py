@@ -258,9 +258,9 @@ def test_every_try_has_the_same_message_id_and_the_conversation_is_a_thread(serv
     assert three["References"].split() == [one["Message-ID"], two["Message-ID"]]
 
 
-def test_a_thread_of_a_hundred_keeps_its_first_and_its_latest(server: SmtpServer) -> None:
+def test_a_long_thread_keeps_its_first_and_its_latest(server: SmtpServer) -> None:
     memory: Any = {}
-    for count in range(30):
+    for count in range(18):
         memory = receipt(mailer(server.port), delivery(key=str(count), memory=memory)).memory
     references = server.mails[-1]["References"].split()
     assert references[0] == server.mails[0]["Message-ID"]

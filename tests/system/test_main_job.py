@@ -192,7 +192,7 @@ def _keep(message: dict[str, object], mail: bytes) -> None:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("kills", [20])
+@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.chaos)])
 def test_killed_again_and_again_with_a_receiver_that_refuses_a_third_nothing_is_lost_or_told_under_two_keys(
     world: World, tmp_path: Path, kills: int
 ) -> None:

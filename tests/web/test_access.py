@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from alertd.core.charts.picture_link import picture_key, picture_url
+from alertd.core.addresses import picture_key, picture_url
 from alertd.web.access import own_path
 from alertd.web.server import View
 from tests.fakes import StoppedClock

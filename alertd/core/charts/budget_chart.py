@@ -10,8 +10,20 @@ from itertools import pairwise
 from typing import Final
 
 from alertd.core.budgets import Actual
-from alertd.core.charts.html import Content, Markup
-from alertd.core.charts.svg import COLOURS, FAINT, INK, Point, dot, line, picture, polygon, rectangle, words
+from alertd.core.charts.html import (
+    COLOURS,
+    FAINT,
+    INK,
+    Content,
+    Markup,
+    Point,
+    dot,
+    line,
+    picture,
+    polygon,
+    rectangle,
+    words,
+)
 from alertd.core.evaluation.thresholds import thresholds_of
 from alertd.core.evaluation.values import BudgetStatus
 from alertd.core.messages.format import amount, day, level_text, number

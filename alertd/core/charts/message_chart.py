@@ -12,8 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from alertd.core.budgets import TOKENS
-from alertd.core.charts.html import Content, Markup, element
-from alertd.core.charts.svg import COLOURS, Point, line, polygon, rectangle
+from alertd.core.charts.html import COLOURS, Content, Markup, Point, element, line, polygon, rectangle
 from alertd.core.events import Event
 from alertd.core.messages.evidence import is_too_early, who
 from alertd.core.messages.format import (

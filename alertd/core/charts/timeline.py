@@ -9,8 +9,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from alertd.core.budgets import Scope, scope_text
-from alertd.core.charts.html import Content, Markup
-from alertd.core.charts.svg import COLOURS, FAINT, dot, line, picture, polygon, rectangle, words
+from alertd.core.charts.html import COLOURS, FAINT, Content, Markup, dot, line, picture, polygon, rectangle, words
 from alertd.core.evaluation.replay import ReplayAlert, ReplayPoint, ReplayResult, by_scope
 from alertd.core.messages.format import number
 

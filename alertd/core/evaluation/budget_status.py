@@ -86,7 +86,7 @@ from alertd.core.lazy import Deferred
 from alertd.core.ledger.columns import Ledger
 from alertd.core.periods import Period
 from alertd.core.pricing.costing import Costs
-from alertd.core.projection.anomaly import Unusual, unusual
+from alertd.core.projection.past import Unusual, unusual
 
 #: Days that say what is usual.
 _USUAL_DAYS: Final = 28

@@ -24,7 +24,7 @@ from alertd.core.evaluation.values import Burn, EvaluationContext
 from alertd.core.ledger.columns import Ledger
 from alertd.core.messages.format import round_amount_above
 from alertd.core.pricing.costing import Costs, no_rate
-from alertd.core.projection.anomaly import Unusual
+from alertd.core.projection.past import Unusual
 
 WithMinimum = BurnRate | Anomaly
 #: What is usual is read from these days, and known from this many on.

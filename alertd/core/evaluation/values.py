@@ -23,7 +23,7 @@ from alertd.core.pricing.costing import Exchange, Tariff
 from alertd.core.pricing.price_book import PriceBook
 from alertd.core.pricing.source_roles import SourceRole
 from alertd.core.projection import Projection
-from alertd.core.projection.anomaly import Unusual
+from alertd.core.projection.past import Unusual
 from alertd.core.usage import Committed
 
 if TYPE_CHECKING:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from alertd.core.projection.batch import Rate, project_batch, project_by_line, project_lines
-from alertd.core.projection.method import METHOD, project, project_each, project_many
+from alertd.core.projection.batch import (
+    METHOD,
+    Rate,
+    project,
+    project_batch,
+    project_by_line,
+    project_each,
+    project_lines,
+    project_many,
+)
 from alertd.core.projection.outcome import FAN_LEVELS, LEVELS, Exhaustion, Projection
 from alertd.core.projection.series import DAY, HOUR, LARGEST, Commitment, Question, Series
 
