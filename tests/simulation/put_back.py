@@ -99,7 +99,7 @@ FAULTS: Final = (
           "            while self._is_reload_due:\n", "            if self._is_reload_due:\n",
           first=2000),
     Fault("amounts", "counting: a bill's day that is taken back to nothing stays", "clients/file_import.py",
-          "if month_of(span[0], zone) == month]", "if month_of(span[0], zone) != month]"),
+          "if month_of(span[0], zone) == month]", "if month_of(span[0], zone) != month]", first=2000),
     Fault("provider", "actions: an action whose daemon died is never gone on with", "loops/execute.py",
           "return act.state == APPROVED or (act.state in AT_WORK and not waits)", "return act.state == APPROVED"),
     Fault("messages", "delivery: a message whose daemon died is never sent", "stores/outbox.py",

@@ -306,8 +306,14 @@ class Story:
             case "bill is late":
                 self.bill_waits_until = self.loop.now + timedelta(minutes=minutes)
             case "bill is corrected":
-                day = chance.choice(sorted(self.bill.rows))
-                self.bill.rows[day] = max(Decimal(0), self.bill.rows[day] + chance.choice((Decimal(-2), Decimal(3))))
+                days = sorted(self.bill.rows)
+                if self.plan.steered and chance.random() < 0.5:  # a month's first or last day, back to nothing
+                    date = chance.choice((days[0], days[-1]))[0]
+                    self.bill.rows.update((row, Decimal(0)) for row in days if row[0] == date)
+                else:
+                    day = chance.choice(days)
+                    change = chance.choice((Decimal(-2), Decimal(3)))
+                    self.bill.rows[day] = max(Decimal(0), self.bill.rows[day] + change)
                 self.bill.write(self.loop.now)
             case "gateway shows an old page":
                 self.traffic.shows_old_page = True
