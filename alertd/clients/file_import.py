@@ -6,6 +6,8 @@ A file that changes while it is read, or an archive that is cut, is an error: ha
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -59,15 +61,36 @@ class Files:
                 found = sorted(path for path in place.iterdir() if path.name.lower().endswith(_SUFFIXES))
             else:
                 found = [place]
-            known = [(path, path.stat()) for path in found if not path.is_dir()]
+            several = found != [place]
+            known = [(path, state) for path in found if (state := _stat_of(path, several=several)) is not None]
         except OSError as error:
             raise SourceError(f"{pattern}: {error.strerror}") from error
         if not known:
             raise SourceError(f"{pattern}: no file there yet")
-        marks = "\n".join(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in known)
-        newest = max(stat.st_mtime for _, stat in known)
+        marks = "\n".join(f"{path} {state.st_size} {state.st_mtime_ns}" for path, state in known)
+        newest = max(state.st_mtime for _, state in known)
         stamp = blake2b(marks.encode(), digest_size=12).hexdigest()
         return cls(tuple(path for path, _ in known), stamp, datetime.fromtimestamp(newest, UTC))
+
+
+def _stat_of(path: Path, *, several: bool) -> os.stat_result | None:
+    """A file's state; None for what is none, or is gone, among several. SourceError for a link to nothing, or a pipe.
+
+    A pipe is never opened: whoever reads it waits until somebody writes.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise SourceError(f"{path}: a link to a file that is not there") from None
+        if several:
+            return None
+        raise
+    if stat.S_ISREG(found.st_mode):
+        return found
+    if several or stat.S_ISDIR(found.st_mode):
+        return None
+    raise SourceError(f"{path}: a pipe or a device, not a file")
 
 
 @contextmanager

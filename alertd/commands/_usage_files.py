@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from tempfile import NamedTemporaryFile
+from typing import IO, Any, Final
 
 from alertd.clients.tables import open_folder, open_table
 from alertd.core.formats.plan import FileHints
 from alertd.core.formats.records import Contents, read_table
+from alertd.core.formats.table import FormatError
 from alertd.core.formats.times import month_of
 
 FILE_HELP: Final = (
-    "usage or costs in any known layout (`alertd formats`), or with columns of your own; also compressed; or the folder"
-    " of a coding agent, such as ~/.claude"
+    "usage or costs in any known layout (`alertd formats`), or with columns of your own; also compressed; - is standard"
+    " input; or the folder of a coding agent, such as ~/.claude"
 )
 
 
@@ -71,5 +76,31 @@ def month_said(text: str | None) -> str:
 
 
 def read_file(path: Path, said: FileHints) -> Contents:
-    """The contents of a file, or of a coding agent's folder. FormatError or OSError if it cannot be read."""
-    return read_table(open_folder(path) if path.is_dir() else open_table(path), said)
+    """The contents of a file, of a coding agent's folder, or of a pipe (`-` is standard input).
+
+    FormatError or OSError if it cannot be read.
+    """
+    if path.is_dir():
+        return read_table(open_folder(path), said)
+    if str(path) == "-" or (path.exists() and not path.is_file()):
+        return read_table(open_table(Path(_copy_of(path).name)), said)
+    return read_table(open_table(path), said)
+
+
+@cache
+def _copy_of(path: Path) -> IO[bytes]:
+    """What a pipe gives, as a file that ends with the command: files are read more than once."""
+    copy = NamedTemporaryFile()  # noqa: SIM115 - kept until the command ends
+    left = _LARGEST_PIPE
+    with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            copy.write(block)
+            left -= len(block)
+            if left < 0:
+                raise FormatError(f"gives more than {_LARGEST_PIPE >> 30} GiB; write it to a file")
+    copy.flush()
+    return copy
+
+
+#: A device may give bytes for ever.
+_LARGEST_PIPE: Final = 4 << 30

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import gzip
 import json
 import os
 import re
@@ -291,3 +292,16 @@ def test_the_money_of_a_bill_is_the_total_and_its_tokens_an_estimate(tmp_path, a
     assert said["totals"] == {"USD": "935.94"}
     assert [one["model"] for one in said["billed"]] == ["openai/gpt-5", "a/b"]
     assert "total 935.94 USD" in alertd_rate("--usage", file).stdout
+
+
+@pytest.mark.parametrize("command", [["rate"], ["replay", "--budget", "10 USD"]], ids=" ".join)
+def test_a_file_comes_from_standard_input_and_from_a_pipe(command: list[str]) -> None:
+    text = b"date,provider,model,cost\n2026-11-20,openai,gpt-4o,12\n"
+    outputs = set()
+    for name in ("-", "/dev/stdin"):
+        run = [sys.executable, "-m", "alertd", *command, "--usage", name, "--json"]
+        done = subprocess.run(run, input=gzip.compress(text), capture_output=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        outputs.add(done.stdout)
+    (answer,) = outputs
+    assert b"12" in answer

@@ -117,6 +117,19 @@ def test_a_file_that_is_not_there_yet_is_said(tmp_path: Path) -> None:
     assert "No such file" in str(held(tmp_path / "a.csv").round(SINCE, NOW).error)
 
 
+def test_a_pipe_in_a_folder_is_left_alone_and_a_link_to_nothing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("date,provider,cost\n2026-11-18,x,5\n")
+    os.mkfifo(tmp_path / "pipe.csv")
+    world = held(tmp_path)
+    assert world.round(SINCE, NOW).error is None
+    assert world.cost(currency="USD") == 5
+    (tmp_path / "gone.csv").symlink_to("/nowhere")
+    assert str(world.round(SINCE, NOW).error) == f"{tmp_path}/gone.csv: a link to a file that is not there"
+    (tmp_path / "gone.csv").unlink()
+    assert world.round(SINCE, NOW).error is None
+    assert str(held(tmp_path / "pipe.csv").round(SINCE, NOW).error).endswith("pipe.csv: a pipe or a device, not a file")
+
+
 def test_equal_rows_of_two_files_are_asked_about_with_both_sums(tmp_path: Path) -> None:
     row = "2026-11-20,openai,gpt-4o,5.00\n"
     (tmp_path / "team-a.csv").write_text(f"date,provider,model,cost\n{row}2026-11-19,openai,gpt-4o,7.00\n")
