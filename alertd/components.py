@@ -12,8 +12,8 @@ from typing import Final
 from alertd import __version__, registry
 from alertd.clients.otlp_metrics import OtlpMetrics, otlp_target
 from alertd.clients.png import can_draw
-from alertd.clients.price_files import FetchedFile, price_book, price_list_file, rates_file, rates_of
-from alertd.clients.reference_rates import reference_rates_of
+from alertd.clients.price_files import FetchedFile, price_book, price_list_file, rates_file
+from alertd.clients.reference_rates import rates_of, reference_rates_of
 from alertd.clients.webhook import Heartbeat
 from alertd.core.addresses import answer_page, page_of, picture_key
 from alertd.core.budgets import Budget, duration_text

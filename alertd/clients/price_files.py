@@ -8,7 +8,7 @@ therefore left out (seen with litellm 1.110).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -27,7 +27,6 @@ from alertd.clients.http import MEGABYTE, Access, Http
 from alertd.clients.local_files import read_text
 from alertd.clients.reference_rates import read_reference_rates
 from alertd.core.config_errors import shortened
-from alertd.core.pricing.exchange_rates import Rate, Rates
 from alertd.core.pricing.price_book import Price, PriceBook, PriceList, Unpriced
 from alertd.core.pricing.price_file import PriceFileError, read_price_file
 from alertd.core.pricing.price_history import Layer
@@ -287,18 +286,6 @@ def built_in_layers() -> tuple[Layer, ...]:
     folder = files(prices)
     named = sorted((entry.name, entry) for entry in folder.iterdir() if entry.name.endswith(".toml"))
     return tuple(read_price_file(name, entry.read_text("utf-8")) for name, entry in named)
-
-
-def rates_of(book: PriceBook, configured: Iterable[Rate] = (), reference: Iterable[Rate] = ()) -> Rates:
-    """The rates of exchange: those configured, then those of the user's price files, then a central bank's.
-
-    A pair is taken from one of them only.
-    """
-    found: list[Rate] = []
-    for rates in (configured, [rate for layer in reversed(book.layers) for rate in layer.rates], reference):
-        known = {frozenset((rate.base, rate.quote)) for rate in found}
-        found += [rate for rate in rates if frozenset((rate.base, rate.quote)) not in known]
-    return Rates(found)
 
 
 def _read(name: str, path: Path) -> Layer:

@@ -7,13 +7,15 @@ day. A day without rates has those of the last working day before it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 from alertd.clients.local_files import read_text
-from alertd.core.pricing.exchange_rates import REFERENCE, Rate
+from alertd.core.pricing.exchange_rates import REFERENCE, Rate, Rates
+from alertd.core.pricing.price_book import PriceBook
 
 #: Older days than this before the newest are left out.
 _KEPT: Final = timedelta(days=800)
@@ -54,3 +56,15 @@ def reference_rates_of(file: Path | None) -> tuple[Rate, ...]:
     except (OSError, ValueError):
         raise ValueError("no path of a file; write one such as /var/lib/alertd/ecb.xml") from None
     return read_reference_rates(read_text(file), str(file))
+
+
+def rates_of(book: PriceBook, configured: Iterable[Rate] = (), reference: Iterable[Rate] = ()) -> Rates:
+    """The rates of exchange: those configured, then those of the user's price files, then a central bank's.
+
+    A pair is taken from one of them only.
+    """
+    found: list[Rate] = []
+    for rates in (configured, [rate for layer in reversed(book.layers) for rate in layer.rates], reference):
+        known = {frozenset((rate.base, rate.quote)) for rate in found}
+        found += [rate for rate in rates if frozenset((rate.base, rate.quote)) not in known]
+    return Rates(found)

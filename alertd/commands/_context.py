@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -128,14 +126,6 @@ def refused(place: str, error: OperationError) -> SettingsError:
 def refusal(place: str, problem: str, remedy: str) -> SettingsError:
     """A wrong argument of the command line, printed like a fault of the configuration."""
     return SettingsError([Fault(place, problem, remedy)])
-
-
-def who() -> str:
-    """The user's name for the audit; the user number in a container may have no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 def budget_of(settings: Settings, name: str) -> Budget:

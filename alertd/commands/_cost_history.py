@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from alertd.clients.price_files import price_book, rates_of
+from alertd.clients.price_files import price_book
+from alertd.clients.reference_rates import rates_of
 from alertd.commands._context import refusal, with_daemon
 from alertd.commands._settings_args import settings_of
 from alertd.commands._usage_files import read_file, said_of

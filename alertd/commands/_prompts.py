@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
 from rich import console as rich
 from rich.box import SIMPLE_HEAD
 from rich.console import ConsoleOptions, RenderableType
+from rich.live import Live
 from rich.segment import Segment
 from rich.table import Column, Table
 
@@ -82,3 +84,28 @@ def _faults(keys: Mapping[str, str]) -> tuple[Fault, ...]:
     except SettingsError as error:
         return error.faults
     return ()
+
+
+_LEVELS: Final = "▁▂▃▄▅▆▇█"
+
+#: Lines of the screen that show no budget: head, foot, and the prompt.
+FRAME: Final = 5
+
+
+@contextmanager
+def drawn(console: PlainConsole) -> Iterator[Callable[[RenderableType], None]]:
+    """A function that replaces the previous table on a terminal; otherwise it prints one below the other."""
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield console.print
+        return
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        yield lambda picture: live.update(picture, refresh=True)
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """One block character per day, scaled from lowest to highest; a day without spend is a blank."""
+    highest = max(values, default=0.0)
+    if highest <= 0:
+        return ""
+    top = len(_LEVELS) - 1
+    return "".join(_LEVELS[round(value / highest * top)] if value > 0 else " " for value in values)

@@ -6,6 +6,7 @@ Not a command itself.
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import shlex
 from collections.abc import Collection
@@ -78,3 +79,11 @@ def _default_files(config: Path | None) -> list[Path]:
     if named := os.environ.get(ENV_FILE):
         return [Path(named)]
     return [DEFAULT] if config is None and DEFAULT.is_file() else []
+
+
+def who() -> str:
+    """The user's name for the audit; the user number in a container may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

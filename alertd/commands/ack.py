@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from alertd.commands._context import operations_of, refusal, refused, who, with_store
-from alertd.commands._settings_args import add_settings_arguments, settings_of
+from alertd.commands._context import operations_of, refusal, refused, with_store
+from alertd.commands._settings_args import add_settings_arguments, settings_of, who
 from alertd.core.budgets import parse_duration
 from alertd.core.evaluation.state import LIFECYCLES, RESOLVED, AlertLifecycle, State
 from alertd.operations.values import By, NotFoundError, OperationError

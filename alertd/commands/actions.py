@@ -9,8 +9,8 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from alertd.commands._context import refusal, refused, who, with_daemon, with_store
-from alertd.commands._settings_args import add_settings_arguments, settings_of
+from alertd.commands._context import refusal, refused, with_daemon, with_store
+from alertd.commands._settings_args import add_settings_arguments, settings_of, who
 from alertd.core.actions.state_machine import OPEN, PAUSED, Act, Step, acts
 from alertd.core.budgets import parse_duration
 from alertd.core.evaluation.state import State

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.text import Text
 
-from alertd.commands._context import refusal, who, with_store
+from alertd.commands._context import refusal, with_store
 from alertd.commands._prompts import PlainConsole, plain_table
-from alertd.commands._settings_args import add_settings_arguments, settings_of
+from alertd.commands._settings_args import add_settings_arguments, settings_of, who
 from alertd.core.evaluation.state import Erasure
 from alertd.terminal import printable
 

@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from alertd.commands._context import operations_of, refused, who, with_store
-from alertd.commands._settings_args import add_settings_arguments, settings_of
+from alertd.commands._context import operations_of, refused, with_store
+from alertd.commands._settings_args import add_settings_arguments, settings_of, who
 from alertd.operations.proposals import accept, decline, proposal_text, proposals, state_of
 from alertd.operations.values import By, OperationError
 from alertd.ports import Store

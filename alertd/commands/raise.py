@@ -8,17 +8,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from alertd.commands._context import (
-    budget_of,
-    find_scope,
-    known_scopes,
-    operations_of,
-    refusal,
-    refused,
-    who,
-    with_store,
-)
-from alertd.commands._settings_args import add_settings_arguments, settings_of
+from alertd.commands._context import budget_of, find_scope, known_scopes, operations_of, refusal, refused, with_store
+from alertd.commands._settings_args import add_settings_arguments, settings_of, who
 from alertd.core.budgets import Amount, Budget, scope_text, typed_amount
 from alertd.operations.values import By, OperationError
 from alertd.ports import Store

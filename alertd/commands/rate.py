@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from alertd.clients.price_files import price_book, rates_of
+from alertd.clients.price_files import price_book
+from alertd.clients.reference_rates import rates_of
 from alertd.commands._prompts import PlainConsole
 from alertd.commands._rating import Rated, as_answer, show
 from alertd.commands._usage_files import FILE_HELP, add_reading_arguments, month_said, read_file, said_of

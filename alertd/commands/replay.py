@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 from rich.markup import escape
 from rich.progress import Progress
 
-from alertd.clients.price_files import price_book, rates_of
+from alertd.clients.price_files import price_book
+from alertd.clients.reference_rates import rates_of
 from alertd.commands._context import refusal
 from alertd.commands._prompts import PlainConsole, plain_table
 from alertd.commands._usage_files import FILE_HELP, add_reading_arguments, read_file, said_of

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from alertd.commands._context import operations_of, refusal, who, with_daemon
-from alertd.commands._settings_args import add_settings_arguments, settings_of
+from alertd.commands._context import operations_of, refusal, with_daemon
+from alertd.commands._settings_args import add_settings_arguments, settings_of, who
 from alertd.core.actions.state_machine import Step, acts
 from alertd.core.budgets import Where
 from alertd.core.evaluation.state import REPORTED, State

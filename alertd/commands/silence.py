@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from alertd.commands._context import known_scopes, operations_of, refusal, refused, who, with_store
-from alertd.commands._settings_args import add_settings_arguments, settings_of
+from alertd.commands._context import known_scopes, operations_of, refusal, refused, with_store
+from alertd.commands._settings_args import add_settings_arguments, settings_of, who
 from alertd.core.budgets import Where, parse_duration
 from alertd.core.evaluation.state import Silence, State, silences_of
 from alertd.operations.values import By, OperationError, where_text

@@ -8,14 +8,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal
 
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.table import Column
 from rich.text import Text
 
@@ -28,7 +26,7 @@ from alertd.commands._context import (
     with_daemon,
     with_store,
 )
-from alertd.commands._prompts import PlainConsole, plain_table
+from alertd.commands._prompts import FRAME, PlainConsole, drawn, plain_table, sparkline
 from alertd.commands._settings_args import add_settings_arguments, settings_of
 from alertd.core.budgets import TOKENS, duration_text, parse_duration
 from alertd.core.evaluation.state import StatusRecord
@@ -70,11 +68,8 @@ _TREE: Final = ("Budget", Column("Spent", justify="right"), Column("Of", justify
 _COLUMNS: Final = ("Budget", "", "Used", _LIKELY, "Used up", "Last days", "Data")
 #: The least width of a terminal that shows the figures of a budget beside its last days.
 _WIDE: Final = 150
-_LEVELS: Final = "▁▂▃▄▅▆▇█"
 _DAYS: Final = 14
 _SHOWN: Final = 50
-#: Lines of the screen that show no budget: head, foot, and the prompt.
-_FRAME: Final = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -149,19 +144,9 @@ async def _watched(daemon: Daemon, settings: Settings, args: argparse.Namespace,
                 if args.json:
                     print(json.dumps(_answer(wanted)), flush=True)
                 else:
-                    most = len(wanted) if args.all or not console.is_terminal else max(1, console.height - _FRAME)
+                    most = len(wanted) if args.all or not console.is_terminal else max(1, console.height - FRAME)
                     draw(Group(table(wanted[:most], len(wanted), now, console.width), _foot(now, args.every)))
             await asyncio.sleep(args.every.total_seconds())
-
-
-@contextmanager
-def drawn(console: PlainConsole) -> Iterator[Callable[[RenderableType], None]]:
-    """A function that replaces the previous table on a terminal; otherwise it prints one below the other."""
-    if not console.is_terminal or console.is_dumb_terminal:
-        yield console.print
-        return
-    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
-        yield lambda picture: live.update(picture, refresh=True)
 
 
 def _foot(now: datetime, every: timedelta) -> Text:
@@ -300,12 +285,3 @@ def _row(record: StatusRecord, now: datetime) -> list[Text]:
         Text(sparkline([float(day[1]) for day in daily[-_DAYS:]])),
         Text(f"{age(now - event.data_until)} old" if event.data_until else "never", "" if known else "red"),
     ]
-
-
-def sparkline(values: Sequence[float]) -> str:
-    """One block character per day, scaled from lowest to highest; a day without spend is a blank."""
-    highest = max(values, default=0.0)
-    if highest <= 0:
-        return ""
-    top = len(_LEVELS) - 1
-    return "".join(_LEVELS[round(value / highest * top)] if value > 0 else " " for value in values)

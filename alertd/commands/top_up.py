@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Final
 
-from alertd.commands._context import budget_of, operations_of, refusal, refused, who, with_store
-from alertd.commands._settings_args import add_settings_arguments, settings_of
+from alertd.commands._context import budget_of, operations_of, refusal, refused, with_store
+from alertd.commands._settings_args import add_settings_arguments, settings_of, who
 from alertd.core.budgets import Amount
 from alertd.core.evaluation.state import TOP_UPS, State, TopUp
 from alertd.operations.values import By, OperationError

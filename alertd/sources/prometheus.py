@@ -185,7 +185,6 @@ class Prometheus:
     async def names(self, now: datetime) -> list[str]:
         """The names of all metrics of the last day, of whatever exporter. HttpProblem or SourceError."""
         options, end = self._options, now.timestamp()
-        # The library takes as long to load as half of alertd, and most daemons never ask for names.
         discovery: type[Discovery] = import_module("alertd.clients.prometheus_discovery").Discovery
         return await asyncio.to_thread(discovery(options.url, options.access()).names, end - _NAMES_SPAN, end)
 

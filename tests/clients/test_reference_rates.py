@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertd.clients.price_files import rates_file, rates_of
-from alertd.clients.reference_rates import read_reference_rates, reference_rates_of
+from alertd.clients.price_files import rates_file
+from alertd.clients.reference_rates import rates_of, read_reference_rates, reference_rates_of
 from alertd.core.evaluation.explain import explain_notes
 from alertd.core.money import Money
 from alertd.core.pricing.exchange_rates import NoRate, Rate, Rates

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from alertd.clients.price_files import price_book, rates_of
+from alertd.clients.price_files import price_book
+from alertd.clients.reference_rates import rates_of
 from alertd.core.money import Money
 from alertd.core.pricing.exchange_rates import NoRate
 from alertd.core.pricing.modifiers import TrainingJob
