@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import time_machine
 
 from alertd import registry
 from alertd.cli import main
@@ -73,6 +74,7 @@ ODD = {
     "long": "x" * 300,
     "without": "",
 }
+NOW = datetime(2026, 11, 21, 7, 5, tzinfo=UTC)
 FILE = """
 ALERTD_DATABASE=sqlite:///{folder}/alertd.db
 ALERTD_SOURCES__GATEWAY__KIND=prometheus
@@ -85,13 +87,14 @@ ALERTD_BUDGETS__TEAMS__PER=team,key
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with blanks and marks in its name; commands are typed in another one."""
+    """A folder with blanks and marks in its name; commands are typed in another one. At a month's end nothing warns."""
     for name in [name for name in os.environ if name.startswith("ALERTD_")]:
         monkeypatch.delenv(name)
     found = tmp_path / "my alert's $conf"
     found.mkdir()
     monkeypatch.chdir(tmp_path)
-    yield found
+    with time_machine.travel(NOW, tick=True):
+        yield found
     assert not list(tmp_path.rglob("pwned"))
 
 
@@ -192,7 +195,6 @@ def test_a_small_and_a_token_budget_is_raised_above_itself(amount: str, millions
         assert found.amount >= budget.amount.value * Decimal("1.2") * Decimal("0.999")
 
 
-NOW = datetime(2026, 11, 21, 7, 5, tzinfo=UTC)
 #: What no sample shows: everything else that an event can say.
 OTHERS = {
     "source_stale": (
