@@ -115,7 +115,7 @@ class Story:
         self.traffic.known_until[OWN] = self._read_until
         self.bill = Bill(folder / "bill.csv")
         self.bill_waits_until = loop.now
-        self.provider = Provider(lambda: loop.now, self.traffic)
+        self.provider = Provider(lambda: loop.now, self.traffic, shows_changes=plan.steered)
         self.receivers = Receivers(lambda: loop.now)
         self.oracle = Oracle(self)
         self.people = People(self)

@@ -43,6 +43,8 @@ class Key:
     blocked: bool = False
     ran_away_until: datetime | None = None
     hash: str = ""
+    #: When its settings were last changed at the provider, and by whom.
+    changed: tuple[str, str] = ("", "")
     #: Every name that it had, with when it got it.
     names: list[tuple[datetime, str]] = field(default_factory=list)
 
@@ -351,11 +353,14 @@ class Provider:
     traffic: Traffic
     acts: list[Act] = field(default_factory=list)
     acted: Callable[[Act], None] = lambda _: None
+    #: Whether it shows who changed a key's settings, and when; an older version does not.
+    shows_changes: bool = False
 
     def change(self, key: Key, what: str, by: str) -> None:
         """Block or unblock a key."""
         self.traffic.pass_time()
         key.blocked = what == "block"
+        key.changed = self.now().isoformat(), by
         act = Act(key, key.alias, what, by, self.now())
         self.acts.append(act)
         self.acted(act)
@@ -386,6 +391,8 @@ class Provider:
             return answer_json({"error": {"message": "no such key"}}, 404)
         info = {"key_alias": key.alias, "key_name": "sk-...abcd", "blocked": key.blocked, "team_id": f"id-{key.team}",
                 "user_id": "somebody", "spend": 0.0, "max_budget": None, "budget_duration": None}  # fmt: skip
+        if self.shows_changes and key.changed[0]:
+            info |= {"settings_updated_at": key.changed[0], "updated_by": key.changed[1]}
         return answer_json({"key": hashed, "info": info})
 
     def _key(self, hashed: str) -> Key | None:
