@@ -62,7 +62,7 @@ def test_every_change_that_a_story_visits_is_one_that_is_looked_for() -> None:
         (206, 1.5),
         # A stop that a guard held back, of which nothing had been asked, was half done: the oracle was wrong.
         (304, 0.7),
-        # A person turned a key on and off again after alertd: the simulated provider did not show that, and it was undone.
+        # What a person turned on and off again was turned on: the simulated provider did not show who changed it.
         (2015, 0.8),
     ],
 )
