@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     month = args.month or (datetime.now(settings.timezone).date().replace(day=1) - _DAY).replace(day=1)
     zone, currency = settings.timezone, args.currency.upper()
 
-    async def work(daemon: Daemon) -> tuple[list[Written], bool]:
+    async def work(daemon: Daemon) -> tuple[list[WrittenReport], bool]:
         mail = None if args.send is None else _mail(daemon, args.send)
         facts, _ = await daemon.evaluation.preview()
         start = datetime(month.year, month.month, 1, tzinfo=UTC) - 40 * _DAY
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         asked = [ReportQuery(args.by, one, month, zone, currency) for one in wanted]
         found = [report(facts, one, events.values(), done) for one in asked]
         now = facts.context.now
-        made = [Written(one, _csv(one, facts), now) for one in found if one.position.spent or args.team]
+        made = [WrittenReport(one, _csv(one, facts), now) for one in found if one.position.spent or args.team]
         mailed = [await _send(daemon, mail, one, again=args.again) for one in made] if mail is not None else []
         return made, all(mailed)
 
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if is_mailed else 1
 
 
-class Written(NamedTuple):
+class WrittenReport(NamedTuple):
     """A report, its CSV, and when it was made."""
 
     report: TeamReport
@@ -142,7 +142,7 @@ def _mail(daemon: Daemon, name: str) -> Email:
     return mail
 
 
-async def _send(daemon: Daemon, mail: Email, one: Written, *, again: bool) -> bool:
+async def _send(daemon: Daemon, mail: Email, one: WrittenReport, *, again: bool) -> bool:
     """Mail one report unless it was mailed before, and remember it; False where the server did not take it."""
     # Imported here, so that --help answers without numpy.
     from alertd.core.evaluation.event_builder import event_of  # noqa: PLC0415
@@ -171,7 +171,7 @@ async def _send(daemon: Daemon, mail: Email, one: Written, *, again: bool) -> bo
     return True
 
 
-def _write(folder: Path, one: Written) -> None:
+def _write(folder: Path, one: WrittenReport) -> None:
     found, name = one.report, one.name
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -44,7 +44,7 @@ _BESIDE: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class _BudgetFrame:
     """Where an instant and an amount lie in the picture."""
 
     period: Period
@@ -68,7 +68,7 @@ def fan(position: BudgetStatus, width: int = 960, height: int = 320) -> Markup:
     While the status is unknown, only the spend that was last seen is drawn.
     """
     past = spent_curve(position)
-    frame = _Frame(position.period, _highest(position, past), width, height)
+    frame = _BudgetFrame(position.period, _highest(position, past), width, height)
     unit, known = position.amount.unit, position.status != "unknown"
     shapes: list[Content] = [
         _unseen(position, frame),
@@ -103,7 +103,7 @@ def _highest(position: BudgetStatus, past: Sequence[tuple[datetime, float]]) -> 
     return (max(reached) or 1.0) * _SPACE
 
 
-def _unseen(position: BudgetStatus, frame: _Frame) -> Markup | None:
+def _unseen(position: BudgetStatus, frame: _BudgetFrame) -> Markup | None:
     """The part of the period before the figures are complete."""
     if position.complete_from is None:
         return None
@@ -111,7 +111,7 @@ def _unseen(position: BudgetStatus, frame: _Frame) -> Markup | None:
     return rectangle("unseen", (_LEFT, _TOP, width, frame.height - _TOP - _BOTTOM), FAINT, 0.5, "not seen")
 
 
-def _grid(frame: _Frame, unit: str) -> list[Markup]:
+def _grid(frame: _BudgetFrame, unit: str) -> list[Markup]:
     lines = []
     for value in ticks(frame.highest):
         y = frame.y(value)
@@ -129,7 +129,7 @@ def ticks(highest: float) -> list[float]:
     return [count * step for count in range(int(highest / step) + 1)]
 
 
-def _dates(frame: _Frame) -> list[Markup]:
+def _dates(frame: _BudgetFrame) -> list[Markup]:
     """Days under the picture, as many as fit, always the first."""
     borders = [frame.period.start + (frame.period.end - frame.period.start) * k / 6 for k in range(6)]
     fitting = int((frame.width - _LEFT - _RIGHT) / _LEAST_WIDTH_OF_A_DATE)
@@ -140,7 +140,7 @@ def _dates(frame: _Frame) -> list[Markup]:
     ]
 
 
-def _fan_bands(position: BudgetStatus, frame: _Frame) -> list[Markup]:
+def _fan_bands(position: BudgetStatus, frame: _BudgetFrame) -> list[Markup]:
     projection = position.projection
     if projection is None or len(projection.instants) < 2:  # noqa: PLR2004 - no time is left
         return []
@@ -154,7 +154,7 @@ def _fan_bands(position: BudgetStatus, frame: _Frame) -> list[Markup]:
     return [*bands, line("median", edge(_MIDDLE), colour, 1.5, dashed=True)]
 
 
-def _levels(position: BudgetStatus, frame: _Frame, past: Sequence[tuple[datetime, float]]) -> list[Markup]:
+def _levels(position: BudgetStatus, frame: _BudgetFrame, past: Sequence[tuple[datetime, float]]) -> list[Markup]:
     """A line for every level of the thresholds and for the amount, and a dot where the spend reached it."""
     total = float(position.amount.value)
     actual = [one for one in thresholds_of(position) if isinstance(one, Actual)]
@@ -181,7 +181,7 @@ def _levels(position: BudgetStatus, frame: _Frame, past: Sequence[tuple[datetime
     return shapes
 
 
-def _used_up(position: BudgetStatus, frame: _Frame) -> list[Markup]:
+def _used_up(position: BudgetStatus, frame: _BudgetFrame) -> list[Markup]:
     """Where the budget is likely used up, as an interval on its line."""
     total = float(position.amount.value)
     exhausted = None if position.projection is None else position.projection.exhausted_at(total)

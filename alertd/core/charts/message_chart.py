@@ -70,7 +70,7 @@ DARK: Final = Theme("", "#f4f4f5", "#b4bac4", "#3f444c", "#3a2422", _DARK)
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class _MessageFrame:
     """Where an instant and an amount lie in the picture."""
 
     start: datetime
@@ -103,7 +103,7 @@ def story(event: Event, now: datetime, theme: Theme = CHAT) -> Markup | None:
     reached = max(budget, used, *(float(value) for value in event.projected.values()))
     highest = min(reached * _SPACE, max(budget * _MOST, used * _SPACE))
     top = _TOP if theme.is_titled else _TOP_ALONE
-    frame = _Frame(event.period_start, event.period_end, zone_of(event), highest, top)
+    frame = _MessageFrame(event.period_start, event.period_end, zone_of(event), highest, top)
     colour = theme.lines.get(event.status or "unknown", theme.quiet)
     spent, fresh = _curve(event, frame), event.status not in {"unknown", ""}
     limit = frame.y(budget)
@@ -131,7 +131,7 @@ def _seen_until(event: Event) -> datetime | None:
     return event.seen_until or event.data_until
 
 
-def _curve(event: Event, frame: _Frame) -> list[Point]:
+def _curve(event: Event, frame: _MessageFrame) -> list[Point]:
     """What was spent by the end of each day, up to where the data end; empty where no day is known."""
     end = _seen_until(event)
     if end is None or event.spent is None:
@@ -149,7 +149,7 @@ def _curve(event: Event, frame: _Frame) -> list[Point]:
     return points if days else []
 
 
-def _range(event: Event, frame: _Frame, colour: str) -> list[Markup]:
+def _range(event: Event, frame: _MessageFrame, colour: str) -> list[Markup]:
     """From what is spent to where the total probably ends: 80% of the outcomes, the middle one as a line."""
     low, middle, high = (event.projected.get(level) for level in ("0.1", "0.5", "0.9"))
     seen = _seen_until(event)
@@ -163,14 +163,14 @@ def _range(event: Event, frame: _Frame, colour: str) -> list[Markup]:
             line("likely", [begin, edges[2]], colour, 4, dashed=True)]  # fmt: skip
 
 
-def _clipped(frame: _Frame, seen: datetime, spent: float, end: datetime, value: float) -> Point:
+def _clipped(frame: _MessageFrame, seen: datetime, spent: float, end: datetime, value: float) -> Point:
     """Where a straight course ends: at the period's end, or at the upper edge on the way there."""
     if value <= frame.highest or value <= spent:
         return frame.at(end, value)
     return frame.at(seen + (end - seen) * ((frame.highest - spent) / (value - spent)), frame.highest)
 
 
-def _gap(event: Event, frame: _Frame, now: datetime, theme: Theme) -> list[Markup]:
+def _gap(event: Event, frame: _MessageFrame, now: datetime, theme: Theme) -> list[Markup]:
     """The interval without data: before the figures are complete, or since the data ended."""
     seen = _seen_until(event)
     if seen is not None and (now - seen > _GAP_FROM or event.status == "unknown"):
@@ -188,7 +188,7 @@ def _gap(event: Event, frame: _Frame, now: datetime, theme: Theme) -> list[Marku
     return [element("defs", pattern), rectangle("gap", box, "url(#hatch)", 0.5), name]
 
 
-def _axis(event: Event, frame: _Frame, theme: Theme) -> list[Markup]:
+def _axis(event: Event, frame: _MessageFrame, theme: Theme) -> list[Markup]:
     """Zero, half of the budget and the budget, with their amounts."""
     if event.amount is None:
         return []
@@ -212,7 +212,7 @@ def _short(value: Decimal, unit: str) -> str:
     return f"{number}k{space}{code}"
 
 
-def _value(event: Event, frame: _Frame, end: Point, theme: Theme) -> list[Markup]:
+def _value(event: Event, frame: _MessageFrame, end: Point, theme: Theme) -> list[Markup]:
     """A dot where the data end, and how much it is; a label that would touch the budget's line moves above it."""
     x, y = end
     limit = frame.y(float(event.amount or 0))
@@ -230,7 +230,7 @@ def _value(event: Event, frame: _Frame, end: Point, theme: Theme) -> list[Markup
     return [element("circle", cx=x, cy=y, r=9, fill=colour), text]
 
 
-def _dates(frame: _Frame, now: datetime, theme: Theme) -> list[Markup]:
+def _dates(frame: _MessageFrame, now: datetime, theme: Theme) -> list[Markup]:
     last = frame.end - timedelta(seconds=1)
     y = HEIGHT - 22
     marks = [_words(day(frame.start, frame.zone, weekday=False), _LEFT, y, theme, "start"),
@@ -239,7 +239,7 @@ def _dates(frame: _Frame, now: datetime, theme: Theme) -> list[Markup]:
     return [*marks, _words("now", frame.x(now), y, theme)] if _NEAR < share < 1 - _NEAR else marks
 
 
-def _ends(event: Event, frame: _Frame, colour: str, theme: Theme) -> list[Markup]:
+def _ends(event: Event, frame: _MessageFrame, colour: str, theme: Theme) -> list[Markup]:
     """Likely and range at the right, kept apart; what lies above the upper edge has an arrow; nothing too early."""
     if is_too_early(event):
         return []

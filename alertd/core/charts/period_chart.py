@@ -100,7 +100,7 @@ def _running_rate(position: BudgetStatus) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class _PeriodFrame:
     period: Period
     highest: float
     height: float
@@ -127,7 +127,7 @@ def period_chart(figures: ChartFigures, height: int = 262) -> Markup:
     tallest = max([figures.amount, seen, *ends, *(value for _, value in figures.last)]) * _HEADROOM
     plain = max([figures.amount, seen, *ends[1:2]]) * _ABOVE
     highest = max(min(tallest, plain, most) if figures.amount else min(tallest, plain), seen * 1.05) or 1.0
-    frame = _Frame(figures.period, highest, float(height))
+    frame = _PeriodFrame(figures.period, highest, float(height))
     shapes: list[Content] = [
         element("title", _said(figures)),
         _hatching(),
@@ -189,13 +189,13 @@ def _hatching() -> Markup:
     )  # fmt: skip
 
 
-def _zone(frame: _Frame, figures: ChartFigures) -> Markup | None:
+def _zone(frame: _PeriodFrame, figures: ChartFigures) -> Markup | None:
     if not figures.amount or figures.amount >= frame.highest:
         return None
     return element("rect", class_="zone", x="0", y="0", width="100%", height=frame.y(figures.amount))
 
 
-def _grid(frame: _Frame, figures: ChartFigures) -> list[Markup]:
+def _grid(frame: _PeriodFrame, figures: ChartFigures) -> list[Markup]:
     found = []
     for value in ticks(frame.highest):
         y = frame.y(value)
@@ -205,7 +205,7 @@ def _grid(frame: _Frame, figures: ChartFigures) -> list[Markup]:
     return found
 
 
-def _levels(frame: _Frame, figures: ChartFigures) -> list[Markup]:
+def _levels(frame: _PeriodFrame, figures: ChartFigures) -> list[Markup]:
     """The budget as a line with its amount, and each threshold of what is spent as a dotted one."""
     found = []
     budget = frame.y(figures.amount)
@@ -225,7 +225,7 @@ def _levels(frame: _Frame, figures: ChartFigures) -> list[Markup]:
     return found
 
 
-def _unseen(frame: _Frame, begin: datetime, end: datetime) -> Markup:
+def _unseen(frame: _PeriodFrame, begin: datetime, end: datetime) -> Markup:
     width = frame.share(end) - frame.share(begin)
     return element(
         "rect", element("title", "not seen"), fill="url(#hatch)", x=frame.x(begin), y="0", width=f"{width:.2f}%",
@@ -233,7 +233,7 @@ def _unseen(frame: _Frame, begin: datetime, end: datetime) -> Markup:
     )  # fmt: skip
 
 
-def _curves(frame: _Frame, figures: ChartFigures) -> list[Markup]:
+def _curves(frame: _PeriodFrame, figures: ChartFigures) -> list[Markup]:
     found = []
     if len(figures.last) > 1:
         found.append(element("path", class_="l last", d=frame.points(figures.last)))
@@ -248,7 +248,7 @@ def _curves(frame: _Frame, figures: ChartFigures) -> list[Markup]:
     return found
 
 
-def _going_on(frame: _Frame, figures: ChartFigures) -> Curve:
+def _going_on(frame: _PeriodFrame, figures: ChartFigures) -> Curve:
     """The course at the rate of the last minutes, to the end of the period or the top of the picture."""
     (at, spent), rate = figures.spent[-1], figures.rate or 0.0
     seconds = (frame.highest - spent) / rate
@@ -256,7 +256,7 @@ def _going_on(frame: _Frame, figures: ChartFigures) -> Curve:
     return [(at, spent), (end, spent + rate * (end - at).total_seconds())]
 
 
-def _present(frame: _Frame, figures: ChartFigures) -> list[Markup]:
+def _present(frame: _PeriodFrame, figures: ChartFigures) -> list[Markup]:
     """Now as a line, and what is spent by then as a dot with its figure."""
     if figures.now not in figures.period:
         return []
@@ -283,7 +283,7 @@ def _present(frame: _Frame, figures: ChartFigures) -> list[Markup]:
     return found
 
 
-def _ends(frame: _Frame, figures: ChartFigures) -> list[Markup]:
+def _ends(frame: _PeriodFrame, figures: ChartFigures) -> list[Markup]:
     """At the right edge: the likely total with its range, and the period before; labels keep apart."""
     labels: list[tuple[float, str, str]] = []
     if figures.likely:
@@ -310,7 +310,7 @@ def _ends(frame: _Frame, figures: ChartFigures) -> list[Markup]:
     ]
 
 
-def _columns(frame: _Frame, figures: ChartFigures) -> list[Markup]:
+def _columns(frame: _PeriodFrame, figures: ChartFigures) -> list[Markup]:
     """A column a day: what was spent on it and by its end, or what is likely by then."""
     zone, period, unit = figures.period.zone, figures.period, figures.unit
     if period.days > _MOST_COLUMNS:
@@ -331,7 +331,7 @@ def _columns(frame: _Frame, figures: ChartFigures) -> list[Markup]:
     return found
 
 
-def _column(frame: _Frame, at: datetime, width: float, words: str) -> Markup:
+def _column(frame: _PeriodFrame, at: datetime, width: float, words: str) -> Markup:
     midnight = at.astimezone(frame.period.zone).replace(hour=0, minute=0, second=0, microsecond=0)
     return element(
         "rect", element("title", words), class_="hit", x=frame.x(midnight), width=f"{width:.2f}%", y="0",
@@ -339,7 +339,7 @@ def _column(frame: _Frame, at: datetime, width: float, words: str) -> Markup:
     )  # fmt: skip
 
 
-def _dates(frame: _Frame, figures: ChartFigures) -> list[Markup]:
+def _dates(frame: _PeriodFrame, figures: ChartFigures) -> list[Markup]:
     """The first and the last day, and some between them."""
     period, zone = figures.period, figures.period.zone
     found = []
