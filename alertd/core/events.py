@@ -164,7 +164,7 @@ def _tag(name: str) -> str:
 
 
 class Details(msgspec.Struct, frozen=True, omit_defaults=True, tag=_tag):
-    """What only some events have."""
+    """Fields that only some kinds of events have."""
 
 
 class ForecastReached(Details, frozen=True):

@@ -172,7 +172,7 @@ class Email:
         return Receipt(f"{said}{whom}", {**delivery.memory, "thread": " ".join(ids)})
 
     async def send_report(self, about: Event, message: Message, files: Mapping[str, bytes], key: str) -> str:
-        """Mail a report with its files to whom an event would go to, and give the server's answer. DeliveryError.
+        """Mail a report with its files to the recipients of an event, and give the server's answer. DeliveryError.
 
         The same key has the same Message-ID. Of several recipients those that the server refuses are named.
         """

@@ -100,7 +100,7 @@ class Scaleway:
         return (await self._api.ask("PATCH", url, data={"no_principal": True})).done()
 
     async def restore(self, target: Target, before: Observed, key: str, reason: str) -> Done:
-        """Attach the policy to whom it was attached to, or unlock the member."""
+        """Attach the policy to its former principal again, or unlock the member."""
         url = self._one(target.id)
         if self._options.operation == "lock_user":
             return (await self._api.ask("POST", f"{url}/unlock", data={})).done()

@@ -129,7 +129,7 @@ class Vertex:
         return (await self._account("POST", target.id, verb)).done()
 
     async def look(self) -> str:
-        """As whom it acts, and how many members have the role."""
+        """The account it acts as, and how many members have the role."""
         whose = await self._own() or "the machine's service account"
         if self._options.operation == "service_account":
             await self._header()

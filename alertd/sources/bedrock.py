@@ -89,7 +89,7 @@ def _bucket(path: str) -> str:
 
 
 class Options(AwsOptions, SourceOptions):
-    """Bedrock's metrics. The role may read metrics, profiles and, for who called, one log group."""
+    """Bedrock's metrics. The role may read metrics, profiles and, to name callers, one log group."""
 
     secret_access_key: Secret | None = Field(None, description="The secret of ACCESS_KEY_ID")
     regions: TextList = Field(["*"], description="Where Bedrock is used; * looks into every region that has it")

@@ -80,7 +80,7 @@ class ClaudeCode(TimedSource):
             yield step
 
     async def look(self, now: datetime) -> Look:
-        """What was used since yesterday, and by whom."""
+        """What was used since yesterday, by user."""
         plan = plan_windows(None, now - _DAY, now)
         return await look_at_reports(self._pages(plan[-1], now), now, ("user", "key"))
 

@@ -99,7 +99,7 @@ class GithubCopilot(TimedSource):
             yield step
 
     async def look(self, now: datetime) -> Look:
-        """What was charged since yesterday, and by whom."""
+        """What was charged since yesterday, by user."""
         plan = plan_windows(None, now - _DAY, now)
         return await look_at_reports(self._pages(plan[-1], now), now, ("user", "product"))
 

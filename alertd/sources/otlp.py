@@ -157,7 +157,7 @@ class Options(SourceOptions):
 
 
 def _kept(preset: Preset) -> Preset:
-    """The preset with the label of who sent it."""
+    """The preset with the label of its sender."""
     return Preset(
         preset.rules,
         preset.model,

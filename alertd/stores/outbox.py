@@ -52,7 +52,7 @@ def claim(
     *,
     critical_only: bool = False,
 ) -> list[OutboxRow]:
-    """Lease what is due for these notifiers: what is critical, then the oldest; `Store.claim` says who waits for whom.
+    """Lease what is due for these notifiers: what is critical, then the oldest; `Store.claim` gives the order.
 
     A row whose lease ran out is due again and uncertain: the previous holder may have sent it. So is one whose lease or
     next try is further away than either can be: the clock was set back since.

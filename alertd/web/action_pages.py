@@ -114,7 +114,7 @@ def _switch(notes: State, reader: Reader) -> Markup | None:
 
 
 def paused_banner(notes: State) -> Markup | None:
-    """That all actions are paused, by whom and why."""
+    """A notice that all actions are paused: who paused them, and why."""
     paused = paused_json(notes)
     if paused is None:
         return None
@@ -251,7 +251,7 @@ def _without_page(act: Act) -> Markup | None:
 
 
 def _who_may(act: Act, policy: ActionPolicy | None, reader: Reader) -> Markup | None:
-    """For whom it waits, where that is somebody else."""
+    """The person it waits for, if that is somebody else."""
     if act.state != AWAITING or any(what == "approve" for what, _, _ in action_answers(act, reader)):
         return None
     names = ", ".join(clean(one, 40) for one in policy.approvers) if policy is not None else ""
@@ -361,7 +361,7 @@ def _what_happens(act: Act, position: BudgetStatus | None) -> Markup | None:
 
 
 def audit_list(act: Act, steps: Sequence[Step], reader: Reader) -> Markup:
-    """Every step, the newest first: what, by whom, why, from where, on what evidence."""
+    """Every step, the newest first: what was done, who did it, why, from where, on what evidence."""
     entries = []
     for step in reversed(steps):
         by = f" by {clean(step.by, 60)}" if step.by != "alertd" else ""

@@ -245,7 +245,7 @@ def _state_pill(row: AlertRow, notes: State) -> Markup:
 
 
 def _acknowledged(row: AlertRow, life: AlertLifecycle | None, notes: State, reader: Reader) -> Content:
-    """By whom, when and why; that nobody has yet."""
+    """Who did it, when and why; or that nobody has yet."""
     state = alert_state(row, notes)
     if state == "firing":
         return element("span", "nobody yet", class_="t-risk")
@@ -368,7 +368,7 @@ def alert_page(rows: Sequence[AlertRow], notes: State, sent: Deliveries | None, 
 
 
 def _delivery(messages: Sequence[SentMessage] | None, reader: Reader) -> Markup:
-    """Every message about an alert: to whom, whether it arrived, when, and what the receiver said."""
+    """Every message about an alert: its receiver, whether and when it arrived, and what the receiver answered."""
     if messages is None:
         return element("p", _NOT_KNOWN, class_="card-b lacking")
     if not messages:
@@ -404,7 +404,7 @@ def _answer(forms: Sequence[Markup], event: Event, reader: Reader) -> Markup:
 
 
 def timeline(row: AlertRow, life: AlertLifecycle | None, reader: Reader) -> Markup:
-    """What became of an alert: said, acknowledged by whom, reminded, resolved and why."""
+    """The history of an alert: announced, acknowledged (who), reminded, resolved (why)."""
     if life is None:
         entry = element("p", "Announced"), element("span", reader.at(row.at), class_="when")
         return element("ol", element("li", *entry, class_=_DOTS.get(row.event.severity)), class_="line-list")

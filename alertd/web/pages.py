@@ -219,7 +219,7 @@ class Pages:
         )
 
     async def unknown(self, request: Request, error: Exception) -> Response:
-        """What the router refuses: a page for a browser, a problem for a program."""
+        """The answer to a path that does not exist: a page for a browser, a problem for a program."""
         is_page = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
         if is_page and not request.scope["path"].startswith("/api/"):
             return self._not_found(request, await self._kept(), "There is no such page.")

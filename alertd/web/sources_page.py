@@ -43,7 +43,7 @@ _LOOP_HELP: Final[Mapping[str, str]] = {
 
 
 def sources_page(sources: Mapping[str, SourceView], feeds: Feeds, notes: State | None, reader: Reader) -> Markup:
-    """How fresh each source is against what it promised, which budgets hang on it, and its estimate against the bill.
+    """How fresh each source is against what it promised, which budgets use it, and its estimate against the bill.
 
     `notes` are None where the database does not answer.
     """

@@ -80,7 +80,7 @@ Box = tuple[float, float, float, float]
 
 
 def picture(shapes: Content, width: float, height: float, class_: str, *, is_stretched: bool = False) -> Markup:
-    """Hidden from readers of text: what it shows is in words beside it."""
+    """Hidden from screen readers: words beside it say the same."""
     return element(
         "svg",
         shapes,

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-#: How far the clocks of a target and of who scrapes it may differ.
+#: How far the clocks of a target and of its scraper may differ.
 SKEW: Final = 60.0
 #: Starts of one process differ by no more than this.
 SAME_START: Final = 1.0

@@ -58,7 +58,7 @@ class Netted(NamedTuple):
 
 @dataclass(slots=True)
 class Sums:
-    """The ledger series of a reading by identity: what was booked, what is to be taken off, and who takes it off.
+    """The ledger series of a reading by identity: what was booked, what to subtract, and which series subtracts it.
 
     `owers` are, by the ledger series to take off, the raw series that are taken off it, by name.
     """
@@ -181,7 +181,7 @@ class Sums:
         return found
 
     def _by_series(self, names: Iterable[Name]) -> dict[Name, tuple[dict[int, int], dict[int, int]]]:
-        """What was booked on the series named, and what is to be taken off them, by the bucket."""
+        """What was booked on the series named, and what to subtract from them, by bucket."""
         found: dict[Name, tuple[dict[int, int], dict[int, int]]] = {name: ({}, {}) for name in names}
         for which, sums in enumerate((self.more, self.less) if found else ()):
             for (line, labels, start), quantity in sums.items():

@@ -105,7 +105,7 @@ class StateColumns(Mapping[str, CounterState]):
         return number in self._within
 
     def has_within(self) -> bool:
-        """Whether there are counters that are taken off others."""
+        """Whether there are counters that are subtracted from others."""
         return bool(self._within)
 
     def update(self, states: Mapping[str, CounterState]) -> Ints:

@@ -95,7 +95,7 @@ def _back(view: SourceView, key: str, now: datetime, since: datetime) -> tuple[s
 
 
 def with_nearest(event: Event, facts: Facts, statuses: Sequence[BudgetStatus]) -> Event:
-    """A source's event with the budgets that hang on it: how many, and the one nearest its limit."""
+    """A source's event with the budgets that use it: how many, and the one nearest its limit."""
     if not isinstance(event.details, SourceStale):
         return event
     fed_by = {budget.name: feeding(facts, budget) for budget in facts.budgets}

@@ -107,7 +107,7 @@ def _ended(key: str, status: BudgetStatus | None, state: State) -> str:
 
 
 def threshold_of(key: str, status: BudgetStatus, state: State) -> Threshold | None:
-    """The threshold in force that an alert's key is of; None where its episode or its amount is over."""
+    """The threshold in force that an alert's key belongs to; None if its episode or its amount has ended."""
     for threshold in thresholds_of(status):
         if isinstance(threshold, Novel):
             if key in {novel_key(status, one) for one in status.novel if one.label == threshold.label}:

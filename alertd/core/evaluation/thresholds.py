@@ -216,7 +216,7 @@ def cooldown_of(threshold: Threshold) -> timedelta:
 
 
 def advance(episode: Episode, threshold: Threshold, *, crossed: bool | None, now: datetime) -> tuple[Episode, str]:
-    """The episode after one evaluation, and what is to be announced: "fired", "recovered" or nothing ("").
+    """The episode after one evaluation, and what to announce: "fired", "recovered" or nothing ("").
 
     Cooldown: it fires when it is crossed and no episode is open, at the earliest a least gap after the last one began.
     Hysteresis: it ends once it was clearly below for a while, so that a projection near its level does not flap.
