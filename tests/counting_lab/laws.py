@@ -179,7 +179,7 @@ def outcome_of(steps: list[Step], plan: Plan) -> Outcome:
             for_good, before = min(behind[place:]), min(behind[max(place - 1, 0) :]) if place else 0
             lost = for_good - max(before, 0) if place == 0 else for_good - before
             by = steps[min(place + 1, len(steps) - 1)].scrape + late
-            told = any(other.said for other in steps[max(place - 1, 0) :] if other.scrape <= by)
+            told = any(other.said for other in steps[place:] if other.scrape <= by)
             if lost > 0 and not told:
                 outcome.broken.append(f"behind by {lost:,} of {key} in silence at scrape {step.scrape}")
             outcome.over, outcome.under = max(outcome.over, over), max(outcome.under, behind[-1])
@@ -189,7 +189,7 @@ def outcome_of(steps: list[Step], plan: Plan) -> Outcome:
             - cost(Counter({key: step.used[key] + step.hidden[key] for key in step.used}))
             - step.assumed * max(PRICES.values())
         )
-        if over_cost > 0 and not any(other.said for other in steps[max(place - 1, 0) : place + 2]):
+        if over_cost > 0 and not any(other.said for other in steps[place : place + 2]):
             outcome.broken.append(f"too high by {over_cost:.6f} USD in silence at scrape {step.scrape}")
         outcome.money_over = max(outcome.money_over, over_cost)
     outcome.money_under = (

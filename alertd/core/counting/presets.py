@@ -92,7 +92,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 Rule(counter("vllm:generation_tokens"), "output"),
                 Rule(counter("vllm:prompt_tokens_cached"), "cached_input", "input"),
             ),
-            model=("model_name",),
+            model=("model_name", "model"),  # Triton's vLLM backend says model
             provider="vllm",
         ),
         "vllm_ray": Preset(
@@ -203,6 +203,22 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             ),
             model=("model", "model_name", "job"),
             provider="llamacpp",
+        ),
+        "triton": Preset(  # TensorRT-LLM's histograms of the lengths
+            rules=(
+                Rule(sums("nv_llm_input_token_len"), "input"),
+                Rule(sums("nv_llm_output_token_len"), "output"),
+            ),
+            model=("model",),
+            provider="triton",
+        ),
+        "ollama": Preset(  # Ollama has no page of its own: these are of the exporters in front of it
+            rules=(
+                Rule(("ollama_tokens_processed_total", "ollama_prompt_tokens_total"), "input"),
+                Rule(("ollama_tokens_generated_total", "ollama_generated_tokens_total"), "output"),
+            ),
+            model=("model", "model_name"),
+            provider="ollama",
         ),
         "dynamo": Preset(
             rules=(
