@@ -250,3 +250,30 @@ def test_a_value_that_no_counter_has_counts_nothing_and_is_said(value):
 def test_a_byte_order_mark_and_carriage_returns_are_no_part_of_a_page(start, end):
     pages = [f'{start}{INPUT}{{model="m"}} {value}{end}# HELP x y{end}' for value in (100, 130)]
     assert collect(*(Reply(one, 200, TEXT) for one in pages)).totals() == {("m", "input"): 30}
+
+
+@pytest.mark.parametrize("start", [None, 1.0])
+@pytest.mark.parametrize(("one", "other"), [("GPT-4o", "gpt-4o"), ("openai/gpt-4o", "gpt-4o"), ("prod-chat", "gpt-4o")])
+def test_a_model_that_gets_another_name_while_its_process_goes_on_counts_the_difference(start, one, other):
+    def at(model, value):
+        text = f'litellm_input_tokens_metric_total{{model="{model}",team_alias="ops"}} {value}\n'
+        return Reply(text + ("" if start is None else f"process_start_time_seconds {start}\n"), 200, TEXT)
+
+    ledger = collect(at(one, 1000), at(one, 1100), at(other, 1200), at(other, 1250), at(one, 1300), at(one, 1310))
+    assert ledger.totals().total() == 310
+    assert any("the figure is a lower bound" in text for texts in ledger.doubts for text in texts)
+
+
+def test_a_new_model_counts_whole_though_another_one_s_counter_is_missing_for_a_moment():
+    def at(**models):
+        return Reply(
+            "".join(
+                f'litellm_input_tokens_metric_total{{model="{model}",team_alias="ops"}} {value}\n'
+                for model, value in models.items()
+            ),
+            200,
+            TEXT,
+        )
+
+    ledger = collect(at(old=100), at(old=120), at(new=5000), at(old=130, new=5100))
+    assert ledger.totals() == {("old", "input"): 30, ("new", "input"): 5100}

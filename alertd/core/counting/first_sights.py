@@ -23,7 +23,7 @@ from math import inf
 from typing import Final
 
 from alertd.core.counting.falls import SKEW, Fall, above
-from alertd.core.counting.samples import KIN, CounterSamples, CounterState, kin_of
+from alertd.core.counting.samples import KIN, LABELS_KIN, CounterSamples, CounterState, full_kin_of, kin_of
 from alertd.core.counting.vanished import Sight, Vanished, counted_of, is_sample_of, is_unknown_process, joint_of
 
 #: From how many seconds after the oldest scrape of a first read on a series is one that came, and no base of all.
@@ -94,7 +94,8 @@ class FirstSights:
                 series, at, _, (seen, _), before, _ = sight
                 earlier = scrape_before(self.scrapes, series.target, seen if before is None else at)
                 is_part = before is not None and gone.is_sum(before.heir)
-                lower = None if is_part else gone.take(sight, seen if seen < at else earlier)
+                unseen = seen if seen < at else earlier
+                lower = None if is_part else gone.take(sight, unseen) or gone.take_other(sight, unseen)
                 if lower is not None:
                     known = changed.get(lower) or states[lower]
                     taken.append((known, sight))
@@ -232,16 +233,16 @@ class FirstSights:
         last = {series.fingerprint: series.points[-1][0] for series in given if series.points}
         new = {sight.series.fingerprint: sight.at for sight in self._sights}
         newest = max(new.values())
+        places = {full_kin_of(sight.series)[KIN:LABELS_KIN] for sight in self._sights} if states else set()
         found = Vanished(states, (sight.series for sight in self._sights))
         for held in (changed, states):
             for name, state in held.items():
-                if (
-                    state.kin[:KIN] in lines
-                    and not state.heir
-                    and last.get(name, -inf) < newest
-                    and (held is changed or name not in changed)
-                ):
+                if state.heir or last.get(name, -inf) >= newest or (held is states and name in changed):
+                    continue
+                if state.kin[:KIN] in lines:
                     found.add(name, state, last.get(name, -inf))
+                elif state.kin[KIN:LABELS_KIN] in places:
+                    found.add_other(name, state, last.get(name, -inf))
         return found
 
 

@@ -22,6 +22,8 @@ from alertd.core.counting.samples import (
 
 #: How long before the last scrape without it a series may have been written down last: idle ones are, once an hour.
 _REFRESH: Final = 3600.0
+#: A counter whose model got another name has no more than this many times the value before.
+_MOST_GAINED: Final = 2
 #: A sum that is lower than its parts were by more than a dip is not theirs.
 _MOST_OF: Final = 0.9
 
@@ -63,6 +65,8 @@ class Vanished:
     def __init__(self, states: Mapping[str, CounterState], new: Iterable[CounterSamples]) -> None:
         self._by_line: dict[str, list[tuple[str, CounterState, float]]] = {}
         self._labelled: set[str] = set()
+        #: Those of other models and meters, by target and labels.
+        self._elsewhere: dict[str, list[tuple[str, CounterState, float]]] = {}
         #: By the digest of a target the oldest start known of its counters.
         self._oldest: dict[str, float] = {}
         #: By line and target those in place of which others came.
@@ -100,6 +104,33 @@ class Vanished:
     def add(self, name: str, state: CounterState, last: float) -> None:
         self._by_line.setdefault(state.kin[:KIN], []).append((name, state, last))
         self._labelled.add(state.kin[:LABELS_KIN])
+
+    def add_other(self, name: str, state: CounterState, last: float) -> None:
+        """Keep one of another model or meter: the name of the model may have changed, as by a relabel rule."""
+        self._elsewhere.setdefault(state.kin[KIN:LABELS_KIN], []).append((name, state, last))
+
+    def take_other(self, sight: Sight, earlier: float | None) -> str | None:
+        """The series of another model that this one goes on from, once: same target, labels and process.
+
+        It has to have most of the value that came: a counter that only got another name gained little meanwhile.
+        """
+        series, at, value = sight.series, sight.at, sight.value
+        held = self._elsewhere.get(full_kin_of(series)[KIN:LABELS_KIN]) if self._elsewhere else None
+        fits = [
+            (state.value, name, state, last)
+            for name, state, last in held or ()
+            if name != series.fingerprint
+            and last < at
+            and state.at <= at
+            and (len(state.kin) > LABELS_KIN) == (series.within is not None)
+            and 0 < state.value <= value <= _MOST_GAINED * state.value
+            and _goes_on(series, state, earlier)
+        ]
+        if not fits or held is None:
+            return None
+        _, name, state, last = max(fits, key=lambda one: one[:2])
+        held.remove((name, state, last))
+        return name
 
     def take(self, sight: Sight, earlier: float | None) -> str | None:
         """The series that this one goes on from, each once: the one with the highest value at or below it.
@@ -281,6 +312,13 @@ def _has_same_start(series: CounterSamples, state: CounterState) -> bool:
         return False
     before = _is_older(series, state) and _ended_of(series, state) > 0
     return before or abs(series.created - state.created) <= SAME_START
+
+
+def _goes_on(series: CounterSamples, state: CounterState, earlier: float | None) -> bool:
+    """Whether both have the same start; without one, whether this one was there up to the scrape before."""
+    if series.created is None or state.created is None:
+        return series.created is state.created and earlier is not None and state.at >= earlier - _REFRESH - SKEW
+    return abs(series.created - state.created) <= SAME_START
 
 
 def _is_same(series: CounterSamples, kin: str, state: CounterState, earlier: float | None) -> bool:
