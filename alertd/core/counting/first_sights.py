@@ -103,7 +103,7 @@ class FirstSights:
                 elif before is None:
                     self._count(sight, earlier, gone, first_scrape)
                 elif is_unknown_process(series, before):
-                    self._leave(series, max(0, sight.value - before.value))
+                    self._leave_back(sight)
                 else:
                     came_back.append(sight)
             # What came at this instant goes before what comes later: within a reading, a sum may be parts again.
@@ -111,7 +111,7 @@ class FirstSights:
             back += came_back
         self._join(0, back, gone, oldest)
         for sight in back:
-            self._leave(sight.series, max(0, sight.value - (0 if sight.before is None else sight.before.value)))
+            self._leave_back(sight)
         for known, sight in taken:
             self.copies |= dict.fromkeys(gone.copies_of(known, sight.value), sight.series.fingerprint)
         self._say()
@@ -196,6 +196,11 @@ class FirstSights:
         self._unknown.append(value)
         if series.within is not None and value:
             self.uncounted.append((series, value))
+
+    def _leave_back(self, sight: Sight) -> None:
+        """Count nothing of one that is back: what it has more than before, or all where it is lower, may be new."""
+        before = 0 if sight.before is None else sight.before.value
+        self._leave(sight.series, sight.value - before if sight.value >= before else sight.value)
 
     def _say(self) -> None:
         """Keep what is said: of what only the difference counts, of what nothing does, and what is assumed."""

@@ -24,7 +24,7 @@ def interludes(given: Sequence[CounterSamples], states: Mapping[str, CounterStat
         state = states.get(series.fingerprint)
         if (state is None or state.heir) and series.points:
             instants = new.setdefault(kin_of(series), {}).setdefault(series.fingerprint, [])
-            instants += (series.points[0][0], series.points[-1][0])
+            instants += (at for at, _ in series.points)
     if not new:
         return {}
     others: dict[str, dict[str, list[float]]] = {}
@@ -38,13 +38,25 @@ def interludes(given: Sequence[CounterSamples], states: Mapping[str, CounterStat
     found: dict[str, str] = {}
     for kin, each in new.items():
         gaps = _gaps(others[kin])
+        by_name: dict[str, list[tuple[float, float]]] = {}
+        for gap, own in gaps.items():
+            for _, name in own:
+                by_name.setdefault(name, []).append(gap)
         for name, instants in each.items():
-            first, last = min(instants), max(instants)
-            around = (own for (begin, end), own in gaps.items() if begin < first and last < end)
-            fits = [one for own in around for one in own if one[1] != name]
+            first = min(instants)
+            around = (own for (begin, end), own in gaps.items() if begin < first < end)
+            fits = [one for own in around for one in own if one[1] != name and _are_within(instants, by_name[one[1]])]
             if fits:
                 found[name] = min(fits)[1]
     return found
+
+
+def _are_within(instants: Sequence[float], gaps: Sequence[tuple[float, float]]) -> bool:
+    """Whether each of these lies in a gap: in one, or where the labels changed several times in several."""
+    first, last = min(instants), max(instants)
+    if any(begin < first and last < end for begin, end in gaps):
+        return True
+    return all(any(begin < at < end for begin, end in gaps) for at in instants)
 
 
 def joined(

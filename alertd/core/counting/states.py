@@ -105,6 +105,30 @@ class CounterStates:
             if state.kin[:TARGET_KIN] == kin and state.kin[:LABELS_KIN] != labels and not state.heir
         )
 
+    def stood_in(self, series: CounterSamples, since: float, fell: float, now: float) -> list[tuple[str, CounterState]]:
+        """The counters that may have counted in place of one that began anew, and are gone.
+
+        It was last seen at `since`, then lower from `fell` on, and is a restart for certain `now`. One of the same
+        labels was there only in between: another name. One of other labels was there after it fell: a sum of several.
+        """
+        kin, labels = kin_of(series), full_kin_of(series)[:LABELS_KIN]
+        found: list[tuple[str, CounterState]] = []
+        for name in self._by_target.get(kin, ()):
+            state = self.changed.get(name) or self.before[name]
+            begin, end = (since, fell) if state.kin[:LABELS_KIN] == labels else (fell, now)
+            is_gone = not state.heir and self._last.get(name, -inf) < now and begin < state.at <= end
+            if name != series.fingerprint and is_gone and state.value:
+                found.append((name, state))
+        return found
+
+    @cached_property
+    def _by_target(self) -> dict[str, list[str]]:
+        """By line and target the counters before the reading."""
+        found: dict[str, list[str]] = {}
+        for name, state in self.before.items():
+            found.setdefault(state.kin[:TARGET_KIN], []).append(name)
+        return found
+
     @cached_property
     def _latest(self) -> dict[str, float]:
         """By line and target the newest sample of the counters before the reading, of those whose start is known."""

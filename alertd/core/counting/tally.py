@@ -155,7 +155,7 @@ class Tally:
                 if reached is None:
                     continue
                 anew = number < last
-                self._resets += [(series, fall.at)] if anew and fall is not None else []
+                quantity -= self._reset(series, at, instant, fall, quantity) if anew and fall is not None else 0
             if last < 0 or stood_in:
                 moved = True
                 since = self._begin(series, at, instant, anew=True) if stood_in else None
@@ -175,6 +175,18 @@ class Tally:
         if self._period_start is not None or len(points) < 2 or points[1][0] > self.states.newest:  # noqa: PLR2004 - a base
             return points
         return points[bisect_right(points, self.states.newest, key=itemgetter(0)) - 1 :]
+
+    def _reset(self, series: CounterSamples, at: float, instant: float, fall: Fall, quantity: int) -> int:
+        """Keep that a counter began anew since `at`; what of the quantity others counted in its place."""
+        self._resets.append((series, fall.at))
+        left = quantity
+        for name, state in self.states.stood_in(series, at, fall.at, instant):
+            taken = min(left, state.value)
+            heir = series.fingerprint if taken == state.value else ""
+            self.changed[name] = state._replace(value=state.value - taken, heir=heir, owed=0 if heir else state.owed)
+            left -= taken
+            self.doubts[f"{series.fingerprint} stood in"] = f"{series.line.model} {series.line.meter}: {RELABELLED}"
+        return quantity - left
 
     def _first(self, series: CounterSamples) -> tuple[float, int]:
         """When a series was first there in this reading, and its first value that is a number."""

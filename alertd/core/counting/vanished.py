@@ -238,14 +238,19 @@ def joint_of(
     is, reaches back to then, it holds what vanished since.
     """
     joint = Joint([quantity for _, quantity in came], 0, {}, {})
-    for name, state, last in sorted(left, key=lambda one: -one[1].value):
+    # Those that vanished in this reading before those that did earlier: a part of a page may be missing for long.
+    for name, state, last in sorted(left, key=lambda one: (one[2] == -inf, -one[1].value)):
         fits = [
             place
             for place, (sight, _) in enumerate(came)
             if name != sight.series.fingerprint
             and last < sight.at
             and state.at <= sight.at
-            and (last > -inf or oldest > (earlier(sight) or inf))
+            and (
+                last > -inf
+                or oldest > (earlier(sight) or inf)
+                or (joint.rest[place] < sight.value and _goes_on(sight.series, state, None))
+            )
             and (sight.since is not None or _is_same(sight.series, kin_of(sight.series), state, earlier(sight)))
         ]
         total, all_ = sum(joint.rest[place] for place in fits), sum(came[place][0].value for place in fits)
