@@ -143,21 +143,37 @@ def revealed(secret: Secret | None) -> str:
     return "" if secret is None else secret.get_secret_value()
 
 
+class ValuelessError(ValueError):
+    """A fault whose text holds nothing of the value: it is shown for a secret, too."""
+
+
+_HTTP: Final = re.compile(r"https?:", re.IGNORECASE)
+_BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f<>\"]")
+
+
+def is_web_address(text: str) -> bool:
+    """Whether a text is an http or https address of a host, with a port from 1 to 65535 if it has one."""
+    try:
+        parts = urlsplit(text)
+        return (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and (parts.port is None or parts.port > 0)
+            and not _BLANK.search(text.strip())
+        )
+    except ValueError:
+        return False
+
+
 def _web(value: Secret) -> Secret:
-    parts = urlsplit(value.get_secret_value())
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("not a web address; it starts with https:// or http:// and names a host")
+    if not is_web_address(value.get_secret_value()):
+        raise ValuelessError("not a web address; it starts with https:// or http:// and names a host")
     return value
 
 
 def _proxy(address: str | None) -> str | None:
     """A proxy's address. It may contain a password, so no error repeats it."""
-    try:
-        parts = urlsplit(address or "http://none")
-        is_sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        is_sound = False
-    if not is_sound:
+    if not is_web_address(address or "http://none"):
         raise ValueError("not the address of a proxy; write it as http://proxy:3128")
     return address
 
@@ -240,6 +256,15 @@ class Options(BaseModel):
             nested = any(isinstance(shape, type) and issubclass(shape, BaseModel) for shape in shapes)
             return read_json(value) if nested else value
         return reader(value)
+
+    @field_validator("url", "api_url", "webhook_url", "endpoint", check_fields=False)
+    @classmethod
+    def _can_be_asked(cls, value: object) -> object:
+        """An http address has a host and a port that there are. It may be a secret, so no error repeats it."""
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str) and _HTTP.match(text) and not is_web_address(text):
+            raise ValuelessError("not a web address; write it as https://host:port/path, the port from 1 to 65535")
+        return value
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         fields = type(self).model_fields

@@ -32,7 +32,7 @@ from alertd.core.budgets import (
 )
 from alertd.core.config_errors import nearest, one_of
 from alertd.core.periods import KINDS, ROLLING, WINDOW, QuietHours
-from alertd.plugin_options import canonical, read_json, read_list, read_map
+from alertd.plugin_options import canonical, is_web_address, read_json, read_list, read_map
 from alertd.stores.urls import read_url
 
 _LISTEN: Final = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[^:\s\[\]/]+)):(?P<port>\d{1,5})")
@@ -312,12 +312,7 @@ def read_quiet_hours(value: object) -> QuietHours:
 
 def read_address(value: object) -> str:
     """An http or https address without a slash at its end. It may contain a secret, so no error repeats it."""
-    try:
-        parts = urlsplit(str(value).strip())
-        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        sound = False
-    if not sound:
+    if not is_web_address(str(value).strip()):
         raise ValueError("not a web address; write it as https://host/path")
     return str(value).strip().rstrip("/")
 

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from alertd.clients.local_files import SECRET_BYTES, read_text
 from alertd.core.config_errors import Fault, nearest, one_of, shortened
-from alertd.plugin_options import RevokerOptions, SourceOptions, canonical, is_secret, without_password
+from alertd.plugin_options import RevokerOptions, SourceOptions, ValuelessError, canonical, is_secret, without_password
 from alertd.registry import Plugin, UnknownKindError, kinds, load
 from alertd.settings.schema import written
 from alertd.settings.values import FILE, Configured, KeyPath, Leaf
@@ -165,7 +165,7 @@ def _words(detail: ErrorDetails, found: FieldInfo | None, text: str, *, secret: 
     kind, means = detail["type"], (found.description or "" if found else "")
     if kind == "missing":
         return "required", f"write it as {found.examples[0]}" if found and found.examples else means
-    if secret:
+    if secret and not isinstance(detail.get("ctx", {}).get("error"), ValuelessError):
         return "not valid", means
     if kind == "value_error":
         problem, _, remedy = text.partition("; ")

@@ -143,7 +143,9 @@ def _with_options(content: Markup, options: str) -> Markup:
 
 
 #: Commands that need no configuration are not completed.
-_COMMAND: Final = re.compile(rb"(?m)^(alertd (?!rate |project |formats|kinds|demo|init)[^\n#]*?)( *(?:#.*)?)$")
+_COMMAND: Final = re.compile(
+    rb"(?m)^(alertd (?!rate |project |formats|kinds|demo|init|budgets (?!propose))[^\n#]*?)( *(?:#.*)?)$"
+)
 _CODE: Final = re.compile(rb"(<(?:code|pre)[^>]*>)(alertd [^<]*)")
 
 

@@ -69,6 +69,28 @@ def test_a_floor_in_a_currency_without_a_rate_is_warned_of_with_what_it_counts_a
     assert ("the minimum spend counts as 20 EUR: no rate from EUR to USD; set ALERTD_FX__EUR_USD" in said) is warned
 
 
+@pytest.mark.parametrize("address", ["http://h:99999/x", "http://h:0", "http://a b/x", "https://[::1/x", "http://:80/"])
+@pytest.mark.parametrize(
+    "key", ["SOURCES__GATEWAY__URL", "NOTIFIERS__S__WEBHOOK_URL", "NOTIFIERS__W__URL", "SOURCES__GATEWAY__PROXY"]
+)
+def test_an_address_that_cannot_be_one_is_a_fault_of_its_key_and_is_not_repeated(
+    capsys: pytest.CaptureFixture[str], key: str, address: str
+) -> None:
+    given = {
+        "SOURCES__GATEWAY__URL": "http://h:1/metrics",
+        "NOTIFIERS__S__KIND": "slack",
+        "NOTIFIERS__S__WEBHOOK_URL": "http://h:1/services/x",
+        "NOTIFIERS__W__KIND": "webhook",
+        "NOTIFIERS__W__URL": "http://h:1/",
+        "NOTIFIERS__W__SECRET": "0123456789abcdef",
+    }
+    assert check(**given | {key: address}) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"ALERTD_{key} (my.env:")
+    assert "not a web address" in line or "not the address of a proxy" in line
+    assert address not in line
+
+
 def test_a_budget_that_never_alerts_and_a_star_in_a_table_are_warned_of(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import html
 import io
 import re
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
+from importlib import import_module
 from urllib.parse import quote
 
 import pytest
@@ -697,6 +700,19 @@ def test_commands_on_a_page_find_the_configuration_of_the_daemon() -> None:
         page.replace(written, html.escape(written))
     )
     assert f"alertd usage export --by key {written}   # the usage itself" in commands
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_each_command_on_a_page_is_one_that_there_is(path: str) -> None:
+    world, kept = november()
+    view = replace(view_of(world, kept), command_options=lambda: "--env-file a.env")
+    page = html.unescape(browser(view).get(path).text)
+    for text in re.findall(r"<(?:code|pre)[^>]*>(alertd [^<]*)", page):
+        for line in text.splitlines():
+            _, name, *words = shlex.split(line, comments=True)
+            parser = argparse.ArgumentParser(exit_on_error=False)
+            import_module(f"alertd.commands.{name.replace('-', '_')}").add_arguments(parser)
+            parser.parse_args(words)
 
 
 def test_a_running_runaway_says_when_the_budget_is_used_up_and_asks_without_commands() -> None:
