@@ -208,16 +208,17 @@ def bars(position: BudgetStatus, found: Breakdown, query: UsageQuery) -> Markup 
         return None
     unit, width = position.amount.unit, 100 / max(1, position.period.days)
     shapes: list[Content] = list(_axis(highest, unit))
-    for place, one in enumerate(days):
-        top, said = float(_HEIGHT), []
+    first = position.period.start.astimezone(position.period.zone).date()
+    for column, one in enumerate(days):
+        place, top, said = (one - first).days, float(_HEIGHT), []
         for number, part in enumerate(parts):
-            height = _HEIGHT * part.daily[place] / highest
+            height = _HEIGHT * part.daily[column] / highest
             if height <= 0:
                 continue
             top -= height
             shapes.append(element("rect", class_=f"s{number + 1}", x=f"{place * width + width * 0.12:.2f}%", y=top,
                                   width=f"{width * 0.76:.2f}%", height=max(0.5, height)))  # fmt: skip
-            said.append(f"{_name(part, found.label)} {_exact(part.daily[place], unit)}")
+            said.append(f"{_name(part, found.label)} {_exact(part.daily[column], unit)}")
         title = element("title", f"{day_of(one)}: {', '.join(said) or 'nothing'}")
         shapes.append(element("rect", title, class_="hit", x=f"{place * width:.2f}%", width=f"{width:.2f}%", y="0",
                               height=_HEIGHT))  # fmt: skip

@@ -217,6 +217,23 @@ def test_the_chart_has_an_axis_the_value_now_the_ends_and_a_column_a_day(open_ho
     assert re.search(r"Mon 16 Nov: \$[\d.]+ that day, \$[\d.]+ so far \(\d+% of the budget\)", page.words)
 
 
+def test_days_before_the_data_begin_are_not_seen_and_bars_stand_on_their_own_days() -> None:
+    """A ledger that begins within the period: the bar of the 13th is above the 13th of the chart's axis."""
+    world = Scenario(budget("labs", "500 USD"), at=NOW)
+    world.sources["gateway"] = SourceView(
+        "gateway", NOW, timedelta(minutes=15), complete_from=datetime(2026, 11, 13, tzinfo=UTC)
+    )
+    for day in (13, 14, 16):
+        world.spend(day, at=datetime(2026, 11, day, 12, tzinfo=UTC), key="ci")
+    page = browser(view_of(world, StoredRows())).get("/budgets/labs").text
+    places = [float(x) for x in re.findall(r'<rect class="s1" x="([\d.]+)%"', page)]
+    assert [round(place * 30 / 100 - 0.12, 2) for place in places] == [12, 13, 15]
+    words = html.unescape(re.sub(r"<[^>]+>", "|", page))
+    assert "Thu 12 Nov: not seen" in words
+    assert "Fri 13 Nov: $13 that day, $13 so far" in words
+    assert "Sun 15 Nov: $0 that day, $27 so far" in words
+
+
 def test_three_hundred_scopes_are_paged_sorted_grouped_and_searched_by_the_address():
     house = browser(view_of(*november(scopes=300)))
     answer = house.get("/", headers={"accept-encoding": "gzip"})

@@ -320,6 +320,9 @@ def _columns(frame: _PeriodFrame, figures: ChartFigures) -> list[Markup]:
     before = figures.spent[0][1] if figures.spent else 0.0
     for at, value in values.items():
         start = at - timedelta(seconds=1)
+        if value == before and any(begin < at <= end for begin, end in figures.unseen):
+            found.append(_column(frame, start, width, f"{day(start, zone)}: not seen"))
+            continue
         words = f"{day(start, zone)}: {_exact(value - before, unit)} that day, {_exact(value, unit)} so far"
         share = f" ({value / figures.amount:.0%} of the budget)" if figures.amount else ""
         found.append(_column(frame, start, width, words + share))
