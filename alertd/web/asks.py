@@ -211,6 +211,8 @@ def budget_forms(position: BudgetStatus, reader: Reader) -> list[Markup]:
             seen=f"{amount.value.normalize():f}",
         )  # fmt: skip
         forms.append(element("div", raise_form, id="raise"))
+        if position.budget.credit:
+            forms.append(_top_up_form(position, reader))
     if reader.may("responder"):
         forms.append(
             ask_form(
@@ -226,6 +228,25 @@ def budget_forms(position: BudgetStatus, reader: Reader) -> list[Markup]:
             )
         )
     return forms
+
+
+def _top_up_form(position: BudgetStatus, reader: Reader) -> Markup:
+    """Enter a payment into a prepaid credit, or what is left of it. A form that is sent twice counts once."""
+    return ask_form(
+        "Top up…",
+        f"/budgets/{quote(position.budget.name, safe='')}/top-ups",
+        reader.back,
+        [
+            field("paid", f"Amount in {position.amount.unit}", name="amount", inputmode="decimal", required=True,
+                  autocomplete="off"),
+            options("what-paid", "It is", "left", (("", "a payment"), ("true", "what is left now"))),
+            field("day-paid", "Day", hint="empty: today", name="day", type="date"),
+            field("id-paid", "Id", hint="an invoice's number; what has the same id counts once", name="id",
+                  value=f"page-{reader.now:%Y%m%d-%H%M%S}", maxlength="80", autocomplete="off"),
+            field("why-paid", "Reason", name="reason", maxlength="500", autocomplete="off"),
+        ],
+        press="Enter",
+    )  # fmt: skip
 
 
 def matcher(budget: str, scope: Scope) -> dict[str, list[str]]:

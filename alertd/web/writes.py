@@ -48,6 +48,8 @@ DONE: Final[Mapping[str, str]] = {
     "silence": "Silenced: its alerts are held back until then.",
     "end_silence": "The silence has ended.",
     "raise": "Raised until the end of the period; its thresholds are armed again.",
+    "top_up": "Entered: what is left is worked out anew within seconds.",
+    "remove_top_up": "Taken back: what is left is worked out anew within seconds.",
     "approve": "Approved: it is carried out within seconds, where its reason still holds.",
     "refuse": "Refused: nothing is done.",
     "restore": "It is being undone.",
@@ -133,6 +135,7 @@ async def _raise(asked: Asked) -> ChangeOutcome:
 async def _top_up(asked: Asked) -> ChangeOutcome:
     _check_own(asked)
     left, day, identity = asked.fields.get("left", False), asked.text("day"), asked.text("id")
+    left = {"": False, "true": True}.get(left, left) if isinstance(left, str) else left  # a form has only text
     if not isinstance(left, bool):
         raise InvalidError("left is neither true nor false", "leave it out for a payment")
     amount, name = asked.text("amount", needed=True), asked.path["name"]

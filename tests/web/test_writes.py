@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -308,6 +310,29 @@ def test_a_form_of_the_page_acknowledges_and_leads_back(house: House, headers: d
     answer = house.browser.ask("POST", f"/alerts/{alert}/acknowledge", data=form, headers={**session(house), **headers})
     assert (answer.status_code, answer.headers["location"]) == (303, "/alerts?done=acknowledge")
     assert house.kept.steps[-1].evidence["via"] == "page"
+
+
+def test_a_payment_is_entered_by_the_form_of_a_prepaid_budgets_page_once(told: tuple[Any, StoredRows]):
+    world = copy(told[0])
+    world.budgets = tuple(replace(one, credit=(CreditEntry(date(2026, 1, 1), Decimal(900)),)) for one in world.budgets)
+    budgets = {one.name: one for one in world.budgets}
+    house = at_home(world, StoredRows([], {}), budgets=lambda: budgets)
+    page = house.browser.get("/budgets/research", headers=session(house)).text
+    assert 'action="/budgets/research/top-ups"' in page
+    (identity,) = re.findall(r'name="id" value="([^"]+)"', page)
+    form = {"back": "/budgets/research", "amount": "300", "left": "", "day": "", "id": identity, "reason": ""}
+    for _ in range(2):
+        answer = house.browser.ask("POST", "/budgets/research/top-ups", data=form, headers={**session(house), **OWN})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/budgets/research?done=top_up")
+    (held,) = dict(TOP_UPS.items(house.state)).values()
+    assert (held.amount, held.left, held.unit) == (300, False, "USD")
+    left = {**form, "id": "left", "amount": "20", "left": "true", "day": "2026-11-16"}
+    house.browser.ask("POST", "/budgets/research/top-ups", data=left, headers={**session(house), **OWN})
+    assert sorted((one.left, one.day.isoformat()) for _, one in TOP_UPS.items(house.state)) == [
+        (False, "2026-11-17"), (True, "2026-11-16")]  # fmt: skip
+    assert house.browser.get("/budgets/research?done=top_up", headers=session(house)).text.count(
+        "Entered: what is left"
+    )
 
 
 @pytest.mark.parametrize(
