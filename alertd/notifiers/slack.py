@@ -196,7 +196,7 @@ class Slack:
         memory = {**delivery.memory, channel: there}
         if follows:
             memory |= {PLACE: there, SHOWN: "", SHOWN_AT: "", _OWED: await self._begin_thread(there, delivery)}
-        elif _is_close(delivery.events[-1]):
+        elif delivery.events[-1].summary == "period_closed":
             memory |= await self._closed(delivery.events[-1], memory)
         return Receipt(said, memory)
 
@@ -295,7 +295,3 @@ class Slack:
 def _is_followed(delivery: Delivery) -> bool:
     """Whether a delivery begins the live message of a budget, scope and period; a group of budgets does not."""
     return all(event.budget and conversation(event) == delivery.conversation for event in delivery.events)
-
-
-def _is_close(event: Event) -> bool:
-    return event.summary == "period_closed"

@@ -273,9 +273,8 @@ class Alibaba(TimedSource):
         return Credentials(known.access_key_id, revealed(known.access_key_secret), revealed(known.security_token))
 
     def _reader(self, now: datetime) -> BillRowReader:
-        return BillRowReader(
-            self.name, self._options, self._options.products, self._zone, final_before(now, self._zone)
-        )
+        known, zone = self._options, self._zone
+        return BillRowReader(self.name, known, known.products, zone, final_before(now, zone))
 
     def _log_remarks(self, reader: BillRowReader) -> None:
         if reader.left_out:
