@@ -6,6 +6,7 @@ Source: Bedrock user guide (runtime and mantle metrics, model invocation logging
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -42,6 +43,8 @@ from alertd.sources._timed_source import AGAIN, Found, MetricSource, MetricSpan
 PROVIDER: Final = "aws"
 #: Queries of logs are paid by what they scan: less is read again.
 _AGAIN_LOGS: Final = timedelta(hours=1)
+#: By how much the log may exceed the metric unremarked.
+_LOGGED_MORE: Final = Decimal("0.05")
 #: A request is in the log in S3 by then.
 _LOGGED_BY: Final = timedelta(hours=1)
 #: Sums of five minutes are kept for 63 days, of an hour for 455.
@@ -192,6 +195,7 @@ class Bedrock(MetricSource):
                 )
         callers = await self._callers(region, span, found)
         counts = {key: n for key, n in values.items() if key[0].dimensions}
+        self._compare(region, counts, callers, settled)
         if self._log is not None and not callers and any(at <= now - _LOGGED_BY for _, at in counts):
             found.gaps.append(
                 f"{region}: LOG_PATH has no request of a time in which tokens were used: who called is not known"
@@ -223,6 +227,22 @@ class Bedrock(MetricSource):
                 if n > 0:
                     callers[short_id(row.get("modelId", "")), meter, at][who] += n
         return callers
+
+    def _compare(
+        self, region: str, counts: Mapping[tuple[MetricSeries, datetime], int], callers: Callers, settled: datetime
+    ) -> None:
+        """Say it where the log has clearly more tokens than the metric, which is what counts."""
+        logged, counted = Counter[str](), Counter[str]()
+        for (_, meter, at), who in callers.items():
+            logged[meter] += sum(who.values()) if at <= settled else 0
+        for (series, at), n in counts.items():
+            counted[series.meter] += n if at <= settled and series.namespace == RUNTIME and not series.account else 0
+        for meter, n in logged.items():
+            if n > counted[meter] * (1 + _LOGGED_MORE):
+                self.noticed.once(
+                    f"{region}: the invocation log has over {_LOGGED_MORE:.0%} more {meter} tokens than CloudWatch's"
+                    " metric; what the metric says is counted"
+                )
 
     def _records(
         self, region: str, counts: Mapping[tuple[MetricSeries, datetime], int], callers: Callers, period: int

@@ -63,8 +63,9 @@ def proxy_of(folder: Path, model: Model, alertd: str) -> tuple[Process, str]:
     return Process(command, f"{url}/health/liveliness", folder, folder / "litellm.log", environment), url
 
 
+@pytest.mark.parametrize("asked", ["LISTEN", "ALLOWANCE_LISTEN"])
 def test_the_proxy_refuses_after_the_budget_is_gone_and_allows_after_a_raise(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: str
 ):
     port, model = free_port(), Model()
     proxy, url = proxy_of(tmp_path, model, f"http://127.0.0.1:{port}")
@@ -74,7 +75,8 @@ def test_the_proxy_refuses_after_the_budget_is_gone_and_allows_after_a_raise(
         {
             "ALERTD_DATABASE": f"sqlite:///{tmp_path}/alertd.db",
             "ALERTD_POLL_INTERVAL": "1s",
-            "ALERTD_HTTP__LISTEN": f"127.0.0.1:{port}",
+            "ALERTD_HTTP__LISTEN": "127.0.0.1:0",
+            f"ALERTD_HTTP__{asked}": f"127.0.0.1:{port}",
             "ALERTD_SOURCES__GATEWAY__KIND": "scrape",
             "ALERTD_SOURCES__GATEWAY__URL": f"{url}/metrics",
             "ALERTD_SOURCES__GATEWAY__TOKEN_FILE": f"{tmp_path}/key",
@@ -115,7 +117,8 @@ def test_the_proxy_refuses_after_the_budget_is_gone_and_allows_after_a_raise(
         assert call(url, SEARCH).status_code == 200, "fail-open while alertd is away"
         with capsys.disabled():
             print(
-                f"\nrefused {after_gone:.1f} s after the budget was gone, allowed {after_raise:.1f} s after the raise"
+                f"\n{asked}: refused {after_gone:.1f} s after the budget was gone,"
+                f" allowed {after_raise:.1f} s after the raise"
             )
             print(f"refusal: {no.status_code} {no.text[:200]}")
     finally:

@@ -195,3 +195,17 @@ def test_a_place_without_the_log_and_one_that_is_not_there_are_said(bedrock: Bed
     other.read()
     assert other.by("key") == {"": 20}
     assert "who called is not known: s3://nowhere/logs cannot be read" in other.ledger.warnings[0]
+
+
+def test_a_log_with_more_than_the_metric_is_said_once_and_the_metric_counts(
+    bedrock: Bedrock, caplog: pytest.LogCaptureFixture
+):
+    bedrock.use(1)
+    bedrock.log("a", *(request(f"r{n}", output={"outputTokenCount": 100}) for n in range(1)))
+    with caplog.at_level("WARNING", "alertd"):
+        bedrock.read()
+        bedrock.read(NOW + timedelta(minutes=5))
+    said = [one.getMessage() for one in caplog.records if "the invocation log has over 5% more" in one.getMessage()]
+    assert len(said) == 1
+    assert "more output tokens than CloudWatch's metric" in said[0]
+    assert bedrock.by("key") == {"gateway": 20}
