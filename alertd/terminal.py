@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TextIO, cast
 
 #: Control characters, lone surrogates, line separators, and what changes the direction of text; a line feed and a tab
@@ -53,6 +54,9 @@ def raw(stream: TextIO) -> TextIO:
 def plain_output() -> Iterator[None]:
     """While it lasts, standard output and error are written through PlainOutput."""
     before = sys.stdout, sys.stderr
+    for stream in map(raw, before):  # an old locale has no sign for a status: it gets a ? instead of an error
+        if isinstance(stream, TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors="replace")
     sys.stdout, sys.stderr = (cast("TextIO", PlainOutput(raw(stream))) for stream in before)
     try:
         yield

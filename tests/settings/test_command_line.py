@@ -128,6 +128,22 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     assert (run.returncode, run.stderr) == (PIPE_CLOSED, b"")
 
 
+@pytest.mark.parametrize("environment", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+                                         {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}])  # fmt: skip
+def test_an_output_without_a_sign_gets_a_question_mark(environment: dict[str, str]) -> None:
+    run = [sys.executable, "-m", "alertd", "formats"]
+    done = subprocess.run(run, env=os.environ | environment, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "?" in done.stdout.decode("latin-1")
+
+
+def test_a_full_device_is_one_sentence() -> None:
+    with Path("/dev/full").open("w") as full:
+        run = [sys.executable, "-m", "alertd", "formats"]
+        done = subprocess.run(run, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, b"alertd: no space is left on the device that it writes to\n")
+
+
 def test_ctrl_c_is_no_traceback(tmp_path: Path) -> None:
     jobs = tmp_path / "jobs"
     os.mkfifo(jobs)
