@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -36,8 +37,8 @@ _UNDER_WAY: Final = timedelta(seconds=90)
 _UNDER_WAY_DISTURBED: Final = timedelta(minutes=5)
 #: The ledger's buckets.
 _BUCKET: Final = timedelta(minutes=5)
-#: What is read after more than ten minutes is spread over its time: how old it was, nobody can know.
-_LONG_READING: Final = timedelta(minutes=40)
+#: By how much longer than its interval a reading may take and still be a usual one.
+_AWAY: Final = timedelta(seconds=30)
 #: What each gateway is called as a source.
 NAMES: Final = {OWN: "gateway", SECOND: "kept"}
 #: What a source says of a counter whose restart it could not take for one: what is not counted then.
@@ -234,11 +235,16 @@ class Oracle:
         )
 
     def _unread(self, at: datetime) -> timedelta:
-        """By how much longer than usual the reading may be that an instant lies in: accidents hinder readings."""
-        hinders = ("gateway", "second", "prometheus", "daemon", "disk", "both")
-        near = any(kind.startswith(hinders) and begin - timedelta(minutes=10) <= at <= end + timedelta(minutes=10)
-                   for kind, begin, end in self.story.visits.faults)  # fmt: skip
-        return _LONG_READING if near else timedelta()
+        """How long before an instant a reading began that it lies in, where that took longer than usual."""
+        found = timedelta()
+        shown = sorted(of for _, of in self.story.traffic.shown)
+        read = [sorted(self._said.get(place, {})) for place in (OWN, SECOND)]
+        for instants in (shown, self.story.prometheus.scrapes, *read):
+            after = bisect_right(instants, at)
+            if 0 < after < len(instants):
+                begin, end = instants[after - 1], instants[after]
+                found = max(found, at - begin if end - begin > self.story.plan.round + _AWAY else timedelta())
+        return found
 
     # --- what sources say ------------------------------------------------------------------------------------------
 
