@@ -199,7 +199,7 @@ class MemoryStore:
         )
         return list(changed), self._revision
 
-    async def usage_within(self, begin: int, end: int) -> list[UsageRow]:
+    async def usage_within(self, begin: int, end: int, *, keep: bool = False) -> list[UsageRow]:
         sums: dict[int, int] = {}
         for b, (n, _) in self._usage.items():
             if begin <= b.start < end and b.width <= _NARROW:

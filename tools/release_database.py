@@ -54,7 +54,7 @@ def main(words: Sequence[str]) -> int:
 
 def _listen(said: IO[str]) -> None:
     for line in said:
-        if _LEVEL in line and "used" in line:
+        if _LEVEL in line:
             return
     raise SystemExit("the demonstration ended before a level was crossed")
 
@@ -74,7 +74,7 @@ def _add(database: Path, folder: str) -> int:
     }
     for words in (
         ["silence", "team=support", "--for", "2h", "--reason", "load test", "--by", "Ana"],
-        ["raise", "company", "1200 USD", "--by", "Ana"],
+        ["raise", "company", "2400 USD", "--by", "Ana"],
     ):
         command = [sys.executable, "-m", "alertd", *words, "--env-file", str(DEFAULT)]
         subprocess.run(command, env=environment, cwd=folder, check=True, stdout=subprocess.DEVNULL)  # noqa: S603

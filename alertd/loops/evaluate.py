@@ -145,7 +145,7 @@ class Evaluate:
         for _ in range(_TRIES):
             # Asked before the ledger is read: what is up to the present then is in the ledger.
             behind, failing, committed = self.terms.catching_up(), self.terms.failing(), self.terms.committed()
-            await self._refresh()
+            await self._refresh(keep=True)
             state = State.of(await self._store.memory())
             if self._is_out_of_date(state):
                 continue
@@ -246,8 +246,11 @@ class Evaluate:
         facts = await self._facts(State.of(await self._store.memory()), behind, failing, committed)
         return facts, await asyncio.to_thread(evaluate, facts)
 
-    async def _refresh(self) -> None:
-        """Bring the ledger in memory up to the store's. Old buckets are folded there, so that it never grows old."""
+    async def _refresh(self, *, keep: bool = False) -> None:
+        """Bring the ledger in memory up to the store's. Old buckets are folded there, so that it never grows old.
+
+        With `keep`, the store keeps what they fold to: the next start reads that.
+        """
         now = self._clock.now()
         # Asked before the ledger is read: what a source was read up to then is in the ledger.
         self._stored = {row.name: row for row in await self._store.sources()}
@@ -256,20 +259,24 @@ class Evaluate:
             if self.ledger.series and len(await self._store.series()) < len(self.ledger.series):
                 self._folded = ()  # some were deleted: they are let go here, too
         if not self._folded:
-            await self._read_anew(now)
+            await self._read_anew(now, keep=keep)
             return
         await self._learn()
         edges = self._edges(now)
         if not self.ledger.folds(edges):
-            await self._read_anew(now)
+            await self._read_anew(now, keep=keep)
             return
         if edges != self._folded:
+            known = set(pairwise(self._folded))
             self._folded = edges
             self.ledger.fold(edges)
+            for begin, end in pairwise(edges) if keep else ():
+                if (begin, end) not in known:
+                    await self._store.usage_within(begin, end, keep=True)
         try:
             rows, revision = await self._store.usage(self.reach(now), self._revision)
         except UsageBehindError:
-            await self._read_anew(now)
+            await self._read_anew(now, keep=keep)
             return
         await self._learn()
         self.ledger.apply(rows)
@@ -284,7 +291,7 @@ class Evaluate:
             self.ledger.add_series(series)
             self._last_series = max(row.id for row in series)
 
-    async def _read_anew(self, now: datetime) -> None:
+    async def _read_anew(self, now: datetime, *, keep: bool) -> None:
         """Read the whole ledger, in intervals to save memory; the store compacts what is old."""
         self.ledger, self._last_series, self._revision = Ledger(), 0, 0
         await self._learn()
@@ -295,19 +302,21 @@ class Evaluate:
         self.ledger.fold(edges)
         self.ledger.apply(rows)
         for begin, end in pairwise(edges):
-            within = await self._store.usage_within(begin, end)
+            within = await self._store.usage_within(begin, end, keep=keep)
             await self._learn()
             self.ledger.refold(begin, end, within)
         self._revision = revision
 
     def _edges(self, now: datetime) -> Sequence[int]:
-        """Where old buckets are folded: at the midnights of every zone that anything is summed by."""
+        """Where old buckets are folded: at the midnights of every zone that anything is summed by, and by the hour."""
         terms, kinds = self.terms, self.ledger.kinds
         if self._folding is None or self._folding[0] is not terms or self._folding[1] != len(kinds):
             summed = compaction.zones_of(terms.budgets, billing_zones(terms.book, kinds))
-            self._folding = terms, len(kinds), summed, compaction.fine_buckets(terms.budgets)
+            lags = (source.stale_after + source.delay for source in terms.sources.values())
+            fine = compaction.fine_buckets(terms.budgets, max(lags, default=timedelta(0)))
+            self._folding = terms, len(kinds), summed, fine
         *_, zones, fine = self._folding
-        return compaction.edges(zones, self.reach(now), now - fine)
+        return compaction.edges(zones, self.reach(now), now, fine)
 
     def reach(self, now: datetime) -> datetime:
         """How far back the ledger is needed: for history, and for the period before the longest current one."""

@@ -152,8 +152,11 @@ class Store(Protocol):
         """
         ...
 
-    async def usage_within(self, begin: int, end: int) -> Sequence[UsageRow]:
-        """What each series used in buckets of at most an hour that start in [begin, end), as one row of that width."""
+    async def usage_within(self, begin: int, end: int, *, keep: bool = False) -> Sequence[UsageRow]:
+        """What each series used in buckets of at most an hour that start in [begin, end), as one row of that width.
+
+        With `keep` the store may keep the answer, to give it sooner the next time, as long as none of it changes.
+        """
         ...
 
     async def alerts(self, since: datetime) -> list[AlertRow]: ...

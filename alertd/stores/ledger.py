@@ -126,21 +126,6 @@ def usage(tx: Transaction, since: datetime, after: int, narrow_since: datetime) 
     return (usage_blocks.rows_of(found, blocks, start) if blocks else found), revision
 
 
-def usage_within(tx: Transaction, begin: int, end: int) -> Sequence[UsageRow]:
-    """What each series used in buckets of at most an hour that start in [begin, end), as one row of that width."""
-    np: Any = import_module("numpy")  # most commands need none, and it takes longer to load than they take
-    sums = np.zeros(0, np.int64)  # by id
-    for _, held in usage_blocks.blocks(tx, begin, end):
-        kept = (held.starts >= begin) & (held.starts < end)
-        more = max(0, int(held.series.max(initial=-1)) + 1 - len(sums))
-        sums = np.concatenate([sums, np.zeros(more, np.int64)]) if more else sums
-        np.add.at(sums, held.series[kept], held.quantities[kept])
-    used = np.flatnonzero(sums)
-    same = np.full(len(used), begin, np.int64)
-    found = usage_blocks.columns(used, same, np.full(len(used), end - begin, np.int64), sums[used])
-    return usage_blocks.rows_of((), [found], begin)
-
-
 def _move(tx: Transaction, row: SourceRow) -> bool:
     tx.run("INSERT INTO source (name) VALUES (?) ON CONFLICT (name) DO NOTHING", row.name)
     moved = tx.run(

@@ -49,6 +49,11 @@ _FIRST: Final = (
         source $text NOT NULL, slot $integer NOT NULL, buckets $bytes NOT NULL, revision $integer NOT NULL,
         PRIMARY KEY (slot, source)) $plain""",
     "CREATE INDEX usage_block_revision ON usage_block (revision)",
+    "CREATE INDEX usage_block_slot ON usage_block (slot, revision)",
+    # What an interval of blocks adds up to, which a start reads in their place, and the newest revision among them.
+    """CREATE TABLE usage_sum (
+        start $integer NOT NULL, finish $integer NOT NULL, revision $integer NOT NULL, sums $bytes NOT NULL,
+        PRIMARY KEY (start, finish)) $plain""",
     # The states of a source's raw series, divided by their fingerprints.
     """CREATE TABLE counter_block (
         source $text NOT NULL, part $integer NOT NULL, states $bytes NOT NULL, PRIMARY KEY (source, part)) $plain""",

@@ -38,6 +38,7 @@ def delete_usage(tx: Transaction, before: datetime) -> int:
     """Delete up to `ROWS_A_CALL` buckets that end by `before`, the oldest first, then whole blocks; how many went."""
     take_turn(tx)
     border = micros(before) // 1_000_000
+    tx.run("DELETE FROM usage_sum WHERE start < ?", border)
     gone = tx.run(
         "DELETE FROM usage WHERE (start, series, width) IN (SELECT start, series, width FROM usage"
         " WHERE start < ? AND start + width <= ? ORDER BY start, series, width LIMIT ?)",

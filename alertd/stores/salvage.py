@@ -29,6 +29,8 @@ _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _MAGIC: Final = b"SQLite format 3\x00"
 #: What counts only as a whole, and what is worth every row of it.
 _LEDGER: Final = ("turn", "source", "series", "counter_block", "usage", "usage_block")
+#: Worked out of others, and not worth a look.
+_DERIVED: Final = "usage_sum"
 _DECISIONS: Final = ("alert", "note", "outbox", "conversation")
 #: Written by the migrations themselves.
 _BORN_FILLED: Final = "turn"
@@ -145,7 +147,7 @@ def _remove(file: Path) -> None:
 
 
 def _salvage(path: Path, target: sqlite3.Connection, fault: str, aside: Path, now: datetime) -> Salvaged:
-    tables = {table.name: table for table in model_of_schema()}
+    tables = {table.name: table for table in model_of_schema() if table.name != _DERIVED}
     read = {name: _Read(path, table) for name, table in tables.items()}
     target.execute("BEGIN IMMEDIATE")
     kept = {name: _write(target, read[name], from_both_ends=True) for name in tables if name not in _LEDGER}

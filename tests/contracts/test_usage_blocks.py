@@ -84,6 +84,8 @@ def test_sums_by_series_and_day_stay_and_a_reader_that_goes_on_has_them(
                 await count(store, *batch)
                 for one in batch:
                     truth[one.labels["n"], one.start // DAY] += one.quantity
+                await store.usage_within(AT, AT + DAY, keep=True)
+                await store.usage_within(AT + 2 * 3600, AT + 3 * 3600, keep=True)
                 if number < len(days):
                     await compact_all(store, MIDNIGHT + timedelta(days=days[number], hours=5))
                 try:
@@ -265,3 +267,48 @@ def test_a_correction_never_counts_an_hour_twice(
         untouched = sum(n for hour, n in held_hours.items() if hour in hours and hour not in inside)
         expected = untouched + 100 * sum(1 for hour in hours if hour in inside)
         assert sum(n for bucket, n in after.items() if bucket.start in hours) == expected
+
+
+async def kept_sums(store: SqlStore) -> int:
+    return await store._database.read(lambda tx: tx.rows("SELECT count(*) FROM usage_sum")[0][0])
+
+
+async def a_day(store: SqlStore, *, keep: bool = True) -> int:
+    """What a day adds up to, by the store."""
+    return sum(row.quantity for row in await store.usage_within(AT, AT + DAY, keep=keep))
+
+
+async def test_a_kept_sum_outlives_compaction_and_no_change(durable: Place) -> None:
+    async with durable.open() as store:
+        await count(store, *(Increment(LINE, {"n": str(n)}, AT + n * 3600, 300, 10) for n in range(24)))
+        assert (await a_day(store), await kept_sums(store)) == (240, 1)
+        await compact_all(store, MIDNIGHT + timedelta(days=2))
+        # Told apart from what the blocks say by a sum that they never had.
+        wrong = pack(Buckets(*(np.array([one]) for one in (1, AT, DAY, 7))))
+        await store._database.write(lambda tx: tx.run("UPDATE usage_sum SET sums = ?", wrong))
+        assert await a_day(store) == 7, "read, not worked out"
+        await count(store, Increment(LINE, {"n": "0"}, AT + 5 * 3600, 300, 1))
+        assert [await a_day(store) for _ in range(2)] == [241, 241]
+        await store._database.write(lambda tx: tx.run("UPDATE usage_sum SET sums = ?", wrong[:-1] + b"?"))
+        assert await a_day(store) == 241, "a damaged one is worked out anew"
+
+
+async def test_a_sum_of_hours_that_lost_all_they_had_is_worked_out_anew(durable: Place) -> None:
+    async with durable.open() as store:
+        await read(store, {1: 5, 3: 7}, (0, 24))
+        await compact_all(store, MIDNIGHT + timedelta(days=2))
+        assert await a_day(store) == 12
+        await read(store, {3: 7}, (0, 24))
+        assert await a_day(store) == 7
+
+
+async def test_a_day_takes_the_place_of_the_sums_of_its_hours_and_old_ones_go_with_their_usage(durable: Place) -> None:
+    async with durable.open() as store:
+        await count(store, *(Increment(LINE, {}, AT + n * 3600, 300, 10) for n in range(48)))
+        for hour in range(30):
+            await store.usage_within(AT + hour * 3600, AT + (hour + 1) * 3600, keep=True)
+        assert (await a_day(store, keep=False), await kept_sums(store)) == (240, 30)
+        assert (await a_day(store), await kept_sums(store)) == (240, 7)
+        while await store.forget(MIDNIGHT + timedelta(days=1, hours=2)):
+            pass
+        assert await kept_sums(store) == 4

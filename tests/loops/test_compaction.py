@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alertd.core.budgets import Amount, Budget, BurnRate, parse_threshold
+from alertd.core.budgets import Amount, Budget, BurnRate, Override, parse_threshold
 from alertd.core.counting.samples import Increment
 from alertd.core.ledger import compaction
 from alertd.core.ledger.columns import Ledger
@@ -75,9 +75,8 @@ async def same(evaluation, store, zones, now):
     expected = await plain(store)
     for zone in zones:
         assert (evaluation.ledger.sums(midnights(zone, now)) == expected.sums(midnights(zone, now))).all()
-    # What is older than two days the store compacts into quarters of an hour; who read it before holds it finer. A
-    # window that begins within such a quarter takes a share of it, which is then another one: so it begins with it.
-    for hours, minutes in ((1, 7), (24, 7), (72, 15)):
+    # What no window of these budgets looks back over is folded into hours, and what is older than four days into days.
+    for hours, minutes in ((1, 7), (24, 0), (72, 0)):
         span = (now - timedelta(hours=hours, minutes=minutes)).timestamp(), now.timestamp()
         assert (evaluation.ledger.between(*span) == expected.between(*span)).all()
 
@@ -122,7 +121,7 @@ async def test_a_zone_or_a_longer_window_that_is_new_is_read_anew_from_the_store
         assert before is not between is not evaluation.ledger
 
 
-async def test_a_series_that_is_always_active_takes_a_bucket_a_day_once_it_is_four_days_old(place):
+async def test_a_series_that_is_always_active_takes_a_number_an_hour_and_once_it_is_four_days_old_a_day(place):
     async with place.open() as store:
         clock = StoppedClock(NOW)
         evaluation = Evaluate(store, clock, terms(budget(UTC)), lambda: None)
@@ -132,8 +131,8 @@ async def test_a_series_that_is_always_active_takes_a_bucket_a_day_once_it_is_fo
         read = evaluation.ledger.size
         clock.at += timedelta(days=4)
         await evaluation._refresh()
-        assert read == 16 * (433 + 6), "four days and a half by the quarter of an hour, six by the day"
-        assert evaluation.ledger.size == 16 * (49 + 10)
+        assert read == 16 * 9 + 4 * (4 * 24 + 10 + 6), "two hours, four days and a half by the hour, six days"
+        assert evaluation.ledger.size == 4 * (13 + 10)
 
 
 @given(
@@ -143,24 +142,38 @@ async def test_a_series_that_is_always_active_takes_a_bucket_a_day_once_it_is_fo
 def test_what_a_threshold_looks_back_over_stays_fine(windows, usual):
     texts = [f"burn_rate 2x over {text}" for text in windows] + [usual] * bool(usual)
     fine = compaction.fine_buckets([budget(UTC, *texts)] if texts else [])
-    assert fine >= timedelta(days=4)
+    assert fine >= timedelta(hours=2)
     burning = [one for one in map(parse_threshold, texts) if isinstance(one, BurnRate)]
     assert all(fine > max(one.windows) for one in burning)
     assert fine >= timedelta(days=29) or not usual
 
 
-def test_edges_are_the_midnights_of_all_zones_and_only_go_on():
+def test_the_readings_that_an_action_is_held_against_stay_fine_and_so_do_the_windows_of_a_late_source():
+    stopped = replace(budget(UTC), actions=("stop",))
+    of_a_row = replace(budget(UTC), table={("a",): Override(actions=("stop",))})
+    assert compaction.fine_buckets([stopped]) > timedelta(hours=48)
+    assert compaction.fine_buckets([of_a_row]) > timedelta(hours=48)
+    late = timedelta(hours=5)
+    assert compaction.fine_buckets([budget(UTC)], late) == compaction.fine_buckets([budget(UTC)]) + late
+
+
+@given(st.integers(2, 200).map(lambda hours: timedelta(hours=hours)))
+def test_edges_are_the_midnights_of_all_zones_and_recent_hours_and_only_go_on(fine):
     zones = [UTC, KOLKATA, ZoneInfo("Europe/Berlin")]
-    since, until = datetime(2026, 10, 20, 5, tzinfo=UTC), datetime(2026, 10, 27, 3, tzinfo=UTC)
-    found = compaction.edges(zones, since, until)
+    since, now = datetime(2026, 10, 10, 5, tzinfo=UTC), datetime(2026, 10, 27, 3, 20, tzinfo=UTC)
+    found = compaction.edges(zones, since, now, fine)
     assert found == sorted(found)
     assert found[0] <= since.timestamp()
-    assert found[-1] <= until.timestamp()
+    assert timedelta(0) <= (now - fine) - datetime.fromtimestamp(found[-1], UTC) < timedelta(hours=1)
     local = {zone: {datetime.fromtimestamp(at, zone).hour for at in found} for zone in zones}
     assert all(0 in hours for hours in local.values())
     assert np.diff(found).max() <= 86400
-    for earlier, later in pairwise(compaction.edges(zones, since, until + timedelta(hours=n)) for n in range(60)):
-        assert later[: len(earlier)] == earlier
+    recent = [at for at in found if at >= (now - timedelta(days=4)).timestamp()]
+    assert np.diff(recent).max(initial=0) <= 3600
+    later = [compaction.edges(zones, since, now + timedelta(hours=n), fine) for n in range(60)]
+    for before, after in pairwise(later):
+        assert after[-1] >= before[-1]
+        assert {at for at in after if at <= before[-1]} <= set(before)
 
 
 async def test_series_that_were_deleted_are_let_go_the_next_day(place):

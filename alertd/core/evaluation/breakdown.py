@@ -112,8 +112,8 @@ class ScopeUsage:
         day = column(self._table, end - timedelta(microseconds=1))
         prices = {index: float(newest_price(self._table.prices(index), day)) for index in self.rows}
         for index, start, width, quantity in zip(*(part.tolist() for part in buckets), strict=True):
-            place = hours - 1 - (last - 1 - start) // _HOUR
-            if width <= _HOUR and 0 <= place < hours:
+            place = hours - 1 - (last - 1 - min(start + width // 2, last - 1)) // _HOUR
+            if width <= _HOUR and start < last and place >= 0:
                 found[place] += quantity * prices[index]
         return found
 

@@ -1,12 +1,11 @@
 """The buckets of all series as columns, in blocks of an hour: 16 bytes a bucket, many changed at a time.
 
-A bucket is found by one number: where it begins in its hour, how wide it is, whose it is. Old buckets can be folded
-into one for each interval (a day), which then replaces them. It knows no label and no price.
+A bucket is found by one number: where it begins in its hour, how wide it is, whose it is. Old buckets are folded into
+one for each interval (an hour, a day), which then replaces them: 4 or 8 bytes a series. It knows no label and no price.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -62,27 +61,63 @@ class _Block:
         self.columns = keys[which], quantities[which]
 
 
+class _Interval(NamedTuple):
+    """What series used up to `end`, each once: `series` are their places, None where there is a quantity for each."""
+
+    end: int
+    series: NDArray[np.uint32] | None
+    quantities: NDArray[np.uint32] | Ints
+
+    @classmethod
+    def of(cls, end: int, totals: Ints) -> _Interval:
+        """From a total for each place."""
+        used = np.flatnonzero(totals)
+        every = 2 * len(used) > len(totals)
+        kept = totals if every else totals[used]
+        small = int(kept.min(initial=0)) >= 0 and int(kept.max(initial=0)) < 1 << 32
+        series = None if every else used.astype(np.uint32)
+        return cls(end, series, kept.astype(np.uint32) if small else kept.copy())
+
+    def rows(self) -> tuple[Ints, Ints]:
+        """Places and quantities."""
+        places = np.arange(len(self.quantities)) if self.series is None else self.series.astype(np.int64)
+        return places, self.quantities.astype(np.int64)
+
+    def totals(self, count: int) -> Ints:
+        """A total for each of `count` places, or of more where more were used."""
+        places, quantities = self.rows()
+        out = np.zeros(max(count, int(places.max(initial=-1)) + 1), np.int64)
+        out[places] = quantities
+        return out
+
+
+_NONE: Final = _Interval(0, None, np.empty(0, np.int64))
+
+
 class Blocks:
     """All buckets. What takes or gives series means their places, counted from 0."""
 
     def __init__(self) -> None:
         self._blocks: dict[int, _Block] = {}
-        #: Widths by their place in a bucket's number; those of folded buckets are kept as their negatives.
+        #: Folded intervals by their begin; no two overlap.
+        self._folded: dict[int, _Interval] = {}
+        #: Widths by their place in a bucket's number.
         self._widths: list[int] = []
         self._places: dict[int, int] = {}
 
     @property
     def size(self) -> int:
         """Bytes that the columns take."""
-        return sum(column.nbytes for block in self._blocks.values() for column in block.columns)
+        fine = [column for block in self._blocks.values() for column in block.columns]
+        folded = [column for _, *columns in self._folded.values() for column in columns if column is not None]
+        return sum(column.nbytes for column in (*fine, *folded))
 
-    def put(self, rows: Buckets, *, folded: bool = False) -> Buckets:
+    def put(self, rows: Buckets) -> Buckets:
         """Set buckets, the later of two that are one; the same with by how much each grew."""
         if not rows.series.size:
             return rows
         hours = rows.starts // _HOUR
-        widths = self._codes(-rows.widths if folded else rows.widths)
-        keys = (rows.starts - hours * _HOUR << _OFFSET) | (widths << _SERIES_BITS) | rows.series
+        keys = (rows.starts - hours * _HOUR << _OFFSET) | (self._codes(rows.widths) << _SERIES_BITS) | rows.series
         order = np.lexsort((keys, hours))
         hours, keys = hours[order], keys[order]
         last = np.ones(len(keys), np.bool_)
@@ -99,12 +134,18 @@ class Blocks:
     def summed(self, edges: Ints, count: int) -> Ints:
         """The quantities of `count` series by the intervals that their buckets start in: [series, len(edges) - 1]."""
         out = np.zeros((count, max(0, len(edges) - 1)), np.int64)
+        if not out.size:
+            return out
         for hour, block in list(self._blocks.items()):
-            if out.size and hour * _HOUR < edges[-1] and (hour + 1) * _HOUR > edges[0]:
+            if hour * _HOUR < edges[-1] and (hour + 1) * _HOUR > edges[0]:
                 rows = self._read(hour, block)
                 columns = np.searchsorted(edges, rows.starts, side="right") - 1
                 inside = (columns >= 0) & (columns < out.shape[1])
                 np.add.at(out, (rows.series[inside], columns[inside]), rows.quantities[inside])
+        for begin, interval in list(self._folded.items()):
+            if edges[0] <= begin < edges[-1]:
+                places, quantities = interval.rows()
+                out[places, np.searchsorted(edges, begin, side="right") - 1] += quantities
         return out
 
     def between(self, start: float, end: float, count: int) -> Ints:
@@ -117,22 +158,29 @@ class Blocks:
         for hour, block in list(self._blocks.items()):
             if (hour + 1) * _HOUR + block.widest > start and hour * _HOUR < end:
                 self._add_between(out, self._read(hour, block, start, end), start, end)
+        for begin, interval in list(self._folded.items()):
+            inside = min(end, interval.end) - max(start, begin)
+            if inside > 0:
+                places, quantities = interval.rows()
+                if inside < (length := interval.end - begin):
+                    quantities = np.rint(quantities * inside / length).astype(np.int64)
+                out[places] += quantities
         return out
 
     def _add_between(self, out: Ints, rows: Buckets, start: float, end: float) -> None:
-        folded = rows.widths < 0
-        lasts = np.minimum(end, rows.starts + np.abs(rows.widths))
-        inside = (rows.starts >= start) & (rows.starts < end) & ~(folded & (rows.starts - rows.widths > end))
+        lasts = np.minimum(end, rows.starts + rows.widths)
+        inside = (rows.starts >= start) & (rows.starts < end)
         np.add.at(out, rows.series[inside], rows.quantities[inside])
         cut = ~inside & (lasts > start) & (rows.starts < end)
         if cut.any():
-            series, starts, widths, quantities = (column[cut] for column in rows)
-            whole = np.where(folded[cut], -widths, lasts[cut] - starts)
-            shares = np.rint(quantities * (lasts[cut] - np.maximum(starts, start)) / whole)
-            np.add.at(out, series, shares.astype(np.int64))
+            shares = np.rint(rows.quantities[cut] * (lasts[cut] - start) / (lasts[cut] - rows.starts[cut]))
+            np.add.at(out, rows.series[cut], shares.astype(np.int64))
 
     def since(self, start: int, series: Ints) -> Buckets:
-        """The buckets of some series that begin at or after an instant, in Unix seconds; folded ones are left out."""
+        """The buckets of some series that begin at or after an instant, in Unix seconds, and those folded into hours.
+
+        What is folded into longer intervals is left out.
+        """
         none, asked = np.empty(0, np.int64), np.zeros(int(series.max(initial=0)) + 1, np.bool_)
         asked[series] = True
         found = []
@@ -140,19 +188,26 @@ class Blocks:
             if (hour + 1) * _HOUR > start:
                 rows = self._read(hour, block)
                 own = asked[np.minimum(rows.series, len(asked) - 1)] & (rows.series < len(asked))
-                kept = own & (rows.starts >= start) & (rows.widths > 0)
+                kept = own & (rows.starts >= start)
                 found.append(Buckets(*(column[kept] for column in rows)))
+        for begin, interval in sorted(self._folded.items()):
+            if begin >= start and (length := interval.end - begin) <= _HOUR:
+                totals = interval.totals(len(asked))[: len(asked)]
+                used = np.flatnonzero(asked & (totals != 0))
+                same = np.full(len(used), begin, np.int64)
+                found.append(Buckets(used, same, np.full(len(used), length, np.int64), totals[used]))
         return Buckets(*(np.concatenate(column) for column in zip((none,) * 4, *found, strict=True)))
 
     def newest(self, series: int) -> int | None:
-        """The end of the newest bucket of one series that is not empty."""
+        """The end of the newest bucket of one series that is not empty; of a folded one that of its interval."""
         for hour in sorted(self._blocks, reverse=True):
             keys, quantities = self._blocks[hour].columns
             own = np.flatnonzero(((keys & _SERIES) == series) & (quantities != 0))
             if own.size:
                 key = int(keys[own[-1]])
-                return hour * _HOUR + (key >> _OFFSET) + abs(self._widths[key >> _SERIES_BITS & _WIDTHS])
-        return None
+                return hour * _HOUR + (key >> _OFFSET) + self._widths[key >> _SERIES_BITS & _WIDTHS]
+        ends = (one.end for _, one in sorted(self._folded.items(), reverse=True) if one.totals(series + 1)[series])
+        return next(ends, None)
 
     def fold(self, edges: Ints, widest: int) -> None:
         """Make one bucket of all that are no wider than `widest` and start between two edges, for every two edges.
@@ -161,57 +216,41 @@ class Blocks:
         """
         for hour in [hour for hour in self._blocks if (hour + 1) * _HOUR <= edges[0]]:
             del self._blocks[hour]
-        for begin, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        for begin in [begin for begin in self._folded if begin < edges[0]]:
+            del self._folded[begin]
+        for begin, end in pairwise(edges.tolist()):
             self._fold(begin, end, widest)
 
     def _fold(self, begin: int, end: int, widest: int) -> None:
-        hours = [hour for hour in range(begin // _HOUR, -(-end // _HOUR)) if hour in self._blocks]
-        found = [(hour, rows, self._foldable(rows, begin, end, widest)) for hour, rows in self._each(hours)]
-        if all((rows.widths[which] == begin - end).all() for _, rows, which in found):
-            return
-        series = np.concatenate([rows.series[which] for _, rows, which in found])
-        totals = np.concatenate([rows.quantities[which] for _, rows, which in found])
-        for hour, _, which in found:
-            self._blocks[hour].keep(~which)
-        self._drop_empty(hours)
-        self.set_folded(begin, end, series, totals)
+        inside = {at: one for at, one in self._folded.items() if begin <= at < end}
+        parts = [one.rows() for one in inside.values()]
+        for hour in range(begin // _HOUR, -(-end // _HOUR)):
+            if hour in self._blocks:
+                rows = self._read(hour, self._blocks[hour])
+                which = (rows.widths <= widest) & (rows.starts >= begin) & (rows.starts < end)
+                parts += [(rows.series[which], rows.quantities[which])] if which.any() else []
+                self._blocks[hour].keep(~which)
+                if which.all():
+                    del self._blocks[hour]
+        if parts and not (len(parts) == 1 and inside and inside.get(begin, _NONE).end == end):
+            for at in inside:
+                del self._folded[at]
+            self._folded[begin] = _Interval.of(end, _added(*map(np.concatenate, zip(*parts, strict=True))))
 
     def set_folded(self, begin: int, end: int, series: Ints, quantities: Ints) -> Ints:
         """Put what series used in [begin, end) in the place of what is folded there; by how much each place grew."""
-        count = int(series.max(initial=-1)) + 1
-        totals = np.zeros(count, np.int64)
-        np.add.at(totals, series, quantities)
-        block = self._blocks.get(begin // _HOUR)
-        if block is not None:
-            rows = self._read(begin // _HOUR, block)
-            old = (rows.starts == begin) & (rows.widths == begin - end)
-            block.keep(~old)
-            count = max(count, int(rows.series[old].max(initial=-1)) + 1)
-            totals = np.concatenate([totals, np.zeros(count - len(totals), np.int64)])
-            more = totals.copy()
-            np.subtract.at(more, rows.series[old], rows.quantities[old])
-        else:
-            more = totals
-        used = np.flatnonzero(totals)
-        same = np.full(len(used), begin, np.int64)
-        self.put(Buckets(used, same, np.full(len(used), end - begin, np.int64), totals[used]), folded=True)
-        self._drop_empty([begin // _HOUR])
-        return more
-
-    def _foldable(self, rows: Buckets, begin: int, end: int, widest: int) -> NDArray[np.bool_]:
-        found: NDArray[np.bool_] = (rows.widths <= widest) & (rows.starts >= begin) & (rows.starts < end)
-        return found
-
-    def _each(self, hours: Sequence[int]) -> Iterator[tuple[int, Buckets]]:
-        return ((hour, self._read(hour, self._blocks[hour])) for hour in hours)
-
-    def _drop_empty(self, hours: Sequence[int]) -> None:
-        for hour in hours:
-            if hour in self._blocks and not len(self._blocks[hour].columns[0]):
-                del self._blocks[hour]
+        totals = _added(series, quantities)
+        known = self._folded.get(begin)
+        if known is not None:
+            before = known.totals(len(totals))
+            totals = np.concatenate([totals, np.zeros(len(before) - len(totals), np.int64)])
+        self._folded[begin] = _Interval.of(end, totals)
+        if not totals.any():
+            del self._folded[begin]
+        return totals if known is None else totals - before
 
     def _read(self, hour: int, block: _Block, start: float = -np.inf, end: float = np.inf) -> Buckets:
-        """The buckets of a block that may lie in [start, end); folded ones have negative widths."""
+        """The buckets of a block that may lie in [start, end)."""
         base = hour * _HOUR
         first = int(max(0.0, start - base - block.widest))
         last = int(np.ceil(min(_HOUR, end - base)))
@@ -231,3 +270,10 @@ class Blocks:
             codes.append(self._places[width])
         found: Ints = np.array(codes, np.int64)[inverse]
         return found
+
+
+def _added(series: Ints, quantities: Ints) -> Ints:
+    """A total for each place up to the last."""
+    totals = np.zeros(int(series.max(initial=-1)) + 1, np.int64)
+    np.add.at(totals, series, quantities)
+    return totals

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -17,6 +16,7 @@ from alertd.core.usage import CHARGE_LABEL, DIMENSIONS, SeriesRow, UsageRow
 
 #: The widest bucket that is folded, in seconds; what is wider stays as it came.
 FOLDED_WIDTH: Final = 3600
+_NONE: Final = np.empty(0, np.int64)
 #: Borders whose sums are kept: the zones of some budgets, and the months of some accounts.
 _KEPT_SUMS: Final = 6
 
@@ -85,12 +85,11 @@ class Ledger:
 
         A bucket that was folded away cannot be changed alone: its interval is `torn` until it is folded anew.
         """
-        found = self._columns(rows)
-        if self._edges.size:
-            found = self._whole(found)
-        if found.series.size:
-            self._begins(int(found.starts.min()))
-            self._add_up(self._blocks.put(found))
+        for found in self._columns(rows):
+            changed = self._whole(found) if self._edges.size else found
+            if changed.series.size:
+                self._begins(int(changed.starts.min()))
+                self._add_up(self._blocks.put(changed))
 
     def fold(self, edges: Sequence[int]) -> None:
         """Fold buckets of at most an hour between every two edges into one, and forget what lies before the first.
@@ -113,11 +112,12 @@ class Ledger:
 
     def refold(self, begin: int, end: int, rows: Iterable[UsageRow]) -> None:
         """Take over what all buckets of at most an hour sum to that start in a folded interval, as rows of it."""
-        found = self._columns(rows)
+        found = [*self._columns(rows)]
         self.torn.discard((begin, end))
-        if found.series.size:
+        if any(part.series.size for part in found):
             self._begins(begin)
-        more = self._blocks.set_folded(begin, end, found.series, found.quantities)
+        series, quantities = (np.concatenate([_NONE, *(part[at] for part in found)]) for at in (0, 3))
+        more = self._blocks.set_folded(begin, end, series, quantities)
         places = np.flatnonzero(more)
         same = np.full(len(places), begin, np.int64)
         self._add_up(Buckets(places, same, same, more[places]))
@@ -128,13 +128,18 @@ class Ledger:
         For the few borders asked for last the sums are kept and follow every change. What was given stays as it is.
         """
         edges = tuple(int(border) for border in borders)
-        known = self._sums.pop(edges, None)
+        # A table of fewer days is a part of that of more.
+        kept = next((one for one in self._sums if _place(edges, one) is not None), edges)
+        known = self._sums.pop(kept, None)
         if known is None:
             known = self._blocks.summed(np.array(edges, dtype=np.int64), len(self.series))
-        self._sums[edges] = known = _grown(known, len(self.series))
+            for part in [one for one in self._sums if _place(one, edges) is not None]:
+                del self._sums[part]
+        self._sums[kept] = known = _grown(known, len(self.series))
         if len(self._sums) > _KEPT_SUMS:
             del self._sums[next(iter(self._sums))]
-        view = known.view()
+        first = _place(edges, kept) or 0
+        view = known[:, first : first + max(0, len(edges) - 1)]
         view.flags.writeable = False
         return view
 
@@ -151,7 +156,7 @@ class Ledger:
         return int(self.between(start, end)[index])
 
     def buckets(self, indices: Sequence[int], start: float) -> Buckets:
-        """The buckets of some series that begin at or after `start` and are not folded, in no order."""
+        """The buckets of some series that begin at or after `start`, but for those of folded days, in no order."""
         return self._blocks.since(int(start), np.array(indices, dtype=np.int64))
 
     def last_used(self, index: int) -> int | None:
@@ -171,21 +176,22 @@ class Ledger:
             self.kinds.append(row)
         return found
 
-    def _columns(self, rows: Iterable[UsageRow]) -> Buckets:
-        """Rows as columns, their series by place."""
-        if isinstance(rows, BucketRows):
-            ids, starts, widths, quantities = rows.columns
-        else:
-            ids, starts, widths, quantities = np.fromiter(chain.from_iterable(rows), np.int64).reshape(-1, 4).T
+    def _columns(self, rows: Iterable[UsageRow]) -> Iterator[Buckets]:
+        """Rows as columns, block by block, their series by place."""
         if self._places is None:
             known = np.fromiter(self._index, np.int64, len(self._index))
             order = np.argsort(known)
             self._places = known[order], order
         known, order = self._places
-        found = np.minimum(np.searchsorted(known, ids), max(0, len(known) - 1))
-        if len(ids) and not (len(known) and (known[found] == ids).all()):
-            raise KeyError(next(number for number in ids.tolist() if number not in self._index))
-        return Buckets(order[found], starts, widths, quantities)
+        listed = rows if isinstance(rows, BucketRows) else BucketRows([*rows], ())
+        for ids, *rest in listed.parts:
+            if len(ids) == len(known) and (ids == known).all():
+                yield Buckets(order, *rest)
+                continue
+            found = np.minimum(np.searchsorted(known, ids), max(0, len(known) - 1))
+            if len(ids) and not (len(known) and (known[found] == ids).all()):
+                raise KeyError(next(number for number in ids.tolist() if number not in self._index))
+            yield Buckets(order[found], *rest)
 
     def _begins(self, start: int) -> None:
         self._earliest = start if self._earliest is None else min(self._earliest, start)
@@ -207,6 +213,14 @@ class Ledger:
             inside = (columns >= 0) & (columns < sums.shape[1])
             np.add.at(sums, (series[inside], columns[inside]), quantities[inside])
             self._sums[edges] = sums
+
+
+def _place(part: tuple[int, ...], edges: tuple[int, ...]) -> int | None:
+    """Where borders follow each other in others as they are; None where they do not."""
+    if not part or part[0] not in edges:
+        return None
+    first = edges.index(part[0])
+    return first if edges[first : first + len(part)] == part else None
 
 
 def _grown(sums: NDArray[np.int64], count: int, *, copied: bool = False) -> NDArray[np.int64]:

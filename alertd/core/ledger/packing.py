@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Final, overload
 
 import numpy as np
 
-from alertd.core.ledger.blocks import Buckets
+from alertd.core.ledger.blocks import Buckets, Ints
 from alertd.core.ledger.sealed import seal, unseal
 from alertd.core.usage import UsageRow
 
 _LEVEL: Final = 6
 _QUICK: Final = 1
 _LARGEST: Final = (1 << 63) - 1
+#: The numbers before the columns.
+_HEAD: Final = 7
 #: Series, start, width, quantity.
 Row = tuple[int, int, int, int]
 
@@ -21,14 +24,25 @@ Row = tuple[int, int, int, int]
 def pack(rows: Buckets, *, old: bool = True) -> bytes:
     """The buckets by series, start and width, those that are one added up; `old` ones without those of 0, and smaller.
 
-    Columns follow each other, series and starts as differences, quantities byte by byte, which compresses best.
-    OverflowError where a sum does not fit into 64 bits.
+    A head of whole numbers: how many buckets, the first series and start, the bytes that each column's values need.
+    Then the columns, series and starts as differences, byte by byte, which compresses best. OverflowError where a sum
+    does not fit into 64 bits.
     """
-    series, starts, widths, quantities = _added(rows)
-    used = quantities != 0 if old else slice(None)
-    columns = (np.diff(series[used], prepend=0), np.diff(starts[used], prepend=0), widths[used], quantities[used])
-    body = b"".join(column.astype("<i8").view(np.uint8).reshape(-1, 8).T.tobytes() for column in columns)
-    return seal(body, _LEVEL if old else _QUICK)
+    found = _added(rows)
+    used = found.quantities != 0 if old else slice(None)
+    series, starts, widths, quantities = (column[used] for column in found)
+    firsts = [int(column[0]) if len(column) else 0 for column in (series, starts)]
+    columns = [np.diff(column, prepend=column[:1]) for column in (series, starts)] + [widths, quantities]
+    sizes = [_bytes(column) for column in columns]
+    head = np.array([len(series), *firsts, *sizes], "<i8").tobytes()
+    planes = (column.astype("<i8").view(np.uint8).reshape(-1, 8).T for column in columns)
+    body = b"".join(plane[:size].tobytes() for plane, size in zip(planes, sizes, strict=True))
+    return seal(head + body, _LEVEL if old else _QUICK)
+
+
+def _bytes(column: Ints) -> int:
+    """How many bytes a column's values need, each with its sign."""
+    return (max(int(column.max()), ~int(column.min())).bit_length() + 8) // 8 if column.any() else 0
 
 
 def _added(rows: Buckets) -> Buckets:
@@ -82,17 +96,17 @@ def coarsened(rows: Buckets, width: int) -> Buckets:
 
 
 class BucketRows(Sequence[UsageRow]):
-    """The buckets of many blocks as rows; `columns` is the same, a hundred times faster."""
+    """The buckets of many blocks as rows; `parts` are the same as columns, a hundred times faster."""
 
     def __init__(self, rows: Sequence[UsageRow], blocks: Iterable[Buckets]) -> None:
-        parts = [columns_of(rows), *blocks]
-        self.columns = Buckets(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        self.parts = [columns_of(rows)] * bool(rows) + [*blocks]
 
     def __len__(self) -> int:
-        return len(self.columns.series)
+        return sum(len(part.series) for part in self.parts)
 
     def __iter__(self) -> Iterator[UsageRow]:
-        return map(UsageRow._make, zip(*(column.tolist() for column in self.columns), strict=True))
+        each = (zip(*(column.tolist() for column in part), strict=True) for part in self.parts)
+        return map(UsageRow._make, chain.from_iterable(each))
 
     @overload
     def __getitem__(self, place: int) -> UsageRow: ...
@@ -111,6 +125,14 @@ class BucketRows(Sequence[UsageRow]):
 
 def unpack(block: bytes) -> Buckets:
     """The buckets of a block. ValueError where it is not as it was written."""
-    bytewise = np.frombuffer(unseal(block), np.uint8).reshape(4, 8, -1)
-    series, starts, widths, quantities = np.ascontiguousarray(bytewise.transpose(0, 2, 1)).view("<i8")[..., 0]
-    return Buckets(np.cumsum(series), np.cumsum(starts), widths, quantities)
+    content = unseal(block)
+    count, first_series, first_start, *sizes = np.frombuffer(content, "<i8", _HEAD).tolist()
+    planes = np.frombuffer(content, np.uint8, offset=8 * _HEAD).reshape(sum(sizes), count)
+    columns = []
+    for size in sizes:
+        own, planes = planes[:size], planes[size:]
+        wide = np.zeros((count, 8), np.uint8)
+        wide[:, 8 - size :] = own.T
+        columns.append(wide.view("<i8")[:, 0] >> (64 - 8 * size) if size else np.zeros(count, np.int64))
+    series, starts, widths, quantities = columns
+    return Buckets(np.cumsum(series) + first_series, np.cumsum(starts) + first_start, widths, quantities)

@@ -6,7 +6,7 @@ import zlib
 from hashlib import blake2b
 from typing import Final
 
-_FORM: Final = b"u1"
+_FORM: Final = b"u2"
 _CHECK: Final = 8
 #: Where the content begins.
 _BEGIN: Final = len(_FORM) + _CHECK
