@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Final
 
-from alertd.core.config_errors import one_of
+from alertd.core.config_errors import nearest
 from alertd.registry import GROUPS, UnknownKindError, kinds, load
 from alertd.settings import Key, describe, options_of
 
@@ -41,8 +41,17 @@ def run(arguments: argparse.Namespace) -> int:
     """0, or 2 for an unknown group or kind."""
     group = {"actions": "revokers"}.get(arguments.group, arguments.group)
     if group not in {None, _SETTINGS, *_SECTIONS}:
-        sys.stderr.write(f"alertd kinds: no group {group!r}; {one_of(group, (*_SECTIONS, _SETTINGS))}\n")
-        return _USAGE
+        having = [name for name in _SECTIONS if group in kinds(name)]
+        if len(having) == 1 and not arguments.kind:
+            group, arguments.kind = having[0], group
+        else:
+            meant = nearest(group, (*_SECTIONS, _SETTINGS, *(kind for name in _SECTIONS for kind in kinds(name))))
+            listed = f"there are: {', '.join(sorted((*_SECTIONS, _SETTINGS)))}"
+            said = f"no group {group!r}; {listed}{f'; did you mean {meant}?' if meant else ''}"
+            if having:
+                said = f"{group} is a kind of {' and '.join(having)}; name the group before it"
+            sys.stderr.write(f"alertd kinds: {said}\n")
+            return _USAGE
     if group == _SETTINGS and arguments.kind:
         sys.stderr.write(f"alertd kinds: {_SETTINGS} has no kinds; alertd kinds {_SETTINGS} lists all of its keys\n")
         return _USAGE

@@ -182,6 +182,19 @@ def test_kinds_without_a_word_lists_every_room(capsys: pytest.CaptureFixture[str
     assert all(sentence for found in listed.values() for sentence in found.values())
 
 
+def test_kinds_finds_the_group_of_a_kind_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kinds", "slack"]) == 0
+    alone = capsys.readouterr().out
+    assert main(["kinds", "notifiers", "slack"]) == 0
+    assert alone == capsys.readouterr().out
+    assert main(["kinds", "webhook"]) == 2
+    assert capsys.readouterr().err == (
+        "alertd kinds: webhook is a kind of notifiers and revokers; name the group before it\n"
+    )
+    assert main(["kinds", "slac"]) == 2
+    assert capsys.readouterr().err.endswith("; did you mean slack?\n")
+
+
 def test_kinds_of_one_kind_shows_every_key_with_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["kinds", "notifiers", "slack"]) == 0
     text = capsys.readouterr().out
