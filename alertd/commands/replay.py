@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC
 from decimal import Decimal
@@ -80,10 +82,24 @@ def run(args: argparse.Namespace) -> int:
     if args.picture:
         _draw(args.picture, timeline(records[0][1], budgets[0].amount.unit))
     if args.json:
+        for line in _not_counted(records[0][1], own_prices=bool(args.budget)):
+            print(line, file=sys.stderr)
         _lines(records)
     else:
-        _show(records, budgets, PlainConsole(highlight=False))
+        _show(records, budgets, PlainConsole(highlight=False), own_prices=bool(args.budget))
     return 0
+
+
+def _not_counted(record: ReplayResult, *, own_prices: bool) -> Iterator[str]:
+    """What has no price or no rate of exchange, with the remedy: without a configuration, a file of --prices."""
+    for (provider, model, meter), reason in sorted(record.unpriced.items()):
+        what = " ".join(filter(None, (provider, model, meter))) if meter else f"the bill of {model or provider}"
+        said = _SET_RATE.sub("give it", reason) if own_prices else reason
+        yield printable(f"not counted: {what}: {said.replace('in a price file', 'in a file of --prices')}")
+
+
+#: A configuration's way to give a rate, which a replay without one does not read.
+_SET_RATE: Final = re.compile(r"set ALERTD_FX__\w+, or give it")
 
 
 def _draw(path: Path, picture: bytes) -> None:
@@ -121,15 +137,15 @@ def _budgets(args: argparse.Namespace, settings: Settings | None) -> tuple[Budge
         raise refusal("--budget", str(error), 'for example --budget "500 USD"') from error
     budget = Budget("budget", whole, PeriodRule("month", ZoneInfo("UTC")), per=tuple(args.per))
     if args.threshold:
-        budget = replace(budget, thresholds=tuple(map(_threshold, args.threshold)))
+        budget = replace(budget, thresholds=tuple(_threshold(text, "--threshold") for text in args.threshold))
     return (budget,)
 
 
-def _threshold(text: str) -> Threshold:
+def _threshold(text: str, option: str = "--try") -> Threshold:
     try:
         return parse_threshold(text)
     except ValueError as error:
-        raise refusal("--try", str(error), 'for example --try "forecast 100% p80"') from error
+        raise refusal(option, str(error), f'for example {option} "forecast 100% p80"') from error
 
 
 def _replayed(
@@ -184,7 +200,9 @@ def _instant(at: Any) -> str:
     return str(at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"))
 
 
-def _show(records: list[tuple[str, ReplayResult]], budgets: tuple[Budget, ...], console: PlainConsole) -> None:
+def _show(
+    records: list[tuple[str, ReplayResult]], budgets: tuple[Budget, ...], console: PlainConsole, *, own_prices: bool
+) -> None:
     first = records[0][1]
     table = plain_table("at", "budget", "threshold", "spent", "projected", "used up")
     unit = {budget.name: budget.amount.unit for budget in budgets}
@@ -195,8 +213,8 @@ def _show(records: list[tuple[str, ReplayResult]], budgets: tuple[Budget, ...], 
         spent = amount(alert.spent, unit[alert.budget])
         table.add_row(f"{alert.at:%Y-%m-%d %H:%M}", escape(printable(where)), alert.threshold, spent, projected, gone)
     console.print(table)
-    for (provider, model, meter), reason in sorted(first.unpriced.items()):
-        console.print(f"[yellow]unpriced[/yellow] {escape(printable(f'{provider} {model} {meter}: {reason}'))}")
+    for line in _not_counted(first, own_prices=own_prices):
+        console.print(f"[yellow]{escape(line)}[/yellow]")
     rules = plain_table("rule", "periods", "crossings", "caught", "missed", "false", "days ahead (median)")
     for name, record in records:
         summary = record.summary()

@@ -45,3 +45,20 @@ def test_a_budget_that_is_exceeded_is_a_crossing_by_tokens_and_by_money(tmp_path
         (tmp_path / name).write_text(text)
         assert main(["replay", "--usage", str(tmp_path / name), "--budget", "450 USD", "--json"]) == 0
         assert json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]["crossings"] == 1
+
+
+def test_money_without_a_rate_is_said_and_the_json_stays_json(tmp_path: Path, capsys) -> None:
+    file = tmp_path / "bill.csv"
+    file.write_text("date,provider,model,cost\n2026-11-20,openai,gpt-4o,12\n")
+    said = "not counted: the bill of gpt-4o: no rate from USD to EUR; give it as [[fx]] in a file of --prices\n"
+    assert main(["replay", "--usage", str(file), "--budget", "10 EUR", "--json"]) == 0
+    answer = capsys.readouterr()
+    assert json.loads(answer.out)["summary"]["crossings"] == 0
+    assert answer.err == said
+    assert main(["replay", "--usage", str(file), "--budget", "10 EUR"]) == 0
+    assert " ".join(said.split()) in " ".join(capsys.readouterr().out.split())
+    rates = tmp_path / "fx.toml"
+    rates.write_text('[[fx]]\nbase = "USD"\nquote = "EUR"\nrate = "0.9"\nfrom = 2026-01-01\nsource = "ECB"\n')
+    assert main(["replay", "--usage", str(file), "--budget", "10 EUR", "--json", "--prices", str(rates)]) == 0
+    answer = capsys.readouterr()
+    assert (json.loads(answer.out.splitlines()[-1])["summary"]["crossings"], answer.err) == (1, "")
