@@ -74,6 +74,7 @@ VALUES: dict[str, dict[str, Any]] = {
         },
         "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
         "dashboard": {"enabled": True, "annotations": {"grafana_folder": "LLM"}},
+        "service": {"allowancePort": 9481},
     },
     "an account and a Secret that are there": {
         "replicas": 3,
@@ -253,6 +254,25 @@ def test_browsers_come_by_an_ingress_or_a_gateway_to_the_service_s_own_port() ->
     assert found["Ingress", "alertd"]["spec"]["tls"] == [{"hosts": ["a.example.com"], "secretName": "tls"}]
     (way,) = found["HTTPRoute", "alertd"]["spec"]["rules"]
     assert way["backendRefs"] == [{"name": "alertd", "port": ports["http"]}]
+
+
+def test_the_allowance_has_a_port_of_its_own_where_it_is_asked_for() -> None:
+    def ports(values: dict[str, Any]) -> tuple[list[str], list[str], list[str], dict[str, str]]:
+        found = rendered({**values, "networkPolicy": {"enabled": True}})
+        (pod,) = [one["spec"]["template"]["spec"] for (kind, _), one in found.items() if kind == "StatefulSet"]
+        (container,) = pod["containers"]
+        (ingress,) = found["NetworkPolicy", "alertd"]["spec"]["ingress"]
+        return (
+            [one["targetPort"] for one in found["Service", "alertd"]["spec"]["ports"]],
+            [one["name"] for one in container["ports"]],
+            [one["port"] for one in ingress["ports"]],
+            {one["name"]: one["value"] for one in container["env"]},
+        )
+
+    assert ports({}) == (["http"], ["http"], ["http"], {"ALERTD_SECRETS_DIR": "/run/secrets/alertd"})
+    *named, environment = ports({"service": {"allowancePort": 9481}})
+    assert named == [["http", "allowance"]] * 3
+    assert environment["ALERTD_HTTP__ALLOWANCE_LISTEN"] == "0.0.0.0:9481"
 
 
 def test_what_is_there_already_is_used_and_not_made() -> None:
