@@ -205,6 +205,10 @@ _SAID_BESIDE: Final = re.compile(
     r".*(?:bedrock|vertex|azure|foundry|context|edition|cross-region|global|latest|new)\b.*"
 )
 _FAMILY: Final = re.compile(r"claude-(\d+(?:[.-]\d+)?)-(opus|sonnet|haiku)(?=-|\Z)")
+#: How hard a model thinks is behind its name in Cursor and others; it changes the tokens, not their price.
+_EFFORT: Final = re.compile(
+    r"\A((?:gpt-(?!image)|o\d|claude-).*?[a-z0-9])(?:-(?:minimal|low|medium|high|xhigh|thinking)){1,2}\Z"
+)
 _DOTTED: Final = re.compile(r"(?<=\d)\.(?=\d)")
 _UNDOTTED: Final = re.compile(r"\bgpt-(35|41|45)(?=-|\Z)")
 _MODE: Final = re.compile(r"(?<=\d)-(?:beta-)?(?:non-)?reasoning(?:-latest)?\Z")
@@ -235,8 +239,11 @@ def _spellings(name: str) -> Iterator[Spelling]:
     assumed = ""
     if " " in plain:
         plain, assumed = _displayed(plain)
-    if plain != name:
+    effortless = _EFFORT.sub(r"\1", plain)
+    if plain != name or _FAMILY.search(plain):
         yield from _with_dots(plain, assumed)
+    if effortless != plain:
+        yield from _with_dots(effortless, assumed)
     base, _, route = plain.rpartition(":")
     if base and route in _ROUTES:
         said = _ROUTES[route]

@@ -129,6 +129,11 @@ def priced(book: PriceBook, provider: str, model: str, meter: str = "input", **m
         ("", "Command R+", "2.5 10"),
         ("", "Grok 4 Fast", "0.2 0.5"),
         ("", "GPT 4.1 nano", "0.1 0.4"),
+        ("", "claude-4.5-sonnet", "3 15"),
+        ("anthropic", "claude-4.5-sonnet-thinking", "3 15"),
+        ("", "claude-4.5-opus-high-thinking", "5 25"),
+        ("", "gpt-5-high", "1.25 10"),
+        ("openai", "gpt-5-mini-minimal", "0.25 2"),
     ],
 )  # fmt: skip
 def test_a_name_is_understood_without_anything_assumed(book: PriceBook, provider, model, dollars) -> None:
@@ -172,7 +177,13 @@ def test_what_is_assumed_about_a_name_is_said(book: PriceBook, provider, model, 
 
 @pytest.mark.parametrize(
     "model",
-    [f"{ACCOUNT}:application-inference-profile/a1b2c3", f"{ACCOUNT}:provisioned-model/x9", "my-chat-deployment"],
+    [
+        f"{ACCOUNT}:application-inference-profile/a1b2c3",
+        f"{ACCOUNT}:provisioned-model/x9",
+        "my-chat-deployment",
+        "acme-medium",
+        "devstral-high",
+    ],
 )
 def test_a_name_that_says_no_model_is_unpriced(book: PriceBook, model: str) -> None:
     for provider in ("bedrock", "azure"):
