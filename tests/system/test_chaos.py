@@ -66,7 +66,7 @@ def storm(place: Place, folder: Path, seed: int, replicas: int = 1, *, watched: 
 @pytest.mark.timeout(900)
 def test_a_few_misfortunes(durable: Place, tmp_path: Path) -> None:
     with storm(durable, tmp_path, 20261121) as there:
-        there.run(2)
+        there.run(4)
 
 
 @pytest.mark.chaos
