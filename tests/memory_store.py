@@ -21,6 +21,7 @@ from alertd.core.counting.buckets import (
 )
 from alertd.core.counting.samples import CounterState, Increment
 from alertd.core.delivery import OVERTAKE, is_critical
+from alertd.core.evaluation.state import DAMAGE, RESTORED, Damage
 from alertd.core.events import Event
 from alertd.ports import (
     AlertRow,
@@ -198,6 +199,15 @@ class MemoryStore:
             and (b.width > _NARROW or fine <= start or b.start >= fine)
         )
         return list(changed), self._revision
+
+    async def read_again(self, source: str, fault: str, at: datetime) -> None:
+        self._usage = {b: held for b, held in self._usage.items() if self._series[b.series].source != source}
+        self._counters.pop(source, None)
+        self._sources[source] = SourceRow(source, self._sources[source].revision + 1)
+        self._revision += 1
+        self._compacted = self._revision
+        for name, record in {**DAMAGE.put(Damage.of(at, fault, "", (), ledger=False)), **RESTORED.put(at)}.items():
+            self._notes[name] = msgspec.json.encode(record), 1
 
     async def usage_within(self, begin: int, end: int, *, keep: bool = False) -> list[UsageRow]:
         sums: dict[int, int] = {}

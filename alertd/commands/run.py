@@ -14,7 +14,7 @@ from typing import Final
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from alertd import logs
+from alertd import logs, registry
 from alertd.commands._context import build_daemon, database_warning
 from alertd.commands._prompts import PlainConsole
 from alertd.commands._settings_args import add_settings_arguments, settings_of
@@ -66,9 +66,17 @@ def run(args: argparse.Namespace) -> int:
 def _run(settings: Settings, load: Callable[[], Settings]) -> None:
     """Run the daemon; start it again if its database was damaged, removed or replaced and could be created again."""
     file = read_url(settings.database).file
-    if file is None:
-        asyncio.run(_live(settings, load))
-        return
+    while file is None:
+        try:
+            asyncio.run(_live(settings, load))
+        except StoreDamagedError as error:
+            if not error.source:
+                raise
+            log.error("%s; it is read again from the source", error)  # noqa: TRY400 - one line says all
+            asyncio.run(_read_again(settings, error))
+            settings = load()
+        else:
+            return
     _mended(file)
     while True:
         try:
@@ -113,6 +121,15 @@ def _mended(file: Path, *, whole: bool = False) -> bool:
     if fault:
         log.error("%s", salvage.recover(file, fault, datetime.now(UTC)).report())
     return bool(fault)
+
+
+async def _read_again(settings: Settings, error: StoreDamagedError) -> None:
+    store = registry.store(settings.database)
+    await store.open()
+    try:
+        await store.read_again(error.source, str(error), datetime.now(UTC))
+    finally:
+        await store.close()
 
 
 class BackfillBar:

@@ -31,7 +31,11 @@ class UsageBehindError(StoreError):
 
 
 class StoreDamagedError(StoreError):
-    """The database's own file is broken: trying again does not help."""
+    """The database's own file is broken, or what it holds of `source`: trying again does not help."""
+
+    def __init__(self, reason: str, source: str = "") -> None:
+        super().__init__(reason)
+        self.source = source
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,10 @@ class Store(Protocol):
         A row takes the place of what the reader holds of the same series, start and width. Raises UsageBehindError
         where a change after the revision was compacted, or is one of what was: then it is read from the beginning.
         """
+        ...
+
+    async def read_again(self, source: str, fault: str, at: datetime) -> None:
+        """Drop what is stored of a source, which is damaged, so that it is read again from its beginning; noted."""
         ...
 
     async def usage_within(self, begin: int, end: int, *, keep: bool = False) -> Sequence[UsageRow]:

@@ -69,5 +69,5 @@ def _read(tx: Transaction, source: str) -> StateColumns:
         for part in sorted(part for part in blocks if not part % 2):
             found.append(columns.Named._make(_NAMES.decode(blocks[part])), blocks[part + 1])
     except (ValueError, KeyError, msgspec.MsgspecError) as error:
-        raise StoreDamagedError(f"{tx.place}: the counters of {source} are damaged: {error}") from error
+        raise StoreDamagedError(f"{tx.place}: the counters of {source} are damaged: {error}", source) from error
     return found

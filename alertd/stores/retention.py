@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
+import msgspec
+
 from alertd.core.counting.buckets import micros
+from alertd.core.evaluation.state import DAMAGE, RESTORED, Damage
 from alertd.stores.transaction import Transaction
 from alertd.stores.usage_blocks import NARROW, OLD, ROWS_A_CALL, blocks, changed_blocks, compacted, take_turn
 
@@ -45,6 +48,28 @@ def delete_usage(tx: Transaction, before: datetime) -> int:
         border, border, ROWS_A_CALL,
     )  # fmt: skip
     return gone or tx.run("DELETE FROM usage_block WHERE slot <= ?", border - OLD - NARROW)
+
+
+def drop_source(tx: Transaction, source: str, fault: str, at: datetime) -> None:
+    """Delete the usage, counters and cursor of a source, whose next reading begins anew, and note why.
+
+    Who read the ledger before has to read it from the beginning, and who was reading the source may not commit.
+    """
+    revision = take_turn(tx)
+    tx.run("DELETE FROM usage WHERE series IN (SELECT id FROM series WHERE source = ?)", source)
+    for table in ("usage_block", "counter_block"):
+        tx.run(f"DELETE FROM {table} WHERE source = ?", source)  # noqa: S608  constants
+    tx.run("DELETE FROM usage_sum")
+    tx.run("UPDATE turn SET number = ? WHERE name = 'compacted'", revision)
+    tx.run(
+        "UPDATE source SET revision = revision + 1, cursor_text = NULL, until_at = NULL, complete_from = NULL,"
+        " assumed = '', assumed_at = NULL WHERE name = ?", source,
+    )  # fmt: skip
+    damage = DAMAGE.put(Damage.of(at, fault, "", ("usage_block",), ledger=False))
+    for name, record in {**damage, **RESTORED.put(at)}.items():
+        tx.run("DELETE FROM note WHERE name = ?", name)
+        text = msgspec.json.encode(record).decode()
+        tx.run("INSERT INTO note (name, value, revision) VALUES (?, ?, 1)", name, text)
 
 
 def inventory(tx: Transaction) -> Inventory:

@@ -104,6 +104,9 @@ class SqlStore:
     ) -> tuple[Sequence[UsageRow], int]:
         return await self._database.read(lambda tx: ledger.usage(tx, since, after, narrow_since or since))
 
+    async def read_again(self, source: str, fault: str, at: datetime) -> None:
+        await self._database.write(lambda tx: retention.drop_source(tx, source, fault, at))
+
     async def usage_within(self, begin: int, end: int, *, keep: bool = False) -> Sequence[UsageRow]:
         found = await self._database.read(lambda tx: usage_sums.read(tx, begin, end))
         if keep and not found.is_kept:

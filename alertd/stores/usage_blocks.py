@@ -155,7 +155,7 @@ def _unpacked(tx: Transaction, source: str, slot: int, block: bytes) -> Buckets:
     except ValueError as error:
         when = datetime.fromtimestamp(slot, UTC)
         raise StoreDamagedError(
-            f"{tx.place}: the usage of {source} from {when:%Y-%m-%d %H:%M} UTC on is damaged: {error}"
+            f"{tx.place}: the usage of {source} from {when:%Y-%m-%d %H:%M} UTC on is damaged: {error}", source
         ) from error
     return found
 

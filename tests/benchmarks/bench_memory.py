@@ -164,7 +164,7 @@ def day(daemon: Process, gateway: Gateway, hook: WebhookServer, budgets: int, *,
             daemon.look("/metrics")
         daemon.look("/")
         seen.append(daemon.resident())
-        if hour in {1, 2, 4, 8, 12, 16, 20, 24}:
+        if hour in {1, 2, 4, 8, 12, 16, 20} or hour % 24 == 0:
             told = f"{gateway.looks - looks} polls, {len(hook.events)} events"
             print(f"after {hour:2} h           {seen[-1]:6.0f} MB, {told}")
     half = seen[len(seen) // 2 :]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from alertd.core.counting.buckets import Bucket, Closed, open_window, replaced
 from alertd.core.counting.samples import Increment
+from alertd.core.evaluation.state import DAMAGE, RESTORED, State
 from alertd.core.ledger.blocks import Buckets
 from alertd.core.ledger.packing import pack, unpack
 from alertd.core.ledger.sealed import is_whole
@@ -312,3 +313,33 @@ async def test_a_day_takes_the_place_of_the_sums_of_its_hours_and_old_ones_go_wi
         while await store.forget(MIDNIGHT + timedelta(days=1, hours=2)):
             pass
         assert await kept_sums(store) == 4
+
+
+async def test_what_is_stored_of_a_source_can_be_dropped_and_is_read_again_while_others_stay(place: Place) -> None:
+    async with place.open() as store:
+        await read(store, {1: 5, 30: 7}, (0, 48))
+        await count(store, Increment(LINE, {}, AT, 300, 10), Increment(LINE, {}, AT, DAY, 3))
+        row, (_, revision) = await store.source("gateway"), await store.usage(MIDNIGHT)
+        await store.read_again("gateway", "a fault", MIDNIGHT)
+        assert sorted(row.quantity for row in (await store.usage(MIDNIGHT))[0]) == [5, 7]
+        with pytest.raises(UsageBehindError):
+            await store.usage(MIDNIGHT, revision)
+        assert not await store.commit_counters(row, (), {}), "who was reading it begins anew, too"
+        fresh = await store.source("gateway")
+        assert (fresh.cursor, fresh.until) == (None, None)
+        assert await store.commit_counters(fresh, [Increment(LINE, {}, AT, 300, 9)], {})
+        assert sorted(row.quantity for row in (await store.usage(MIDNIGHT))[0]) == [5, 7, 9]
+        state = State.of(await store.memory())
+        assert DAMAGE.get(state).fault == "a fault"
+        assert RESTORED.get(state) == MIDNIGHT
+
+
+async def test_a_damaged_block_says_whose_it_is(durable: Place) -> None:
+    async with durable.open() as store:
+        await count(store, Increment(LINE, {}, AT, 300, 10))
+        await store._database.write(lambda tx: tx.run("UPDATE usage_block SET buckets = ?", b"u2 something else"))
+        with pytest.raises(StoreDamagedError) as caught:
+            await store.usage(MIDNIGHT)
+        assert caught.value.source == "gateway"
+        await store.read_again(caught.value.source, str(caught.value), MIDNIGHT)
+        assert (await store.usage(MIDNIGHT))[0] == []

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from alertd.stores import postgres
+from alertd.stores.urls import read_url
+from tests import databases
 from tests.servers.gateway import serving_gateway
 from tests.servers.webhook import WebhookServer
 from tests.system.daemon import CHECKOUT, Daemon, env_file, wait_for
@@ -163,3 +166,23 @@ def test_a_database_that_may_only_be_read_is_said_in_one_line(tmp_path: Path) ->
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert f"{place}: it cannot be written; give alertd's user write access" in done.stderr
+
+
+async def test_a_damaged_block_in_postgresql_is_announced_and_its_source_is_read_again(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    with databases.schema(postgres_url) as url, serving_gateway() as (gateway, server), WebhookServer() as hook:
+        gateway.step = 10_000
+        file = env_file(tmp_path / "alertd.env", {**settings(tmp_path, server, hook), "ALERTD_DATABASE": url})
+        with running(file) as daemon:
+            wait_for("figures", lambda: evaluated(daemon) and evaluated(daemon)[0]["spent"] not in {None, "0"})
+        database = postgres.PostgresDatabase(read_url(url))
+        await database.write(lambda tx: tx.run("UPDATE usage_block SET buckets = ?", b"u2 not what was written"))
+        await database.close()
+        with running(file) as daemon:
+            wait_for("its word", lambda: [e for e in hook.events.values() if "was damaged" in e["reason"]])
+            wait_for("figures anew", lambda: evaluated(daemon) and evaluated(daemon)[0]["spent"] not in {None, "0"})
+            assert not any("traceback" in line for line in daemon.lines)
+    (told,) = [e for e in hook.events.values() if "was damaged" in e["reason"]]
+    assert "the usage of gateway" in told["reason"]
+    assert (told["event"], told["severity"]) == ("source_stale", "critical")
