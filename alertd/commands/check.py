@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from rich.markup import escape
@@ -120,6 +121,9 @@ async def _check(settings: Settings) -> CheckReport:
         report.rows.append(
             ("retention", label, True, f"values that are unused since {unused:%Y-%m-%d} become pseudonyms")
         )
+    if urlsplit(settings.public_url).path.strip("/"):
+        said = "has a path, and the page's own links begin at /: serve alertd at the root of a host"
+        report.rows.append(("configuration", "ALERTD_PUBLIC_URL", True, f"{_WARNING}{said}"))
     if not settings.notifiers:
         report.rows.append(
             (
@@ -140,7 +144,10 @@ async def _check(settings: Settings) -> CheckReport:
         for name, action in daemon.actor.config.actions.items():
             await _action(report, name, action)
         if all(row[2] for row in report.rows if row[0] == "database"):
-            await _budgets(daemon, report)
+            try:
+                await _budgets(daemon, report)
+            except StoreError as error:
+                report.rows.append(("database", "", False, str(error)))
     finally:
         await daemon.components.close()
         await daemon.store.close()

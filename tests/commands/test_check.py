@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -91,6 +93,14 @@ def test_an_address_that_cannot_be_one_is_a_fault_of_its_key_and_is_not_repeated
     assert address not in line
 
 
+def test_an_address_of_the_page_with_a_path_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving_gateway() as (_, server):
+        for address, warned in (("https://ops.example.com/alertd/", True), ("https://alertd.example.com/", False)):
+            assert check(SOURCES__GATEWAY__URL=f"{server.url}/metrics", PUBLIC_URL=address) == 0
+            said = "warn configuration ALERTD_PUBLIC_URL: has a path, and the page's own links begin at /"
+            assert (said in capsys.readouterr().out) is warned
+
+
 def test_a_budget_that_never_alerts_and_a_star_in_a_table_are_warned_of(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -151,6 +161,19 @@ def test_what_cannot_be_reached_or_used_fails_and_says_why(
     with serving_gateway() as (_, server):
         assert check(**{"SOURCES__GATEWAY__URL": f"{server.url}/metrics", **changed}) == 1
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("table", ["usage_sum", "series", "note"])
+def test_a_database_that_lacks_a_table_fails_in_one_line(capsys: pytest.CaptureFixture[str], table: str) -> None:
+    asyncio.run(counted("alertd.db"))
+    with closing(sqlite3.connect("alertd.db")) as database:
+        database.execute(f"DROP TABLE {table}")
+        database.commit()
+    with serving_gateway() as (_, server):
+        assert check(SOURCES__GATEWAY__URL=f"{server.url}/metrics") == 1
+    said = capsys.readouterr()
+    (line,) = [line for line in (said.out + said.err).splitlines() if "no such table" in line]
+    assert f"no such table: {table}" in line
 
 
 def test_one_that_is_down_does_not_hide_the_next(capsys: pytest.CaptureFixture[str]) -> None:
