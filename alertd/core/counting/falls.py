@@ -120,7 +120,7 @@ def refuse(fall: Fall | None, instant: float, number: int, doubt: str) -> Fall:
 
 def below(value: int, at: float, fall: Fall | None, instant: float, number: int) -> Outcome:
     """A value below the maximum `value`, last seen `at`, of a counter whose start is not known."""
-    if fall is not None and 0 <= fall.low <= number:
+    if fall is not None and 0 <= fall.low <= number and not _is_back(fall, value, number):
         return _go_on(fall, instant, number)
     before, deep = fall or Fall(instant), is_deep(number, value)
     times = _times(before, instant)
@@ -139,6 +139,11 @@ def below(value: int, at: float, fall: Fall | None, instant: float, number: int)
         doubt=SEVERAL if several else DIPPED,
     )
     return Outcome(0, None, fallen)
+
+
+def _is_back(fall: Fall, value: int, number: int) -> bool:
+    """Whether a leap from a low value to near the maximum is the process from before, and a dip of it."""
+    return not is_deep(number, value) and number - fall.low > _LEAP * max(fall.step, fall.low, 1)
 
 
 def is_deep(number: int, value: int) -> bool:
