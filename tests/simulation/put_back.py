@@ -92,7 +92,7 @@ FAULTS: Final = (
           "    if by_id and others:\n", "    if by_id:\n        return by_id[0]\n    if by_id and others:\n"),
     Fault("actions", "actions: what a person had turned off is turned on again", "loops/executor.py",
           "ours = act.sent is not None", "ours = True", first=2000),
-    Fault("actions", "actions: a try that sent nothing is made again whatever became of its reason", "loops/execute.py",
+    Fault("provider", "actions: a try that sent nothing is made again whatever became of its reason", "loops/execute.py",
           "if seen is not None and waits and not await", "if seen is not None and act.state == APPROVED and not await",
           first=2000),
     Fault("everything", "configuration: a SIGHUP while it is read is lost", "daemon.py",

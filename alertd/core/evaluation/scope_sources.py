@@ -22,7 +22,7 @@ from alertd.core.usage import Committed
 _LATE: Final = timedelta(hours=1)
 #: One whose data end this long before the newest ones says nothing of the present: it adds nothing to a burn rate.
 _APART: Final = timedelta(hours=2)
-#: A window of a burn rate that is at least so long is made of buckets that lie in it as a whole.
+#: A window of a burn rate of at least this length is made of buckets that lie in it as a whole.
 LONG_WINDOW: Final = timedelta(hours=1)
 
 #: The time that `surest_span` looks at is longer than its window by no more than this.
