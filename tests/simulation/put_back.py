@@ -72,7 +72,7 @@ FAULTS: Final = (
           "elif other or (number < last and is_known(created, old and old.created, instant - at)):",
           "elif number < last:\n                quantity = number\n            elif other:"),
     Fault("counting", "counting: what was used since a restart is lost", "core/counting/tally.py",
-          "quantity, begun, fall = number, False, Fall(", "quantity, begun, fall = 0, False, Fall("),
+          "quantity, begun = number, False", "quantity, begun = 0, False"),
     Fault("counting", "counting: a key's first value is lost", "core/counting/tally.py",
           "self._book(sight.series, quantity, begin, min(sight.at, self._now))",
           "self._book(sight.series, 0, begin, min(sight.at, self._now))"),
