@@ -516,6 +516,18 @@ NAMED = {
         cached_labels=("model",),
         uncached=2,
     ),
+    "a sum that was there again was taken for another name of one of its parts": Plan(
+        seed=1600678,
+        accidents=(Accident("labels dropped", 32, 0), Accident("labels dropped", 4, 0, 2)),
+        starts="process",
+        pods=2,
+        poll=20,
+        replica="replica",
+        shift=7,
+        cached_labels=("model",),
+        old=0,
+        uncached=20,
+    ),
 }
 
 

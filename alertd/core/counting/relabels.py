@@ -8,6 +8,7 @@ from math import inf
 from typing import Final
 
 from alertd.core.counting.samples import CounterSamples, CounterState, kin_of
+from alertd.core.counting.scrapes import seconds
 
 #: A gap is `_GAP` times as long as the usual step, which more than `_FEW` samples show.
 _GAP: Final = 1.5
@@ -88,9 +89,18 @@ def joined(
         since = max(since, states[heir].at) if heir in states else since
         known, after = {at for at, _ in other.points}, [point for point in series.points if point[0] > since]
         if after and other.points and after[0][0] < other.points[-1][0] and known.isdisjoint(at for at, _ in after):
-            merged[heir] = other._replace(points=sorted((*other.points, *after)))
+            points = sorted((*other.points, *after))
+            if _drops(points) > _drops(other.points) + _drops(after):
+                continue  # a sum of several, and no other name of one
+            merged[heir] = other._replace(points=points)
             aside[series.fingerprint] = heir
     return merged, aside
+
+
+def _drops(points: Sequence[tuple[float, str | float]]) -> int:
+    """How often a value is lower than the one before."""
+    values = [seconds(str(value)) for _, value in points]
+    return sum(later < earlier for earlier, later in pairwise(values))
 
 
 def _gaps(others: Mapping[str, Sequence[float]]) -> dict[tuple[float, float], list[tuple[int, str]]]:
