@@ -164,6 +164,10 @@ def test_money_is_read_by_the_files_own_habit(read, text, money) -> None:
         ("date;cost\n2026-11-20;12,50\n2026-11-21;12.55\n", "written in two ways"),
         ("date;cost\n2026-11-20;1,234\n", "--decimals point or --decimals comma"),
         ("date,cost\n2026-11-20,¥5\n", "sign of JPY or CNY"),
+        ("date;model;input_tokens\n2026-11-20;m;12.000\n2026-11-21;m;3.000\n", "a point may be of thousands or of"),
+        ("date,model,input_tokens\n2026-11-20,m,12.000\n", "--decimals point or --decimals comma"),
+        ("date;cost\n2026-11-20;1.234\n", "line 2: a point may be of thousands or of decimals"),
+        ("date,Cost (€),currency\n2026-11-20,10,USD\n", "line 2: column Cost (€) is in EUR by its name, and its"),
         (
             "date,cost\n2026-11-20,one\n",
             "line 2: column cost holds no number; correct it, or leave it out (--columns 'cost=ignore')",
@@ -346,6 +350,23 @@ def test_the_subtotals_of_a_pivot_table_are_left_out(read) -> None:
 def test_a_model_that_only_sounds_like_a_total_counts(read, name) -> None:
     contents = read(f"date,model,input_tokens\n2026-11-20,a,100\n2026-11-21,b,200\n2026-11-30,{name},7\n")
     assert sum(used.quantity for used in contents.usage) == 307
+
+
+def test_a_month_beside_its_own_days_counts_once_and_one_that_differs_counts_beside_them(read) -> None:
+    days = "2026-11-20,o,m,10\n2026-11-21,o,m,20\n2026-11-21,o,n,7\n"
+    head = "date,provider,model,cost\n"
+    contents = read(f"{head}2026-11,o,m,30\n{days}")
+    assert billed(contents) == {"USD": Decimal(37)}
+    assert "1 row that adds up the others is left out" in contents.notes
+    assert billed(read(f"{head}2026-11,o,m,35\n{days}")) == {"USD": Decimal(72)}
+    assert billed(read(f"{head}2026-10,o,m,30\n{days}")) == {"USD": Decimal(67)}
+
+
+def test_a_number_of_three_decimals_is_read_where_another_number_or_the_option_tells(read) -> None:
+    rows = "date;model;input_tokens;cost\n2026-11-20;m;12.000;1.5\n"
+    assert meters(read(rows)) == {"input": 12}
+    assert meters(read("date;model;input_tokens\n2026-11-20;m;12.000\n", decimals="comma")) == {"input": 12_000}
+    assert billed(read("date,cost\n2026-11-20,1.234\n")) == {"USD": Decimal("1.234")}
 
 
 def test_a_row_named_total_that_is_no_sum_is_asked_about_and_a_team_of_that_name_counts(read) -> None:

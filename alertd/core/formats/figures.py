@@ -46,10 +46,14 @@ _CODE: Final = re.compile(r"(?:^([A-Za-z]{3})(?=[\d\s+\-.(]))|(?:(?<=[\d\s).])([
 
 @dataclass(slots=True)
 class NumberReader:
-    """Reads the numbers of one file. `decimals` is `point` or `comma`; the file's own numbers decide which."""
+    """Reads the numbers of one file. `decimals` is `point` or `comma`; the file's own numbers decide which.
+
+    `asks_points`: a lone 1.234 is asked about, too, as in a file with semicolons, which has decimal commas mostly.
+    """
 
     decimals: Decimals = "point"
     forced: bool = False
+    asks_points: bool = False
     seen: dict[str, str] = field(default_factory=dict)
 
     def whole(self, text: str, column: str, place: str) -> int:
@@ -109,7 +113,7 @@ class NumberReader:
             elif many or (is_whole and (sign == "," or not text.endswith(".000"))):
                 proof = "point" if sign == "," else "comma"
             else:
-                proof = "either," if sign == "," else "either."
+                proof = "either," if sign == "," else "whole." if is_whole else "either."
         elif one := _ONE_SIGN.match(text):
             proof = "comma" if one[1] == "," else "point"
         else:
@@ -128,10 +132,13 @@ class NumberReader:
             )
         if comma:
             return "comma"
-        if "either," in self.seen and not point:
+        unclear = ("either,", "comma") if "either," in self.seen else ("whole.", "point")
+        if self.asks_points and "either." in self.seen and unclear[0] not in self.seen:
+            unclear = ("either.", "point")
+        if unclear[0] in self.seen and not point:
             raise FormatError(
-                f"{self.seen['either,']}: a comma may be of thousands or of decimals and no other number shows which;"
-                " say which one it is (--decimals point or --decimals comma)"
+                f"{self.seen[unclear[0]]}: a {unclear[1]} may be of thousands or of decimals and no other number shows"
+                " which; say which one it is (--decimals point or --decimals comma)"
             )
         return "point"
 

@@ -198,6 +198,12 @@ class GroupRecords:
             for (at, meant), amount in money.items():
                 if at != place.at or not amount or (totals and not place.column.summed and "total" in counted):
                     continue
+                if self.of.plan.layout.name == "free" and said and place.column.currency not in {"", said}:
+                    other = self.of.plan.one("currency")
+                    raise ValueError(
+                        f"column {place.name} is in {place.column.currency} by its name, and its currency is {said}; if"
+                        f" that is of another column, leave it out (--columns '{other.name if other else ''}=ignore')"
+                    )
                 default = place.column.currency or self.of.said.currency or self.of.plan.layout.currency
                 currency = currency_of(meant, place.column.currency or said, default, place.name)
                 source = self.of.said.source

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC
+from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -52,6 +52,8 @@ class Contents:
 
 
 _ZERO: Final = Decimal(0)
+#: A row that is as long may be the total of shorter ones.
+_LEAST_TOTAL: Final = timedelta(days=7)
 _NUMBER: Final = re.compile(r"-?[\d.,]+", re.ASCII)
 
 
@@ -74,6 +76,7 @@ class Records:
         self._check_labels()
         self.sums.raise_faults()
         windows = self._windows()
+        self._leave_out_longer(windows)
         beside, notes = self._decided()
         usage: list[Usage] = []
         costs: list[BilledCost] = []
@@ -132,6 +135,22 @@ class Records:
                         f"line {group.line}: column {place.name} says that this row adds up others, and it is not their"
                         " sum: take the row out, or name what it is of"
                     )
+
+    def _leave_out_longer(self, windows: Mapping[tuple[str, str], Window]) -> None:
+        """Take out the row of a week or a month that equals the sum of its days in the same file."""
+        if len({end - start for start, end in windows.values()}) < 2:  # noqa: PLR2004 - all are as long
+            return
+        alike: dict[tuple[str, ...], list[tuple[Key, RowGroup, Window]]] = {}
+        for key, group in self.sums.groups.items():
+            alike.setdefault(key[2], []).append((key, group, windows[key[:2]]))
+        for rows in alike.values():
+            for key, group, (start, end) in rows:
+                if end - start < _LEAST_TOTAL:
+                    continue
+                within = [one for _, one, (s, e) in rows if start <= s and e <= end and e - s < end - start]
+                if group.is_sum(within):
+                    del self.sums.groups[key]
+                    self.sums.totals += 1
 
     def _check_labels(self) -> None:
         """A label with nothing but numbers that may count tokens by its name is a fault: it is never left uncounted."""
@@ -273,7 +292,9 @@ def read_table(
     said = said or FileHints()
     table = with_cells(table)
     plan = plan_of(table, said)
-    figures = NumberReader(said.decimals or "point", forced=said.decimals is not None)
+    figures = NumberReader(
+        said.decimals or "point", forced=said.decimals is not None, asks_points=table.delimiter == ";"
+    )
     zone = UTC if plan.layout.zone == "UTC" else ZoneInfo(plan.layout.zone)
     times = Times(zone, said.dates or plan.layout.dates)
     times.weeks = any(one.column.name == "week" for one in plan.of("time"))

@@ -203,8 +203,9 @@ class RowReader:
                     except InvalidOperation:
                         self._add_money(row, group, line_of)
                     else:
-                        if no_point and "." in text and proves_point(text):
-                            self.figures.seen["point"], no_point = f"line {line_of()}", False
+                        if no_point and "." in text:
+                            no_point = not proves_point(text)
+                            self.figures.seen.setdefault("either." if no_point else "point", f"line {line_of()}")
                 elif money:
                     self._add_money(row, group, line_of)
             except ValueError as error:
@@ -304,8 +305,9 @@ class RowReader:
             amount = exact_amount(text)
             if amount is None or (self.figures.decimals == "comma" and "." in text):
                 amount, currencies = self.figures.money(text, place.name, f"line {line_of()}")
-            elif "." in text and "point" not in self.figures.seen and proves_point(text):
-                self.figures.seen["point"] = f"line {line_of()}"
+            elif "." in text and "point" not in self.figures.seen:
+                proof = "point" if proves_point(text) else "either."
+                self.figures.seen.setdefault(proof, f"line {line_of()}")
             group.add_money(place.at, currencies, amount)
             if place in self._money_twice:
                 amounts.append((place, amount))
