@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import lru_cache
 from pathlib import Path
+from tempfile import mkstemp
 from typing import IO, Any, Final, NamedTuple
 
 from alertd.ports import Store, StoreDamagedError, StoreError
@@ -333,8 +334,10 @@ def _opened(path: Path) -> _SqliteConnection:
 
 def _create(path: Path) -> None:
     """Put a database without tables at `path` in one step, so that a killed start leaves no empty file."""
-    new = path.with_name(f"{path.name}.new-{os.getpid()}")
-    os.close(_private(str(new), os.O_CREAT | os.O_RDWR))  # SQLite gives its -wal and -shm the permissions of the file
+    # For the owner alone; SQLite gives its -wal and -shm the permissions of the file.
+    opened, name = mkstemp(prefix=f"{path.name}.new-", dir=path.parent)
+    os.close(opened)
+    new = Path(name)
     try:
         with closing(sqlite3.connect(new, isolation_level=None)) as connection:
             connection.execute("PRAGMA journal_mode=WAL").fetchall()  # writes the header
