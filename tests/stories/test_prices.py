@@ -133,6 +133,14 @@ def test_a_rate_of_exchange_that_is_missing_is_said_as_that_with_the_money_that_
     assert spent(world) == Decimal("20.60")
 
 
+def test_a_cost_without_a_rate_is_a_plain_decimal_in_the_api_and_the_webhook() -> None:
+    world = Scenario(budget("labs", "100 EUR", thresholds=["actual 100%"]))
+    world.bill("10", world.now)
+    (event,) = [alert.event for alert in world.tick() if alert.event.kind == "unpriced"]
+    (item,) = event.contract()["unpriced"]
+    assert (item["cost"], item["rate"], item["quantity"]) == ("10", "USD to EUR", 0)
+
+
 def test_a_known_price_without_a_rate_is_no_model_without_a_price() -> None:
     world = Scenario(budget("labs", "100 EUR", thresholds=["actual 100%"]))
     world.spend(3)

@@ -232,7 +232,7 @@ def _unpriced(kind: tuple[str, str, str, str], quantity: int, why: NoPrice) -> U
     """What has no price; of billed money (`kind` ends with its currency) the ledger counts billionths."""
     provider, model, meter, billed = kind
     if billed:
-        cost = Decimal(quantity).scaleb(-9).normalize()
+        cost = Decimal(quantity) / 10**9
         return UnpricedUsage(provider, model, meter, 0, why.reason, why.nearest, why.rate, cost)
     return UnpricedUsage(provider, model, meter, quantity, why.reason, why.nearest, why.rate)
 
