@@ -50,8 +50,8 @@ def read_table(
 def _column(name: str, per: Sequence[str]) -> str:
     """A column's own spelling where it differs by capitals alone (Team for team)."""
     known = (*per, *_OWN)
-    alike = [one for one in known if one.casefold() == name.casefold()]
-    return name if name in known or len(alike) != 1 else alike[0]
+    same = [one for one in known if one.casefold() == name.casefold()]
+    return name if name in known or len(same) != 1 else same[0]
 
 
 _OWN: Final = ("amount", "channel", "owner", "notify", "thresholds", "actions")

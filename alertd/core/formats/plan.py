@@ -172,7 +172,7 @@ def _ambiguous(names: Iterable[str], places: Iterable[ColumnPlace], said: frozen
             )
 
 
-#: What a price of one is called: what stands beside it may be a quantity.
+#: What a price of one is called: an amount beside it may be a quantity.
 _PRICES: Final = frozenset({"price", "unit_price", "price_per_token", "price_per_unit", "rate"})
 
 

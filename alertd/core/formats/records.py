@@ -140,10 +140,10 @@ class Records:
         """Take out the row of a week or a month that equals the sum of its days in the same file."""
         if len({end - start for start, end in windows.values()}) < 2:  # noqa: PLR2004 - all are as long
             return
-        alike: dict[tuple[str, ...], list[tuple[Key, RowGroup, Window]]] = {}
+        by_cells: dict[tuple[str, ...], list[tuple[Key, RowGroup, Window]]] = {}
         for key, group in self.sums.groups.items():
-            alike.setdefault(key[2], []).append((key, group, windows[key[:2]]))
-        for rows in alike.values():
+            by_cells.setdefault(key[2], []).append((key, group, windows[key[:2]]))
+        for rows in by_cells.values():
             for key, group, (start, end) in rows:
                 if end - start < _LEAST_TOTAL:
                     continue
