@@ -77,3 +77,18 @@ def test_a_label_never_hides_a_dimension():
     assert row.all_labels() == {
         "model": "gpt-4o", "provider": "openai", "meter": "input", "source": "gateway", "team": "a"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("late", [0, 1800])
+def test_a_folded_day_is_no_hour_of_a_whole_days_usage(late):
+    hour, day = 3600, 86_400
+    ledger = filled([UsageRow(1, at, hour, 10 if at < day else 50) for at in range(0, 2 * day, hour)])
+    ledger.fold([0, day, *range(day + hour, 2 * day, hour)])
+    begin = -late
+    borders = [begin + place * hour for place in range(50)]
+    values = ledger.sums(borders)[0]
+    assert values.max() == 240
+    by_hour = ledger.spread(values, begin)
+    assert by_hour.sum() == values.sum() == 24 * 10 + 24 * 50
+    assert by_hour[:24].tolist() == [10] * 24
+    assert by_hour.max() == 50

@@ -455,7 +455,10 @@ class PeriodScopes:
         return counts if span.share == 1 else np.floor(counts * span.share).astype(np.int64)
 
     def _unseen(self, number: int, feed: Feed) -> Decimal:
-        """What silent sources may have seen since, at their highest hourly rate of the last seven days."""
+        """What silent sources may have seen since, at their highest hourly rate of the last seven days.
+
+        Where days are folded, their mean is known, not their highest hour.
+        """
         kinds, found = self._table.kind_of, 0.0
         for one in feed.late:
             if not one.stale:
@@ -468,6 +471,7 @@ class PeriodScopes:
             for index in self._sheet.members[number]:
                 if own[index]:
                     rates += sums[index] * float(newest_price(self._table.segments[kinds[index]], self._sheet.today))
+            rates = self._ledger.spread(rates, one.until.timestamp() - 3600 * _RATE_HOURS)
             by_day = rates.reshape(-1, 24)
             view = self._context.sources[one.name]
             daily = view.stale_after + view.delay >= _DAILY  # one figure a day is spread over its hours

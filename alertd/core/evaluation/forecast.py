@@ -198,6 +198,7 @@ class Forecaster:
         place, members = (begin - oldest) // HOUR, self._sheet.members[number]
         prices = self._newest_prices[self._table.kind_of[members]]
         values = prices @ self._hourly[until][members, place : place + count]
+        values = self._ledger.spread(values, begin.timestamp())
         return Series(begin, values, HOUR, until if until < begin + HOUR * count else None)
 
     @cached_property

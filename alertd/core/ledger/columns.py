@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -142,6 +143,14 @@ class Ledger:
         view = known[:, first : first + max(0, len(edges) - 1)]
         view.flags.writeable = False
         return view
+
+    def spread(self, values: NDArray[np.float64], begin: float) -> NDArray[np.float64]:
+        """Values by hour from `begin` on; what is folded into longer intervals is spread evenly over their hours."""
+        spread, hours = values.astype(np.float64), (self._edges - begin) // FOLDED_WIDTH
+        for first, behind in pairwise(np.clip(hours, 0, len(values)).astype(int).tolist()):
+            if behind - first > 1:
+                spread[first:behind] = values[first:behind].mean()
+        return spread
 
     def between(self, start: float, end: float) -> NDArray[np.int64]:
         """The quantities of all series in [start, end), where `end` is as far as was seen.
