@@ -43,8 +43,8 @@ DIPPED: Final = (
     "it went back and nothing shows a restart: it counts on once it passes its old maximum; the figure is a lower bound"
 )
 CLOCK_SET: Final = (
-    "its start moved, by seconds, to before its last sample or to the time of each page, and its value did not fall: its"
-    " clock was set, or its process began anew; only the difference counts; the figure is a lower bound"
+    "its start moved, by seconds, to before its last sample or to the time of each page, and its value did not fall:"
+    " its clock was set, or its process began anew; only the difference counts; the figure is a lower bound"
 )
 MAY_BE_BACK: Final = (
     "it passed the maximum from before a restart that nothing confirms: it may be the process from before, so only what"
