@@ -220,9 +220,7 @@ class FirstSights:
         self.falls[series.fingerprint] = after.fall
         return max(counted, sight.value - after.quantity)
 
-    def _counts_since(
-        self, sight: Sight, earlier: float | None, gone: Vanished, first_scrape: float
-    ) -> float | None:
+    def _counts_since(self, sight: Sight, earlier: float | None, gone: Vanished, first_scrape: float) -> float | None:
         """Since when a series is known to have counted, all of it; None where nothing shows it."""
         created = sight.series.created
         if sight.since is not None:
