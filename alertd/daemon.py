@@ -163,6 +163,8 @@ class Daemon:
         self._has_begun = False
         self._stop = asyncio.Event()
         self._scheduler = Scheduler(self.clock, self._skipped)
+        #: Whether an evaluation waits for the one that runs.
+        self._evaluates_next = False
         self._files = Watch(settings.watched)
         self._next_beat = self.clock.now()
         self._beating: set[asyncio.Task[bool]] = set()
@@ -548,6 +550,14 @@ class Daemon:
             await self._evaluate()
 
     async def _evaluate(self) -> None:
+        """Evaluate what is stored by now; what an evaluation that runs may have missed is in one that follows it."""
+        if self._evaluates_next:
+            return
+        self._evaluates_next = True
+        try:
+            await self.runner.outlast_one("evaluate")
+        finally:
+            self._evaluates_next = False
         if not await self.runner.run("evaluate", self.evaluation.tick):
             if error := self.runner.rounds["evaluate"].last_error:
                 await self.runner.run("announce", lambda: self.evaluation.failed(error))

@@ -72,6 +72,11 @@ class Runner:
         for name in names:
             self.rounds.pop(name, None)
 
+    async def outlast_one(self, name: str) -> None:
+        """Wait for the round of this name that is running now, if one is."""
+        if name in self._running:
+            await self._running[name].wait()
+
     async def outlast(self) -> None:
         """Wait for the rounds that are running now, not for those that begin meanwhile."""
         for ended in list(self._running.values()):

@@ -72,7 +72,7 @@ class Total:
     unit: str
     spent: Decimal
     amount: Decimal
-    #: The sum of the scopes' middles; None where one that was seen is not projected. Only the middle adds up.
+    #: The sum of the scopes' middles, which add up; None where none was seen, or one that was is not projected.
     likely: Decimal | None
 
 
@@ -89,7 +89,7 @@ def total_of(statuses: Sequence[BudgetStatus]) -> Total | None:
     own = rules[key]
     middles = [quantile(one, 0.5) for one in own if one.seen]
     known = [one for one in middles if one is not None]
-    likely = sum(known, Decimal(0)) if len(known) == len(middles) else None
+    likely = sum(known, Decimal(0)) if known and len(known) == len(middles) else None
     return Total(key[0], own, key[1], sums[key], sum((one.amount.value for one in own), Decimal(0)), likely)
 
 

@@ -96,3 +96,25 @@ def test_the_settings_page_names_the_length_of_a_window_that_rolls(tmp_path: Pat
     shown = dict(settings_shown(settings(tmp_path, "gateway", **burst))["Budgets"])
     assert shown["all"].startswith("500 USD a month; ")
     assert shown["burst"].startswith("20 USD a rolling 5h; ")
+
+
+async def test_what_was_read_while_an_evaluation_ran_is_in_one_that_follows_it_at_once(tmp_path: Path) -> None:
+    app = Daemon(settings(tmp_path, "gateway"), lambda: settings(tmp_path, "gateway"), StoppedClock())
+    await app.store.open()
+    try:
+        go_on = asyncio.Event()
+        running = asyncio.create_task(app.runner.run("evaluate", go_on.wait))
+        await asyncio.sleep(0)
+        asked = [asyncio.create_task(app._evaluate()) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert app.evaluation.evaluated_at is None
+        go_on.set()
+        await asyncio.wait_for(asyncio.gather(running, *asked), 60)
+        assert app.evaluation.evaluated_at == app.clock.now()
+        assert (app.runner.rounds["evaluate"].runs, app.runner.rounds["evaluate"].skipped) == (2, 0), (
+            "one for all three"
+        )
+    finally:
+        await app.runner.outlast()
+        await app.components.close()
+        await app.store.close()

@@ -198,16 +198,9 @@ def process(at: float, known: float | None, created: float | None) -> tuple[bool
     return anew, not anew and abs(created - known) > SAME_START
 
 
-def is_clock_set(at: float, known: float | None, created: float | None, instant: float) -> bool:
-    """Whether a start that moved may be no new one, as long as the value at `instant` is no lower.
-
-    The same start on another clock; or the time of the page, which some exporters write as the start in each of them.
-    """
-    if created is None:
-        return False
-    if created <= at or (known is not None and created - known <= _SET):
-        return True
-    return is_of_page(instant, created) and (known is None or is_of_page(at, known))
+def is_clock_set(at: float, known: float | None, created: float | None) -> bool:
+    """Whether a start that moved may be the same start on another clock, as long as the value is no lower."""
+    return created is not None and (created <= at or (known is not None and created - known <= _SET))
 
 
 def is_of_page(instant: float, created: float) -> bool:

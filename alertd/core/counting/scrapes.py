@@ -15,7 +15,7 @@ _SAME_START: Final = 1.0
 #: A start this near to its sample may be the time at which the page was made.
 SAME_PAGE: Final = 2.0
 #: Timestamps of one scrape differ by no more.
-_SAME_INSTANT: Final = 0.002
+SAME_INSTANT: Final = 0.002
 #: Within this many steps of a pushed target every one of its series comes once.
 _ROUND: Final = 1.2
 #: What is pushed less often than this may be taken for new; so is not what was pushed once.
@@ -142,8 +142,8 @@ def _step_of(instants: Sequence[float]) -> float:
 
 def _is_one(instant: float, instants: Sequence[float]) -> bool:
     """Whether an instant is one of these, which are sorted, to the millisecond."""
-    place = bisect_left(instants, instant - _SAME_INSTANT)
-    return place < len(instants) and instants[place] <= instant + _SAME_INSTANT
+    place = bisect_left(instants, instant - SAME_INSTANT)
+    return place < len(instants) and instants[place] <= instant + SAME_INSTANT
 
 
 class Life(NamedTuple):
