@@ -136,12 +136,7 @@ class Tally:
                 # The process that was followed is gone: the other one is followed from here.
                 at, last, moved, other, fall = instant, number, True, False, refuse(fall, instant, -1, SEVERAL)
                 continue
-            known = old and old.created
-            if (
-                begun
-                and number >= last >= 0
-                and (is_clock_set(at, known, created) or self._is_page(series, old, instant))
-            ):
+            if begun and number >= last >= 0 and self._is_same(series, old, at, instant):
                 begun, fall = False, Fall(instant, instant, doubt=CLOCK_SET)
             quantity, anew, stood_in = number - last, begun, begun and self.states.has_stand_in(series, at)
             if begun:

@@ -166,7 +166,10 @@ class PeriodScopes:
             found = [self._with_certain(one) for one in found]
         forecaster = Forecaster(self._ledger, self._context, self._sheet)
         for number, projection in forecaster.projected(found):
-            found[number] = replace(found[number], projection=projection)
+            if (
+                found[number].spent or not found[number].unpriced
+            ):  # where nothing has a price, nothing is known to project
+                found[number] = replace(found[number], projection=projection)
         return zip((one.place for one in self._asked), map(self._with_status, found), strict=True)
 
     def _with_status(self, status: BudgetStatus) -> BudgetStatus:
