@@ -191,6 +191,18 @@ def test_what_has_no_price_is_said_once_and_is_in_no_figure():
     assert world.tick() == []
 
 
+def test_where_nothing_has_a_price_nothing_is_projected():
+    world = met(budget("labs", where={"team": "labs"}), budget("all"))
+    for _ in range(5):
+        world.spend(400, model="mystery", team="labs")
+        world.spend(4, team="web")
+        world.now += timedelta(days=1)
+        world.tick()
+    labs, both = world.evaluate().statuses
+    assert (labs.spent, labs.projection, labs.status) == (0, None, "no_forecast")
+    assert both.projection is not None
+
+
 def test_a_budget_that_matches_nothing_is_said_with_the_nearest_label():
     world = met(budget(where={"team": "reserch"}), budget("all"))
     world.spend(1, team="research")
