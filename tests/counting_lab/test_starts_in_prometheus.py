@@ -108,12 +108,3 @@ def test_what_was_scraped_before_an_exporter_told_created_goes_by_its_process():
         ledger = read(memory, *polls)
         assert ledger.totals().total() == 10 * 100 + 9 * 200 + 30 * 10, polls
         assert ledger.refused == []
-
-
-@pytest.mark.parametrize("polls", [[0], [10, 5, 0], [3, 2, 1, 0]])
-def test_a_start_that_is_the_time_of_each_page_is_none(polls):
-    memory = exporter([(30, 0, 10)], created=False)
-    labels = {"model": "gpt-5", "team_alias": "research"}
-    pages = [(T - MINUTE * minute, str(T - MINUTE * minute + 0.3)) for minute in range(30, -1, -1)]
-    memory.add(f"{INPUT}_created", pages, **labels)
-    assert read(memory, *polls).totals().total() <= 300

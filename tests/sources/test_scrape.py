@@ -67,14 +67,6 @@ def test_what_was_used_before_the_first_look_counts_where_the_process_began_in_t
     assert ledger.complete_from == NOW - timedelta(days=2)
 
 
-def test_a_start_that_is_the_time_of_each_page_is_none():
-    """A collector that makes its page anew may write the present as each counter's start."""
-    pages = [Reply(page(1000 + 10 * n, created=NOW.timestamp() + 60 * n - 0.4), 200, TEXT) for n in range(6)]
-    ledger = collect(*pages)
-    assert ledger.totals().total() == 50
-    assert "to the time of each page" in str(ledger.doubts[-1])
-
-
 def test_what_was_used_before_the_first_look_is_unknown_where_the_process_is_older():
     ledger = collect(Reply(page(5000, started=1.0), 200, TEXT), Reply(page(5100, started=1.0), 200, TEXT))
     assert ledger.totals().total() == 100

@@ -17,8 +17,6 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from alertd.core.counting.scrapes import SAME_PAGE
-
 #: How far the clocks of a target and of its scraper may differ.
 SKEW: Final = 60.0
 #: Starts of one process differ by no more than this.
@@ -43,8 +41,8 @@ DIPPED: Final = (
     "it went back and nothing shows a restart: it counts on once it passes its old maximum; the figure is a lower bound"
 )
 CLOCK_SET: Final = (
-    "its start moved, by seconds, to before its last sample or to the time of each page, and its value did not fall:"
-    " its clock was set, or its process began anew; only the difference counts; the figure is a lower bound"
+    "its start moved, by seconds or to before its last sample, and its value did not fall: its clock was set, or its"
+    " process began anew; only the difference counts; the figure is a lower bound"
 )
 MAY_BE_BACK: Final = (
     "it passed the maximum from before a restart that nothing confirms: it may be the process from before, so only what"
@@ -201,8 +199,3 @@ def process(at: float, known: float | None, created: float | None) -> tuple[bool
 def is_clock_set(at: float, known: float | None, created: float | None) -> bool:
     """Whether a start that moved may be the same start on another clock, as long as the value is no lower."""
     return created is not None and (created <= at or (known is not None and created - known <= _SET))
-
-
-def is_of_page(instant: float, created: float) -> bool:
-    """Whether a start may be the time of the page that was scraped at an instant."""
-    return abs(instant - created) <= SAME_PAGE

@@ -22,7 +22,7 @@ from itertools import groupby
 from math import inf
 from typing import Final
 
-from alertd.core.counting.falls import SKEW, Fall, above, is_of_page
+from alertd.core.counting.falls import SKEW, Fall, above
 from alertd.core.counting.samples import KIN, LABELS_KIN, CounterSamples, CounterState, full_kin_of, kin_of
 from alertd.core.counting.vanished import Sight, Vanished, counted_of, is_sample_of, is_unknown_process, joint_of
 
@@ -131,7 +131,7 @@ class FirstSights:
     def _count(self, sight: Sight, earlier: float | None, gone: Vanished, first_scrape: float) -> None:
         """Count a series that goes on from no other one."""
         series, at, value, (seen, began), _, _ = sight
-        if (since := self._counts_since(sight, earlier, gone, first_scrape)) is not None:
+        if (since := self._counts_since(sight, earlier, gone)) is not None:
             self._found.append((sight, value, since))
             higher = gone.higher(sight, seen if seen < at else earlier)
             self.higher |= {series.fingerprint: higher} if higher is not None else {}
@@ -220,17 +220,16 @@ class FirstSights:
         self.falls[series.fingerprint] = after.fall
         return max(counted, sight.value - after.quantity)
 
-    def _counts_since(self, sight: Sight, earlier: float | None, gone: Vanished, first_scrape: float) -> float | None:
+    def _counts_since(self, sight: Sight, earlier: float | None, gone: Vanished) -> float | None:
         """Since when a series is known to have counted, all of it; None where nothing shows it."""
         created = sight.series.created
         if sight.since is not None:
             return sight.since
         if gone.is_foreign(sight.series):
             return None
-        is_first = self.first_read and sight.at <= first_scrape
-        if created is None or (is_first and is_of_page(sight.at, created)):
-            return earlier  # of a page that is the first one looked at, the start may be the time at which it was made
-        return min(created, sight.at) if self.begun_since() <= created <= sight.at + SKEW else earlier
+        if created is not None and self.begun_since() <= created <= sight.at + SKEW:
+            return min(created, sight.at)
+        return earlier
 
     def _gone(
         self, given: Iterable[CounterSamples], states: Mapping[str, CounterState], changed: Mapping[str, CounterState]

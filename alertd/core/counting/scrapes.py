@@ -12,10 +12,8 @@ from typing import Final, NamedTuple
 
 #: A start is written with less than a second's exactness; a larger step is another process.
 _SAME_START: Final = 1.0
-#: A start this near to its sample may be the time at which the page was made.
-SAME_PAGE: Final = 2.0
 #: Timestamps of one scrape differ by no more.
-SAME_INSTANT: Final = 0.002
+_SAME_INSTANT: Final = 0.002
 #: Within this many steps of a pushed target every one of its series comes once.
 _ROUND: Final = 1.2
 #: What is pushed less often than this may be taken for new; so is not what was pushed once.
@@ -40,13 +38,10 @@ class Starts:
         """From samples of process_start_time_seconds or of a counter's `_created`, oldest first.
 
         Where several processes answer at one address the starts go back and forth; each is true for its own samples.
-        None is known where each start is the time of its own page: some exporters write that.
         """
         seen: list[tuple[float, float]] = []
-        found = [(instant, seconds(text)) for instant, text in points]
-        if len({start for _, start in found}) > 1 and all(abs(at - start) <= SAME_PAGE for at, start in found):
-            return cls()
-        for instant, start in found:
+        for instant, text in points:
+            start = seconds(text)
             if start > 0 and (not seen or abs(start - seen[-1][1]) > _SAME_START):
                 seen.append((instant, start))
         return cls(tuple(seen))
@@ -142,8 +137,8 @@ def _step_of(instants: Sequence[float]) -> float:
 
 def _is_one(instant: float, instants: Sequence[float]) -> bool:
     """Whether an instant is one of these, which are sorted, to the millisecond."""
-    place = bisect_left(instants, instant - SAME_INSTANT)
-    return place < len(instants) and instants[place] <= instant + SAME_INSTANT
+    place = bisect_left(instants, instant - _SAME_INSTANT)
+    return place < len(instants) and instants[place] <= instant + _SAME_INSTANT
 
 
 class Life(NamedTuple):

@@ -22,7 +22,6 @@ from alertd.core.counting.falls import (
     below,
     is_clock_set,
     is_known,
-    is_of_page,
     process,
     refuse,
 )
@@ -39,7 +38,6 @@ from alertd.core.counting.samples import (
     full_kin_of,
     number_of,
 )
-from alertd.core.counting.scrapes import SAME_INSTANT
 from alertd.core.counting.states import CounterStates
 from alertd.core.counting.vanished import Sight
 from alertd.core.usage import LARGEST_EXPONENT
@@ -136,7 +134,7 @@ class Tally:
                 # The process that was followed is gone: the other one is followed from here.
                 at, last, moved, other, fall = instant, number, True, False, refuse(fall, instant, -1, SEVERAL)
                 continue
-            if begun and number >= last >= 0 and self._is_same(series, old, at, instant):
+            if begun and number >= last >= 0 and is_clock_set(at, old and old.created, created):
                 begun, fall = False, Fall(instant, instant, doubt=CLOCK_SET)
             quantity, anew, stood_in = number - last, begun, begun and self.states.has_stand_in(series, at)
             if begun:
@@ -205,20 +203,6 @@ class Tally:
         if same or any(at == old.at and self._number(series, value) == old.value for at, value in series.points):
             return False, False
         return process(old.at, old.created, series.created)
-
-    def _is_same(self, series: CounterSamples, old: CounterState | None, at: float, instant: float) -> bool:
-        """Whether another start, of a value that did not fall, may be no new one.
-
-        A clock was set; or it is the time of its page, as on the page before: some exporters write the present.
-        """
-        if is_clock_set(at, old and old.created, series.created):
-            return True
-        if series.created is None or old is None or not is_of_page(instant, series.created):
-            return False
-        looked = scrape_before(self.scrapes, series.target, instant)
-        return (looked is None or looked <= old.at + SAME_INSTANT) and (
-            old.created is None or is_of_page(old.at, old.created)
-        )
 
     def _believed(self, series: CounterSamples, points: Points) -> Points:
         points, why = believed(points, self._now)
